@@ -1,0 +1,129 @@
+"""Weights as safetensors with a JSON card beside them; never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from insula.config import ModelConfig, PrepareConfig, from_dict, knobs, to_dict
+from insula.errors import BadData, NoInput
+from insula.io import write_bytes, write_json
+from insula.io.bytes import read_file
+from insula.models import UNet, build_model
+
+__all__ = ["Card", "Weights", "find_weights", "load_weights", "save_weights"]
+
+_BUNDLED = Path(__file__).parent.parent / "weights"
+_FORMAT = "insula-weights/1"
+
+
+@knobs
+class Card:
+    """All that has to be known to use a set of weights."""
+
+    name: str
+    """What they are called."""
+    model: ModelConfig
+    """The network they fit."""
+    prepare: PrepareConfig
+    """How scans must be prepared."""
+    threshold: float = 0.5
+    """Probability from which a voxel is lesion."""
+    min_lesion_ml: float = 0.0
+    """Smaller lesions are dropped."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """How they came to be: data, recipe, seed, steps, versions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A network with its weights, in evaluation mode, and its card."""
+
+    model: UNet
+    card: Card
+    sha256: str
+
+
+def save_weights(folder: Path, model: nn.Module, card: Card) -> str:
+    """Write `NAME.safetensors` (float16) and, last, `NAME.json`, each atomically.
+
+    Args:
+        folder: exists.
+        model: of the card's config.
+        card: its name names the files.
+
+    Returns:
+        The SHA-256 of the tensor file.
+    """
+    tensors = {
+        key: (value.half() if value.is_floating_point() else value).contiguous().cpu()
+        for key, value in model.state_dict().items()
+    }
+    data = save_tensors(tensors)
+    sha = hashlib.sha256(data).hexdigest()
+    write_bytes(folder / f"{card.name}.safetensors", data)
+    write_json(folder / f"{card.name}.json", {"format": _FORMAT, "sha256": sha, **to_dict(card)})
+    return sha
+
+
+def find_weights(name: str) -> Path:
+    """The card of bundled weights (`baseline`), of a `.json` or `.safetensors` file, or of a run's folder.
+
+    Raises:
+        NoInput: nothing of that name; the message lists what there is.
+    """
+    path = Path(name)
+    if path.is_dir() and len(cards := sorted(path.glob("*.json"))) == 1:
+        return cards[0]
+    if path.suffix in (".json", ".safetensors") and path.with_suffix(".json").is_file():
+        return path.with_suffix(".json")
+    bundled = _BUNDLED / f"{name}.json"
+    if bundled.is_file():
+        return bundled
+    known = ", ".join(sorted(p.stem for p in _BUNDLED.glob("*.json"))) or "none"
+    raise NoInput("the weights", name, "do not exist", f"give a folder, a file or one of: {known}")
+
+
+def load_weights(name: str) -> Weights:
+    """Load and verify.
+
+    Args:
+        name: as `find_weights` takes it.
+
+    Raises:
+        NoInput: not found.
+        BadData: the hash, the format or the keys do not fit; the first differing keys are named.
+    """
+    card_path = find_weights(name)
+    try:
+        tree = json.loads(card_path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadData("the card", card_path.name, f"is not JSON ({error})", "copy the weights again") from None
+    if not isinstance(tree, dict) or tree.pop("format", None) != _FORMAT:
+        raise BadData("the card", card_path.name, f"is not of format {_FORMAT}", "give weights that insula wrote")
+    expected = tree.pop("sha256", None)
+    file = read_file(card_path.with_suffix(".safetensors"))
+    if file.sha256 != expected:
+        rule = f"does not match its card ({str(expected)[:12]}...)"
+        raise BadData("the weights' SHA-256", f"{file.sha256[:12]}...", rule, "copy both files again")
+    card = from_dict(Card, tree, what="the card")
+    model = build_model(card.model)
+    _fill(model, load_tensors(file.data))
+    return Weights(model=model.eval(), card=card, sha256=file.sha256)
+
+
+def _fill(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    wanted = model.state_dict()
+    differing = sorted(set(wanted) ^ set(tensors)) or [key for key in wanted if wanted[key].shape != tensors[key].shape]
+    if differing:
+        shown = ", ".join(differing[:3])
+        raise BadData("the weights", f"({len(differing)} tensors: {shown})", "do not fit the card's model", "give the matching card")
+    model.load_state_dict({key: value.to(wanted[key].dtype) for key, value in tensors.items()})

@@ -1,0 +1,36 @@
+"""The verbs, and what happens around each of them."""
+
+from __future__ import annotations
+
+import sys
+
+from tyro.extras import SubcommandApp
+
+import insula
+from insula.cli.demo import demo
+from insula.cli.exits import exit_code_of
+from insula.cli.segment import segment
+from insula.cli.train import train
+
+__all__ = ["main"]
+
+_ABOUT = (
+    "Stroke lesion segmentation on T1-weighted MRI: a mask, a record and a page for every scan. "
+    "For research only; not a medical device."
+)
+
+
+def main() -> None:
+    """Run the command line and exit with one of the codes of `insula.errors`."""
+    arguments = sys.argv[1:]
+    if arguments in (["--version"], ["-V"]):
+        print(f"insula {insula.__version__}")
+        return
+    app = SubcommandApp()
+    for verb in (segment, demo, train):
+        app.command(verb)
+
+    def call() -> int | None:
+        return app.cli(prog="insula", description=_ABOUT, args=arguments or ["--help"])
+
+    sys.exit(exit_code_of(call, debug="--debug" in arguments))

@@ -1,0 +1,3 @@
+def segment() -> int:
+    """x"""
+    return 0

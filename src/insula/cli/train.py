@@ -1,0 +1,48 @@
+"""`insula train`: a recipe and a folder of open data in, weights out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tyro.conf import Positional, UseAppendAction
+
+__all__ = ["train"]
+
+
+def train(
+    recipe: Positional[Path],
+    /,
+    data: Path,
+    out: Path,
+    set: UseAppendAction[tuple[str, ...]] = (),
+    resume: bool = False,
+    debug: bool = False,
+) -> int:
+    """Train a model on heads simulated from open data.
+
+    Args:
+        recipe: A TOML file, e.g. recipes/baseline.toml.
+        data: The folder of hosts, label maps and lesion masks.
+        out: Where weights, states and the log go.
+        set: A knob of the recipe, e.g. --set train.steps=100; repeatable.
+        resume: Go on from the newest state in --out.
+        debug: Show a traceback on errors.
+    """
+    from insula.config import load_recipe
+
+    chosen = load_recipe(recipe, set)
+
+    from insula.cli.console import plain_progress
+    from insula.cohort import load_sources
+    from insula.infer import choose_device
+    from insula.io import OutputFolder
+    from insula.train import train as run
+
+    device = choose_device(chosen.train.device)
+    with OutputFolder(out) as folder:
+        print(f"reading {data} ...", flush=True)
+        sources = load_sources(data, part="train", box=chosen.prepare.box)
+        print(f"{len(sources.hosts)} hosts, {len(sources.acute)} acute and {len(sources.chronic)} chronic outlines; {device}", flush=True)
+        sha = run(chosen, sources, folder, device=device, resume=resume, report=plain_progress)
+    print(f"weights: {out / chosen.name}.safetensors (SHA-256 {sha[:12]}...)")
+    return 0

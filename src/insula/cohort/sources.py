@@ -1,0 +1,186 @@
+"""Open heads, label maps and lesion outlines, read from a folder and split once and for all.
+
+The folder's layout:
+
+    hosts/*_T1w.nii.gz                       heads without a lesion (`*_brain_T1w`: no skull)
+    hosts/NAME/T1w.nii.gz, dlmuse.nii.gz     heads with a DLMUSE label map
+    labelmaps/*_dlmuse.nii.gz, *_synthseg.nii.gz
+    lesions/acute/*.nii.gz, lesions/chronic/*.nii.gz
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from insula.errors import NoInput
+from insula.geometry import Grid, ras_grid, ras_map, resample
+from insula.io import read_labels, read_scan
+from insula.simulate import Host, LesionShape, Tissue, from_dlmuse, from_freesurfer
+from insula.simulate.anatomy import BRAIN, add_skull
+from insula.types import Shape
+from insula.volume import Mask
+
+__all__ = ["Part", "Sources", "load_sources"]
+
+Part = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sources:
+    """The raw material of one part; no host and no lesion stands in two parts."""
+
+    hosts: tuple[Host, ...]
+    """Heads and label maps."""
+    acute: tuple[LesionShape, ...]
+    """Outlines drawn on acute strokes."""
+    chronic: tuple[LesionShape, ...]
+    """Outlines drawn on chronic strokes."""
+    fingerprint: str
+    """SHA-256 over the names and bytes of every file used."""
+
+
+def load_sources(folder: Path, *, part: Part, box: Shape, most_lesions: int | None = None) -> Sources:
+    """Read one part of the folder.
+
+    Hosts are dealt by their place in the sorted list of each kind (of five: three to train, one to validation, one
+    to test), lesions by the hash of their name (80, 5, 15 %), so that a new file never moves an old one's part.
+
+    Args:
+        folder: laid out as above.
+        part: which part.
+        box: voxels of the head box at 1 mm.
+        most_lesions: of each phase, for quick looks.
+
+    Raises:
+        NoInput: a kind of file is missing.
+    """
+    heads = _paths(folder, "hosts/*_T1w.nii.gz") + _paths(folder, "hosts/*/T1w.nii.gz")
+    maps = _paths(folder, "labelmaps/*_dlmuse.nii.gz", "labelmaps/*_synthseg.nii.gz")
+    acute, chronic = _paths(folder, "lesions/acute/*.nii.gz"), _paths(folder, "lesions/chronic/*.nii.gz")
+    for name, found in (("hosts", heads), ("lesions/acute", acute), ("lesions/chronic", chronic)):
+        if not found:
+            raise NoInput("the source folder", folder / name, "holds no NIfTI files", "give the folder described in docs/reference")
+    atlas = _atlas_brain(folder)
+    hosts = [p for paths in (heads, maps) for p in _deal(paths, part)]
+    drawn = [[p for p in paths if _part_of(p.name) == part][:most_lesions] for paths in (acute, chronic)]
+    with ThreadPoolExecutor() as pool:
+        ready = list(pool.map(lambda p: _host(p, box, atlas), hosts))
+        shapes = [tuple(pool.map(_lesion, paths)) for paths in drawn]
+        digest = hashlib.sha256()
+        for path, sha in zip([*hosts, *drawn[0], *drawn[1]], pool.map(_sha, [*hosts, *drawn[0], *drawn[1]]), strict=True):
+            digest.update(f"{path.relative_to(folder)} {sha}\n".encode())
+    return Sources(hosts=tuple(ready), acute=shapes[0], chronic=shapes[1], fingerprint=digest.hexdigest())
+
+
+def _paths(folder: Path, *patterns: str) -> list[Path]:
+    return sorted(path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
+def _deal(paths: list[Path], part: Part) -> list[Path]:
+    places: dict[Part, tuple[int, ...]] = {"train": (0, 1, 2), "validation": (3,), "test": (4,)}
+    if len(paths) < 5:  # too few to validate on: the last is kept for the test
+        return {"train": paths[:-1], "validation": [], "test": paths[-1:]}[part]
+    return [path for number, path in enumerate(paths) if number % 5 in places[part]]
+
+
+def _part_of(name: str) -> Part:
+    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32
+    return "train" if share < 0.80 else "validation" if share < 0.85 else "test"
+
+
+def _sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _lesion(path: Path) -> LesionShape:
+    labels, grid = read_labels(path)
+    voxels, grid = ras_map(grid).apply(labels), ras_grid(grid)
+    box = ndimage.find_objects((voxels > 0).astype(np.uint8))[0]
+    start = np.array([s.start for s in box]) - 2
+    size = np.array([s.stop for s in box]) + 2 - start
+    crop = Grid(tuple(size), _shifted(grid.affine, start))
+    ones = resample(voxels, grid, crop) > 0.5
+    x, y, z = (float(v) for v in crop.affine[:3, 3])
+    return LesionShape(name=path.name, voxels=torch.from_numpy(ones.astype(np.uint8)), origin_mm=(x, y, z))
+
+
+def _shifted(affine: NDArray[np.float64], start: NDArray[np.integer]) -> NDArray[np.float64]:
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, :3] @ start
+    return moved
+
+
+def _atlas_brain(folder: Path) -> Mask:
+    """The brain in the lesions' space, from the skull-stripped average head."""
+    path = next(iter(_paths(folder, "hosts/*_brain_T1w.nii.gz")), None)
+    if path is None:
+        raise NoInput("the source folder", folder / "hosts", "holds no *_brain_T1w.nii.gz", "add a skull-stripped head in MNI space")
+    scan = read_scan(path)
+    return Mask(ras_map(scan.grid).apply(scan.image) > 0, ras_grid(scan.grid))
+
+
+def _moments(brain: Mask) -> NDArray[np.float64]:
+    """Centre and spread [mm] of a brain, two rows."""
+    places = brain.grid.centre_mm(np.argwhere(brain.voxels[::2, ::2, ::2]) * 2)
+    return np.stack([places.mean(0), places.std(0)])
+
+
+def _host(path: Path, box: Shape, atlas: Mask) -> Host:
+    painted = path.name.endswith(("_dlmuse.nii.gz", "_synthseg.nii.gz"))
+    if painted:
+        labels, grid = read_labels(path)
+        image = None
+        tissue = (from_freesurfer if "synthseg" in path.name else from_dlmuse)(labels)
+    else:
+        scan = read_scan(path)
+        image, grid = scan.image, scan.grid
+        if (beside := path.with_name("dlmuse.nii.gz")).exists():
+            tissue = from_dlmuse(read_labels(beside)[0])
+        else:
+            tissue = _by_intensity(image, grid, brain_only="_brain_" in path.name, atlas=atlas)
+    axes, grid = ras_map(grid), ras_grid(grid)
+    tissue = axes.apply(tissue)
+    target = _head_box(grid, np.argwhere(np.isin(tissue, BRAIN)).mean(0), box)
+    codes = resample(tissue, grid, target, order=0, antialias=False).astype(np.uint8)
+    voxels = Grid(box, np.eye(4))
+    (centre, spread), (here, width) = _moments(atlas), _moments(Mask(np.isin(codes, BRAIN), voxels))
+    to_atlas = np.diag([*(spread / width), 1.0])
+    to_atlas[:3, 3] = centre - spread / width * here
+    picture = None
+    if image is not None:
+        picture = torch.from_numpy(np.clip(resample(axes.apply(image), grid, target), 0, None)).half()
+    name = path.parent.name if path.name == "T1w.nii.gz" else path.name.split(".")[0]
+    skull = image is not None and "_brain_" not in path.name
+    return Host(name=name, image=picture, tissue=torch.from_numpy(add_skull(codes)), to_atlas=to_atlas, skull=skull)
+
+
+def _head_box(grid: Grid, centre: NDArray[np.float64], box: Shape) -> Grid:
+    """The box at 1 mm, the brain in its middle, a little higher for the neck."""
+    step = 1 / np.array(grid.spacing_mm)
+    corner = centre - step * (np.array(box) / 2 - [0, 0, 6])
+    affine = grid.affine @ np.diag([*step, 1.0])
+    affine[:3, 3] = (grid.affine @ [*corner, 1.0])[:3]
+    return Grid(box, affine)
+
+
+def _by_intensity(image: NDArray[np.float32], grid: Grid, *, brain_only: bool, atlas: Mask) -> NDArray[np.uint8]:
+    """Tissues of a sharp average head in MNI space, by the valleys of its histogram."""
+    brain = image > 0 if brain_only else resample(atlas.voxels, atlas.grid, grid, order=0, antialias=False) > 0.5
+    low, high = np.percentile(image[brain], [2, 98])
+    csf, white = low + 0.38 * (high - low), low + 0.72 * (high - low)
+    tissue = np.zeros(image.shape, np.uint8)
+    tissue[brain] = Tissue.CORTEX
+    tissue[brain & (image < csf)] = Tissue.SULCAL_CSF
+    tissue[brain & (image > white)] = Tissue.WHITE
+    deep = ndimage.distance_transform_edt(brain) > 25
+    tissue[deep & (tissue == Tissue.SULCAL_CSF)] = Tissue.VENTRICLE
+    return tissue

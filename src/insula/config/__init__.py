@@ -1,0 +1,23 @@
+"""Every knob of insula, frozen and documented; importing this imports no torch."""
+
+from insula.config.knobs import knobs
+from insula.config.models import AttentionUNet, ModelConfig, SEUNet
+from insula.config.prepare import PrepareConfig
+from insula.config.recipe import Recipe, SimulateConfig, TrainConfig
+from insula.config.segment import SegmentConfig
+from insula.config.toml import from_dict, load_recipe, to_dict
+
+__all__ = [
+    "AttentionUNet",
+    "ModelConfig",
+    "PrepareConfig",
+    "Recipe",
+    "SEUNet",
+    "SegmentConfig",
+    "SimulateConfig",
+    "TrainConfig",
+    "from_dict",
+    "knobs",
+    "load_recipe",
+    "to_dict",
+]

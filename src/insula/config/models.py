@@ -1,0 +1,44 @@
+"""The networks, as data: the tagged union below is the registry."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from insula.config.knobs import knobs
+
+__all__ = ["AttentionUNet", "ModelConfig", "Norm", "SEUNet"]
+
+Norm = Literal["batch", "instance", "group"]
+"""`batch` is the default: the only one whose tiled inference equals one pass, and the lightest in memory."""
+
+
+@knobs
+class AttentionUNet:
+    """The baseline: a 3-D U-Net with additive attention gates on its skips, 5.7 M parameters."""
+
+    kind: Literal["attention_unet"] = "attention_unet"
+    """The tag."""
+    widths: tuple[int, ...] = (16, 32, 64, 128, 256)
+    """Channels per stage, full resolution first; each further stage halves the resolution."""
+    norm: Norm = "batch"
+    """Normalisation after each convolution."""
+
+
+@knobs
+class SEUNet:
+    """The enhancement: the baseline with squeeze-and-excitation, GELU and a deeper bottleneck, 7.5 M parameters."""
+
+    kind: Literal["se_unet"] = "se_unet"
+    """The tag."""
+    widths: tuple[int, ...] = (16, 32, 64, 128, 256)
+    """Channels per stage, full resolution first."""
+    norm: Norm = "batch"
+    """Normalisation after each convolution."""
+    reduction: int = 4
+    """Squeeze-and-excitation's bottleneck: channels / reduction."""
+    bottleneck_convs: int = 3
+    """Convolutions at the coarsest stage."""
+
+
+ModelConfig: TypeAlias = AttentionUNet | SEUNet
+"""Every network insula can build, told apart by `kind`."""

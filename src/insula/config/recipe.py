@@ -1,0 +1,77 @@
+"""A training run, whole: what `recipes/*.toml` hold."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Literal
+
+from insula.config.knobs import knobs
+from insula.config.models import AttentionUNet, ModelConfig
+from insula.config.prepare import PrepareConfig
+from insula.types import Shape
+
+__all__ = ["Recipe", "SimulateConfig", "TrainConfig"]
+
+
+@knobs
+class SimulateConfig:
+    """Which simulated heads are drawn, and how often each kind."""
+
+    control_fraction: float = 0.1
+    """Heads without a lesion."""
+    chronic_fraction: float = 0.6
+    """Of the lesions; the rest are acute."""
+    painted_fraction: float = 0.25
+    """Heads painted from a label map with random contrast instead of taken from a scanner."""
+    strip_fraction: float = 0.5
+    """Heads shown without their skull."""
+    second_lesion_fraction: float = 0.25
+    """Heads with a further, independent lesion."""
+
+
+@knobs
+class TrainConfig:
+    """The optimisation."""
+
+    steps: int = 10_000
+    """Optimiser steps in the whole run; the schedule ends there."""
+    batch: int = 2
+    """Volumes per step."""
+    crop: Shape = (128, 160, 128)
+    """Voxels of the random crop that a step sees; each divisible by 16."""
+    lr: float = 2e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 1e-2
+    """Decoupled; not on norms and biases."""
+    warmup: float = 0.03
+    """Fraction of the steps with a rising rate; a cosine to zero follows."""
+    clip_norm: float = 5.0
+    """Largest gradient norm."""
+    ema: float = 0.999
+    """Decay of the averaged weights, the ones that are kept."""
+    losses: tuple[tuple[float, Literal["dice", "cross_entropy", "topk10"]], ...] = ((1.0, "dice"), (1.0, "cross_entropy"))
+    """(weight, name) pairs, summed."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    compile: bool = False
+    """torch.compile the network."""
+    save_minutes: float = 3.0
+    """Between two checkpoints."""
+    seed: int = 0
+    """Of everything random."""
+
+
+@knobs
+class Recipe:
+    """One run we can repeat."""
+
+    name: str
+    """What the weights will be called."""
+    model: ModelConfig = field(default_factory=AttentionUNet)
+    """The network."""
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    """Travels with the weights."""
+    simulate: SimulateConfig = field(default_factory=SimulateConfig)
+    """The data."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """The optimisation."""

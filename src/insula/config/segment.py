@@ -1,0 +1,29 @@
+"""How a prepared scan becomes a mask."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from insula.config.knobs import knobs
+
+__all__ = ["SegmentConfig"]
+
+
+@knobs
+class SegmentConfig:
+    """The choices of one inference; none changes what the network has learnt."""
+
+    threshold: float | None = None
+    """Probability from which a voxel is lesion (0 to 1); unset takes the one stored with the weights."""
+    tta: bool = False
+    """Average with the left-right mirrored scan; twice the time."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto` takes bfloat16 where the processor computes in it."""
+    passes: Literal["auto", "whole", "tiled"] = "auto"
+    """`auto` takes the whole volume at once unless free memory is short."""
+    tile: int = 32
+    """Thickness of a tile [voxels] at full resolution; even."""
+    min_lesion_ml: float | None = None
+    """Smaller lesions are dropped; unset takes what is stored with the weights."""

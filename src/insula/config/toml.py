@@ -1,0 +1,81 @@
+"""The border where text becomes knobs: TOML files, JSON, and `--set a.b=c`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from insula.config.recipe import Recipe
+from insula.errors import NoInput, UsageError
+
+__all__ = ["from_dict", "load_recipe", "to_dict"]
+
+T = TypeVar("T")
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply overrides such as `train.lr=3e-4`.
+
+    Args:
+        path: a TOML file.
+        overrides: `key.key=value`, the value in TOML's spelling; a bare word is a string.
+
+    Raises:
+        NoInput: no such file.
+        UsageError: not TOML, an unknown key, or a value of the wrong kind; the message names the key.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NoInput("the recipe", path, "does not exist", "name one of recipes/*.toml") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError("the recipe", path, f"is not TOML ({error})", "mend the line it names") from None
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise UsageError("--set", override, "is not key=value", "write e.g. --set train.lr=3e-4")
+        branch = tree
+        *parents, leaf = key.split(".")
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+            if not isinstance(branch, dict):
+                raise UsageError("--set", override, f"goes through {parent}, which is a value", "check the key")
+        branch[leaf] = _value(text)
+    return from_dict(Recipe, tree, what="the recipe")
+
+
+def from_dict(cls: type[T], tree: Any, *, what: str) -> T:
+    """Build knobs from plain data, refusing what does not fit.
+
+    Args:
+        cls: a knobs class (or a union of them).
+        tree: dictionaries, lists and values.
+        what: its name for the message.
+
+    Raises:
+        UsageError: names the first key that does not fit, and why.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(cls).validate_python(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{what}: {key}", f"= {first['input']!r}", f"is refused ({first['msg']})", "see docs/reference for the keys") from None
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Knobs as plain data, JSON-ready: what `from_dict` reads back as an equal object."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text

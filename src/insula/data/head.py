@@ -1,0 +1,108 @@
+"""Where in a volume the head is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from insula.errors import BadData
+from insula.types import Flag
+
+__all__ = ["Head", "find_head"]
+
+_STEP_MM = 4.0
+_REACH_MM = 150.0  # from the crown down, enough for brain and brainstem, not for the neck
+_LEAST_LITRES = 0.4
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head's box, in voxels of an RAS+ volume, and what is odd about it."""
+
+    centre: tuple[float, float, float]
+    """Middle of the part that holds the brain [voxels]."""
+    top: float
+    """The crown, along k [voxels]."""
+    extent_mm: tuple[float, float, float]
+    """Of the foreground, neck and all."""
+    flags: tuple[Flag, ...]
+    """Field of view cut, inverted contrast."""
+
+
+def find_head(image: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> Head:
+    """Find the largest bright object, down to 150 mm below its top.
+
+    Works with or without skull, in a field of view that shows the neck, and on a brain that fills it to the rim.
+
+    Args:
+        image: (i, j, k), RAS+ order.
+        spacing_mm: its steps.
+
+    Raises:
+        BadData: nothing the size of a brain.
+    """
+    steps = [max(1, round(_STEP_MM / mm)) for mm in spacing_mm]
+    coarse = np.asarray(image[tuple(slice(n // 2 if size > n else 0, None, n) for n, size in zip(steps, image.shape, strict=True))])
+    step_mm = np.array(steps) * spacing_mm
+    flags = _inverted(coarse)
+    if flags:
+        coarse = coarse.max() - coarse
+    low, high = np.percentile(coarse, [1, 99])
+    bright = ndimage.binary_opening(np.pad(coarse > low + 0.15 * (high - low), 1, mode="edge"))[1:-1, 1:-1, 1:-1]
+    parts, count = ndimage.label(bright)
+    if count == 0:
+        raise BadData("the image", f"between {low:g} and {high:g}", "shows no head", "check that it is a T1w scan of a head")
+    head = ndimage.binary_fill_holes(parts == 1 + int(np.bincount(parts.ravel())[1:].argmax()))
+    litres = float(head.sum() * step_mm.prod() / 1e6)
+    if litres < _LEAST_LITRES:
+        rule = f"is smaller than a brain ({_LEAST_LITRES} l)"
+        raise BadData("the largest object", f"of {litres:.2f} l", rule, "check the voxel size and that it is a scan of a head")
+    areas = head.sum((0, 1))
+    top = int(np.flatnonzero(areas > 0.02 * areas.max())[-1])
+    floor = max(0, top - round(_REACH_MM / step_mm[2]))
+    cranium = head[:, :, floor : top + 1]
+    middle = [(_span(cranium.any((1, 2)))), (_span(cranium.any((0, 2))))]
+    bottom = int(np.flatnonzero(areas)[0])
+    centre_k = (max(bottom, floor) + top) / 2
+    centre = [(a + b) / 2 for a, b in middle] + [centre_k]
+    spans = [_span(head.any(axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    extent = [(b - a + 1) * mm for (a, b), mm in zip(spans, step_mm, strict=True)]
+    offset = [n // 2 if size > n else 0 for n, size in zip(steps, image.shape, strict=True)]
+    i, j, k = (float(c * n + o) for c, n, o in zip(centre, steps, offset, strict=True))
+    return Head(
+        centre=(i, j, k), top=float(top * steps[2] + offset[2]), extent_mm=(extent[0], extent[1], extent[2]),
+        flags=(*flags, *_cut(head, floor)),
+    )  # fmt: skip
+
+
+def _span(present: NDArray[np.bool_]) -> tuple[int, int]:
+    where = np.flatnonzero(present)
+    return int(where[0]), int(where[-1])
+
+
+def _inverted(coarse: NDArray[np.float32]) -> tuple[Flag, ...]:
+    """Air brighter than tissue: the rim of the volume outshines its middle."""
+    rim = np.concatenate([coarse[[0, -1]].ravel(), coarse[:, [0, -1]].ravel()])
+    middle = coarse[tuple(slice(n // 3, n - n // 3) for n in coarse.shape)]
+    if np.median(rim) > np.percentile(middle, 75) and np.median(rim) > coarse.mean():
+        return (Flag("contrast-inverted", "Air is brighter than tissue: the intensities look inverted, and the mask cannot be trusted."),)
+    return ()
+
+
+def _cut(head: NDArray[np.bool_], floor: int) -> tuple[Flag, ...]:
+    upper = head[:, :, floor:]
+    sides = {
+        "left": upper[0], "right": upper[-1], "back": upper[:, 0], "front": upper[:, -1], "top": upper[:, :, -1],
+    }  # fmt: skip
+    middle = {"left": 0, "right": 0, "back": 1, "front": 1, "top": 2}
+    cut = []
+    for side, face in sides.items():
+        whole = upper.any(axis=middle[side]).sum()
+        if face.sum() > 0.25 * whole:
+            cut.append(side)
+    if not cut:
+        return ()
+    return (Flag("field-of-view-cut", f"The field of view cuts the head at the {', '.join(cut)}; lesions beyond it cannot be seen."),)

@@ -1,0 +1,172 @@
+"""The one error family: every refusal says what, value, rule and remedy in one line, and carries its exit code.
+
+InsulaError                 70  never raised itself
+|-- UsageError               2  the call is wrong
+|-- BadData                 65  the input cannot be trusted
+|-- NoInput                 66  the input is not there
+|-- Unavailable             69  a device, an extra or a service is missing
+|-- InternalBug             70  ours to mend
+|-- CannotCreate            73  the output cannot be made
+|-- IOFault                 74  the disk or the network failed in the middle
+|-- Preempted               75  told to stop and come back
+|-- NoPermission            77  the system says no
+`-- Interrupted        130, 143  told to stop
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import ClassVar
+
+__all__ = [
+    "BadData",
+    "CannotCreate",
+    "IOFault",
+    "InsulaError",
+    "InternalBug",
+    "Interrupted",
+    "NoInput",
+    "NoPermission",
+    "Preempted",
+    "Unavailable",
+    "UsageError",
+    "from_os_error",
+]
+
+
+class InsulaError(Exception):
+    """A refusal in four parts that read as one sentence: `{what} {value} {rule}; {remedy}`.
+
+    Args:
+        what: the thing that is wrong, as the user would name it.
+        value: the offending value.
+        rule: what it breaks.
+        remedy: what to do next.
+
+    Example:
+        >>> str(UsageError("patch", "90 on axis i", "is not divisible by 16 (4 down-samplings)", "use 80 or 96"))
+        'patch 90 on axis i is not divisible by 16 (4 down-samplings); use 80 or 96'
+    """
+
+    code: ClassVar[int] = 70
+
+    def __init__(self, what: str, value: object, rule: str, remedy: str) -> None:
+        self.what, self.value, self.rule, self.remedy = what, str(value), rule, remedy
+        super().__init__(" ".join(f"{what} {value} {rule}; {remedy}".split()))
+
+    def __reduce__(self) -> tuple[type[InsulaError], tuple[str, str, str, str]]:
+        return type(self), (self.what, self.value, self.rule, self.remedy)
+
+
+class UsageError(InsulaError):
+    """The call itself is wrong: a flag, a value, a combination."""
+
+    code = 2
+
+
+class BadData(InsulaError):
+    """The input is damaged, ambiguous or not what the job needs."""
+
+    code = 65
+
+
+class NoInput(InsulaError):
+    """The input does not exist or is empty."""
+
+    code = 66
+
+
+class Unavailable(InsulaError):
+    """A device, an optional package or a resource is missing."""
+
+    code = 69
+
+
+class InternalBug(InsulaError):
+    """Something that cannot happen happened."""
+
+    code = 70
+
+
+class CannotCreate(InsulaError):
+    """The output cannot be created, or there is no room for it."""
+
+    code = 73
+
+
+class IOFault(InsulaError):
+    """Reading or writing failed in the middle."""
+
+    code = 74
+
+
+class Preempted(InsulaError):
+    """Told to stop; the work so far is saved and goes on with `--resume`."""
+
+    code = 75
+
+
+class NoPermission(InsulaError):
+    """The operating system forbids it."""
+
+    code = 77
+
+
+class Interrupted(InsulaError):
+    """Stopped by a signal; the exit code is 128 + its number."""
+
+    def __init__(self, signal_number: int) -> None:
+        self.signal_number = signal_number
+        super().__init__("the run", "", f"was stopped by signal {signal_number}", "results already named are complete")
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as a shell would report it."""
+        return 128 + self.signal_number
+
+    def __reduce__(self) -> tuple[type[InsulaError], tuple[int]]:  # type: ignore[override]
+        return type(self), (self.signal_number,)
+
+
+_NO_ROOM = {errno.ENOSPC: "no space is left on the disk", errno.EDQUOT: "the disk quota is used up"}
+_CANNOT = {
+    errno.EROFS: "the file system is read-only",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.ENAMETOOLONG: "the name is too long for the file system",
+    errno.EISDIR: "a folder stands where the file should go",
+    errno.EEXIST: "a file stands where the folder should go",
+    errno.ENOENT: "a folder of the path does not exist",
+    errno.EFBIG: "the file would exceed the size limit of this process",
+}
+
+
+def from_os_error(error: OSError, *, what: str, value: object, writing: bool) -> InsulaError:
+    """Turn an `OSError` into the family.
+
+    Why: the same errno means different exit codes when reading and when writing.
+
+    Args:
+        error: what the system raised.
+        what: the thing that failed, e.g. `"the output file"`.
+        value: its name as the user gave it, or empty.
+        writing: whether it was being written.
+
+    Returns:
+        NoPermission, CannotCreate, NoInput or IOFault, never raised here.
+    """
+    number = error.errno or 0
+    reason = error.strerror or type(error).__name__
+    if number in (errno.EACCES, errno.EPERM):
+        return NoPermission(what, value, f"is not allowed ({reason})", "check the permissions of the file and its folder")
+    if writing and number in _NO_ROOM:
+        return CannotCreate(what, value, f"cannot be written: {_NO_ROOM[number]}", "free some space or choose another --out")
+    if writing and number in _CANNOT:
+        return CannotCreate(what, value, f"cannot be written: {_CANNOT[number]}", "choose another --out")
+    if number == errno.ELOOP:
+        return NoInput(what, value, "is a loop of symbolic links", "name the real file")
+    if number == errno.ENOENT:
+        return NoInput(what, value, "does not exist", "check the spelling and the folder")
+    if number == errno.EISDIR:
+        return UsageError(what, value, "is a folder", "name a file")
+    verb = "written" if writing else "read"
+    return IOFault(what, value, f"could not be {verb} ({reason})", "check the disk or the network share and run again")

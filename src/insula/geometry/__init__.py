@@ -1,0 +1,7 @@
+"""Where voxels are: grids, the RAS+ order of axes, and resampling in millimetres."""
+
+from insula.geometry.grid import Grid
+from insula.geometry.orientation import AxisMap, ras_grid, ras_map
+from insula.geometry.resample import resample
+
+__all__ = ["AxisMap", "Grid", "ras_grid", "ras_map", "resample"]

@@ -1,0 +1,81 @@
+"""A voxel grid in the patient's space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from insula.errors import BadData
+from insula.types import Shape
+
+__all__ = ["Grid"]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The shape of a volume and the affine that places it: index (i, j, k) -> RAS+ millimetres.
+
+    The affine maps voxel *centres*; a voxel reaches half a step to each side of its centre.
+
+    Args:
+        shape: voxels along i, j, k, each at least 1.
+        affine: 4x4, float64, invertible; millimetres, x to the patient's right, y to the front, z up.
+
+    Raises:
+        BadData: the affine is singular, not finite or not 4x4.
+    """
+
+    shape: Shape
+    affine: NDArray[np.float64]
+
+    def __init__(self, shape: tuple[int, ...], affine: ArrayLike) -> None:
+        matrix = np.array(affine, dtype=np.float64)
+        if len(shape) != 3 or min(shape) < 1:
+            raise BadData("the grid", f"of shape {tuple(shape)}", "does not have three axes of at least one voxel", "give a 3-D volume")
+        if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+            raise BadData("the affine", matrix.tolist(), "is not a finite 4x4 matrix", "repair the header (sform or qform)")
+        volume = abs(np.linalg.det(matrix[:3, :3]))
+        lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+        if volume <= 1e-6 * max(lengths.prod(), 1e-12):
+            raise BadData("the affine", matrix[:3, :3].tolist(), "is singular: its axes span no volume", "repair the header (sform or qform)")
+        matrix.setflags(write=False)
+        object.__setattr__(self, "shape", tuple(int(n) for n in shape))
+        object.__setattr__(self, "affine", matrix)
+
+    @cached_property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """The step along i, j and k [mm]."""
+        steps = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(steps[0]), float(steps[1]), float(steps[2])
+
+    @cached_property
+    def voxel_ml(self) -> float:
+        """The volume of one voxel [ml]."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+    @cached_property
+    def axcodes(self) -> str:
+        """The direction of each axis, e.g. `RAS` or `LPS`; the nearest one for oblique grids."""
+        from nibabel.orientations import aff2axcodes
+
+        return "".join(aff2axcodes(self.affine))
+
+    def centre_mm(self, index: ArrayLike) -> NDArray[np.float64]:
+        """The RAS+ position of voxel indices, shape (..., 3) -> (..., 3) [mm]."""
+        return np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def close_to(self, other: Grid, *, tolerance_mm: float = 1e-3) -> bool:
+        """Whether both grids have the same shape and put every voxel within `tolerance_mm` of the same place."""
+        if self.shape != other.shape:
+            return False
+        corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1).T
+        return bool(np.abs(self.centre_mm(corners) - other.centre_mm(corners)).max() <= tolerance_mm)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Grid) and self.shape == other.shape and np.array_equal(self.affine, other.affine)
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.affine.tobytes()))

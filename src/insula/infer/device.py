@@ -1,0 +1,56 @@
+"""Where to compute, in which precision, and how much room there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from insula.errors import Unavailable, UsageError
+
+__all__ = ["choose_device", "choose_precision", "free_bytes"]
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` takes a GPU if there is one.
+
+    Raises:
+        UsageError: not a device's name.
+        Unavailable: a GPU was asked for and there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
+        raise UsageError("--device", name, "is not a device", "use auto, cpu, cuda or cuda:0")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise Unavailable("--device", name, f"is not there ({torch.cuda.device_count()} GPUs found)", "use --device cpu")
+    return torch.device(name)
+
+
+def choose_precision(device: torch.device, wish: Literal["auto", "float32", "bfloat16"]) -> torch.dtype:
+    """bfloat16 where the processor computes in it (AVX512-BF16, AMX, recent GPUs), else float32."""
+    if wish != "auto":
+        return torch.bfloat16 if wish == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    able = torch.cpu.get_capabilities()
+    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
+
+
+def free_bytes(device: torch.device) -> int:
+    """What can still be allocated: of the GPU, or of the machine and of the container that we run in."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit = (_CGROUP / "memory.max").read_text().strip()
+        used = int((_CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return min(free, int(limit) - used) if limit.isdigit() else free

@@ -1,0 +1,95 @@
+"""One scan through one network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from insula.config import SegmentConfig
+from insula.infer.device import choose_device, choose_precision, free_bytes
+from insula.infer.tiles import tiled_logits
+from insula.models import UNet
+
+__all__ = ["InferFacts", "infer"]
+
+_COPIES = 7  # of the full-resolution features alive at the peak of one pass; measured by bench/speed.py, rounded up
+
+
+@dataclass(frozen=True)
+class InferFacts:
+    """What was decided, and why: goes into the record."""
+
+    device: str
+    precision: str
+    passes: Literal["whole", "tiled"]
+    why: str
+    tta: bool
+
+
+@torch.inference_mode()
+def infer(model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig) -> tuple[Float[Tensor, "i j k"], InferFacts]:
+    """Probabilities on the image's grid, float32 on the CPU.
+
+    The whole volume goes through at once. When free memory is short it is cut into tiles, with the same result
+    (`tiled_logits`); when a GPU runs out all the same, tiles on the GPU, then the CPU.
+
+    Args:
+        model: in evaluation mode.
+        image: normalised, of a size the model can halve.
+        config: device, precision, passes, mirror averaging.
+
+    Returns:
+        The probability of lesion, and what was decided.
+    """
+    device = choose_device(config.device)
+    precision = choose_precision(device, config.precision)
+    passes, why = _choose_passes(model, image, config, device, precision)
+    attempts: list[tuple[torch.device, Literal["whole", "tiled"], str]] = [(device, passes, why)]
+    if device.type == "cuda":
+        attempts += [(device, "tiled", "the GPU ran out of memory"), (torch.device("cpu"), "whole", "the GPU ran out of memory")]
+    for number, (where, how, reason) in enumerate(attempts):
+        try:
+            prob = _probabilities(model, image, config, where, choose_precision(where, config.precision), how)
+        except torch.OutOfMemoryError:
+            if number == len(attempts) - 1:
+                raise
+            torch.cuda.empty_cache()
+            continue
+        name = str(choose_precision(where, config.precision)).removeprefix("torch.")
+        return prob, InferFacts(device=str(where), precision=name, passes=how, why=reason, tta=config.tta)
+    raise AssertionError("unreachable")
+
+
+def _choose_passes(
+    model: UNet, image: Tensor, config: SegmentConfig, device: torch.device, precision: torch.dtype
+) -> tuple[Literal["whole", "tiled"], str]:
+    if config.passes != "auto":
+        return config.passes, "as told"
+    width = next(m.out_channels for m in model.modules() if isinstance(m, nn.Conv3d))
+    need = _COPIES * image.numel() * width * precision.itemsize
+    free = free_bytes(device)
+    facts = f"one pass needs about {need / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
+    return ("whole" if need < free else "tiled"), facts
+
+
+def _probabilities(
+    model: UNet, image: Tensor, config: SegmentConfig, device: torch.device, precision: torch.dtype,
+    passes: Literal["whole", "tiled"],
+) -> Float[Tensor, "i j k"]:  # fmt: skip
+    model = model.to(device, memory_format=torch.channels_last_3d)
+
+    def once(x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+            logits = model(x) if passes == "whole" else tiled_logits(model, x, tile=config.tile)
+        return torch.sigmoid(logits.float())
+
+    x = image.to(device)
+    prob = once(x)
+    if config.tta:
+        prob = (prob + once(x.flip(2)).flip(2)) / 2
+    return prob[0, 0].cpu()

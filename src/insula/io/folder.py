@@ -1,0 +1,66 @@
+"""A folder that one run writes at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+from filelock import FileLock, Timeout
+
+from insula.errors import CannotCreate, from_os_error
+from insula.io.atomic import TEMPORARY, write_bytes
+
+__all__ = ["OutputFolder"]
+
+_LOCK = ".insula.lock"
+
+
+class OutputFolder:
+    """Create a folder, prove that it can be written, lock it, sweep what a dead run left.
+
+    Before the work, so that an hour of computing never ends at a read-only disk. The lock is the kernel's: it goes
+    with the process, however it dies.
+
+    Args:
+        path: the folder; made with its parents.
+
+    Raises:
+        CannotCreate: it cannot be made, or another run holds it.
+        NoPermission: it cannot be written.
+
+    Example:
+        >>> with OutputFolder(Path("/tmp/results")) as folder:
+        ...     write_bytes(folder / "a.txt", b"whole")
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: FileLock | None = None
+
+    def __enter__(self) -> Path:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / _LOCK)
+            lock.acquire(timeout=0)
+        except Timeout:
+            rule = "is being written by another run"
+            raise CannotCreate("the output folder", self.path, rule, "wait for it, or choose another --out") from None
+        except OSError as error:
+            raise from_os_error(error, what="the output folder", value=self.path, writing=True) from error
+        self._lock = lock
+        try:
+            for orphan in self.path.glob(TEMPORARY):
+                orphan.unlink(missing_ok=True)
+            probe = self.path / ".insula-probe"
+            write_bytes(probe, b"")
+            probe.unlink(missing_ok=True)
+        except BaseException as error:
+            lock.release()
+            if isinstance(error, OSError):
+                raise from_os_error(error, what="the output folder", value=self.path, writing=True) from error
+            raise
+        return self.path
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._lock is not None:
+            self._lock.release()

@@ -1,0 +1,129 @@
+"""Which way the head lies, according to a NIfTI header: stated once, stated twice, or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insula.errors import BadData, UsageError
+from insula.geometry import Grid, ras_map
+from insula.types import Flag
+
+__all__ = ["find_affine"]
+
+_TOLERANCE_MM = 0.5
+_UNITS = {1: (1000.0, "metres"), 3: (0.001, "micrometres")}
+_LETTERS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
+_REMEDY = "ask whoever converted it, and repair the header"
+
+Affine = NDArray[np.float64]
+
+
+def find_affine(raw: Any, shape: tuple[int, ...], flags: list[Flag], assume: str | None) -> tuple[Affine, int, int]:
+    """The affine [mm] and the codes (sform, qform).
+
+    The sform counts where both are given. A file that gives neither is refused: guessing left from right is how a
+    lesion ends up in the wrong hemisphere.
+
+    Args:
+        raw: a nibabel header.
+        shape: voxels per axis.
+        flags: gets what had to be mended.
+        assume: three letters to fall back on, e.g. `LPS`.
+
+    Raises:
+        BadData: no orientation, a singular or non-finite affine, impossible steps, or sform and qform that take
+            left for right.
+        UsageError: `assume` is not three letters of three different axes.
+    """
+    steps = np.array([float(raw["pixdim"][n]) for n in (1, 2, 3)])
+    if not np.isfinite(steps).all() or (steps == 0).any():
+        raise BadData("pixdim", steps.tolist(), "is not a step per axis in millimetres", _REMEDY)
+    if (steps < 0).any():
+        flags.append(Flag("pixdim-negative", f"The voxel steps in the header are {steps.tolist()}; their sizes were used."))
+    sform_code, qform_code = int(raw["sform_code"]), int(raw["qform_code"])
+    sform = _sform(raw) if sform_code > 0 else None
+    qform = _qform(raw, steps) if qform_code > 0 else None
+    if sform is None and qform is None:
+        affine = _assumed(assume, shape, steps, flags)
+        return affine * _unit(raw, flags), 1, 1
+    if sform is not None and qform is not None:
+        _compare(sform, qform, shape, flags)
+    elif qform_code > 0 and qform is None:
+        flags.append(Flag("qform-invalid", "The qform in the header is not a rotation; the sform was used."))
+    affine = sform if sform is not None else qform
+    assert affine is not None
+    Grid(shape[:3], affine)  # singular or not finite: says so
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if np.abs(lengths - np.abs(steps)).max() > 0.01 * lengths.max():
+        flags.append(Flag("pixdim-disagrees", f"pixdim says {np.abs(steps).round(3).tolist()} mm, the affine {lengths.round(3).tolist()}; the affine was used."))
+    return affine * _unit(raw, flags), max(sform_code, 0), max(qform_code, 0)
+
+
+def _sform(raw: Any) -> Affine:
+    affine = np.eye(4)
+    affine[:3] = [raw["srow_x"], raw["srow_y"], raw["srow_z"]]
+    return affine
+
+
+def _qform(raw: Any, steps: Affine) -> Affine | None:
+    b, c, d = (float(raw[f"quatern_{letter}"]) for letter in "bcd")
+    rest = 1 - (b * b + c * c + d * d)
+    if not np.isfinite(rest) or rest < -1e-4:
+        if int(raw["sform_code"]) <= 0:
+            raise BadData("the qform's quaternion", (b, c, d), "is longer than 1, so it is no rotation", _REMEDY)
+        return None
+    a = np.sqrt(max(rest, 0.0))
+    turn = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    handed = -1.0 if float(raw["pixdim"][0]) < 0 else 1.0
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag(np.abs(steps) * [1, 1, handed])
+    affine[:3, 3] = [float(raw[f"qoffset_{letter}"]) for letter in "xyz"]
+    return affine
+
+
+def _compare(sform: Affine, qform: Affine, shape: tuple[int, ...], flags: list[Flag]) -> None:
+    a, b = Grid(shape[:3], sform), Grid(shape[:3], qform)
+    if a.close_to(b, tolerance_mm=_TOLERANCE_MM):
+        return
+    left_a, left_b = ((axes.order[0], axes.flip[0]) for axes in (ras_map(a), ras_map(b)))
+    if left_a != left_b:
+        raise BadData("the orientation", f"{a.axcodes} (sform) or {b.axcodes} (qform)", "is given twice, and left and right disagree", _REMEDY)
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape[:3]])).reshape(3, -1).T
+    apart = float(np.linalg.norm(a.centre_mm(corners) - b.centre_mm(corners), axis=1).max())
+    flags.append(Flag("sform-qform-disagree", f"sform ({a.axcodes}) and qform ({b.axcodes}) lie up to {apart:.1f} mm apart; the sform was used."))
+
+
+def _assumed(assume: str | None, shape: tuple[int, ...], steps: Affine, flags: list[Flag]) -> Affine:
+    if assume is None:
+        rule = "do not say where left and right are"
+        raise BadData("sform_code and qform_code", "0", rule, "if you know the axes, give e.g. --assume-orientation LPS")
+    letters = assume.upper()
+    if len(letters) != 3 or {_LETTERS.get(letter, (9, 0))[0] for letter in letters} != {0, 1, 2}:
+        raise UsageError("--assume-orientation", assume, "does not name three different axes", "write e.g. RAS, LAS or LPS")
+    affine = np.eye(4)
+    affine[:3, :3] = 0
+    for column, letter in enumerate(letters):
+        row, sign = _LETTERS[letter]
+        affine[row, column] = sign * abs(steps[column])
+        affine[row, 3] = -sign * abs(steps[column]) * (shape[column] - 1) / 2
+    flags.append(Flag("orientation-assumed", f"The file does not say which way the head lies; {letters} was assumed, as told."))
+    return affine
+
+
+def _unit(raw: Any, flags: list[Flag]) -> Affine:
+    """A 4x4 of factors to millimetres; 1 in the last row."""
+    factor, name = _UNITS.get(int(raw["xyzt_units"]) & 7, (1.0, ""))
+    if name:
+        flags.append(Flag("units-converted", f"The header gives lengths in {name}; they were converted to millimetres."))
+    scale = np.full((4, 4), factor)
+    scale[3] = 1.0
+    return scale

@@ -1,0 +1,182 @@
+"""What a NIfTI header says, checked before a voxel is read."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
+from numpy.typing import NDArray
+
+from insula.errors import BadData
+from insula.io.nifti_affine import find_affine
+from insula.types import Flag
+
+__all__ = ["HEADER_BYTES", "Header", "parse_header"]
+
+HEADER_BYTES = 540
+"""Enough for either version."""
+
+_MOST_BYTES = 2 << 30
+_DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
+_REFUSED = {1: "1-bit", 32: "complex64", 128: "RGB", 1536: "float128", 1792: "complex128", 2048: "complex256", 2304: "RGBA"}
+_COPY = "copy or download the file again"
+_OTHERS = (
+    (re.compile(rb"\s*<(!doctype|html|\?xml)", re.I), "a web page, as a failed download or an expired login leaves it", "download it again, logged in"),
+    (re.compile(rb".{128}DICM", re.S), "DICOM", "convert it with dcm2niix first"),
+    (re.compile(rb"NRRD"), "NRRD", "convert it to .nii.gz"),
+    (re.compile(rb"ObjectType|NDims"), "MetaImage (.mha, .mhd)", "convert it to .nii.gz"),
+    (re.compile(rb"\0\0\0\x01\0\0"), "FreeSurfer .mgz or .mgh", "convert it with mri_convert to .nii.gz"),
+    (re.compile(rb"PK\x03\x04"), "a zip archive", "unpack it"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Header:
+    """The facts of a header that passed every check."""
+
+    shape: tuple[int, ...]
+    """Voxels per axis, trailing axes of one dropped; three axes, or four with several frames."""
+    dtype: np.dtype[Any]
+    """As stored, byte order included."""
+    offset: int
+    """Of the first voxel in the (uncompressed) image file."""
+    slope: float
+    """Value = stored * slope + intercept; never 0."""
+    intercept: float
+    """As above."""
+    affine: NDArray[np.float64]
+    """Index to RAS+ [mm]."""
+    sform_code: int
+    """As stored, 1 where the orientation was assumed."""
+    qform_code: int
+    """As stored."""
+    pair: bool
+    """Whether the voxels lie in an .img file of their own."""
+    flags: tuple[Flag, ...]
+    """What had to be mended."""
+
+    @property
+    def nbytes(self) -> int:
+        """Of the voxel data."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def parse_header(head: bytes, *, assume_orientation: str | None = None) -> Header:
+    """Read and check the first bytes of a NIfTI-1 or NIfTI-2 file, either byte order.
+
+    Args:
+        head: at least the header, uncompressed.
+        assume_orientation: three letters such as `RAS`, used only when the file does not define one.
+
+    Raises:
+        BadData: not NIfTI, or a field that contradicts the standard or itself; the message holds its value.
+    """
+    raw = _which(head)
+    flags: list[Flag] = []
+    shape = _shape(raw)
+    dtype = _dtype(raw)
+    offset, pair = _offset(raw)
+    slope, intercept = _scaling(raw, flags)
+    if math.prod(shape) * dtype.itemsize > _MOST_BYTES:
+        size = "x".join(map(str, shape))
+        rule = f"would be {math.prod(shape) * dtype.itemsize / 2**30:.1f} GiB, over the limit of {_MOST_BYTES >> 30} GiB"
+        raise BadData("the image", f"of {size} voxels", rule, "check the header, or crop and resample first")
+    affine, sform_code, qform_code = find_affine(raw, shape, flags, assume_orientation)
+    return Header(
+        shape=shape, dtype=dtype, offset=offset, slope=slope, intercept=intercept, affine=affine,
+        sform_code=sform_code, qform_code=qform_code, pair=pair, flags=tuple(flags),
+    )  # fmt: skip
+
+
+def _which(head: bytes) -> Any:
+    if len(head) < 348:
+        what = _foreign(head)
+        if what:
+            raise what
+        raise BadData("the file", f"of {len(head)} bytes", "is too short for a NIfTI header (348)", _COPY)
+    for kind, size, magics in (
+        (Nifti1Header, 348, (b"n+1\0", b"ni1\0")),
+        (Nifti2Header, 540, (b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n")),
+    ):
+        for endianness, order in (("<", "little"), (">", "big")):
+            if int.from_bytes(head[:4], order) == size:  # type: ignore[arg-type]
+                if len(head) < size:
+                    raise BadData("the file", f"of {len(head)} bytes", f"is too short for its header ({size})", _COPY)
+                raw = kind(head[:size], endianness=endianness, check=False)
+                start = 344 if size == 348 else 4
+                magic = head[start : start + len(magics[0])]
+                if magic not in magics:
+                    rule = "is not NIfTI's (an old ANALYZE file, which does not say left from right, or a damaged one)"
+                    raise BadData("the header's magic", repr(magic), rule, "convert it to NIfTI with the tool that wrote it")
+                return raw
+    what = _foreign(head)
+    if what:
+        raise what
+    value = int.from_bytes(head[:4], "little", signed=True)
+    raise BadData("the header size", value, "is neither 348 (NIfTI-1) nor 540 (NIfTI-2)", "give a .nii or .nii.gz file")
+
+
+def _foreign(head: bytes) -> BadData | None:
+    for pattern, name, remedy in _OTHERS:
+        if pattern.match(head):
+            return BadData("the file", "", f"is {name}, not NIfTI (.nii, .nii.gz, .hdr/.img)", remedy)
+    return None
+
+
+def _shape(raw: Any) -> tuple[int, ...]:
+    dim = [int(n) for n in raw["dim"]]
+    rank = dim[0]
+    if not 1 <= rank <= 7:
+        raise BadData("dim[0]", rank, "is not between 1 and 7 axes", _COPY)
+    sizes = dim[1 : rank + 1]
+    for axis, size in enumerate(sizes, start=1):
+        if size < 1:
+            raise BadData(f"dim[{axis}]", size, "is not at least one voxel", _COPY)
+    while len(sizes) > 3 and sizes[-1] == 1:
+        sizes.pop()
+    if len(sizes) < 3 or 1 in sizes[:3]:
+        size = "x".join(map(str, sizes))
+        raise BadData("the image", f"of {size} voxels", "is not a volume: three axes of more than one voxel are needed", "give a 3-D T1w scan")
+    if len(sizes) > 4:
+        raise BadData("the image", f"of {len(sizes)} axes", "has more than four axes", "extract one 3-D volume first")
+    return tuple(sizes)
+
+
+def _dtype(raw: Any) -> np.dtype[Any]:
+    code = int(raw["datatype"])
+    if code not in _DTYPES:
+        name = _REFUSED.get(code, "unknown")
+        raise BadData("the datatype", f"{code} ({name})", "is not a plain number", "save magnitudes as int16 or float32")
+    dtype = np.dtype(_DTYPES[code]).newbyteorder(raw.endianness)
+    bits = int(raw["bitpix"])
+    if bits != 8 * dtype.itemsize:
+        raise BadData("bitpix", bits, f"contradicts datatype {code} ({8 * dtype.itemsize} bits)", _COPY)
+    return dtype
+
+
+def _offset(raw: Any) -> tuple[int, bool]:
+    pair = bytes(raw["magic"]).startswith(b"ni")
+    value = float(raw["vox_offset"])
+    least = 0 if pair else int(raw["sizeof_hdr"]) + 4
+    if not math.isfinite(value) or value != int(value) or not least <= value <= _MOST_BYTES:
+        raise BadData("vox_offset", value, f"does not lie behind the header (at least {least})", _COPY)
+    return int(value), pair
+
+
+def _scaling(raw: Any, flags: list[Flag]) -> tuple[float, float]:
+    slope, intercept = float(raw["scl_slope"]), float(raw["scl_inter"])
+    if slope == 0 or not math.isfinite(slope):
+        severity = "warning" if math.isinf(slope) else "note"
+        flags.append(Flag("slope-undefined", f"The scale factor in the header is {slope:g}; stored values were taken as they are.", severity))  # type: ignore[arg-type]
+        return 1.0, 0.0
+    if not math.isfinite(intercept):
+        flags.append(Flag("intercept-undefined", f"The intercept in the header is {intercept:g}; 0 was used."))
+        intercept = 0.0
+    if slope < 0:
+        flags.append(Flag("slope-negative", f"The scale factor in the header is {slope:g}: stored and true intensities run in opposite directions."))
+    return slope, intercept

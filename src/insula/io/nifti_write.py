@@ -1,0 +1,63 @@
+"""Masks and probability maps as NIfTI, on the scan's own grid."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from nibabel.nifti1 import Nifti1Image
+from nibabel.nifti2 import Nifti2Image
+from numpy.typing import NDArray
+
+from insula.geometry import Grid
+from insula.io.atomic import write_bytes
+from insula.volume import FileFacts, Mask
+
+__all__ = ["write_mask", "write_prob"]
+
+
+def write_mask(path: Path, mask: Mask, *, file: FileFacts | None = None) -> None:
+    """Write a mask as uint8 `.nii.gz`, 0 and 1, atomically and the same bytes every time.
+
+    Args:
+        path: ends in `.nii.gz`.
+        mask: what to write.
+        file: the scan's file, for the codes of its spaces.
+
+    Raises:
+        CannotCreate, NoPermission, IOFault: as `write_bytes`.
+    """
+    _write(path, mask.voxels.astype(np.uint8), mask.grid, file)
+
+
+def write_prob(path: Path, prob: Float[np.ndarray, "i j k"], grid: Grid, *, file: FileFacts | None = None) -> None:
+    """Write a probability map as float32 `.nii.gz`; as `write_mask`.
+
+    Values are rounded to multiples of 2^-16, far below what they mean, which makes the file several times smaller.
+    """
+    _write(path, np.round(prob * 65536).astype(np.float32) / np.float32(65536), grid, file)
+
+
+def _write(path: Path, voxels: NDArray[Any], grid: Grid, file: FileFacts | None) -> None:
+    kind = Nifti2Image if max(grid.shape) > 32767 else Nifti1Image
+    image = kind(voxels, grid.affine)
+    sform_code, qform_code = (file.sform_code, file.qform_code) if file else (1, 1)
+    if sform_code == 0 and qform_code == 0:
+        sform_code = 1
+    rigid = _no_shear(grid)
+    # always both, where the qform can hold it: readers differ in which one they believe
+    image.header.set_sform(grid.affine, code=sform_code or qform_code)
+    image.header.set_qform(grid.affine, code=(qform_code or sform_code) if rigid else 0, strip_shears=True)
+    image.header.set_xyzt_units("mm")
+    buffer = io.BytesIO()
+    image.to_stream(buffer)
+    write_bytes(path, gzip.compress(buffer.getvalue(), compresslevel=3, mtime=0))
+
+
+def _no_shear(grid: Grid) -> bool:
+    axes = grid.affine[:3, :3] / grid.spacing_mm
+    return bool(np.abs(axes.T @ axes - np.eye(3)).max() < 1e-4)

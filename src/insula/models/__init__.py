@@ -1,0 +1,8 @@
+"""The networks: image in, logits out, on the same grid."""
+
+from insula.models.attention_unet import build_attention_unet
+from insula.models.build import build_model
+from insula.models.se_unet import build_se_unet
+from insula.models.unet import UNet
+
+__all__ = ["UNet", "build_attention_unet", "build_model", "build_se_unet"]

@@ -1,0 +1,23 @@
+"""From a model's knobs to the model."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from insula.config import AttentionUNet, ModelConfig, SEUNet
+from insula.models.attention_unet import build_attention_unet
+from insula.models.se_unet import build_se_unet
+from insula.models.unet import UNet
+
+__all__ = ["build_model"]
+
+
+def build_model(config: ModelConfig) -> UNet:
+    """Build the network that `config` describes, with fresh weights from torch's global generator."""
+    match config:
+        case AttentionUNet():
+            return build_attention_unet(config)
+        case SEUNet():
+            return build_se_unet(config)
+        case _:
+            assert_never(config)

@@ -1,0 +1,95 @@
+"""The U-Net that every convolutional model is: gated skips around a chain of stages."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from insula.errors import UsageError
+
+__all__ = ["UNet"]
+
+
+class UNet(nn.Module):
+    """Stages down, stages up, a gate on each skip, a head at full resolution.
+
+    Written in three parts, `shallow`, `deep` and `merge`, because the first and the last are local: full-resolution
+    features, where nearly all the memory goes, can be computed tile by tile and give the same logits
+    (`insula.infer.tiles`). `deep` is an eighth of the voxels and is never cut.
+
+    Args:
+        encoders: one module per stage, full resolution first; the last is the bottleneck.
+        gates: `gate(skip, coarse) -> skip`, one per stage but the last.
+        upsamples: from stage n+1's channels to stage n's, twice the resolution.
+        decoders: from twice stage n's channels to stage n's.
+        head: from the first stage's channels to one logit.
+    """
+
+    halo = 8
+    """Voxels that `shallow` and `merge` together look beyond a tile, rounded up to an even number."""
+
+    def __init__(
+        self, *, encoders: list[nn.Module], gates: list[nn.Module], upsamples: list[nn.Module],
+        decoders: list[nn.Module], head: nn.Module,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.encoders = nn.ModuleList(encoders)
+        self.gates = nn.ModuleList(gates)
+        self.upsamples = nn.ModuleList(upsamples)
+        self.decoders = nn.ModuleList(decoders)
+        self.head = head
+
+    @property
+    def divisor(self) -> int:
+        """Each axis of the input must be a multiple of this."""
+        return int(2 ** (len(self.encoders) - 1))
+
+    def forward(self, x: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b 1 i j k"]:
+        """Logits on the image's grid.
+
+        Raises:
+            UsageError: an axis is not divisible by `divisor`.
+        """
+        self.check_size(x)
+        skip = self.shallow(x)
+        return self.merge(skip, self.deep(self.down(skip)))
+
+    def shallow(self, x: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b c i j k"]:
+        """Full-resolution features; looks two voxels around."""
+        return self.encoders[0](x)
+
+    def down(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c i2 j2 k2"]:
+        """Half the resolution: the strongest of each 2x2x2."""
+        return F.max_pool3d(x, 2)  # (b, c, i/2, j/2, k/2)
+
+    def deep(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c2 i j k"]:
+        """Everything below full resolution."""
+        skips = []
+        for level, encoder in enumerate(self.encoders[1:], start=1):
+            x = encoder(x if level == 1 else self.down(x))
+            skips.append(x)
+        x = skips.pop()
+        for level in range(len(self.encoders) - 2, 0, -1):
+            x = self._up(level, skips.pop(), x)
+        return x
+
+    def merge(self, skip: Float[Tensor, "b c i j k"], coarse: Float[Tensor, "b c2 i2 j2 k2"]) -> Float[Tensor, "b 1 i j k"]:
+        """Logits from full-resolution features and the deep ones; looks two voxels around."""
+        return self.head(self._up(0, skip, coarse))  # (b, 1, i, j, k)
+
+    def _up(self, level: int, skip: Tensor, coarse: Tensor) -> Tensor:
+        gated = self.gates[level](skip, coarse)
+        return self.decoders[level](torch.cat([gated, self.upsamples[level](coarse)], dim=1))
+
+    def check_size(self, x: Tensor) -> None:
+        """Refuse what cannot be halved often enough, naming the axis and the nearest sizes."""
+        if torch.compiler.is_exporting():
+            return
+        for axis, size in zip("ijk", x.shape[2:], strict=True):
+            if size % self.divisor:
+                low = size // self.divisor * self.divisor
+                near = f"{low} or {low + self.divisor}" if low else f"{self.divisor}"
+                rule = f"is not divisible by {self.divisor} ({len(self.encoders) - 1} down-samplings)"
+                raise UsageError("the input", f"{size} on axis {axis}", rule, f"use {near}")

@@ -1,0 +1,64 @@
+"""Attention over places and over channels."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["AttentionGate", "SqueezeExcite"]
+
+
+class AttentionGate(nn.Module):
+    """Let through, of a skip connection, what the coarser features ask for.
+
+    The weight of each place is computed at the coarse grid, from the skip averaged over 2x2x2, and interpolated, so the gate costs little at full
+    resolution. It scales the skip, it never adds to it.
+
+    Args:
+        skip: channels of the fine features.
+        coarse: channels of the gating features, on the grid of half the resolution.
+
+    Source:
+        Oktay 2018, Attention U-Net, arXiv 1804.03999, equations 1 and 2.
+    """
+
+    def __init__(self, skip: int, coarse: int) -> None:
+        super().__init__()
+        inner = max(skip // 2, 1)
+        self.theta = nn.Conv3d(skip, inner, kernel_size=1, bias=False)
+        self.phi = nn.Conv3d(coarse, inner, kernel_size=1)
+        self.psi = nn.Conv3d(inner, 1, kernel_size=1)
+
+    def forward(
+        self, skip: Float[Tensor, "b c i j k"], coarse: Float[Tensor, "b c2 i2 j2 k2"]
+    ) -> Float[Tensor, "b c i j k"]:
+        weight = torch.sigmoid(self.psi(F.relu(self.theta(F.avg_pool3d(skip, 2)) + self.phi(coarse))))  # (b, 1, i/2, j/2, k/2)
+        weight = F.interpolate(weight, scale_factor=2.0, mode="trilinear", align_corners=False)  # (b, 1, i, j, k)
+        return skip * weight
+
+
+class SqueezeExcite(nn.Module):
+    """Scale each channel by what the whole volume says of all channels.
+
+    It averages over the volume, so a network that has it at full resolution cannot be computed in tiles.
+
+    Args:
+        channels: of the features.
+        reduction: the inner layer has channels / reduction units, at least one.
+
+    Source:
+        Hu 2018, Squeeze-and-Excitation Networks, arXiv 1709.01507, equations 2 to 4.
+    """
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        inner = max(channels // reduction, 1)
+        self.squeeze = nn.Linear(channels, inner)
+        self.excite = nn.Linear(inner, channels)
+
+    def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c i j k"]:
+        weight = x.mean(dim=(2, 3, 4))  # (b, c)
+        weight = torch.sigmoid(self.excite(F.relu(self.squeeze(weight))))
+        return x * weight[:, :, None, None, None]

@@ -1,0 +1,61 @@
+"""Convolution, normalisation, activation: the stages of a U-Net."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from insula.config.models import Norm
+
+__all__ = ["ConvNormAct", "ConvStage", "Upsample", "make_norm"]
+
+
+def make_norm(kind: Norm, channels: int) -> nn.Module:
+    """The normalisation layer for (b, c, i, j, k).
+
+    Only `batch` is a fixed function of each voxel at inference; the other two look at the whole volume.
+    """
+    if kind == "batch":
+        return nn.BatchNorm3d(channels)
+    if kind == "instance":
+        return nn.InstanceNorm3d(channels, affine=True)
+    return nn.GroupNorm(min(8, channels), channels)
+
+
+class ConvNormAct(nn.Sequential):
+    """A 3x3x3 convolution, its normalisation, its activation; the grid stays.
+
+    Args:
+        channels_in: of the input.
+        channels_out: of the output.
+        norm: `batch`, `instance` or `group`.
+        act: the activation's class.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, *, norm: Norm, act: type[nn.Module] = nn.ReLU) -> None:
+        super().__init__(
+            nn.Conv3d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),
+            make_norm(norm, channels_out),
+            act(),
+        )
+
+
+class ConvStage(nn.Sequential):
+    """`convs` times convolution, normalisation, activation at one resolution."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, *, norm: Norm, act: type[nn.Module] = nn.ReLU, convs: int = 2
+    ) -> None:
+        widths = [channels_in] + [channels_out] * convs
+        super().__init__(*(ConvNormAct(a, b, norm=norm, act=act) for a, b in zip(widths, widths[1:], strict=False)))
+
+
+class Upsample(nn.Module):
+    """Twice the resolution by a learnt 2x2x2 transposed convolution: each coarse voxel fills its own eight, no more."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose3d(channels_in, channels_out, kernel_size=2, stride=2)
+
+    def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c2 i2 j2 k2"]:
+        return self.conv(x)  # (b, c2, 2i, 2j, 2k)

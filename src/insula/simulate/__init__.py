@@ -1,0 +1,27 @@
+"""Heads whose truth is known: phantoms for tests, simulated infarcts for training and for the demo."""
+
+from insula.simulate.anatomy import Tissue, from_dlmuse, from_freesurfer, paint
+from insula.simulate.deform import Deformation
+from insula.simulate.head import Host, LesionShape, SimulatedHead, simulate_head
+from insula.simulate.lesion import LesionLook, insert_lesion
+from insula.simulate.phantom import phantom_case
+from insula.simulate.scanner import ScannerLook, scan_with
+from insula.simulate.subject import demo_case
+
+__all__ = [
+    "Deformation",
+    "Host",
+    "LesionLook",
+    "LesionShape",
+    "ScannerLook",
+    "SimulatedHead",
+    "Tissue",
+    "demo_case",
+    "from_dlmuse",
+    "from_freesurfer",
+    "insert_lesion",
+    "paint",
+    "phantom_case",
+    "scan_with",
+    "simulate_head",
+]

@@ -1,0 +1,84 @@
+"""A change of anatomy that never folds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from insula.simulate.fields import identity, look_up, resize, smooth_noise
+from insula.types import Shape
+
+__all__ = ["Deformation"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deformation:
+    """An affine and a diffeomorphism, as numbers: print it, replay it.
+
+    The elastic part is the flow of a stationary velocity field, so its Jacobian stays positive: tissue is stretched,
+    never folded or torn.
+
+    Source:
+        Arsigny 2006, A Log-Euclidean framework for statistics on diffeomorphisms, MICCAI, section 2.
+    """
+
+    rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """About i, j, k."""
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Along i, j, k; above 1 enlarges."""
+    shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Along i, j, k."""
+    mirror: bool = False
+    """Left and right exchanged."""
+    elastic_mm: float = 0.0
+    """Standard deviation of the velocity at its control points."""
+    cell_mm: float = 32.0
+    """Distance of the control points."""
+    seed: int = 0
+    """Of the velocity field."""
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, *, strength: float = 1.0) -> Deformation:
+        """Draw one; `strength` 1 covers the differences between adult heads and between head positions."""
+        a, b, c = rng.uniform(-12, 12, 3) * strength
+        u, v, w = np.exp(rng.normal(0, 0.06 * strength, 3))
+        x, y, z = rng.uniform(-6, 6, 3) * strength
+        return cls(
+            rotation_deg=(float(a), float(b), float(c)), scale=(float(u), float(v), float(w)),
+            shift_mm=(float(x), float(y), float(z)), mirror=bool(rng.random() < 0.5),
+            elastic_mm=float(rng.uniform(0, 5) * strength), cell_mm=float(rng.uniform(20, 48)),
+            seed=int(rng.integers(2**31)),
+        )  # fmt: skip
+
+    def index(self, shape: Shape, *, device: torch.device) -> Float[Tensor, "3 i j k"]:
+        """Where each voxel of the result comes from [voxels of the source]."""
+        centre = (torch.tensor(shape, dtype=torch.float32, device=device) - 1).view(3, 1, 1, 1) / 2
+        inverse = torch.tensor(np.linalg.inv(self._matrix()), dtype=torch.float32, device=device)
+        shift = torch.tensor(self.shift_mm, device=device).view(3, 1, 1, 1)
+        place = identity(shape, device=device) - centre - shift
+        place = torch.einsum("ab,bijk->aijk", inverse, place) + centre
+        return place + self.displacement(shape, device=device) if self.elastic_mm else place
+
+    def displacement(self, shape: Shape, *, device: torch.device) -> Float[Tensor, "3 i j k"]:
+        """The elastic part [voxels], by scaling and squaring at a quarter of the resolution."""
+        i, j, k = (max(8, n // 4) for n in shape)
+        velocity = self.elastic_mm * smooth_noise((i, j, k), cell_mm=self.cell_mm / 4, seed=self.seed, device=device, channels=3)
+        step = torch.tensor([a / b for a, b in zip((i, j, k), shape, strict=True)], device=device).view(3, 1, 1, 1)
+        flow = velocity * step / 2**6
+        here = identity((i, j, k), device=device)
+        for _ in range(6):
+            flow = flow + look_up(flow, here + flow)
+        return resize(flow / step, shape)
+
+    def _matrix(self) -> np.ndarray:
+        a, b, c = (math.radians(angle) for angle in self.rotation_deg)
+        about_i = np.array([[1, 0, 0], [0, math.cos(a), -math.sin(a)], [0, math.sin(a), math.cos(a)]])
+        about_j = np.array([[math.cos(b), 0, math.sin(b)], [0, 1, 0], [-math.sin(b), 0, math.cos(b)]])
+        about_k = np.array([[math.cos(c), -math.sin(c), 0], [math.sin(c), math.cos(c), 0], [0, 0, 1]])
+        mirror = np.diag([-1.0 if self.mirror else 1.0, 1.0, 1.0])
+        return np.asarray(about_k @ about_j @ about_i @ np.diag(self.scale) @ mirror)

@@ -1,0 +1,79 @@
+"""Smooth random fields, blurring and look-up: the physics' small change.
+
+Volumes are (i, j, k) tensors at 1 mm, so a voxel is a millimetre. Everything runs on the volume's device.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from insula.types import Shape
+
+__all__ = ["blur", "blur_wide", "gradient", "identity", "look_up", "noise", "resize", "smooth_noise"]
+
+Volume = Float[Tensor, "i j k"]
+Vectors = Float[Tensor, "3 i j k"]
+
+
+def noise(shape: tuple[int, ...], *, seed: int, device: torch.device) -> Tensor:
+    """Standard normal noise; the same for the same seed on the same kind of device."""
+    generator = torch.Generator(device=device).manual_seed(seed)
+    return torch.randn(shape, generator=generator, device=device)
+
+
+def resize(volumes: Float[Tensor, "c i j k"], shape: Shape) -> Float[Tensor, "c i2 j2 k2"]:
+    """Trilinear, corner to corner."""
+    return F.interpolate(volumes[None], size=shape, mode="trilinear", align_corners=True)[0]
+
+
+def smooth_noise(shape: Shape, *, cell_mm: float, seed: int, device: torch.device, channels: int = 1) -> Tensor:
+    """Noise of about unit variance that varies over `cell_mm`: (channels, i, j, k)."""
+    coarse = tuple(max(2, round(n / cell_mm) + 1) for n in shape)
+    return resize(noise((channels, *coarse), seed=seed, device=device), shape)
+
+
+def blur(volume: Volume, sigma_mm: float | tuple[float, float, float]) -> Volume:
+    """Gaussian blur, the rim repeated outward; axes of sigma 0 are left alone."""
+    sigmas = (sigma_mm,) * 3 if isinstance(sigma_mm, int | float) else sigma_mm
+    x = volume[None, None]
+    for axis, sigma in enumerate(sigmas):
+        if sigma <= 0.05:
+            continue
+        radius = max(1, math.ceil(3 * sigma))
+        taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=volume.device) / sigma) ** 2)
+        shape, padding = [1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]
+        shape[2 + axis] = -1
+        padding[4 - 2 * axis] = padding[5 - 2 * axis] = radius
+        x = F.conv3d(F.pad(x, padding, mode="replicate"), (taps / taps.sum()).view(shape).to(x.dtype))
+    return x[0, 0]
+
+
+def blur_wide(volume: Volume, sigma_mm: float) -> Volume:
+    """A wide blur, computed at half the resolution."""
+    coarse = F.avg_pool3d(volume[None, None], 2)[0, 0]
+    return F.interpolate(blur(coarse, sigma_mm / 2)[None, None], size=volume.shape, mode="trilinear")[0, 0]
+
+
+def gradient(volume: Volume) -> Vectors:
+    """Central differences per voxel."""
+    return torch.stack(torch.gradient(volume))
+
+
+def identity(shape: Shape, *, device: torch.device) -> Vectors:
+    """The index of each voxel."""
+    axes = [torch.arange(n, device=device, dtype=torch.float32) for n in shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+
+def look_up(volumes: Float[Tensor, "c i j k"], index: Vectors, *, nearest: bool = False) -> Float[Tensor, "c i2 j2 k2"]:
+    """Read `volumes` at fractional voxel indices; 0 outside."""
+    sizes = torch.tensor(volumes.shape[1:], device=index.device, dtype=torch.float32).view(3, 1, 1, 1)
+    unit = (2 * index + 1) / sizes - 1
+    points = unit.flip(0).permute(1, 2, 3, 0)[None]
+    mode = "nearest" if nearest else "bilinear"
+    return F.grid_sample(volumes[None].float(), points, mode=mode, padding_mode="zeros", align_corners=False)[0]

@@ -1,0 +1,217 @@
+"""The training loop: one device, one stream, one set of averaged weights."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import platform
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from insula.checkpoint import Card, load_state, save_state, save_weights
+from insula.cohort import Sources
+from insula.config import Recipe, to_dict
+from insula.errors import BadData, Interrupted, Preempted
+from insula.losses import compound
+from insula.models import build_model
+from insula.train.stream import Batch, HeadStream
+
+__all__ = ["Progress", "train"]
+
+_log = logging.getLogger(__name__)
+_MOST_SKIPS = 20
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one logged step looked like."""
+
+    step: int
+    steps: int
+    loss: float
+    lr: float
+    seconds: float
+
+
+def train(
+    recipe: Recipe, sources: Sources, folder: Path, *, device: torch.device, resume: bool = False,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> str:  # fmt: skip
+    """Train from scratch, or go on where the folder's newest state stands.
+
+    The folder gets `log.jsonl`, two rotating states, and at every save the averaged weights with their card, so
+    that a run can be used while it goes on.
+
+    Args:
+        recipe: the run.
+        sources: what heads are made of; of the training part.
+        folder: exists and is locked by the caller.
+        device: where.
+        resume: go on; without a state, start.
+        report: called every twenty steps.
+
+    Returns:
+        SHA-256 of the final weights.
+
+    Raises:
+        Preempted: SIGTERM or SIGUSR1 came; the state is saved.
+        Interrupted: SIGINT came; the state is saved.
+        BadData: the loss was not finite twenty steps in a row, or the saved state belongs to another recipe.
+    """
+    config = recipe.train
+    torch.manual_seed(config.seed)
+    model = build_model(recipe.model).to(device, memory_format=torch.channels_last_3d)
+    average = build_model(recipe.model).to(device)
+    average.load_state_dict(model.state_dict())
+    optimiser = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.lr, fused=device.type == "cuda")
+    loss_of = compound(config.losses)
+    run = torch.compile(model) if config.compile else model
+    first, seconds, skips = 0, 0.0, 0
+
+    saved = load_state(folder, device=device) if resume else None
+    if saved is not None:
+        if saved["recipe"] != to_dict(recipe):
+            raise BadData("the saved state", folder.name, "belongs to another recipe", "resume with the recipe it was started with")
+        model.load_state_dict(saved["model"])
+        average.load_state_dict(saved["average"])
+        optimiser.load_state_dict(saved["optimiser"])
+        first, seconds, skips = saved["step"], saved["seconds"], saved["skips"]
+
+    def save(step: int) -> str:
+        state = {
+            "recipe": to_dict(recipe), "step": step, "seconds": seconds, "skips": skips, "model": model.state_dict(),
+            "average": average.state_dict(), "optimiser": optimiser.state_dict(),
+        }  # fmt: skip
+        save_state(folder, step, state)
+        provenance = _provenance(recipe, sources, step=step, seconds=seconds, device=device)
+        return save_weights(folder, average, Card(name=recipe.name, model=recipe.model, prepare=recipe.prepare, provenance=provenance))
+
+    stop = _Stop()
+    log = (folder / "log.jsonl").open("a", encoding="utf-8")
+    stream = HeadStream(sources, recipe, device=device)
+    last_save = started = time.monotonic()
+    try:
+        for step, batch in enumerate(stream.batches(first, config.steps), start=first):
+            lr = _schedule(step, recipe)
+            for group in optimiser.param_groups:
+                group["lr"] = lr
+            loss = _forward(run, loss_of, batch, device)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+            if bool(torch.isfinite(norm)):
+                optimiser.step()
+                _follow(average, model, config.ema, step)
+                skips = 0
+            else:
+                skips += 1
+                _log.warning("step %d: the loss or its gradient is not finite; step skipped", step)
+                if skips >= _MOST_SKIPS:
+                    raise BadData("the loss", loss.item(), f"was not finite {skips} steps in a row", "lower train.lr")
+            now = time.monotonic()
+            seconds, started = seconds + now - started, now
+            if step % 20 == 0 or step == config.steps - 1:
+                progress = Progress(step + 1, config.steps, loss.item(), lr, seconds)
+                log.write(json.dumps(vars(progress)) + "\n")
+                log.flush()
+                report(progress)
+            if stop.signal is not None:
+                save(step + 1)
+                raise stop.error(step + 1)
+            if now - last_save > 60 * config.save_minutes:
+                save(step + 1)
+                last_save = now
+        return save(config.steps)
+    finally:
+        log.close()
+        stop.restore()
+
+
+def _forward(model: Callable[..., Any], loss_of: Callable[..., torch.Tensor], batch: Batch, device: torch.device) -> torch.Tensor:
+    image = batch.image.contiguous(memory_format=torch.channels_last_3d)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+        logits = model(image)
+    return loss_of(logits, batch.truth)
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay the weights of convolutions and linear layers, nothing else."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    rest = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+
+
+def _schedule(step: int, recipe: Recipe) -> float:
+    """A linear rise, then a cosine to zero."""
+    config = recipe.train
+    rise = max(1, round(config.warmup * config.steps))
+    if step < rise:
+        return config.lr * (step + 1) / rise
+    return config.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, config.steps - rise)))
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Exponential moving average; short at first, so that early weights are forgotten soon."""
+    rate = 1 - min(decay, (1 + step) / (10 + step))
+    targets, sources = [], []
+    for target, source in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if target.is_floating_point():
+            targets.append(target)
+            sources.append(source)
+        else:
+            target.copy_(source)
+    torch._foreach_lerp_(targets, sources, rate)
+
+
+class _Stop:
+    """Turns signals into a wish, heard between two steps."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._before = {}
+        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)):
+            try:
+                self._before[number] = signal.signal(number, self._note)
+            except ValueError:  # not in the main thread: whoever owns it decides
+                pass
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+
+    def error(self, step: int) -> Exception:
+        """What to leave the loop with."""
+        if self.signal == signal.SIGINT:
+            return Interrupted(signal.SIGINT)
+        name = signal.Signals(self.signal or signal.SIGTERM).name
+        return Preempted("the run", f"at step {step}", f"was stopped by {name} and is saved", "go on with --resume")
+
+    def restore(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _provenance(recipe: Recipe, sources: Sources, *, step: int, seconds: float, device: torch.device) -> dict[str, Any]:
+    import insula
+
+    return {
+        "trained_on": "simulated infarcts; not validated on patients",
+        "sources_sha256": sources.fingerprint,
+        "hosts": sorted(host.name for host in sources.hosts),
+        "lesion_shapes": {"acute": len(sources.acute), "chronic": len(sources.chronic)},
+        "recipe": to_dict(recipe),
+        "steps": step,
+        "minutes": round(seconds / 60, 1),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "versions": {"insula": insula.__version__, "torch": torch.__version__, "python": platform.python_version()},
+    }

@@ -1,0 +1,30 @@
+"""The small words that every floor shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Axis", "Flag", "Phase", "Shape"]
+
+Shape = tuple[int, int, int]
+"""Voxels along i, j, k."""
+
+Axis = Literal["i", "j", "k"]
+
+Phase = Literal["acute", "chronic", "control"]
+"""What the infarct looks like on T1w; `control` has none."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Something a careful reader of the result has to know.
+
+    A `warning` can change how far the mask may be trusted; a `note` only says what was done.
+    """
+
+    code: str
+    """Stable, kebab-case; programs match on it."""
+    text: str
+    """One sentence for a person, with the value in it."""
+    severity: Literal["note", "warning"] = "warning"

@@ -1,0 +1,40 @@
+"""A labelled scan and whom it belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from insula.errors import BadData
+from insula.types import Phase
+from insula.volume.mask import Mask
+from insula.volume.scan import Scan
+
+__all__ = ["Case"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Case:
+    """A scan with its true mask, and the keys that keep splits honest.
+
+    Raises:
+        BadData: scan and mask do not lie on the same grid (within 1e-3 mm).
+    """
+
+    scan: Scan
+    """The image."""
+    truth: Mask
+    """The expert's lesion; empty for a control."""
+    subject: str
+    """Whose brain it is; one subject never stands on both sides of a split."""
+    centre: str = "unknown"
+    """Where it was scanned."""
+    phase: Phase = "chronic"
+    """Acute, chronic or control."""
+
+    def __post_init__(self) -> None:
+        if not self.scan.grid.close_to(self.truth.grid):
+            raise BadData(
+                f"the mask of {self.subject}", f"(shape {self.truth.grid.shape}, {self.truth.grid.axcodes})",
+                f"does not lie on its scan's grid (shape {self.scan.grid.shape}, {self.scan.grid.axcodes})",
+                "resample the mask onto the scan",
+            )  # fmt: skip

@@ -1,1 +1,68 @@
+"""insula: the stroke lesion in a T1-weighted brain MRI.
+
+    >>> import insula
+    >>> result = insula.segment(insula.read_scan("scan.nii.gz"))  # doctest: +SKIP
+    >>> result.volume_ml, result.mask, result.lesions  # doctest: +SKIP
+
+For research only; not a medical device. Importing this package imports neither torch nor nibabel: each name below
+brings what it needs when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from insula.checkpoint import load_weights
+    from insula.config import SegmentConfig
+    from insula.errors import InsulaError
+    from insula.geometry import Grid
+    from insula.io import read_mask, read_scan
+    from insula.predict import Result
+    from insula.predict import segment as segment
+    from insula.types import Flag
+    from insula.volume import Case, Mask, Scan
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Case",
+    "Flag",
+    "Grid",
+    "InsulaError",
+    "Mask",
+    "Result",
+    "Scan",
+    "SegmentConfig",
+    "__version__",
+    "load_weights",
+    "read_mask",
+    "read_scan",
+    "segment",
+]
+
+_HOMES = {
+    "Case": "volume",
+    "Flag": "types",
+    "Grid": "geometry",
+    "InsulaError": "errors",
+    "Mask": "volume",
+    "Result": "predict",
+    "Scan": "volume",
+    "SegmentConfig": "config",
+    "load_weights": "checkpoint",
+    "read_mask": "io",
+    "read_scan": "io",
+    "segment": "predict",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'insula' has no attribute {name!r}")
+    return getattr(import_module(f"insula.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

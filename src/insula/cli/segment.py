@@ -1,3 +1,57 @@
-def segment() -> int:
-    """x"""
-    return 0
+"""`insula segment`: scans in; for each a mask, a probability map, a record and a page out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+__all__ = ["segment"]
+
+
+def segment(
+    paths: Positional[tuple[str, ...]],
+    /,
+    out: Path = Path("insula-results"),
+    threshold: float | None = None,
+    tta: bool = False,
+    device: str = "auto",
+    weights: str = "baseline",
+    low_memory: bool = False,
+    frame: int | None = None,
+    assume_orientation: str | None = None,
+    debug: bool = False,
+) -> int:
+    """Segment stroke lesions on T1w scans.
+
+    Each scan gets NAME_mask.nii.gz, NAME_prob.nii.gz, NAME.json and NAME.html; index.html and results.tsv list them
+    all. A scan that is refused does not stop the others. For research only; not a medical device.
+
+    Args:
+        paths: Files (.nii, .nii.gz, .hdr/.img), folders, or globs.
+        out: Folder for the results.
+        threshold: Probability from which a voxel is lesion; the weights' own if not given.
+        tta: Average with the mirrored scan; twice the time.
+        device: auto, cpu, cuda or cuda:N.
+        weights: Bundled weights by name, or a folder or file of your own.
+        low_memory: Compute in tiles; the same mask in less memory.
+        frame: Which volume of a 4-D file, from 0.
+        assume_orientation: Axes of files that do not say, e.g. LPS.
+        debug: Show a traceback on errors.
+    """
+    from insula.cli.batch import Batch, run_batch
+    from insula.cli.inputs import find_scans, name_cases
+    from insula.config import SegmentConfig
+    from insula.errors import NoInput, UsageError
+
+    if not paths:
+        raise NoInput("the scans", "", "are not named", "write e.g. insula segment scan.nii.gz")
+    if threshold is not None and not 0 < threshold <= 1:
+        raise UsageError("--threshold", threshold, "is not above 0 and at most 1", "use e.g. 0.5")
+    files = find_scans(paths)
+    config = SegmentConfig(threshold=threshold, tta=tta, device=device, passes="tiled" if low_memory else "auto")
+    batch = Batch(
+        files=files, names=name_cases(files), config=config, weights=weights, frame=frame,
+        assume_orientation=assume_orientation, debug=debug,
+    )  # fmt: skip
+    return run_batch(batch, out)

@@ -58,7 +58,7 @@ def prepare(scan: Scan, config: PrepareConfig) -> Prepared:
         BadData: too few voxels, steps too long, or no head.
     """
     axes, grid = ras_map(scan.grid), ras_grid(scan.grid)
-    image = np.ascontiguousarray(axes.apply(scan.image))
+    image = np.array(axes.apply(scan.image), order="C")
     _check_plausible(grid)
     head = find_head(image, grid.spacing_mm)
     box = _box(grid, head, config)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from insula.config import SegmentConfig
 from insula.infer.device import choose_device, choose_precision, free_bytes
+from insula.infer.fuse import fused
 from insula.infer.tiles import tiled_logits
 from insula.models import UNet
 
@@ -80,7 +81,7 @@ def _probabilities(
     model: UNet, image: Tensor, config: SegmentConfig, device: torch.device, precision: torch.dtype,
     passes: Literal["whole", "tiled"],
 ) -> Float[Tensor, "i j k"]:  # fmt: skip
-    model = model.to(device, memory_format=torch.channels_last_3d)
+    model = fused(model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def once(x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last_3d)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,8 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except BaseException as error:
-        try:
+        with suppress(OSError):
             os.unlink(temporary)
-        except OSError:
-            pass
         if isinstance(error, OSError):
             raise from_os_error(error, what="the output file", value=path.name, writing=True) from error
         raise

@@ -47,13 +47,12 @@ def find_affine(raw: Any, shape: tuple[int, ...], flags: list[Flag], assume: str
     sform = _sform(raw) if sform_code > 0 else None
     qform = _qform(raw, steps) if qform_code > 0 else None
     if sform is None and qform is None:
-        affine = _assumed(assume, shape, steps, flags)
-        return affine * _unit(raw, flags), 1, 1
+        return _assumed(assume, shape, steps, flags) * _unit(raw, flags), 1, 1
     if sform is not None and qform is not None:
         _compare(sform, qform, shape, flags)
     elif qform_code > 0 and qform is None:
         flags.append(Flag("qform-invalid", "The qform in the header is not a rotation; the sform was used."))
-    affine = sform if sform is not None else qform
+    affine = sform if sform is not None or qform is None else qform
     assert affine is not None
     Grid(shape[:3], affine)  # singular or not finite: says so
     lengths = np.linalg.norm(affine[:3, :3], axis=0)

@@ -140,8 +140,8 @@ def _shape(raw: Any) -> tuple[int, ...]:
     while len(sizes) > 3 and sizes[-1] == 1:
         sizes.pop()
     if len(sizes) < 3 or 1 in sizes[:3]:
-        size = "x".join(map(str, sizes))
-        raise BadData("the image", f"of {size} voxels", "is not a volume: three axes of more than one voxel are needed", "give a 3-D T1w scan")
+        text = "x".join(map(str, sizes))
+        raise BadData("the image", f"of {text} voxels", "is not a volume: three axes of more than one voxel are needed", "give a 3-D T1w scan")
     if len(sizes) > 4:
         raise BadData("the image", f"of {len(sizes)} axes", "has more than four axes", "extract one 3-D volume first")
     return tuple(sizes)

@@ -23,7 +23,9 @@ _GREATEST_RATIO = 400
 _SUSPECT_BYTES = 256 << 20
 
 
-def read_scan(path: Path, *, frame: int | None = None, assume_orientation: str | None = None) -> Scan:
+def read_scan(
+    path: str | Path, *, frame: int | None = None, assume_orientation: str | None = None, name: str | None = None
+) -> Scan:
     """Read a T1w scan from `.nii`, `.nii.gz` or an `.hdr`/`.img` pair.
 
     Everything that can be checked is: the gzip checksum, the exact length, every header field, the orientation.
@@ -33,6 +35,7 @@ def read_scan(path: Path, *, frame: int | None = None, assume_orientation: str |
         path: the file.
         frame: which volume of a 4-D file, from 0.
         assume_orientation: e.g. `LPS`; only used where the file does not say.
+        name: what the scan is called; the file's name without its ending if not given.
 
     Returns:
         The scan with its flags; voxels that were NaN or infinite hold the smallest finite value.
@@ -51,11 +54,10 @@ def read_scan(path: Path, *, frame: int | None = None, assume_orientation: str |
     if low == high:
         what = "zero everywhere" if low == 0 else "the same everywhere"
         raise BadData("the image", f"with the value {low:g}", f"is {what}", "check how it was exported")
-    name = _stem(path)
-    return Scan(image, Grid(header.shape[:3], header.affine), name=name, flags=tuple(flags), file=facts)
+    return Scan(image, Grid(header.shape[:3], header.affine), name=name or _stem(path), flags=tuple(flags), file=facts)
 
 
-def read_labels(path: Path) -> tuple[NDArray[np.int32], Grid]:
+def read_labels(path: str | Path) -> tuple[NDArray[np.int32], Grid]:
     """Read a label map or a binary mask: whole numbers, rounded where the file holds 0.99999998.
 
     Raises:
@@ -69,7 +71,7 @@ def read_labels(path: Path) -> tuple[NDArray[np.int32], Grid]:
     return labels.astype(np.int32), Grid(header.shape[:3], header.affine)
 
 
-def read_mask(path: Path) -> Mask:
+def read_mask(path: str | Path) -> Mask:
     """Read a lesion mask: 0 and one other value; above half of that is lesion.
 
     Raises:

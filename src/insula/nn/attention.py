@@ -34,7 +34,9 @@ class AttentionGate(nn.Module):
     def forward(
         self, skip: Float[Tensor, "b c i j k"], coarse: Float[Tensor, "b c2 i2 j2 k2"]
     ) -> Float[Tensor, "b c i j k"]:
-        weight = torch.sigmoid(self.psi(F.relu(self.theta(F.avg_pool3d(skip, 2)) + self.phi(coarse))))  # (b, 1, i/2, j/2, k/2)
+        # averaging 2x2x2 and mixing channels are both linear: one strided convolution does them in one pass
+        pooled = F.conv3d(skip, self.theta.weight.expand(-1, -1, 2, 2, 2) / 8, stride=2)  # (b, inner, i/2, j/2, k/2)
+        weight = torch.sigmoid(self.psi(F.relu(pooled + self.phi(coarse))))  # (b, 1, i/2, j/2, k/2)
         weight = F.interpolate(weight, scale_factor=2.0, mode="trilinear", align_corners=False)  # (b, 1, i, j, k)
         return skip * weight
 

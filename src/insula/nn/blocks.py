@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -47,7 +49,7 @@ class ConvStage(nn.Sequential):
         self, channels_in: int, channels_out: int, *, norm: Norm, act: type[nn.Module] = nn.ReLU, convs: int = 2
     ) -> None:
         widths = [channels_in] + [channels_out] * convs
-        super().__init__(*(ConvNormAct(a, b, norm=norm, act=act) for a, b in zip(widths, widths[1:], strict=False)))
+        super().__init__(*(ConvNormAct(a, b, norm=norm, act=act) for a, b in pairwise(widths)))
 
 
 class Upsample(nn.Module):

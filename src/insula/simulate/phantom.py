@@ -74,9 +74,9 @@ def phantom_case(
         image[_ellipsoid(place, np.array(centre), axes)] = 0.22
     truth = np.zeros(grid.shape, bool)
     for ball in lesions:
-        centre = np.array(ball.centre_mm)
-        image[_ellipsoid(place, centre, (ball.radius_mm + 1.5,) * 3)] = 0.7
-        inside = _ellipsoid(place, centre, (ball.radius_mm,) * 3)
+        middle = np.array(ball.centre_mm)
+        image[_ellipsoid(place, middle, (ball.radius_mm + 1.5,) * 3)] = 0.7
+        inside = _ellipsoid(place, middle, (ball.radius_mm,) * 3)
         image[inside] = 0.24
         truth |= inside
     image += noise * np.random.default_rng(seed).standard_normal(grid.shape, dtype=np.float32)

@@ -44,10 +44,10 @@ def demo_case() -> Case:
     Source:
         Fonov 2011, Unbiased average age-appropriate atlases, NeuroImage 54:313 (the template).
     """
-    import nibabel
+    from nibabel.nifti1 import Nifti1Image
 
     folder = _template_folder()
-    images = {kind: nibabel.load(folder / name) for kind, name in _FILES.items()}
+    images = {kind: Nifti1Image.from_filename(folder / name) for kind, name in _FILES.items()}
     grid = Grid(images["t1"].shape, images["t1"].affine)
     t1, grey, white = (torch.from_numpy(np.asarray(images[kind].dataobj, np.float32)) for kind in ("t1", "gm", "wm"))
     tissue = torch.zeros(grid.shape)

@@ -9,6 +9,7 @@ import platform
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -69,7 +70,7 @@ def train(
     """
     config = recipe.train
     torch.manual_seed(config.seed)
-    model = build_model(recipe.model).to(device, memory_format=torch.channels_last_3d)
+    model = build_model(recipe.model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     average = build_model(recipe.model).to(device)
     average.load_state_dict(model.state_dict())
     optimiser = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.lr, fused=device.type == "cuda")
@@ -180,10 +181,8 @@ class _Stop:
         self.signal: int | None = None
         self._before = {}
         for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)):
-            try:
+            with suppress(ValueError):  # not in the main thread: whoever owns it decides
                 self._before[number] = signal.signal(number, self._note)
-            except ValueError:  # not in the main thread: whoever owns it decides
-                pass
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number

@@ -1,0 +1,62 @@
+# make demo   set up, segment a simulated subject, show the page
+# make test   set up, pass the tests
+# make check  style, types, architecture
+# make bench  speed, memory and accuracy; DATA=folder for the parts that need open data
+# make docs   the documentation as HTML in docs/_build
+# Nothing here needs a GPU, or the network once it is installed.
+
+PYTHON ?= python3
+VENV   ?= .venv
+DATA   ?=
+BIN    := $(VENV)/bin
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check bench docs clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo
+	$(BIN)/insula demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench
+	$(BIN)/python bench/speed.py
+	$(if $(DATA),$(BIN)/python bench/heldout.py $(DATA),@echo "bench/heldout.py needs open data: make bench DATA=folder")
+
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
+	@echo docs/_build/index.html
+
+# each stamp is an install; a change of the requirements makes it stale
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit("insula needs python 3.11 or newer; try: make PYTHON=python3.12" * (sys.version_info < (3, 11)))'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (a few minutes the first time) ..."
+	$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (a few minutes the first time) ..."
+	$(PIP) --editable '.[demo,dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.python pyproject.toml constraints.txt
+	$(PIP) --editable '.[demo,bench]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.python pyproject.toml constraints.txt
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist docs/_build insula-demo

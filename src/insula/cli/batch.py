@@ -1,0 +1,117 @@
+"""Many scans, one after the other; a bad one is reported and the next one begins."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from insula.cli.console import bar
+from insula.cli.exits import as_insula_error
+from insula.config import SegmentConfig
+from insula.errors import InsulaError, Interrupted
+
+__all__ = ["Batch", "run_batch"]
+
+_COLUMNS = ("case", "outcome", "volume_ml", "lesion_count", "warnings", "message")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What is to be done."""
+
+    files: list[Path]
+    names: list[str]
+    config: SegmentConfig
+    weights: str
+    frame: int | None = None
+    assume_orientation: str | None = None
+    debug: bool = False
+
+
+def run_batch(batch: Batch, out: Path) -> int:
+    """Segment every file of the batch into `out`.
+
+    What concerns all cases (the folder, the weights, the device) is checked before the first. When the output
+    itself fails (a full disk), the run stops there; what is named as done is complete.
+
+    Returns:
+        0; 1 when some cases of several were refused; the refusal's own code when there was only one case.
+    """
+    from insula.infer import choose_device
+    from insula.io import OutputFolder, write_text
+
+    choose_device(batch.config.device)
+    with OutputFolder(out) as folder:
+        from insula.checkpoint import load_weights
+        from insula.report import render_index
+
+        weights = load_weights(batch.weights)
+        records: list[dict[str, Any]] = []
+        refused: list[InsulaError] = []
+        with bar(len(batch.files)) as progress:
+            for path, name in zip(batch.files, batch.names, strict=True):
+                if progress is not None:
+                    progress.update(progress.task_ids[0], description=name[:40])
+                record, error = _one(batch, path, name, weights, folder)
+                records.append(record)
+                if error is not None:
+                    refused.append(error)
+                    print(f"insula: {name}: {error}", file=sys.stderr)
+                else:
+                    print(_line(record), flush=True)
+                if progress is not None:
+                    progress.advance(progress.task_ids[0])
+        write_text(folder / "results.tsv", _table(records))
+        write_text(folder / "index.html", render_index(records))
+    print(out / "index.html")
+    if not refused:
+        return 0
+    return refused[0].code if len(batch.files) == 1 else 1
+
+
+def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tuple[dict[str, Any], InsulaError | None]:
+    from insula.io import read_scan, write_text
+    from insula.predict import result_paths, segment, write_refusal, write_result
+    from insula.report import render_page
+
+    paths = result_paths(folder, name)
+    try:
+        scan = read_scan(path, frame=batch.frame, assume_orientation=batch.assume_orientation, name=name)
+        result = segment(scan, batch.config, weights=weights)
+    except Interrupted:
+        raise
+    except Exception as error:
+        if batch.debug:
+            raise
+        known = as_insula_error(error)
+        return write_refusal(known, name, paths), known
+    try:
+        record = write_result(result, paths, source=path)
+    except InsulaError as error:
+        if error.code != 65:  # not the input's fault: no later case would fare better
+            raise
+        return write_refusal(error, name, paths), error
+    write_text(paths.page, render_page(result, record))
+    return record, None
+
+
+def _line(record: dict[str, Any]) -> str:
+    count = record["lesion_count"]
+    found = f"{record['volume_ml']:9.2f} ml in {count} lesion{'' if count == 1 else 's'}" if count else f"  {record['reason']}"
+    warnings = sum(flag["severity"] == "warning" for flag in record["flags"])
+    return f"{record['case']}: {found.strip()}" + (f"  ({warnings} warning{'' if warnings == 1 else 's'})" if warnings else "")
+
+
+def _table(records: list[dict[str, Any]]) -> str:
+    rows = ["\t".join(_COLUMNS)]
+    for record in records:
+        done = record["outcome"] == "done"
+        cells = (
+            record["case"], record["outcome"], record["volume_ml"] if done else "n/a", record["lesion_count"] if done else "n/a",
+            ",".join(flag["code"] for flag in record["flags"] if flag["severity"] == "warning") if done else "n/a",
+            (record["reason"] or "") if done else record["error"]["message"],
+        )  # fmt: skip
+        rows.append("\t".join(" ".join(str(cell).split()) for cell in cells))
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,74 @@
+"""Which files a user means by files, folders and globs, and what their results are called."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from insula.errors import NoInput
+
+__all__ = ["find_scans", "name_cases"]
+
+_SCAN = re.compile(r"\.(nii|nii\.gz|hdr|hdr\.gz)$", re.IGNORECASE)
+_ENDING = re.compile(r"\.(nii|nii\.gz|hdr|hdr\.gz|img|img\.gz|gz)$", re.IGNORECASE)
+_NOT_A_SCAN = re.compile(r"(_mask|_prob|_probseg|_dseg|_label-.*|_lesion.*|_roi)\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
+_T1W = re.compile(r"(^|_)T1w\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
+
+
+def find_scans(arguments: Sequence[str]) -> list[Path]:
+    """Files as named; from a folder, its `*_T1w` files, or if it has none, every image that is not named as a mask.
+
+    Hidden files are passed over in folders. A file named twice counts once. Files that do not exist stay in the
+    list, so that their case is reported like any other.
+
+    Raises:
+        NoInput: a folder without scans, or a pattern that matches nothing.
+    """
+    found: dict[Path, None] = {}
+    for argument in arguments:
+        path = Path(argument)
+        if os.path.isdir(path):
+            inside = _in_folder(path)
+            if not inside:
+                raise NoInput("the folder", argument, "holds no .nii, .nii.gz or .hdr file", "name the folder with the scans")
+            found |= dict.fromkeys(inside)
+        elif os.path.lexists(path) or not glob.has_magic(argument):
+            found[path] = None
+        else:
+            matches = sorted(Path(match) for match in glob.glob(argument, recursive=True) if os.path.isfile(match))
+            if not matches:
+                raise NoInput("the pattern", argument, "matches no file", "check it, or quote it for the shell")
+            found |= dict.fromkeys(matches)
+    return list(found)
+
+
+def name_cases(paths: Sequence[Path]) -> list[str]:
+    """A different name for each file: its own, with as many parent folders in front as it takes."""
+    names = [_ENDING.sub("", path.name) or path.name for path in paths]
+    for depth in range(1, 8):
+        count = Counter(name.casefold() for name in names)
+        if max(count.values(), default=1) == 1:
+            break
+        names = [
+            f"{path.absolute().parts[-1 - depth]}_{name}" if count[name.casefold()] > 1 and len(path.absolute().parts) > depth + 1 else name
+            for path, name in zip(paths, names, strict=True)
+        ]
+    seen: Counter[str] = Counter()
+    for number, name in enumerate(names):
+        seen[name.casefold()] += 1
+        if seen[name.casefold()] > 1:
+            names[number] = f"{name}-{seen[name.casefold()]}"
+    return names
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    images = []
+    for base, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        images += [Path(base) / name for name in sorted(files) if _SCAN.search(name) and not name.startswith(".")]
+    t1w = [path for path in images if _T1W.search(path.name)]
+    return t1w or [path for path in images if not _NOT_A_SCAN.search(path.name)]

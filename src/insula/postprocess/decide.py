@@ -1,0 +1,87 @@
+"""The decision: which voxels are lesion, and which lesions they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from insula.errors import UsageError
+from insula.geometry import Grid, ras_grid, ras_map
+from insula.volume import Mask
+
+__all__ = ["Lesion", "decide", "measure_lesions"]
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One connected piece of the mask (26-connected)."""
+
+    number: int
+    """1 is the largest."""
+    volume_ml: float
+    """Its volume."""
+    centre_mm: tuple[float, float, float]
+    """Its centre of mass, RAS+ in the scan's own space."""
+    extent_mm: tuple[float, float, float]
+    """Its size along left-right, back-front, down-up of the scan's axes."""
+    mean_probability: float
+    """What the network gave its voxels on average, 0 to 1; not calibrated."""
+
+
+def decide(prob: Float[np.ndarray, "i j k"], grid: Grid, *, threshold: float, min_lesion_ml: float = 0.0) -> Mask:
+    """Voxels at or above the threshold, without lesions smaller than `min_lesion_ml`.
+
+    Args:
+        prob: 0 to 1, on `grid`.
+        grid: the scan's.
+        threshold: above 0, at most 1.
+        min_lesion_ml: smaller connected pieces are dropped.
+
+    Raises:
+        UsageError: a threshold outside (0, 1].
+    """
+    if not 0 < threshold <= 1:
+        raise UsageError("--threshold", threshold, "is not above 0 and at most 1", "use e.g. 0.5")
+    voxels = prob >= threshold
+    if min_lesion_ml > 0 and voxels.any():
+        labels = _label(voxels)
+        kept = np.bincount(labels.ravel()) * grid.voxel_ml >= min_lesion_ml
+        kept[0] = False
+        voxels = kept[labels]
+    return Mask(voxels, grid)
+
+
+def measure_lesions(mask: Mask, prob: Float[np.ndarray, "i j k"]) -> tuple[Lesion, ...]:
+    """The mask's connected pieces, largest first; none for an empty mask.
+
+    Measured in RAS+ order, so that the numbering does not depend on how the scan is stored.
+    """
+    axes, grid = ras_map(mask.grid), ras_grid(mask.grid)
+    labels = _label(np.array(axes.apply(mask.voxels), order="C"))
+    count = int(labels.max())
+    if count == 0:
+        return ()
+    prob = axes.apply(prob)
+    facts = cc3d.statistics(labels)
+    sums = np.bincount(labels.ravel(), weights=prob.ravel().astype(np.float64), minlength=count + 1)
+    order = sorted(range(1, count + 1), key=lambda n: (-int(facts["voxel_counts"][n]), *facts["centroids"][n].tolist()))
+    lesions = []
+    for number, label in enumerate(order, start=1):
+        voxels = int(facts["voxel_counts"][label])
+        x, y, z = (float(v) for v in grid.centre_mm(facts["centroids"][label]))
+        a, b, c = ((s.stop - s.start) * mm for s, mm in zip(facts["bounding_boxes"][label], grid.spacing_mm, strict=True))
+        lesions.append(
+            Lesion(
+                number=number, volume_ml=voxels * grid.voxel_ml, centre_mm=(x, y, z), extent_mm=(a, b, c),
+                mean_probability=float(sums[label] / voxels),
+            )
+        )  # fmt: skip
+    return tuple(lesions)
+
+
+def _label(voxels: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    return np.asarray(cc3d.connected_components(voxels, connectivity=26, return_N=False, out_dtype=np.uint32))

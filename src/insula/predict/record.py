@@ -1,0 +1,71 @@
+"""The JSON record that goes with every mask, and with every refusal."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from insula.errors import InsulaError
+from insula.predict.result import Result
+
+__all__ = ["DISCLAIMER", "refusal", "to_record"]
+
+FORMAT = "insula-result/1"
+DISCLAIMER = "For research only; not a medical device."
+_OTHER_THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+def to_record(result: Result) -> dict[str, Any]:
+    """The result as plain data, the same every time: no clock, no path."""
+    scan, grid = result.scan, result.scan.grid
+    inside = result.prob[result.mask.voxels]
+    return {
+        "format": FORMAT,
+        "notice": DISCLAIMER,
+        "case": scan.name,
+        "outcome": "done",
+        "volume_ml": round(result.volume_ml, 4),
+        "lesion_count": len(result.lesions),
+        "reason": result.reason,
+        "lesions": [_rounded(asdict(lesion)) for lesion in result.lesions],
+        "confidence": {
+            "note": "Mean network probability in the mask; not calibrated on patients.",
+            "mean_probability": round(float(inside.mean()), 4) if inside.size else None,
+            "peak_probability": round(float(result.prob.max()), 4),
+            "volume_ml_at_threshold": {f"{t:g}": round(result.volume_ml_at(t), 4) for t in _OTHER_THRESHOLDS},
+        },
+        "threshold": result.threshold,
+        "flags": [asdict(flag) for flag in result.flags],
+        "scan": {
+            "shape": list(grid.shape),
+            "spacing_mm": [round(mm, 6) for mm in grid.spacing_mm],
+            "axes": grid.axcodes,
+            "affine": grid.affine.tolist(),
+            "sha256": scan.file.sha256 if scan.file else None,
+        },
+        "provenance": result.provenance,
+    }
+
+
+def refusal(name: str, error: InsulaError) -> dict[str, Any]:
+    """The record of a scan that was refused."""
+    return {
+        "format": FORMAT,
+        "notice": DISCLAIMER,
+        "case": name,
+        "outcome": "refused",
+        "error": {
+            "code": error.code, "kind": type(error).__name__, "what": error.what, "value": error.value,
+            "rule": error.rule, "remedy": error.remedy, "message": str(error),
+        },
+    }  # fmt: skip
+
+
+def _rounded(tree: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: tuple(round(float(v), 3) for v in value) if isinstance(value, tuple)
+        else round(value, 4) if isinstance(value, float | np.floating) else value
+        for key, value in tree.items()
+    }  # fmt: skip

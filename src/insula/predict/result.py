@@ -1,0 +1,54 @@
+"""What insula says of one scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from insula.postprocess import Lesion
+from insula.types import Flag
+from insula.volume import Mask, Scan
+
+__all__ = ["Result"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Result:
+    """The mask, how sure it is, and how it came to be; everything on the scan's own grid."""
+
+    scan: Scan
+    """What was segmented."""
+    mask: Mask
+    """The lesion."""
+    prob: Float[np.ndarray, "i j k"]
+    """Probability of lesion, float32; 0 outside the box the network saw."""
+    lesions: tuple[Lesion, ...]
+    """The mask's pieces, largest first."""
+    threshold: float
+    """Probability from which a voxel counts as lesion."""
+    flags: tuple[Flag, ...]
+    """What a reader has to know, from reading to deciding."""
+    provenance: dict[str, Any]
+    """Weights, versions, device, precision: what it takes to repeat it."""
+
+    @property
+    def volume_ml(self) -> float:
+        """The lesion volume [ml]."""
+        return self.mask.volume_ml
+
+    @property
+    def reason(self) -> str | None:
+        """Why the mask is empty; None when it is not."""
+        if self.mask.voxels.any():
+            return None
+        peak = float(self.prob.max())
+        if peak < self.threshold:
+            return f"no lesion found: the highest probability is {peak:.2f}, below the threshold {self.threshold:g}"
+        return f"no lesion found: what exceeds the threshold {self.threshold:g} is smaller than the least lesion kept"
+
+    def volume_ml_at(self, threshold: float) -> float:
+        """The volume [ml] that another threshold would give, small lesions included."""
+        return float((self.prob >= threshold).sum()) * self.scan.grid.voxel_ml

@@ -1,0 +1,80 @@
+"""The door: a scan in, a result out."""
+
+from __future__ import annotations
+
+import platform
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+import insula
+from insula.checkpoint import Weights, load_weights
+from insula.config import SegmentConfig
+from insula.data import prepare
+from insula.infer import InferFacts, infer
+from insula.postprocess import decide, measure_lesions
+from insula.predict.result import Result
+from insula.types import Flag
+from insula.volume import Scan
+
+__all__ = ["segment"]
+
+_cached = lru_cache(maxsize=2)(load_weights)
+_RIM = 2  # voxels of the box within which a lesion may go on outside
+
+
+def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str | Weights = "baseline") -> Result:
+    """Segment one scan.
+
+    The mask has exactly the shape, affine and orientation of the scan. For research only.
+
+    Args:
+        scan: T1w, any orientation, spacing and intensity scale, with or without skull.
+        config: threshold, mirror averaging, device, precision, passes.
+        weights: bundled weights by name, a file or folder, or weights already loaded.
+
+    Returns:
+        The result; an empty mask carries its reason.
+
+    Raises:
+        BadData: not a scan of a head.
+        UsageError, Unavailable: a threshold or a device that cannot be.
+
+    Example:
+        >>> result = insula.segment(insula.read_scan("sub-01_T1w.nii.gz"))  # doctest: +SKIP
+        >>> result.volume_ml, len(result.lesions)  # doctest: +SKIP
+        (12.4, 2)
+    """
+    loaded = _cached(weights) if isinstance(weights, str) else weights
+    card = loaded.card
+    prepared = prepare(scan, card.prepare)
+    box_prob, facts = infer(loaded.model, prepared.image, config)
+    prob = prepared.bring_home(box_prob.numpy())
+    threshold = card.threshold if config.threshold is None else config.threshold
+    least = card.min_lesion_ml if config.min_lesion_ml is None else config.min_lesion_ml
+    mask = decide(prob, scan.grid, threshold=threshold, min_lesion_ml=least)
+    flags = (*scan.flags, *prepared.flags, *_at_the_rim(box_prob.numpy() >= threshold))
+    return Result(
+        scan=scan, mask=mask, prob=prob, lesions=measure_lesions(mask, prob), threshold=threshold, flags=flags,
+        provenance=_provenance(loaded, facts, least),
+    )  # fmt: skip
+
+
+def _at_the_rim(voxels: np.ndarray) -> tuple[Flag, ...]:
+    inner = voxels[_RIM:-_RIM, _RIM:-_RIM, _RIM:-_RIM]
+    if int(voxels.sum()) == int(inner.sum()):
+        return ()
+    return (Flag("lesion-at-box-rim", "A lesion touches the edge of the box that the network saw; it may go on outside."),)
+
+
+def _provenance(weights: Weights, facts: InferFacts, min_lesion_ml: float) -> dict[str, Any]:
+    card = weights.card
+    return {
+        "insula": insula.__version__,
+        "weights": {"name": card.name, "sha256": weights.sha256, "trained_on": card.provenance.get("trained_on", "unknown")},
+        "inference": {**vars(facts), "min_lesion_ml": min_lesion_ml},
+        "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        "machine": platform.machine(),
+    }

@@ -1,0 +1,75 @@
+"""A result's files: mask, probabilities, record; the record last, so that its presence says `complete`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from insula.errors import BadData, InsulaError
+from insula.io import still_the_same, write_json, write_mask, write_prob
+from insula.predict.record import refusal, to_record
+from insula.predict.result import Result
+
+__all__ = ["ResultPaths", "result_paths", "write_refusal", "write_result"]
+
+_LONGEST_NAME = 255 - len("_prob.nii.gz")
+
+
+@dataclass(frozen=True)
+class ResultPaths:
+    """Where one case's files are."""
+
+    mask: Path
+    prob: Path
+    record: Path
+    page: Path
+
+
+def result_paths(folder: Path, name: str) -> ResultPaths:
+    """The four files of a case; a name too long for a file system is cut and gets a piece of its hash."""
+    while len(name.encode()) > _LONGEST_NAME:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = name.encode()[: _LONGEST_NAME - 9].decode(errors="ignore") + "-" + digest
+    return ResultPaths(
+        mask=folder / f"{name}_mask.nii.gz", prob=folder / f"{name}_prob.nii.gz",
+        record=folder / f"{name}.json", page=folder / f"{name}.html",
+    )  # fmt: skip
+
+
+def write_result(result: Result, paths: ResultPaths, *, source: Path | None = None) -> dict[str, Any]:
+    """Write mask, probability map and record, each atomically.
+
+    Args:
+        result: what to write.
+        paths: where.
+        source: the scan's file; if it changed since it was read, nothing is written.
+
+    Returns:
+        The record.
+
+    Raises:
+        BadData: the source changed.
+        CannotCreate, NoPermission, IOFault: as the disk says.
+    """
+    file = result.scan.file
+    if source is not None and file is not None and not still_the_same(source, file):
+        raise BadData("the input", f"of {file.bytes:,} bytes", "changed while it was segmented", "wait until it is complete and run again")
+    write_mask(paths.mask, result.mask, file=file)
+    write_prob(paths.prob, result.prob, result.scan.grid, file=file)
+    record = to_record(result) | {"files": {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}}
+    write_json(paths.record, record)
+    return record
+
+
+def write_refusal(error: InsulaError, name: str, paths: ResultPaths) -> dict[str, Any]:
+    """Write the record of a refused scan, and take away what an earlier run left of the case.
+
+    Why: a mask from yesterday beside today's refusal would be believed.
+    """
+    for stale in (paths.mask, paths.prob, paths.page):
+        stale.unlink(missing_ok=True)
+    record = refusal(name, error)
+    write_json(paths.record, record)
+    return record

@@ -65,7 +65,7 @@ def prepare(scan: Scan, config: PrepareConfig) -> Prepared:
     scale = measure(torch.from_numpy(image), config)
     data = resample(image, grid, box, fill=scale.background)
     flags = list(head.flags)
-    if max(grid.spacing_mm) > _THICK_MM:
+    if max(grid.spacing_mm) > _THICK_MM + _SAME_MM:
         flags.append(Flag("thick-slices", f"Slices are {max(grid.spacing_mm):.1f} mm apart; lesions thinner than that may be missed."))
     tensor = normalise(torch.from_numpy(data), scale, config)[None, None]
     return Prepared(image=tensor, grid=box, home=scan.grid, flags=tuple(flags))

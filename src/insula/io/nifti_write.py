@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from nibabel.nifti1 import Nifti1Image
 from nibabel.nifti2 import Nifti2Image
 from numpy.typing import NDArray
@@ -34,7 +33,7 @@ def write_mask(path: Path, mask: Mask, *, file: FileFacts | None = None) -> None
     _write(path, mask.voxels.astype(np.uint8), mask.grid, file)
 
 
-def write_prob(path: Path, prob: Float[np.ndarray, "i j k"], grid: Grid, *, file: FileFacts | None = None) -> None:
+def write_prob(path: Path, prob: NDArray[np.floating[Any]], grid: Grid, *, file: FileFacts | None = None) -> None:
     """Write a probability map as float32 `.nii.gz`; as `write_mask`.
 
     Values are rounded to multiples of 2^-16, far below what they mean, which makes the file several times smaller.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def read_mask(path: str | Path) -> Mask:
 
 def still_the_same(path: Path, facts: FileFacts) -> bool:
     """Whether the file is what it was when it was read, by size and modification time."""
-    return file_state(path) == (facts.bytes, facts.modified_ns)
+    return file_state(_pair(Path(path))[1]) == (facts.bytes, facts.modified_ns)
 
 
 def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFacts, list[Flag]]:
@@ -108,8 +109,9 @@ def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFac
     whole = header.offset + header.nbytes
     data = inflate(file.data, whole) if packed else _exact(file.data, whole)
     stored = np.frombuffer(data, header.dtype, offset=header.offset).reshape(header.shape, order="F")
+    sha256 = hashlib.sha256(read_file(header_path).data + file.data).hexdigest() if header.pair else file.sha256
     facts = FileFacts(
-        sha256=file.sha256, bytes=len(file.data), modified_ns=file.modified_ns,
+        sha256=sha256, bytes=len(file.data), modified_ns=file.modified_ns,
         sform_code=header.sform_code, qform_code=header.qform_code,
     )  # fmt: skip
     return header, stored, facts, flags

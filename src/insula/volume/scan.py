@@ -21,7 +21,7 @@ class FileFacts:
     sha256: str
     """Of the file's bytes as they lay on disk (header and image file together for a pair)."""
     bytes: int
-    """Its size."""
+    """Size of the file that holds the voxels."""
     modified_ns: int
     """Its modification time when it was read."""
     sform_code: int = 1

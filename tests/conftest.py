@@ -1,0 +1,40 @@
+"""What every test may ask for: small phantoms and a small network, both made here, nothing downloaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from insula import data
+from insula.checkpoint import Card, save_weights
+from insula.config import AttentionUNet, PrepareConfig
+from insula.models import build_model
+from insula.simulate import phantom_case
+from insula.simulate.phantom import phantom_grid
+from insula.volume import Case
+
+torch.set_num_threads(1)  # two test processes on two cores
+
+
+@pytest.fixture(scope="session")
+def coarse_case() -> Case:
+    """The phantom at 4 mm: a head of 48 x 56 x 48 voxels."""
+    return phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0)))
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of a two-stage network on a 4 mm box; the brightest tenth of its answer is `lesion`, so masks are rich."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    config = AttentionUNet(widths=(4, 8))
+    model = build_model(config)
+    model(torch.randn(2, 1, 16, 16, 16))  # moves the running statistics away from their start
+    prepare = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
+    with torch.no_grad():
+        answer = torch.sigmoid(model.eval()(data.prepare(phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0))).scan, prepare).image))
+    threshold = round(float(answer.quantile(0.9)), 4)
+    save_weights(folder, model, Card(name="tiny", model=config, prepare=prepare, threshold=threshold))
+    return folder

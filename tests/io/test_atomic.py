@@ -1,0 +1,123 @@
+"""Old or new, never mixed: under faults at every system call, and under kill -9 at any moment."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from insula.errors import InsulaError
+from insula.io import OutputFolder, write_bytes
+from io_writers import WRITERS
+
+_CALLS = ("open", "write", "fsync", "replace")
+_KILLS = 200
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 73), (errno.EDQUOT, 73), (errno.EIO, 74), (errno.EACCES, 77), (errno.EROFS, 73)])
+def test_a_fault_at_the_nth_call_leaves_the_old_file(
+    name: str, number: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every open, write, fsync and rename fails once, in turn, until a run meets no fault."""
+    target, write = WRITERS[name]
+    versions = []
+    for n in (2, 1):
+        write(tmp_path, n)
+        versions.append((tmp_path / target).read_bytes())
+    for nth in range(1, 100):
+        _fail_at(nth, number, monkeypatch)
+        try:
+            write(tmp_path, 2)
+        except InsulaError as error:
+            assert error.code == code
+            assert (tmp_path / target).read_bytes() in versions
+            assert not list(tmp_path.glob(".insula-*.tmp"))
+            monkeypatch.undo()
+            write(tmp_path, 1)
+        else:
+            assert nth > len(_CALLS)
+            assert (tmp_path / target).read_bytes() == versions[0]
+            return
+    pytest.fail("the write never went through")
+
+
+def _fail_at(nth: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    seen = [0]
+    for call in _CALLS:
+        real = getattr(os, call)
+
+        def wrapped(*args: object, _real: Callable[..., object] = real, **kwargs: object) -> object:
+            seen[0] += 1
+            if seen[0] == nth:
+                raise OSError(number, os.strerror(number))
+            return _real(*args, **kwargs)
+
+        monkeypatch.setattr(os, call, wrapped)
+
+
+def test_a_full_disk_is_felt_for_real(tmp_path: Path) -> None:
+    """The kernel itself refuses, by a limit on file size; the old file stays."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from insula.io import write_bytes\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: write_bytes(Path(sys.argv[1]), bytes(5000))\n"
+        "except Exception as error: print(type(error).__name__, error.code, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("CannotCreate 73")
+    assert "a.bin" in done.stdout
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_two_hundred_kills_leave_no_corrupt_file(name: str, tmp_path: Path) -> None:
+    """A process that only writes is killed 200 times at random moments; then the next start sweeps.
+
+    The killed process is a fork of one that has imported everything, so that 200 kills take seconds.
+    """
+    target, write = WRITERS[name]
+    versions = set()
+    for n in (1, 2):
+        write(tmp_path, n)
+        versions.add((tmp_path / target).read_bytes())
+    rng = random.Random(0)
+    orphans = 0
+    for _ in range(_KILLS):
+        child = os.fork()
+        if child == 0:
+            try:
+                while True:
+                    write(tmp_path, 1)
+                    write(tmp_path, 2)
+            finally:
+                os._exit(1)
+        time.sleep(rng.uniform(0.0005, 0.03))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert (tmp_path / target).read_bytes() in versions
+        orphans += len(list(tmp_path.glob(".insula-*.tmp")))
+    assert orphans > 0, "no kill fell into a write: the test proves nothing"
+    with OutputFolder(tmp_path):
+        assert not list(tmp_path.glob(".insula-*.tmp"))
+
+
+def test_the_mode_follows_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_bytes(tmp_path / "a", b"x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640

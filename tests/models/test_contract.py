@@ -1,0 +1,82 @@
+"""What every model must keep, whatever it is made of. A new model is a new row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from insula.checkpoint import Card, load_weights, save_weights
+from insula.config import AttentionUNet, ModelConfig, PrepareConfig, SEUNet
+from insula.errors import UsageError
+from insula.models import build_model
+
+_COUNTS: list[tuple[ModelConfig, int]] = [(AttentionUNet(), 5_679_269), (SEUNet(), 7_504_405)]
+_SMALL: list[ModelConfig] = [AttentionUNet(widths=(4, 6, 8)), SEUNet(widths=(4, 6, 8)), AttentionUNet(widths=(4, 8), norm="instance"), SEUNet(widths=(4, 8), norm="group")]
+
+
+@pytest.mark.parametrize(("config", "count"), _COUNTS, ids=lambda v: getattr(v, "kind", ""))
+def test_the_parameter_count_is_frozen(config: ModelConfig, count: int) -> None:
+    assert sum(p.numel() for p in build_model(config).parameters()) == count
+
+
+def test_sizes_are_what_the_mission_asks() -> None:
+    baseline, enhanced = (count / 1e6 for _, count in _COUNTS)
+    assert round(baseline, 1) == 5.7
+    assert 7 <= enhanced <= 8
+
+
+@pytest.mark.parametrize("config", _SMALL, ids=str)
+def test_logits_on_the_images_grid_and_finite_gradients_everywhere(config: ModelConfig) -> None:
+    torch.manual_seed(0)
+    model = build_model(config)
+    logits = model(torch.randn(2, 1, 16, 12, 8))
+    assert logits.shape == (2, 1, 16, 12, 8)
+    logits.square().mean().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        # a bias in front of a batch normalisation would have none; there is none
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("config", _SMALL, ids=str)
+def test_an_odd_size_is_refused_with_the_remedy(config: ModelConfig) -> None:
+    model = build_model(config)
+    size = model.divisor * 3 + 1
+    with pytest.raises(UsageError) as caught:
+        model(torch.zeros(1, 1, model.divisor, size, model.divisor))
+    assert f"{size} on axis j" in str(caught.value)
+    assert f"use {model.divisor * 3} or {model.divisor * 4}" in str(caught.value)
+
+
+@pytest.mark.parametrize("config", _SMALL, ids=str)
+def test_weights_come_back_from_the_disk(config: ModelConfig, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = build_model(config)
+    model(torch.randn(2, 1, 8, 8, 8))
+    model.half().float().eval()
+    save_weights(tmp_path, model, Card(name="m", model=config, prepare=PrepareConfig()))
+    again = load_weights(str(tmp_path))
+    x = torch.randn(1, 1, 8, 8, 8)
+    assert again.card.model == config
+    assert torch.equal(again.model(x), model(x))
+
+
+@pytest.mark.parametrize("config", _SMALL, ids=str)
+def test_the_same_seed_is_the_same_model_and_the_same_answer(config: ModelConfig) -> None:
+    x = torch.randn(1, 1, 8, 8, 8)
+    answers = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        answers.append(build_model(config).eval()(x))
+    assert torch.equal(*answers)
+
+
+@pytest.mark.parametrize("config", [c for c in _SMALL if c.norm == "batch"], ids=str)
+def test_a_batch_is_its_items_one_by_one(config: ModelConfig) -> None:
+    torch.manual_seed(0)
+    model = build_model(config).eval()
+    x = torch.randn(3, 1, 8, 8, 8)
+    assert torch.allclose(model(x), torch.cat([model(item[None]) for item in x]), atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,12 +18,13 @@ from insula.models import UNet
 
 __all__ = ["InferFacts", "infer"]
 
+_log = logging.getLogger(__name__)
 _COPIES = 7  # of the full-resolution features alive at the peak of one pass; measured by bench/speed.py, rounded up
 
 
 @dataclass(frozen=True)
 class InferFacts:
-    """What was decided, and why: goes into the record."""
+    """What was decided, and why; goes into the record, so it holds nothing that changes from run to run."""
 
     device: str
     precision: str
@@ -73,8 +75,8 @@ def _choose_passes(
     width = next(m.out_channels for m in model.modules() if isinstance(m, nn.Conv3d))
     need = _COPIES * image.numel() * width * precision.itemsize
     free = free_bytes(device)
-    facts = f"one pass needs about {need / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
-    return ("whole" if need < free else "tiled"), facts
+    _log.info("one pass needs about %.1f GiB, %.1f GiB are free", need / 2**30, free / 2**30)
+    return ("whole", "it fits into memory") if need < free else ("tiled", "memory is short")
 
 
 def _probabilities(

@@ -1,0 +1,144 @@
+"""The command as a user types it, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from corpus.files import GRID, nifti, packed
+from insula.io import read_mask
+
+_INSULA = [sys.executable, "-m", "insula"]
+
+
+def _run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*_INSULA, *arguments], capture_output=True, text=True, cwd=cwd, env={**os.environ, **environment}, timeout=120)
+
+
+def test_help_and_version_bring_no_torch() -> None:
+    code = "import sys; sys.argv = ['insula', {!r}]\nfrom insula.cli import main\ntry: main()\nexcept SystemExit as stop: assert not stop.code\nassert 'torch' not in sys.modules"
+    for flag in ("--help", "--version"):
+        done = subprocess.run([sys.executable, "-c", code.format(flag)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "insula" in done.stdout
+    assert "segment" in _run("--help").stdout
+    assert "usage" in _run().stdout
+
+
+def test_three_files_and_a_bad_one(tiny_weights: Path, tmp_path: Path) -> None:
+    for name in ("a.nii.gz", "b.nii.gz", "c.nii.gz"):
+        (tmp_path / name).write_bytes(packed(nifti()))
+    (tmp_path / "bad.nii.gz").write_bytes(packed(nifti())[:5000])
+    done = _run("segment", "a.nii.gz", "bad.nii.gz", "b.nii.gz", "c.nii.gz", "--weights", str(tiny_weights), "--out", "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "bad: the gzip stream" in done.stderr
+    out = tmp_path / "out"
+    for name in "abc":
+        assert read_mask(out / f"{name}_mask.nii.gz").grid.close_to(GRID)
+        assert json.loads((out / f"{name}.json").read_text())["outcome"] == "done"
+        assert (out / f"{name}_prob.nii.gz").exists()
+        assert (out / f"{name}.html").exists()
+    assert json.loads((out / "bad.json").read_text())["error"]["code"] == 65
+    index = (out / "index.html").read_text()
+    assert "3 segmented, 1 refused" in index
+    assert len((out / "results.tsv").read_text().splitlines()) == 5
+    assert done.stdout.splitlines()[-1] == "out/index.html"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("segment", "absent.nii"), 66, "absent.nii does not exist"),
+        (("segment",), 66, "the scans"),
+        (("segment", "scan.nii", "--threshold", "2"), 2, "--threshold 2.0"),
+        (("segment", "scan.nii", "--threshold", "high"), 2, "high"),
+        (("segment", "scan.nii", "--device", "gpu"), 2, "gpu is not a device"),
+        (("segment", "scan.nii", "--weights", "nope"), 66, "the weights nope"),
+        (("segment", "scan.nii", "--out", "scan.nii/x"), 73, "scan.nii"),
+        (("segment", "scan.nii", "--no-such-flag"), 2, "--no-such-flag"),
+        (("segmentt", "scan.nii"), 2, "segmentt"),
+        (("train", "absent.toml", "--data", ".", "--out", "o"), 66, "absent.toml"),
+        (("segment", "*.mgz"), 66, "*.mgz matches no file"),
+    ],
+)
+def test_a_wrong_call_gets_its_code_and_no_traceback(arguments: tuple[str, ...], code: int, says: str, tmp_path: Path) -> None:
+    (tmp_path / "scan.nii").write_bytes(nifti())
+    done = _run(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_home_or_a_cache(tiny_weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "scan.nii").write_bytes(nifti())
+    done = _run("segment", "scan.nii", "--weights", str(tiny_weights), cwd=tmp_path, HOME="/nonexistent", XDG_CACHE_HOME="/nonexistent", TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "insula-results" / "scan_mask.nii.gz").exists()
+
+
+def test_a_leading_dash_is_a_file_after_two_dashes_or_a_path(tiny_weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "-dash.nii").write_bytes(nifti())
+    done = _run("segment", "./-dash.nii", "--weights", str(tiny_weights), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_it_with_its_code_and_nothing_half(number: int, code: int, tiny_weights: Path, tmp_path: Path) -> None:
+    for n in range(60):
+        (tmp_path / f"s{n:02d}.nii").write_bytes(nifti())
+    process = subprocess.Popen(
+        [*_INSULA, "segment", str(tmp_path), "--weights", str(tiny_weights), "--out", str(tmp_path / "out")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    assert "stopped by signal" in errors
+    assert not list((tmp_path / "out").glob(".insula-*.tmp"))
+
+
+def test_kill_nine_leaves_whole_files_and_the_next_run_goes_on(tiny_weights: Path, tmp_path: Path) -> None:
+    for n in range(30):
+        (tmp_path / f"s{n:02d}.nii").write_bytes(nifti())
+    out = tmp_path / "out"
+    command = [*_INSULA, "segment", str(tmp_path), "--weights", str(tiny_weights), "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(0.13)
+    process.kill()
+    process.communicate()
+    for path in out.glob("*_mask.nii.gz"):
+        read_mask(path)
+    for path in out.glob("*.json"):
+        json.loads(path.read_text())
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not list(out.glob(".insula-*.tmp"))
+    assert len(list(out.glob("*_mask.nii.gz"))) == 30
+
+
+def test_the_demo_runs_and_prints_the_page_last(tmp_path: Path) -> None:
+    """With the bundled weights, as a newcomer would: volume, count, Dice and the page."""
+    done = _run("demo", "--out", str(tmp_path / "demo"))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    page = Path(lines[-1])
+    assert page.is_file()
+    facts = {line.split()[0]: line.split()[1] for line in lines if line.split()[0] in ("volume", "lesions", "Dice")}
+    assert float(facts["Dice"]) > 0.6
+    assert int(facts["lesions"]) >= 1
+    assert "simulated" in done.stdout
+    assert "simulated" in page.read_text()

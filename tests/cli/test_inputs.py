@@ -1,0 +1,46 @@
+"""What a user means by a path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from insula.cli.inputs import find_scans, name_cases
+from insula.errors import NoInput
+
+
+def _touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_a_folder_gives_its_t1w_files_when_it_has_any(tmp_path: Path) -> None:
+    _touch(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_label-L_desc-T1lesion_mask.nii.gz", "sub-1/anat/sub-1_FLAIR.nii.gz")
+    assert [p.name for p in find_scans([str(tmp_path)])] == ["sub-1_T1w.nii.gz"]
+
+
+def test_otherwise_every_image_that_is_no_mask_and_not_hidden(tmp_path: Path) -> None:
+    _touch(tmp_path, "b.nii", "a.nii.gz", "c.hdr", "c.img", "a_mask.nii.gz", "a_prob.nii.gz", ".DS_Store", "._a.nii.gz", ".x/y.nii", "notes.txt")
+    assert [p.name for p in find_scans([str(tmp_path)])] == ["a.nii.gz", "b.nii", "c.hdr"]
+
+
+def test_globs_files_and_repeats(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.nii", "b.nii", "odd[1].nii")
+    got = find_scans([str(tmp_path / "*.nii"), str(tmp_path / "a.nii"), str(tmp_path / "odd[1].nii"), str(tmp_path / "absent.nii")])
+    assert [p.name for p in got] == ["a.nii", "b.nii", "odd[1].nii", "absent.nii"]
+
+
+def test_nothing_found_is_said(tmp_path: Path) -> None:
+    with pytest.raises(NoInput, match="holds no .nii"):
+        find_scans([str(tmp_path)])
+    with pytest.raises(NoInput, match=r"x\*\.nii matches no file"):
+        find_scans([str(tmp_path / "x*.nii")])
+
+
+def test_equal_names_get_their_folders(tmp_path: Path) -> None:
+    paths = [tmp_path / "s1" / "T1w.nii.gz", tmp_path / "s2" / "T1w.nii.gz", tmp_path / "other.nii"]
+    assert name_cases(paths) == ["s1_T1w", "s2_T1w", "other"]
+    names = name_cases([tmp_path / "a.nii", tmp_path / "a.nii.gz", tmp_path / "A.nii"])
+    assert len({name.casefold() for name in names}) == 3

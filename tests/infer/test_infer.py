@@ -1,0 +1,121 @@
+"""One pass, tiles, mirror, precision: the same answer within what is stated."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from insula.config import AttentionUNet, ModelConfig, SegmentConfig, SEUNet
+from insula.errors import Unavailable, UsageError
+from insula.infer import choose_device, choose_precision, free_bytes, infer, tiled_logits
+from insula.infer import run as run_module
+from insula.infer.fuse import fused
+from insula.models import UNet, build_model
+
+_MODELS: list[ModelConfig] = [AttentionUNet(widths=(4, 6, 8)), SEUNet(widths=(4, 6, 8))]
+
+
+def _ready(config: ModelConfig) -> UNet:
+    """Random weights with lived-in statistics and strong outputs."""
+    torch.manual_seed(0)
+    model = build_model(config)
+    for _ in range(3):
+        model(torch.randn(2, 1, 16, 16, 16) * 2 + 0.5)
+    model.head.weight.data *= 20
+    return model.eval()
+
+
+@pytest.mark.parametrize("tile", [2, 8, 16, 30])
+@pytest.mark.parametrize("config", _MODELS, ids=lambda c: c.kind)
+@torch.inference_mode()
+def test_tiles_give_the_logits_of_one_pass(config: ModelConfig, tile: int) -> None:
+    model, image = _ready(config), torch.randn(1, 1, 48, 20, 12)
+    whole, tiled = model(image), tiled_logits(model, image, tile=tile)
+    assert float(whole.std()) > 0.05
+    assert float((torch.sigmoid(whole) - torch.sigmoid(tiled)).abs().max()) < 1e-4
+
+
+@torch.inference_mode()
+def test_a_halo_too_small_would_be_noticed() -> None:
+    """The test above can fail: with no halo the tiles disagree."""
+    model, image = _ready(_MODELS[0]), torch.randn(1, 1, 48, 20, 12)
+    model.halo = 0
+    assert float((model(image) - tiled_logits(model, image, tile=8)).abs().max()) > 1e-3
+
+
+@torch.inference_mode()
+def test_what_looks_at_the_whole_volume_is_not_cut() -> None:
+    model = build_model(AttentionUNet(widths=(4, 6), norm="instance")).eval()
+    with pytest.raises(Unavailable, match="InstanceNorm3d"):
+        tiled_logits(model, torch.randn(1, 1, 8, 8, 8), tile=4)
+    with pytest.raises(UsageError, match="tile 7 is not an even"):
+        tiled_logits(_ready(_MODELS[0]), torch.randn(1, 1, 8, 8, 8), tile=7)
+
+
+@pytest.mark.parametrize("config", _MODELS, ids=lambda c: c.kind)
+@torch.inference_mode()
+def test_folding_the_norms_changes_nothing(config: ModelConfig) -> None:
+    model, image = _ready(config), torch.randn(1, 1, 16, 16, 16)
+    before = model(image)
+    assert torch.allclose(fused(model)(image), before, atol=1e-4)
+    assert torch.equal(model(image), before), "the model itself is untouched"
+
+
+def test_the_mirror_is_the_mean_of_both_looks() -> None:
+    model, image = _ready(_MODELS[0]), torch.randn(1, 1, 16, 12, 8)
+    config = SegmentConfig(device="cpu", precision="float32")
+    there, _ = infer(model, image, config)
+    mirrored, _ = infer(model, image.flip(2), config)
+    both, facts = infer(model, image, SegmentConfig(device="cpu", precision="float32", tta=True))
+    assert facts.tta
+    assert torch.allclose(both, (there + mirrored.flip(0)) / 2, atol=1e-6)
+    # so the answer on a mirrored head is the mirrored answer
+    again, _ = infer(model, image.flip(2), SegmentConfig(device="cpu", precision="float32", tta=True))
+    assert torch.allclose(again.flip(0), both, atol=1e-6)
+
+
+def test_bfloat16_stays_near_float32() -> None:
+    model, image = _ready(_MODELS[0]), torch.randn(1, 1, 16, 16, 16)
+    full, _ = infer(model, image, SegmentConfig(device="cpu", precision="float32"))
+    half, facts = infer(model, image, SegmentConfig(device="cpu", precision="bfloat16"))
+    assert facts.precision == "bfloat16"
+    assert float((full - half).abs().max()) < 0.15
+    assert float((full - half).abs().mean()) < 0.01
+
+
+def test_inference_repeats_to_the_bit() -> None:
+    model, image = _ready(_MODELS[0]), torch.randn(1, 1, 16, 16, 16)
+    assert torch.equal(*(infer(model, image, SegmentConfig(device="cpu"))[0] for _ in range(2)))
+
+
+@pytest.mark.parametrize(("free", "passes"), [(1 << 40, "whole"), (1000, "tiled")])
+def test_short_memory_chooses_tiles_and_says_why(free: int, passes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "free_bytes", lambda device: free)
+    _, facts = infer(_ready(_MODELS[0]), torch.randn(1, 1, 16, 16, 16), SegmentConfig(device="cpu"))
+    assert facts.passes == passes
+    assert "memory" in facts.why
+
+
+def test_devices_are_chosen_or_refused() -> None:
+    assert choose_device("cpu").type == "cpu"
+    assert free_bytes(torch.device("cpu")) > 1 << 20
+    assert choose_precision(torch.device("cpu"), "float32") == torch.float32
+    with pytest.raises(UsageError, match="gpu is not a device"):
+        choose_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(Unavailable, match=r"cuda:3 is not there \(0 GPUs found\)"):
+            choose_device("cuda:3")
+
+
+def test_a_container_limit_counts(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pathlib import Path
+
+    from insula.infer import device
+
+    folder = Path(str(tmp_path))
+    (folder / "memory.max").write_text("1000000\n")
+    (folder / "memory.current").write_text("400000\n")
+    monkeypatch.setattr(device, "_CGROUP", folder)
+    assert free_bytes(torch.device("cpu")) == 600_000
+    (folder / "memory.max").write_text("max\n")
+    assert free_bytes(torch.device("cpu")) > 1 << 20

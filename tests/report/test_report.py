@@ -1,0 +1,121 @@
+"""Pages: self-contained, escaped, oriented, and saying what the record says."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from insula.config import SegmentConfig
+from insula.errors import BadData
+from insula.predict import Result, refusal, segment, to_record
+from insula.report import picture, render_index, render_page
+from insula.report.picture import frame_of
+from insula.volume import Case, Scan
+
+
+@pytest.fixture
+def result(coarse_case: Case, tiny_weights: Path) -> Result:
+    return segment(coarse_case.scan, SegmentConfig(device="cpu"), weights=str(tiny_weights))
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "action")]
+        if tag not in ("meta", "input", "image", "path", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_needs_nothing_from_outside_and_is_well_formed(result: Result) -> None:
+    html = render_page(result, to_record(result))
+    parser = _Links()
+    parser.feed(html)
+    assert parser.open == []
+    assert parser.links
+    assert all(link.startswith("data:image/png;base64,") for link in parser.links)
+    assert not re.search(r"https?://|@import|<script", html)
+
+
+def test_the_page_says_what_the_record_says(result: Result) -> None:
+    record = to_record(result)
+    html = render_page(result, record, truth={"dice": 0.8765, "volume_ml": 12.345})
+    assert f"{record['volume_ml']:.2f} <small>ml" in html
+    for lesion in record["lesions"][:50]:
+        assert f"<td>{lesion['volume_ml']:.3f}</td>" in html
+    assert "not a medical device" in html
+    assert "0.876" in html or "0.877" in html
+    assert "simulated" in html
+    assert html.count("<figure>") == 15
+    assert html.count('class="outline"') > 3
+
+
+def test_an_empty_result_says_why(coarse_case: Case, tiny_weights: Path) -> None:
+    none = segment(coarse_case.scan, SegmentConfig(device="cpu", threshold=1.0), weights=str(tiny_weights))
+    html = render_page(none, to_record(none))
+    assert "No lesion found: the highest probability" in html
+    assert 'class="outline" d' not in html
+
+
+def test_names_are_escaped_everywhere(coarse_case: Case, tiny_weights: Path) -> None:
+    evil = Scan(coarse_case.scan.image, coarse_case.scan.grid, name="<script>alert(1)</script>")
+    found = segment(evil, SegmentConfig(device="cpu"), weights=str(tiny_weights))
+    record = to_record(found) | {"files": {"page": 'a"b<c>.html'}}
+    for html in (render_page(found, record), render_index([record, refusal(evil.name, BadData("x", "<b>", "y", "z"))])):
+        assert "<script" not in html
+        assert "&lt;script&gt;" in html
+
+
+def test_the_title_names_no_one(result: Result) -> None:
+    titles = re.findall(r"<title>(.*?)</title>", render_page(result, to_record(result)) + render_index([]))
+    assert titles == ["Lesion report", "Lesion reports"]
+
+
+def test_left_and_right_are_where_radiologists_look_for_them() -> None:
+    """RAS+ in: index 0 along i is the patient's left, and belongs on the viewer's right; front and top are up."""
+    image = np.full((20, 24, 22), 100, np.float32)
+    image[:10] = 200  # the left half is bright
+    mask = np.zeros(image.shape, bool)
+    mask[2, 20, 18] = True  # left, front, top
+    frame = frame_of(image, mask, (1.0, 1.0, 1.0))
+    for plane, index in (("axial", 18), ("coronal", 20)):
+        shown = picture(frame, plane, index)  # type: ignore[arg-type]
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown.png))))
+        assert pixels[:, -1].mean() > pixels[:, 0].mean()
+        assert (shown.left_mark, shown.right_mark) == ("R", "L")
+        xs, ys = zip(*[map(float, point.split()) for point in re.findall(r"[\d.]+ [\d.]+", shown.outline)], strict=True)
+        assert min(xs) > shown.width_mm / 2, "the left lesion is on the viewer's right"
+        assert max(ys) < shown.height_mm / 2, "and up"
+    sagittal = picture(frame, "sagittal", 2)
+    xs, _ = zip(*[map(float, point.split()) for point in re.findall(r"[\d.]+ [\d.]+", sagittal.outline)], strict=True)
+    assert (sagittal.left_mark, sagittal.right_mark) == ("A", "P")
+    assert max(xs) < sagittal.width_mm / 2, "the front is on the viewer's left"
+
+
+def test_the_outline_is_the_masks_border_in_millimetres() -> None:
+    mask = np.zeros((20, 20, 20), bool)
+    mask[5:10, 5:10, 10] = True
+    frame = frame_of(np.random.default_rng(0).random((20, 20, 20), dtype=np.float32) + 1, mask, (2.0, 3.0, 1.0))
+    shown = picture(frame, "axial", 10)
+    points = np.array([list(map(float, p.split())) for p in re.findall(r"[\d.]+ [\d.]+", shown.outline)])
+    assert np.ptp(points[:, 0]) == pytest.approx(5 * 2, abs=0.11)
+    assert np.ptp(points[:, 1]) == pytest.approx(5 * 3, abs=0.11)
+    assert shown.width_mm == frame.view[0].stop * 2 - frame.view[0].start * 2

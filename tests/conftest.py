@@ -34,7 +34,9 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model(torch.randn(2, 1, 16, 16, 16))  # moves the running statistics away from their start
     prepare = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
     with torch.no_grad():
-        answer = torch.sigmoid(model.eval()(data.prepare(phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0))).scan, prepare).image))
+        answer = torch.sigmoid(
+            model.eval()(data.prepare(phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0))).scan, prepare).image)
+        )
     threshold = round(float(answer.quantile(0.9)), 4)
     save_weights(folder, model, Card(name="tiny", model=config, prepare=prepare, threshold=threshold))
     return folder

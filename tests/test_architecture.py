@@ -24,7 +24,12 @@ _KNOBS = [value for name in config.__all__ if dataclasses.is_dataclass(value := 
 
 
 def test_no_lower_floor_imports_a_higher_one() -> None:
-    done = subprocess.run([sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"], cwd=_ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
 
@@ -39,7 +44,9 @@ def test_files_are_short_and_say_what_they_are(path: Path) -> None:
 @pytest.mark.parametrize("path", _FILES, ids=lambda p: str(p.relative_to(_ROOT / "src")))
 def test_signatures_are_short_and_public_names_are_documented(path: Path) -> None:
     tree = ast.parse(path.read_text())
-    exported = next((ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"), [])  # type: ignore[attr-defined]
+    exported = next(
+        (ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"), []
+    )  # type: ignore[attr-defined]
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and "cli" not in path.parts:
             count = len([a for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in ("self", "cls")])
@@ -65,7 +72,9 @@ def test_knobs_are_frozen_documented_and_forbid_extras(kind: type) -> None:
     for at, node in enumerate(body):
         if isinstance(node, ast.AnnAssign):
             after = body[at + 1] if at + 1 < len(body) else None
-            assert isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant), f"{ast.unparse(node.target)} needs a docstring"
+            assert isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant), (
+                f"{ast.unparse(node.target)} needs a docstring"
+            )
     with pytest.raises(UsageError, match="no_such_knob"):
         from_dict(kind, {"no_such_knob": 1}, what="the test")
 
@@ -83,7 +92,11 @@ def test_names_say_something() -> None:
 def test_only_the_command_line_prints() -> None:
     for path in _FILES:
         if "cli" not in path.parts:
-            calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "print"]
+            calls = [
+                n
+                for n in ast.walk(ast.parse(path.read_text()))
+                if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "print"
+            ]
             assert not calls, path
 
 

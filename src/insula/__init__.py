@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from insula.geometry import Grid
     from insula.io import read_mask, read_scan
     from insula.predict import Result
-    from insula.predict import segment as segment
+    from insula.predict import segment as segment  # type: ignore[no-redef]
     from insula.types import Flag
     from insula.volume import Case, Mask, Scan
 

@@ -157,9 +157,13 @@ def from_os_error(error: OSError, *, what: str, value: object, writing: bool) ->
     number = error.errno or 0
     reason = error.strerror or type(error).__name__
     if number in (errno.EACCES, errno.EPERM):
-        return NoPermission(what, value, f"is not allowed ({reason})", "check the permissions of the file and its folder")
+        return NoPermission(
+            what, value, f"is not allowed ({reason})", "check the permissions of the file and its folder"
+        )
     if writing and number in _NO_ROOM:
-        return CannotCreate(what, value, f"cannot be written: {_NO_ROOM[number]}", "free some space or choose another --out")
+        return CannotCreate(
+            what, value, f"cannot be written: {_NO_ROOM[number]}", "free some space or choose another --out"
+        )
     if writing and number in _CANNOT:
         return CannotCreate(what, value, f"cannot be written: {_CANNOT[number]}", "choose another --out")
     if number == errno.ELOOP:

@@ -28,7 +28,9 @@ def test_there_and_back_and_only_two_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"half", None])
-def test_a_damaged_one_is_passed_over_and_said(content: bytes | None, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_one_is_passed_over_and_said(
+    content: bytes | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     save_state(tmp_path, 1, {"step": 1})
     newest = save_state(tmp_path, 2, {"step": 2})
     newest.write_bytes(newest.read_bytes()[:-40] if content is None else content)

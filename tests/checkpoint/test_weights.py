@@ -73,7 +73,11 @@ def test_another_architecture_names_the_first_differing_keys(saved: Path) -> Non
 
 @pytest.mark.parametrize(
     ("change", "error", "value"),
-    [({"format": "other/9"}, BadData, "w.json"), ({"surprise": 1}, UsageError, "surprise"), ({"threshold": "high"}, UsageError, "high")],
+    [
+        ({"format": "other/9"}, BadData, "w.json"),
+        ({"surprise": 1}, UsageError, "surprise"),
+        ({"threshold": "high"}, UsageError, "high"),
+    ],
 )
 def test_a_card_that_does_not_fit_is_refused(change: dict[str, object], error: type, value: str, saved: Path) -> None:
     tree = json.loads((saved / "w.json").read_text()) | change

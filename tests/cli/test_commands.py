@@ -14,12 +14,15 @@ import pytest
 
 from corpus.files import GRID, nifti, packed
 from insula.io import read_mask
+from insula.metrics import dice_score
 
 _INSULA = [sys.executable, "-m", "insula"]
 
 
 def _run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*_INSULA, *arguments], capture_output=True, text=True, cwd=cwd, env={**os.environ, **environment}, timeout=120)
+    return subprocess.run(
+        [*_INSULA, *arguments], capture_output=True, text=True, cwd=cwd, env={**os.environ, **environment}, timeout=120
+    )
 
 
 def test_help_and_version_bring_no_torch() -> None:
@@ -36,7 +39,18 @@ def test_three_files_and_a_bad_one(tiny_weights: Path, tmp_path: Path) -> None:
     for name in ("a.nii.gz", "b.nii.gz", "c.nii.gz"):
         (tmp_path / name).write_bytes(packed(nifti()))
     (tmp_path / "bad.nii.gz").write_bytes(packed(nifti())[:5000])
-    done = _run("segment", "a.nii.gz", "bad.nii.gz", "b.nii.gz", "c.nii.gz", "--weights", str(tiny_weights), "--out", "out", cwd=tmp_path)
+    done = _run(
+        "segment",
+        "a.nii.gz",
+        "bad.nii.gz",
+        "b.nii.gz",
+        "c.nii.gz",
+        "--weights",
+        str(tiny_weights),
+        "--out",
+        "out",
+        cwd=tmp_path,
+    )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1
@@ -70,7 +84,9 @@ def test_three_files_and_a_bad_one(tiny_weights: Path, tmp_path: Path) -> None:
         (("segment", "*.mgz"), 66, "*.mgz matches no file"),
     ],
 )
-def test_a_wrong_call_gets_its_code_and_no_traceback(arguments: tuple[str, ...], code: int, says: str, tmp_path: Path) -> None:
+def test_a_wrong_call_gets_its_code_and_no_traceback(
+    arguments: tuple[str, ...], code: int, says: str, tmp_path: Path
+) -> None:
     (tmp_path / "scan.nii").write_bytes(nifti())
     done = _run(*arguments, cwd=tmp_path)
     assert done.returncode == code, done.stderr
@@ -80,7 +96,16 @@ def test_a_wrong_call_gets_its_code_and_no_traceback(arguments: tuple[str, ...],
 
 def test_without_a_home_or_a_cache(tiny_weights: Path, tmp_path: Path) -> None:
     (tmp_path / "scan.nii").write_bytes(nifti())
-    done = _run("segment", "scan.nii", "--weights", str(tiny_weights), cwd=tmp_path, HOME="/nonexistent", XDG_CACHE_HOME="/nonexistent", TMPDIR=str(tmp_path))
+    done = _run(
+        "segment",
+        "scan.nii",
+        "--weights",
+        str(tiny_weights),
+        cwd=tmp_path,
+        HOME="/nonexistent",
+        XDG_CACHE_HOME="/nonexistent",
+        TMPDIR=str(tmp_path),
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "insula-results" / "scan_mask.nii.gz").exists()
 
@@ -92,7 +117,9 @@ def test_a_leading_dash_is_a_file_after_two_dashes_or_a_path(tiny_weights: Path,
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_it_with_its_code_and_nothing_half(number: int, code: int, tiny_weights: Path, tmp_path: Path) -> None:
+def test_a_signal_ends_it_with_its_code_and_nothing_half(
+    number: int, code: int, tiny_weights: Path, tmp_path: Path
+) -> None:
     for n in range(60):
         (tmp_path / f"s{n:02d}.nii").write_bytes(nifti())
     process = subprocess.Popen(
@@ -130,15 +157,17 @@ def test_kill_nine_leaves_whole_files_and_the_next_run_goes_on(tiny_weights: Pat
     assert len(list(out.glob("*_mask.nii.gz"))) == 30
 
 
-def test_the_demo_runs_and_prints_the_page_last(tmp_path: Path) -> None:
-    """With the bundled weights, as a newcomer would: volume, count, Dice and the page."""
+def test_the_demo_runs_prints_what_its_files_say_and_the_page_last(tmp_path: Path) -> None:
+    """With the bundled weights, as a newcomer would: volume, count and Dice are recomputed from the files."""
     done = _run("demo", "--out", str(tmp_path / "demo"))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     page = Path(lines[-1])
     assert page.is_file()
     facts = {line.split()[0]: line.split()[1] for line in lines if line.split()[0] in ("volume", "lesions", "Dice")}
-    assert float(facts["Dice"]) > 0.6
-    assert int(facts["lesions"]) >= 1
+    mask, truth = (read_mask(page.parent / f"demo_{name}.nii.gz") for name in ("mask", "truth_mask"))
+    assert float(facts["volume"]) == pytest.approx(mask.volume_ml, abs=0.01)
+    assert float(facts["Dice"]) == pytest.approx(dice_score(mask.voxels, truth.voxels), abs=1e-3)
+    assert int(facts["lesions"]) == json.loads((page.parent / "demo.json").read_text())["lesion_count"]
     assert "simulated" in done.stdout
     assert "simulated" in page.read_text()

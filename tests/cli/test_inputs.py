@@ -17,18 +17,37 @@ def _touch(folder: Path, *names: str) -> None:
 
 
 def test_a_folder_gives_its_t1w_files_when_it_has_any(tmp_path: Path) -> None:
-    _touch(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_label-L_desc-T1lesion_mask.nii.gz", "sub-1/anat/sub-1_FLAIR.nii.gz")
+    _touch(
+        tmp_path,
+        "sub-1/anat/sub-1_T1w.nii.gz",
+        "sub-1/anat/sub-1_label-L_desc-T1lesion_mask.nii.gz",
+        "sub-1/anat/sub-1_FLAIR.nii.gz",
+    )
     assert [p.name for p in find_scans([str(tmp_path)])] == ["sub-1_T1w.nii.gz"]
 
 
 def test_otherwise_every_image_that_is_no_mask_and_not_hidden(tmp_path: Path) -> None:
-    _touch(tmp_path, "b.nii", "a.nii.gz", "c.hdr", "c.img", "a_mask.nii.gz", "a_prob.nii.gz", ".DS_Store", "._a.nii.gz", ".x/y.nii", "notes.txt")
+    _touch(
+        tmp_path,
+        "b.nii",
+        "a.nii.gz",
+        "c.hdr",
+        "c.img",
+        "a_mask.nii.gz",
+        "a_prob.nii.gz",
+        ".DS_Store",
+        "._a.nii.gz",
+        ".x/y.nii",
+        "notes.txt",
+    )
     assert [p.name for p in find_scans([str(tmp_path)])] == ["a.nii.gz", "b.nii", "c.hdr"]
 
 
 def test_globs_files_and_repeats(tmp_path: Path) -> None:
     _touch(tmp_path, "a.nii", "b.nii", "odd[1].nii")
-    got = find_scans([str(tmp_path / "*.nii"), str(tmp_path / "a.nii"), str(tmp_path / "odd[1].nii"), str(tmp_path / "absent.nii")])
+    got = find_scans(
+        [str(tmp_path / "*.nii"), str(tmp_path / "a.nii"), str(tmp_path / "odd[1].nii"), str(tmp_path / "absent.nii")]
+    )
     assert [p.name for p in got] == ["a.nii", "b.nii", "odd[1].nii", "absent.nii"]
 
 

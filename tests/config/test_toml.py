@@ -20,7 +20,9 @@ def test_every_recipe_loads_and_comes_back(path: Path) -> None:
 
 
 def test_the_kind_chooses_the_model() -> None:
-    assert isinstance(from_dict(Recipe, {"name": "a", "model": {"kind": "attention_unet"}}, what="r").model, AttentionUNet)
+    assert isinstance(
+        from_dict(Recipe, {"name": "a", "model": {"kind": "attention_unet"}}, what="r").model, AttentionUNet
+    )
     assert isinstance(from_dict(Recipe, {"name": "a", "model": {"kind": "se_unet"}}, what="r").model, SEUNet)
     with pytest.raises(UsageError, match="vgg"):
         from_dict(Recipe, {"name": "a", "model": {"kind": "vgg"}}, what="the recipe")

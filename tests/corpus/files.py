@@ -28,7 +28,12 @@ UNITS, QFORM_CODE, SFORM_CODE, QUATERN_B, SROW_X, MAGIC = 123, 252, 254, 256, 28
 
 
 def nifti(
-    image: np.ndarray = IMAGE, grid: Grid = GRID, *, kind: type = nib.Nifti1Image, order: str = "<", edits: list[Edit] | None = None
+    image: np.ndarray = IMAGE,
+    grid: Grid = GRID,
+    *,
+    kind: type = nib.Nifti1Image,
+    order: str = "<",
+    edits: list[Edit] | None = None,
 ) -> Bytes:
     """The bytes of an uncompressed single-file NIfTI; `edits` are (offset, struct format, value)."""
     header = kind.header_class(endianness=order)  # type: ignore[attr-defined]
@@ -87,7 +92,9 @@ def pair(folder: Path) -> Path:
 
 def bomb() -> Bytes:
     """Three megabytes that announce and hold over 3 GB of zeros, as many members."""
-    header = nifti(np.zeros((2, 2, 2), np.int16), Grid((2, 2, 2), np.eye(4)), edits=[(DIM + 2 * n, "h", 1200) for n in (1, 2, 3)])[:352]
+    header = nifti(
+        np.zeros((2, 2, 2), np.int16), Grid((2, 2, 2), np.eye(4)), edits=[(DIM + 2 * n, "h", 1200) for n in (1, 2, 3)]
+    )[:352]
     zeros = gzip.compress(bytes(1 << 26), compresslevel=9, mtime=0)
     return packed(header) + zeros * 51
 

@@ -11,8 +11,32 @@ import nibabel as nib
 import numpy as np
 
 from corpus.files import (
-    BITPIX, DATATYPE, DIM, GRID, IMAGE, INTER, MAGIC, PIXDIM, QFORM_CODE, QUATERN_B, SFORM_CODE, SIZEOF, SLOPE, SROW_X,
-    UNITS, VOX_OFFSET, bomb, edited, nifti, overlong, packed, pair, placed, quiet_bomb, save, valued,
+    BITPIX,
+    DATATYPE,
+    DIM,
+    GRID,
+    IMAGE,
+    INTER,
+    MAGIC,
+    PIXDIM,
+    QFORM_CODE,
+    QUATERN_B,
+    SFORM_CODE,
+    SIZEOF,
+    SLOPE,
+    SROW_X,
+    UNITS,
+    VOX_OFFSET,
+    bomb,
+    edited,
+    nifti,
+    overlong,
+    packed,
+    pair,
+    placed,
+    quiet_bomb,
+    save,
+    valued,
 )  # fmt: skip
 from geometry.orders import ORDERS, stored_as, turned
 from insula.geometry import Grid

@@ -33,7 +33,13 @@ def run(tiny_weights: Path, tmp_path: Path) -> Run:
     def once(path: Path, **options: Any) -> tuple[int, Path]:
         files = find_scans([str(path)])
         out = tmp_path / "out"
-        batch = Batch(files=files, names=name_cases(files), config=SegmentConfig(precision="float32", device="cpu"), weights=str(tiny_weights), **options)
+        batch = Batch(
+            files=files,
+            names=name_cases(files),
+            config=SegmentConfig(precision="float32", device="cpu"),
+            weights=str(tiny_weights),
+            **options,
+        )
         return run_batch(batch, out), out
 
     return once
@@ -48,7 +54,9 @@ def test_row(row: Row, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[st
     printed = capfd.readouterr()
     assert "Traceback" not in printed.out + printed.err
     record = json.loads(next(out.glob("*.json")).read_text())
-    written = sorted(p.name.rpartition("_")[2] for p in out.iterdir() if p.suffix in (".gz", ".html") and p.name != "index.html")
+    written = sorted(
+        p.name.rpartition("_")[2] for p in out.iterdir() if p.suffix in (".gz", ".html") and p.name != "index.html"
+    )
     if row.outcome == "refused":
         assert code == row.code
         assert record["outcome"] == "refused"
@@ -65,7 +73,9 @@ def test_row(row: Row, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[st
     if row.outcome == "warned":
         assert row.says in codes
     else:
-        assert not [flag for flag in record["flags"] if flag["severity"] == "warning" and flag["code"] != "lesion-at-box-rim"]
+        assert not [
+            flag for flag in record["flags"] if flag["severity"] == "warning" and flag["code"] != "lesion-at-box-rim"
+        ]
     _lies_on(out / record["files"]["mask"], read_scan(path, **dict(row.options)).grid)
     _lies_on(out / record["files"]["prob"], read_scan(path, **dict(row.options)).grid)
 
@@ -79,7 +89,9 @@ def _lies_on(path: Path, grid: Grid) -> None:
     turn = np.array(other.GetDirection()).reshape(3, 3) * other.GetSpacing()
     to_ras = np.diag([-1, -1, 1])
     assert np.allclose(to_ras @ turn, grid.affine[:3, :3], atol=1e-4)
-    assert np.allclose(to_ras @ other.GetOrigin(), grid.affine[:3, 3], atol=1e-4 * max(1, np.abs(grid.affine).max() / 100))
+    assert np.allclose(
+        to_ras @ other.GetOrigin(), grid.affine[:3, 3], atol=1e-4 * max(1, np.abs(grid.affine).max() / 100)
+    )
 
 
 def test_slopes_that_mean_nothing_change_nothing(tmp_path: Path) -> None:

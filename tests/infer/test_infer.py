@@ -90,7 +90,7 @@ def test_inference_repeats_to_the_bit() -> None:
 
 @pytest.mark.parametrize(("free", "passes"), [(1 << 40, "whole"), (1000, "tiled")])
 def test_short_memory_chooses_tiles_and_says_why(free: int, passes: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "free_bytes", lambda device: free)
+    monkeypatch.setattr(run_module, "free_bytes", lambda _: free)
     _, facts = infer(_ready(_MODELS[0]), torch.randn(1, 1, 16, 16, 16), SegmentConfig(device="cpu"))
     assert facts.passes == passes
     assert "memory" in facts.why

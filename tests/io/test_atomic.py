@@ -23,7 +23,9 @@ _KILLS = 200
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 73), (errno.EDQUOT, 73), (errno.EIO, 74), (errno.EACCES, 77), (errno.EROFS, 73)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.ENOSPC, 73), (errno.EDQUOT, 73), (errno.EIO, 74), (errno.EACCES, 77), (errno.EROFS, 73)]
+)
 def test_a_fault_at_the_nth_call_leaves_the_old_file(
     name: str, number: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,11 @@ from insula.volume import FileFacts, Mask
 _SHEAR = np.array([[2.0, 0.4, 0, 5], [0, 2.0, 0, -7], [0, 0, 3.0, 9], [0, 0, 0, 1]])
 
 
-@pytest.mark.parametrize("affine", [np.diag([-1.0, 1, 2, 1]), turned(Grid((9, 8, 7), np.eye(4)), 17).affine, _SHEAR], ids=["flipped", "oblique", "sheared"])
+@pytest.mark.parametrize(
+    "affine",
+    [np.diag([-1.0, 1, 2, 1]), turned(Grid((9, 8, 7), np.eye(4)), 17).affine, _SHEAR],
+    ids=["flipped", "oblique", "sheared"],
+)
 def test_there_and_back(affine: np.ndarray, tmp_path: Path) -> None:
     grid = Grid((9, 8, 7), affine)
     mask = Mask(np.random.default_rng(0).random(grid.shape) > 0.5, grid)

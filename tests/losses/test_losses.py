@@ -31,7 +31,9 @@ def test_dice_of_nothing_with_nothing_is_no_loss() -> None:
 
 def test_cross_entropy_by_hand() -> None:
     logits, truth = _case(0.25, 20)
-    assert float(cross_entropy(logits, truth)) == pytest.approx(-(0.2 * math.log(0.25) + 0.8 * math.log(0.75)), rel=1e-5)
+    assert float(cross_entropy(logits, truth)) == pytest.approx(
+        -(0.2 * math.log(0.25) + 0.8 * math.log(0.75)), rel=1e-5
+    )
 
 
 def test_topk10_takes_the_worst_tenth() -> None:

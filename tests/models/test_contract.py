@@ -13,7 +13,12 @@ from insula.errors import UsageError
 from insula.models import build_model
 
 _COUNTS: list[tuple[ModelConfig, int]] = [(AttentionUNet(), 5_679_269), (SEUNet(), 7_504_405)]
-_SMALL: list[ModelConfig] = [AttentionUNet(widths=(4, 6, 8)), SEUNet(widths=(4, 6, 8)), AttentionUNet(widths=(4, 8), norm="instance"), SEUNet(widths=(4, 8), norm="group")]
+_SMALL: list[ModelConfig] = [
+    AttentionUNet(widths=(4, 6, 8)),
+    SEUNet(widths=(4, 6, 8)),
+    AttentionUNet(widths=(4, 8), norm="instance"),
+    SEUNet(widths=(4, 8), norm="group"),
+]
 
 
 @pytest.mark.parametrize(("config", "count"), _COUNTS, ids=lambda v: getattr(v, "kind", ""))

@@ -10,7 +10,9 @@ from insula.config.models import Norm
 from insula.nn import ConvStage, Upsample, make_norm
 
 
-@pytest.mark.parametrize(("norm", "kind"), [("batch", nn.BatchNorm3d), ("instance", nn.InstanceNorm3d), ("group", nn.GroupNorm)])
+@pytest.mark.parametrize(
+    ("norm", "kind"), [("batch", nn.BatchNorm3d), ("instance", nn.InstanceNorm3d), ("group", nn.GroupNorm)]
+)
 def test_a_stage_keeps_the_grid(norm: Norm, kind: type) -> None:
     stage = ConvStage(3, 8, norm=norm, convs=3)
     assert stage(torch.randn(2, 3, 5, 6, 7)).shape == (2, 8, 5, 6, 7)

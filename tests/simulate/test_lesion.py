@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from insula.simulate import LesionLook, ScannerLook, Tissue, from_dlmuse, from_freesurfer, insert_lesion, paint, scan_with
+from insula.simulate import (
+    LesionLook,
+    ScannerLook,
+    Tissue,
+    from_dlmuse,
+    from_freesurfer,
+    insert_lesion,
+    paint,
+    scan_with,
+)
 from insula.simulate.anatomy import add_skull
 from insula.simulate.fields import blur
 from insula.simulate.lesion import pull
@@ -37,7 +46,16 @@ def test_a_lesion_darkens_white_matter_and_leaves_the_rest(phase: str, seed: int
 
 
 def test_a_cavity_is_csf_and_its_rim_is_not() -> None:
-    look = LesionLook(phase="chronic", tissue_factor=0.7, cavity_depth=0.6, cavity_level=0.0, border_mm=0.5, patchiness=0.0, pull_mm=0.0, seed=1)
+    look = LesionLook(
+        phase="chronic",
+        tissue_factor=0.7,
+        cavity_depth=0.6,
+        cavity_level=0.0,
+        border_mm=0.5,
+        patchiness=0.0,
+        pull_mm=0.0,
+        seed=1,
+    )
     out = insert_lesion(torch.full((48, 48, 48), _WHITE), _ball(12), look, csf=_CSF, grey=_GREY)
     assert float(out[_ball(5) > 0].mean()) == pytest.approx(_CSF, abs=0.03)
     rim = (_ball(11.5) > 0) & (_ball(10.5) == 0)
@@ -46,7 +64,16 @@ def test_a_cavity_is_csf_and_its_rim_is_not() -> None:
 
 def test_tissue_loss_pulls_the_neighbours_in() -> None:
     """Ex-vacuo: what lay outside the lesion is now found nearer to it; its sources lie farther out."""
-    look = LesionLook(phase="chronic", tissue_factor=0.7, cavity_depth=2.0, cavity_level=0.0, border_mm=0.5, patchiness=0.0, pull_mm=3.0, seed=1)
+    look = LesionLook(
+        phase="chronic",
+        tissue_factor=0.7,
+        cavity_depth=2.0,
+        cavity_level=0.0,
+        border_mm=0.5,
+        patchiness=0.0,
+        pull_mm=3.0,
+        seed=1,
+    )
     step = pull(_ball(10), look)
     assert float(step[0, 24 + 13, 24, 24]) > 0.5
     assert float(step[0, 24 - 13, 24, 24]) < -0.5

@@ -37,7 +37,7 @@ def test_a_mask_is_boolean_and_counts_its_volume() -> None:
     assert Mask(voxels, _GRID).volume_ml == 0
     voxels[0, 0, :3] = True
     assert Mask(voxels, _GRID).volume_ml == pytest.approx(3.0)  # 10 mm cubes are 1 ml
-    with pytest.raises(BadData, match="uint8.*not boolean"):
+    with pytest.raises(BadData, match=r"uint8.*not boolean"):
         Mask(voxels.astype(np.uint8), _GRID)
 
 

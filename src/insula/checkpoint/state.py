@@ -57,9 +57,16 @@ def load_state(folder: Path, *, device: torch.device) -> dict[str, Any] | None:
         try:
             return torch.load(io.BytesIO(data[:-_DIGEST]), map_location=device, weights_only=True)
         except (pickle.UnpicklingError, RuntimeError) as error:
-            raise BadData("the training state", path.name, "holds more than tensors and numbers", "never load states of unknown origin") from error
+            raise BadData(
+                "the training state",
+                path.name,
+                "holds more than tensors and numbers",
+                "never load states of unknown origin",
+            ) from error
     if found:
-        raise BadData("the training states", ", ".join(p.name for p in found), "are all damaged", "start again without --resume")
+        raise BadData(
+            "the training states", ", ".join(p.name for p in found), "are all damaged", "start again without --resume"
+        )
     return None
 
 

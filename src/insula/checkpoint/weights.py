@@ -53,7 +53,7 @@ class Weights:
 
 
 def save_weights(folder: Path, model: nn.Module, card: Card) -> str:
-    """Write `NAME.safetensors` (float16) and, last, `NAME.json`, each atomically.
+    """Write `NAME.safetensors` (parameters in float16, statistics in float32) and, last, `NAME.json`, each atomically.
 
     Args:
         folder: exists.
@@ -62,11 +62,18 @@ def save_weights(folder: Path, model: nn.Module, card: Card) -> str:
 
     Returns:
         The SHA-256 of the tensor file.
+
+    Raises:
+        BadData: a value is not finite, or would not be in float16.
     """
+    parameters = dict(model.named_parameters())  # statistics of norms go up to 1e6 and would overflow float16
     tensors = {
-        key: (value.half() if value.is_floating_point() else value).contiguous().cpu()
+        key: (value.half() if key in parameters else value).contiguous().cpu()
         for key, value in model.state_dict().items()
     }
+    for key, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise BadData("the weights", key, "hold values that are not finite", "train with a lower rate")
     data = save_tensors(tensors)
     sha = hashlib.sha256(data).hexdigest()
     write_bytes(folder / f"{card.name}.safetensors", data)
@@ -125,5 +132,10 @@ def _fill(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
     differing = sorted(set(wanted) ^ set(tensors)) or [key for key in wanted if wanted[key].shape != tensors[key].shape]
     if differing:
         shown = ", ".join(differing[:3])
-        raise BadData("the weights", f"({len(differing)} tensors: {shown})", "do not fit the card's model", "give the matching card")
+        raise BadData(
+            "the weights",
+            f"({len(differing)} tensors: {shown})",
+            "do not fit the card's model",
+            "give the matching card",
+        )
     model.load_state_dict({key: value.to(wanted[key].dtype) for key, value in tensors.items()})

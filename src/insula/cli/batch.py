@@ -99,9 +99,15 @@ def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tup
 
 def _line(record: dict[str, Any]) -> str:
     count = record["lesion_count"]
-    found = f"{record['volume_ml']:9.2f} ml in {count} lesion{'' if count == 1 else 's'}" if count else f"  {record['reason']}"
+    found = (
+        f"{record['volume_ml']:9.2f} ml in {count} lesion{'' if count == 1 else 's'}"
+        if count
+        else f"  {record['reason']}"
+    )
     warnings = sum(flag["severity"] == "warning" for flag in record["flags"])
-    return f"{record['case']}: {found.strip()}" + (f"  ({warnings} warning{'' if warnings == 1 else 's'})" if warnings else "")
+    return f"{record['case']}: {found.strip()}" + (
+        f"  ({warnings} warning{'' if warnings == 1 else 's'})" if warnings else ""
+    )
 
 
 def _table(records: list[dict[str, Any]]) -> str:

@@ -19,7 +19,10 @@ def plain_progress(progress: Progress) -> None:
     """One line per hundred steps."""
     if progress.step % 100 == 1 or progress.step == progress.steps:
         minutes = progress.seconds / 60
-        print(f"step {progress.step:6d}/{progress.steps}  loss {progress.loss:.4f}  lr {progress.lr:.2e}  {minutes:.1f} min", flush=True)
+        print(
+            f"step {progress.step:6d}/{progress.steps}  loss {progress.loss:.4f}  lr {progress.lr:.2e}  {minutes:.1f} min",
+            flush=True,
+        )
 
 
 @contextmanager
@@ -31,7 +34,13 @@ def bar(total: int) -> Iterator[Bar | None]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    columns: list[Any] = [
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    ]
     with Progress(*columns, console=Console(stderr=True)) as progress:
         progress.add_task("segmenting", total=total)
         yield progress

@@ -39,7 +39,9 @@ def demo(out: Path = Path("insula-demo"), device: str = "auto", debug: bool = Fa
         truth = {"dice": dice_score(result.mask.voxels, case.truth.voxels), "volume_ml": case.truth.volume_ml}
         write_text(paths.page, render_page(result, record, truth=truth))
     count = len(result.lesions)
-    print(f"volume   {result.volume_ml:.2f} ml   (truth {truth['volume_ml']:.2f} ml; subject and infarct are simulated)")
+    print(
+        f"volume   {result.volume_ml:.2f} ml   (truth {truth['volume_ml']:.2f} ml; subject and infarct are simulated)"
+    )
     print(f"lesions  {count}")
     print(f"Dice     {truth['dice']:.3f}")
     print(paths.page.absolute())

@@ -50,7 +50,9 @@ def as_insula_error(error: Exception) -> InsulaError:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     where = f"{place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}" if place else "?"
-    return InternalBug(type(error).__name__, f"at {where} ({error})", "is a bug of insula", "run again with --debug and report it")
+    return InternalBug(
+        type(error).__name__, f"at {where} ({error})", "is a bug of insula", "run again with --debug and report it"
+    )
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

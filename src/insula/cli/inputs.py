@@ -34,7 +34,9 @@ def find_scans(arguments: Sequence[str]) -> list[Path]:
         if os.path.isdir(path):
             inside = _in_folder(path)
             if not inside:
-                raise NoInput("the folder", argument, "holds no .nii, .nii.gz or .hdr file", "name the folder with the scans")
+                raise NoInput(
+                    "the folder", argument, "holds no .nii, .nii.gz or .hdr file", "name the folder with the scans"
+                )
             found |= dict.fromkeys(inside)
         elif os.path.lexists(path) or not glob.has_magic(argument):
             found[path] = None
@@ -54,7 +56,9 @@ def name_cases(paths: Sequence[Path]) -> list[str]:
         if max(count.values(), default=1) == 1:
             break
         names = [
-            f"{path.absolute().parts[-1 - depth]}_{name}" if count[name.casefold()] > 1 and len(path.absolute().parts) > depth + 1 else name
+            f"{path.absolute().parts[-1 - depth]}_{name}"
+            if count[name.casefold()] > 1 and len(path.absolute().parts) > depth + 1
+            else name
             for path, name in zip(paths, names, strict=True)
         ]
     seen: Counter[str] = Counter()

@@ -15,6 +15,7 @@ def train(
     data: Path,
     out: Path,
     set: UseAppendAction[tuple[str, ...]] = (),
+    from_weights: str | None = None,
     resume: bool = False,
     debug: bool = False,
 ) -> int:
@@ -25,6 +26,7 @@ def train(
         data: The folder of hosts, label maps and lesion masks.
         out: Where weights, states and the log go.
         set: A knob of the recipe, e.g. --set train.steps=100; repeatable.
+        from_weights: Fine-tune these (bundled name, folder or file) instead of starting fresh.
         resume: Go on from the newest state in --out.
         debug: Show a traceback on errors.
     """
@@ -32,17 +34,22 @@ def train(
 
     chosen = load_recipe(recipe, set)
 
+    from insula.checkpoint import load_weights
     from insula.cli.console import plain_progress
     from insula.cohort import load_sources
     from insula.infer import choose_device
     from insula.io import OutputFolder
     from insula.train import train as run
 
+    start = load_weights(from_weights) if from_weights else None
     device = choose_device(chosen.train.device)
     with OutputFolder(out) as folder:
         print(f"reading {data} ...", flush=True)
         sources = load_sources(data, part="train", box=chosen.prepare.box)
-        print(f"{len(sources.hosts)} hosts, {len(sources.acute)} acute and {len(sources.chronic)} chronic outlines; {device}", flush=True)
-        sha = run(chosen, sources, folder, device=device, resume=resume, report=plain_progress)
+        print(
+            f"{len(sources.hosts)} hosts, {len(sources.acute)} acute and {len(sources.chronic)} chronic outlines; {device}",
+            flush=True,
+        )
+        sha = run(chosen, sources, folder, device=device, start=start, resume=resume, report=plain_progress)
     print(f"weights: {out / chosen.name}.safetensors (SHA-256 {sha[:12]}...)")
     return 0

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from insula.errors import NoInput
+from insula.errors import BadData, NoInput
 from insula.geometry import Grid, ras_grid, ras_map, resample
 from insula.io import read_labels, read_scan
 from insula.simulate import Host, LesionShape, Tissue, from_dlmuse, from_freesurfer
@@ -68,7 +68,12 @@ def load_sources(folder: Path, *, part: Part, box: Shape, most_lesions: int | No
     acute, chronic = _paths(folder, "lesions/acute/*.nii.gz"), _paths(folder, "lesions/chronic/*.nii.gz")
     for name, found in (("hosts", heads), ("lesions/acute", acute), ("lesions/chronic", chronic)):
         if not found:
-            raise NoInput("the source folder", folder / name, "holds no NIfTI files", "give the folder described in docs/reference")
+            raise NoInput(
+                "the source folder",
+                folder / name,
+                "holds no NIfTI files",
+                "give the folder described in docs/reference",
+            )
     atlas = _atlas_brain(folder)
     hosts = [p for paths in (heads, maps) for p in _deal(paths, part)]
     drawn = [[p for p in paths if _part_of(p.name) == part][:most_lesions] for paths in (acute, chronic)]
@@ -76,7 +81,9 @@ def load_sources(folder: Path, *, part: Part, box: Shape, most_lesions: int | No
         ready = list(pool.map(lambda p: _host(p, box, atlas), hosts))
         shapes = [tuple(pool.map(_lesion, paths)) for paths in drawn]
         digest = hashlib.sha256()
-        for path, sha in zip([*hosts, *drawn[0], *drawn[1]], pool.map(_sha, [*hosts, *drawn[0], *drawn[1]]), strict=True):
+        for path, sha in zip(
+            [*hosts, *drawn[0], *drawn[1]], pool.map(_sha, [*hosts, *drawn[0], *drawn[1]]), strict=True
+        ):
             digest.update(f"{path.relative_to(folder)} {sha}\n".encode())
     return Sources(hosts=tuple(ready), acute=shapes[0], chronic=shapes[1], fingerprint=digest.hexdigest())
 
@@ -102,28 +109,33 @@ def _sha(path: Path) -> str:
 
 
 def _lesion(path: Path) -> LesionShape:
+    """The outline's bounding box and two voxels around it, at 1 mm along the patient's axes."""
     labels, grid = read_labels(path)
-    voxels, grid = ras_map(grid).apply(labels), ras_grid(grid)
-    box = ndimage.find_objects((voxels > 0).astype(np.uint8))[0]
-    start = np.array([s.start for s in box]) - 2
-    size = np.array([s.stop for s in box]) + 2 - start
-    crop = Grid(tuple(size), _shifted(grid.affine, start))
-    ones = resample(voxels, grid, crop) > 0.5
-    x, y, z = (float(v) for v in crop.affine[:3, 3])
+    voxels, grid = ras_map(grid).apply(labels) > 0, ras_grid(grid)
+    found = np.argwhere(voxels)
+    if not len(found):
+        raise BadData("the lesion outline", path.name, "is empty", "take it out of the folder")
+    corners = grid.centre_mm([found.min(0), found.max(0)])
+    steps = np.ceil(grid.spacing_mm) + 1
+    start, stop = corners.min(0) - steps, corners.max(0) + steps
+    affine = np.eye(4)
+    affine[:3, 3] = start
+    i, j, k = (int(n) for n in np.ceil(stop - start).astype(int) + 1)
+    ones = resample(voxels, grid, Grid((i, j, k), affine)) > 0.5
+    x, y, z = (float(v) for v in start)
     return LesionShape(name=path.name, voxels=torch.from_numpy(ones.astype(np.uint8)), origin_mm=(x, y, z))
-
-
-def _shifted(affine: NDArray[np.float64], start: NDArray[np.integer]) -> NDArray[np.float64]:
-    moved = affine.copy()
-    moved[:3, 3] += affine[:3, :3] @ start
-    return moved
 
 
 def _atlas_brain(folder: Path) -> Mask:
     """The brain in the lesions' space, from the skull-stripped average head."""
     path = next(iter(_paths(folder, "hosts/*_brain_T1w.nii.gz")), None)
     if path is None:
-        raise NoInput("the source folder", folder / "hosts", "holds no *_brain_T1w.nii.gz", "add a skull-stripped head in MNI space")
+        raise NoInput(
+            "the source folder",
+            folder / "hosts",
+            "holds no *_brain_T1w.nii.gz",
+            "add a skull-stripped head in MNI space",
+        )
     scan = read_scan(path)
     return Mask(ras_map(scan.grid).apply(scan.image) > 0, ras_grid(scan.grid))
 

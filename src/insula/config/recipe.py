@@ -49,10 +49,15 @@ class TrainConfig:
     """Largest gradient norm."""
     ema: float = 0.999
     """Decay of the averaged weights, the ones that are kept."""
-    losses: tuple[tuple[float, Literal["dice", "cross_entropy", "topk10"]], ...] = ((1.0, "dice"), (1.0, "cross_entropy"))
+    recalibrate: int = 16
+    """Batches from which the averaged weights' batch normalisation is measured at the end; 0 leaves the moving averages."""
+    losses: tuple[tuple[float, Literal["dice", "cross_entropy", "topk10"]], ...] = (
+        (1.0, "dice"),
+        (1.0, "cross_entropy"),
+    )
     """(weight, name) pairs, summed."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    """`auto`, `cpu`, `cuda`, or one GPU as torch writes it."""
     compile: bool = False
     """torch.compile the network."""
     save_minutes: float = 3.0

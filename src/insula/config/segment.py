@@ -18,7 +18,7 @@ class SegmentConfig:
     tta: bool = False
     """Average with the left-right mirrored scan; twice the time."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    """`auto`, `cpu`, `cuda`, or one GPU as torch writes it."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto` takes bfloat16 where the processor computes in it."""
     passes: Literal["auto", "whole", "tiled"] = "auto"

@@ -66,7 +66,9 @@ def from_dict(cls: type[T], tree: Any, *, what: str) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{what}: {key}", f"= {first['input']!r}", f"is refused ({first['msg']})", "see docs/reference for the keys") from None
+        raise UsageError(
+            f"{what}: {key}", f"= {first['input']!r}", f"is refused ({first['msg']})", "see docs/reference for the keys"
+        ) from None
 
 
 def to_dict(config: Any) -> dict[str, Any]:

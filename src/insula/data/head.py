@@ -45,7 +45,9 @@ def find_head(image: NDArray[np.float32], spacing_mm: tuple[float, float, float]
         BadData: nothing the size of a brain.
     """
     steps = [max(1, round(_STEP_MM / mm)) for mm in spacing_mm]
-    coarse = np.asarray(image[tuple(slice(n // 2 if size > n else 0, None, n) for n, size in zip(steps, image.shape, strict=True))])
+    coarse = np.asarray(
+        image[tuple(slice(n // 2 if size > n else 0, None, n) for n, size in zip(steps, image.shape, strict=True))]
+    )
     step_mm = np.array(steps) * spacing_mm
     flags = _inverted(coarse)
     if flags:
@@ -54,12 +56,16 @@ def find_head(image: NDArray[np.float32], spacing_mm: tuple[float, float, float]
     bright = ndimage.binary_opening(np.pad(coarse > low + 0.15 * (high - low), 1, mode="edge"))[1:-1, 1:-1, 1:-1]
     parts, count = ndimage.label(bright)
     if count == 0:
-        raise BadData("the image", f"between {low:g} and {high:g}", "shows no head", "check that it is a T1w scan of a head")
+        raise BadData(
+            "the image", f"between {low:g} and {high:g}", "shows no head", "check that it is a T1w scan of a head"
+        )
     head = ndimage.binary_fill_holes(parts == 1 + int(np.bincount(parts.ravel())[1:].argmax()))
     litres = float(head.sum() * step_mm.prod() / 1e6)
     if litres < _LEAST_LITRES:
         rule = f"is smaller than a brain ({_LEAST_LITRES} l)"
-        raise BadData("the largest object", f"of {litres:.2f} l", rule, "check the voxel size and that it is a scan of a head")
+        raise BadData(
+            "the largest object", f"of {litres:.2f} l", rule, "check the voxel size and that it is a scan of a head"
+        )
     areas = head.sum((0, 1))
     top = int(np.flatnonzero(areas > 0.02 * areas.max())[-1])
     floor = max(0, top - round(_REACH_MM / step_mm[2]))
@@ -88,7 +94,12 @@ def _inverted(coarse: NDArray[np.float32]) -> tuple[Flag, ...]:
     rim = np.concatenate([coarse[[0, -1]].ravel(), coarse[:, [0, -1]].ravel()])
     middle = coarse[tuple(slice(n // 3, n - n // 3) for n in coarse.shape)]
     if np.median(rim) > np.percentile(middle, 75) and np.median(rim) > coarse.mean():
-        return (Flag("contrast-inverted", "Air is brighter than tissue: the intensities look inverted, and the mask cannot be trusted."),)
+        return (
+            Flag(
+                "contrast-inverted",
+                "Air is brighter than tissue: the intensities look inverted, and the mask cannot be trusted.",
+            ),
+        )
     return ()
 
 
@@ -105,4 +116,9 @@ def _cut(head: NDArray[np.bool_], floor: int) -> tuple[Flag, ...]:
             cut.append(side)
     if not cut:
         return ()
-    return (Flag("field-of-view-cut", f"The field of view cuts the head at the {', '.join(cut)}; lesions beyond it cannot be seen."),)
+    return (
+        Flag(
+            "field-of-view-cut",
+            f"The field of view cuts the head at the {', '.join(cut)}; lesions beyond it cannot be seen.",
+        ),
+    )

@@ -66,7 +66,12 @@ def prepare(scan: Scan, config: PrepareConfig) -> Prepared:
     data = resample(image, grid, box, fill=scale.background)
     flags = list(head.flags)
     if max(grid.spacing_mm) > _THICK_MM + _SAME_MM:
-        flags.append(Flag("thick-slices", f"Slices are {max(grid.spacing_mm):.1f} mm apart; lesions thinner than that may be missed."))
+        flags.append(
+            Flag(
+                "thick-slices",
+                f"Slices are {max(grid.spacing_mm):.1f} mm apart; lesions thinner than that may be missed.",
+            )
+        )
     tensor = normalise(torch.from_numpy(data), scale, config)[None, None]
     return Prepared(image=tensor, grid=box, home=scan.grid, flags=tuple(flags))
 
@@ -74,15 +79,27 @@ def prepare(scan: Scan, config: PrepareConfig) -> Prepared:
 def _check_plausible(grid: Grid) -> None:
     size = "x".join(map(str, grid.shape))
     if min(grid.shape) < _LEAST_VOXELS:
-        raise BadData("the image", f"of {size} voxels", f"has fewer than {_LEAST_VOXELS} along an axis", "give a scan of a whole head")
+        raise BadData(
+            "the image",
+            f"of {size} voxels",
+            f"has fewer than {_LEAST_VOXELS} along an axis",
+            "give a scan of a whole head",
+        )
     if max(grid.spacing_mm) > _LARGEST_STEP_MM:
         step = max(grid.spacing_mm)
-        raise BadData("the voxel step", f"of {step:.3g} mm", f"is over {_LARGEST_STEP_MM:g} mm", "check the header's units, or rescan")
+        raise BadData(
+            "the voxel step",
+            f"of {step:.3g} mm",
+            f"is over {_LARGEST_STEP_MM:g} mm",
+            "check the header's units, or rescan",
+        )
 
 
 def _box(grid: Grid, head: Head, config: PrepareConfig) -> Grid:
     """The box at the network's spacing, its lattice on the scan's first voxel so that 1 mm scans are copied."""
-    ratio = np.array([1.0 if abs(mm - config.spacing_mm) < _SAME_MM else config.spacing_mm / mm for mm in grid.spacing_mm])
+    ratio = np.array(
+        [1.0 if abs(mm - config.spacing_mm) < _SAME_MM else config.spacing_mm / mm for mm in grid.spacing_mm]
+    )
     size = np.array(config.box)
     corner = np.round(np.array(head.centre) / ratio - (size - 1) / 2)
     if head.extent_mm[2] > 0.9 * size[2] * config.spacing_mm:  # tall: keep the crown, give up the neck

@@ -34,13 +34,25 @@ class Grid:
     def __init__(self, shape: tuple[int, ...], affine: ArrayLike) -> None:
         matrix = np.array(affine, dtype=np.float64)
         if len(shape) != 3 or min(shape) < 1:
-            raise BadData("the grid", f"of shape {tuple(shape)}", "does not have three axes of at least one voxel", "give a 3-D volume")
+            raise BadData(
+                "the grid",
+                f"of shape {tuple(shape)}",
+                "does not have three axes of at least one voxel",
+                "give a 3-D volume",
+            )
         if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
-            raise BadData("the affine", matrix.tolist(), "is not a finite 4x4 matrix", "repair the header (sform or qform)")
+            raise BadData(
+                "the affine", matrix.tolist(), "is not a finite 4x4 matrix", "repair the header (sform or qform)"
+            )
         volume = abs(np.linalg.det(matrix[:3, :3]))
         lengths = np.linalg.norm(matrix[:3, :3], axis=0)
         if volume <= 1e-6 * max(lengths.prod(), 1e-12):
-            raise BadData("the affine", matrix[:3, :3].tolist(), "is singular: its axes span no volume", "repair the header (sform or qform)")
+            raise BadData(
+                "the affine",
+                matrix[:3, :3].tolist(),
+                "is singular: its axes span no volume",
+                "repair the header (sform or qform)",
+            )
         matrix.setflags(write=False)
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
         object.__setattr__(self, "affine", matrix)

@@ -27,7 +27,9 @@ def choose_device(name: str) -> torch.device:
     if kind not in ("cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
         raise UsageError("--device", name, "is not a device", "use auto, cpu, cuda or cuda:0")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise Unavailable("--device", name, f"is not there ({torch.cuda.device_count()} GPUs found)", "use --device cpu")
+        raise Unavailable(
+            "--device", name, f"is not there ({torch.cuda.device_count()} GPUs found)", "use --device cpu"
+        )
     return torch.device(name)
 
 

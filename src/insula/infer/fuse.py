@@ -24,7 +24,7 @@ def fused(model: UNet) -> UNet:
     model = copy.deepcopy(model)
     for block in model.modules():
         if isinstance(block, ConvNormAct):
-            if isinstance(block[1], nn.BatchNorm3d):
+            if isinstance(block[0], nn.Conv3d) and isinstance(block[1], nn.BatchNorm3d):
                 block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()
             if isinstance(block[2], nn.ReLU):
                 block[2] = nn.ReLU(inplace=True)

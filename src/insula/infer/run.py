@@ -34,7 +34,9 @@ class InferFacts:
 
 
 @torch.inference_mode()
-def infer(model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig) -> tuple[Float[Tensor, "i j k"], InferFacts]:
+def infer(
+    model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig
+) -> tuple[Float[Tensor, "i j k"], InferFacts]:
     """Probabilities on the image's grid, float32 on the CPU.
 
     The whole volume goes through at once. When free memory is short it is cut into tiles, with the same result
@@ -53,7 +55,10 @@ def infer(model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig)
     passes, why = _choose_passes(model, image, config, device, precision)
     attempts: list[tuple[torch.device, Literal["whole", "tiled"], str]] = [(device, passes, why)]
     if device.type == "cuda":
-        attempts += [(device, "tiled", "the GPU ran out of memory"), (torch.device("cpu"), "whole", "the GPU ran out of memory")]
+        attempts += [
+            (device, "tiled", "the GPU ran out of memory"),
+            (torch.device("cpu"), "whole", "the GPU ran out of memory"),
+        ]
     for number, (where, how, reason) in enumerate(attempts):
         try:
             prob = _probabilities(model, image, config, where, choose_precision(where, config.precision), how)

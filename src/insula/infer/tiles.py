@@ -33,7 +33,12 @@ def tiled_logits(model: UNet, image: Float[Tensor, "1 1 i j k"], *, tile: int) -
     for layer in (*model.encoders[0].modules(), *model.decoders[0].modules()):
         if isinstance(layer, nn.InstanceNorm3d | nn.GroupNorm):
             rule = "looks at the whole volume, so it cannot be cut into tiles"
-            raise Unavailable("the model's normalisation", type(layer).__name__, rule, "use --device cpu without --low-memory, or a batch-norm model")
+            raise Unavailable(
+                "the model's normalisation",
+                type(layer).__name__,
+                rule,
+                "use --device cpu without --low-memory, or a batch-norm model",
+            )
     model.check_size(image)
     size, halo = image.shape[2], model.halo
     slabs = [(start, min(start + tile, size)) for start in range(0, size, tile)]

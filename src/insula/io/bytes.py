@@ -57,7 +57,12 @@ def read_file(path: Path) -> FileBytes:
             data = file.read()
         after = os.stat(path)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != after.st_size:
-            raise BadData("the file", f"of {len(data)} bytes", "changed while it was read", "wait until it is complete and run again")
+            raise BadData(
+                "the file",
+                f"of {len(data)} bytes",
+                "changed while it was read",
+                "wait until it is complete and run again",
+            )
         return FileBytes(data, hashlib.sha256(data).hexdigest(), after.st_mtime_ns)
 
     return _patiently(path, read)
@@ -71,7 +76,9 @@ def file_state(path: Path) -> tuple[int, int]:
 
 def _check_kind(state: os.stat_result) -> None:
     if stat.S_ISDIR(state.st_mode):
-        raise UsageError("the input", "", "is a folder", "name a file, or give the folder to insula segment, which looks inside")
+        raise UsageError(
+            "the input", "", "is a folder", "name a file, or give the folder to insula segment, which looks inside"
+        )
     if not stat.S_ISREG(state.st_mode):
         raise UsageError("the input", "", "is not a regular file", "copy it to a file first")
     if state.st_size == 0:

@@ -41,7 +41,9 @@ def inflate(data: bytes, expected: int) -> bytes:
     while rest:
         if rest[:2] != GZIP_MAGIC and members:
             if rest.strip(b"\0"):
-                raise BadData("the gzip stream", f"followed by {len(rest):,} bytes", "has something else after its end", _REMEDY)
+                raise BadData(
+                    "the gzip stream", f"followed by {len(rest):,} bytes", "has something else after its end", _REMEDY
+                )
             break
         member = zlib.decompressobj(wbits=31)
         try:  # one byte more than fits, so that a stream which is too long shows itself without being unpacked
@@ -50,10 +52,20 @@ def inflate(data: bytes, expected: int) -> bytes:
             raise BadData("the gzip stream", f"of {len(data):,} bytes", f"is damaged ({error})", _REMEDY) from None
         filled += len(members[-1])
         if filled > expected:
-            raise BadData("the gzip stream", f"of {len(data):,} bytes", f"holds more than the {expected:,} bytes its header announces", _REMEDY)
+            raise BadData(
+                "the gzip stream",
+                f"of {len(data):,} bytes",
+                f"holds more than the {expected:,} bytes its header announces",
+                _REMEDY,
+            )
         if not member.eof:
             raise BadData("the gzip stream", f"of {len(data):,} bytes", "ends before its end mark", _REMEDY)
         rest = member.unused_data
     if filled != expected:
-        raise BadData("the voxel data", f"of {filled:,} bytes", f"is shorter than the {expected:,} bytes its header announces", _REMEDY)
+        raise BadData(
+            "the voxel data",
+            f"of {filled:,} bytes",
+            f"is shorter than the {expected:,} bytes its header announces",
+            _REMEDY,
+        )
     return members[0] if len(members) == 1 else b"".join(members)

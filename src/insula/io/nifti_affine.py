@@ -42,7 +42,9 @@ def find_affine(raw: Any, shape: tuple[int, ...], flags: list[Flag], assume: str
     if not np.isfinite(steps).all() or (steps == 0).any():
         raise BadData("pixdim", steps.tolist(), "is not a step per axis in millimetres", _REMEDY)
     if (steps < 0).any():
-        flags.append(Flag("pixdim-negative", f"The voxel steps in the header are {steps.tolist()}; their sizes were used."))
+        flags.append(
+            Flag("pixdim-negative", f"The voxel steps in the header are {steps.tolist()}; their sizes were used.")
+        )
     sform_code, qform_code = int(raw["sform_code"]), int(raw["qform_code"])
     sform = _sform(raw) if sform_code > 0 else None
     qform = _qform(raw, steps) if qform_code > 0 else None
@@ -57,7 +59,12 @@ def find_affine(raw: Any, shape: tuple[int, ...], flags: list[Flag], assume: str
     Grid(shape[:3], affine)  # singular or not finite: says so
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if np.abs(lengths - np.abs(steps)).max() > 0.01 * lengths.max():
-        flags.append(Flag("pixdim-disagrees", f"pixdim says {np.abs(steps).round(3).tolist()} mm, the affine {lengths.round(3).tolist()}; the affine was used."))
+        flags.append(
+            Flag(
+                "pixdim-disagrees",
+                f"pixdim says {np.abs(steps).round(3).tolist()} mm, the affine {lengths.round(3).tolist()}; the affine was used.",
+            )
+        )
     return affine * _unit(raw, flags), max(sform_code, 0), max(qform_code, 0)
 
 
@@ -95,26 +102,42 @@ def _compare(sform: Affine, qform: Affine, shape: tuple[int, ...], flags: list[F
         return
     left_a, left_b = ((axes.order[0], axes.flip[0]) for axes in (ras_map(a), ras_map(b)))
     if left_a != left_b:
-        raise BadData("the orientation", f"{a.axcodes} (sform) or {b.axcodes} (qform)", "is given twice, and left and right disagree", _REMEDY)
+        raise BadData(
+            "the orientation",
+            f"{a.axcodes} (sform) or {b.axcodes} (qform)",
+            "is given twice, and left and right disagree",
+            _REMEDY,
+        )
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape[:3]])).reshape(3, -1).T
     apart = float(np.linalg.norm(a.centre_mm(corners) - b.centre_mm(corners), axis=1).max())
-    flags.append(Flag("sform-qform-disagree", f"sform ({a.axcodes}) and qform ({b.axcodes}) lie up to {apart:.1f} mm apart; the sform was used."))
+    flags.append(
+        Flag(
+            "sform-qform-disagree",
+            f"sform ({a.axcodes}) and qform ({b.axcodes}) lie up to {apart:.1f} mm apart; the sform was used.",
+        )
+    )
 
 
 def _assumed(assume: str | None, shape: tuple[int, ...], steps: Affine, flags: list[Flag]) -> Affine:
     if assume is None:
         rule = "do not say where left and right are"
-        raise BadData("sform_code and qform_code", "0", rule, "if you know the axes, give e.g. --assume-orientation LPS")
+        raise BadData(
+            "sform_code and qform_code", "0", rule, "if you know the axes, give e.g. --assume-orientation LPS"
+        )
     letters = assume.upper()
     if len(letters) != 3 or {_LETTERS.get(letter, (9, 0))[0] for letter in letters} != {0, 1, 2}:
-        raise UsageError("--assume-orientation", assume, "does not name three different axes", "write e.g. RAS, LAS or LPS")
+        raise UsageError(
+            "--assume-orientation", assume, "does not name three different axes", "write e.g. RAS, LAS or LPS"
+        )
     affine = np.eye(4)
     affine[:3, :3] = 0
     for column, letter in enumerate(letters):
         row, sign = _LETTERS[letter]
         affine[row, column] = sign * abs(steps[column])
         affine[row, 3] = -sign * abs(steps[column]) * (shape[column] - 1) / 2
-    flags.append(Flag("orientation-assumed", f"The file does not say which way the head lies; {letters} was assumed, as told."))
+    flags.append(
+        Flag("orientation-assumed", f"The file does not say which way the head lies; {letters} was assumed, as told.")
+    )
     return affine
 
 
@@ -122,7 +145,9 @@ def _unit(raw: Any, flags: list[Flag]) -> Affine:
     """A 4x4 of factors to millimetres; 1 in the last row."""
     factor, name = _UNITS.get(int(raw["xyzt_units"]) & 7, (1.0, ""))
     if name:
-        flags.append(Flag("units-converted", f"The header gives lengths in {name}; they were converted to millimetres."))
+        flags.append(
+            Flag("units-converted", f"The header gives lengths in {name}; they were converted to millimetres.")
+        )
     scale = np.full((4, 4), factor)
     scale[3] = 1.0
     return scale

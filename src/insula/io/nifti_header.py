@@ -23,7 +23,15 @@ HEADER_BYTES = 540
 
 _MOST_BYTES = 2 << 30
 _DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
-_REFUSED = {1: "1-bit", 32: "complex64", 128: "RGB", 1536: "float128", 1792: "complex128", 2048: "complex256", 2304: "RGBA"}
+_REFUSED = {
+    1: "1-bit",
+    32: "complex64",
+    128: "RGB",
+    1536: "float128",
+    1792: "complex128",
+    2048: "complex256",
+    2304: "RGBA",
+}
 _COPY = "copy or download the file again"
 _OTHERS = (
     (re.compile(rb"\s*<(!doctype|html|\?xml)", re.I), "a web page, as a failed download or an expired login leaves it", "download it again, logged in"),
@@ -84,7 +92,9 @@ def parse_header(head: bytes, *, assume_orientation: str | None = None) -> Heade
     slope, intercept = _scaling(raw, flags)
     if math.prod(shape) * dtype.itemsize > _MOST_BYTES:
         size = "x".join(map(str, shape))
-        rule = f"would be {math.prod(shape) * dtype.itemsize / 2**30:.1f} GiB, over the limit of {_MOST_BYTES >> 30} GiB"
+        rule = (
+            f"would be {math.prod(shape) * dtype.itemsize / 2**30:.1f} GiB, over the limit of {_MOST_BYTES >> 30} GiB"
+        )
         raise BadData("the image", f"of {size} voxels", rule, "check the header, or crop and resample first")
     affine, sform_code, qform_code = find_affine(raw, shape, flags, assume_orientation)
     return Header(
@@ -112,7 +122,9 @@ def _which(head: bytes) -> Any:
                 magic = head[start : start + len(magics[0])]
                 if magic not in magics:
                     rule = "is not NIfTI's (an old ANALYZE file, which does not say left from right, or a damaged one)"
-                    raise BadData("the header's magic", repr(magic), rule, "convert it to NIfTI with the tool that wrote it")
+                    raise BadData(
+                        "the header's magic", repr(magic), rule, "convert it to NIfTI with the tool that wrote it"
+                    )
                 return raw
     what = _foreign(head)
     if what:
@@ -141,7 +153,12 @@ def _shape(raw: Any) -> tuple[int, ...]:
         sizes.pop()
     if len(sizes) < 3 or 1 in sizes[:3]:
         text = "x".join(map(str, sizes))
-        raise BadData("the image", f"of {text} voxels", "is not a volume: three axes of more than one voxel are needed", "give a 3-D T1w scan")
+        raise BadData(
+            "the image",
+            f"of {text} voxels",
+            "is not a volume: three axes of more than one voxel are needed",
+            "give a 3-D T1w scan",
+        )
     if len(sizes) > 4:
         raise BadData("the image", f"of {len(sizes)} axes", "has more than four axes", "extract one 3-D volume first")
     return tuple(sizes)
@@ -151,7 +168,9 @@ def _dtype(raw: Any) -> np.dtype[Any]:
     code = int(raw["datatype"])
     if code not in _DTYPES:
         name = _REFUSED.get(code, "unknown")
-        raise BadData("the datatype", f"{code} ({name})", "is not a plain number", "save magnitudes as int16 or float32")
+        raise BadData(
+            "the datatype", f"{code} ({name})", "is not a plain number", "save magnitudes as int16 or float32"
+        )
     dtype = np.dtype(_DTYPES[code]).newbyteorder(raw.endianness)
     bits = int(raw["bitpix"])
     if bits != 8 * dtype.itemsize:
@@ -171,12 +190,17 @@ def _offset(raw: Any) -> tuple[int, bool]:
 def _scaling(raw: Any, flags: list[Flag]) -> tuple[float, float]:
     slope, intercept = float(raw["scl_slope"]), float(raw["scl_inter"])
     if slope == 0 or not math.isfinite(slope):
-        severity = "warning" if math.isinf(slope) else "note"
-        flags.append(Flag("slope-undefined", f"The scale factor in the header is {slope:g}; stored values were taken as they are.", severity))  # type: ignore[arg-type]
+        text = f"The scale factor in the header is {slope:g}; stored values were taken as they are."
+        flags.append(Flag("slope-undefined", text, "warning" if math.isinf(slope) else "note"))
         return 1.0, 0.0
     if not math.isfinite(intercept):
         flags.append(Flag("intercept-undefined", f"The intercept in the header is {intercept:g}; 0 was used."))
         intercept = 0.0
     if slope < 0:
-        flags.append(Flag("slope-negative", f"The scale factor in the header is {slope:g}: stored and true intensities run in opposite directions."))
+        flags.append(
+            Flag(
+                "slope-negative",
+                f"The scale factor in the header is {slope:g}: stored and true intensities run in opposite directions.",
+            )
+        )
     return slope, intercept

@@ -81,7 +81,9 @@ def read_mask(path: str | Path) -> Mask:
     labels, grid = read_labels(path)
     kinds = np.unique(labels)
     if len(kinds) > 2 or kinds.min() < 0:
-        raise BadData("the mask", f"with labels {kinds[:8].tolist()}", "has more than one label", "make it binary first")
+        raise BadData(
+            "the mask", f"with labels {kinds[:8].tolist()}", "has more than one label", "make it binary first"
+        )
     return Mask(labels > 0, grid)
 
 
@@ -95,7 +97,9 @@ def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFac
     header = _look(header_path, assume)
     flags = list(header.flags)
     if header.pair == (header_path == image_path):
-        rule = "needs an .hdr and an .img file side by side" if header.pair else "is one file, yet named as one of a pair"
+        rule = (
+            "needs an .hdr and an .img file side by side" if header.pair else "is one file, yet named as one of a pair"
+        )
         raise BadData("the image", "", rule, "give both files, or rename it to .nii")
     size, _ = file_state(image_path)
     if header.nbytes > _SUSPECT_BYTES and header.nbytes > _GREATEST_RATIO * size:
@@ -105,7 +109,13 @@ def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFac
     packed = file.data[:2] == GZIP_MAGIC
     named = image_path.name.lower().endswith(".gz")
     if packed != named:
-        flags.append(Flag("name-misleads", f"The file is{'' if packed else ' not'} compressed, although its name says otherwise.", "note"))
+        flags.append(
+            Flag(
+                "name-misleads",
+                f"The file is{'' if packed else ' not'} compressed, although its name says otherwise.",
+                "note",
+            )
+        )
     whole = header.offset + header.nbytes
     data = inflate(file.data, whole) if packed else _exact(file.data, whole)
     stored = np.frombuffer(data, header.dtype, offset=header.offset).reshape(header.shape, order="F")
@@ -126,7 +136,12 @@ def _look(path: Path, assume: str | None) -> Header:
 def _exact(data: bytes, whole: int) -> bytes:
     if len(data) != whole:
         how = "shorter" if len(data) < whole else "longer"
-        raise BadData("the file", f"of {len(data):,} bytes", f"is {how} than the {whole:,} bytes its header announces", "copy or download it again")
+        raise BadData(
+            "the file",
+            f"of {len(data):,} bytes",
+            f"is {how} than the {whole:,} bytes its header announces",
+            "copy or download it again",
+        )
     return data
 
 
@@ -140,7 +155,12 @@ def _pair(path: Path) -> tuple[Path, Path]:
                 files = path.with_name(stem + header + packing), path.with_name(stem + image + packing)
                 for file in files:
                     if not file.exists():
-                        raise NoInput("the other half of the pair", file.name, "does not exist", "put the .hdr and the .img side by side")
+                        raise NoInput(
+                            "the other half of the pair",
+                            file.name,
+                            "does not exist",
+                            "put the .hdr and the .img side by side",
+                        )
                 return files
     return path, path
 
@@ -152,7 +172,9 @@ def _frame(stored: NDArray[Any], frame: int | None, flags: list[Flag]) -> NDArra
         return stored
     count = stored.shape[3]
     if frame is None:
-        raise UsageError("the image", f"of {count} frames", "is not one volume", f"choose one with --frame 0 to {count - 1}")
+        raise UsageError(
+            "the image", f"of {count} frames", "is not one volume", f"choose one with --frame 0 to {count - 1}"
+        )
     if not 0 <= frame < count:
         raise UsageError("--frame", frame, f"is not in a file of {count} frames", f"choose 0 to {count - 1}")
     flags.append(Flag("frame-chosen", f"Frame {frame} of {count} was used.", "note"))
@@ -177,7 +199,12 @@ def _fill(image: NDArray[np.float32], flags: list[Flag]) -> NDArray[np.float32]:
         raise BadData("the image", f"of {image.size:,} voxels", "holds no finite value", "check how it was exported")
     nans, count = int(np.isnan(image).sum()), int(image.size - finite.sum())
     least = image[finite].min()
-    flags.append(Flag("voxels-filled", f"{nans:,} NaN and {count - nans:,} infinite voxels were filled with the darkest value, {least:g}."))
+    flags.append(
+        Flag(
+            "voxels-filled",
+            f"{nans:,} NaN and {count - nans:,} infinite voxels were filled with the darkest value, {least:g}.",
+        )
+    )
     return np.where(finite, image, least)
 
 
@@ -187,4 +214,3 @@ def _stem(path: Path) -> str:
         if name.lower().endswith(ending) and len(name) > len(ending):
             return name[: -len(ending)]
     return name
-

@@ -75,7 +75,9 @@ class UNet(nn.Module):
             x = self._up(level, skips.pop(), x)
         return x
 
-    def merge(self, skip: Float[Tensor, "b c i j k"], coarse: Float[Tensor, "b c2 i2 j2 k2"]) -> Float[Tensor, "b 1 i j k"]:
+    def merge(
+        self, skip: Float[Tensor, "b c i j k"], coarse: Float[Tensor, "b c2 i2 j2 k2"]
+    ) -> Float[Tensor, "b 1 i j k"]:
         """Logits from full-resolution features and the deep ones; looks two voxels around."""
         return self.head(self._up(0, skip, coarse))  # (b, 1, i, j, k)
 

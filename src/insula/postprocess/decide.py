@@ -73,7 +73,9 @@ def measure_lesions(mask: Mask, prob: Float[np.ndarray, "i j k"]) -> tuple[Lesio
     for number, label in enumerate(order, start=1):
         voxels = int(facts["voxel_counts"][label])
         x, y, z = (float(v) for v in grid.centre_mm(facts["centroids"][label]))
-        a, b, c = ((s.stop - s.start) * mm for s, mm in zip(facts["bounding_boxes"][label], grid.spacing_mm, strict=True))
+        a, b, c = (
+            (s.stop - s.start) * mm for s, mm in zip(facts["bounding_boxes"][label], grid.spacing_mm, strict=True)
+        )
         lesions.append(
             Lesion(
                 number=number, volume_ml=voxels * grid.voxel_ml, centre_mm=(x, y, z), extent_mm=(a, b, c),

@@ -66,14 +66,20 @@ def _at_the_rim(voxels: np.ndarray) -> tuple[Flag, ...]:
     inner = voxels[_RIM:-_RIM, _RIM:-_RIM, _RIM:-_RIM]
     if int(voxels.sum()) == int(inner.sum()):
         return ()
-    return (Flag("lesion-at-box-rim", "A lesion touches the edge of the box that the network saw; it may go on outside."),)
+    return (
+        Flag("lesion-at-box-rim", "A lesion touches the edge of the box that the network saw; it may go on outside."),
+    )
 
 
 def _provenance(weights: Weights, facts: InferFacts, min_lesion_ml: float) -> dict[str, Any]:
     card = weights.card
     return {
         "insula": insula.__version__,
-        "weights": {"name": card.name, "sha256": weights.sha256, "trained_on": card.provenance.get("trained_on", "unknown")},
+        "weights": {
+            "name": card.name,
+            "sha256": weights.sha256,
+            "trained_on": card.provenance.get("trained_on", "unknown"),
+        },
         "inference": {**vars(facts), "min_lesion_ml": min_lesion_ml},
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
         "machine": platform.machine(),

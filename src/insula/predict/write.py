@@ -55,7 +55,12 @@ def write_result(result: Result, paths: ResultPaths, *, source: Path | None = No
     """
     file = result.scan.file
     if source is not None and file is not None and not still_the_same(source, file):
-        raise BadData("the input", f"of {file.bytes:,} bytes", "changed while it was segmented", "wait until it is complete and run again")
+        raise BadData(
+            "the input",
+            f"of {file.bytes:,} bytes",
+            "changed while it was segmented",
+            "wait until it is complete and run again",
+        )
     write_mask(paths.mask, result.mask, file=file)
     write_prob(paths.prob, result.prob, result.scan.grid, file=file)
     record = to_record(result) | {"files": {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}}

@@ -17,4 +17,6 @@ def render_index(records: list[dict[str, Any]]) -> str:
         records: as `to_record` and `refusal` make them, in the order of the run.
     """
     done = [record for record in records if record["outcome"] == "done"]
-    return template("index.html").render(records=records, done=done, refused=len(records) - len(done), notice=DISCLAIMER)
+    return template("index.html").render(
+        records=records, done=done, refused=len(records) - len(done), notice=DISCLAIMER
+    )

@@ -23,7 +23,11 @@ _VIEWS: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
 def template(name: str) -> Template:
     """A page's template; whatever it shows is escaped."""
     environment = Environment(
-        loader=PackageLoader("insula.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("insula.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template(name)
 
@@ -42,7 +46,9 @@ def render_page(result: Result, record: dict[str, Any], *, truth: dict[str, Any]
     """
     axes, grid = ras_map(result.scan.grid), result.scan.grid
     spacing = tuple(grid.spacing_mm[axis] for axis in axes.order)
-    frame = frame_of(axes.apply(result.scan.image), axes.apply(result.mask.voxels), (spacing[0], spacing[1], spacing[2]))
+    frame = frame_of(
+        axes.apply(result.scan.image), axes.apply(result.mask.voxels), (spacing[0], spacing[1], spacing[2])
+    )
     centre = _focus(frame)
     return template("page.html").render(
         record=record, truth=truth, planes=[picture(frame, plane, centre[plane]) for plane in _VIEWS],

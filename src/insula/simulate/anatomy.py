@@ -108,7 +108,9 @@ def add_skull(tissue: NDArray[np.uint8], *, skull_mm: float = 6.0, scalp_mm: flo
     return np.where(tissue > 0, tissue, shell)
 
 
-def paint(tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator) -> tuple[Float[Tensor, "i j k"], dict[Tissue, float]]:
+def paint(
+    tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator
+) -> tuple[Float[Tensor, "i j k"], dict[Tissue, float]]:
     """Give every tissue a random T1w-like intensity, a texture and soft borders.
 
     Args:
@@ -121,7 +123,9 @@ def paint(tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator) -> tuple[Flo
     means = {kind: float(rng.uniform(*_T1_LOOK[kind])) for kind in Tissue}
     device = tissue.device
     values = torch.tensor([means[kind] for kind in Tissue], device=device)
-    spread = torch.tensor([0.0 if kind == Tissue.OUTSIDE else float(rng.uniform(0.01, 0.06)) for kind in Tissue], device=device)
+    spread = torch.tensor(
+        [0.0 if kind == Tissue.OUTSIDE else float(rng.uniform(0.01, 0.06)) for kind in Tissue], device=device
+    )
     shape = (tissue.shape[0], tissue.shape[1], tissue.shape[2])
     fine = noise(shape, seed=int(rng.integers(2**31)), device=device)
     broad = smooth_noise(shape, cell_mm=12, seed=int(rng.integers(2**31)), device=device)[0]

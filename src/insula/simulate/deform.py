@@ -67,7 +67,9 @@ class Deformation:
     def displacement(self, shape: Shape, *, device: torch.device) -> Float[Tensor, "3 i j k"]:
         """The elastic part [voxels], by scaling and squaring at a quarter of the resolution."""
         i, j, k = (max(8, n // 4) for n in shape)
-        velocity = self.elastic_mm * smooth_noise((i, j, k), cell_mm=self.cell_mm / 4, seed=self.seed, device=device, channels=3)
+        velocity = self.elastic_mm * smooth_noise(
+            (i, j, k), cell_mm=self.cell_mm / 4, seed=self.seed, device=device, channels=3
+        )
         step = torch.tensor([a / b for a, b in zip((i, j, k), shape, strict=True)], device=device).view(3, 1, 1, 1)
         flow = velocity * step / 2**6
         here = identity((i, j, k), device=device)

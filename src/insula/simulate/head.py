@@ -139,7 +139,11 @@ def _any_of(tissue: Tensor, kinds: tuple[int, ...]) -> Tensor:
 def _level(image: Tensor, tissue: Tensor, kind: Tissue) -> float:
     """The middle intensity of a tissue; of the whole head where the map has none."""
     values = image[::2, ::2, ::2][tissue[::2, ::2, ::2] == kind]
-    return float(values.median()) if values.numel() > 50 else float(image[tissue > 0].quantile(0.05 if kind == Tissue.VENTRICLE else 0.5))
+    return (
+        float(values.median())
+        if values.numel() > 50
+        else float(image[tissue > 0].quantile(0.05 if kind == Tissue.VENTRICLE else 0.5))
+    )
 
 
 def _white_matter_disease(image: Tensor, tissue: Tensor, rng: np.random.Generator) -> Tensor:

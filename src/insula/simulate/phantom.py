@@ -38,7 +38,9 @@ class Sphere:
         return float(4 / 3 * np.pi * self.radius_mm**3 / 1000)
 
 
-def phantom_grid(*, spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0), shape: tuple[int, int, int] | None = None) -> Grid:
+def phantom_grid(
+    *, spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0), shape: tuple[int, int, int] | None = None
+) -> Grid:
     """An RAS+ grid around the phantom: 192 x 224 x 192 mm unless `shape` says otherwise."""
     size = np.array([192, 224, 192])
     counts = tuple(int(n) for n in np.ceil(size / spacing_mm)) if shape is None else shape

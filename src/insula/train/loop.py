@@ -18,12 +18,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from insula.checkpoint import Card, load_state, save_state, save_weights
+from insula.checkpoint import Card, Weights, load_state, save_state, save_weights
 from insula.cohort import Sources
 from insula.config import Recipe, to_dict
 from insula.errors import BadData, Interrupted, Preempted
 from insula.losses import compound
 from insula.models import build_model
+from insula.train.recalibrate import recalibrate
 from insula.train.stream import Batch, HeadStream
 
 __all__ = ["Progress", "train"]
@@ -44,7 +45,7 @@ class Progress:
 
 
 def train(
-    recipe: Recipe, sources: Sources, folder: Path, *, device: torch.device, resume: bool = False,
+    recipe: Recipe, sources: Sources, folder: Path, *, device: torch.device, start: Weights | None = None, resume: bool = False,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> str:  # fmt: skip
     """Train from scratch, or go on where the folder's newest state stands.
@@ -57,6 +58,7 @@ def train(
         sources: what heads are made of; of the training part.
         folder: exists and is locked by the caller.
         device: where.
+        start: weights to go on from, of the same model; fresh ones if not given.
         resume: go on; without a state, start.
         report: called every twenty steps.
 
@@ -71,6 +73,15 @@ def train(
     config = recipe.train
     torch.manual_seed(config.seed)
     model = build_model(recipe.model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    if start is not None:
+        if start.card.model != recipe.model:
+            raise BadData(
+                "the weights to start from",
+                start.card.name,
+                "are of another model",
+                "start from weights of the recipe's model",
+            )
+        model.load_state_dict(start.model.state_dict())
     average = build_model(recipe.model).to(device)
     average.load_state_dict(model.state_dict())
     optimiser = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.lr, fused=device.type == "cuda")
@@ -81,7 +92,12 @@ def train(
     saved = load_state(folder, device=device) if resume else None
     if saved is not None:
         if saved["recipe"] != to_dict(recipe):
-            raise BadData("the saved state", folder.name, "belongs to another recipe", "resume with the recipe it was started with")
+            raise BadData(
+                "the saved state",
+                folder.name,
+                "belongs to another recipe",
+                "resume with the recipe it was started with",
+            )
         model.load_state_dict(saved["model"])
         average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
@@ -94,7 +110,11 @@ def train(
         }  # fmt: skip
         save_state(folder, step, state)
         provenance = _provenance(recipe, sources, step=step, seconds=seconds, device=device)
-        return save_weights(folder, average, Card(name=recipe.name, model=recipe.model, prepare=recipe.prepare, provenance=provenance))
+        if start is not None:
+            provenance["started_from"] = {"name": start.card.name, "sha256": start.sha256, **start.card.provenance}
+        return save_weights(
+            folder, average, Card(name=recipe.name, model=recipe.model, prepare=recipe.prepare, provenance=provenance)
+        )
 
     stop = _Stop()
     log = (folder / "log.jsonl").open("a", encoding="utf-8")
@@ -131,13 +151,17 @@ def train(
             if now - last_save > 60 * config.save_minutes:
                 save(step + 1)
                 last_save = now
+        if config.recalibrate:
+            recalibrate(average, stream, first=config.steps, batches=config.recalibrate)
         return save(config.steps)
     finally:
         log.close()
         stop.restore()
 
 
-def _forward(model: Callable[..., Any], loss_of: Callable[..., torch.Tensor], batch: Batch, device: torch.device) -> torch.Tensor:
+def _forward(
+    model: Callable[..., Any], loss_of: Callable[..., torch.Tensor], batch: Batch, device: torch.device
+) -> torch.Tensor:
     image = batch.image.contiguous(memory_format=torch.channels_last_3d)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
         logits = model(image)

@@ -114,6 +114,7 @@ def _on(sources: Sources, device: torch.device) -> Sources:
     from dataclasses import replace
 
     hosts = tuple(
-        replace(h, tissue=h.tissue.to(device), image=None if h.image is None else h.image.to(device)) for h in sources.hosts
+        replace(h, tissue=h.tissue.to(device), image=None if h.image is None else h.image.to(device))
+        for h in sources.hosts
     )
     return replace(sources, hosts=hosts)

@@ -31,9 +31,16 @@ class Mask:
     def __post_init__(self) -> None:
         voxels = np.asarray(self.voxels)
         if voxels.dtype != np.bool_:
-            raise BadData("the mask", f"of type {voxels.dtype}", "is not boolean", "threshold it first, e.g. prob > 0.5")
+            raise BadData(
+                "the mask", f"of type {voxels.dtype}", "is not boolean", "threshold it first, e.g. prob > 0.5"
+            )
         if voxels.shape != self.grid.shape:
-            raise BadData("the mask", f"of shape {voxels.shape}", f"is not on its grid of shape {self.grid.shape}", "give both the same shape")
+            raise BadData(
+                "the mask",
+                f"of shape {voxels.shape}",
+                f"is not on its grid of shape {self.grid.shape}",
+                "give both the same shape",
+            )
         voxels = voxels.view()
         voxels.setflags(write=False)
         object.__setattr__(self, "voxels", voxels)

@@ -54,9 +54,19 @@ class Scan:
     def __post_init__(self) -> None:
         image = np.asarray(self.image, dtype=np.float32).view()
         if image.shape != self.grid.shape:
-            raise BadData("the image", f"of shape {image.shape}", f"is not on its grid of shape {self.grid.shape}", "give both the same shape")
+            raise BadData(
+                "the image",
+                f"of shape {image.shape}",
+                f"is not on its grid of shape {self.grid.shape}",
+                "give both the same shape",
+            )
         if not np.isfinite(image).all():
             bad = int(image.size - np.isfinite(image).sum())
-            raise BadData("the image", f"with {bad} NaN or infinite voxels", "is not finite", "fill them first, or use insula.read_scan")
+            raise BadData(
+                "the image",
+                f"with {bad} NaN or infinite voxels",
+                "is not finite",
+                "fill them first, or use insula.read_scan",
+            )
         image.setflags(write=False)
         object.__setattr__(self, "image", image)

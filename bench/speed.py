@@ -37,7 +37,7 @@ def _theirs(model: nn.Module, *, half: bool) -> tuple[nn.Module, Callable[[Tenso
     model.eval()
 
     def once(image: Tensor) -> Tensor:
-        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
             return model(image)
 
     return model, once
@@ -104,7 +104,9 @@ def main() -> None:
     for _ in range(arguments.repeats):
         for name, results in runs.items():
             print(f"{name} ...", file=sys.stderr, flush=True)
-            done = subprocess.run([sys.executable, __file__, "--one", name], capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, __file__, "--one", name], stdout=subprocess.PIPE, text=True, check=True
+            )
             results.append(json.loads(done.stdout.splitlines()[-1]))
     first = statistics.median(run["seconds"] for run in runs[_FIRST])
     precision = str(choose_precision(torch.device("cpu"), "auto")).removeprefix("torch.")

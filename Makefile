@@ -36,7 +36,7 @@ docs: $(VENV)/.docs
 
 # each stamp is an install; a change of the requirements makes it stale
 $(VENV)/.python:
-	@$(PYTHON) -c 'import sys; sys.exit("insula needs python 3.11 or newer; try: make PYTHON=python3.12" * (sys.version_info < (3, 11)))'
+	@$(PYTHON) -c 'import sys; sys.exit("insula needs python 3.11 or newer; try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 

@@ -12,7 +12,11 @@ from insula.infer import run as run_module
 from insula.infer.fuse import fused
 from insula.models import UNet, build_model
 
-_MODELS: list[ModelConfig] = [AttentionUNet(widths=(4, 6, 8)), SEUNet(widths=(4, 6, 8))]
+_MODELS: list[ModelConfig] = [
+    AttentionUNet(widths=(4, 6, 8)),
+    AttentionUNet(widths=(4, 6, 8), norm="batch", full_norm="batch"),
+    SEUNet(widths=(4, 6, 8)),
+]
 
 
 def _ready(config: ModelConfig) -> UNet:
@@ -26,7 +30,7 @@ def _ready(config: ModelConfig) -> UNet:
 
 
 @pytest.mark.parametrize("tile", [2, 8, 16, 30])
-@pytest.mark.parametrize("config", _MODELS, ids=lambda c: c.kind)
+@pytest.mark.parametrize("config", _MODELS, ids=str)
 @torch.inference_mode()
 def test_tiles_give_the_logits_of_one_pass(config: ModelConfig, tile: int) -> None:
     model, image = _ready(config), torch.randn(1, 1, 48, 20, 12)
@@ -45,14 +49,14 @@ def test_a_halo_too_small_would_be_noticed() -> None:
 
 @torch.inference_mode()
 def test_what_looks_at_the_whole_volume_is_not_cut() -> None:
-    model = build_model(AttentionUNet(widths=(4, 6), norm="instance")).eval()
-    with pytest.raises(Unavailable, match="InstanceNorm3d"):
+    model = build_model(AttentionUNet(widths=(4, 6), full_norm="instance")).eval()
+    with pytest.raises(Unavailable, match="GroupNorm"):
         tiled_logits(model, torch.randn(1, 1, 8, 8, 8), tile=4)
     with pytest.raises(UsageError, match="tile 7 is not an even"):
         tiled_logits(_ready(_MODELS[0]), torch.randn(1, 1, 8, 8, 8), tile=7)
 
 
-@pytest.mark.parametrize("config", _MODELS, ids=lambda c: c.kind)
+@pytest.mark.parametrize("config", _MODELS, ids=str)
 @torch.inference_mode()
 def test_folding_the_norms_changes_nothing(config: ModelConfig) -> None:
     model, image = _ready(config), torch.randn(1, 1, 16, 16, 16)

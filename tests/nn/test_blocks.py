@@ -11,7 +11,7 @@ from insula.nn import ConvStage, Upsample, make_norm
 
 
 @pytest.mark.parametrize(
-    ("norm", "kind"), [("batch", nn.BatchNorm3d), ("instance", nn.InstanceNorm3d), ("group", nn.GroupNorm)]
+    ("norm", "kind"), [("batch", nn.BatchNorm3d), ("instance", nn.GroupNorm), ("group", nn.GroupNorm), ("none", nn.Identity)]
 )
 def test_a_stage_keeps_the_grid(norm: Norm, kind: type) -> None:
     stage = ConvStage(3, 8, norm=norm, convs=3)
@@ -28,3 +28,14 @@ def test_a_coarse_voxel_fills_its_own_eight() -> None:
     changed = (up(x) != still).any(1)[0].nonzero()
     assert changed.min(0).values.tolist() == [2, 4, 6]
     assert changed.max(0).values.tolist() == [3, 5, 7]
+
+
+def test_instance_norm_is_torchs() -> None:
+    x = torch.randn(2, 4, 5, 6, 7) * 3 + 1
+    assert torch.allclose(make_norm("instance", 4)(x), nn.InstanceNorm3d(4)(x), atol=1e-5)
+
+
+def test_without_a_norm_the_variance_is_kept() -> None:
+    torch.manual_seed(0)
+    out = ConvStage(8, 32, norm="none", convs=3)(torch.randn(1, 8, 16, 16, 16))
+    assert 0.3 < out.square().mean().item() < 3

@@ -89,6 +89,15 @@ def test_stopped_and_resumed_is_never_stopped_bit_for_bit(number: int, sources: 
     assert one == two
 
 
+def test_a_time_limit_saves_and_leaves(sources: Sources, tmp_path: Path) -> None:
+    with pytest.raises(Preempted, match="limit of 0 minutes") as caught:
+        train(_recipe(steps=9), sources, tmp_path, device=_CPU, minutes=0)
+    assert caught.value.code == 75
+    assert load_weights(str(tmp_path)).card.provenance["steps"] == 1
+    train(_recipe(steps=9), sources, tmp_path, device=_CPU, resume=True)
+    assert load_weights(str(tmp_path)).card.provenance["steps"] == 9
+
+
 def test_a_state_of_another_recipe_is_refused(sources: Sources, tmp_path: Path) -> None:
     train(_recipe(steps=1), sources, tmp_path, device=_CPU)
     with pytest.raises(BadData, match="another recipe"):
@@ -117,7 +126,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(sources: Sources, tmp_path: Pat
 
 def test_statistics_too_large_for_float16_survive(sources: Sources, tmp_path: Path) -> None:
     """Batch statistics of deep layers pass 65504; saved as float16 they once became infinite."""
-    train(_recipe(steps=1), sources, tmp_path, device=_CPU)
+    model = AttentionUNet(widths=(4, 8), norm="batch", full_norm="batch")
+    train(replace(_recipe(steps=1), model=model), sources, tmp_path, device=_CPU)
     weights = load_weights(str(tmp_path))
     weights.model.encoders[0][0][1].running_var.fill_(1e6)  # type: ignore[index, operator, union-attr]
     from insula.checkpoint import save_weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from tyro.conf import Positional, UseAppendAction
@@ -17,6 +18,7 @@ def train(
     set: UseAppendAction[tuple[str, ...]] = (),
     from_weights: str | None = None,
     resume: bool = False,
+    minutes: float = math.inf,
     debug: bool = False,
 ) -> int:
     """Train a model on heads simulated from open data.
@@ -28,6 +30,7 @@ def train(
         set: A knob of the recipe, e.g. --set train.steps=100; repeatable.
         from_weights: Fine-tune these (bundled name, folder or file) instead of starting fresh.
         resume: Go on from the newest state in --out.
+        minutes: Stop and save after this long.
         debug: Show a traceback on errors.
     """
     from insula.config import load_recipe
@@ -50,6 +53,8 @@ def train(
             f"{len(sources.hosts)} hosts, {len(sources.acute)} acute and {len(sources.chronic)} chronic outlines; {device}",
             flush=True,
         )
-        sha = run(chosen, sources, folder, device=device, start=start, resume=resume, report=plain_progress)
+        sha = run(
+            chosen, sources, folder, device=device, start=start, resume=resume, minutes=minutes, report=plain_progress
+        )
     print(f"weights: {out / chosen.name}.safetensors (SHA-256 {sha[:12]}...)")
     return 0

@@ -8,8 +8,8 @@ from insula.config.knobs import knobs
 
 __all__ = ["AttentionUNet", "ModelConfig", "Norm", "SEUNet"]
 
-Norm = Literal["batch", "instance", "group"]
-"""`batch` is the default: the only one whose tiled inference equals one pass, and the lightest in memory."""
+Norm = Literal["batch", "instance", "group", "none"]
+"""`instance` and `group` look at the volume at hand, `batch` at a fixed average once training is over, `none` not."""
 
 
 @knobs
@@ -20,8 +20,10 @@ class AttentionUNet:
     """The tag."""
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
     """Channels per stage, full resolution first; each further stage halves the resolution."""
-    norm: Norm = "batch"
-    """Normalisation after each convolution."""
+    norm: Norm = "instance"
+    """Normalisation after each convolution below full resolution."""
+    full_norm: Norm = "none"
+    """And at full resolution, where `batch` and `none` alone can be computed in tiles; the input is normalised anyway."""
 
 
 @knobs
@@ -32,8 +34,10 @@ class SEUNet:
     """The tag."""
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
     """Channels per stage, full resolution first."""
-    norm: Norm = "batch"
-    """Normalisation after each convolution."""
+    norm: Norm = "group"
+    """Normalisation after each convolution below full resolution; `instance` would even out what squeezing reads."""
+    full_norm: Norm = "none"
+    """And at full resolution, where `batch` and `none` alone can be computed in tiles; the input is normalised anyway."""
     reduction: int = 4
     """Squeeze-and-excitation's bottleneck: channels / reduction."""
     bottleneck_convs: int = 3

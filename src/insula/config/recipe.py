@@ -21,7 +21,7 @@ class SimulateConfig:
     """Heads without a lesion."""
     chronic_fraction: float = 0.6
     """Of the lesions; the rest are acute."""
-    painted_fraction: float = 0.25
+    painted_fraction: float = 0.35
     """Heads painted from a label map with random contrast instead of taken from a scanner."""
     strip_fraction: float = 0.5
     """Heads shown without their skull."""
@@ -35,17 +35,17 @@ class TrainConfig:
 
     steps: int = 10_000
     """Optimiser steps in the whole run; the schedule ends there."""
-    batch: int = 2
+    batch: int = 1
     """Volumes per step."""
-    crop: Shape = (128, 160, 128)
-    """Voxels of the random crop that a step sees; each divisible by 16."""
-    lr: float = 2e-3
+    crop: Shape = (192, 224, 176)
+    """Voxels of the random crop that a step sees, each divisible by 16; the whole box shows the network what it will meet."""
+    lr: float = 1e-3
     """Peak learning rate of AdamW."""
     weight_decay: float = 1e-2
     """Decoupled; not on norms and biases."""
     warmup: float = 0.03
     """Fraction of the steps with a rising rate; a cosine to zero follows."""
-    clip_norm: float = 5.0
+    clip_norm: float = 1.0
     """Largest gradient norm."""
     ema: float = 0.999
     """Decay of the averaged weights, the ones that are kept."""

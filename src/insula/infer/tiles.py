@@ -31,7 +31,7 @@ def tiled_logits(model: UNet, image: Float[Tensor, "1 1 i j k"], *, tile: int) -
     if tile < 2 or tile % 2:
         raise UsageError("tile", tile, "is not an even number of voxels", "use 16 or 32")
     for layer in (*model.encoders[0].modules(), *model.decoders[0].modules()):
-        if isinstance(layer, nn.InstanceNorm3d | nn.GroupNorm):
+        if isinstance(layer, nn.GroupNorm):
             rule = "looks at the whole volume, so it cannot be cut into tiles"
             raise Unavailable(
                 "the model's normalisation",

@@ -20,10 +20,11 @@ def build_attention_unet(config: AttentionUNet) -> UNet:
         Çiçek 2016, 3D U-Net, arXiv 1606.06650; Oktay 2018, Attention U-Net, arXiv 1804.03999.
     """
     widths = config.widths
+    norms = (config.full_norm, *[config.norm] * (len(widths) - 1))
     return UNet(
-        encoders=[ConvStage(a, b, norm=config.norm) for a, b in pairwise((1, *widths))],
+        encoders=[ConvStage(a, b, norm=norm) for (a, b), norm in zip(pairwise((1, *widths)), norms, strict=True)],
         gates=[AttentionGate(fine, coarse) for fine, coarse in pairwise(widths)],
         upsamples=[Upsample(coarse, fine) for fine, coarse in pairwise(widths)],
-        decoders=[ConvStage(2 * fine, fine, norm=config.norm) for fine in widths[:-1]],
+        decoders=[ConvStage(2 * fine, fine, norm=norm) for fine, norm in zip(widths[:-1], norms[:-1], strict=True)],
         head=nn.Conv3d(widths[0], 1, kernel_size=1),
     )

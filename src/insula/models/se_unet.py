@@ -23,7 +23,8 @@ def build_se_unet(config: SEUNet) -> UNet:
 
     def stage(channels_in: int, level: int) -> nn.Module:
         convs = config.bottleneck_convs if level == last else 2
-        block = ConvStage(channels_in, widths[level], norm=config.norm, act=nn.GELU, convs=convs)
+        norm = config.norm if level else config.full_norm
+        block = ConvStage(channels_in, widths[level], norm=norm, act=nn.GELU, convs=convs)
         return block if level == 0 else nn.Sequential(block, SqueezeExcite(widths[level], config.reduction))
 
     return UNet(

@@ -15,12 +15,16 @@ __all__ = ["ConvNormAct", "ConvStage", "Upsample", "make_norm"]
 def make_norm(kind: Norm, channels: int) -> nn.Module:
     """The normalisation layer for (b, c, i, j, k).
 
-    Only `batch` is a fixed function of each voxel at inference; the other two look at the whole volume.
+    `batch` and `none` are fixed functions of each voxel at inference; the other two look at the whole volume.
     """
+    if kind == "none":
+        return nn.Identity()
     if kind == "batch":
         return nn.BatchNorm3d(channels)
-    if kind == "instance":
-        return nn.InstanceNorm3d(channels, affine=True)
+    if (
+        kind == "instance"
+    ):  # one channel per group; torch's InstanceNorm3d computes the same 3 to 5 times slower on a CPU
+        return nn.GroupNorm(channels, channels)
     return nn.GroupNorm(min(8, channels), channels)
 
 
@@ -30,16 +34,17 @@ class ConvNormAct(nn.Sequential):
     Args:
         channels_in: of the input.
         channels_out: of the output.
-        norm: `batch`, `instance` or `group`.
+        norm: `batch`, `instance`, `group`, or `none`: then the convolution has a bias and starts with weights that keep
+            the variance, as nothing else would.
         act: the activation's class.
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, norm: Norm, act: type[nn.Module] = nn.ReLU) -> None:
-        super().__init__(
-            nn.Conv3d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),
-            make_norm(norm, channels_out),
-            act(),
-        )
+        conv = nn.Conv3d(channels_in, channels_out, kernel_size=3, padding=1, bias=norm == "none")
+        if conv.bias is not None:
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            nn.init.zeros_(conv.bias)
+        super().__init__(conv, make_norm(norm, channels_out), act())
 
 
 class ConvStage(nn.Sequential):

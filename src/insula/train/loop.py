@@ -46,7 +46,7 @@ class Progress:
 
 def train(
     recipe: Recipe, sources: Sources, folder: Path, *, device: torch.device, start: Weights | None = None, resume: bool = False,
-    report: Callable[[Progress], None] = lambda _: None,
+    minutes: float = math.inf, report: Callable[[Progress], None] = lambda _: None,
 ) -> str:  # fmt: skip
     """Train from scratch, or go on where the folder's newest state stands.
 
@@ -60,13 +60,14 @@ def train(
         device: where.
         start: weights to go on from, of the same model; fresh ones if not given.
         resume: go on; without a state, start.
+        minutes: stop and save after this long, for queues with a time limit.
         report: called every twenty steps.
 
     Returns:
         SHA-256 of the final weights.
 
     Raises:
-        Preempted: SIGTERM or SIGUSR1 came; the state is saved.
+        Preempted: SIGTERM or SIGUSR1 came, or `minutes` are over; the state is saved.
         Interrupted: SIGINT came; the state is saved.
         BadData: the loss was not finite twenty steps in a row, or the saved state belongs to another recipe.
     """
@@ -119,7 +120,7 @@ def train(
     stop = _Stop()
     log = (folder / "log.jsonl").open("a", encoding="utf-8")
     stream = HeadStream(sources, recipe, device=device)
-    last_save = started = time.monotonic()
+    begun = last_save = started = time.monotonic()
     try:
         for step, batch in enumerate(stream.batches(first, config.steps), start=first):
             lr = _schedule(step, recipe)
@@ -148,6 +149,10 @@ def train(
             if stop.signal is not None:
                 save(step + 1)
                 raise stop.error(step + 1)
+            if now - begun > 60 * minutes and step + 1 < config.steps:
+                save(step + 1)
+                rule = f"reached its limit of {minutes:g} minutes and is saved"
+                raise Preempted("the run", f"at step {step + 1}", rule, "go on with --resume")
             if now - last_save > 60 * config.save_minutes:
                 save(step + 1)
                 last_save = now

@@ -26,6 +26,8 @@ def recalibrate(model: nn.Module, stream: HeadStream, *, first: int, batches: in
         Wu and Johnson 2021, Rethinking "Batch" in BatchNorm, arXiv 2105.07576, section 3.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d)]
+    if not norms:
+        return
     before = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

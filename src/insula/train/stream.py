@@ -101,6 +101,8 @@ class HeadStream:
         """A crop: in two of three around a lesion voxel, otherwise anywhere."""
         crop, box = self.recipe.train.crop, truth.shape
         room = [n - c for n, c in zip(box, crop, strict=True)]
+        if not any(room):
+            return tuple(slice(n) for n in box)
         start = [int(rng.integers(r + 1)) for r in room]
         if rng.random() < 2 / 3 and bool(truth.any()):
             where = truth.nonzero()

@@ -14,7 +14,7 @@ from insula.types import Flag
 __all__ = ["Head", "find_head"]
 
 _STEP_MM = 4.0
-_REACH_MM = 150.0  # from the crown down, enough for brain and brainstem, not for the neck
+_REACH_MM = 130.0  # from the crown down: brain and brainstem, little of face and neck
 _LEAST_LITRES = 0.4
 
 
@@ -23,19 +23,16 @@ class Head:
     """The head's box, in voxels of an RAS+ volume, and what is odd about it."""
 
     centre: tuple[float, float, float]
-    """Middle of the part that holds the brain [voxels]."""
-    top: float
-    """The crown, along k [voxels]."""
-    extent_mm: tuple[float, float, float]
-    """Of the foreground, neck and all."""
+    """Centre of mass of the part that holds the brain [voxels]."""
     flags: tuple[Flag, ...]
     """Field of view cut, inverted contrast."""
 
 
 def find_head(image: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> Head:
-    """Find the largest bright object, down to 150 mm below its top.
+    """Find the largest bright object, and the centre of mass of its upper 130 mm.
 
-    Works with or without skull, in a field of view that shows the neck, and on a brain that fills it to the rim.
+    Works with or without skull, in a field of view that shows the neck, and on a brain that fills it to the rim. On
+    simulated heads that centre lies within a few millimetres of the brain's own, where training has it.
 
     Args:
         image: (i, j, k), RAS+ order.
@@ -69,24 +66,10 @@ def find_head(image: NDArray[np.float32], spacing_mm: tuple[float, float, float]
     areas = head.sum((0, 1))
     top = int(np.flatnonzero(areas > 0.02 * areas.max())[-1])
     floor = max(0, top - round(_REACH_MM / step_mm[2]))
-    cranium = head[:, :, floor : top + 1]
-    middle = [(_span(cranium.any((1, 2)))), (_span(cranium.any((0, 2))))]
-    bottom = int(np.flatnonzero(areas)[0])
-    centre_k = (max(bottom, floor) + top) / 2
-    centre = [(a + b) / 2 for a, b in middle] + [centre_k]
-    spans = [_span(head.any(axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-    extent = [(b - a + 1) * mm for (a, b), mm in zip(spans, step_mm, strict=True)]
     offset = [n // 2 if size > n else 0 for n, size in zip(steps, image.shape, strict=True)]
-    i, j, k = (float(c * n + o) for c, n, o in zip(centre, steps, offset, strict=True))
-    return Head(
-        centre=(i, j, k), top=float(top * steps[2] + offset[2]), extent_mm=(extent[0], extent[1], extent[2]),
-        flags=(*flags, *_cut(head, floor)),
-    )  # fmt: skip
-
-
-def _span(present: NDArray[np.bool_]) -> tuple[int, int]:
-    where = np.flatnonzero(present)
-    return int(where[0]), int(where[-1])
+    places = np.argwhere(head[:, :, floor : top + 1]).mean(0) + np.array([0, 0, floor])
+    i, j, k = (float(c * n + o) for c, n, o in zip(places, steps, offset, strict=True))
+    return Head(centre=(i, j, k), flags=(*flags, *_cut(head, floor)))
 
 
 def _inverted(coarse: NDArray[np.float32]) -> tuple[Flag, ...]:

@@ -24,7 +24,7 @@ class Scale:
     width: float
     """Between the foreground's low and high percentile; above 0."""
     background: float
-    """The scan's own darkest level, for padding."""
+    """The scan's own middle level of air, for padding."""
 
 
 def measure(image: Float[Tensor, "i j k"], config: PrepareConfig) -> Scale:
@@ -40,14 +40,15 @@ def measure(image: Float[Tensor, "i j k"], config: PrepareConfig) -> Scale:
     step = max(1, round((image.numel() / _SAMPLE) ** (1 / 3)))
     values = image[::step, ::step, ::step].flatten().float().sort().values
     low, high = _at(values, 1.0), _at(values, 99.5)
-    foreground = values[torch.searchsorted(values, values.new_tensor(low + 0.1 * (high - low))) :]
+    border = int(torch.searchsorted(values, values.new_tensor(low + 0.1 * (high - low))))
+    foreground = values[border:]
     middle = _at(foreground, 50.0)
     width = _at(foreground, config.high_percentile) - _at(foreground, config.low_percentile)
-    return Scale(middle=middle, width=width if width > 0 else max(abs(high - low), 1e-30), background=low)
+    return Scale(middle=middle, width=width if width > 0 else max(abs(high - low), 1e-30), background=_at(values[: max(1, border)], 50.0))
 
 
 def normalise(image: Float[Tensor, "i j k"], scale: Scale, config: PrepareConfig) -> Float[Tensor, "i j k"]:
-    """Apply a scale and clip; padding of value `scale.background` becomes the darkest level of the scan."""
+    """Apply a scale and clip; padding of value `scale.background` becomes what most of the air becomes."""
     return ((image - scale.middle) / scale.width).clamp(-config.clip, config.clip)
 
 

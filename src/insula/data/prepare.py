@@ -102,8 +102,6 @@ def _box(grid: Grid, head: Head, config: PrepareConfig) -> Grid:
     )
     size = np.array(config.box)
     corner = np.round(np.array(head.centre) / ratio - (size - 1) / 2)
-    if head.extent_mm[2] > 0.9 * size[2] * config.spacing_mm:  # tall: keep the crown, give up the neck
-        corner[2] = np.round(head.top / ratio[2] + 6 - (size[2] - 1))
     affine = grid.affine @ np.diag([*ratio, 1.0])
     affine[:3, 3] = (grid.affine @ [*(corner * ratio), 1.0])[:3]
     return Grid(config.box, affine)

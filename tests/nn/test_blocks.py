@@ -11,7 +11,8 @@ from insula.nn import ConvStage, Upsample, make_norm
 
 
 @pytest.mark.parametrize(
-    ("norm", "kind"), [("batch", nn.BatchNorm3d), ("instance", nn.GroupNorm), ("group", nn.GroupNorm), ("none", nn.Identity)]
+    ("norm", "kind"),
+    [("batch", nn.BatchNorm3d), ("instance", nn.GroupNorm), ("group", nn.GroupNorm), ("none", nn.Identity)],
 )
 def test_a_stage_keeps_the_grid(norm: Norm, kind: type) -> None:
     stage = ConvStage(3, 8, norm=norm, convs=3)

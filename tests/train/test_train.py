@@ -53,7 +53,7 @@ def test_a_batch_depends_on_seed_and_step_alone(sources: Sources) -> None:
 def test_it_learns_and_leaves_weights_a_card_and_a_log(sources: Sources, tmp_path: Path) -> None:
     seen: list[Progress] = []
     recipe = _recipe(steps=61, lr=1e-2)
-    sha = train(recipe, sources, tmp_path, device=_CPU, report=seen.append)
+    sha = train(recipe, sources, tmp_path, report=seen.append)
     assert [p.step for p in seen] == [1, 21, 41, 61]
     assert seen[-1].loss < 0.8 * seen[0].loss
     weights = load_weights(str(tmp_path / "small.json"))
@@ -77,57 +77,57 @@ def test_stopped_and_resumed_is_never_stopped_bit_for_bit(number: int, sources: 
     recipe = _recipe(steps=24)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    train(recipe, sources, tmp_path / "a", device=_CPU)
+    train(recipe, sources, tmp_path / "a")
     error = Interrupted if number == signal.SIGINT else Preempted
     with pytest.raises(error) as caught:
-        train(recipe, sources, tmp_path / "b", device=_CPU, report=_stopping(21, number))  # type: ignore[arg-type]
+        train(recipe, sources, tmp_path / "b", report=_stopping(21, number))  # type: ignore[arg-type]
     if error is Preempted:
         assert caught.value.code == 75
         assert "step 21" in str(caught.value)
-    train(recipe, sources, tmp_path / "b", device=_CPU, resume=True)
+    train(recipe, sources, tmp_path / "b", resume=True)
     one, two = ((tmp_path / name / "small.safetensors").read_bytes() for name in "ab")
     assert one == two
 
 
 def test_a_time_limit_saves_and_leaves(sources: Sources, tmp_path: Path) -> None:
     with pytest.raises(Preempted, match="limit of 0 minutes") as caught:
-        train(_recipe(steps=9), sources, tmp_path, device=_CPU, minutes=0)
+        train(_recipe(steps=9), sources, tmp_path, minutes=0)
     assert caught.value.code == 75
     assert load_weights(str(tmp_path)).card.provenance["steps"] == 1
-    train(_recipe(steps=9), sources, tmp_path, device=_CPU, resume=True)
+    train(_recipe(steps=9), sources, tmp_path, resume=True)
     assert load_weights(str(tmp_path)).card.provenance["steps"] == 9
 
 
 def test_a_state_of_another_recipe_is_refused(sources: Sources, tmp_path: Path) -> None:
-    train(_recipe(steps=1), sources, tmp_path, device=_CPU)
+    train(_recipe(steps=1), sources, tmp_path)
     with pytest.raises(BadData, match="another recipe"):
-        train(_recipe(steps=2), sources, tmp_path, device=_CPU, resume=True)
+        train(_recipe(steps=2), sources, tmp_path, resume=True)
 
 
 def test_fine_tuning_starts_from_the_given_weights(sources: Sources, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-    train(_recipe(steps=3), sources, tmp_path / "a", device=_CPU)
+    train(_recipe(steps=3), sources, tmp_path / "a")
     start = load_weights(str(tmp_path / "a"))
-    train(_recipe(steps=0, recalibrate=0), sources, tmp_path / "b", device=_CPU, start=start)
+    train(_recipe(steps=0, recalibrate=0), sources, tmp_path / "b", start=start)
     again = load_weights(str(tmp_path / "b"))
     for key, value in start.model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[key]), key
     assert again.card.provenance["started_from"]["sha256"] == start.sha256
     other = replace(_recipe(), model=AttentionUNet(widths=(2, 4)))
     with pytest.raises(BadData, match="another model"):
-        train(other, sources, tmp_path / "b", device=_CPU, start=start)
+        train(other, sources, tmp_path / "b", start=start)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(sources: Sources, tmp_path: Path) -> None:
     with pytest.raises(BadData, match="20 steps in a row"):
-        train(_recipe(steps=100, losses=((float("nan"), "dice"),)), sources, tmp_path, device=_CPU)
+        train(_recipe(steps=100, losses=((float("nan"), "dice"),)), sources, tmp_path)
 
 
 def test_statistics_too_large_for_float16_survive(sources: Sources, tmp_path: Path) -> None:
     """Batch statistics of deep layers pass 65504; saved as float16 they once became infinite."""
     model = AttentionUNet(widths=(4, 8), norm="batch", full_norm="batch")
-    train(replace(_recipe(steps=1), model=model), sources, tmp_path, device=_CPU)
+    train(replace(_recipe(steps=1), model=model), sources, tmp_path)
     weights = load_weights(str(tmp_path))
     weights.model.encoders[0][0][1].running_var.fill_(1e6)  # type: ignore[index, operator, union-attr]
     from insula.checkpoint import save_weights

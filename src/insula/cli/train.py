@@ -45,16 +45,14 @@ def train(
     from insula.train import train as run
 
     start = load_weights(from_weights) if from_weights else None
-    device = choose_device(chosen.train.device)
+    choose_device(chosen.train.device)
     with OutputFolder(out) as folder:
         print(f"reading {data} ...", flush=True)
         sources = load_sources(data, part="train", box=chosen.prepare.box)
         print(
-            f"{len(sources.hosts)} hosts, {len(sources.acute)} acute and {len(sources.chronic)} chronic outlines; {device}",
+            f"{len(sources.hosts)} hosts, {len(sources.acute)} acute and {len(sources.chronic)} chronic outlines; {choose_device(chosen.train.device)}",
             flush=True,
         )
-        sha = run(
-            chosen, sources, folder, device=device, start=start, resume=resume, minutes=minutes, report=plain_progress
-        )
+        sha = run(chosen, sources, folder, start=start, resume=resume, minutes=minutes, report=plain_progress)
     print(f"weights: {out / chosen.name}.safetensors (SHA-256 {sha[:12]}...)")
     return 0

@@ -44,7 +44,11 @@ def measure(image: Float[Tensor, "i j k"], config: PrepareConfig) -> Scale:
     foreground = values[border:]
     middle = _at(foreground, 50.0)
     width = _at(foreground, config.high_percentile) - _at(foreground, config.low_percentile)
-    return Scale(middle=middle, width=width if width > 0 else max(abs(high - low), 1e-30), background=_at(values[: max(1, border)], 50.0))
+    return Scale(
+        middle=middle,
+        width=width if width > 0 else max(abs(high - low), 1e-30),
+        background=_at(values[: max(1, border)], 50.0),
+    )
 
 
 def normalise(image: Float[Tensor, "i j k"], scale: Scale, config: PrepareConfig) -> Float[Tensor, "i j k"]:

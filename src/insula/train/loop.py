@@ -22,6 +22,7 @@ from insula.checkpoint import Card, Weights, load_state, save_state, save_weight
 from insula.cohort import Sources
 from insula.config import Recipe, to_dict
 from insula.errors import BadData, Interrupted, Preempted
+from insula.infer import choose_device
 from insula.losses import compound
 from insula.models import build_model
 from insula.train.recalibrate import recalibrate
@@ -45,7 +46,7 @@ class Progress:
 
 
 def train(
-    recipe: Recipe, sources: Sources, folder: Path, *, device: torch.device, start: Weights | None = None, resume: bool = False,
+    recipe: Recipe, sources: Sources, folder: Path, *, start: Weights | None = None, resume: bool = False,
     minutes: float = math.inf, report: Callable[[Progress], None] = lambda _: None,
 ) -> str:  # fmt: skip
     """Train from scratch, or go on where the folder's newest state stands.
@@ -57,7 +58,6 @@ def train(
         recipe: the run.
         sources: what heads are made of; of the training part.
         folder: exists and is locked by the caller.
-        device: where.
         start: weights to go on from, of the same model; fresh ones if not given.
         resume: go on; without a state, start.
         minutes: stop and save after this long, for queues with a time limit.
@@ -71,7 +71,7 @@ def train(
         Interrupted: SIGINT came; the state is saved.
         BadData: the loss was not finite twenty steps in a row, or the saved state belongs to another recipe.
     """
-    config = recipe.train
+    config, device = recipe.train, choose_device(recipe.train.device)
     torch.manual_seed(config.seed)
     model = build_model(recipe.model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     if start is not None:

@@ -3,13 +3,14 @@
 from insula.io.atomic import write_bytes, write_json, write_text
 from insula.io.folder import OutputFolder
 from insula.io.nifti_write import write_mask, write_prob
-from insula.io.read import read_labels, read_mask, read_scan, still_the_same
+from insula.io.read import read_labels, read_mask, read_scan, read_values, still_the_same
 
 __all__ = [
     "OutputFolder",
     "read_labels",
     "read_mask",
     "read_scan",
+    "read_values",
     "still_the_same",
     "write_bytes",
     "write_json",

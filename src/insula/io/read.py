@@ -17,7 +17,7 @@ from insula.io.nifti_header import HEADER_BYTES, Header, parse_header
 from insula.types import Flag
 from insula.volume import FileFacts, Mask, Scan
 
-__all__ = ["read_labels", "read_mask", "read_scan", "still_the_same"]
+__all__ = ["read_labels", "read_mask", "read_scan", "read_values", "still_the_same"]
 
 _PEEK = 1 << 16
 _GREATEST_RATIO = 400
@@ -70,6 +70,17 @@ def read_labels(path: str | Path) -> tuple[NDArray[np.int32], Grid]:
     if not np.isfinite(values).all() or np.abs(values - labels).max() > 1e-3:
         raise BadData("the label map", "", "holds values that are not whole numbers", "give labels, not probabilities")
     return labels.astype(np.int32), Grid(header.shape[:3], header.affine)
+
+
+def read_values(path: str | Path) -> tuple[NDArray[np.float32], Grid]:
+    """Read any 3-D volume as it is: no filling, no rounding, no check of what it holds.
+
+    Raises:
+        BadData: the file is damaged or ambiguous.
+        NoInput: no such file.
+    """
+    header, stored, _, flags = _open(Path(path), None)
+    return _values(_frame(stored, None, flags), header), Grid(header.shape[:3], header.affine)
 
 
 def read_mask(path: str | Path) -> Mask:

@@ -7,6 +7,7 @@ import sys
 from tyro.extras import SubcommandApp
 
 import insula
+from insula.cli import cohort
 from insula.cli.demo import demo
 from insula.cli.exits import exit_code_of
 from insula.cli.segment import segment
@@ -29,6 +30,7 @@ def main() -> None:
     app = SubcommandApp()
     for verb in (segment, demo, train):
         app.command(verb)
+    app.command(cohort.verbs(), name="cohort", help="Check, split, simulate or prepare a folder of labelled scans.")
 
     def call() -> int | None:
         return app.cli(prog="insula", description=_ABOUT, args=arguments or ["--help"])

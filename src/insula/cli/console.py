@@ -26,7 +26,7 @@ def plain_progress(progress: Progress) -> None:
 
 
 @contextmanager
-def bar(total: int) -> Iterator[Bar | None]:
+def bar(total: int, what: str = "segmenting") -> Iterator[Bar | None]:
     """A rich progress bar on a terminal; None when the output goes to a file."""
     if not sys.stderr.isatty():
         yield None
@@ -42,5 +42,5 @@ def bar(total: int) -> Iterator[Bar | None]:
         TimeElapsedColumn(),
     ]
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        progress.add_task("segmenting", total=total)
+        progress.add_task(what, total=total)
         yield progress

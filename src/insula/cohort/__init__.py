@@ -1,5 +1,37 @@
-"""Where cases come from."""
+"""Cohorts: found, checked, split, simulated, stored."""
 
+from insula.cohort.check import CheckedCohort, check_cohort, from_record, to_record
+from insula.cohort.examine import Examined, Fault, LesionMask, examine, read_lesion
+from insula.cohort.layout import Cohort, Entry, find_cohort
+from insula.cohort.pool import each, processors
 from insula.cohort.sources import Part, Sources, load_sources
+from insula.cohort.store import Store, StoredCase, store_case, write_index
+from insula.cohort.synthesise import CaseSpec, plan_cohort, write_case, write_sheets
 
-__all__ = ["Part", "Sources", "load_sources"]
+__all__ = [
+    "CaseSpec",
+    "CheckedCohort",
+    "Cohort",
+    "Entry",
+    "Examined",
+    "Fault",
+    "LesionMask",
+    "Part",
+    "Sources",
+    "Store",
+    "StoredCase",
+    "check_cohort",
+    "each",
+    "examine",
+    "find_cohort",
+    "from_record",
+    "load_sources",
+    "plan_cohort",
+    "processors",
+    "read_lesion",
+    "store_case",
+    "to_record",
+    "write_case",
+    "write_index",
+    "write_sheets",
+]

@@ -16,7 +16,7 @@ from insula.geometry import Grid
 from insula.io.atomic import write_bytes
 from insula.volume import FileFacts, Mask
 
-__all__ = ["write_mask", "write_prob"]
+__all__ = ["write_mask", "write_prob", "write_scan"]
 
 
 def write_mask(path: Path, mask: Mask, *, file: FileFacts | None = None) -> None:
@@ -31,6 +31,11 @@ def write_mask(path: Path, mask: Mask, *, file: FileFacts | None = None) -> None
         CannotCreate, NoPermission, IOFault: as `write_bytes`.
     """
     _write(path, mask.voxels.astype(np.uint8), mask.grid, file)
+
+
+def write_scan(path: Path, image: NDArray[np.floating[Any]], grid: Grid) -> None:
+    """Write intensities as int16 `.nii.gz`, rounded; as `write_mask`. For scans of our own making, 0 to 32,767."""
+    _write(path, np.clip(np.round(image), -32768, 32767).astype(np.int16), grid, None)
 
 
 def write_prob(path: Path, prob: NDArray[np.floating[Any]], grid: Grid, *, file: FileFacts | None = None) -> None:

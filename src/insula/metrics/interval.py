@@ -24,13 +24,16 @@ class Interval:
 
 
 def bootstrap(
-    values: Sequence[float], statistic: Callable[..., np.ndarray] = np.mean, *, draws: int = 10_000, seed: int = 0
-) -> Interval:
-    """The percentile bootstrap over cases.
+    values: Sequence[float], statistic: Callable[..., np.ndarray] = np.mean, *, clusters: Sequence[str] | None = None,
+    draws: int = 10_000, seed: int = 0,
+) -> Interval:  # fmt: skip
+    """The percentile bootstrap over cases, or over whole clusters of them.
 
     Args:
-        values: one per case, independent; at least one.
+        values: one per case; at least one.
         statistic: takes an array and `axis`, e.g. `np.mean`, `np.median`.
+        clusters: whose case it is, e.g. its centre; cases of one centre are more alike than others, and drawing
+            whole centres keeps the interval honest about it.
         draws: resamples.
         seed: the same seed, the same interval.
 
@@ -38,6 +41,13 @@ def bootstrap(
         Efron 1993, An Introduction to the Bootstrap, chapter 13.
     """
     data = np.asarray(values, dtype=np.float64)
-    picks = np.random.default_rng(seed).integers(len(data), size=(draws, len(data)))
-    low, high = np.percentile(statistic(data[picks], axis=1), [2.5, 97.5])
+    rng = np.random.default_rng(seed)
+    if clusters is None:
+        drawn = statistic(data[rng.integers(len(data), size=(draws, len(data)))], axis=1)
+    else:
+        names = np.asarray(clusters)
+        members = [np.flatnonzero(names == name) for name in np.unique(names)]
+        picks = rng.integers(len(members), size=(draws, len(members)))
+        drawn = np.array([statistic(data[np.concatenate([members[n] for n in row])], axis=0) for row in picks])
+    low, high = np.percentile(drawn, [2.5, 97.5])
     return Interval(value=float(statistic(data, axis=0)), low=float(low), high=float(high), n=len(data))

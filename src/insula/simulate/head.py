@@ -65,7 +65,7 @@ class SimulatedHead:
 
 def simulate_head(
     host: Host, shapes: list[LesionShape], config: SimulateConfig, rng: np.random.Generator, *,
-    phase: Literal["acute", "chronic"] = "chronic",
+    phase: Literal["acute", "chronic"] = "chronic", look: ScannerLook | None = None,
 ) -> SimulatedHead:  # fmt: skip
     """Deform a host, infarct it, scan it.
 
@@ -75,10 +75,11 @@ def simulate_head(
         config: how often each kind of head is drawn.
         rng: the source of chance; the same state gives the same head on the same kind of device.
         phase: how the lesions look.
+        look: the scanner; drawn if not given.
     """
     device = host.tissue.device
     box = (host.tissue.shape[0], host.tissue.shape[1], host.tissue.shape[2])
-    look = LesionLook.sample(rng, phase=phase)
+    infarct = LesionLook.sample(rng, phase=phase)
     index = Deformation.sample(rng).index(box, device=device)
     places = [_placement(host, rng, device) for _ in shapes]
 
@@ -89,7 +90,7 @@ def simulate_head(
         return total
 
     if shapes:
-        index = index + pull(lesion_at(index), look)
+        index = index + pull(lesion_at(index), infarct)
     tissue = look_up(host.tissue[None], index, nearest=True)[0].to(torch.uint8)
     truth = ((lesion_at(index) > 0.5) & _any_of(tissue, (*PARENCHYMA, Tissue.SULCAL_CSF))).float()
 
@@ -104,9 +105,9 @@ def simulate_head(
     if truth.sum() < _SMALLEST:
         truth = torch.zeros_like(truth)
     else:
-        image = insert_lesion(image, truth, look, csf=csf, grey=grey)
+        image = insert_lesion(image, truth, infarct, csf=csf, grey=grey)
     image = _undress(image, tissue, host.skull or painted, config, rng)
-    image = scan_with(image, ScannerLook.sample(rng), white=white)
+    image = scan_with(image, look or ScannerLook.sample(rng), white=white)
     return SimulatedHead(image=image, truth=truth, phase=phase if truth.any() else "control")
 
 

@@ -1,0 +1,137 @@
+"""A cohort under the lamp: every case examined, then compared with every other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from insula.cohort.examine import Examined, Fault, examine
+from insula.cohort.layout import Cohort, Layout
+from insula.cohort.pool import each
+
+__all__ = ["CheckedCohort", "check_cohort", "from_record", "to_record"]
+
+_FORMAT = "insula-cohort/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedCohort:
+    """What was found."""
+
+    layout: Layout
+    cases: tuple[Examined, ...]
+    notes: tuple[str, ...] = ()
+    """Faults of the folder itself."""
+
+    @property
+    def usable(self) -> tuple[Examined, ...]:
+        """Cases with a mask and without an error."""
+        return tuple(
+            case for case in self.cases
+            if case.lesion_ml is not None and not any(fault.severity == "error" for fault in case.faults)
+        )  # fmt: skip
+
+    @property
+    def sha256(self) -> str:
+        """Of case names, image hashes and lesion volumes: another cohort has another."""
+        lines = [f"{case.case} {case.image_sha256} {case.lesion_voxels}\n" for case in self.cases]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def check_cohort(cohort: Cohort, *, jobs: int = 1, done: Callable[[Examined], None] = lambda _: None) -> CheckedCohort:
+    """Examine every case, then look for images and subjects that stand there twice.
+
+    Args:
+        cohort: from `find_cohort`.
+        jobs: processes.
+        done: called after each case, in order.
+    """
+    cases = []
+    for case in each(examine, cohort.entries, jobs=jobs):
+        cases.append(case)
+        done(case)
+    return CheckedCohort(layout=cohort.layout, cases=_twins(cases), notes=cohort.notes)
+
+
+def _twins(cases: list[Examined]) -> tuple[Examined, ...]:
+    """The same voxels under two names: a copy, or a subject who was entered twice."""
+    same: dict[str, list[str]] = defaultdict(list)
+    for case in cases:
+        if case.image_sha256:
+            same[case.image_sha256].append(case.case)
+    found = []
+    for case in cases:
+        others = [name for name in same.get(case.image_sha256, []) if name != case.case]
+        if others:
+            fault = Fault("identical-image", f"the image is voxel for voxel that of {', '.join(others[:3])}")
+            case = replace(case, faults=(*case.faults, fault))
+        found.append(case)
+    return tuple(found)
+
+
+def to_record(checked: CheckedCohort) -> dict[str, Any]:
+    """The whole report as plain data: per case, per centre, per fault."""
+    return {
+        "format": _FORMAT,
+        "layout": checked.layout,
+        "sha256": checked.sha256,
+        "notes": list(checked.notes),
+        "counts": {
+            "cases": len(checked.cases), "usable": len(checked.usable),
+            "subjects": len({case.subject for case in checked.cases}),
+            "centres": len({case.centre for case in checked.cases}),
+            "empty_masks": sum(case.lesion_voxels == 0 for case in checked.cases),
+        },
+        "faults": dict(sorted(Counter(fault.code for case in checked.cases for fault in case.faults).items())),
+        "centres": [_centre(name, [c for c in checked.cases if c.centre == name]) for name in sorted({c.centre for c in checked.cases})],
+        "cases": [{key: value for key, value in asdict(case).items() if key != "places"} | {"places": case.places.hex()} for case in checked.cases],
+    }  # fmt: skip
+
+
+def from_record(tree: Any, *, name: str) -> CheckedCohort:
+    """Read back what `to_record` wrote.
+
+    Raises:
+        BadData: not such a record.
+    """
+    from insula.errors import BadData
+
+    try:
+        if tree["format"] != _FORMAT:
+            raise KeyError(tree["format"])
+        cases = tuple(
+            Examined(
+                **{
+                    **case, "places": bytes.fromhex(case["places"]), "shape": tuple(case["shape"]),
+                    "spacing_mm": tuple(case["spacing_mm"]), "faults": tuple(Fault(**fault) for fault in case["faults"]),
+                }
+            )
+            for case in tree["cases"]
+        )  # fmt: skip
+        checked = CheckedCohort(layout=tree["layout"], cases=cases, notes=tuple(tree["notes"]))
+        if checked.sha256 != tree["sha256"]:
+            raise KeyError("sha256")
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadData(
+            "the cohort's record", name, f"is not what `insula cohort check` wrote ({error})", "run it again"
+        ) from None
+    return checked
+
+
+def _centre(name: str, cases: list[Examined]) -> dict[str, Any]:
+    volumes = [case.lesion_ml for case in cases if case.lesion_ml is not None]
+    return {
+        "centre": name, "cases": len(cases), "subjects": len({case.subject for case in cases}),
+        "chronic": sum(case.chronicity == "chronic" for case in cases),
+        "acute": sum(case.chronicity == "acute" for case in cases),
+        "median_ml": round(float(np.median(volumes)), 3) if volumes else None,
+        "axes": "/".join(sorted({case.axes for case in cases if case.axes})),
+        "spacing_mm": "/".join(sorted({"x".join(f"{mm:g}" for mm in case.spacing_mm) for case in cases if case.spacing_mm})),
+        "p99": [round(min(highs), 2), round(max(highs), 2)] if (highs := [case.high for case in cases if case.high is not None]) else None,
+        "with_faults": sum(bool(case.faults) for case in cases),
+    }  # fmt: skip

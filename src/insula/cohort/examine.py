@@ -1,0 +1,256 @@
+"""One case under the lamp: what its image and mask are, and what is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from insula.cohort.layout import Chronicity, Entry
+from insula.data.head import Head, find_head
+from insula.errors import InsulaError
+from insula.geometry import Grid, ras_grid, ras_map
+from insula.io import read_scan, read_values
+from insula.volume import Scan
+
+__all__ = ["MAP_MM", "MAP_SHAPE", "Examined", "Fault", "LesionMask", "examine", "read_lesion"]
+
+Severity = Literal["error", "warning"]
+Hemisphere = Literal["left", "right", "both", "none"]
+
+MAP_SHAPE = (48, 56, 44)
+"""Voxels of the coarse box that lesion frequency is counted in."""
+MAP_MM = 4.0
+"""Their step."""
+_OUTSIDE = 0.10  # of the mask, beyond the head
+_FLIP_LEAST_ML = 2.0
+_FLIP_DARKER = 0.75  # the mirrored place is this much darker than the marked one
+_ONE_SIDED = 0.9
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a case."""
+
+    code: str
+    """Stable, kebab-case."""
+    text: str
+    """One sentence with the value in it."""
+    severity: Severity = "error"
+    """An error keeps the case out of training; a warning wants a look."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """All that is reported of a case; plain data."""
+
+    case: str
+    subject: str
+    session: str
+    centre: str
+    chronicity: Chronicity
+    days: float | None
+    hidden: bool = False
+    """No mask, and none expected."""
+    shape: tuple[int, ...] = ()
+    spacing_mm: tuple[float, ...] = ()
+    axes: str = ""
+    low: float | None = None
+    """1st percentile of the intensities."""
+    high: float | None = None
+    """99th percentile."""
+    lesion_ml: float | None = None
+    """None without a readable mask."""
+    lesion_voxels: int | None = None
+    components: int | None = None
+    """26-connected."""
+    hemisphere: Hemisphere = "none"
+    """Where nine tenths of the lesion lie."""
+    image_sha256: str = ""
+    """Of the voxel values, so that the same image packed anew is found."""
+    faults: tuple[Fault, ...] = ()
+    places: bytes = field(default=b"", repr=False)
+    """The lesion in the coarse head box, one bit a voxel."""
+
+
+@dataclass(frozen=True, eq=False)
+class LesionMask:
+    """A mask as far as it can be read."""
+
+    voxels: NDArray[np.bool_]
+    grid: Grid
+    faults: tuple[Fault, ...] = ()
+
+
+def examine(entry: Entry) -> Examined:
+    """Read a case and report on it; what cannot be read becomes a fault, never an exception."""
+    facts = {
+        key: getattr(entry, key) for key in ("case", "subject", "session", "centre", "chronicity", "days", "hidden")
+    }
+    faults = list(_pairing(entry))
+    if entry.former:
+        text = f"was already in ATLAS 1.2 as {entry.former}; keep it out of tests of models trained on that"
+        faults.append(Fault("in-atlas-1.2", text, "warning"))
+    scan, lesion = None, None
+    if entry.images:
+        try:
+            scan = read_scan(entry.images[0], name=entry.case)
+            facts |= _image_facts(scan)
+        except InsulaError as error:
+            faults.append(Fault("image-unreadable", str(error)))
+    if entry.masks:
+        try:
+            lesion = read_lesion(entry.masks[0])
+            faults += lesion.faults
+            facts |= _lesion_facts(lesion)
+        except InsulaError as error:
+            code = "mask-multi-label" if "label" in error.rule else "mask-unreadable"
+            faults.append(Fault(code, str(error)))
+    if scan is not None and lesion is not None:
+        faults += _together(scan, lesion, facts)
+    return Examined(**facts, faults=tuple(faults))
+
+
+def read_lesion(path: Path, *, label: int | None = None) -> LesionMask:
+    """Read a mask as cohorts store them: 1, 0.99999998, 255, or a probability map.
+
+    Args:
+        path: a NIfTI file.
+        label: the one that is lesion, for a map with several.
+
+    Raises:
+        BadData: unreadable, not finite, negative, or several labels and none chosen.
+    """
+    from insula.errors import BadData
+
+    values, grid = read_values(path)
+    if not np.isfinite(values).all():
+        raise BadData("the mask", path.name, "holds NaN or infinite voxels", "write it anew as 0 and 1")
+    if label is not None:
+        return LesionMask(np.abs(values - label) < 0.5, grid)
+    kinds = np.unique(values)
+    whole = np.unique(np.round(kinds))
+    if kinds.min() < -1e-3:
+        raise BadData(
+            "the mask", f"with the value {kinds.min():g}", "is negative somewhere", "write it anew as 0 and 1"
+        )
+    if np.abs(kinds - np.round(kinds)).max() > 1e-3:
+        if kinds.max() > 1 + 1e-3:
+            raise BadData(
+                "the mask", f"with values up to {kinds.max():g}", "is neither labels nor probabilities", "threshold it"
+            )
+        text = f"the mask holds {len(kinds)} values between 0 and 1: probabilities, cut at 0.5"
+        return LesionMask(values > 0.5, grid, (Fault("mask-probabilities", text, "warning"),))
+    lesion = [int(value) for value in whole if value != 0]
+    if len(lesion) > 1:
+        rule = "has more than one label"
+        raise BadData("the mask", f"with labels {lesion[:8]}", rule, "say which one is lesion with --label")
+    faults = (
+        (Fault("mask-scaled", f"the mask marks lesion with {lesion[0]} instead of 1", "warning"),)
+        if lesion and lesion[0] != 1
+        else ()
+    )
+    return LesionMask(values > 0.5 * max([*lesion, 1]), grid, faults)
+
+
+def _pairing(entry: Entry) -> list[Fault]:
+    faults = []
+    if not entry.images:
+        faults.append(Fault("image-missing", f"there is a mask ({entry.masks[0].name}) but no T1w scan"))
+    if len(entry.images) > 1:
+        faults.append(
+            Fault(
+                "several-images", f"there are {len(entry.images)} T1w scans; {entry.images[0].name} is taken", "warning"
+            )
+        )
+    if not entry.masks and not entry.hidden:
+        faults.append(Fault("mask-missing", f"there is a T1w scan ({entry.images[0].name}) but no lesion mask"))
+    if len(entry.masks) > 1:
+        faults.append(
+            Fault(
+                "several-masks", f"there are {len(entry.masks)} lesion masks; {entry.masks[0].name} is taken", "warning"
+            )
+        )
+    return faults
+
+
+def _image_facts(scan: Scan) -> dict[str, object]:
+    low, high = np.percentile(scan.image[::2, ::2, ::2], [1, 99])
+    return {
+        "shape": scan.grid.shape, "spacing_mm": tuple(round(mm, 4) for mm in scan.grid.spacing_mm),
+        "axes": scan.grid.axcodes, "low": round(float(low), 4), "high": round(float(high), 4),
+        "image_sha256": hashlib.sha256(np.ascontiguousarray(scan.image).tobytes()).hexdigest(),
+    }  # fmt: skip
+
+
+def _lesion_facts(lesion: LesionMask) -> dict[str, object]:
+    count = int(lesion.voxels.sum())
+    _, components = cc3d.connected_components(lesion.voxels, connectivity=26, return_N=True)
+    return {"lesion_ml": round(count * lesion.grid.voxel_ml, 4), "lesion_voxels": count, "components": int(components)}
+
+
+def _together(scan: Scan, lesion: LesionMask, facts: dict[str, object]) -> list[Fault]:
+    """What can only be seen of image and mask side by side."""
+    if scan.grid.shape != lesion.grid.shape:
+        return [Fault("shape-mismatch", f"the scan has {scan.grid.shape} voxels, its mask {lesion.grid.shape}")]
+    if not scan.grid.close_to(lesion.grid):
+        apart = np.abs(scan.grid.affine - lesion.grid.affine).max()
+        return [
+            Fault(
+                "affine-mismatch", f"scan and mask have the same shape, but their affines differ by up to {apart:.3g}"
+            )
+        ]
+    if not lesion.voxels.any():
+        return [Fault("mask-empty", "the mask marks nothing; the case counts as a control", "warning")]
+    axes, grid = ras_map(scan.grid), ras_grid(scan.grid)
+    image, voxels = np.ascontiguousarray(axes.apply(scan.image)), np.ascontiguousarray(axes.apply(lesion.voxels))
+    try:
+        head = find_head(image, grid.spacing_mm)
+    except InsulaError as error:
+        return [Fault("no-head", str(error))]
+    facts |= _where(voxels, grid, head)
+    faults = []
+    coarse = voxels[head.every]
+    if coarse.any():
+        outside = float((coarse & ~head.inside).sum() / coarse.sum())
+        if outside > _OUTSIDE:
+            faults.append(Fault("mask-outside-head", f"{outside:.0%} of the mask lie outside the head", "warning"))
+    faults += _flipped(image, voxels, head, float(facts["lesion_ml"]))  # type: ignore[arg-type]
+    return faults
+
+
+def _where(voxels: NDArray[np.bool_], grid: Grid, head: Head) -> dict[str, object]:
+    index = np.argwhere(voxels)
+    right = float((index[:, 0] > head.centre[0]).mean())  # RAS+: the first axis grows to the patient's right
+    side: Hemisphere = "right" if right >= _ONE_SIDED else "left" if right <= 1 - _ONE_SIDED else "both"
+    steps = np.array(grid.spacing_mm)
+    place = np.round((index - np.array(head.centre)) * steps / MAP_MM + (np.array(MAP_SHAPE) - 1) / 2).astype(int)
+    place = place[((place >= 0) & (place < MAP_SHAPE)).all(1)]
+    seen = np.zeros(MAP_SHAPE, bool)
+    seen[tuple(place.T)] = True
+    return {"hemisphere": side, "places": np.packbits(seen).tobytes()}
+
+
+def _flipped(image: NDArray[np.float32], voxels: NDArray[np.bool_], head: Head, lesion_ml: float) -> list[Fault]:
+    """A mask mirrored left to right marks healthy tissue, and the dark cavity lies on the other side."""
+    index = np.argwhere(voxels)
+    side = index[:, 0] > head.centre[0]
+    if lesion_ml < _FLIP_LEAST_ML or not (side.mean() >= _ONE_SIDED or side.mean() <= 1 - _ONE_SIDED):
+        return []
+    across = index.copy()
+    across[:, 0] = np.round(2 * head.centre[0] - index[:, 0])
+    within = (across[:, 0] >= 0) & (across[:, 0] < image.shape[0])
+    if within.mean() < _ONE_SIDED:
+        return []
+    air = float(np.percentile(image, 1))
+    here = float(np.median(image[tuple(index[within].T)])) - air
+    there = float(np.median(image[tuple(across[within].T)])) - air
+    if here > 0 and there < _FLIP_DARKER * here:
+        text = f"the mirrored place is darker ({there / here:.0%}) than what is marked; the mask may be flipped left to right"
+        return [Fault("mask-flipped", text, "warning")]
+    return []

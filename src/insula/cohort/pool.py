@@ -1,0 +1,63 @@
+"""The same work for many cases, on all cores, in order, with bounded memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from insula.errors import Unavailable
+
+__all__ = ["each", "processors"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+_AHEAD = 2  # cases waiting for each worker
+
+
+def processors() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def each(work: Callable[[T], R], items: Iterable[T], *, jobs: int) -> Iterator[R]:
+    """`work(item)` for each item, in the order of the items, computed by `jobs` processes.
+
+    Args:
+        work: a function that other processes can import.
+        items: what it takes; a few are drawn ahead.
+        jobs: 1 works in this process.
+
+    Raises:
+        Unavailable: a worker died, most often for want of memory.
+    """
+    if jobs <= 1:
+        yield from map(work, items)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_one_thread) as pool:
+        waiting: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > _AHEAD * jobs:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            rule = "died, most often because memory ran out"
+            raise Unavailable("a worker", f"of {jobs}", rule, "run again with --jobs 1") from None
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _one_thread() -> None:
+    """Each worker keeps to its core; and one thread sums in one order, so that results repeat to the bit."""
+    import torch
+
+    torch.set_num_threads(1)

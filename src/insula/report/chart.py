@@ -1,0 +1,72 @@
+"""Charts as SVG text, drawn by matplotlib, in the pages' own colours; nothing is fetched when they are shown."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["ACCENT", "LESION", "SOFT", "Chart", "chart", "site_colours"]
+
+ACCENT, LESION, SOFT = "#0b7d7d", "#e0492b", "#7a8791"
+_STYLE = {
+    "svg.fonttype": "path", "svg.hashsalt": "insula", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.edgecolor": SOFT, "axes.labelcolor": SOFT, "xtick.color": SOFT, "ytick.color": SOFT, "text.color": SOFT,
+    "axes.titlesize": 10, "axes.titlecolor": SOFT, "legend.frameon": False, "figure.facecolor": "none", "axes.facecolor": "none",
+    "axes.grid": True, "grid.alpha": 0.2, "axes.axisbelow": True,
+}  # fmt: skip
+
+
+@dataclass
+class Chart:
+    """A drawing being made; `svg` is there once the `with` is left."""
+
+    axes: Axes
+    svg: str = ""
+
+
+@contextmanager
+def chart(*, width: float = 4.6, height: float = 3.4) -> Iterator[Chart]:
+    """Open axes to draw on.
+
+    Args:
+        width: inches; pages scale it.
+        height: inches.
+
+    Example:
+        >>> with chart() as made:
+        ...     _ = made.axes.plot([0, 1], [0, 1])
+        >>> made.svg.startswith("<svg")
+        True
+    """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        made = Chart(figure.subplots())
+        yield made
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    made.svg = re.sub(
+        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
+    )
+
+
+def site_colours(names: list[str]) -> dict[str, str]:
+    """A colour for each site, the same for the same list."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    wheel = colormaps["tab20"]
+    return {name: to_hex(wheel(place % 20)) for place, name in enumerate(sorted(names))}

@@ -1,0 +1,117 @@
+"""The page of a cohort: what is in it, how it is spread, what is odd."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from insula.cohort import CheckedCohort, Entry, Examined, read_lesion
+from insula.cohort.examine import MAP_MM, MAP_SHAPE
+from insula.errors import InsulaError
+from insula.geometry import ras_grid, ras_map
+from insula.io import read_scan
+from insula.predict.record import DISCLAIMER
+from insula.report.chart import ACCENT, LESION, chart
+from insula.report.page import template
+from insula.report.picture import Picture, frame_of, picture
+
+__all__ = ["OddOne", "odd_ones", "render_cohort"]
+
+_MOST_ODD = 24
+_MAP_SLICES = 8
+
+
+@dataclass(frozen=True)
+class OddOne:
+    """A case that wants a look."""
+
+    case: Examined
+    picture: Picture | None
+    """A slice through the mask's middle; None where the image cannot be read."""
+
+
+def odd_ones(checked: CheckedCohort, entries: Sequence[Entry]) -> list[OddOne]:
+    """Pictures of the cases with faults, errors first, at most two dozen."""
+    files = {entry.case: entry for entry in entries}
+    faulty = [case for case in checked.cases if case.faults]
+    faulty.sort(key=lambda case: all(fault.severity == "warning" for fault in case.faults))
+    return [OddOne(case, _look(files[case.case])) for case in faulty[:_MOST_ODD]]
+
+
+def render_cohort(checked: CheckedCohort, record: dict[str, Any], odd: Sequence[OddOne]) -> str:
+    """The page as HTML.
+
+    Args:
+        checked: the cohort.
+        record: its JSON record.
+        odd: from `odd_ones`.
+    """
+    return template("cohort.html").render(
+        checked=checked, record=record, odd=odd, notice=DISCLAIMER, volumes=_volumes(checked), days=_days(checked),
+        frequency=_frequency(checked), faulty=[case for case in checked.cases if case.faults],
+    )  # fmt: skip
+
+
+def _volumes(checked: CheckedCohort) -> str:
+    values = [case.lesion_ml for case in checked.cases if case.lesion_ml]
+    with chart() as made:
+        if values:
+            low, high = np.log10(max(min(values), 1e-3)), np.log10(max(values))
+            made.axes.hist(values, bins=np.logspace(low, max(high, low + 0.1), 25).tolist(), color=ACCENT)
+            made.axes.set_xscale("log")
+        made.axes.set_xlabel("lesion volume [ml]")
+        made.axes.set_ylabel("cases")
+    return made.svg
+
+
+def _days(checked: CheckedCohort) -> str:
+    values = [case.days for case in checked.cases if case.days]
+    with chart() as made:
+        if values:
+            made.axes.hist(values, bins=np.logspace(0, max(np.log10(max(values)), 1), 25).tolist(), color=ACCENT)
+            made.axes.axvline(180, color=LESION, lw=1)
+            made.axes.set_xscale("log")
+        made.axes.set_xlabel("days after the stroke (line: 180)")
+        made.axes.set_ylabel("cases")
+    return made.svg
+
+
+def _frequency(checked: CheckedCohort) -> str:
+    """Axial slices of the head box, coloured by how many cases have a lesion there."""
+    total, counted = np.zeros(MAP_SHAPE, np.int32), 0
+    for case in checked.cases:
+        if case.places:
+            total += np.unpackbits(np.frombuffer(case.places, np.uint8), count=total.size).reshape(MAP_SHAPE)
+            counted += 1
+    levels = np.linspace(6, MAP_SHAPE[2] - 8, _MAP_SLICES).round().astype(int)
+    row = np.concatenate([total[::-1, ::-1, k].T for k in levels], axis=1)
+    with chart(width=9.6, height=1.9) as made:
+        shown = made.axes.imshow(100 * row / max(counted, 1), cmap="inferno", interpolation="nearest")
+        made.axes.grid(visible=False)
+        made.axes.set_xticks([(n + 0.5) * MAP_SHAPE[0] for n in range(_MAP_SLICES)])
+        made.axes.set_xticklabels([f"{(k - (MAP_SHAPE[2] - 1) / 2) * MAP_MM:+.0f} mm" for k in levels])
+        made.axes.set_yticks([])
+        bar = made.axes.figure.colorbar(shown, ax=made.axes, fraction=0.02, pad=0.01)
+        bar.set_label("% of cases")
+    return made.svg
+
+
+def _look(entry: Entry) -> Picture | None:
+    if not entry.images:
+        return None
+    try:
+        scan = read_scan(entry.images[0])
+        axes, grid = ras_map(scan.grid), ras_grid(scan.grid)
+        image = np.ascontiguousarray(axes.apply(scan.image))
+        mask = np.zeros(image.shape, bool)
+        if entry.masks:
+            lesion = read_lesion(entry.masks[0])
+            if lesion.grid.shape == scan.grid.shape:
+                mask = np.ascontiguousarray(axes.apply(lesion.voxels))
+        frame = frame_of(image, mask, grid.spacing_mm)
+        return picture(frame, "axial", int(mask.sum((0, 1)).argmax()) if mask.any() else image.shape[2] // 2)
+    except InsulaError:
+        return None

@@ -10,6 +10,7 @@ from typing import Literal
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from insula.cohort.layout import Chronicity, Entry
 from insula.data.head import Head, find_head
@@ -217,11 +218,21 @@ def _together(scan: Scan, lesion: LesionMask, facts: dict[str, object]) -> list[
     faults = []
     coarse = voxels[head.every]
     if coarse.any():
-        outside = float((coarse & ~head.inside).sum() / coarse.sum())
+        outside = float((coarse & ~_within(head.inside)).sum() / coarse.sum())
         if outside > _OUTSIDE:
             faults.append(Fault("mask-outside-head", f"{outside:.0%} of the mask lie outside the head", "warning"))
     faults += _flipped(image, voxels, head, float(facts["lesion_ml"]))  # type: ignore[arg-type]
     return faults
+
+
+def _within(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The head with all it surrounds in any slice: a dark brain in a bright scalp, open at the neck, is inside too."""
+    filled = inside.copy()
+    for axis in range(3):
+        for n in range(inside.shape[axis]):
+            place = (slice(None),) * axis + (n,)
+            filled[place] |= ndimage.binary_fill_holes(inside[place])
+    return ndimage.binary_dilation(filled)
 
 
 def _where(voxels: NDArray[np.bool_], grid: Grid, head: Head) -> dict[str, object]:

@@ -13,7 +13,7 @@ from typing import Literal
 from insula.cohort.sheet import Row, read_sheets
 from insula.errors import NoInput
 
-__all__ = ["Chronicity", "Cohort", "Entry", "Layout", "find_cohort"]
+__all__ = ["Chronicity", "Cohort", "Entry", "Layout", "case_of", "find_cohort"]
 
 Layout = Literal["atlas-indi", "atlas-bids", "atlas-raw", "bids", "nnunet"]
 """ATLAS R2.0 as INDI ships it, its BIDS form, R2.1/R3.0 in native space, any BIDS with derivatives, nnU-Net raw."""
@@ -134,7 +134,7 @@ def _bids(files: list[Path]) -> tuple[Layout, dict[str, tuple[list[Path], list[P
     groups: dict[str, tuple[list[Path], list[Path]]] = defaultdict(lambda: ([], []))
     for number, paths in enumerate((scans, masks)):
         for path in paths:
-            groups[_case_of(path.name)][number].append(path)
+            groups[case_of(path.name)][number].append(path)
     if any("space-orig" in path.name and "desc-brain" in path.name for path in scans):
         return "atlas-raw", groups
     if any(
@@ -147,7 +147,8 @@ def _bids(files: list[Path]) -> tuple[Layout, dict[str, tuple[list[Path], list[P
     return "bids", groups
 
 
-def _case_of(name: str) -> str:
+def case_of(name: str) -> str:
+    """`sub-x_ses-y` from a BIDS file name; empty if it is none."""
     subject, session = _SUBJECT.search(name), _SESSION.search(name)
     return "_".join(found.group(1) for found in (subject, session) if found)
 

@@ -1,0 +1,83 @@
+"""Which prediction belongs to which case."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from insula.cohort.layout import Cohort, case_of
+from insula.errors import BadData, NoInput
+
+__all__ = ["Pair", "pair_up"]
+
+_NIFTI = re.compile(r"\.nii(\.gz)?$")
+_PROB = re.compile(r"_(prob|probseg)$")
+_MASK = re.compile(r"_(mask|dseg|label|lesion)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """The files of one comparison."""
+
+    case: str
+    centre: str
+    chronicity: str
+    truth: Path
+    mask: Path
+    prob: Path | None
+    image: Path | None
+
+
+def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None = None) -> tuple[Pair, ...]:
+    """Find each case's prediction, by subject and session, or by nnU-Net's case name.
+
+    A folder as `insula segment` writes it, a BIDS derivative or nnU-Net's output folder will do.
+
+    Args:
+        cohort: with the truth.
+        predictions: a folder.
+        only: cases to compare, e.g. a fold's test part; all that have a mask if not given.
+
+    Raises:
+        NoInput: no such folder.
+        BadData: a case has no prediction (a mean over those that happen to be there would flatter), or several.
+    """
+    if not predictions.is_dir():
+        raise NoInput("the predictions", predictions, "are not a folder", "name the folder with the predicted masks")
+    masks, probs = _files(predictions)
+    entries = [entry for entry in cohort.entries if entry.masks and (only is None or entry.case in only)]
+    if not entries:
+        raise BadData(
+            "the cohort", cohort.folder, "holds no case with a mask to compare with", "check the folder and the split"
+        )
+    missing = [entry.case for entry in entries if entry.case not in masks]
+    if missing:
+        rule = f"lack {len(missing)} of {len(entries)} cases, e.g. {', '.join(missing[:3])}"
+        raise BadData("the predictions", predictions, rule, "predict them too, or name the cases with --split")
+    for entry in entries:
+        if len(masks[entry.case]) > 1:
+            names = " and ".join(path.name for path in masks[entry.case][:2])
+            raise BadData("the predictions", predictions, f"hold several masks of {entry.case} ({names})", "keep one")
+    return tuple(
+        Pair(
+            case=entry.case, centre=entry.centre, chronicity=entry.chronicity, truth=entry.masks[0], mask=masks[entry.case][0],
+            prob=next(iter(probs.get(entry.case, [])), None), image=next(iter(entry.images), None),
+        )
+        for entry in entries
+    )  # fmt: skip
+
+
+def _files(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    masks: dict[str, list[Path]] = {}
+    probs: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*.nii*")):
+        if not _NIFTI.search(path.name) or any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        stem = _NIFTI.sub("", path.name)
+        if stem.endswith("_T1w"):
+            continue
+        found = probs if _PROB.search(stem) else masks
+        found.setdefault(case_of(stem) or _MASK.sub("", _PROB.sub("", stem)), []).append(path)
+    return masks, probs

@@ -1,0 +1,150 @@
+"""From cases to what is said of a cohort: strata, intervals, recall by size, reliability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insula.evaluate.score import PROB_BINS, CaseScore
+from insula.metrics import SIZE_BINS, Interval, bootstrap, size_bin
+
+__all__ = ["Reliability", "Row", "curve", "reliability", "size_recall", "strata_of", "summarise"]
+
+_DRAWS = 2000
+_LEAST_PROB = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One metric over one group of cases."""
+
+    stratum: str
+    group: str
+    metric: str
+    n: int
+    undefined: int
+    mean: Interval | None
+    median: Interval | None
+    quartiles: tuple[float, float] | None
+
+
+def summarise(scores: Sequence[CaseScore], metrics: Sequence[str]) -> list[Row]:
+    """Every metric over all cases and over every stratum.
+
+    Intervals are bootstraps over whole centres, or over cases where there is only one centre. Cases in which a
+    metric is undefined are counted, not hidden.
+    """
+    rows = []
+    for stratum, groups in strata_of(scores).items():
+        for group, members in groups.items():
+            for metric in metrics:
+                rows.append(_row(stratum, group, metric, members))
+    return rows
+
+
+def strata_of(scores: Sequence[CaseScore]) -> dict[str, dict[str, list[CaseScore]]]:
+    """Stratum -> group -> its cases: all, lesion size, chronicity, centre; empty groups are left out."""
+
+    def grouped(key: Any, order: Sequence[str] | None = None) -> dict[str, list[CaseScore]]:
+        names = order or sorted({key(score) for score in scores})
+        return {name: found for name in names if (found := [score for score in scores if key(score) == name])}
+
+    size = lambda score: "control" if score.truth_voxels == 0 else size_bin(score.truth_voxels)  # noqa: E731
+    return {
+        "all": {"all": list(scores)},
+        "lesion voxels": grouped(size, ("control", *SIZE_BINS)),
+        "chronicity": grouped(lambda score: score.chronicity),
+        "centre": grouped(lambda score: score.centre),
+    }
+
+
+def size_recall(scores: Sequence[CaseScore]) -> list[dict[str, Any]]:
+    """Per size bin: how many lesions, how many were touched and paired, and how many predictions were false."""
+    rows = []
+    for name in SIZE_BINS:
+        true = [lesion for score in scores for lesion in score.true_lesions if size_bin(lesion[0]) == name]
+        predicted = [lesion for score in scores for lesion in score.predicted_lesions if size_bin(lesion[0]) == name]
+        rows.append(
+            {
+                "bin": name, "lesions": len(true),
+                "recall_any": sum(lesion[1] for lesion in true) / len(true) if true else None,
+                "recall_iou25": sum(lesion[2] for lesion in true) / len(true) if true else None,
+                "predicted": len(predicted),
+                "precision_any": sum(lesion[1] for lesion in predicted) / len(predicted) if predicted else None,
+            }
+        )  # fmt: skip
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """What probabilities are worth, over all voxels of at least 0.01."""
+
+    said: NDArray[np.float64]
+    """Mean probability of each bin."""
+    true: NDArray[np.float64]
+    """Share of its voxels that are lesion."""
+    voxels: NDArray[np.int64]
+    error: float
+    """Expected calibration error: the mean gap, weighted by voxels."""
+
+
+def reliability(scores: Sequence[CaseScore], *, bins: int = 20) -> Reliability | None:
+    """Pool all maps; None where no case has one.
+
+    Source:
+        Guo 2017, On calibration of modern neural networks, arXiv 1706.04599, equation 3.
+    """
+    pooled = _pooled(scores)
+    if pooled is None:
+        return None
+    every, lesion = pooled
+    middle = (np.arange(PROB_BINS) + 0.5) / PROB_BINS
+    every, lesion = (np.where(middle >= _LEAST_PROB, counts, 0) for counts in (every, lesion))
+    group = (middle * bins).astype(int)
+    voxels, hits, mass = (np.bincount(group, weights=w, minlength=bins) for w in (every, lesion, every * middle))
+    some = voxels > 0
+    said, true = mass[some] / voxels[some], hits[some] / voxels[some]
+    error = float((np.abs(said - true) * voxels[some]).sum() / voxels.sum()) if voxels.sum() else 0.0
+    return Reliability(said, true, voxels[some].astype(np.int64), error)
+
+
+def curve(scores: Sequence[CaseScore]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Recall and precision over all voxels of all cases, thresholds from high to low; None without maps."""
+    pooled = _pooled(scores)
+    if pooled is None or pooled[1].sum() == 0:
+        return None
+    called, hits = (counts[::-1].cumsum() for counts in pooled)
+    some = called > 0
+    return hits[some] / hits[-1], hits[some] / called[some]
+
+
+def _pooled(scores: Sequence[CaseScore]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    maps = [(score.prob_all, score.prob_lesion) for score in scores]
+    every = [a for a, _ in maps if a is not None]
+    lesion = [b for _, b in maps if b is not None]
+    return (np.sum(every, axis=0), np.sum(lesion, axis=0)) if every else None
+
+
+def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) -> Row:
+    pairs = [(value, score.centre) for score in members if (value := score.metrics[metric]) is not None]
+    facts = {
+        "stratum": stratum,
+        "group": group,
+        "metric": metric,
+        "n": len(pairs),
+        "undefined": len(members) - len(pairs),
+    }
+    if not pairs:
+        return Row(**facts, mean=None, median=None, quartiles=None)  # type: ignore[arg-type]
+    values, centres = [value for value, _ in pairs], [centre for _, centre in pairs]
+    clusters = centres if len(set(centres)) > 1 else None
+    low, high = np.percentile(values, [25, 75])
+    return Row(
+        **facts, mean=bootstrap(values, clusters=clusters, draws=_DRAWS),  # type: ignore[arg-type]
+        median=bootstrap(values, np.median, clusters=clusters, draws=_DRAWS), quartiles=(float(low), float(high)),
+    )  # fmt: skip

@@ -9,6 +9,7 @@ from tyro.extras import SubcommandApp
 import insula
 from insula.cli import cohort
 from insula.cli.demo import demo
+from insula.cli.evaluate import evaluate
 from insula.cli.exits import exit_code_of
 from insula.cli.segment import segment
 from insula.cli.train import train
@@ -28,7 +29,7 @@ def main() -> None:
         print(f"insula {insula.__version__}")
         return
     app = SubcommandApp()
-    for verb in (segment, demo, train):
+    for verb in (segment, evaluate, demo, train):
         app.command(verb)
     app.command(cohort.verbs(), name="cohort", help="Check, split, simulate or prepare a folder of labelled scans.")
 

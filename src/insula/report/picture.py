@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Frame", "Picture", "Plane", "frame_of", "picture"]
+__all__ = ["Frame", "Picture", "Plane", "frame_of", "outline_of", "picture"]
 
 Plane = Literal["axial", "coronal", "sagittal"]
 _AXIS: dict[Plane, int] = {"sagittal": 0, "coronal": 1, "axial": 2}
@@ -72,23 +72,33 @@ def picture(frame: Frame, plane: Plane, index: int) -> Picture:
         plane: which way to cut.
         index: of the slice, in the RAS+ volume.
     """
-    axis = _AXIS[plane]
-    across, up = (n for n in range(3) if n != axis)
-
-    def cut(volume: NDArray[np.generic]) -> NDArray[np.generic]:
-        flat = np.take(volume, index, axis=axis)[frame.view[across], frame.view[up]]
-        return flat[::-1, ::-1].T
-
-    grey = np.clip((cut(frame.image).astype(np.float32) - frame.low) / (frame.high - frame.low), 0, 1)
-    step_x, step_y = frame.spacing_mm[across], frame.spacing_mm[up]
+    shown = _cut(frame, plane, index, frame.image).astype(np.float32)
+    grey = np.clip((shown - frame.low) / (frame.high - frame.low), 0, 1)
+    step_x, step_y = _steps(frame, plane)
     buffer = io.BytesIO()
     Image.fromarray((255 * grey**0.9).astype(np.uint8)).save(buffer, format="PNG", optimize=True)
     left, right = _MARKS[plane]
     return Picture(
         plane=plane, width_mm=grey.shape[1] * step_x, height_mm=grey.shape[0] * step_y,
-        png=base64.b64encode(buffer.getvalue()).decode(), outline=_outline(cut(frame.mask), step_x, step_y),
-        left_mark=left, right_mark=right, place=f"{plane} {index + 1}/{frame.image.shape[axis]}",
+        png=base64.b64encode(buffer.getvalue()).decode(), outline=outline_of(frame, plane, index, frame.mask),
+        left_mark=left, right_mark=right, place=f"{plane} {index + 1}/{frame.image.shape[_AXIS[plane]]}",
     )  # fmt: skip
+
+
+def outline_of(frame: Frame, plane: Plane, index: int, mask: NDArray[np.bool_]) -> str:
+    """The outline of any mask in a picture of the frame, as an SVG path; empty where it has none there."""
+    return _outline(_cut(frame, plane, index, mask), *_steps(frame, plane))
+
+
+def _cut(frame: Frame, plane: Plane, index: int, volume: NDArray[np.generic]) -> NDArray[np.generic]:
+    across, up = (n for n in range(3) if n != _AXIS[plane])
+    flat = np.take(volume, index, axis=_AXIS[plane])[frame.view[across], frame.view[up]]
+    return flat[::-1, ::-1].T
+
+
+def _steps(frame: Frame, plane: Plane) -> tuple[float, float]:
+    across, up = (n for n in range(3) if n != _AXIS[plane])
+    return frame.spacing_mm[across], frame.spacing_mm[up]
 
 
 def _outline(mask: NDArray[np.generic], step_x: float, step_y: float) -> str:

@@ -1,0 +1,158 @@
+"""`insula evaluate`: predictions against the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tyro.conf import Positional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from insula.cohort import Cohort
+    from insula.evaluate import CaseScore, Row
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    cohort: Positional[Path],
+    predictions: Positional[tuple[Path, ...]],
+    /,
+    out: Path = Path("insula-evaluation"),
+    preset: Literal["atlas2022", "isles2026", "full"] = "full",
+    split: Path | None = None,
+    fold: int = 0,
+    jobs: int = 0,
+    debug: bool = False,
+) -> int:
+    """Score one or several sets of predictions against a cohort, and compare them case by case.
+
+    Writes evaluation.html, evaluation.json and one TSV of cases for each set.
+
+    Args:
+        cohort: The folder with the true masks.
+        predictions: Folders of predicted masks (and probability maps).
+        out: Where the evaluation goes.
+        preset: Which metrics.
+        split: Only the test part of this split.
+        fold: Which fold of it.
+        jobs: Processes; 0 takes every core.
+        debug: Show a traceback on errors.
+    """
+    from collections import Counter
+    from functools import partial
+
+    from insula.cli.console import bar
+    from insula.cohort import each, find_cohort, processors
+    from insula.errors import UsageError
+    from insula.evaluate import PRESETS, compare, pair_up, score_pair, summarise
+    from insula.io import OutputFolder, write_json, write_text
+
+    if not predictions:
+        raise UsageError("the predictions", "", "are not named", "write e.g. insula evaluate COHORT PREDICTIONS")
+    chosen = PRESETS[preset]
+    with OutputFolder(out) as folder:
+        found = find_cohort(cohort)
+        only = _test_part(found, split, fold)
+        named = Counter(path.resolve().name for path in predictions)
+        names = [path.resolve().name if named[path.resolve().name] == 1 else str(path) for path in predictions]
+        pairs = {name: pair_up(found, path, only=only) for name, path in zip(names, predictions, strict=True)}
+        sets: dict[str, list[CaseScore]] = {}
+        with bar(sum(map(len, pairs.values())), "scoring") as progress:
+            for name, some in pairs.items():
+                sets[name] = []
+                for score in each(partial(score_pair, metrics=chosen.metrics), some, jobs=jobs or processors()):
+                    sets[name].append(score)
+                    if progress is not None:
+                        progress.advance(progress.task_ids[0])
+        rows = {name: summarise(scores, chosen.metrics) for name, scores in sets.items()}
+        comparisons = compare(sets, chosen.metrics)
+        from insula.report import gallery, render_evaluation
+
+        pictures = {name: gallery(scores, pairs[name]) for name, scores in sets.items()}
+        for name, scores in sets.items():
+            write_text(folder / f"cases-{name.replace('/', '_')}.tsv", _table(scores, chosen.metrics))
+        write_text(folder / "evaluation.html", render_evaluation(sets, rows, comparisons, chosen, pictures))
+        write_json(folder / "evaluation.json", _record(preset, chosen.version, sets, rows, comparisons))
+    for name, summary in rows.items():
+        print(f"{name}: {len(sets[name])} cases")
+        for row in summary:
+            if row.stratum == "all":
+                print(
+                    f"  {row.metric:26} {row.mean or 'undefined'}"
+                    + (f"; {row.undefined} undefined" if row.undefined else "")
+                )
+    for one in comparisons:
+        print(
+            f"{one.second} - {one.first}: {one.metric} {one.difference:+.4f}, p = {one.p:.2g} ({one.p_holm:.2g} after Holm), n = {one.n}"
+        )
+    print(out / "evaluation.html")
+    return 0
+
+
+def _test_part(found: Cohort, split: Path | None, fold: int) -> tuple[str, ...] | None:
+    if split is None:
+        return None
+    import json
+
+    from insula.errors import BadData, NoInput, UsageError
+
+    try:
+        tree = json.loads(split.read_text(encoding="utf-8"))
+        folds = [tuple(one["test"]) for one in tree["folds"]]
+    except FileNotFoundError:
+        raise NoInput("the split", split, "does not exist", "make it with `insula cohort split`") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadData(
+            "the split", split.name, f"is not what `insula cohort split` wrote ({error})", "make it again"
+        ) from None
+    if not 0 <= fold < len(folds):
+        raise UsageError("--fold", fold, f"is not one of {len(folds)}", f"choose 0 to {len(folds) - 1}")
+    absent = set(folds[fold]) - {entry.case for entry in found.entries}
+    if absent:
+        raise BadData(
+            "the split",
+            split.name,
+            f"names {len(absent)} cases that are not in the cohort, e.g. {min(absent)}",
+            "make it again",
+        )
+    return folds[fold]
+
+
+def _table(scores: Sequence[CaseScore], metrics: Sequence[str]) -> str:
+    head = ("case", "centre", "chronicity", "truth_voxels", "truth_ml", "predicted_ml")
+    rows = ["\t".join((*head, *metrics))]
+    for score in scores:
+        cells = [getattr(score, key) for key in head] + [score.metrics[key] for key in metrics]
+        rows.append(
+            "\t".join(
+                "n/a" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells
+            )
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _record(preset: str, version: str, sets: Any, rows: dict[str, list[Row]], comparisons: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from insula.evaluate import reliability, size_recall
+
+    return {
+        "format": "insula-evaluation/1",
+        "preset": {"name": preset, "version": version},
+        "sets": {
+            name: {
+                "summary": [asdict(row) for row in rows[name]],
+                "lesions_by_size": size_recall(scores),
+                "calibration_error": found.error if (found := reliability(scores)) else None,
+                "cases": [
+                    {key: value for key, value in vars(score).items() if not key.startswith("prob_")}
+                    for score in scores
+                ],
+            }
+            for name, scores in sets.items()
+        },
+        "comparisons": [asdict(one) for one in comparisons],
+    }

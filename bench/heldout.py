@@ -96,7 +96,7 @@ def _summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
 def _row(dice: list[float]) -> dict[str, Any]:
     if not dice:
         return {"n": 0, "mean": "none", "median": "none"}
-    mean, median = bootstrap(dice), bootstrap(dice, np.median)
+    mean, median = bootstrap(dice), bootstrap(dice, "median")
     return {"n": len(dice)} | {
         name: f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
         for name, value in (("mean", mean), ("median", median))

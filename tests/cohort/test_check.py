@@ -106,7 +106,7 @@ def test_forty_planted_faults_are_forty_found(clean: Path, tmp_path: Path) -> No
     shutil.copytree(clean, root)
     names = [f"r{site:03d}s{number:03d}" for site in range(1, 9) for number in range(1, 6)]
     kinds = [*_PLANTS] * 3
-    planted = {name: kind for name, kind in zip(names, kinds[:38], strict=False)}
+    planted = dict(zip(names, kinds[:38], strict=False))
     for name, kind in planted.items():
         _PLANTS[kind](root, name)
     (root / "Training" / "R001" / "dataset_description.json").write_text("{")

@@ -39,4 +39,4 @@ def test_the_interval_holds_the_mean_and_narrows_with_n() -> None:
 
 def test_one_case_has_no_spread_and_medians_work() -> None:
     assert str(bootstrap([0.5])) == "0.500 [0.500, 0.500] (n = 1)"
-    assert bootstrap([0, 0, 1], np.median).value == 0
+    assert bootstrap([0, 0, 1], "median").value == 0

@@ -13,13 +13,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from insula.config import ModelConfig, PrepareConfig, from_dict, knobs, to_dict
+from insula.config import Calibration, ModelConfig, PrepareConfig, from_dict, knobs, to_dict
 from insula.errors import BadData, NoInput
 from insula.io import write_bytes, write_json
 from insula.io.bytes import read_file
 from insula.models import UNet, build_model
 
-__all__ = ["Card", "Weights", "find_weights", "load_weights", "save_weights"]
+__all__ = ["Card", "Weights", "find_weights", "load_weights", "save_weights", "store_card"]
 
 _BUNDLED = Path(__file__).parent.parent / "weights"
 _FORMAT = "insula-weights/1"
@@ -36,9 +36,11 @@ class Card:
     prepare: PrepareConfig
     """How scans must be prepared."""
     threshold: float = 0.5
-    """Probability from which a voxel is lesion."""
+    """Probability, after calibration, from which a voxel is lesion."""
     min_lesion_ml: float = 0.0
     """Smaller lesions are dropped."""
+    calibration: Calibration = Calibration()
+    """What the probabilities are worth, if that was ever measured."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """How they came to be: data, recipe, seed, steps, versions."""
 
@@ -79,6 +81,26 @@ def save_weights(folder: Path, model: nn.Module, card: Card) -> str:
     write_bytes(folder / f"{card.name}.safetensors", data)
     write_json(folder / f"{card.name}.json", {"format": _FORMAT, "sha256": sha, **to_dict(card)})
     return sha
+
+
+def store_card(name: str, card: Card) -> Path:
+    """Rewrite the card of weights that exist; the tensors stay as they are.
+
+    Args:
+        name: as `find_weights` takes it.
+        card: the new one.
+
+    Returns:
+        The card's file.
+
+    Raises:
+        NoInput: no such weights.
+        CannotCreate, NoPermission, IOFault: as the disk says.
+    """
+    path = find_weights(name)
+    sha = hashlib.sha256(path.with_suffix(".safetensors").read_bytes()).hexdigest()
+    write_json(path, {"format": _FORMAT, "sha256": sha, **to_dict(card)})
+    return path
 
 
 def find_weights(name: str) -> Path:

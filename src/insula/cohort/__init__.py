@@ -1,7 +1,7 @@
 """Cohorts: found, checked, split, simulated, stored."""
 
 from insula.cohort.check import CheckedCohort, check_cohort, from_record, to_record
-from insula.cohort.examine import Examined, Fault, LesionMask, examine, read_lesion
+from insula.cohort.examine import Examined, Fault, LesionMask, examine, hemisphere_of, read_lesion
 from insula.cohort.layout import Cohort, Entry, find_cohort
 from insula.cohort.pool import each, processors
 from insula.cohort.sources import Part, Sources, load_sources
@@ -25,6 +25,7 @@ __all__ = [
     "examine",
     "find_cohort",
     "from_record",
+    "hemisphere_of",
     "load_sources",
     "plan_cohort",
     "processors",

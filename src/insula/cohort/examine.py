@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -15,11 +14,21 @@ from scipy import ndimage
 from insula.cohort.layout import Chronicity, Entry
 from insula.data.head import Head, find_head
 from insula.errors import InsulaError
-from insula.geometry import Grid, ras_grid, ras_map
+from insula.geometry import Grid, label_components, ras_grid, ras_map
 from insula.io import read_scan, read_values
 from insula.volume import Scan
 
-__all__ = ["MAP_MM", "MAP_SHAPE", "Examined", "Fault", "LesionMask", "examine", "read_lesion"]
+__all__ = [
+    "MAP_MM",
+    "MAP_SHAPE",
+    "Examined",
+    "Fault",
+    "Hemisphere",
+    "LesionMask",
+    "examine",
+    "hemisphere_of",
+    "read_lesion",
+]
 
 Severity = Literal["error", "warning"]
 Hemisphere = Literal["left", "right", "both", "none"]
@@ -106,7 +115,7 @@ def examine(entry: Entry) -> Examined:
             faults.append(Fault("image-unreadable", str(error)))
     if entry.masks:
         try:
-            lesion = read_lesion(entry.masks[0])
+            lesion = read_lesion(entry.masks[0], label=entry.label)
             faults += lesion.faults
             facts |= _lesion_facts(lesion)
         except InsulaError as error:
@@ -191,8 +200,8 @@ def _image_facts(scan: Scan) -> dict[str, object]:
 
 def _lesion_facts(lesion: LesionMask) -> dict[str, object]:
     count = int(lesion.voxels.sum())
-    _, components = cc3d.connected_components(lesion.voxels, connectivity=26, return_N=True)
-    return {"lesion_ml": round(count * lesion.grid.voxel_ml, 4), "lesion_voxels": count, "components": int(components)}
+    _, components = label_components(lesion.voxels)
+    return {"lesion_ml": round(count * lesion.grid.voxel_ml, 4), "lesion_voxels": count, "components": components}
 
 
 def _together(scan: Scan, lesion: LesionMask, facts: dict[str, object]) -> list[Fault]:
@@ -235,16 +244,24 @@ def _within(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return ndimage.binary_dilation(filled)
 
 
+def hemisphere_of(voxels: NDArray[np.bool_], head: Head) -> Hemisphere:
+    """The side on which nine tenths of a mask lie, in RAS+ order; `none` for an empty one."""
+    along = np.flatnonzero(voxels.any((1, 2)))
+    if not len(along):
+        return "none"
+    count = voxels.sum((1, 2))[along]
+    right = float(count[along > head.centre[0]].sum() / count.sum())  # RAS+: the first axis grows to the right
+    return "right" if right >= _ONE_SIDED else "left" if right <= 1 - _ONE_SIDED else "both"
+
+
 def _where(voxels: NDArray[np.bool_], grid: Grid, head: Head) -> dict[str, object]:
     index = np.argwhere(voxels)
-    right = float((index[:, 0] > head.centre[0]).mean())  # RAS+: the first axis grows to the patient's right
-    side: Hemisphere = "right" if right >= _ONE_SIDED else "left" if right <= 1 - _ONE_SIDED else "both"
     steps = np.array(grid.spacing_mm)
     place = np.round((index - np.array(head.centre)) * steps / MAP_MM + (np.array(MAP_SHAPE) - 1) / 2).astype(int)
     place = place[((place >= 0) & (place < MAP_SHAPE)).all(1)]
     seen = np.zeros(MAP_SHAPE, bool)
     seen[tuple(place.T)] = True
-    return {"hemisphere": side, "places": np.packbits(seen).tobytes()}
+    return {"hemisphere": hemisphere_of(voxels, head), "places": np.packbits(seen).tobytes()}
 
 
 def _flipped(image: NDArray[np.float32], voxels: NDArray[np.bool_], head: Head, lesion_ml: float) -> list[Fault]:

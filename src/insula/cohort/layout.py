@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -56,6 +56,8 @@ class Entry:
     """By the days; by the sheet's word only where there are none."""
     former: str | None = None
     """Its name in ATLAS 1.2, if it was there."""
+    label: int | None = None
+    """The value that is lesion, for masks with several labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +72,15 @@ class Cohort:
     """What is wrong with the folder itself, e.g. a broken dataset_description.json."""
 
 
-def find_cohort(folder: Path) -> Cohort:
+def find_cohort(folder: Path, *, label: int | None = None) -> Cohort:
     """Look through a folder, hidden files passed over, and pair images with masks.
 
     Pairs are made by subject and session, so masks may lie beside the scans or in `derivatives/`. `label-L` means
     lesion, not left.
+
+    Args:
+        folder: with the cases somewhere in it.
+        label: the value that is lesion, for masks with several labels.
 
     Raises:
         NoInput: no folder, or nothing in it that looks like a T1w scan.
@@ -93,7 +99,7 @@ def find_cohort(folder: Path) -> Cohort:
             "the cohort", folder, "holds no T1w scan (*_T1w.nii.gz, or imagesTr/*_0000.nii.gz)", "check the folder"
         )
     rows = read_sheets(sheets)
-    entries = tuple(_entry(case, *groups[case], rows) for case in sorted(groups))
+    entries = tuple(replace(_entry(case, *groups[case], rows), label=label) for case in sorted(groups))
     return Cohort(folder=folder, layout=layout, entries=entries, notes=_notes(descriptions, layout, folder))
 
 

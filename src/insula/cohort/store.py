@@ -71,11 +71,13 @@ def store_case(entry: Entry, folder: Path, config: PrepareConfig, precision: Pre
     path = folder / f"{entry.case}.safetensors"
     scan = read_scan(entry.images[0], name=entry.case)
     digest = hashlib.sha256(entry.masks[0].read_bytes())
-    digest.update(f"{scan.file.sha256 if scan.file else ''} {precision} {json.dumps(to_dict(config))}".encode())
+    digest.update(
+        f"{scan.file.sha256 if scan.file else ''} {precision} {entry.label} {json.dumps(to_dict(config))}".encode()
+    )
     source = digest.hexdigest()
     if (kept := _kept(path, source)) is not None:
         return replace(kept, subject=entry.subject, centre=entry.centre, chronicity=entry.chronicity)
-    lesion = read_lesion(entry.masks[0])
+    lesion = read_lesion(entry.masks[0], label=entry.label)
     if not scan.grid.close_to(lesion.grid):
         raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
     prepared = prepare(scan, config)

@@ -1,5 +1,6 @@
 """Every knob of insula, frozen and documented; importing this imports no torch."""
 
+from insula.config.calibration import Calibration
 from insula.config.knobs import knobs
 from insula.config.models import AttentionUNet, ModelConfig, SEUNet
 from insula.config.prepare import PrepareConfig
@@ -9,6 +10,7 @@ from insula.config.toml import from_dict, load_recipe, to_dict
 
 __all__ = [
     "AttentionUNet",
+    "Calibration",
     "ModelConfig",
     "PrepareConfig",
     "Recipe",

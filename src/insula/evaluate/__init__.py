@@ -1,21 +1,29 @@
-"""Predictions held against the truth: scored, summarised, compared."""
+"""Predictions held against the truth: scored, summarised, compared, calibrated."""
 
+from insula.evaluate.calibrate import calibrate, moved_threshold
 from insula.evaluate.compare import Comparison, compare
-from insula.evaluate.pairing import Pair, pair_up
+from insula.evaluate.pairing import Pair, made_by, pair_up
 from insula.evaluate.presets import METRICS, PRESETS, Metric, Preset
-from insula.evaluate.score import CaseScore, score_masks, score_pair
-from insula.evaluate.summary import Row, reliability, size_recall, summarise
+from insula.evaluate.score import CaseScore, PredictedLesion, TrueLesion, score_masks, score_pair
+from insula.evaluate.summary import Row, coverage, curve, reliability, size_recall, summarise
 
 __all__ = [
-    "METRICS",
-    "PRESETS",
     "CaseScore",
     "Comparison",
+    "METRICS",
     "Metric",
+    "PRESETS",
     "Pair",
+    "PredictedLesion",
     "Preset",
     "Row",
+    "TrueLesion",
+    "calibrate",
     "compare",
+    "coverage",
+    "curve",
+    "made_by",
+    "moved_threshold",
     "pair_up",
     "reliability",
     "score_masks",

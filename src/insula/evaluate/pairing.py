@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from insula.cohort.layout import Cohort, case_of
 from insula.errors import BadData, NoInput
 
-__all__ = ["Pair", "pair_up"]
+__all__ = ["Pair", "made_by", "pair_up"]
 
 _NIFTI = re.compile(r"\.nii(\.gz)?$")
 _PROB = re.compile(r"_(prob|probseg)$")
@@ -28,6 +30,10 @@ class Pair:
     mask: Path
     prob: Path | None
     image: Path | None
+    record: Path | None = None
+    """What `insula segment` wrote of it."""
+    label: int | None = None
+    """The value that is lesion in the truth."""
 
 
 def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None = None) -> tuple[Pair, ...]:
@@ -63,10 +69,33 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
     return tuple(
         Pair(
             case=entry.case, centre=entry.centre, chronicity=entry.chronicity, truth=entry.masks[0], mask=masks[entry.case][0],
-            prob=next(iter(probs.get(entry.case, [])), None), image=next(iter(entry.images), None),
+            prob=next(iter(probs.get(entry.case, [])), None), image=next(iter(entry.images), None), record=_record(masks[entry.case][0]), label=entry.label,
         )
         for entry in entries
     )  # fmt: skip
+
+
+def made_by(pairs: Sequence[Pair], weights_sha256: str) -> None:
+    """Make sure that every prediction was made with certain weights, as its record says.
+
+    Raises:
+        BadData: one has no record, or another one's weights.
+    """
+    for pair in pairs:
+        made_with = "unknown"
+        if pair.record is not None:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                made_with = str(json.loads(pair.record.read_text(encoding="utf-8"))["provenance"]["weights"]["sha256"])
+        if made_with != weights_sha256:
+            rule = f"was not made with these weights ({weights_sha256[:12]}...)"
+            raise BadData(
+                f"the prediction of {pair.case}", f"by {made_with[:12]}", rule, "run `insula segment` with them"
+            )
+
+
+def _record(mask: Path) -> Path | None:
+    path = mask.with_name(_MASK.sub("", _NIFTI.sub("", mask.name)) + ".json")
+    return path if path.is_file() else None
 
 
 def _files(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:

@@ -2,26 +2,60 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from insula.cohort import read_lesion
-from insula.errors import BadData
+from insula.cohort import hemisphere_of, read_lesion
+from insula.data import find_head
+from insula.errors import BadData, InsulaError
 from insula.evaluate.pairing import Pair
 from insula.evaluate.presets import METRICS
-from insula.io import read_values
-from insula.metrics import average_precision, cc_dice, dice_score, match_lesions, surface_distances
+from insula.geometry import ras_grid, ras_map
+from insula.io import read_scan, read_values
+from insula.metrics import (
+    LogitCounts,
+    average_precision,
+    cc_dice,
+    count_logits,
+    dice_score,
+    match_lesions,
+    surface_distances,
+)
+from insula.postprocess.doubt import LOGIT_END
 from insula.volume import Mask
 
-__all__ = ["PROB_BINS", "CaseScore", "score_masks", "score_pair"]
+__all__ = ["CaseScore", "PredictedLesion", "TrueLesion", "score_masks", "score_pair"]
 
-PROB_BINS = 1000
-"""Bins of equal width in which a map's values are counted."""
 _SURFACE = {"hd95_mm", "assd_mm", "surface_dice_2mm"}
+
+
+@dataclass(frozen=True)
+class TrueLesion:
+    """A 26-connected piece of the truth."""
+
+    voxels: int
+    touched: bool
+    """By a prediction, with one voxel at least."""
+    paired: bool
+    """One-to-one, with an IoU of 0.25 or more."""
+
+
+@dataclass(frozen=True)
+class PredictedLesion:
+    """A 26-connected piece of the prediction."""
+
+    voxels: int
+    volume_ml: float
+    touches: bool
+    """A true lesion, with one voxel at least."""
+    mean_logit: float | None
+    """Of its voxels, each cut at +-15; None without a map."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,24 +65,25 @@ class CaseScore:
     case: str
     centre: str = "unknown"
     chronicity: str = "unknown"
+    hemisphere: str = "unknown"
+    """Where nine tenths of the true lesion lie; unknown without a scan."""
     truth_voxels: int
     truth_ml: float
     predicted_ml: float
     metrics: dict[str, float | None]
     """None where a metric is undefined."""
-    true_lesions: tuple[tuple[int, bool, bool], ...]
-    """(voxels, touched by a prediction, paired at IoU 0.25) of each."""
-    predicted_lesions: tuple[tuple[int, bool], ...]
-    """(voxels, touches a true lesion) of each."""
-    prob_all: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
-    """Voxels per bin of probability; None without a map."""
-    prob_lesion: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
-    """And those of them that are lesion."""
+    true_lesions: tuple[TrueLesion, ...]
+    predicted_lesions: tuple[PredictedLesion, ...]
+    interval_ml: tuple[float, float] | None = None
+    """What the prediction's record says of its volume."""
+    voxel_ml: float = field(repr=False)
+    counts: LogitCounts | None = field(default=None, repr=False, compare=False)
+    """The map and its truth; None without a map."""
 
 
 def score_masks(
     truth: Mask, predicted: Mask, prob: Float[np.ndarray, "i j k"] | None = None, *, metrics: Sequence[str] = tuple(METRICS),
-    case: str = "case", centre: str = "unknown", chronicity: str = "unknown",
+    case: str = "case",
 ) -> CaseScore:  # fmt: skip
     """Score a prediction.
 
@@ -58,24 +93,17 @@ def score_masks(
         prob: the soft map on the same voxels, for PR-AUC and calibration.
         metrics: keys of `METRICS`; the costly ones are only computed when named.
         case: its name.
-        centre: where it was scanned.
-        chronicity: when.
 
     Raises:
-        BadData: the grids differ, or the map is not finite.
+        BadData: the grids differ, or the map is not finite or not between 0 and 1.
     """
     if not truth.grid.close_to(predicted.grid):
         raise BadData(
             f"the prediction of {case}", f"({predicted.grid.shape}, {predicted.grid.axcodes})",
             f"does not lie on the truth's grid ({truth.grid.shape}, {truth.grid.axcodes})", "write predictions on the scan's own grid",
         )  # fmt: skip
-    if prob is not None and (prob.shape != truth.grid.shape or not np.isfinite(prob).all()):
-        raise BadData(
-            f"the map of {case}",
-            f"of shape {prob.shape}",
-            "is not finite or not on the truth's grid",
-            "write it on the scan's own grid",
-        )
+    if prob is not None:
+        _check_map(prob, truth, case)
     one, two = truth.voxels, predicted.voxels
     match = match_lesions(one, two)
     values: dict[str, float | None] = {
@@ -94,18 +122,20 @@ def score_masks(
     if "pr_auc" in metrics:
         values["pr_auc"] = None if prob is None else average_precision(one, prob)
     paired = {pair[0] for pair in match.pairs}
-    counts = (None, None) if prob is None else _count(prob, one)
+    means = None if prob is None else _mean_logits(prob, match.predicted_labels, len(match.predicted_sizes))
+    voxel_ml = truth.grid.voxel_ml
     return CaseScore(
-        case=case, centre=centre, chronicity=chronicity, truth_voxels=int(one.sum()), truth_ml=truth.volume_ml,
-        predicted_ml=predicted.volume_ml, metrics={key: values[key] for key in metrics},
+        case=case, truth_voxels=int(one.sum()), truth_ml=truth.volume_ml, predicted_ml=predicted.volume_ml, voxel_ml=voxel_ml,
+        metrics={key: values[key] for key in metrics},
         true_lesions=tuple(
-            (int(size), bool(touched), number in paired)
+            TrueLesion(int(size), bool(touched), number in paired)
             for number, (size, touched) in enumerate(zip(match.truth_sizes, match.truth_touched, strict=True))
         ),
         predicted_lesions=tuple(
-            (int(size), bool(touched)) for size, touched in zip(match.predicted_sizes, match.predicted_touched, strict=True)
+            PredictedLesion(int(size), int(size) * voxel_ml, bool(touches), None if means is None else float(means[number]))
+            for number, (size, touches) in enumerate(zip(match.predicted_sizes, match.predicted_touched, strict=True))
         ),
-        prob_all=counts[0], prob_lesion=counts[1],
+        counts=None if prob is None else count_logits(one, prob),
     )  # fmt: skip
 
 
@@ -115,24 +145,60 @@ def score_pair(pair: Pair, metrics: Sequence[str]) -> CaseScore:
     Raises:
         BadData, NoInput: a file cannot be read, or the grids differ.
     """
-    truth, predicted = read_lesion(pair.truth), read_lesion(pair.mask)
+    truth, predicted = read_lesion(pair.truth, label=pair.label), read_lesion(pair.mask)
     prob = None
     if pair.prob is not None:
         prob, grid = read_values(pair.prob)
         if not grid.close_to(truth.grid):
-            raise BadData(
-                f"the map of {pair.case}",
-                f"({grid.shape})",
-                "does not lie on the truth's grid",
-                "write it on the scan's own grid",
-            )
-    return score_masks(
-        Mask(truth.voxels, truth.grid), Mask(predicted.voxels, predicted.grid), prob, metrics=metrics, case=pair.case,
-        centre=pair.centre, chronicity=pair.chronicity,
+            rule = "does not lie on the truth's grid"
+            raise BadData(f"the map of {pair.case}", f"({grid.shape})", rule, "write it on the scan's own grid")
+    true_mask = Mask(truth.voxels, truth.grid)
+    score = score_masks(true_mask, Mask(predicted.voxels, predicted.grid), prob, metrics=metrics, case=pair.case)
+    return replace(
+        score, centre=pair.centre, chronicity=pair.chronicity, hemisphere=_hemisphere(pair, true_mask),
+        interval_ml=_interval(pair.record),
     )  # fmt: skip
 
 
-def _count(prob: NDArray[np.floating], truth: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    bins = np.clip((prob * PROB_BINS).astype(np.int32), 0, PROB_BINS - 1)
-    every = np.bincount(bins.ravel(), minlength=PROB_BINS)
-    return every.astype(np.int64), np.bincount(bins[truth], minlength=PROB_BINS).astype(np.int64)
+def _check_map(prob: NDArray[np.floating], truth: Mask, case: str) -> None:
+    low, high = float(prob.min()), float(prob.max())
+    if prob.shape != truth.grid.shape or not (np.isfinite(low) and np.isfinite(high)):
+        value, rule = f"of shape {prob.shape}", "is not finite or not on the truth's grid"
+    elif low < -1e-6 or high > 1 + 1e-6:
+        value, rule = f"from {low:g} to {high:g}", "is not a probability"
+    else:
+        return
+    raise BadData(f"the map of {case}", value, rule, "write probabilities from 0 to 1 on the scan's own grid")
+
+
+def _mean_logits(prob: NDArray[np.floating], labels: NDArray[np.uint32], count: int) -> NDArray[np.float64]:
+    inside = labels > 0
+    owner, values = labels[inside], np.clip(prob[inside].astype(np.float64), 0, 1)
+    with np.errstate(divide="ignore"):
+        logits = np.clip(np.log(values) - np.log1p(-values), -LOGIT_END, LOGIT_END)
+    sums, voxels = (np.bincount(owner, weights=w, minlength=count + 1)[1:] for w in (logits, None))
+    return sums / voxels
+
+
+def _hemisphere(pair: Pair, truth: Mask) -> str:
+    if pair.image is None:
+        return "unknown"
+    try:
+        scan = read_scan(pair.image, name=pair.case)
+        if scan.grid.shape != truth.grid.shape:
+            return "unknown"
+        axes, grid = ras_map(scan.grid), ras_grid(scan.grid)
+        head = find_head(np.ascontiguousarray(axes.apply(scan.image)), grid.spacing_mm)
+    except InsulaError:
+        return "unknown"
+    return hemisphere_of(axes.apply(truth.voxels), head)
+
+
+def _interval(record: Path | None) -> tuple[float, float] | None:
+    if record is None:
+        return None
+    try:
+        low, high = json.loads(record.read_text(encoding="utf-8"))["confidence"]["volume_interval_ml"]
+        return float(low), float(high)
+    except (OSError, ValueError, KeyError, TypeError):  # of another tool, or without an interval
+        return None

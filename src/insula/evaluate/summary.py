@@ -9,10 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insula.evaluate.score import PROB_BINS, CaseScore
-from insula.metrics import SIZE_BINS, Interval, bootstrap, size_bin
+from insula.evaluate.score import CaseScore
+from insula.metrics import LOGITS, SIZE_BINS, Interval, LogitCounts, bootstrap, size_bin
 
-__all__ = ["Reliability", "Row", "curve", "reliability", "size_recall", "strata_of", "summarise"]
+__all__ = [
+    "Reliability",
+    "Row",
+    "coverage",
+    "curve",
+    "log_loss",
+    "pooled",
+    "reliability",
+    "size_recall",
+    "strata_of",
+    "summarise",
+]
 
 _DRAWS = 2000
 _LEAST_PROB = 0.01
@@ -47,7 +58,7 @@ def summarise(scores: Sequence[CaseScore], metrics: Sequence[str]) -> list[Row]:
 
 
 def strata_of(scores: Sequence[CaseScore]) -> dict[str, dict[str, list[CaseScore]]]:
-    """Stratum -> group -> its cases: all, lesion size, chronicity, centre; empty groups are left out."""
+    """Stratum -> group -> its cases: all, lesion size, chronicity, hemisphere, centre; empty groups are left out."""
 
     def grouped(key: Any, order: Sequence[str] | None = None) -> dict[str, list[CaseScore]]:
         names = order or sorted({key(score) for score in scores})
@@ -58,6 +69,7 @@ def strata_of(scores: Sequence[CaseScore]) -> dict[str, dict[str, list[CaseScore
         "all": {"all": list(scores)},
         "lesion voxels": grouped(size, ("control", *SIZE_BINS)),
         "chronicity": grouped(lambda score: score.chronicity),
+        "hemisphere": grouped(lambda score: score.hemisphere),
         "centre": grouped(lambda score: score.centre),
     }
 
@@ -66,15 +78,17 @@ def size_recall(scores: Sequence[CaseScore]) -> list[dict[str, Any]]:
     """Per size bin: how many lesions, how many were touched and paired, and how many predictions were false."""
     rows = []
     for name in SIZE_BINS:
-        true = [lesion for score in scores for lesion in score.true_lesions if size_bin(lesion[0]) == name]
-        predicted = [lesion for score in scores for lesion in score.predicted_lesions if size_bin(lesion[0]) == name]
+        true = [lesion for score in scores for lesion in score.true_lesions if size_bin(lesion.voxels) == name]
+        predicted = [
+            lesion for score in scores for lesion in score.predicted_lesions if size_bin(lesion.voxels) == name
+        ]
         rows.append(
             {
                 "bin": name, "lesions": len(true),
-                "recall_any": sum(lesion[1] for lesion in true) / len(true) if true else None,
-                "recall_iou25": sum(lesion[2] for lesion in true) / len(true) if true else None,
+                "recall_any": sum(lesion.touched for lesion in true) / len(true) if true else None,
+                "recall_iou25": sum(lesion.paired for lesion in true) / len(true) if true else None,
                 "predicted": len(predicted),
-                "precision_any": sum(lesion[1] for lesion in predicted) / len(predicted) if predicted else None,
+                "precision_any": sum(lesion.touches for lesion in predicted) / len(predicted) if predicted else None,
             }
         )  # fmt: skip
     return rows
@@ -91,6 +105,8 @@ class Reliability:
     voxels: NDArray[np.int64]
     error: float
     """Expected calibration error: the mean gap, weighted by voxels."""
+    log_loss: float
+    """Mean negative log-likelihood over ALL voxels [nats], times a thousand."""
 
 
 def reliability(scores: Sequence[CaseScore], *, bins: int = 20) -> Reliability | None:
@@ -99,35 +115,50 @@ def reliability(scores: Sequence[CaseScore], *, bins: int = 20) -> Reliability |
     Source:
         Guo 2017, On calibration of modern neural networks, arXiv 1706.04599, equation 3.
     """
-    pooled = _pooled(scores)
-    if pooled is None:
+    counts = pooled(scores)
+    if counts is None:
         return None
-    every, lesion = pooled
-    middle = (np.arange(PROB_BINS) + 0.5) / PROB_BINS
-    every, lesion = (np.where(middle >= _LEAST_PROB, counts, 0) for counts in (every, lesion))
-    group = (middle * bins).astype(int)
-    voxels, hits, mass = (np.bincount(group, weights=w, minlength=bins) for w in (every, lesion, every * middle))
+    prob = 1 / (1 + np.exp(-LOGITS))
+    told = prob >= _LEAST_PROB
+    group = (prob[told] * bins).astype(int)
+    voxels, hits, mass = (
+        np.bincount(group, weights=w[told], minlength=bins) for w in (counts.every, counts.lesion, counts.every * prob)
+    )
     some = voxels > 0
     said, true = mass[some] / voxels[some], hits[some] / voxels[some]
     error = float((np.abs(said - true) * voxels[some]).sum() / voxels.sum()) if voxels.sum() else 0.0
-    return Reliability(said, true, voxels[some].astype(np.int64), error)
+    return Reliability(said, true, voxels[some].astype(np.int64), error, 1000 * log_loss(counts))
+
+
+def log_loss(counts: LogitCounts, *, temperature: float = 1.0) -> float:
+    """Mean negative log-likelihood of all voxels [nats], their logits divided by the temperature."""
+    z = LOGITS / temperature
+    lost = np.logaddexp(0, -z) * counts.lesion + np.logaddexp(0, z) * (counts.every - counts.lesion)
+    return float(lost.sum() / counts.every.sum())
 
 
 def curve(scores: Sequence[CaseScore]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Recall and precision over all voxels of all cases, thresholds from high to low; None without maps."""
-    pooled = _pooled(scores)
-    if pooled is None or pooled[1].sum() == 0:
+    counts = pooled(scores)
+    if counts is None or counts.lesion.sum() == 0:
         return None
-    called, hits = (counts[::-1].cumsum() for counts in pooled)
+    called, hits = (side[::-1].cumsum() for side in (counts.every, counts.lesion))
     some = called > 0
     return hits[some] / hits[-1], hits[some] / called[some]
 
 
-def _pooled(scores: Sequence[CaseScore]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    maps = [(score.prob_all, score.prob_lesion) for score in scores]
-    every = [a for a, _ in maps if a is not None]
-    lesion = [b for _, b in maps if b is not None]
-    return (np.sum(every, axis=0), np.sum(lesion, axis=0)) if every else None
+def coverage(scores: Sequence[CaseScore]) -> tuple[int, int]:
+    """How many of the volume intervals hold the true volume, and how many there are."""
+    told = [(score.truth_ml, score.interval_ml) for score in scores if score.interval_ml is not None]
+    return sum(low <= true <= high for true, (low, high) in told), len(told)
+
+
+def pooled(scores: Sequence[CaseScore]) -> LogitCounts | None:
+    """All maps together; None where there is none."""
+    maps = [score.counts for score in scores if score.counts is not None]
+    if not maps:
+        return None
+    return LogitCounts(np.sum([m.every for m in maps], axis=0), np.sum([m.lesion for m in maps], axis=0))
 
 
 def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) -> Row:
@@ -146,5 +177,5 @@ def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) ->
     low, high = np.percentile(values, [25, 75])
     return Row(
         **facts, mean=bootstrap(values, clusters=clusters, draws=_DRAWS),  # type: ignore[arg-type]
-        median=bootstrap(values, np.median, clusters=clusters, draws=_DRAWS), quartiles=(float(low), float(high)),
+        median=bootstrap(values, "median", clusters=clusters, draws=_DRAWS), quartiles=(float(low), float(high)),
     )  # fmt: skip

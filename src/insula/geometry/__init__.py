@@ -1,7 +1,8 @@
 """Where voxels are: grids, the RAS+ order of axes, and resampling in millimetres."""
 
+from insula.geometry.components import label_components
 from insula.geometry.grid import Grid
 from insula.geometry.orientation import AxisMap, ras_grid, ras_map
 from insula.geometry.resample import resample
 
-__all__ = ["AxisMap", "Grid", "ras_grid", "ras_map", "resample"]
+__all__ = ["AxisMap", "Grid", "label_components", "ras_grid", "ras_map", "resample"]

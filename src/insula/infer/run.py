@@ -35,7 +35,7 @@ class InferFacts:
 
 @torch.inference_mode()
 def infer(
-    model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig
+    model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, *, temperature: float = 1.0
 ) -> tuple[Float[Tensor, "i j k"], InferFacts]:
     """Probabilities on the image's grid, float32 on the CPU.
 
@@ -46,6 +46,7 @@ def infer(
         model: in evaluation mode.
         image: normalised, of a size the model can halve.
         config: device, precision, passes, mirror averaging.
+        temperature: what the logits are divided by.
 
     Returns:
         The probability of lesion, and what was decided.
@@ -61,7 +62,7 @@ def infer(
         ]
     for number, (where, how, reason) in enumerate(attempts):
         try:
-            prob = _probabilities(model, image, config, where, choose_precision(where, config.precision), how)
+            prob = _probabilities(model, image, config, where, how, temperature)
         except torch.OutOfMemoryError:
             if number == len(attempts) - 1:
                 raise
@@ -85,16 +86,17 @@ def _choose_passes(
 
 
 def _probabilities(
-    model: UNet, image: Tensor, config: SegmentConfig, device: torch.device, precision: torch.dtype,
-    passes: Literal["whole", "tiled"],
+    model: UNet, image: Tensor, config: SegmentConfig, device: torch.device, passes: Literal["whole", "tiled"],
+    temperature: float,
 ) -> Float[Tensor, "i j k"]:  # fmt: skip
+    precision = choose_precision(device, config.precision)
     model = fused(model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def once(x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
             logits = model(x) if passes == "whole" else tiled_logits(model, x, tile=config.tile)
-        return torch.sigmoid(logits.float())
+        return torch.sigmoid(logits.float() / temperature)
 
     x = image.to(device)
     prob = once(x)

@@ -3,18 +3,21 @@
 from insula.metrics.interval import Interval, bootstrap
 from insula.metrics.lesions import SIZE_BINS, LesionMatch, cc_dice, match_lesions, size_bin
 from insula.metrics.overlap import dice_score
-from insula.metrics.soft import PrecisionRecall, average_precision, precision_recall
+from insula.metrics.soft import LOGITS, LogitCounts, PrecisionRecall, average_precision, count_logits, precision_recall
 from insula.metrics.surface import SurfaceDistances, surface_distances
 
 __all__ = [
-    "SIZE_BINS",
     "Interval",
+    "LOGITS",
     "LesionMatch",
+    "LogitCounts",
     "PrecisionRecall",
+    "SIZE_BINS",
     "SurfaceDistances",
     "average_precision",
     "bootstrap",
     "cc_dice",
+    "count_logits",
     "dice_score",
     "match_lesions",
     "precision_recall",

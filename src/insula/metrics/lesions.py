@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+
+from insula.geometry import label_components
 
 __all__ = ["LesionMatch", "SIZE_BINS", "cc_dice", "match_lesions", "size_bin"]
 
@@ -28,6 +29,8 @@ class LesionMatch:
     """True lesions that share at least one voxel with a prediction."""
     predicted_touched: NDArray[np.bool_]
     """Predictions that share at least one voxel with a true lesion."""
+    predicted_labels: NDArray[np.uint32]
+    """Which predicted lesion a voxel belongs to, from 1; 0 for none."""
     pairs: tuple[tuple[int, int, float], ...]
     """One-to-one: (true lesion, predicted lesion, IoU), IoU at or above the threshold, best pairs first."""
 
@@ -62,8 +65,8 @@ def match_lesions(truth: NDArray[np.bool_], predicted: NDArray[np.bool_], *, lea
     Source:
         Kofler 2023, Panoptica, arXiv 2312.02608 (Recognition Quality, naive threshold matching).
     """
-    ones, count_true = cc3d.connected_components(truth, connectivity=26, return_N=True)
-    others, count_predicted = cc3d.connected_components(predicted, connectivity=26, return_N=True)
+    ones, count_true = label_components(truth)
+    others, count_predicted = label_components(predicted)
     true_sizes, predicted_sizes = _sizes(ones, count_true), _sizes(others, count_predicted)
     both = truth & predicted
     joint, common = np.unique(
@@ -82,7 +85,7 @@ def match_lesions(truth: NDArray[np.bool_], predicted: NDArray[np.bool_], *, lea
     touched, reached = np.zeros(count_true, bool), np.zeros(count_predicted, bool)
     touched[i] = True
     reached[j] = True
-    return LesionMatch(true_sizes, predicted_sizes, touched, reached, tuple(pairs))
+    return LesionMatch(true_sizes, predicted_sizes, touched, reached, others, tuple(pairs))
 
 
 def cc_dice(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
@@ -94,7 +97,7 @@ def cc_dice(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
     Source:
         Jaus 2024, Every component counts, arXiv 2410.18684 (CC-Metrics).
     """
-    labels, count = cc3d.connected_components(truth, connectivity=26, return_N=True)
+    labels, count = label_components(truth)
     if count == 0:
         return 0.0 if predicted.any() else 1.0
     places = np.argwhere(truth)

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PrecisionRecall", "average_precision", "precision_recall"]
+__all__ = ["LOGITS", "LogitCounts", "PrecisionRecall", "average_precision", "count_logits", "precision_recall"]
+
+_END, _STEP = 30.0, 0.02
+LOGITS: NDArray[np.float64] = np.linspace(-_END, _END, round(2 * _END / _STEP) + 1)
+"""Middles of the bins in which maps are counted; the first and the last take what lies beyond."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +21,43 @@ class PrecisionRecall:
     threshold: NDArray[np.float64]
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LogitCounts:
+    """A map and its truth as two histograms over `LOGITS`; adds up over cases."""
+
+    every: NDArray[np.int64]
+    """Voxels in each bin."""
+    lesion: NDArray[np.int64]
+    """And those of them that are lesion."""
+
+    def __add__(self, other: LogitCounts) -> LogitCounts:
+        return LogitCounts(self.every + other.every, self.lesion + other.lesion)
+
+    def voxels_above(self, prob: float, *, temperature: float = 1.0) -> int:
+        """Voxels whose probability would be at or above `prob` once their logits are divided by the temperature."""
+        return int(self.every[temperature * np.log(prob / (1 - prob)) - _STEP / 2 <= LOGITS].sum())
+
+
+def count_logits(truth: NDArray[np.bool_], prob: NDArray[np.floating]) -> LogitCounts:
+    """Count a map's voxels by their logit, in steps of 0.02 from -30 to 30.
+
+    Args:
+        truth: any shape.
+        prob: the same shape; 0 to 1.
+    """
+    lowest = 1 / (1 + np.exp(_END))
+    some = prob > lowest  # most of a volume is air, where the map is 0
+    values = prob[some].astype(np.float64)
+    with np.errstate(divide="ignore"):
+        logits = np.log(values) - np.log1p(-values)
+    bins = np.round((np.clip(logits, -_END, _END) + _END) / _STEP).astype(np.int64)
+    every = np.bincount(bins, minlength=len(LOGITS))
+    lesion = np.bincount(bins[truth[some]], minlength=len(LOGITS))
+    every[0] += prob.size - values.size
+    lesion[0] += int(truth.sum()) - int(lesion.sum())
+    return LogitCounts(every, lesion)
 
 
 def precision_recall(truth: NDArray[np.bool_], prob: NDArray[np.floating]) -> PrecisionRecall:

@@ -25,8 +25,12 @@ class SurfaceDistances:
 
     @property
     def assd(self) -> float | None:
-        """Average symmetric surface distance [mm]: the mean over both borders together; as `hd95` when empty."""
-        return self._if_both(float(self._all.mean()) if len(self._all) else 0.0)
+        """Average symmetric surface distance [mm]: the mean of both directions' means; as `hd95` when empty.
+
+        Some authors pool the distances of both borders instead; this is the form of panoptica and MedPy.
+        """
+        means = [float(one.mean()) for one in (self.from_truth, self.from_predicted) if len(one)]
+        return self._if_both(sum(means) / 2)
 
     def surface_dice(self, tolerance_mm: float) -> float:
         """Share of both borders that lies within the tolerance of the other; 1 for two empty masks, 0 for one."""

@@ -1,5 +1,6 @@
 """From probabilities to a mask and its lesions."""
 
 from insula.postprocess.decide import Lesion, decide, measure_lesions
+from insula.postprocess.doubt import SPREAD, lesion_confidence, volume_doubt, volume_interval
 
-__all__ = ["Lesion", "decide", "measure_lesions"]
+__all__ = ["SPREAD", "Lesion", "decide", "lesion_confidence", "measure_lesions", "volume_doubt", "volume_interval"]

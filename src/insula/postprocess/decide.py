@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
+from insula.config import Calibration
 from insula.errors import UsageError
-from insula.geometry import Grid, ras_grid, ras_map
+from insula.geometry import Grid, label_components, ras_grid, ras_map
+from insula.postprocess.doubt import LOGIT_END, lesion_confidence
 from insula.volume import Mask
 
 __all__ = ["Lesion", "decide", "measure_lesions"]
@@ -29,7 +30,9 @@ class Lesion:
     extent_mm: tuple[float, float, float]
     """Its size along left-right, back-front, down-up of the scan's axes."""
     mean_probability: float
-    """What the network gave its voxels on average, 0 to 1; not calibrated."""
+    """What its voxels were given on average, 0 to 1."""
+    confidence: float | None = None
+    """Probability that it is real, 0 to 1, if the weights say how to tell."""
 
 
 def decide(prob: Float[np.ndarray, "i j k"], grid: Grid, *, threshold: float, min_lesion_ml: float = 0.0) -> Mask:
@@ -48,26 +51,35 @@ def decide(prob: Float[np.ndarray, "i j k"], grid: Grid, *, threshold: float, mi
         raise UsageError("--threshold", threshold, "is not above 0 and at most 1", "use e.g. 0.5")
     voxels = prob >= threshold
     if min_lesion_ml > 0 and voxels.any():
-        labels = _label(voxels)
+        labels, _ = label_components(voxels)
         kept = np.bincount(labels.ravel()) * grid.voxel_ml >= min_lesion_ml
         kept[0] = False
         voxels = kept[labels]
     return Mask(voxels, grid)
 
 
-def measure_lesions(mask: Mask, prob: Float[np.ndarray, "i j k"]) -> tuple[Lesion, ...]:
+def measure_lesions(
+    mask: Mask, prob: Float[np.ndarray, "i j k"], calibration: Calibration = Calibration()
+) -> tuple[Lesion, ...]:
     """The mask's connected pieces, largest first; none for an empty mask.
 
     Measured in RAS+ order, so that the numbering does not depend on how the scan is stored.
+
+    Args:
+        mask: what was decided.
+        prob: calibrated, on its grid.
+        calibration: of the weights, for each lesion's confidence.
     """
     axes, grid = ras_map(mask.grid), ras_grid(mask.grid)
-    labels = _label(np.array(axes.apply(mask.voxels), order="C"))
-    count = int(labels.max())
+    labels, count = label_components(np.ascontiguousarray(axes.apply(mask.voxels)))
     if count == 0:
         return ()
-    prob = axes.apply(prob)
     facts = cc3d.statistics(labels)
-    sums = np.bincount(labels.ravel(), weights=prob.ravel().astype(np.float64), minlength=count + 1)
+    inside = labels > 0
+    owner, values = labels[inside], axes.apply(prob)[inside].astype(np.float64)
+    with np.errstate(divide="ignore"):
+        logits = np.clip(np.log(values) - np.log1p(-values), -LOGIT_END, LOGIT_END)
+    sums, logit_sums = (np.bincount(owner, weights=w, minlength=count + 1) for w in (values, logits))
     order = sorted(range(1, count + 1), key=lambda n: (-int(facts["voxel_counts"][n]), *facts["centroids"][n].tolist()))
     lesions = []
     for number, label in enumerate(order, start=1):
@@ -80,10 +92,7 @@ def measure_lesions(mask: Mask, prob: Float[np.ndarray, "i j k"]) -> tuple[Lesio
             Lesion(
                 number=number, volume_ml=voxels * grid.voxel_ml, centre_mm=(x, y, z), extent_mm=(a, b, c),
                 mean_probability=float(sums[label] / voxels),
+                confidence=lesion_confidence(float(logit_sums[label] / voxels), voxels * grid.voxel_ml, calibration),
             )
         )  # fmt: skip
     return tuple(lesions)
-
-
-def _label(voxels: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    return np.asarray(cc3d.connected_components(voxels, connectivity=26, return_N=False, out_dtype=np.uint32))

@@ -21,6 +21,7 @@ def to_record(result: Result) -> dict[str, Any]:
     """The result as plain data, the same every time: no clock, no path."""
     scan, grid = result.scan, result.scan.grid
     inside = result.prob[result.mask.voxels]
+    interval = result.volume_interval_ml
     return {
         "format": FORMAT,
         "notice": DISCLAIMER,
@@ -31,9 +32,11 @@ def to_record(result: Result) -> dict[str, Any]:
         "reason": result.reason,
         "lesions": [_rounded(asdict(lesion)) for lesion in result.lesions],
         "confidence": {
-            "note": "Mean network probability in the mask; not calibrated on patients.",
+            "note": _note(result),
             "mean_probability": round(float(inside.mean()), 4) if inside.size else None,
             "peak_probability": round(float(result.prob.max()), 4),
+            "volume_interval_ml": [round(end, 3) for end in interval] if interval else None,
+            "volume_interval_level": result.calibration.level if interval else None,
             "volume_ml_at_threshold": {f"{t:g}": round(result.volume_ml_at(t), 4) for t in _OTHER_THRESHOLDS},
         },
         "threshold": result.threshold,
@@ -47,6 +50,13 @@ def to_record(result: Result) -> dict[str, Any]:
         },
         "provenance": result.provenance,
     }
+
+
+def _note(result: Result) -> str:
+    fitted = result.calibration.fitted_on
+    if fitted is None:
+        return "Probabilities are the network's own; they were never held against any truth."
+    return f"Probabilities and intervals were fitted on {fitted['cases']} cases and hold for cases like those."
 
 
 def refusal(name: str, error: InsulaError) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from insula.postprocess import Lesion
+from insula.config import Calibration
+from insula.postprocess import SPREAD, Lesion, volume_doubt, volume_interval
 from insula.types import Flag
 from insula.volume import Mask, Scan
 
@@ -24,7 +25,7 @@ class Result:
     mask: Mask
     """The lesion."""
     prob: Float[np.ndarray, "i j k"]
-    """Probability of lesion, float32; 0 outside the box the network saw."""
+    """Probability of lesion, float32, calibrated as far as the weights are; 0 outside the box the network saw."""
     lesions: tuple[Lesion, ...]
     """The mask's pieces, largest first."""
     threshold: float
@@ -33,6 +34,14 @@ class Result:
     """What a reader has to know, from reading to deciding."""
     provenance: dict[str, Any]
     """Weights, versions, device, precision: what it takes to repeat it."""
+    calibration: Calibration = Calibration()
+    """What the weights know of their own doubt."""
+
+    @property
+    def volume_interval_ml(self) -> tuple[float, float] | None:
+        """Where the true volume [ml] lies, at the calibration's level; None if the weights cannot tell."""
+        wide, narrow = (self.volume_ml_at(threshold) for threshold in SPREAD)
+        return volume_interval(self.volume_ml, volume_doubt(wide, narrow), self.calibration)
 
     @property
     def volume_ml(self) -> float:

@@ -50,15 +50,15 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
     loaded = _cached(weights) if isinstance(weights, str) else weights
     card = loaded.card
     prepared = prepare(scan, card.prepare)
-    box_prob, facts = infer(loaded.model, prepared.image, config)
+    box_prob, facts = infer(loaded.model, prepared.image, config, temperature=card.calibration.temperature)
     prob = prepared.bring_home(box_prob.numpy())
     threshold = card.threshold if config.threshold is None else config.threshold
     least = card.min_lesion_ml if config.min_lesion_ml is None else config.min_lesion_ml
     mask = decide(prob, scan.grid, threshold=threshold, min_lesion_ml=least)
     flags = (*scan.flags, *prepared.flags, *_at_the_rim(box_prob.numpy() >= threshold))
     return Result(
-        scan=scan, mask=mask, prob=prob, lesions=measure_lesions(mask, prob), threshold=threshold, flags=flags,
-        provenance=_provenance(loaded, facts, least),
+        scan=scan, mask=mask, prob=prob, lesions=measure_lesions(mask, prob, card.calibration), threshold=threshold,
+        flags=flags, provenance=_provenance(loaded, facts, least), calibration=card.calibration,
     )  # fmt: skip
 
 

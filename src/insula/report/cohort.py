@@ -108,7 +108,7 @@ def _look(entry: Entry) -> Picture | None:
         image = np.ascontiguousarray(axes.apply(scan.image))
         mask = np.zeros(image.shape, bool)
         if entry.masks:
-            lesion = read_lesion(entry.masks[0])
+            lesion = read_lesion(entry.masks[0], label=entry.label)
             if lesion.grid.shape == scan.grid.shape:
                 mask = np.ascontiguousarray(axes.apply(lesion.voxels))
         frame = frame_of(image, mask, grid.spacing_mm)

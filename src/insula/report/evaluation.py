@@ -9,8 +9,18 @@ import numpy as np
 
 from insula.cohort import read_lesion
 from insula.errors import InsulaError
-from insula.evaluate import METRICS, CaseScore, Comparison, Pair, Preset, Row, reliability, size_recall
-from insula.evaluate.summary import curve
+from insula.evaluate import (
+    METRICS,
+    CaseScore,
+    Comparison,
+    Pair,
+    Preset,
+    Row,
+    coverage,
+    curve,
+    reliability,
+    size_recall,
+)  # fmt: skip
 from insula.geometry import ras_grid, ras_map
 from insula.io import read_scan
 from insula.predict.record import DISCLAIMER
@@ -69,29 +79,29 @@ def render_evaluation(
             {
                 "name": name, "scores": scores, "rows": rows[name], "recall": size_recall(scores),
                 "charts": [(title, svg) for title, svg in _charts(scores) if svg], "gallery": pictures.get(name, {}),
-                "calibration_error": reliable.error if reliable else None,
+                "reliability": reliable, "coverage": coverage(scores),
             }
         )  # fmt: skip
     return template("evaluation.html").render(
-        parts=parts,
-        comparisons=comparisons,
-        preset=preset,
-        metrics=METRICS,
-        notice=DISCLAIMER,
-        headline=_headline(preset, rows),
-    )
+        parts=parts, comparisons=comparisons, preset=preset, metrics=METRICS, notice=DISCLAIMER,
+        headline=_headline(preset, rows), number=_number,
+    )  # fmt: skip
 
 
 def _headline(preset: Preset, rows: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
+    """One line for each metric, one cell for each set."""
     return [
         {
-            "name": name,
-            "cells": [
-                next(row for row in some if row.stratum == "all" and row.metric == key) for key in preset.metrics
-            ],
+            "metric": METRICS[key],
+            "cells": [next(r for r in some if r.stratum == "all" and r.metric == key) for some in rows.values()],
         }
-        for name, some in rows.items()
+        for key in preset.metrics
     ]
+
+
+def _number(value: float) -> str:
+    """Three digits after the point, fewer where the number is large."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _charts(scores: Sequence[CaseScore]) -> list[tuple[str, str]]:

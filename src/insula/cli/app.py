@@ -8,6 +8,7 @@ from tyro.extras import SubcommandApp
 
 import insula
 from insula.cli import cohort
+from insula.cli.calibrate import calibrate
 from insula.cli.demo import demo
 from insula.cli.evaluate import evaluate
 from insula.cli.exits import exit_code_of
@@ -29,7 +30,7 @@ def main() -> None:
         print(f"insula {insula.__version__}")
         return
     app = SubcommandApp()
-    for verb in (segment, evaluate, demo, train):
+    for verb in (segment, evaluate, demo, train, calibrate):
         app.command(verb)
     app.command(cohort.verbs(), name="cohort", help="Check, split, simulate or prepare a folder of labelled scans.")
 

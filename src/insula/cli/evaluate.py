@@ -10,7 +10,6 @@ from tyro.conf import Positional
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from insula.cohort import Cohort
     from insula.evaluate import CaseScore, Pair, Preset, Row
 
 __all__ = ["evaluate"]
@@ -26,7 +25,6 @@ def evaluate(
     fold: int = 0,
     label: int | None = None,
     jobs: int = 0,
-    calibrate: str | None = None,
     debug: bool = False,
 ) -> int:
     """Score one or several sets of predictions against a cohort, and compare them case by case.
@@ -42,11 +40,11 @@ def evaluate(
         fold: Which fold of it.
         label: The value that is lesion in the true masks, if they hold several.
         jobs: Processes; 0 takes every core.
-        calibrate: Weights that made the predictions; what these cases teach of their doubt is stored in their card.
         debug: Show a traceback on errors.
     """
     from collections import Counter
 
+    from insula.cli.split import test_part
     from insula.cohort import find_cohort, processors
     from insula.errors import UsageError
     from insula.evaluate import PRESETS, compare, pair_up, summarise
@@ -54,12 +52,10 @@ def evaluate(
 
     if not predictions:
         raise UsageError("the predictions", "", "are not named", "write e.g. insula evaluate COHORT PREDICTIONS")
-    if calibrate is not None and len(predictions) != 1:
-        raise UsageError("--calibrate", len(predictions), "sets of predictions are not one", "name one")
     chosen = PRESETS[preset]
     with OutputFolder(out) as folder:
         found = find_cohort(cohort, label=label)
-        only = _test_part(found, split, fold)
+        only = test_part(found, split, fold)
         named = Counter(path.resolve().name for path in predictions)
         names = [path.resolve().name if named[path.resolve().name] == 1 else str(path) for path in predictions]
         pairs = {name: pair_up(found, path, only=only) for name, path in zip(names, predictions, strict=True)}
@@ -74,8 +70,6 @@ def evaluate(
         write_text(folder / "evaluation.html", render_evaluation(sets, rows, comparisons, chosen, pictures))
         write_json(folder / "evaluation.json", _record(chosen, sets, rows, comparisons))
     _tell(sets, rows, comparisons)
-    if calibrate is not None:
-        _calibrate(calibrate, sets[names[0]], pairs[names[0]])
     print(out / "evaluation.html")
     return 0
 
@@ -96,58 +90,6 @@ def _score(pairs: dict[str, tuple[Pair, ...]], preset: Preset, jobs: int) -> dic
                 if progress is not None:
                     progress.advance(progress.task_ids[0])
     return sets
-
-
-def _test_part(found: Cohort, split: Path | None, fold: int) -> tuple[str, ...] | None:
-    if split is None:
-        return None
-    import json
-
-    from insula.errors import BadData, NoInput, UsageError
-
-    try:
-        tree = json.loads(split.read_text(encoding="utf-8"))
-        folds = [tuple(one["test"]) for one in tree["folds"]]
-    except FileNotFoundError:
-        raise NoInput("the split", split, "does not exist", "make it with `insula cohort split`") from None
-    except (ValueError, KeyError, TypeError) as error:
-        rule = f"is not what `insula cohort split` wrote ({error})"
-        raise BadData("the split", split.name, rule, "make it again") from None
-    if not 0 <= fold < len(folds):
-        raise UsageError("--fold", fold, f"is not one of {len(folds)}", f"choose 0 to {len(folds) - 1}")
-    absent = set(folds[fold]) - {entry.case for entry in found.entries}
-    if absent:
-        rule = f"names {len(absent)} cases that are not in the cohort, e.g. {min(absent)}"
-        raise BadData("the split", split.name, rule, "make it again")
-    return folds[fold]
-
-
-def _calibrate(weights: str, scores: Sequence[CaseScore], pairs: Sequence[Pair]) -> None:
-    """Fit, and store in the weights' card; the masks they make stay as they are."""
-    import hashlib
-    from dataclasses import replace
-
-    from insula.checkpoint import load_weights, store_card
-    from insula.evaluate import calibrate, made_by, moved_threshold
-
-    loaded = load_weights(weights)
-    made_by(pairs, loaded.sha256)
-    digest = hashlib.sha256("".join(f"{s.case} {s.truth_voxels}\n" for s in scores).encode()).hexdigest()
-    before = loaded.card.calibration.temperature
-    fitted = calibrate(scores, cohort_sha256=digest)
-    threshold = moved_threshold(loaded.card.threshold, fitted.temperature)
-    card = replace(
-        loaded.card, threshold=threshold, calibration=replace(fitted, temperature=round(before * fitted.temperature, 4))
-    )
-    path = store_card(weights, card)
-    facts = fitted.fitted_on or {}
-    print(
-        f"temperature {card.calibration.temperature:g}, threshold {threshold:g} (the same masks), from {facts['cases']} cases"
-    )
-    print(f"log loss per 1000 voxels {facts['log_loss_before']:g} -> {facts['log_loss_after']:g}")
-    if "volume_coverage" in facts:
-        print(f"volume intervals, each centre left out in turn: {facts['volume_coverage']:.0%} hold the truth")
-    print(path)
 
 
 def _tell(sets: dict[str, list[CaseScore]], rows: dict[str, list[Row]], comparisons: Any) -> None:

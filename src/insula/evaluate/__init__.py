@@ -1,8 +1,8 @@
 """Predictions held against the truth: scored, summarised, compared, calibrated."""
 
-from insula.evaluate.calibrate import calibrate, moved_threshold
+from insula.evaluate.calibrate import Studied, calibrate, study
 from insula.evaluate.compare import Comparison, compare
-from insula.evaluate.pairing import Pair, made_by, pair_up
+from insula.evaluate.pairing import Pair, pair_up
 from insula.evaluate.presets import METRICS, PRESETS, Metric, Preset
 from insula.evaluate.score import CaseScore, PredictedLesion, TrueLesion, score_masks, score_pair
 from insula.evaluate.summary import Row, coverage, curve, reliability, size_recall, summarise
@@ -17,17 +17,17 @@ __all__ = [
     "PredictedLesion",
     "Preset",
     "Row",
+    "Studied",
     "TrueLesion",
     "calibrate",
     "compare",
     "coverage",
     "curve",
-    "made_by",
-    "moved_threshold",
     "pair_up",
     "reliability",
     "score_masks",
     "score_pair",
     "size_recall",
+    "study",
     "summarise",
 ]

@@ -1,100 +1,178 @@
-"""What a network's probabilities are worth, fitted on cases that trained nothing."""
+"""What a network's probabilities are worth, learnt from cases that trained nothing.
+
+Every case goes through the network once, at temperature 1 and without rounding. All that is chosen later (threshold,
+smallest lesion, temperature, intervals) is computed from what is kept of it here: two histograms, and the lesions that
+each threshold would give.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 
-from insula.config import Calibration
+from insula.checkpoint import Card, Weights
+from insula.cohort import Entry, read_lesion
+from insula.config import Calibration, SegmentConfig
+from insula.data import prepare
 from insula.errors import BadData
-from insula.evaluate.score import CaseScore
-from insula.evaluate.summary import log_loss, pooled
-from insula.postprocess import SPREAD, lesion_confidence, volume_doubt, volume_interval
+from insula.evaluate.summary import log_loss
+from insula.geometry import label_components
+from insula.infer import infer
+from insula.io import read_scan
+from insula.metrics import LogitCounts, count_logits
+from insula.postprocess import SPREAD, lesion_confidence, mean_logits, volume_doubt, volume_interval
 
-__all__ = ["calibrate", "moved_threshold"]
+__all__ = ["LEAST_ML", "THRESHOLDS", "Studied", "calibrate", "study"]
 
+THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+"""Probabilities, before calibration, among which the threshold is chosen."""
+LEAST_ML = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Volumes among which the smallest lesion kept is chosen."""
 _LEVEL = 0.9
 _LEAST_CASES = 20
 _LEAST_LESIONS = 20
 _RIDGE = 1e-3
 
 
-def calibrate(scores: Sequence[CaseScore], *, cohort_sha256: str = "") -> Calibration:
-    """Fit temperature, volume interval and lesion confidence to predictions made at temperature 1.
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """The 26-connected pieces that one threshold gives."""
 
-    Temperature: least log loss over all voxels. Interval: split-conformal on log(volume + 1 ml), in units of the
-    case's own doubt. Lesion confidence: logistic regression of `touches a true lesion`. How well interval and
-    confidence hold is measured by leaving out one centre after the other.
+    volume_ml: NDArray[np.float64]
+    common_ml: NDArray[np.float64]
+    """What of each is truly lesion."""
+    logit: NDArray[np.float64]
+    """Mean over its voxels, each cut at +-15."""
+
+    def kept(self, least_ml: float) -> Pieces:
+        """Without those smaller than `least_ml`."""
+        big = self.volume_ml >= least_ml
+        return Pieces(self.volume_ml[big], self.common_ml[big], self.logit[big])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Studied:
+    """All that is kept of one case."""
+
+    case: str
+    centre: str
+    truth_ml: float
+    voxel_ml: float
+    counts: LogitCounts
+    pieces: dict[float, Pieces]
+    """By threshold."""
+
+    def dice(self, threshold: float, least_ml: float) -> float:
+        """Of the mask that both would give; 1 where it and the truth are empty."""
+        some = self.pieces[threshold].kept(least_ml)
+        total = self.truth_ml + float(some.volume_ml.sum())
+        return 2 * float(some.common_ml.sum()) / total if total else 1.0
+
+
+def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig()) -> Studied:
+    """Run one case through the network and keep what calibration needs.
 
     Args:
-        scores: with maps; of cases that trained nothing, controls included.
-        cohort_sha256: of what they are from, for the record.
+        entry: with a scan and a mask.
+        weights: whatever calibration they carry is left aside.
+        config: device and precision.
 
     Raises:
-        BadData: fewer than 20 cases with maps.
+        BadData: scan or mask is missing, cannot be used, or they do not share a grid.
+    """
+    if not entry.images or not entry.masks:
+        raise BadData("the case", entry.case, "has no scan or no mask", "see `insula cohort check`")
+    scan, lesion = read_scan(entry.images[0], name=entry.case), read_lesion(entry.masks[0], label=entry.label)
+    if not scan.grid.close_to(lesion.grid):
+        raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
+    prepared = prepare(scan, weights.card.prepare)
+    box, _ = infer(weights.model, prepared.image, config)
+    prob, truth, voxel_ml = prepared.bring_home(box.numpy()), lesion.voxels, scan.grid.voxel_ml
+    return Studied(
+        case=entry.case, centre=entry.centre, truth_ml=float(truth.sum()) * voxel_ml, voxel_ml=voxel_ml,
+        counts=count_logits(truth, prob), pieces={t: _pieces(prob, truth, t, voxel_ml) for t in THRESHOLDS},
+    )  # fmt: skip
+
+
+def calibrate(cases: Sequence[Studied], card: Card) -> Card:
+    """Choose and fit everything, and write it into a card.
+
+    Threshold and smallest lesion: best mean Dice, controls included; of equals the smaller lesion. Temperature: least
+    log loss over all voxels. Interval: split-conformal on log(volume + 1 ml), in units of the case's own doubt. Lesion
+    confidence: logistic regression of `touches a true lesion`. How well the last two hold is measured by leaving out
+    one centre after the other.
+
+    Args:
+        cases: that trained nothing, controls included.
+        card: to put it into.
+
+    Raises:
+        BadData: fewer than 20 cases.
 
     Source:
         Guo 2017, arXiv 1706.04599 (temperature); Lei 2018, JASA 113:1094 (normalised conformal intervals).
     """
-    counts = pooled(scores)
-    known = [score for score in scores if score.counts is not None]
-    if counts is None or len(known) < _LEAST_CASES:
-        rule = f"are fewer than {_LEAST_CASES}, which fit nothing"
-        raise BadData("the cases with probability maps", len(known), rule, "predict more of them with `insula segment`")
+    if len(cases) < _LEAST_CASES:
+        rule = f"are fewer than {_LEAST_CASES}, too few to fit anything"
+        raise BadData("the usable cases", len(cases), rule, "simulate or collect more")
+    pairs = [(threshold, least) for threshold in THRESHOLDS for least in LEAST_ML]
+    threshold, least = max(pairs, key=lambda pair: (np.mean([case.dice(*pair) for case in cases]), -pair[1]))
+    counts = sum((case.counts for case in cases[1:]), start=cases[0].counts)
     found = minimize_scalar(lambda t: log_loss(counts, temperature=math.exp(t)), bounds=(-2, 3), method="bounded")
     temperature = round(math.exp(float(found.x)), 4)
-    volume = _volume(known, temperature)
-    lesion = _lesion(known, temperature)
+    fits = [_Fit(case, threshold, least, temperature) for case in cases]
+    made = Calibration(temperature=temperature, volume=_volume(fits), level=_LEVEL, lesion=_lesion(fits))
     facts: dict[str, float | int | str] = {
-        "cases": len(known),
-        "lesions": sum(len(score.predicted_lesions) for score in known),
-        "cohort_sha256": cohort_sha256,
+        "cases": len(cases), "centres": len({case.centre for case in cases}), "controls": sum(not case.truth_ml for case in cases),
+        "mean_dice": round(float(np.mean([case.dice(threshold, least) for case in cases])), 4),
         "log_loss_before": round(1000 * log_loss(counts), 4),
         "log_loss_after": round(1000 * log_loss(counts, temperature=temperature), 4),
-    }
-    made = Calibration(temperature=temperature, volume=volume, level=_LEVEL, lesion=lesion)
-    return replace(made, fitted_on=facts | _held_out(known, temperature))
-
-
-def moved_threshold(threshold: float, temperature: float) -> float:
-    """The calibrated probability at which a mask is the same as at `threshold` before calibration."""
-    return round(1 / (1 + math.exp(-math.log(threshold / (1 - threshold)) / temperature)), 6)
-
-
-def _doubt(score: CaseScore, temperature: float) -> float:
-    assert score.counts is not None
-    wide, narrow = (score.counts.voxels_above(p, temperature=temperature) * score.voxel_ml for p in SPREAD)
-    return volume_doubt(wide, narrow)
-
-
-def _volume(scores: Sequence[CaseScore], temperature: float) -> tuple[float, float]:
-    """The two conformal quantiles; each side is missed by half of 1 - level."""
-    gaps = np.sort(
-        [(math.log1p(s.truth_ml) - math.log1p(s.predicted_ml)) / _doubt(s, temperature) for s in scores]
+    }  # fmt: skip
+    return replace(
+        card, threshold=_sigmoid(_logit(threshold) / temperature), min_lesion_ml=least,
+        calibration=replace(made, fitted_on=facts | _held_out(fits)),
     )  # fmt: skip
+
+
+class _Fit:
+    """A case as seen by the fits, once threshold, smallest lesion and temperature are known."""
+
+    def __init__(self, case: Studied, threshold: float, least_ml: float, temperature: float) -> None:
+        pieces = case.pieces[threshold].kept(least_ml)
+        wide, narrow = (case.counts.voxels_above(p, temperature=temperature) * case.voxel_ml for p in SPREAD)
+        self.centre, self.truth_ml, self.predicted_ml = case.centre, case.truth_ml, float(pieces.volume_ml.sum())
+        self.doubt = volume_doubt(wide, narrow)
+        self.logit, self.lesion_ml, self.real = pieces.logit / temperature, pieces.volume_ml, pieces.common_ml > 0
+
+
+def _pieces(prob: NDArray[np.float32], truth: NDArray[np.bool_], threshold: float, voxel_ml: float) -> Pieces:
+    labels, count = label_components(prob >= threshold)
+    sizes, common = (
+        np.bincount(some, minlength=count + 1)[1:].astype(np.float64) for some in (labels.ravel(), labels[truth])
+    )
+    return Pieces(sizes * voxel_ml, common * voxel_ml, mean_logits(prob, labels, count))
+
+
+def _volume(fits: Sequence[_Fit]) -> tuple[float, float]:
+    """The two conformal quantiles; each side is missed by half of 1 - level."""
+    gaps = np.sort([(math.log1p(fit.truth_ml) - math.log1p(fit.predicted_ml)) / fit.doubt for fit in fits])
     count, miss = len(gaps), (1 - _LEVEL) / 2
     low = gaps[max(0, math.floor((count + 1) * miss) - 1)]
     high = gaps[min(count - 1, math.ceil((count + 1) * (1 - miss)) - 1)]
     return round(float(low), 5), round(float(high), 5)
 
 
-def _rows(scores: Sequence[CaseScore], temperature: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Features and truth of every predicted lesion that was in a map."""
-    lesions = [one for score in scores for one in score.predicted_lesions if one.mean_logit is not None]
-    features = [(1.0, (one.mean_logit or 0.0) / temperature, math.log(one.volume_ml)) for one in lesions]
-    return np.array(features).reshape(-1, 3), np.array([float(one.touches) for one in lesions])
-
-
-def _lesion(scores: Sequence[CaseScore], temperature: float) -> tuple[float, float, float] | None:
+def _lesion(fits: Sequence[_Fit]) -> tuple[float, float, float] | None:
     """A logistic regression; None with too few lesions, or only real or only false ones."""
-    features, real = _rows(scores, temperature)
-    if len(real) < _LEAST_LESIONS or real.min() == real.max():
+    logit, volume, real = (np.concatenate([getattr(f, key) for f in fits]) for key in ("logit", "lesion_ml", "real"))
+    if len(real) < _LEAST_LESIONS or real.all() or not real.any():
         return None
+    features = np.stack([np.ones(len(real)), logit, np.log(volume)], axis=1)
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         z = features @ weights
@@ -106,26 +184,35 @@ def _lesion(scores: Sequence[CaseScore], temperature: float) -> tuple[float, flo
     return round(float(constant), 5), round(float(by_logit), 5), round(float(by_volume), 5)
 
 
-def _held_out(scores: Sequence[CaseScore], temperature: float) -> dict[str, float | int | str]:
-    """Coverage and Brier score when every centre is judged by a fit on the others."""
-    centres = sorted({score.centre for score in scores})
-    covered, squares, spread = [], [], []
+def _held_out(fits: Sequence[_Fit]) -> dict[str, float | int | str]:
+    """Coverage and Brier score when every centre is judged by a fit on the others; empty for one centre."""
+    centres = sorted({fit.centre for fit in fits})
+    covered, squares, real = [], [], []
     for centre in centres if len(centres) > 1 else ():
-        rest = [score for score in scores if score.centre != centre]
-        fit = Calibration(volume=_volume(rest, temperature), lesion=_lesion(rest, temperature))
-        for score in scores:
-            if score.centre != centre:
-                continue
-            interval = volume_interval(score.predicted_ml, _doubt(score, temperature), fit)
-            covered.append(interval is not None and interval[0] <= score.truth_ml <= interval[1])
-            features, real = _rows([score], temperature)
-            chance = [lesion_confidence(row[1], math.exp(row[2]), fit) for row in features]
-            squares += [(c - r) ** 2 for c, r in zip(chance, real, strict=True) if c is not None]
-            spread += list(real)
+        rest = [fit for fit in fits if fit.centre != centre]
+        made = Calibration(volume=_volume(rest), lesion=_lesion(rest))
+        for fit in (fit for fit in fits if fit.centre == centre):
+            low, high = volume_interval(fit.predicted_ml, fit.doubt, made) or (0.0, 0.0)
+            covered.append(low <= fit.truth_ml <= high)
+            for logit, volume, is_real in zip(fit.logit, fit.lesion_ml, fit.real, strict=True):
+                if (chance := lesion_confidence(logit, volume, made)) is not None:
+                    squares.append((chance - is_real) ** 2)
+                    real.append(is_real)
     facts: dict[str, float | int | str] = {}
     if covered:
-        facts["volume_coverage"] = round(float(np.mean(covered)), 4)
+        facts["volume_coverage_left_out"] = round(float(np.mean(covered)), 4)
     if squares:
-        facts["lesion_brier"] = round(float(np.mean(squares)), 4)
-        facts["lesion_brier_of_the_mean"] = round(float(np.var(spread)), 4)
+        facts |= {
+            "lesions": len(real),
+            "lesion_brier_left_out": round(float(np.mean(squares)), 4),
+            "lesion_brier_of_the_share": round(float(np.var(real)), 4),
+        }
     return facts
+
+
+def _logit(prob: float) -> float:
+    return math.log(prob / (1 - prob))
+
+
+def _sigmoid(logit: float) -> float:
+    return round(1 / (1 + math.exp(-logit)), 6)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from insula.cohort.layout import Cohort, case_of
 from insula.errors import BadData, NoInput
 
-__all__ = ["Pair", "made_by", "pair_up"]
+__all__ = ["Pair", "pair_up"]
 
 _NIFTI = re.compile(r"\.nii(\.gz)?$")
 _PROB = re.compile(r"_(prob|probseg)$")
@@ -73,24 +71,6 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
         )
         for entry in entries
     )  # fmt: skip
-
-
-def made_by(pairs: Sequence[Pair], weights_sha256: str) -> None:
-    """Make sure that every prediction was made with certain weights, as its record says.
-
-    Raises:
-        BadData: one has no record, or another one's weights.
-    """
-    for pair in pairs:
-        made_with = "unknown"
-        if pair.record is not None:
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                made_with = str(json.loads(pair.record.read_text(encoding="utf-8"))["provenance"]["weights"]["sha256"])
-        if made_with != weights_sha256:
-            rule = f"was not made with these weights ({weights_sha256[:12]}...)"
-            raise BadData(
-                f"the prediction of {pair.case}", f"by {made_with[:12]}", rule, "run `insula segment` with them"
-            )
 
 
 def _record(mask: Path) -> Path | None:

@@ -27,7 +27,7 @@ from insula.metrics import (
     match_lesions,
     surface_distances,
 )
-from insula.postprocess.doubt import LOGIT_END
+from insula.postprocess import mean_logits
 from insula.volume import Mask
 
 __all__ = ["CaseScore", "PredictedLesion", "TrueLesion", "score_masks", "score_pair"]
@@ -122,7 +122,7 @@ def score_masks(
     if "pr_auc" in metrics:
         values["pr_auc"] = None if prob is None else average_precision(one, prob)
     paired = {pair[0] for pair in match.pairs}
-    means = None if prob is None else _mean_logits(prob, match.predicted_labels, len(match.predicted_sizes))
+    means = None if prob is None else mean_logits(prob, match.predicted_labels, len(match.predicted_sizes))
     voxel_ml = truth.grid.voxel_ml
     return CaseScore(
         case=case, truth_voxels=int(one.sum()), truth_ml=truth.volume_ml, predicted_ml=predicted.volume_ml, voxel_ml=voxel_ml,
@@ -169,15 +169,6 @@ def _check_map(prob: NDArray[np.floating], truth: Mask, case: str) -> None:
     else:
         return
     raise BadData(f"the map of {case}", value, rule, "write probabilities from 0 to 1 on the scan's own grid")
-
-
-def _mean_logits(prob: NDArray[np.floating], labels: NDArray[np.uint32], count: int) -> NDArray[np.float64]:
-    inside = labels > 0
-    owner, values = labels[inside], np.clip(prob[inside].astype(np.float64), 0, 1)
-    with np.errstate(divide="ignore"):
-        logits = np.clip(np.log(values) - np.log1p(-values), -LOGIT_END, LOGIT_END)
-    sums, voxels = (np.bincount(owner, weights=w, minlength=count + 1)[1:] for w in (logits, None))
-    return sums / voxels
 
 
 def _hemisphere(pair: Pair, truth: Mask) -> str:

@@ -1,6 +1,15 @@
 """From probabilities to a mask and its lesions."""
 
 from insula.postprocess.decide import Lesion, decide, measure_lesions
-from insula.postprocess.doubt import SPREAD, lesion_confidence, volume_doubt, volume_interval
+from insula.postprocess.doubt import SPREAD, lesion_confidence, mean_logits, volume_doubt, volume_interval
 
-__all__ = ["SPREAD", "Lesion", "decide", "lesion_confidence", "measure_lesions", "volume_doubt", "volume_interval"]
+__all__ = [
+    "SPREAD",
+    "Lesion",
+    "decide",
+    "lesion_confidence",
+    "mean_logits",
+    "measure_lesions",
+    "volume_doubt",
+    "volume_interval",
+]

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from insula.config import Calibration
 from insula.errors import UsageError
 from insula.geometry import Grid, label_components, ras_grid, ras_map
-from insula.postprocess.doubt import LOGIT_END, lesion_confidence
+from insula.postprocess.doubt import lesion_confidence, mean_logits
 from insula.volume import Mask
 
 __all__ = ["Lesion", "decide", "measure_lesions"]
@@ -75,11 +75,9 @@ def measure_lesions(
     if count == 0:
         return ()
     facts = cc3d.statistics(labels)
-    inside = labels > 0
-    owner, values = labels[inside], axes.apply(prob)[inside].astype(np.float64)
-    with np.errstate(divide="ignore"):
-        logits = np.clip(np.log(values) - np.log1p(-values), -LOGIT_END, LOGIT_END)
-    sums, logit_sums = (np.bincount(owner, weights=w, minlength=count + 1) for w in (values, logits))
+    prob = axes.apply(prob)
+    sums = np.bincount(labels.ravel(), weights=prob.ravel().astype(np.float64), minlength=count + 1)
+    logits = mean_logits(prob, labels, count)
     order = sorted(range(1, count + 1), key=lambda n: (-int(facts["voxel_counts"][n]), *facts["centroids"][n].tolist()))
     lesions = []
     for number, label in enumerate(order, start=1):
@@ -92,7 +90,7 @@ def measure_lesions(
             Lesion(
                 number=number, volume_ml=voxels * grid.voxel_ml, centre_mm=(x, y, z), extent_mm=(a, b, c),
                 mean_probability=float(sums[label] / voxels),
-                confidence=lesion_confidence(float(logit_sums[label] / voxels), voxels * grid.voxel_ml, calibration),
+                confidence=lesion_confidence(float(logits[label - 1]), voxels * grid.voxel_ml, calibration),
             )
         )  # fmt: skip
     return tuple(lesions)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from insula.config import Calibration
 
-__all__ = ["SPREAD", "lesion_confidence", "volume_doubt", "volume_interval"]
+__all__ = ["SPREAD", "lesion_confidence", "mean_logits", "volume_doubt", "volume_interval"]
 
 SPREAD = (0.2, 0.8)
 """The volumes at these calibrated probabilities tell how much a case's volume depends on the threshold."""
 _LEAST_DOUBT = 0.5
-LOGIT_END = 15.0
-"""Mean logits of a lesion are taken from logits cut here, where a probability in float32 has no digits left."""
+_LOGIT_END = 15.0  # where a probability in float32 has no digits left
 
 
 def volume_doubt(wide_ml: float, narrow_ml: float) -> float:
@@ -58,3 +60,19 @@ def lesion_confidence(mean_logit: float, volume_ml: float, calibration: Calibrat
     constant, by_logit, by_volume = calibration.lesion
     z = constant + by_logit * mean_logit + by_volume * math.log(volume_ml)
     return 1 / (1 + math.exp(-max(-50.0, min(50.0, z))))
+
+
+def mean_logits(prob: NDArray[np.floating], labels: NDArray[np.uint32], count: int) -> NDArray[np.float64]:
+    """The mean logit of each labelled piece, single voxels cut at +-15.
+
+    Args:
+        prob: 0 to 1, any shape.
+        labels: the same shape; 1 to `count`, each in use, 0 elsewhere.
+        count: of pieces.
+    """
+    inside = labels > 0
+    owner, values = labels[inside], np.clip(prob[inside].astype(np.float64), 0, 1)
+    with np.errstate(divide="ignore"):
+        logits = np.clip(np.log(values) - np.log1p(-values), -_LOGIT_END, _LOGIT_END)
+    sums, voxels = (np.bincount(owner, weights=w, minlength=count + 1)[1:] for w in (logits, None))
+    return sums / voxels

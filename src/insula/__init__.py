@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from insula.types import Flag
     from insula.volume import Case, Mask, Scan
 
-__version__ = "0.1.0"
+from insula.types import VERSION
+
+__version__ = VERSION
 
 __all__ = [
     "Case",

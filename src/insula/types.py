@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Axis", "Flag", "Phase", "Shape"]
+__all__ = ["VERSION", "Axis", "Flag", "Phase", "Shape"]
+
+VERSION = "0.1.0"
+"""Of this package."""
 
 Shape = tuple[int, int, int]
 """Voxels along i, j, k."""

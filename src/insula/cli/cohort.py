@@ -1,4 +1,4 @@
-"""`insula cohort`: check, split, simulate, prepare."""
+"""`insula cohort`: check, split, simulate, prepare; export and import stand in `exchange`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 from tyro.extras import SubcommandApp
 
+from insula.cli.exchange import export_cohort, import_cohort
+
 if TYPE_CHECKING:
     from insula.cohort import CheckedCohort, Cohort
 
-__all__ = ["check", "prepare", "simulate", "split", "verbs"]
+__all__ = ["check", "check_with_bar", "prepare", "simulate", "split", "verbs"]
 
 _CASES = ("case", "subject", "session", "centre", "chronicity", "days", "axes", "spacing_mm", "shape", "low", "high",
           "lesion_ml", "components", "hemisphere", "faults")  # fmt: skip
@@ -22,10 +24,15 @@ def verbs() -> SubcommandApp:
     app = SubcommandApp()
     for verb in (check, split, simulate, prepare):
         app.command(verb)
+    app.command(name="export")(export_cohort)
+    app.command(name="import")(import_cohort)
     return app
 
 
-def check(cohort: Positional[Path], /, out: Path = Path("insula-cohort"), jobs: int = 0, debug: bool = False) -> int:
+def check(
+    cohort: Positional[Path], /, out: Path = Path("insula-cohort"), label: int | None = None, jobs: int = 0,
+    debug: bool = False,
+) -> int:  # fmt: skip
     """Look at every case of a cohort and report what is odd.
 
     Recognises ATLAS R2.0 (INDI and BIDS), R2.1/R3.0 raw, BIDS with derivatives, and nnU-Net raw. Writes cohort.json,
@@ -34,6 +41,7 @@ def check(cohort: Positional[Path], /, out: Path = Path("insula-cohort"), jobs: 
     Args:
         cohort: The folder.
         out: Where the report goes.
+        label: The value that is lesion, for masks with several labels.
         jobs: Processes; 0 takes every core.
         debug: Show a traceback on errors.
     """
@@ -41,8 +49,8 @@ def check(cohort: Positional[Path], /, out: Path = Path("insula-cohort"), jobs: 
     from insula.io import OutputFolder, write_json, write_text
 
     with OutputFolder(out) as folder:
-        found = find_cohort(cohort)
-        checked = _check(found, jobs)
+        found = find_cohort(cohort, label=label)
+        checked = check_with_bar(found, jobs)
         from insula.report import odd_ones, render_cohort
 
         record = to_record(checked)
@@ -157,7 +165,7 @@ def simulate(
 
 def prepare(
     cohort: Positional[Path], /, out: Path = Path("insula-store"), precision: Literal["uint8", "float16"] = "uint8",
-    jobs: int = 0, debug: bool = False,
+    label: int | None = None, jobs: int = 0, debug: bool = False,
 ) -> int:  # fmt: skip
     """Turn a cohort into a training store: RAS+, 1 mm, 192x224x176, memory-mapped, checked by hash.
 
@@ -167,6 +175,7 @@ def prepare(
         cohort: The folder.
         out: The store.
         precision: uint8 (8 MB a case) or float16 (16 MB).
+        label: The value that is lesion, for masks with several labels.
         jobs: Processes; 0 takes every core.
         debug: Show a traceback on errors.
     """
@@ -180,7 +189,7 @@ def prepare(
     from insula.io import OutputFolder
 
     with OutputFolder(out) as folder:
-        entries = [entry for entry in find_cohort(cohort).entries if not entry.hidden]
+        entries = [entry for entry in find_cohort(cohort, label=label).entries if not entry.hidden]
         config = PrepareConfig()
         work = partial(try_store, folder=folder, config=config, precision=precision)
         stored: list[StoredCase] = []
@@ -201,7 +210,8 @@ def prepare(
     return 1 if failed else 0
 
 
-def _check(found: Cohort, jobs: int) -> CheckedCohort:
+def check_with_bar(found: Cohort, jobs: int) -> CheckedCohort:
+    """Check a cohort on every core, with a bar."""
     from insula.cli.console import bar
     from insula.cohort import Examined, check_cohort, processors
 
@@ -223,7 +233,7 @@ def _load(cohort: Path) -> CheckedCohort:
 
     path = cohort / "cohort.json" if (cohort / "cohort.json").is_file() else cohort
     if path.is_dir() or not path.exists():
-        return _check(find_cohort(cohort), 0)
+        return check_with_bar(find_cohort(cohort), 0)
     try:
         return from_record(json.loads(path.read_text(encoding="utf-8")), name=path.name)
     except (ValueError, UnicodeDecodeError) as error:

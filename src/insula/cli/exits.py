@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -22,6 +23,9 @@ def exit_code_of(call: Callable[[], int | None], *, debug: bool = False) -> int:
     try:
         signal.signal(signal.SIGTERM, _stop)
         return call() or 0
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except Exception as error:
         if debug:
             raise

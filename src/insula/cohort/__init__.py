@@ -4,6 +4,7 @@ from insula.cohort.check import CheckedCohort, check_cohort, from_record, to_rec
 from insula.cohort.examine import Examined, Fault, LesionMask, examine, hemisphere_of, read_lesion
 from insula.cohort.layout import Cohort, Entry, find_cohort
 from insula.cohort.pool import each, processors
+from insula.cohort.predictions import find_predictions
 from insula.cohort.sources import Part, Sources, load_sources
 from insula.cohort.store import Store, StoredCase, store_case, write_index
 from insula.cohort.synthesise import CaseSpec, plan_cohort, write_case, write_sheets
@@ -24,6 +25,7 @@ __all__ = [
     "each",
     "examine",
     "find_cohort",
+    "find_predictions",
     "from_record",
     "hemisphere_of",
     "load_sources",

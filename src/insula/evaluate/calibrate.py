@@ -102,7 +102,8 @@ def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig(
 def calibrate(cases: Sequence[Studied], card: Card) -> Card:
     """Choose and fit everything, and write it into a card.
 
-    Threshold and smallest lesion: best mean Dice, controls included; of equals the smaller lesion. Temperature: least
+    Threshold and smallest lesion: of all pairs whose mean Dice, controls included, is within one standard error of the
+    best pair's (paired over cases), the one with the least false-positive volume. Temperature: least
     log loss over all voxels. Interval: split-conformal on log(volume + 1 ml), in units of the case's own doubt. Lesion
     confidence: logistic regression of `touches a true lesion`. How well the last two hold is measured by leaving out
     one centre after the other.
@@ -120,8 +121,7 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
     if len(cases) < _LEAST_CASES:
         rule = f"are fewer than {_LEAST_CASES}, too few to fit anything"
         raise BadData("the usable cases", len(cases), rule, "simulate or collect more")
-    pairs = [(threshold, least) for threshold in THRESHOLDS for least in LEAST_ML]
-    threshold, least = max(pairs, key=lambda pair: (np.mean([case.dice(*pair) for case in cases]), -pair[1]))
+    threshold, least = _choose(cases)
     counts = sum((case.counts for case in cases[1:]), start=cases[0].counts)
     found = minimize_scalar(lambda t: log_loss(counts, temperature=math.exp(t)), bounds=(-2, 3), method="bounded")
     temperature = round(math.exp(float(found.x)), 4)
@@ -137,6 +137,19 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
         card, threshold=_sigmoid(_logit(threshold) / temperature), min_lesion_ml=least,
         calibration=replace(made, fitted_on=facts | _held_out(fits)),
     )  # fmt: skip
+
+
+def _choose(cases: Sequence[Studied]) -> tuple[float, float]:
+    """The one-standard-error rule: Dice is flat around its best, false positives are not."""
+    pairs = [(threshold, least) for threshold in THRESHOLDS for least in LEAST_ML]
+    dice = np.array([[case.dice(*pair) for case in cases] for pair in pairs])
+    behind = dice[dice.mean(1).argmax()] - dice
+    close = behind.mean(1) <= behind.std(1, ddof=1) / math.sqrt(len(cases))
+    false_ml = [
+        np.mean([float((p := case.pieces[t].kept(least)).volume_ml.sum() - p.common_ml.sum()) for case in cases])
+        for t, least in pairs
+    ]
+    return min((false, pair) for false, pair, near in zip(false_ml, pairs, close, strict=True) if near)[1]
 
 
 class _Fit:

@@ -7,14 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from insula.cohort.layout import Cohort, case_of
-from insula.errors import BadData, NoInput
+from insula.cohort import Cohort, find_predictions
+from insula.cohort.predictions import NIFTI
+from insula.errors import BadData
 
 __all__ = ["Pair", "pair_up"]
 
-_NIFTI = re.compile(r"\.nii(\.gz)?$")
-_PROB = re.compile(r"_(prob|probseg)$")
-_MASK = re.compile(r"_(mask|dseg|label|lesion)$")
+_MASK = re.compile(r"_mask$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +47,7 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
         NoInput: no such folder.
         BadData: a case has no prediction (a mean over those that happen to be there would flatter), or several.
     """
-    if not predictions.is_dir():
-        raise NoInput("the predictions", predictions, "are not a folder", "name the folder with the predicted masks")
-    masks, probs = _files(predictions)
+    masks, probs = find_predictions(predictions)
     entries = [entry for entry in cohort.entries if entry.masks and (only is None or entry.case in only)]
     if not entries:
         raise BadData(
@@ -74,19 +71,5 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
 
 
 def _record(mask: Path) -> Path | None:
-    path = mask.with_name(_MASK.sub("", _NIFTI.sub("", mask.name)) + ".json")
+    path = mask.with_name(_MASK.sub("", NIFTI.sub("", mask.name)) + ".json")
     return path if path.is_file() else None
-
-
-def _files(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    masks: dict[str, list[Path]] = {}
-    probs: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*.nii*")):
-        if not _NIFTI.search(path.name) or any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        stem = _NIFTI.sub("", path.name)
-        if stem.endswith("_T1w"):
-            continue
-        found = probs if _PROB.search(stem) else masks
-        found.setdefault(case_of(stem) or _MASK.sub("", _PROB.sub("", stem)), []).append(path)
-    return masks, probs

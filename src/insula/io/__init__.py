@@ -2,7 +2,7 @@
 
 from insula.io.atomic import write_bytes, write_json, write_text
 from insula.io.folder import OutputFolder
-from insula.io.nifti_write import write_mask, write_prob, write_scan
+from insula.io.nifti_write import write_labels, write_mask, write_prob, write_scan
 from insula.io.read import read_labels, read_mask, read_scan, read_values, still_the_same
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "still_the_same",
     "write_bytes",
     "write_json",
+    "write_labels",
     "write_mask",
     "write_prob",
     "write_scan",

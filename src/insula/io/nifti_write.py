@@ -16,7 +16,7 @@ from insula.geometry import Grid
 from insula.io.atomic import write_bytes
 from insula.volume import FileFacts, Mask
 
-__all__ = ["write_mask", "write_prob", "write_scan"]
+__all__ = ["write_labels", "write_mask", "write_prob", "write_scan"]
 
 
 def write_mask(path: Path, mask: Mask, *, file: FileFacts | None = None) -> None:
@@ -31,6 +31,11 @@ def write_mask(path: Path, mask: Mask, *, file: FileFacts | None = None) -> None
         CannotCreate, NoPermission, IOFault: as `write_bytes`.
     """
     _write(path, mask.voxels.astype(np.uint8), mask.grid, file)
+
+
+def write_labels(path: Path, labels: NDArray[np.uint16], grid: Grid, *, file: FileFacts | None = None) -> None:
+    """Write a label map as uint16 `.nii.gz`; as `write_mask`."""
+    _write(path, labels, grid, file)
 
 
 def write_scan(path: Path, image: NDArray[np.floating[Any]], grid: Grid) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cc3d
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 
 from insula.config import Calibration
 from insula.errors import UsageError
@@ -14,7 +16,7 @@ from insula.geometry import Grid, label_components, ras_grid, ras_map
 from insula.postprocess.doubt import lesion_confidence, mean_logits
 from insula.volume import Mask
 
-__all__ = ["Lesion", "decide", "measure_lesions"]
+__all__ = ["Lesion", "decide", "measure_lesions", "number_lesions"]
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,10 @@ def measure_lesions(
     labels, count = label_components(np.ascontiguousarray(axes.apply(mask.voxels)))
     if count == 0:
         return ()
-    facts = cc3d.statistics(labels)
+    facts, order = _ranked(labels)
     prob = axes.apply(prob)
     sums = np.bincount(labels.ravel(), weights=prob.ravel().astype(np.float64), minlength=count + 1)
     logits = mean_logits(prob, labels, count)
-    order = sorted(range(1, count + 1), key=lambda n: (-int(facts["voxel_counts"][n]), *facts["centroids"][n].tolist()))
     lesions = []
     for number, label in enumerate(order, start=1):
         voxels = int(facts["voxel_counts"][label])
@@ -94,3 +95,22 @@ def measure_lesions(
             )
         )  # fmt: skip
     return tuple(lesions)
+
+
+def number_lesions(mask: Mask) -> NDArray[np.uint16]:
+    """A map of the lesions, numbered as `measure_lesions` numbers them; 0 for background, all 0 for an empty mask."""
+    axes = ras_map(mask.grid)
+    labels, count = label_components(np.ascontiguousarray(axes.apply(mask.voxels)))
+    number = np.zeros(count + 1, np.uint16)
+    if count:
+        number[_ranked(labels)[1]] = np.arange(1, count + 1)
+    return np.ascontiguousarray(axes.invert(number[labels]))
+
+
+def _ranked(labels: NDArray[np.uint32]) -> tuple[Any, list[int]]:
+    """What cc3d measures of each label, and the labels from the largest down; places decide between equals."""
+    facts = cc3d.statistics(labels)
+    count = len(facts["voxel_counts"]) - 1
+    return facts, sorted(
+        range(1, count + 1), key=lambda n: (-int(facts["voxel_counts"][n]), *facts["centroids"][n].tolist())
+    )

@@ -1,0 +1,70 @@
+"""Predictions in the form that others ask for, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from insula.cohort.examine import read_lesion
+from insula.cohort.exchange import SPACE, description
+from insula.cohort.layout import Cohort
+from insula.cohort.predictions import find_predictions
+from insula.errors import BadData
+from insula.io import read_scan, write_json, write_mask
+from insula.volume import Mask
+
+__all__ = ["write_predictions", "write_submission"]
+
+_SUBMISSION = "atlas2_prediction"
+
+
+def write_submission(cohort: Cohort, predictions: Path, folder: Path) -> int:
+    """The ATLAS'22 form of predictions: a BIDS derivative named `atlas2_prediction`; one mask for every scan.
+
+    Args:
+        cohort: the scans that were predicted, most often the test part.
+        predictions: a folder as `find_predictions` takes it.
+        folder: where the submission goes.
+
+    Returns:
+        How many masks were written.
+
+    Raises:
+        BadData: a case has no prediction, or several; a mask is not binary or not on its scan's grid.
+    """
+    masks, _ = find_predictions(predictions)
+    entries = [entry for entry in cohort.entries if entry.images]
+    missing = [entry.case for entry in entries if len(masks.get(entry.case, ())) != 1]
+    if missing:
+        rule = f"hold no mask, or several, of {len(missing)} of {len(entries)} cases, e.g. {missing[0]}"
+        raise BadData("the predictions", predictions, rule, "predict every scan of the cohort once")
+    for entry in entries:
+        scan, mask = read_scan(entry.images[0], name=entry.case), read_lesion(masks[entry.case][0])
+        if not mask.grid.close_to(scan.grid):
+            rule = "does not lie on its scan's grid"
+            raise BadData("the prediction of", entry.case, rule, "write predictions on the scan's own grid")
+        anat = folder / Path(*(part for part in (entry.subject, entry.session) if part), "anat")
+        anat.mkdir(parents=True, exist_ok=True)
+        write_mask(anat / f"{entry.case}_{SPACE}_label-L_mask.nii.gz", Mask(mask.voxels, scan.grid), file=scan.file)
+    write_json(folder / "dataset_description.json", description(_SUBMISSION, "derivative"))
+    return len(entries)
+
+
+def write_predictions(source: Path, folder: Path) -> int:
+    """Predicted masks of any known layout as `CASE_mask.nii.gz` in one folder, which `insula evaluate` takes.
+
+    Returns:
+        How many.
+
+    Raises:
+        BadData: no masks, or two of one case.
+    """
+    masks, _ = find_predictions(source)
+    if not masks:
+        rule = "holds neither nnU-Net raw data nor predicted masks"
+        raise BadData("the folder", source, rule, "name the folder with imagesTr, or with the masks")
+    for case, files in masks.items():
+        if len(files) > 1:
+            raise BadData("the predictions", source, f"hold several masks of {case}", "keep one")
+        mask = read_lesion(files[0])
+        write_mask(folder / f"{case}_mask.nii.gz", Mask(mask.voxels, mask.grid))
+    return len(masks)

@@ -1,0 +1,162 @@
+"""Results as a BIDS derivative: what goes in beside the masks, and what everything is called."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from insula.errors import NoInput
+from insula.io import write_json, write_labels, write_mask, write_prob, write_text
+from insula.postprocess import number_lesions
+from insula.predict.record import DISCLAIMER, to_record
+from insula.predict.result import Result
+from insula.types import VERSION
+
+__all__ = ["BidsPaths", "BidsScan", "bids_paths", "find_bids_scans", "write_bids_dataset", "write_bids_result"]
+
+_BIDS = "1.10.0"
+_T1W = re.compile(r"^sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9+]+)*_T1w\.nii(\.gz)?$")
+_BEFORE_SPACE = [
+    "sub",
+    "ses",
+    "task",
+    "acq",
+    "ce",
+    "rec",
+    "dir",
+    "run",
+    "mod",
+    "echo",
+    "flip",
+    "inv",
+    "mt",
+    "part",
+    "proc",
+    "hemi",
+]  # BIDS' order of entities
+_IGNORE = "*.html\n**/*_record.json\ngroup_volumes.tsv\nlogs/\n"
+
+
+@dataclass(frozen=True)
+class BidsScan:
+    """A raw T1w scan of a BIDS dataset."""
+
+    path: Path
+    inside: str
+    """Its path inside the dataset, with slashes."""
+    entities: dict[str, str]
+    """As in its name: `sub`, `ses`, `acq` and so on, in order."""
+
+    @property
+    def name(self) -> str:
+        """`sub-x_ses-y...`, without the suffix."""
+        return "_".join(f"{key}-{value}" for key, value in self.entities.items())
+
+
+@dataclass(frozen=True)
+class BidsPaths:
+    """The files of one scan's result."""
+
+    mask: Path
+    prob: Path
+    lesions: Path
+    record: Path
+    page: Path
+
+
+def find_bids_scans(folder: Path, labels: tuple[str, ...] = ()) -> list[BidsScan]:
+    """The raw T1w scans: `sub-*/[ses-*/]anat/*_T1w.nii[.gz]`, sorted; derivatives are not looked at.
+
+    Args:
+        folder: the dataset.
+        labels: participants, with or without `sub-`; all if empty.
+
+    Raises:
+        NoInput: no such folder, no scans in it, or a participant that is not there.
+    """
+    if not folder.is_dir():
+        raise NoInput("the BIDS dataset", folder, "is not a folder", "name the folder with the sub-* folders")
+    wanted = {label.removeprefix("sub-") for label in labels}
+    there = {path.name.removeprefix("sub-") for path in folder.glob("sub-*") if path.is_dir()}
+    if absent := sorted(wanted - there):
+        known = ", ".join(sorted(there)[:5]) or "none"
+        raise NoInput("the participant", absent[0], "is not in the dataset", f"there are: {known}")
+    scans = []
+    for pattern in ("sub-*/anat/*_T1w.nii*", "sub-*/ses-*/anat/*_T1w.nii*"):
+        for path in folder.glob(pattern):
+            if _T1W.match(path.name) and (
+                not wanted or path.relative_to(folder).parts[0].removeprefix("sub-") in wanted
+            ):
+                parts = [part.partition("-") for part in path.name.split("_")[:-1]]
+                inside = path.relative_to(folder).as_posix()
+                scans.append(BidsScan(path, inside, {key: value for key, _, value in parts}))
+    if not scans:
+        raise NoInput("the BIDS dataset", folder, "holds no sub-*/anat/*_T1w.nii.gz", "check the folder")
+    return sorted(scans, key=lambda scan: scan.inside)
+
+
+def bids_paths(scan: BidsScan, out: Path) -> BidsPaths:
+    """Where a scan's results go; `space-orig` unless the scan itself names its space."""
+    place = {key: value for key, value in scan.entities.items() if key in _BEFORE_SPACE}
+    rest = {
+        key: value for key, value in scan.entities.items() if key not in _BEFORE_SPACE and key not in ("desc", "label")
+    }
+    entities = place | {"space": "orig"} | rest
+    stem = "_".join(f"{key}-{value}" for key, value in entities.items())
+    parts = [f"{key}-{scan.entities[key]}" for key in ("sub", "ses") if key in scan.entities]
+    anat = out.joinpath(*parts, "anat")
+    return BidsPaths(
+        mask=anat / f"{stem}_label-L_desc-insula_mask.nii.gz", prob=anat / f"{stem}_label-L_desc-insula_probseg.nii.gz",
+        lesions=anat / f"{stem}_seg-lesions_desc-insula_dseg.nii.gz", record=anat / f"{stem}_desc-insula_record.json",
+        page=out / f"{scan.name}.html",
+    )  # fmt: skip
+
+
+def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> dict[str, Any]:
+    """Mask, probabilities and lesion map, each with its sidecar; the record last.
+
+    Returns:
+        The record.
+
+    Raises:
+        CannotCreate, NoPermission, IOFault: as the disk says.
+    """
+    paths.mask.parent.mkdir(parents=True, exist_ok=True)
+    file, grid = result.scan.file, result.scan.grid
+    source = f"bids:raw:{scan.inside}"
+    common = {"SpatialReference": source, "Sources": [source], "Resolution": "That of the scan"}
+    write_mask(paths.mask, result.mask, file=file)
+    write_json(_sidecar(paths.mask), common | {"Type": "Lesion", "Threshold": result.threshold})
+    write_prob(paths.prob, result.prob, grid, file=file)
+    write_json(_sidecar(paths.prob), common | {"Description": "Probability of lesion; 0 outside the box that was seen"})
+    write_labels(paths.lesions, number_lesions(result.mask), grid, file=file)
+    write_json(_sidecar(paths.lesions), common | {"Description": "Lesions (26-connected), 1 is the largest"})
+    rows = ["index\tname", *(f"{lesion.number}\tlesion {lesion.number}" for lesion in result.lesions)]
+    write_text(paths.lesions.with_name(paths.lesions.name.removesuffix(".nii.gz") + ".tsv"), "\n".join(rows) + "\n")
+    record = to_record(result) | {"files": {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}}
+    write_json(paths.record, record)
+    return record
+
+
+def write_bids_dataset(raw: Path, out: Path) -> None:
+    """What makes the folder a dataset; the same bytes whoever writes them, so parallel runs do no harm."""
+    facts = {
+        "Name": "insula: stroke lesions", "BIDSVersion": _BIDS, "DatasetType": "derivative", "License": "see the raw dataset",
+        "GeneratedBy": [{"Name": "insula", "Version": VERSION, "Description": DISCLAIMER}],
+        "SourceDatasets": [{"URL": "bids:raw:"}],
+        "DatasetLinks": {"raw": Path(os.path.relpath(raw.resolve(), out.resolve())).as_posix()},
+    }  # fmt: skip
+    write_json(out / "dataset_description.json", facts)
+    write_text(out / ".bidsignore", _IGNORE)
+    write_text(
+        out / "README",
+        "Stroke lesions found by insula on T1-weighted scans. For each scan: a mask, a probability map, a map of single\n"
+        f"lesions, a record (JSON) and a page (HTML). {DISCLAIMER}\n",
+    )
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".nii.gz") + ".json")

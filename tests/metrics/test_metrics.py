@@ -40,3 +40,31 @@ def test_the_interval_holds_the_mean_and_narrows_with_n() -> None:
 def test_one_case_has_no_spread_and_medians_work() -> None:
     assert str(bootstrap([0.5])) == "0.500 [0.500, 0.500] (n = 1)"
     assert bootstrap([0, 0, 1], "median").value == 0
+
+
+def test_drawing_whole_centres_equals_a_slow_reference() -> None:
+    """Resamples of centres, put together case by case: the same means and medians as the fast way's weights."""
+    rng = np.random.default_rng(2)
+    values, centres = rng.random(23), rng.integers(0, 5, 23)
+    names = np.unique(centres)
+    drawn = np.random.default_rng(4).multinomial(len(names), np.full(len(names), 1 / len(names)), size=500)
+    for statistic, slow in (("mean", np.mean), ("median", np.median)):
+        expected = [
+            slow(
+                np.concatenate(
+                    [np.repeat(values[centres == name], times) for name, times in zip(names, row, strict=True)]
+                )
+            )
+            for row in drawn
+        ]
+        found = bootstrap(values, statistic, clusters=[str(c) for c in centres], draws=500, seed=4)  # type: ignore[arg-type]
+        assert found.value == pytest.approx(slow(values), abs=1e-12)
+        assert (found.low, found.high) == pytest.approx(tuple(np.percentile(expected, [2.5, 97.5])), abs=1e-12)
+
+
+def test_cases_of_one_centre_are_not_independent() -> None:
+    """Ten centres whose cases are all alike: drawing cases pretends to know more than there is."""
+    values = np.repeat(np.random.default_rng(0).random(10), 20)
+    centres = [str(n // 20) for n in range(200)]
+    alone, together = bootstrap(values), bootstrap(values, clusters=centres)
+    assert together.high - together.low > 3 * (alone.high - alone.low)

@@ -1,0 +1,82 @@
+"""Which prediction belongs to which case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from insula.cohort import Cohort, Entry
+from insula.errors import BadData, NoInput
+from insula.evaluate import pair_up
+
+
+def _cohort(tmp_path: Path) -> Cohort:
+    entries = tuple(
+        Entry(
+            case=f"sub-r001s00{n}_ses-1", subject=f"sub-r001s00{n}", session="ses-1", centre="R001",
+            images=(tmp_path / "t1.nii.gz",), masks=(tmp_path / f"truth{n}.nii.gz",),
+        )
+        for n in (1, 2)
+    )  # fmt: skip
+    return Cohort(folder=tmp_path, layout="atlas-indi", entries=entries)
+
+
+def _touch(folder: Path, *names: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("sub-r001s001_ses-1_space-x_T1w_mask.nii.gz", "sub-r001s002_ses-1_space-x_T1w_mask.nii.gz"),
+        ("sub-r001s001_ses-1.nii.gz", "sub-r001s002_ses-1.nii.gz"),
+        (
+            "sub-r001s001/ses-1/anat/sub-r001s001_ses-1_space-orig_label-L_desc-insula_mask.nii.gz",
+            "sub-r001s001/ses-1/anat/sub-r001s001_ses-1_space-orig_seg-lesions_desc-insula_dseg.nii.gz",
+            "sub-r001s002/ses-1/anat/sub-r001s002_ses-1_space-orig_label-L_desc-insula_mask.nii.gz",
+        ),
+    ],
+)
+def test_results_submissions_and_nnunets_output_are_found(names: tuple[str, ...], tmp_path: Path) -> None:
+    folder = _touch(tmp_path / "p", *names, ".hidden/sub-r001s001_ses-1_mask.nii.gz", "index.html")
+    pairs = pair_up(_cohort(tmp_path), folder)
+    assert [(pair.case, pair.truth.name) for pair in pairs] == [
+        ("sub-r001s001_ses-1", "truth1.nii.gz"), ("sub-r001s002_ses-1", "truth2.nii.gz"),
+    ]  # fmt: skip
+    assert all("dseg" not in pair.mask.name and pair.prob is None for pair in pairs)
+
+
+def test_map_and_record_come_along(tmp_path: Path) -> None:
+    stems = [f"sub-r001s00{n}_ses-1_T1w" for n in (1, 2)]
+    folder = _touch(tmp_path / "p", *(f"{s}{end}" for s in stems for end in ("_mask.nii.gz", "_prob.nii.gz", ".json")))
+    (pair, _) = pair_up(_cohort(tmp_path), folder)
+    assert pair.prob == folder / f"{stems[0]}_prob.nii.gz"
+    assert pair.record == folder / f"{stems[0]}.json"
+
+
+def test_a_missing_prediction_is_never_passed_over(tmp_path: Path) -> None:
+    folder = _touch(tmp_path / "p", "sub-r001s001_ses-1_mask.nii.gz")
+    with pytest.raises(BadData, match="1 of 2 cases, e.g. sub-r001s002_ses-1"):
+        pair_up(_cohort(tmp_path), folder)
+    assert len(pair_up(_cohort(tmp_path), folder, only=["sub-r001s001_ses-1"])) == 1
+
+
+def test_two_predictions_of_one_case_are_refused(tmp_path: Path) -> None:
+    folder = _touch(
+        tmp_path / "p", "a/sub-r001s001_ses-1_mask.nii.gz", "b/sub-r001s001_ses-1_mask.nii.gz", "sub-r001s002_ses-1.nii"
+    )
+    with pytest.raises(BadData, match="several masks of sub-r001s001_ses-1"):
+        pair_up(_cohort(tmp_path), folder)
+
+
+def test_no_folder_and_nothing_to_compare(tmp_path: Path) -> None:
+    with pytest.raises(NoInput, match="nowhere"):
+        pair_up(_cohort(tmp_path), tmp_path / "nowhere")
+    with pytest.raises(BadData, match="no case with a mask"):
+        pair_up(_cohort(tmp_path), _touch(tmp_path / "p"), only=["sub-x"])

@@ -1,0 +1,117 @@
+"""One case: every metric on a hand-computed phantom, every edge case as the presets state it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from corpus.files import nifti, packed
+from insula.errors import BadData
+from insula.evaluate import METRICS, PRESETS, Pair, score_masks, score_pair
+from insula.geometry import Grid
+from insula.volume import Mask
+
+_GRID = Grid((20, 20, 20), np.diag([1.0, 1.0, 2.0, 1.0]))
+_NONE = np.zeros(_GRID.shape, bool)
+
+
+def _box(low: int, high: int) -> np.ndarray:
+    mask = _NONE.copy()
+    mask[low:high, 4:8, 4:8] = True
+    return mask
+
+
+def test_a_case_computed_by_hand() -> None:
+    """Truth: 4x4x4 at 2; prediction: the same moved by two along i, and a single voxel far away. Voxels of 2 mm3."""
+    truth, predicted = _box(2, 6), _box(4, 8)
+    predicted[18, 18, 18] = True
+    score = score_masks(Mask(truth, _GRID), Mask(predicted, _GRID))
+    values = score.metrics
+    assert values["dice"] == pytest.approx(2 * 32 / (64 + 65), abs=1e-12)
+    assert values["f1_any"] == pytest.approx(2 / 3, abs=1e-12)
+    assert values["f1_iou25"] == pytest.approx(2 / 3, abs=1e-12)  # IoU 32 / 96
+    assert values["volume_difference_ml"] == pytest.approx(0.002, abs=1e-12)
+    assert values["volume_difference_voxels"] == 1
+    assert values["count_difference"] == 1
+    assert values["pr_auc"] is None
+    assert (score.truth_voxels, score.truth_ml) == (64, pytest.approx(0.128))
+    assert [(one.voxels, one.touched, one.paired) for one in score.true_lesions] == [(64, True, True)]
+    assert sorted((one.voxels, one.touches, one.mean_logit) for one in score.predicted_lesions) == [
+        (1, False, None), (64, True, None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", METRICS)
+@pytest.mark.parametrize("kind", ["both empty", "truth empty", "prediction empty"])
+def test_edge_cases_are_what_the_presets_say(key: str, kind: str) -> None:
+    metric = METRICS[key]
+    full = _box(2, 6)
+    one, two = {
+        "both empty": (_NONE, _NONE),
+        "truth empty": (_NONE, full),
+        "prediction empty": (full, _NONE),
+    }[kind]
+    value = score_masks(Mask(one, _GRID), Mask(two, _GRID), two.astype(np.float32)).metrics[key]
+    told = metric.both_empty if kind == "both empty" else metric.one_empty
+    expected: float | None = {
+        "0": 0.0, "1": 1.0, "undefined, counted apart": None, "the other's volume": 64 * (0.002 if "ml" in key else 1),
+        "the other's count": 1.0, "1 if the map is constant, else 0": 1.0,
+        "empty truth: as both empty; else as computed": 0.0 if kind == "truth empty" else 64 / 8000,
+    }[told]  # fmt: skip
+    assert value == (None if expected is None else pytest.approx(expected, abs=1e-12))
+
+
+def test_presets_name_known_metrics_and_have_versions() -> None:
+    for preset in PRESETS.values():
+        assert set(preset.metrics) <= set(METRICS)
+        assert preset.version
+        assert preset.note
+        score = score_masks(Mask(_NONE, _GRID), Mask(_NONE, _GRID), metrics=preset.metrics)
+        assert tuple(score.metrics) == preset.metrics
+    assert PRESETS["full"].metrics == tuple(METRICS)
+
+
+def test_another_grid_is_refused() -> None:
+    other = Grid(_GRID.shape, _GRID.affine + np.array([[0, 0, 0, 0.01], [0] * 4, [0] * 4, [0] * 4]))
+    with pytest.raises(BadData, match="truth's grid"):
+        score_masks(Mask(_NONE, _GRID), Mask(_NONE, other))
+
+
+@pytest.mark.parametrize(
+    ("prob", "told"),
+    [
+        (np.zeros((20, 20, 19), np.float32), r"20, 20, 19"),
+        (np.full(_GRID.shape, np.nan, np.float32), "not finite"),
+        (np.full(_GRID.shape, 2.5, np.float32), "2.5 is not a probability"),
+        (np.full(_GRID.shape, -0.5, np.float32), "-0.5"),
+    ],
+)
+def test_what_is_no_map_is_refused(prob: np.ndarray, told: str) -> None:
+    with pytest.raises(BadData, match=told):
+        score_masks(Mask(_NONE, _GRID), Mask(_NONE, _GRID), prob, case="r001")
+
+
+def test_a_pair_of_files_with_its_record(tmp_path: Path) -> None:
+    truth, predicted = _box(2, 6), _box(3, 7)
+    image = np.zeros(_GRID.shape, np.int16)
+    for name, voxels in (("truth", truth), ("x_mask", predicted)):
+        (tmp_path / f"{name}.nii.gz").write_bytes(packed(nifti(voxels.astype(np.uint8), _GRID)))
+    (tmp_path / "x_prob.nii.gz").write_bytes(packed(nifti((predicted * 0.75).astype(np.float32), _GRID)))
+    (tmp_path / "x_T1w.nii.gz").write_bytes(packed(nifti(image + np.arange(20, dtype=np.int16), _GRID)))
+    (tmp_path / "x.json").write_text(json.dumps({"confidence": {"volume_interval_ml": [0.1, 0.4]}}))
+    pair = Pair(
+        case="x", centre="R007", chronicity="acute", truth=tmp_path / "truth.nii.gz", mask=tmp_path / "x_mask.nii.gz",
+        prob=tmp_path / "x_prob.nii.gz", image=tmp_path / "x_T1w.nii.gz", record=tmp_path / "x.json",
+    )  # fmt: skip
+    score = score_pair(pair, ("dice", "pr_auc"))
+    assert score.metrics["dice"] == pytest.approx(0.75)
+    assert (score.centre, score.chronicity, score.interval_ml) == ("R007", "acute", (0.1, 0.4))
+    assert score.hemisphere == "unknown"  # no head of 4 cm
+    assert score.predicted_lesions[0].mean_logit == pytest.approx(np.log(3))
+    assert score.counts is not None
+    assert score.counts.voxels_above(0.5) == 64
+    (tmp_path / "x.json").write_text("{")
+    assert score_pair(pair, ("dice",)).interval_ml is None

@@ -1,0 +1,133 @@
+"""Lesion by lesion: hand-made cases, a brute-force reference, and panoptica."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from panoptica import ConnectedComponentsInstanceApproximator, InputType, NaiveThresholdMatching, Panoptica_Evaluator
+from panoptica.metrics import Metric
+
+from insula.geometry import label_components
+from insula.metrics import SIZE_BINS, cc_dice, match_lesions, size_bin
+
+_SHAPE = (24, 26, 22)
+
+
+def _mask(*boxes: tuple[slice, slice, slice]) -> NDArray[np.bool_]:
+    mask = np.zeros(_SHAPE, bool)
+    for box in boxes:
+        mask[box] = True
+    return mask
+
+
+def _cube(at: int, size: int) -> tuple[slice, slice, slice]:
+    return (slice(at, at + size),) * 3
+
+
+def _blobs(rng: np.random.Generator) -> NDArray[np.bool_]:
+    mask = np.zeros(_SHAPE, bool)
+    for _ in range(int(rng.integers(3, 11))):
+        corner, size = rng.integers(0, 18, 3), rng.integers(1, 5, 3)
+        mask[tuple(slice(int(c), int(c + s)) for c, s in zip(corner, size, strict=True))] = True
+    return mask
+
+
+def test_pieces_that_touch_at_a_corner_are_one() -> None:
+    mask = _mask(_cube(2, 2), _cube(4, 2))
+    assert label_components(mask)[1] == 1
+    mask.flags.writeable = False
+    assert label_components(mask)[1] == 1
+    assert label_components(_mask(_cube(2, 2), _cube(5, 2)))[1] == 2
+
+
+def test_one_voxel_is_enough_for_one_f1_and_not_for_the_other() -> None:
+    """8 and 8 voxels with one in common: IoU 1/15. Any overlap: found. IoU 0.25: missed and false."""
+    match = match_lesions(_mask(_cube(2, 2)), _mask(_cube(3, 2)))
+    assert match.f1_any == 1
+    assert match.recognition_quality == 0
+    assert match.count_difference == 0
+
+
+def test_iou_of_exactly_a_quarter_counts() -> None:
+    """2 of 4 and 6: IoU 2 / 8."""
+    truth, predicted = np.zeros(_SHAPE, bool), np.zeros(_SHAPE, bool)
+    truth[0:4, 0, 0] = True
+    predicted[2:8, 0, 0] = True
+    assert match_lesions(truth, predicted).pairs == ((0, 0, 0.25),)
+    assert match_lesions(truth, predicted, least_iou=0.2500001).pairs == ()
+
+
+def test_each_lesion_is_used_once_the_best_pair_first() -> None:
+    """A bridge over two true lesions: it is the partner of the larger one, the other is missed."""
+    truth = _mask((slice(0, 6), slice(0, 2), slice(0, 2)), (slice(8, 12), slice(0, 2), slice(0, 2)))
+    match = match_lesions(truth, _mask((slice(0, 12), slice(0, 2), slice(0, 2))))
+    assert [(a, b) for a, b, _ in match.pairs] == [(0, 0)]
+    assert match.recognition_quality == pytest.approx(2 / 3)
+    assert match.f1_any == 1
+    assert match.count_difference == -1
+
+
+@pytest.mark.parametrize(("truth", "predicted", "f1"), [((), (), 1), ((3,), (), 0), ((), (3,), 0)])
+def test_empty_masks(truth: tuple[int, ...], predicted: tuple[int, ...], f1: float) -> None:
+    match = match_lesions(_mask(*(_cube(at, 3) for at in truth)), _mask(*(_cube(at, 3) for at in predicted)))
+    assert match.f1_any == match.recognition_quality == f1
+
+
+def test_equals_panoptica_on_random_masks() -> None:
+    judge = Panoptica_Evaluator(
+        expected_input=InputType.SEMANTIC, instance_approximator=ConnectedComponentsInstanceApproximator(),
+        instance_matcher=NaiveThresholdMatching(matching_metric=Metric.IOU, matching_threshold=0.25),
+        instance_metrics=[Metric.IOU],
+    )  # fmt: skip
+    rng = np.random.default_rng(5)
+    seen = set()
+    for _ in range(40):
+        truth = _blobs(rng)
+        predicted = np.roll(truth, tuple(rng.integers(-2, 3, 3)), (0, 1, 2)) if rng.random() < 0.6 else _blobs(rng)
+        theirs = judge.evaluate(predicted.astype(np.uint8), truth.astype(np.uint8), verbose=False)["ungrouped"]
+        ours = match_lesions(truth, predicted)
+        assert ours.recognition_quality == pytest.approx(theirs.rq, abs=1e-9)
+        assert len(ours.pairs) == theirs.tp
+        assert (len(ours.truth_sizes), len(ours.predicted_sizes)) == (
+            theirs.n_ref_instances,
+            theirs.n_pred_instances,
+        )
+        if ours.pairs:
+            assert np.mean([iou for *_, iou in ours.pairs]) == pytest.approx(theirs.sq, abs=1e-9)
+        seen.add(round(ours.recognition_quality, 2))
+    assert len(seen) > 5, "the masks have to differ for this to mean anything"
+
+
+def test_cc_dice_equals_a_slow_reference() -> None:
+    """Every voxel of the volume is given to its nearest true lesion; each region is scored by itself."""
+    rng = np.random.default_rng(6)
+    places = np.stack(np.meshgrid(*map(np.arange, _SHAPE), indexing="ij"), axis=-1)
+    for _ in range(8):
+        truth, predicted = _blobs(rng), _blobs(rng)
+        labels, count = label_components(truth)
+        far = []
+        for number in range(1, count + 1):
+            points = np.argwhere(labels == number)
+            far.append(np.min([((places - point) ** 2).sum(-1) for point in points], axis=0))
+        region = np.argmin(far, axis=0)
+        dice = []
+        for number in range(count):
+            one, two = truth & (region == number), predicted & (region == number)
+            dice.append(2 * (one & two).sum() / (one.sum() + two.sum()))
+        assert cc_dice(truth, predicted) == pytest.approx(np.mean(dice), abs=0.02)  # ties may go either way
+    assert cc_dice(truth, truth) == 1
+    assert cc_dice(np.zeros(_SHAPE, bool), truth) == 0
+    assert cc_dice(np.zeros(_SHAPE, bool), np.zeros(_SHAPE, bool)) == 1
+
+
+def test_a_large_lesion_hides_nothing_from_cc_dice() -> None:
+    truth = _mask(_cube(0, 10), _cube(16, 2))
+    assert cc_dice(truth, _mask(_cube(0, 10))) == 0.5
+
+
+def test_size_bins_take_their_lower_edge() -> None:
+    assert [size_bin(n) for n in (1, 9, 10, 99, 100, 999, 1000, 9999, 10_000)] == [
+        SIZE_BINS[0], SIZE_BINS[0], SIZE_BINS[1], SIZE_BINS[1], SIZE_BINS[2], SIZE_BINS[2], SIZE_BINS[3], SIZE_BINS[3],
+        SIZE_BINS[4],
+    ]  # fmt: skip

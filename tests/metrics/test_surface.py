@@ -1,0 +1,68 @@
+"""Surfaces: laws, hand-computed phantoms, and panoptica."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from panoptica.metrics import Metric
+
+from insula.metrics import surface_distances
+
+_SHAPE = (20, 22, 18)
+
+
+def _box(low: tuple[int, int, int], high: tuple[int, int, int]) -> NDArray[np.bool_]:
+    mask = np.zeros(_SHAPE, bool)
+    mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = True
+    return mask
+
+
+def test_two_voxels_are_as_far_apart_as_they_are() -> None:
+    one, two = _box((3, 3, 3), (4, 4, 4)), _box((6, 7, 3), (7, 8, 4))
+    found = surface_distances(one, two, (1.0, 1.0, 2.0))
+    assert found.hd95 == found.assd == pytest.approx(5, abs=1e-12)
+    assert found.surface_dice(4.9) == 0
+    assert found.surface_dice(5) == 1
+
+
+def test_a_shifted_plate_is_its_shift_away() -> None:
+    """A plate one voxel thin, moved by 3 voxels of 1.5 mm: every border voxel is 4.5 mm away."""
+    found = surface_distances(_box((2, 2, 4), (10, 10, 5)), _box((2, 2, 7), (10, 10, 8)), (1.0, 1.0, 1.5))
+    assert found.hd95 == found.assd == pytest.approx(4.5, abs=1e-12)
+
+
+def test_distance_scales_with_spacing_and_does_not_care_who_is_first() -> None:
+    one, two = _box((2, 3, 4), (9, 9, 9)), _box((4, 4, 4), (12, 10, 11))
+    near, far = surface_distances(one, two, (1, 1, 1)), surface_distances(one, two, (2.5, 2.5, 2.5))
+    assert far.hd95 == pytest.approx(2.5 * near.hd95)  # type: ignore[operator]
+    assert far.assd == pytest.approx(2.5 * near.assd)  # type: ignore[operator]
+    again = surface_distances(two, one, (1, 1, 1))
+    assert (again.hd95, again.assd) == pytest.approx((near.hd95, near.assd))
+
+
+def test_empty_masks() -> None:
+    none, some = np.zeros(_SHAPE, bool), _box((2, 2, 2), (5, 5, 5))
+    both = surface_distances(none, none, (1, 1, 1))
+    assert (both.hd95, both.assd, both.surface_dice(1)) == (0, 0, 1)
+    for one, two in ((none, some), (some, none)):
+        found = surface_distances(one, two, (1, 1, 1))
+        assert (found.hd95, found.assd, found.surface_dice(1)) == (None, None, 0)
+
+
+def test_equals_panoptica_on_random_masks() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(25):
+        masks = []
+        for _ in range(2):
+            mask = np.zeros(_SHAPE, bool)
+            for _ in range(3):
+                low, size = rng.integers(0, 12, 3), rng.integers(1, 8, 3)
+                mask |= _box(tuple(low), tuple(low + size))  # type: ignore[arg-type]
+            masks.append(mask)
+        spacing = tuple(float(mm) for mm in rng.uniform(0.5, 3, 3))
+        found = surface_distances(masks[0], masks[1], spacing)  # type: ignore[arg-type]
+        hd95 = Metric.HD95(masks[0].astype(np.uint8), masks[1].astype(np.uint8), voxelspacing=spacing)
+        assd = Metric.ASSD(masks[0].astype(np.uint8), masks[1].astype(np.uint8), voxelspacing=spacing)
+        assert found.hd95 == pytest.approx(hd95, abs=1e-9)
+        assert found.assd == pytest.approx(assd, abs=1e-9)

@@ -1,0 +1,40 @@
+"""Many processes give what one gives, in order, and a dead one is named."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from insula.cohort import each, processors
+from insula.errors import BadData, Unavailable
+
+
+def _double(number: int) -> int:
+    return 2 * number
+
+
+def _refuse(number: int) -> int:
+    raise BadData("the number", number, "is refused", "take another")
+
+
+def _die(number: int) -> int:
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_results_come_in_order_from_one_process_and_from_two() -> None:
+    assert list(each(_double, range(20), jobs=1)) == list(each(_double, range(20), jobs=2)) == list(range(0, 40, 2))
+    assert processors() >= 1
+
+
+def test_an_error_crosses_the_border_whole() -> None:
+    with pytest.raises(BadData, match="the number 7 is refused; take another"):
+        list(each(_refuse, [7], jobs=2))
+
+
+def test_a_killed_worker_is_named_and_nothing_hangs() -> None:
+    with pytest.raises(Unavailable, match="--jobs 1"):
+        list(each(_die, range(8), jobs=2))

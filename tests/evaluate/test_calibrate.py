@@ -1,0 +1,148 @@
+"""Calibration finds what was planted, and keeps what it promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cohort.tree import mask_path, plant_tree, save, scan_path
+from insula.checkpoint import Card, load_weights, save_weights, store_card
+from insula.cohort import find_cohort
+from insula.config import AttentionUNet, Calibration, PrepareConfig, SegmentConfig
+from insula.errors import BadData
+from insula.evaluate import Studied, calibrate, study
+from insula.evaluate.calibrate import LEAST_ML, THRESHOLDS, Pieces
+from insula.io import read_scan
+from insula.metrics import count_logits, dice_score
+from insula.postprocess import decide
+from insula.predict import segment
+from insula.volume import Mask
+
+_CARD = Card(name="x", model=AttentionUNet(widths=(4, 8)), prepare=PrepareConfig())
+
+
+def _cases(count: int, *, sharpness: float = 1.0, seed: int = 0) -> list[Studied]:
+    """Maps whose true probability is sigmoid(logit); what is told is sigmoid(sharpness x logit)."""
+    rng = np.random.default_rng(seed)
+    cases = []
+    for number in range(count):
+        logits = rng.normal(-3 + 2 * rng.random(), 2, 4000)
+        truth = rng.random(4000) < 1 / (1 + np.exp(-logits))
+        told = 1 / (1 + np.exp(-sharpness * logits))
+        real = rng.random(3) < 0.5
+        pieces = Pieces(
+            volume_ml=rng.uniform(0.5, 20, 3), common_ml=np.where(real, 0.3, 0.0), logit=rng.normal(2, 1, 3) + 2 * real
+        )
+        cases.append(
+            Studied(
+                case=str(number), centre=f"R{number % 5}", truth_ml=float(truth.sum()) / 100, voxel_ml=0.01,
+                counts=count_logits(truth, told), pieces=dict.fromkeys(THRESHOLDS, pieces),
+            )
+        )  # fmt: skip
+    return cases
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
+def test_the_temperature_that_was_planted_is_found(sharpness: float) -> None:
+    card = calibrate(_cases(60, sharpness=sharpness), _CARD)
+    assert card.calibration.temperature == pytest.approx(sharpness, rel=0.05)
+    facts = card.calibration.fitted_on
+    assert facts is not None
+    assert facts["log_loss_after"] <= facts["log_loss_before"]  # type: ignore[operator]
+    assert facts["cases"] == 60
+
+
+def test_intervals_hold_as_often_as_promised_and_confidence_tells_real_from_false() -> None:
+    """On cases that were not fitted on, from the same source."""
+    card = calibrate(_cases(200), _CARD)
+    facts = card.calibration.fitted_on
+    assert facts is not None
+    assert facts["volume_coverage_left_out"] == pytest.approx(0.9, abs=0.05)
+    assert facts["lesion_brier_left_out"] < 0.7 * facts["lesion_brier_of_the_share"]  # type: ignore[operator]
+    assert card.calibration.volume is not None
+    low, high = card.calibration.volume
+    assert low < high
+
+
+def test_one_centre_alone_is_never_left_out() -> None:
+    cases = [replace(case, centre="R1") for case in _cases(30)]
+    facts = calibrate(cases, _CARD).calibration.fitted_on
+    assert facts is not None
+    assert "volume_coverage_left_out" not in facts
+
+
+def test_of_thresholds_alike_in_dice_the_one_with_fewer_false_alarms_is_taken() -> None:
+    """True piece at every threshold; low thresholds add a false one to every second case, little against its size."""
+    cases = []
+    for number, case in enumerate(_cases(40)):
+        found = {
+            t: Pieces(np.array([50.0, 1.0]), np.array([50.0, 0.0]), np.array([3.0, 1.0]))
+            if t < 0.5 and number % 2
+            else Pieces(np.array([50.0 if t < 0.95 else 30.0]), np.array([50.0 if t < 0.95 else 30.0]), np.array([3.0]))
+            for t in THRESHOLDS
+        }
+        cases.append(replace(case, truth_ml=60.0 - 0.01 * number, pieces=found))
+    card = calibrate(cases, _CARD)
+    raw = 1 / (1 + np.exp(-card.calibration.temperature * np.log(card.threshold / (1 - card.threshold))))
+    assert 0.5 <= round(raw, 4) < 0.95
+    assert card.min_lesion_ml in LEAST_ML
+
+
+def test_too_few_cases_are_refused() -> None:
+    with pytest.raises(BadData, match="19 are fewer than 20"):
+        calibrate(_cases(19), _CARD)
+
+
+def test_a_study_gives_the_dice_that_segment_would_give(tmp_path: Path, tiny_weights: Path) -> None:
+    (name,) = plant_tree(tmp_path, sites=1, each=1)
+    (entry,) = find_cohort(tmp_path).entries
+    weights = load_weights(str(tiny_weights))
+    found = study(entry, weights, SegmentConfig(device="cpu"))
+    scan = read_scan(scan_path(tmp_path, name))
+    result = segment(scan, SegmentConfig(device="cpu", threshold=0.5), weights=weights)
+    lesion = np.asarray(found.counts.lesion.sum())
+    assert float(lesion) * scan.grid.voxel_ml == pytest.approx(found.truth_ml)
+    assert found.counts.voxels_above(0.5) == pytest.approx(int((result.prob >= 0.5).sum()), abs=30)
+    truth = read_scan(mask_path(tmp_path, name)).image > 0.5
+    for threshold in THRESHOLDS:
+        for least in LEAST_ML:
+            mask = decide(result.prob, scan.grid, threshold=threshold, min_lesion_ml=least)
+            assert found.dice(threshold, least) == pytest.approx(dice_score(mask.voxels, truth), abs=1e-9)
+
+
+def test_a_case_without_a_mask_or_on_another_grid_is_refused(tmp_path: Path, tiny_weights: Path) -> None:
+    plant_tree(tmp_path, sites=1, each=1)
+    (entry,) = find_cohort(tmp_path).entries
+    weights = load_weights(str(tiny_weights))
+    with pytest.raises(BadData, match="no scan or no mask"):
+        study(replace(entry, masks=()), weights)
+    save(entry.masks[0], np.zeros((10, 10, 10), np.uint8), np.eye(4))
+    with pytest.raises(BadData, match="scan's grid"):
+        study(entry, weights)
+
+
+def test_a_calibrated_card_keeps_the_masks_and_says_its_doubt(tmp_path: Path, tiny_weights: Path) -> None:
+    """The temperature moves probabilities, not decisions, when the threshold moves along."""
+    plain = load_weights(str(tiny_weights))
+    t = plain.card.threshold
+    save_weights(tmp_path, plain.model, plain.card)
+    moved = 1 / (1 + np.exp(-np.log(t / (1 - t)) / 2))
+    made = Calibration(temperature=2.0, volume=(-1, 1), lesion=(0, 1, 0), fitted_on={"cases": 30})
+    path = store_card(str(tmp_path), replace(plain.card, threshold=float(moved), calibration=made))
+    assert path.name == "tiny.json"
+    again = load_weights(str(tmp_path))
+    assert again.card.calibration == made
+    assert again.sha256 == plain.sha256
+    (name,) = plant_tree(tmp_path / "tree", sites=1, each=1)
+    scan = read_scan(scan_path(tmp_path / "tree", name))
+    one, two = (segment(scan, SegmentConfig(device="cpu"), weights=w) for w in (plain, again))
+    assert dice_score(one.mask.voxels, two.mask.voxels) > 0.999
+    assert Mask(one.mask.voxels, scan.grid).volume_ml > 0
+    assert one.volume_interval_ml is None
+    low, high = two.volume_interval_ml or (0, 0)
+    assert low < two.volume_ml < high
+    assert all(lesion.confidence is None for lesion in one.lesions)
+    assert all(0 < (lesion.confidence or 0) < 1 for lesion in two.lesions)

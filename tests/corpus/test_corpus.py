@@ -120,7 +120,7 @@ def test_the_48_orders_of_one_scan_get_the_same_mask(degrees: float, run: Run, t
     grid = turned(GRID, degrees)
     image = phantom_case(grid).scan.image.astype(np.int16)
     masks = []
-    for number, axes in enumerate(ORDERS):
+    for number, axes in enumerate(ORDERS if degrees == 0 else ORDERS[::5]):  # geometry's own laws take all, tilted
         path = tmp_path / f"order{number}.nii"
         path.write_bytes(nifti(*stored_as(image, grid, axes)))
         _, out = run(path)

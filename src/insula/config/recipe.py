@@ -25,8 +25,16 @@ class SimulateConfig:
     """Heads painted from a label map with random contrast instead of taken from a scanner."""
     strip_fraction: float = 0.5
     """Heads shown without their skull."""
-    second_lesion_fraction: float = 0.25
-    """Heads with a further, independent lesion."""
+    further_lesion_fraction: float = 0.25
+    """Chance of each further, independent lesion."""
+    most_lesions: int = 2
+    """Drawn for one head."""
+    small_fraction: float = 0.0
+    """Heads that get `most_lesions` outlines, all under 10 ml: what a plain draw hardly ever teaches."""
+    blend_fraction: float = 0.0
+    """Heads whose image is mixed with one painted from their own tissues: contrasts that no host has."""
+    shift_mm: float = 6.0
+    """Farthest a head stands from the middle of the box, along each axis."""
 
 
 @knobs

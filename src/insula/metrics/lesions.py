@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,7 +117,7 @@ def cc_dice(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
 
 def size_bin(voxels: int) -> str:
     """The stratum of a number of voxels, one of `SIZE_BINS`; the lower edge belongs to the bin."""
-    return SIZE_BINS[int(np.searchsorted(_EDGES, voxels, side="right"))]
+    return SIZE_BINS[bisect_right(_EDGES, voxels)]
 
 
 def _sizes(labels: NDArray[np.unsignedinteger], count: int) -> NDArray[np.int64]:

@@ -43,11 +43,11 @@ class Deformation:
     """Of the velocity field."""
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, *, strength: float = 1.0) -> Deformation:
-        """Draw one; `strength` 1 covers the differences between adult heads and between head positions."""
+    def sample(cls, rng: np.random.Generator, *, strength: float = 1.0, shift_mm: float = 6.0) -> Deformation:
+        """Draw one; `strength` 1 covers the differences between adult heads, `shift_mm` how far off centre they lie."""
         a, b, c = rng.uniform(-12, 12, 3) * strength
         u, v, w = np.exp(rng.normal(0, 0.06 * strength, 3))
-        x, y, z = rng.uniform(-6, 6, 3) * strength
+        x, y, z = rng.uniform(-shift_mm, shift_mm, 3) * strength
         return cls(
             rotation_deg=(float(a), float(b), float(c)), scale=(float(u), float(v), float(w)),
             shift_mm=(float(x), float(y), float(z)), mirror=bool(rng.random() < 0.5),

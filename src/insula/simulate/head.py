@@ -80,7 +80,7 @@ def simulate_head(
     device = host.tissue.device
     box = (host.tissue.shape[0], host.tissue.shape[1], host.tissue.shape[2])
     infarct = LesionLook.sample(rng, phase=phase)
-    index = Deformation.sample(rng).index(box, device=device)
+    index = Deformation.sample(rng, shift_mm=config.shift_mm).index(box, device=device)
     places = [_placement(host, rng, device) for _ in shapes]
 
     def lesion_at(where: Tensor) -> Tensor:
@@ -101,6 +101,15 @@ def simulate_head(
     else:
         image = look_up(host.image[None], index)[0]
         csf, grey, white = (_level(image, tissue, kind) for kind in (Tissue.VENTRICLE, Tissue.CORTEX, Tissue.WHITE))
+        if config.blend_fraction and rng.random() < config.blend_fraction:
+            picture, means = paint(tissue, rng)
+            share = float(rng.uniform(0.3, 0.9))
+            image = share * image / white + (1 - share) * picture
+            kinds = (Tissue.VENTRICLE, Tissue.CORTEX, Tissue.WHITE)
+            csf, grey, white = (
+                share * level / white + (1 - share) * means[kind]
+                for level, kind in zip((csf, grey, white), kinds, strict=True)
+            )
     image = _white_matter_disease(image, tissue, rng)
     if truth.sum() < _SMALLEST:
         truth = torch.zeros_like(truth)

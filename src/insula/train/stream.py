@@ -19,6 +19,7 @@ from insula.simulate import LesionShape, SimulatedHead, simulate_head
 __all__ = ["Batch", "HeadStream"]
 
 _AHEAD = 3
+_SMALL_MM3 = 10_000
 
 
 class Batch(NamedTuple):
@@ -41,6 +42,7 @@ class HeadStream:
 
     def __init__(self, sources: Sources, recipe: Recipe, *, device: torch.device) -> None:
         self.sources, self.recipe, self.device = _on(sources, device), recipe, device
+        self._small = [s for s in (*sources.acute, *sources.chronic) if int(s.voxels.sum()) < _SMALL_MM3]
 
     def head(self, *key: int) -> SimulatedHead:
         """One whole head, drawn from `key`."""
@@ -48,8 +50,7 @@ class HeadStream:
         config, sources = self.recipe.simulate, self.sources
         host = sources.hosts[int(rng.integers(len(sources.hosts)))]
         phase: Literal["acute", "chronic"] = "chronic" if rng.random() < config.chronic_fraction else "acute"
-        count = 0 if rng.random() < config.control_fraction else 1 + int(rng.random() < config.second_lesion_fraction)
-        shapes = [self._shape(rng) for _ in range(count)]
+        shapes = [] if rng.random() < config.control_fraction else self._shapes(rng)
         return simulate_head(host, shapes, config, rng, phase=phase)
 
     def batch(self, step: int) -> Batch:
@@ -92,6 +93,15 @@ class HeadStream:
             finally:
                 for future in waiting:
                     future.cancel()
+
+    def _shapes(self, rng: np.random.Generator) -> list[LesionShape]:
+        config = self.recipe.simulate
+        if config.small_fraction and rng.random() < config.small_fraction and self._small:
+            return [self._small[int(rng.integers(len(self._small)))] for _ in range(config.most_lesions)]
+        shapes = [self._shape(rng)]
+        while len(shapes) < config.most_lesions and rng.random() < config.further_lesion_fraction:
+            shapes.append(self._shape(rng))
+        return shapes
 
     def _shape(self, rng: np.random.Generator) -> LesionShape:
         pool = self.sources.acute if rng.random() < 0.75 else self.sources.chronic

@@ -32,6 +32,7 @@ __all__ = ["Precision", "Store", "StoredCase", "store_case", "try_store", "write
 
 Precision = Literal["uint8", "float16"]
 _FORMAT = "insula-store/1"
+_FACTS = "insula"  # one key: safetensors writes several in any order, and the same case must give the same bytes
 _INDEX = "store.json"
 
 
@@ -91,13 +92,11 @@ def store_case(entry: Entry, folder: Path, config: PrepareConfig, precision: Pre
     else:
         image = image.half()
     facts = {
-        "case": entry.case,
-        "source": source,
-        "scale": repr(scale),
-        "offset": repr(offset),
-        "lesion_voxels": str(int(mask.sum())),
-    }
-    data = save_tensors({"image": image.contiguous(), "mask": torch.from_numpy(np.packbits(mask))}, metadata=facts)
+        "case": entry.case, "source": source, "scale": scale, "offset": offset, "lesion_voxels": int(mask.sum()),
+    }  # fmt: skip
+    data = save_tensors(
+        {"image": image.contiguous(), "mask": torch.from_numpy(np.packbits(mask))}, metadata={_FACTS: json.dumps(facts)}
+    )
     write_bytes(path, data)
     return StoredCase(
         case=entry.case, subject=entry.subject, centre=entry.centre, chronicity=entry.chronicity, file=path.name,
@@ -119,15 +118,15 @@ def _kept(path: Path, source: str) -> StoredCase | None:
     """What stands there already, if it was made from the same bytes in the same way."""
     try:
         with safe_open(path, framework="pt") as file:
-            facts = file.metadata() or {}
-    except (FileNotFoundError, SafetensorError):
+            facts = json.loads((file.metadata() or {}).get(_FACTS, "{}"))
+    except (FileNotFoundError, SafetensorError, ValueError):
         return None
     if facts.get("source") != source:
         return None
     return StoredCase(
         case=facts["case"], subject="", centre="", chronicity="", file=path.name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(), source_sha256=source, scale=float(facts["scale"]),
-        offset=float(facts["offset"]), lesion_voxels=int(facts["lesion_voxels"]),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(), source_sha256=source, scale=facts["scale"],
+        offset=facts["offset"], lesion_voxels=facts["lesion_voxels"],
     )  # fmt: skip
 
 

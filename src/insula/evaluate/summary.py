@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insula.evaluate.score import CaseScore
+from insula.evaluate.score import CaseScore, PredictedLesion, TrueLesion
 from insula.metrics import LOGITS, SIZE_BINS, Interval, LogitCounts, bootstrap, size_bin
 
 __all__ = [
@@ -76,12 +76,16 @@ def strata_of(scores: Sequence[CaseScore]) -> dict[str, dict[str, list[CaseScore
 
 def size_recall(scores: Sequence[CaseScore]) -> list[dict[str, Any]]:
     """Per size bin: how many lesions, how many were touched and paired, and how many predictions were false."""
+    all_true: dict[str, list[TrueLesion]] = {name: [] for name in SIZE_BINS}
+    all_predicted: dict[str, list[PredictedLesion]] = {name: [] for name in SIZE_BINS}
+    for score in scores:
+        for lesion in score.true_lesions:
+            all_true[size_bin(lesion.voxels)].append(lesion)
+        for found in score.predicted_lesions:
+            all_predicted[size_bin(found.voxels)].append(found)
     rows = []
     for name in SIZE_BINS:
-        true = [lesion for score in scores for lesion in score.true_lesions if size_bin(lesion.voxels) == name]
-        predicted = [
-            lesion for score in scores for lesion in score.predicted_lesions if size_bin(lesion.voxels) == name
-        ]
+        true, predicted = all_true[name], all_predicted[name]
         rows.append(
             {
                 "bin": name, "lesions": len(true),

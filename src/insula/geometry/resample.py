@@ -66,9 +66,10 @@ def _copy(data: NDArray[np.float32], offset: NDArray[Any], target: Grid, fill: f
 
 
 def _inside(matrix: NDArray[np.float64], source: Grid, target: Grid) -> NDArray[np.bool_]:
-    i, j, k = np.ogrid[tuple(slice(n) for n in target.shape)]
+    axes = np.ogrid[tuple(slice(n) for n in target.shape)]
     inside = np.ones(target.shape, bool)
     for row, size in zip(matrix[:3], source.shape, strict=True):
-        position = row[0] * i + row[1] * j + row[2] * k + row[3]
+        # parallel grids: one axis decides, and the comparison is of a line, not of a volume
+        position = row[3] + sum(step * axis for step, axis in zip(row, axes, strict=False) if step)
         inside &= (position >= -0.5) & (position <= size - 0.5)
     return inside

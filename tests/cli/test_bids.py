@@ -1,0 +1,128 @@
+"""`insula-bids`: a BIDS App, judged by the BIDS validator."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from cli.call import Said
+from corpus.files import nifti, packed
+from insula.cli.bids import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """Two participants, one of them with two sessions."""
+    root = tmp_path / "raw"
+    for name in ("sub-01/ses-a/anat/sub-01_ses-a_T1w", "sub-01/ses-b/anat/sub-01_ses-b_T1w", "sub-02/anat/sub-02_T1w"):
+        path = root / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(packed(nifti()))
+    facts = {"Name": "phantoms", "BIDSVersion": "1.10.0", "License": "CC0", "Authors": ["phantom"]}
+    (root / "dataset_description.json").write_text(json.dumps(facts))
+    (root / "README").write_text("Phantoms, made by a test; nobody was scanned.\n" * 5)
+    return root
+
+
+def call(capsys: Capture, *arguments: object) -> Said:
+    with mock.patch.object(sys, "argv", ["insula-bids", *map(str, arguments)]), pytest.raises(SystemExit) as stop:
+        main()
+    told = capsys.readouterr()
+    assert "Traceback" not in told.err
+    return Said(int(stop.value.code or 0), told.out, told.err)
+
+
+def _errors(folder: Path) -> list[object]:
+    """What the BIDS validator calls an error."""
+    validator = Path(sys.executable).with_name("bids-validator-deno")
+    done = subprocess.run([validator, folder, "--format", "json"], capture_output=True, text=True, timeout=120)
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    assert isinstance(issues, list)
+    return [issue for issue in issues if issue["severity"] == "error"]
+
+
+def test_participants_then_group_and_the_validator_finds_no_error(
+    raw: Path, tiny_weights: Path, capsys: Capture
+) -> None:
+    out = raw / "derivatives" / "insula"
+    options = ("--weights", tiny_weights, "--device", "cpu")
+    said = call(capsys, raw, out, "participant", "--participant-label", "01", *options)
+    assert (said.code, said.err) == (0, "")
+    assert not (out / "sub-02").exists()
+    assert call(capsys, raw, out, "participant", "--participant-label", "sub-02", *options).code == 0
+    assert call(capsys, raw, out, "group").code == 0
+    rows = (out / "group_volumes.tsv").read_text().splitlines()
+    assert [row.split("\t")[:2] for row in rows[1:]] == [
+        ["sub-01_ses-a", "done"], ["sub-01_ses-b", "done"], ["sub-02", "done"],
+    ]  # fmt: skip
+    assert len(list(out.rglob("*_mask.nii.gz"))) == 3
+    assert "3 segmented" in (out / "index.html").read_text()
+    assert _errors(raw) == []
+    assert _errors(out) == []
+
+
+def test_the_validator_would_tell(raw: Path, tiny_weights: Path, capsys: Capture) -> None:
+    out = raw.parent / "out"
+    call(capsys, raw, out, "participant", "--participant-label", "02", "--weights", tiny_weights, "--device", "cpu")
+    mask = next(out.rglob("*_mask.nii.gz"))
+    mask.rename(mask.with_name("sub-02_lesion.nii.gz"))
+    assert _errors(out)
+
+
+def test_a_refused_scan_leaves_nothing_to_be_believed(raw: Path, tiny_weights: Path, capsys: Capture) -> None:
+    out = raw.parent / "out"
+    options = ("--weights", tiny_weights, "--device", "cpu")
+    call(capsys, raw, out, "participant", *options)
+    scan = raw / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
+    scan.write_bytes(scan.read_bytes()[:3000])
+    said = call(capsys, raw, out, "participant", *options)
+    assert said.code == 1
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("insula: sub-02: ")
+    assert list((out / "sub-02").rglob("*.nii.gz")) == []
+    assert len(list((out / "sub-01").rglob("*_mask.nii.gz"))) == 2
+    call(capsys, raw, out, "group")
+    assert "sub-02\trefused\tn/a\tn/a" in (out / "group_volumes.tsv").read_text()
+    shutil.rmtree(out / "sub-02")
+
+
+def test_rubbish_gets_one_line(raw: Path, capsys: Capture, tmp_path: Path) -> None:
+    for arguments, code, says in (
+        ((raw / "absent", tmp_path / "o", "participant"), 66, "absent"),
+        ((raw, tmp_path / "o", "participant", "--participant-label", "07"), 66, "the participant 07"),
+        ((raw, raw, "participant"), 2, "lies inside the dataset"),
+        ((raw, raw / "results", "participant"), 2, "lies inside the dataset"),
+        ((raw, tmp_path / "o", "participant", "--threshold", "3"), 2, "--threshold 3.0"),
+        ((raw, tmp_path / "o", "group"), 66, "run the participant level first"),
+        ((raw, tmp_path, "group"), 66, "holds no records"),
+    ):
+        said = call(capsys, *arguments)
+        assert (said.code, said.err.count("\n")) == (code, 1), said
+        assert says in said.err
+    assert not (tmp_path / "o").exists()
+    assert call(capsys, raw, tmp_path / "o", "everyone").code == 2
+
+
+@pytest.mark.parametrize(("content", "says"), [(None, "is missing"), ("{", "is not JSON"), ("{}", "lacks Name")])
+def test_a_poor_description_is_told_and_does_no_harm(
+    content: str | None, says: str, raw: Path, tiny_weights: Path, capsys: Capture
+) -> None:
+    path = raw / "dataset_description.json"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    said = call(
+        capsys, raw, raw.parent / "out", "participant", "--participant-label", "02", "--weights", tiny_weights,
+        "--device", "cpu",
+    )  # fmt: skip
+    assert said.code == 0
+    assert says in said.err
+    assert said.err.count("\n") == 1

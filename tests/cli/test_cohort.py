@@ -1,0 +1,145 @@
+"""`insula cohort` as a user meets it: exit codes, one helpful line, reports."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cli.call import call
+from cohort.tree import load, mask_path, plant_tree, save, scan_path
+from insula.cohort import Store
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tree")
+    plant_tree(root, sites=3, each=4, step_mm=6.0)
+    return root
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """One mask gone, one scan cut short, one mask with two labels."""
+    root = tmp_path / "broken"
+    names = plant_tree(root, sites=2, each=3, step_mm=6.0)
+    mask_path(root, names[0]).unlink()
+    scan = scan_path(root, names[1])
+    scan.write_bytes(scan.read_bytes()[:-400])
+    voxels, affine = load(mask_path(root, names[2]))
+    voxels = np.asarray(voxels).copy()
+    voxels[tuple(np.argwhere(voxels)[0])] = 2
+    save(mask_path(root, names[2]), voxels, affine)
+    return root
+
+
+def test_a_clean_cohort_is_checked(tree: Path, tmp_path: Path, capsys: Capture) -> None:
+    said = call(capsys, "cohort", "check", tree, "--out", tmp_path / "out", "--jobs", 1)
+    assert said.code == 0
+    assert said.out.splitlines() == [
+        "atlas-indi: 12 cases, 12 subjects, 3 centres; 12 usable", str(tmp_path / "out" / "cohort.html"),
+    ]  # fmt: skip
+    record = json.loads((tmp_path / "out" / "cohort.json").read_text())
+    rows = list(csv.DictReader((tmp_path / "out" / "cohort.tsv").read_text().splitlines(), delimiter="\t"))
+    assert record["counts"]["cases"] == len(rows) == 12
+    assert all(row["faults"] == "n/a" or not row["faults"] for row in rows)
+    assert float(rows[0]["lesion_ml"]) > 0
+
+
+def test_faults_are_named_and_the_code_says_so(broken: Path, tmp_path: Path, capsys: Capture) -> None:
+    said = call(capsys, "cohort", "check", broken, "--out", tmp_path / "out", "--jobs", 1)
+    assert said.code == 1
+    for line in (
+        "sub-r001s001_ses-1: error: mask-missing", "sub-r001s002_ses-1: error: image-unreadable",
+        "sub-r001s003_ses-1: error: mask-multi-label",
+    ):  # fmt: skip
+        assert line in said.out
+    page = (tmp_path / "out" / "cohort.html").read_text()
+    assert "mask-multi-label" in page
+    assert "image-unreadable" in page
+
+
+def test_a_label_makes_a_mask_of_several_usable(broken: Path, tmp_path: Path, capsys: Capture) -> None:
+    said = call(capsys, "cohort", "check", broken, "--out", tmp_path / "out", "--jobs", 1, "--label", 1)
+    assert "mask-multi-label" not in said.out
+    assert "4 usable" not in said.out.splitlines()[0].replace("; 4 usable", "")
+    store = tmp_path / "store"
+    said = call(capsys, "cohort", "prepare", broken, "--out", store, "--jobs", 1, "--label", 1)
+    assert said.code == 1  # one scan is unreadable, one mask is gone
+    assert sorted(line.split(":")[1].strip() for line in said.err.splitlines()) == [
+        "sub-r001s001_ses-1", "sub-r001s002_ses-1",
+    ]  # fmt: skip
+    assert len(Store(store).cases) == 4
+    assert Store(store).verify() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("check", "absent"), 66, "absent"),
+        (("check", "."), 66, "holds no"),
+        (("split", "absent"), 66, "absent"),
+        (("split", "TREE", "--folds", "1"), 2, "1"),
+        (("split", "TREE", "--folds", "4"), 2, "4"),  # three centres cannot make four folds of centres
+        (("split", "TREE", "--fraction", "1.5"), 2, "1.5"),
+        (("split", "TREE", "--by", "chance"), 2, "chance"),
+        (("simulate", "--data", "absent", "--out", "o"), 66, "absent"),
+        (("prepare", "absent"), 66, "absent"),
+        (("export", "TREE", "--to", "nnunet", "--out", "o", "--predictions", "p"), 2, "--predictions p"),
+        (("export", "TREE", "--to", "atlas2022", "--out", "o"), 2, "--predictions"),
+        (("export", "TREE", "--to", "bids", "--out", "o", "--split", "s.json"), 2, "--split s.json"),
+        (("import", "absent", "--out", "o"), 66, "absent"),
+    ],
+)
+def test_rubbish_gets_one_line(
+    arguments: tuple[str, ...], code: int, says: str, tree: Path, tmp_path: Path, capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    said = call(capsys, "cohort", *(str(tree) if word == "TREE" else word for word in arguments))
+    assert said.code == code, said
+    assert says in said.err
+    if code != 2 or said.err.startswith("insula: "):
+        assert said.err.count("\n") == 1
+        assert said.err.startswith("insula: ")
+
+
+def test_a_split_keeps_centres_apart_from_a_record_too(tree: Path, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "check"
+    call(capsys, "cohort", "check", tree, "--out", out, "--jobs", 1)
+    made = [tmp_path / f"{n}.json" for n in range(2)]
+    for source, path in zip((out, out / "cohort.json"), made, strict=True):
+        assert call(capsys, "cohort", "split", source, "--folds", 3, "--out", path).code == 0
+    assert made[0].read_bytes() == made[1].read_bytes()
+    folds = json.loads(made[0].read_text())["folds"]
+    assert len(folds) == 3
+    for fold in folds:
+        assert {case[4:8] for case in fold["test"]}.isdisjoint(case[4:8] for case in fold["train"])
+    (out / "cohort.json").write_text("{")
+    said = call(capsys, "cohort", "split", out)
+    assert said.code == 65
+    assert "is not JSON" in said.err
+
+
+def test_the_missions_split_prints_its_interval_and_what_leaks(tree: Path, tmp_path: Path, capsys: Capture) -> None:
+    said = call(capsys, "cohort", "split", tree, "--by", "random", "--fraction", 0.85, "--out", tmp_path / "s.json")
+    assert said.code == 0
+    assert "centres on both sides" in said.out
+    assert "mean Dice" in said.out
+
+
+def test_a_stopped_preparation_goes_on(tree: Path, tmp_path: Path, capsys: Capture) -> None:
+    store = tmp_path / "store"
+    call(capsys, "cohort", "prepare", tree, "--out", store, "--jobs", 1)
+    files = sorted(store.rglob("*.safetensors"))
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+    files[0].unlink()
+    assert call(capsys, "cohort", "prepare", tree, "--out", store, "--jobs", 1).code == 0
+    for path, (content, time) in before.items():
+        assert path.read_bytes() == content
+        assert (path.stat().st_mtime_ns == time) == (path != files[0])

@@ -1,0 +1,154 @@
+"""`insula evaluate` and `insula calibrate` as a user meets them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cli.call import call
+from cohort.tree import load, mask_path, plant_tree, save
+from insula.checkpoint import load_weights
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tree")
+    plant_tree(root, sites=5, each=4, step_mm=6.0)
+    return root
+
+
+def _predict(tree: Path, folder: Path, *, shift: int) -> Path:
+    """The truth, moved: what a method of known quality would answer."""
+    folder.mkdir()
+    for path in sorted(tree.rglob("*_mask.nii.gz")):
+        voxels, affine = load(path)
+        case = "_".join(path.name.split("_")[:2])
+        save(folder / f"{case}_mask.nii.gz", np.roll(voxels, shift, axis=0), affine)
+    return folder
+
+
+def test_the_truth_scores_one_and_the_page_is_written(tree: Path, tmp_path: Path, capsys: Capture) -> None:
+    perfect = _predict(tree, tmp_path / "perfect", shift=0)
+    said = call(capsys, "evaluate", tree, perfect, "--out", tmp_path / "out", "--jobs", 1)
+    assert said.code == 0
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    rows = [row for row in record["sets"]["perfect"]["summary"] if row["stratum"] == "all"]
+    values = {row["metric"]: row["mean"]["value"] for row in rows if row["mean"]}
+    assert values["dice"] == values["f1_iou25"] == 1
+    assert values["hd95_mm"] == values["volume_difference_ml"] == 0
+    assert "perfect: 20 cases" in said.out
+    assert (tmp_path / "out" / "evaluation.html").read_text().rstrip().endswith("</html>")
+    cases = list(csv.DictReader((tmp_path / "out" / "cases-perfect.tsv").read_text().splitlines(), delimiter="\t"))
+    assert len(cases) == 20
+    assert {case["centre"] for case in cases} == {f"R00{n}" for n in range(1, 6)}
+
+
+def test_two_sets_are_compared_pair_by_pair(tree: Path, tmp_path: Path, capsys: Capture) -> None:
+    near, far = (_predict(tree, tmp_path / name, shift=n) for name, n in (("near", 1), ("far", 3)))
+    said = call(capsys, "evaluate", tree, near, far, "--out", tmp_path / "out", "--preset", "atlas2022", "--jobs", 1)
+    assert said.code == 0
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    dice = next(one for one in record["comparisons"] if one["metric"] == "dice")
+    assert dice["n"] == 20
+    assert {dice["first"], dice["second"]} == {"near", "far"}
+    assert dice["p_holm"] < 0.001
+    assert (dice["difference"] < 0) == (dice["second"] == "far")
+    assert "after Holm" in said.out
+    twice = tmp_path / "again" / "near"
+    shutil.copytree(near, twice)
+    call(capsys, "evaluate", tree, near, twice, "--out", tmp_path / "o2", "--jobs", 1)
+    record = json.loads((tmp_path / "o2" / "evaluation.json").read_text())
+    assert len(record["sets"]) == 2  # sets of the same name are told apart
+    assert all(one["difference"] == 0 for one in record["comparisons"] if one["n"])
+
+
+def test_a_split_scores_its_test_part_alone(tree: Path, tmp_path: Path, capsys: Capture) -> None:
+    perfect = _predict(tree, tmp_path / "perfect", shift=0)
+    split = tmp_path / "split.json"
+    call(capsys, "cohort", "split", tree, "--folds", 5, "--out", split)
+    arguments = ("evaluate", tree, perfect, "--split", split, "--jobs", 1, "--out", tmp_path / "out")
+    assert call(capsys, *arguments, "--fold", 2).code == 0
+    cases = json.loads((tmp_path / "out" / "evaluation.json").read_text())["sets"]["perfect"]["cases"]
+    assert sorted(case["case"] for case in cases) == sorted(json.loads(split.read_text())["folds"][2]["test"])
+    said = call(capsys, *arguments, "--fold", 5)
+    assert (said.code, "--fold 5 is not one of 5" in said.err) == (2, True)
+    split.write_text('{"folds": 3}')
+    said = call(capsys, *arguments)
+    assert (said.code, "is not what `insula cohort split` wrote" in said.err) == (65, True)
+    split.write_text('{"folds": [{"test": ["sub-nobody"]}]}')
+    said = call(capsys, *arguments)
+    assert (said.code, "sub-nobody" in said.err) == (65, True)
+
+
+def test_what_does_not_fit_is_refused_in_one_line(tree: Path, tmp_path: Path, capsys: Capture) -> None:
+    perfect = _predict(tree, tmp_path / "perfect", shift=0)
+    (tmp_path / "empty").mkdir()
+    out = ("--out", tmp_path / "out", "--jobs", 1)
+    for arguments, code, says in (
+        ((tree,), 2, "are not named"),
+        ((tree, tmp_path / "empty"), 65, "predict them too"),
+        ((tree, tmp_path / "absent"), 66, "absent"),
+        ((tmp_path / "absent", perfect), 66, "absent"),
+        ((tree, perfect, "--split", tmp_path / "none.json"), 66, "none.json"),
+    ):
+        said = call(capsys, "evaluate", *arguments, *out)
+        assert (said.code, said.err.count("\n")) == (code, 1), said
+        assert says in said.err
+    lost = next(iter(sorted(perfect.iterdir())))
+    lost.rename(tmp_path / lost.name)
+    said = call(capsys, "evaluate", tree, perfect, *out)
+    assert said.code == 65
+    assert lost.name.removesuffix("_mask.nii.gz") in said.err
+    save(lost, np.zeros((9, 9, 9), np.uint8), np.eye(4))
+    said = call(capsys, "evaluate", tree, perfect, *out)
+    assert said.code == 65
+    assert "does not lie on the truth's grid" in said.err
+
+
+def test_a_label_picks_the_lesion(tmp_path: Path, capsys: Capture) -> None:
+    (name,) = plant_tree(tmp_path / "tree", sites=1, each=1, step_mm=6.0)
+    perfect = _predict(tmp_path / "tree", tmp_path / "perfect", shift=0)
+    path = mask_path(tmp_path / "tree", name)
+    voxels, affine = load(path)
+    voxels = np.asarray(voxels).copy() * np.uint8(3)
+    voxels[0, 0, 0] = 1
+    save(path, voxels, affine)
+    arguments = ("evaluate", tmp_path / "tree", perfect, "--jobs", 1, "--out", tmp_path / "out")
+    said = call(capsys, *arguments)
+    assert said.code == 65
+    assert "--label" in said.err
+    said = call(capsys, *arguments, "--label", 3)
+    assert said.code == 0
+    assert "dice                       1.000" in said.out
+
+
+def test_weights_are_calibrated_on_a_cohort(tree: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(tiny_weights, mine)
+    before = load_weights(str(mine))
+    said = call(capsys, "calibrate", mine, tree, "--device", "cpu")
+    assert said.code == 0
+    assert "20 cases of 5 centres" in said.out
+    assert "each centre left out in turn" in said.out
+    after = load_weights(str(mine))
+    assert after.sha256 == before.sha256
+    facts = after.card.calibration.fitted_on
+    assert facts is not None
+    assert facts["cases"] == 20
+    assert facts["log_loss_after"] <= facts["log_loss_before"]
+    assert str(after.card.calibration.temperature) in said.out
+
+    split = tmp_path / "split.json"
+    call(capsys, "cohort", "split", tree, "--folds", 5, "--out", split)
+    said = call(capsys, "calibrate", mine, tree, "--split", split, "--device", "cpu")
+    assert (said.code, "4 are fewer than 20" in said.err) == (65, True)
+    assert load_weights(str(mine)).card == after.card
+    said = call(capsys, "calibrate", tmp_path / "absent", tree)
+    assert (said.code, said.err.count("\n")) == (66, 1)

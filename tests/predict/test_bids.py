@@ -1,0 +1,104 @@
+"""Names and sidecars of a BIDS derivative."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from corpus.files import nifti, packed
+from insula.config import SegmentConfig
+from insula.errors import NoInput
+from insula.io import read_labels, read_scan
+from insula.predict import bids_paths, find_bids_scans, segment, write_bids_dataset, write_bids_result
+
+
+def _touch(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return root
+
+
+def test_raw_t1w_scans_are_found_and_nothing_else(tmp_path: Path) -> None:
+    root = _touch(
+        tmp_path, "sub-02/anat/sub-02_T1w.nii.gz", "sub-01/ses-b/anat/sub-01_ses-b_acq-mprage_run-2_T1w.nii.gz",
+        "sub-01/ses-a/anat/sub-01_ses-a_T1w.nii", "sub-01/ses-a/anat/sub-01_ses-a_T2w.nii.gz",
+        "sub-01/ses-a/anat/._sub-01_ses-a_T1w.nii.gz", "derivatives/x/sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-01/ses-a/anat/sub-01_ses-a_T1w.json", "sub-03/func/sub-03_task-rest_bold.nii.gz",
+    )  # fmt: skip
+    scans = find_bids_scans(root)
+    assert [scan.name for scan in scans] == ["sub-01_ses-a", "sub-01_ses-b_acq-mprage_run-2", "sub-02"]
+    assert scans[1].entities == {"sub": "01", "ses": "b", "acq": "mprage", "run": "2"}
+    assert [scan.name for scan in find_bids_scans(root, ("sub-02",))] == ["sub-02"]
+    assert len(find_bids_scans(root, ("01", "sub-02"))) == 3
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NoInput, match="is not a folder"):
+        find_bids_scans(tmp_path / "absent")
+    _touch(tmp_path, "sub-01/anat/sub-01_T2w.nii.gz")
+    with pytest.raises(NoInput, match=r"the participant 02 .*there are: 01"):
+        find_bids_scans(tmp_path, ("02",))
+    with pytest.raises(NoInput, match="holds no"):
+        find_bids_scans(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("scan", "mask"),
+    [
+        ("sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_space-orig_label-L_desc-insula_mask.nii.gz"),
+        (
+            "sub-1/ses-2/anat/sub-1_ses-2_acq-hi_run-3_T1w.nii.gz",
+            "sub-1/ses-2/anat/sub-1_ses-2_acq-hi_run-3_space-orig_label-L_desc-insula_mask.nii.gz",
+        ),
+        (
+            "sub-1/anat/sub-1_space-MNI152NLin2009aSym_T1w.nii.gz",
+            "sub-1/anat/sub-1_space-MNI152NLin2009aSym_label-L_desc-insula_mask.nii.gz",
+        ),
+        (
+            "sub-1/anat/sub-1_rec-norm_desc-preproc_T1w.nii.gz",
+            "sub-1/anat/sub-1_rec-norm_space-orig_label-L_desc-insula_mask.nii.gz",
+        ),
+    ],
+)
+def test_entities_stand_in_the_standards_order(scan: str, mask: str, tmp_path: Path) -> None:
+    (found,) = find_bids_scans(_touch(tmp_path / "raw", scan))
+    out = tmp_path / "out"
+    paths = bids_paths(found, out)
+    assert paths.mask.relative_to(out).as_posix() == mask
+    assert len({paths.mask, paths.prob, paths.lesions, paths.record, paths.page}) == 5
+
+
+def test_a_result_is_written_whole(tiny_weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "raw" / "sub-1" / "anat" / "sub-1_T1w.nii.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(packed(nifti()))
+    (scan,) = find_bids_scans(tmp_path / "raw")
+    out = tmp_path / "raw" / "derivatives" / "insula"
+    out.mkdir(parents=True)
+    write_bids_dataset(tmp_path / "raw", out)
+    first = (out / "dataset_description.json").read_bytes()
+    write_bids_dataset(tmp_path / "raw", out)
+    assert (out / "dataset_description.json").read_bytes() == first
+    assert json.loads(first)["DatasetLinks"] == {"raw": "../.."}
+
+    result = segment(read_scan(path), SegmentConfig(device="cpu"), weights=str(tiny_weights))
+    paths = bids_paths(scan, out)
+    record = write_bids_result(result, scan, paths)
+    assert json.loads(paths.record.read_text()) == json.loads(json.dumps(record))
+    labels, grid = read_labels(paths.lesions)
+    assert grid.close_to(result.scan.grid)
+    assert np.array_equal(labels > 0, result.mask.voxels)
+    sizes = np.bincount(labels.ravel())[1:]
+    assert list(sizes) == sorted(sizes, reverse=True)
+    assert len(sizes) == len(result.lesions)
+    names = paths.lesions.with_name(paths.lesions.name.replace(".nii.gz", ".tsv")).read_text().splitlines()
+    assert names[:2] == ["index\tname", "1\tlesion 1"]
+    assert len(names) == 1 + len(result.lesions)
+    for image in (paths.mask, paths.prob, paths.lesions):
+        beside = json.loads(image.with_name(image.name.replace(".nii.gz", ".json")).read_text())
+        assert beside["Sources"] == ["bids:raw:sub-1/anat/sub-1_T1w.nii.gz"]

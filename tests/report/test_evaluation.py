@@ -1,0 +1,66 @@
+"""The page of an evaluation: numbers, charts, galleries, and names that are not trusted."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from cohort.tree import load, mask_path, plant_tree, save
+from insula.cohort import find_cohort
+from insula.evaluate import PRESETS, CaseScore, Pair, compare, pair_up, score_pair, summarise
+from insula.report import gallery, render_evaluation
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[CaseScore], tuple[Pair, ...]]:
+    """Thirteen cases, one a control with a false alarm; predictions are the truth, moved farther and farther."""
+    root, folder = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("predictions")
+    for number, name in enumerate(plant_tree(root, sites=1, each=13, step_mm=6.0)):
+        voxels, affine = load(mask_path(root, name))
+        save(folder / f"sub-{name}_ses-1_mask.nii.gz", np.roll(voxels, number // 3, axis=1), affine)
+        if number == 12:
+            save(mask_path(root, name), np.zeros_like(voxels), affine)
+    pairs = pair_up(find_cohort(root), folder)
+    return [score_pair(pair, metrics=PRESETS["full"].metrics) for pair in pairs], pairs
+
+
+def _page(name: str, scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> str:
+    scores, pairs = scored
+    preset = PRESETS["full"]
+    sets = {name: scores, "other": scores}
+    rows = {key: summarise(some, preset.metrics) for key, some in sets.items()}
+    return render_evaluation(sets, rows, compare(sets, preset.metrics), preset, {name: gallery(scores, pairs)})
+
+
+def test_galleries_hold_the_best_the_worst_and_the_false_alarms(
+    scored: tuple[list[CaseScore], tuple[Pair, ...]],
+) -> None:
+    shown = gallery(*scored)
+    assert list(shown) == ["Best", "Middle", "Worst", "False alarms on controls"]
+    best, worst = ([one.score.metrics["dice"] for one in shown[name]] for name in ("Best", "Worst"))
+    assert min(value or 0 for value in best) > max(value or 0 for value in worst)
+    assert best[0] == 1
+    (alarm,) = shown["False alarms on controls"]
+    assert alarm.score.truth_voxels == 0
+    assert shown["Worst"][-1].truth  # the truth's outline is drawn beside the prediction's
+    assert all(one.picture for some in shown.values() for one in some)
+
+
+def test_the_page_is_whole_and_fetches_nothing(scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> None:
+    html = _page("mine", scored)
+    assert html.rstrip().endswith("</html>")
+    assert not re.search(r"""(src|href)=["']https?:|@import|<script""", html)
+    scores, _ = scored
+    mean = np.mean([score.metrics["dice"] for score in scores if score.metrics["dice"] is not None])
+    assert f"{mean:.3f}" in html
+    assert html.count("<svg") > 12
+    for text in ("n = 13", "Holm", "1k-10k", "control", "not a medical device"):
+        assert text in html, text
+
+
+def test_names_are_escaped(scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> None:
+    html = _page("<script>alert(1)</script>", scored)
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html

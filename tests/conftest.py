@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from insula import data
-from insula.checkpoint import Card, save_weights
+from insula.checkpoint import Card, load_weights, save_weights
 from insula.config import AttentionUNet, PrepareConfig
 from insula.models import build_model
 from insula.simulate import phantom_case
@@ -39,4 +40,13 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     threshold = round(float(answer.quantile(0.9)), 4)
     save_weights(folder, model, Card(name="tiny", model=config, prepare=prepare, threshold=threshold))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def quiet_weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `tiny_weights`, but pieces under half a millilitre are dropped: on whole scans there would be thousands."""
+    folder = tmp_path_factory.mktemp("quiet")
+    tiny = load_weights(str(tiny_weights))
+    save_weights(folder, tiny.model, replace(tiny.card, min_lesion_ml=0.5))
     return folder

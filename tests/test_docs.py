@@ -35,7 +35,7 @@ def _run(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 
 def test_the_walk_through_runs_as_written(
-    tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    quiet_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     plant_sources(tmp_path / "DATA")
@@ -48,7 +48,7 @@ def test_the_walk_through_runs_as_written(
         if any(f" {verb} " in small for verb in _IN_ONE_PROCESS):
             small += " --jobs 1"
         if " segment " in small:
-            small += f" --weights {tiny_weights} --device cpu"
+            small += f" --weights {quiet_weights} --device cpu"
         code, out, err = _run(small, capsys, monkeypatch)
         assert code == 0, (small, out, err)
         said[command] = out

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from insula.config import SimulateConfig
-from insula.simulate import Host, LesionShape, Tissue, demo_case, simulate_head
+from insula.simulate import Host, LesionShape, ScannerLook, Tissue, demo_case, simulate_head
 from insula.simulate.anatomy import BRAIN, add_skull
 from insula.simulate.phantom import phantom_case, phantom_grid
 
@@ -57,6 +59,20 @@ def test_stripping_leaves_nothing_outside_the_brain() -> None:
     brain = torch.isin(host.tissue, torch.tensor(BRAIN, dtype=torch.uint8)).float().mean()
     head = simulate_head(host, [], config, np.random.default_rng(3))
     assert float((head.image > 0.2).float().mean()) < 2 * float(brain)
+
+
+def test_defacing_takes_the_lower_front_away_and_no_brain() -> None:
+    host, looks = small_host(), []
+    host = replace(host, image=torch.ones_like(host.tissue, dtype=torch.float32))  # tissue out to the rim
+    for share in (0.0, 1.0):
+        config = SimulateConfig(strip_fraction=0.0, deface_fraction=share, painted_fraction=0.0)
+        looks.append(simulate_head(host, [], config, np.random.default_rng(3), look=ScannerLook()).image)
+    gone = (looks[0] > 0.05) & (looks[1] == 0)
+    assert gone.sum() > 100
+    assert not gone[:, :36].any()
+    assert not gone[:, :, 32:].any()
+    kept = looks[1] > 0
+    assert torch.equal(looks[0][kept], looks[1][kept])
 
 
 def test_the_demo_subject_has_an_infarct_darker_than_its_brain() -> None:

@@ -43,8 +43,9 @@ class SiteSpec:
     look: ScannerLook
     """What all its scans have in common."""
     tesla: float
-    strip: bool
-    """Whether it shares brains without skull."""
+    """Field strength [T]; already in the look."""
+    anonymised: Literal["strip", "deface", "no"]
+    """What it takes away before it shares: the skull, the face, or nothing."""
     gain: float
     """Intensity of white matter in its files."""
     hosts: tuple[int, ...]
@@ -114,11 +115,12 @@ def _sites(sources: dict[Part, Sources], count: int, rng: np.random.Generator) -
         mine = sources[part]
         dealt = [_deal(len(pool), sites, rng) for pool in (mine.hosts, mine.acute, mine.chronic)]
         for place in range(sites):
-            look = ScannerLook.sample(rng)
+            tesla = float(rng.choice([1.5, 3.0]))
             out.append(
                 SiteSpec(
-                    name=f"R{len(out) + 1:03d}", part=part, look=look, tesla=float(rng.choice([1.5, 3.0])), strip=bool(rng.random() < 0.3),
-                    gain=float(10 ** rng.uniform(1.5, 3.9)), hosts=dealt[0][place], acute=dealt[1][place], chronic=dealt[2][place],
+                    name=f"R{len(out) + 1:03d}", part=part, look=ScannerLook.sample(rng).at_field(tesla), tesla=tesla,
+                    anonymised=rng.choice(["strip", "deface", "no"], p=[0.3, 0.4, 0.3]).item(), gain=float(10 ** rng.uniform(1.5, 3.9)),
+                    hosts=dealt[0][place], acute=dealt[1][place], chronic=dealt[2][place],
                 )
             )  # fmt: skip
     return out
@@ -167,7 +169,9 @@ def write_case(spec: CaseSpec, folder: Path) -> None:
         site.look, seed=int(rng.integers(2**31)), noise=site.look.noise * float(rng.uniform(0.8, 1.2)),
         bias=site.look.bias * float(rng.uniform(0.7, 1.3)), gamma=site.look.gamma * float(np.exp(rng.normal(0, 0.03))),
     )  # fmt: skip
-    config = SimulateConfig(strip_fraction=1.0 if site.strip else 0.0, painted_fraction=0.0)
+    config = SimulateConfig(
+        strip_fraction=float(site.anonymised == "strip"), deface_fraction=float(site.anonymised == "deface"), painted_fraction=0.0,
+    )  # fmt: skip
     head = simulate_head(spec.host, list(spec.shapes), config, rng, phase=spec.phase, look=look)
     source = Grid(head.image.shape, spec.host.to_atlas)
     image = resample(head.image.numpy(), source, ATLAS_GRID)

@@ -25,6 +25,8 @@ class SimulateConfig:
     """Heads painted from a label map with random contrast instead of taken from a scanner."""
     strip_fraction: float = 0.5
     """Heads shown without their skull."""
+    deface_fraction: float = 0.4
+    """Heads with a skull whose face is cut away."""
     further_lesion_fraction: float = 0.25
     """Chance of each further, independent lesion."""
     most_lesions: int = 2

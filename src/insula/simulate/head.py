@@ -173,7 +173,7 @@ def _undress(image: Tensor, tissue: Tensor, skull: bool, config: SimulateConfig,
     if not skull or rng.random() < config.strip_fraction:
         edge = rng.uniform(0.1, 0.6) if skull else 0.5  # below 0.5 a rim of dura and skull stays
         return image * (blur(brain, 1.5) > edge)
-    if rng.random() < 0.4:
+    if rng.random() < config.deface_fraction:
         face = blur_wide(brain, 10.0) < 0.02
         half_j, half_k = image.shape[1] // 2, image.shape[2] // 2
         face[:, :half_j] = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -49,6 +49,21 @@ class ScannerLook:
             slice_axis=int(rng.integers(3)),
             seed=int(rng.integers(2**31)),
         )
+
+    def at_field(self, tesla: float) -> ScannerLook:
+        """The same acquisition at another field strength, taking this one as made at 1.5 T.
+
+        Signal grows with the field, so noise falls; radio waves get shorter, so the bias field grows; grey and white
+        matter's T1 come closer, so contrast falls. The exponents of the last two are round figures, not measurements.
+
+        Args:
+            tesla: above 0 [T].
+
+        Source:
+            Edelstein 1986, Magn Reson Med 3:604 (signal); Vaughan 2001, 46:24 (bias); Rooney 2007, 57:308 (contrast).
+        """
+        times = tesla / 1.5
+        return replace(self, noise=self.noise / times, bias=self.bias * times**0.5, gamma=self.gamma / times**0.15)
 
 
 def scan_with(image: Volume, look: ScannerLook, *, white: float) -> Volume:

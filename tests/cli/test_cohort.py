@@ -41,9 +41,13 @@ def broken(tmp_path: Path) -> Path:
 def test_a_clean_cohort_is_checked(tree: Path, tmp_path: Path, capsys: Capture) -> None:
     said = call(capsys, "cohort", "check", tree, "--out", tmp_path / "out", "--jobs", 1)
     assert said.code == 0
-    assert said.out.splitlines() == [
-        "atlas-indi: 12 cases, 12 subjects, 3 centres; 12 usable", str(tmp_path / "out" / "cohort.html"),
-    ]  # fmt: skip
+    lines = said.out.splitlines()
+    assert lines[0] == "atlas-indi: 12 cases, 12 subjects, 3 centres; 12 usable"
+    assert lines[-1] == str(tmp_path / "out" / "cohort.html")
+    centres = [line.split() for line in lines if line.lstrip().startswith("R0")]
+    assert [line[:3] for line in centres] == [[f"R00{n}", "4", "4"] for n in (1, 2, 3)]
+    assert all("RAS" in line and "6x6x6" in line for line in centres)
+    assert not [line for line in lines if "error" in line or "warning" in line]
     record = json.loads((tmp_path / "out" / "cohort.json").read_text())
     rows = list(csv.DictReader((tmp_path / "out" / "cohort.tsv").read_text().splitlines(), delimiter="\t"))
     assert record["counts"]["cases"] == len(rows) == 12
@@ -64,10 +68,43 @@ def test_faults_are_named_and_the_code_says_so(broken: Path, tmp_path: Path, cap
     assert "image-unreadable" in page
 
 
+def test_a_broken_cohort_goes_the_whole_way_without_its_broken_cases(
+    broken: Path, quiet_weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Each command of the walk-through: what is broken is named, left out, and never silently scored."""
+    out = {name: tmp_path / name for name in ("check", "store", "predictions", "nnunet", "evaluation")}
+    names = [f"sub-r001s00{n}_ses-1" for n in (1, 2, 3)]
+    assert call(capsys, "cohort", "check", broken, "--out", out["check"], "--jobs", 1).code == 1
+    split = ("--by", "random", "--fraction", 0.5, "--out", tmp_path / "split.json")
+    said = call(capsys, "cohort", "split", out["check"] / "cohort.json", *split)
+    assert said.code == 0
+    assert "3 cases without a mask or with an error are in no part" in said.out
+    for verb, where, options in (("prepare", "store", ()), ("export", "nnunet", ("--to", "nnunet"))):
+        said = call(capsys, "cohort", verb, broken, "--out", out[where], "--jobs", 1, *options)
+        assert said.code == 1
+        assert all(name in said.err for name in names[1:])
+        assert "Traceback" not in said.err
+    assert sorted(Store(out["store"]).cases) == [f"sub-r002s00{n}_ses-1" for n in (1, 2, 3)]
+
+    said = call(capsys, "segment", broken, "--out", out["predictions"], "--weights", quiet_weights, "--device", "cpu")
+    assert said.code == 1
+    assert said.err.count("\n") == 1
+    assert "sub-r001s002" in said.err
+    evaluate = ("evaluate", broken, out["predictions"], "--out", out["evaluation"], "--jobs", 1)
+    said = call(capsys, *evaluate)
+    assert said.code == 65
+    assert "lack 1 of 5 cases, e.g. sub-r001s002_ses-1" in said.err
+    assert call(capsys, *evaluate, "--split", tmp_path / "split.json").code == 0
+    tested = json.loads((tmp_path / "split.json").read_text())["folds"][0]["test"]
+    scored = json.loads((out["evaluation"] / "evaluation.json").read_text())["sets"]["predictions"]["cases"]
+    assert sorted(case["case"] for case in scored) == sorted(tested)
+    assert not set(tested) & set(names)
+
+
 def test_a_label_makes_a_mask_of_several_usable(broken: Path, tmp_path: Path, capsys: Capture) -> None:
     said = call(capsys, "cohort", "check", broken, "--out", tmp_path / "out", "--jobs", 1, "--label", 1)
     assert "mask-multi-label" not in said.out
-    assert "4 usable" not in said.out.splitlines()[0].replace("; 4 usable", "")
+    assert said.out.splitlines()[0].endswith("; 4 usable")
     store = tmp_path / "store"
     said = call(capsys, "cohort", "prepare", broken, "--out", store, "--jobs", 1, "--label", 1)
     assert said.code == 1  # one scan is unreadable, one mask is gone

@@ -83,10 +83,6 @@ _PLANTS = {
     "mask-unreadable": _cut(mask_path, 0.7),
     "several-masks": _second_mask,
 }
-_WHO = {
-    "shape-mismatch": (1, 1), "affine-mismatch": (1, 2), "mask-probabilities": (1, 3), "mask-scaled": (1, 4),
-    "mask-multi-label": (1, 5),
-}  # fmt: skip
 
 
 def test_a_clean_tree_raises_no_alarm(clean: Path) -> None:

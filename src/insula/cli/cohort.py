@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 from tyro.extras import SubcommandApp
@@ -61,6 +61,7 @@ def check(
     print(
         f"{found.layout}: {counts['cases']} cases, {counts['subjects']} subjects, {counts['centres']} centres; {counts['usable']} usable"
     )
+    _tell_centres(record["centres"])
     for note in checked.notes:
         print(f"  note: {note}")
     for case in checked.cases:
@@ -240,6 +241,31 @@ def _load(cohort: Path) -> CheckedCohort:
         raise BadData(
             "the cohort's record", path.name, f"is not JSON ({error})", "run `insula cohort check` again"
         ) from None
+
+
+def _tell_centres(centres: list[dict[str, Any]]) -> None:
+    from insula.cli.console import table
+
+    head = (
+        "centre",
+        "cases",
+        "subjects",
+        "chronic",
+        "acute",
+        "median ml",
+        "axes",
+        "spacing mm",
+        "99th percentile",
+        "with faults",
+    )
+    rows = [
+        (
+            *(one[key] for key in ("centre", "cases", "subjects", "chronic", "acute", "median_ml", "axes", "spacing_mm")),
+            None if one["p99"] is None else "{:g} to {:g}".format(*one["p99"]), one["with_faults"],
+        )
+        for one in centres
+    ]  # fmt: skip
+    table(head, rows)
 
 
 def _table(checked: CheckedCohort) -> str:

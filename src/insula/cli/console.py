@@ -1,9 +1,9 @@
-"""What the terminal shows of long work: a bar for a person, plain lines for a log."""
+"""What the terminal shows: a bar for a person, plain lines for a log, and tables for both."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from insula.train.loop import Progress
 
-__all__ = ["bar", "plain_progress"]
+__all__ = ["bar", "plain_progress", "table"]
+
+_LOG_WIDTH = 160
 
 
 def plain_progress(progress: Progress) -> None:
@@ -44,3 +46,19 @@ def bar(total: int, what: str = "segmenting") -> Iterator[Bar | None]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         progress.add_task(what, total=total)
         yield progress
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print aligned columns: names to the left, numbers to the right; None is shown as a dash."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(head):
+        numbers = all(isinstance(row[place], int | float | None) for row in rows)
+        made.add_column(name, justify="right" if numbers else "left")
+    for row in rows:
+        made.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
+    Console(width=None if sys.stdout.isatty() else _LOG_WIDTH).print(made)

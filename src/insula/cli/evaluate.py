@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from insula.evaluate import CaseScore, Pair, Preset, Row
+    from insula.metrics import Interval
 
 __all__ = ["evaluate"]
 
@@ -93,6 +94,7 @@ def _score(pairs: dict[str, tuple[Pair, ...]], preset: Preset, jobs: int) -> dic
 
 
 def _tell(sets: dict[str, list[CaseScore]], rows: dict[str, list[Row]], comparisons: Any) -> None:
+    from insula.cli.console import table
     from insula.evaluate import coverage
 
     for name, summary in rows.items():
@@ -104,10 +106,17 @@ def _tell(sets: dict[str, list[CaseScore]], rows: dict[str, list[Row]], comparis
         held, told = coverage(sets[name])
         if told:
             print(f"  {'volume intervals':26} {held} of {told} hold the true volume")
+        dice = [row for row in summary if row.metric == "dice" and row.stratum not in ("all", "centre")]
+        cells = [(f"{row.stratum}: {row.group}", row.n, _short(row.mean), _short(row.median)) for row in dice]
+        table(("Dice by", "n", "mean [95 %]", "median [95 %]"), cells)
     for one in comparisons:
         print(
             f"{one.second} - {one.first}: {one.metric} {one.difference:+.4f}, p = {one.p:.2g} ({one.p_holm:.2g} after Holm), n = {one.n}"
         )
+
+
+def _short(found: Interval | None) -> str | None:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" if found else None
 
 
 def _table(scores: Sequence[CaseScore], metrics: Sequence[str]) -> str:

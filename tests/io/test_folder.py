@@ -40,6 +40,16 @@ def test_orphans_are_swept_and_nothing_else(tmp_path: Path) -> None:
         assert {p.name for p in tmp_path.iterdir()} - {".insula.lock"} == {"kept.nii.gz"}
 
 
+def test_orphans_further_down_are_swept_by_whoever_owns_the_whole_tree(tmp_path: Path) -> None:
+    orphan = tmp_path / "sub-01" / "anat" / ".insula-123-abcd.tmp"
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"half")
+    with OutputFolder(tmp_path):
+        assert orphan.exists()
+    with OutputFolder(tmp_path, nested=True):
+        assert not orphan.exists()
+
+
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(CannotCreate, match="out cannot be written"), OutputFolder(tmp_path / "out"):

@@ -104,7 +104,8 @@ def _participants(
     write_bids_dataset(raw, out)
     with bar(len(scans)) as progress:
         for scan in scans:
-            with OutputFolder(out / f"sub-{scan.entities['sub']}"):  # a lock for each participant, not for all
+            mine = out / f"sub-{scan.entities['sub']}"  # a lock for each participant, not for all
+            with OutputFolder(mine, nested=True):
                 failed += not _one(scan, out, loaded, config, debug)
             if progress is not None:
                 progress.advance(progress.task_ids[0])
@@ -142,7 +143,7 @@ def _one(scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, deb
 
 def _group(out: Path) -> int:
     from insula.errors import BadData, NoInput
-    from insula.io import write_text
+    from insula.io import OutputFolder, write_text
     from insula.report import render_index
 
     if not out.is_dir():
@@ -160,8 +161,9 @@ def _group(out: Path) -> int:
         done = record["outcome"] == "done"
         cells = (record["volume_ml"], record["lesion_count"]) if done else ("n/a", "n/a")
         rows.append("\t".join(map(str, (record["case"], record["outcome"], *cells))))
-    write_text(out / "group_volumes.tsv", "\n".join(rows) + "\n")
-    write_text(out / "index.html", render_index(records))
+    with OutputFolder(out) as folder:
+        write_text(folder / "group_volumes.tsv", "\n".join(rows) + "\n")
+        write_text(folder / "index.html", render_index(records))
     print(out / "index.html")
     return 0
 

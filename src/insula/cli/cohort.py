@@ -150,7 +150,7 @@ def simulate(
     from insula.io import OutputFolder
 
     parts: tuple[Part, ...] = ("train", "validation", "test") if part == "all" else (part,)
-    with OutputFolder(out) as folder:
+    with OutputFolder(out, nested=True) as folder:
         print(f"reading {data} ...", flush=True)
         sources = {name: load_sources(data, part=name, box=PrepareConfig().box) for name in parts}
         specs = plan_cohort(sources, cases=cases, sites=sites, controls=controls, seed=seed)

@@ -48,7 +48,7 @@ def export_cohort(
         raise UsageError("--predictions", predictions or "", "goes with --to atlas2022, and only with it", "see --help")
     if split is not None and to != "nnunet":
         raise UsageError("--split", split, "goes with --to nnunet only", "leave it out")
-    with OutputFolder(out) as folder:
+    with OutputFolder(out, nested=True) as folder:
         found = find_cohort(cohort, label=label)
         if predictions is not None:
             print(f"{write_submission(found, predictions, folder)} masks")
@@ -83,7 +83,7 @@ def import_cohort(
     except NoInput:
         if not source.is_dir():
             raise
-        with OutputFolder(out) as folder:
+        with OutputFolder(out, nested=True) as folder:
             print(f"{write_predictions(source, folder)} masks")
         print(out)
         return 0
@@ -92,7 +92,7 @@ def import_cohort(
         find_homes(found, layout)
     except BadData:
         layout = "bids"
-    with OutputFolder(out) as folder:
+    with OutputFolder(out, nested=True) as folder:
         return _write(found, folder, layout, None, jobs)
 
 

@@ -23,6 +23,7 @@ class OutputFolder:
 
     Args:
         path: the folder; made with its parents.
+        nested: this run owns the folders inside it too, and sweeps them.
 
     Raises:
         CannotCreate: it cannot be made, or another run holds it.
@@ -33,8 +34,8 @@ class OutputFolder:
         ...     write_bytes(folder / "a.txt", b"whole")
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, nested: bool = False) -> None:
+        self.path, self.nested = path, nested
         self._lock: FileLock | None = None
 
     def __enter__(self) -> Path:
@@ -49,7 +50,7 @@ class OutputFolder:
             raise from_os_error(error, what="the output folder", value=self.path, writing=True) from error
         self._lock = lock
         try:
-            for orphan in self.path.glob(TEMPORARY):
+            for orphan in self.path.rglob(TEMPORARY) if self.nested else self.path.glob(TEMPORARY):
                 orphan.unlink(missing_ok=True)
             probe = self.path / ".insula-probe"
             write_bytes(probe, b"")

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from insula.errors import NoInput
+from insula.io import bare_name
 
 __all__ = ["find_scans", "name_cases"]
 
 _SCAN = re.compile(r"\.(nii|nii\.gz|hdr|hdr\.gz)$", re.IGNORECASE)
-_ENDING = re.compile(r"\.(nii|nii\.gz|hdr|hdr\.gz|img|img\.gz|gz)$", re.IGNORECASE)
 _NOT_A_SCAN = re.compile(r"(_mask|_prob|_probseg|_dseg|_label-.*|_lesion.*|_roi)\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
 _T1W = re.compile(r"(^|_)T1w\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
 
@@ -50,7 +50,7 @@ def find_scans(arguments: Sequence[str]) -> list[Path]:
 
 def name_cases(paths: Sequence[Path]) -> list[str]:
     """A different name for each file: its own, with as many parent folders in front as it takes."""
-    names = [_ENDING.sub("", path.name) or path.name for path in paths]
+    names = [bare_name(path) for path in paths]
     for depth in range(1, 8):
         count = Counter(name.casefold() for name in names)
         if max(count.values(), default=1) == 1:

@@ -17,7 +17,7 @@ from insula.io.nifti_header import HEADER_BYTES, Header, parse_header
 from insula.types import Flag
 from insula.volume import FileFacts, Mask, Scan
 
-__all__ = ["read_labels", "read_mask", "read_scan", "read_values", "still_the_same"]
+__all__ = ["bare_name", "read_labels", "read_mask", "read_scan", "read_values", "still_the_same"]
 
 _PEEK = 1 << 16
 _GREATEST_RATIO = 400
@@ -55,7 +55,9 @@ def read_scan(
     if low == high:
         what = "zero everywhere" if low == 0 else "the same everywhere"
         raise BadData("the image", f"with the value {low:g}", f"is {what}", "check how it was exported")
-    return Scan(image, Grid(header.shape[:3], header.affine), name=name or _stem(path), flags=tuple(flags), file=facts)
+    return Scan(
+        image, Grid(header.shape[:3], header.affine), name=name or bare_name(path), flags=tuple(flags), file=facts
+    )
 
 
 def read_labels(path: str | Path) -> tuple[NDArray[np.int32], Grid]:
@@ -219,7 +221,8 @@ def _fill(image: NDArray[np.float32], flags: list[Flag]) -> NDArray[np.float32]:
     return np.where(finite, image, least)
 
 
-def _stem(path: Path) -> str:
+def bare_name(path: Path) -> str:
+    """A file's name without the ending that says how it is stored; what is nothing but an ending stays."""
     name = path.name
     for ending in (".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img", ".gz"):
         if name.lower().endswith(ending) and len(name) > len(ending):

@@ -10,7 +10,10 @@ from insula.config.models import AttentionUNet, ModelConfig
 from insula.config.prepare import PrepareConfig
 from insula.types import Shape
 
-__all__ = ["Recipe", "SimulateConfig", "TrainConfig"]
+__all__ = ["LossName", "Recipe", "SimulateConfig", "TrainConfig"]
+
+LossName = Literal["dice", "tversky", "cross_entropy", "topk10", "focal", "boundary"]
+"""What `insula.losses.LOSSES` holds."""
 
 
 @knobs
@@ -61,7 +64,7 @@ class TrainConfig:
     """Decay of the averaged weights, the ones that are kept."""
     recalibrate: int = 16
     """Batches from which the averaged weights' batch normalisation is measured at the end; 0 leaves the moving averages."""
-    losses: tuple[tuple[float, Literal["dice", "cross_entropy", "topk10"]], ...] = (
+    losses: tuple[tuple[float, LossName], ...] = (
         (1.0, "dice"),
         (1.0, "cross_entropy"),
     )

@@ -1,5 +1,19 @@
-"""What training minimises: functions on logits."""
+"""What training makes small: functions of logits and truth."""
 
-from insula.losses.losses import LOSSES, compound, cross_entropy, dice, topk10
+from insula.losses.compound import LOSSES, Loss, compound, deep_supervision
+from insula.losses.overlap import dice, tversky
+from insula.losses.voxelwise import boundary, cross_entropy, edges, focal, topk10
 
-__all__ = ["LOSSES", "compound", "cross_entropy", "dice", "topk10"]
+__all__ = [
+    "LOSSES",
+    "Loss",
+    "boundary",
+    "compound",
+    "cross_entropy",
+    "deep_supervision",
+    "dice",
+    "edges",
+    "focal",
+    "topk10",
+    "tversky",
+]

@@ -2,5 +2,15 @@
 
 from insula.nn.attention import AttentionGate, SqueezeExcite
 from insula.nn.blocks import ConvNormAct, ConvStage, Upsample, make_norm
+from insula.nn.state_space import StateSpace, scan_states
 
-__all__ = ["AttentionGate", "ConvNormAct", "ConvStage", "SqueezeExcite", "Upsample", "make_norm"]
+__all__ = [
+    "AttentionGate",
+    "ConvNormAct",
+    "ConvStage",
+    "SqueezeExcite",
+    "StateSpace",
+    "Upsample",
+    "make_norm",
+    "scan_states",
+]

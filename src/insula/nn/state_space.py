@@ -1,0 +1,154 @@
+"""Global context at linear cost: a state space that is scanned through the volume, both ways."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from insula.types import Shape
+
+__all__ = ["StateSpace", "scan_states"]
+
+_CHUNK = 64
+_STEP = (1e-3, 1e-1)
+"""Range of the initial time steps: how fast a state forgets when nothing else is learnt."""
+
+
+def scan_states(
+    value: Float[Tensor, "b l h p"], log_decay: Float[Tensor, "b l h"], write: Float[Tensor, "b l h n"],
+    read: Float[Tensor, "b l h n"], *, chunk: int = _CHUNK,
+) -> Float[Tensor, "b l h p"]:  # fmt: skip
+    """Run the recurrence S_t = exp(a_t) S_(t-1) + value_t write_t^T, y_t = S_t read_t, along l.
+
+    Computed chunk by chunk as matrix products (the state-space duality), with chunks joined by a doubling scan, so the
+    cost is linear in l but for a factor log2(l / chunk) on a term that is small. Everything is at least float32 and
+    outside autocast: states grow far beyond what float16 holds. Shapes are static, so it compiles and exports.
+
+    Args:
+        value: what is stored, h heads of p channels.
+        log_decay: a, at most 0; exp(a) of the state stays at each step.
+        write: where in the state of n it is stored.
+        read: and looked up.
+        chunk: tokens per matrix product; changes rounding and speed, not the result. l need not be a multiple.
+
+    Returns:
+        y, in the dtype of `value`.
+
+    Source:
+        Dao and Gu 2024, Transformers are SSMs, arXiv 2405.21060, section 6 (chunked SSD).
+    """
+    with torch.autocast(value.device.type, enabled=False):
+        wide = torch.promote_types(value.dtype, torch.float32)
+        length = value.shape[1]
+        ends = (0, 0, 0, 0, 0, -length % chunk)  # past the end: nothing written, nothing forgotten, nothing asked
+        x, k, q = (
+            F.pad(part.to(wide), ends).unflatten(1, (-1, chunk)).transpose(2, 3) for part in (value, write, read)
+        )  # (b, c, h, s, ...)
+        a = F.pad(log_decay.to(wide), ends[2:]).unflatten(1, (-1, chunk)).transpose(2, 3)  # (b, c, h, s)
+        since = a.cumsum(-1)
+        inside = torch.exp(_between(a)) * (q @ k.mT)  # (b, c, h, s, s)
+        to_end = torch.exp(since[..., -1:] - since)
+        state = (x * to_end[..., None]).mT @ k  # (b, c, h, p, n), what each chunk adds
+        before = _carry(state, since[..., -1])
+        y = inside @ x + (q * torch.exp(since)[..., None]) @ before.mT
+        return y.transpose(2, 3).flatten(1, 2)[:, :length].to(value.dtype)
+
+
+def _between(a: Float[Tensor, "b c h s"]) -> Float[Tensor, "b c h s s"]:
+    """Sum of a over (j, i] for j <= i, else minus infinity; summed, not subtracted, so that nothing cancels."""
+    size = a.shape[-1]
+    ones = torch.ones(size, size, dtype=torch.bool, device=a.device)
+    steps = a[..., :, None].expand(*a.shape, size).masked_fill(~ones.tril(-1), 0.0)
+    return steps.cumsum(-2).masked_fill(~ones.tril(), -math.inf)
+
+
+def _carry(state: Float[Tensor, "b c h p n"], log_decay: Float[Tensor, "b c h"]) -> Float[Tensor, "b c h p n"]:
+    """The state that each chunk starts with: a scan over chunks in log2(c) doubling steps."""
+    count, step = state.shape[1], 1
+    while step < count:
+        old = F.pad(state, (0, 0, 0, 0, 0, 0, step, 0))[:, :count]
+        state = state + torch.exp(log_decay)[..., None, None] * old
+        log_decay = log_decay + F.pad(log_decay, (0, 0, step, 0))[:, :count]
+        step *= 2
+    return F.pad(state, (0, 0, 0, 0, 0, 0, 1, 0))[:, :count]
+
+
+class StateSpace(nn.Module):
+    """A Mamba-2 block for volumes: x + what every voxel learns from all others, along one order of the axes.
+
+    The causal convolution of the original is a depth-wise 3x3x3 one, and the scan runs in both directions, as a volume
+    has no beginning. Blocks that follow each other take different axes as the fast one (`order`).
+
+    Args:
+        channels: of the features; inner channels are as many.
+        heads: independent states; must divide the channels.
+        state: size n of each head's state.
+        order: axes from slow to fast, a permutation of (0, 1, 2).
+
+    Source:
+        Dao and Gu 2024, arXiv 2405.21060, section 7; both directions as in Zhu 2024, Vision Mamba, arXiv 2401.09417.
+    """
+
+    def __init__(self, channels: int, *, heads: int, state: int = 16, order: Shape = (0, 1, 2)) -> None:
+        super().__init__()
+        self.heads, self.state, self.order = heads, state, order
+        self.norm = RMSNorm(channels)
+        self.into = nn.Conv3d(channels, 2 * channels + 2 * state + 2 * heads, kernel_size=1, bias=False)
+        mixed = channels + 2 * state
+        self.near = nn.Conv3d(mixed, mixed, kernel_size=3, padding=1, groups=mixed)
+        self.log_rate = nn.Parameter(torch.empty(2, heads).uniform_(1, 16).log())
+        step = torch.exp(torch.empty(2, heads).uniform_(math.log(_STEP[0]), math.log(_STEP[1])))
+        self.step_bias = nn.Parameter(step + torch.log(-torch.expm1(-step)))  # softplus of it is the step
+        self.through = nn.Parameter(torch.ones(heads))
+        self.gated_norm = RMSNorm(channels)
+        self.out = nn.Conv3d(channels, channels, kernel_size=1, bias=False)
+
+    def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c i j k"]:
+        channels, n = x.shape[1], self.state
+        gate, mixed, step = self.into(self.norm(x)).split([channels, channels + 2 * n, 2 * self.heads], dim=1)
+        mixed = F.silu(self.near(mixed))
+        tokens, steps = self._line_up(mixed), self._line_up(step)  # (b, l, c + 2 n), (b, l, 2 h)
+        value = tokens[..., :channels].unflatten(-1, (self.heads, -1))
+        write, read = (t[:, :, None].expand(-1, -1, self.heads, -1) for t in tokens[..., channels:].split(n, dim=-1))
+        y = self._both_ways(value, write, read, steps) + self.through[:, None] * value
+        y = self._fold_back(y.flatten(2), x.shape)  # (b, c, i, j, k)
+        return x + self.out(self.gated_norm(y * F.silu(gate)))
+
+    def _both_ways(self, value: Tensor, write: Tensor, read: Tensor, steps: Tensor) -> Tensor:
+        """Forward and backward as one call: the second direction is more batch."""
+        turned = [torch.cat([part, part.flip(1)]) for part in (value, write, read)]
+        one, two = steps.float().split(self.heads, dim=-1)
+        step = torch.cat([F.softplus(one + self.step_bias[0]), F.softplus(two + self.step_bias[1]).flip(1)])
+        rate = torch.exp(self.log_rate).repeat_interleave(len(value), dim=0)[:, None]  # (2 b, 1, h)
+        y = scan_states(turned[0].float() * step[..., None], -rate * step, turned[1], turned[2])
+        ahead, back = y.chunk(2)
+        return (ahead + back.flip(1)).to(value.dtype)
+
+    def _line_up(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b l c"]:
+        return x.permute(0, *(axis + 2 for axis in self.order), 1).flatten(1, 3)
+
+    def _fold_back(self, tokens: Float[Tensor, "b l c"], shape: torch.Size) -> Float[Tensor, "b c i j k"]:
+        sizes = [shape[axis + 2] for axis in self.order]
+        places = [self.order.index(axis) + 1 for axis in range(3)]
+        return tokens.unflatten(1, sizes).permute(0, 4, *places)
+
+
+class RMSNorm(nn.Module):
+    """Each voxel's channels divided by their root mean square, in float32.
+
+    Source:
+        Zhang and Sennrich 2019, Root mean square layer normalization, arXiv 1910.07467.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c i j k"]:
+        wide = x.float()
+        scaled = wide * torch.rsqrt(wide.square().mean(1, keepdim=True) + 1e-6)
+        return (scaled * self.weight[:, None, None, None]).to(x.dtype)

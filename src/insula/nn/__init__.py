@@ -2,12 +2,15 @@
 
 from insula.nn.attention import AttentionGate, SqueezeExcite
 from insula.nn.blocks import ConvNormAct, ConvStage, Upsample, make_norm
+from insula.nn.memory import LesionMemory, MemoryAttention
 from insula.nn.state_space import StateSpace, scan_states
 
 __all__ = [
     "AttentionGate",
     "ConvNormAct",
     "ConvStage",
+    "LesionMemory",
+    "MemoryAttention",
     "SqueezeExcite",
     "StateSpace",
     "Upsample",

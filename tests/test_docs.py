@@ -67,7 +67,10 @@ def test_the_walk_through_runs_as_written(
         html = (tmp_path / page).read_text(encoding="utf-8")
         assert html.rstrip().endswith("</html>")
         assert not re.search(r"(src|href)=.https?:", html)
-    store = Store(tmp_path / "store")
+    assert '`insula.cohort.Store("store").load(case)`' in _PAGE.read_text(encoding="utf-8")
+    store = Store("store")
+    image, mask = store.load(next(iter(store.cases)))
+    assert image.shape == mask.shape == (192, 224, 176)
     assert len(store.cases) == 5
     assert store.verify() == []
     split = json.loads((tmp_path / "split.json").read_text())

@@ -54,6 +54,10 @@ class InsulaError(Exception):
         self.what, self.value, self.rule, self.remedy = what, str(value), rule, remedy
         super().__init__(" ".join(f"{what} {value} {rule}; {remedy}".split()))
 
+    def about(self, where: str, *, remedy: str | None = None) -> InsulaError:
+        """The same refusal with the place in front of it, and perhaps with another remedy."""
+        return type(self)(f"{where}: {self.what}", self.value, self.rule, remedy or self.remedy)
+
     def __reduce__(self) -> tuple[type[InsulaError], tuple[str, str, str, str]]:
         return type(self), (self.what, self.value, self.rule, self.remedy)
 

@@ -87,7 +87,10 @@ def test_a_refused_scan_leaves_nothing_to_be_believed(raw: Path, tiny_weights: P
     assert said.code == 1
     assert said.err.count("\n") == 1
     assert said.err.startswith("insula: sub-02: ")
-    assert list((out / "sub-02").rglob("*.nii.gz")) == []
+    assert [path.name for path in (out / "sub-02").rglob("sub-02*")] == ["sub-02_space-orig_desc-insula_record.json"]
+    assert _errors(out) == []
+    alone = call(capsys, raw, out, "participant", "--participant-label", "02", *options)
+    assert alone.code == 65
     assert len(list((out / "sub-01").rglob("*_mask.nii.gz"))) == 2
     call(capsys, raw, out, "group")
     assert "sub-02\trefused\tn/a\tn/a" in (out / "group_volumes.tsv").read_text()

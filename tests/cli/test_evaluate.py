@@ -79,12 +79,18 @@ def test_a_split_scores_its_test_part_alone(tree: Path, tmp_path: Path, capsys: 
     assert sorted(case["case"] for case in cases) == sorted(json.loads(split.read_text())["folds"][2]["test"])
     said = call(capsys, *arguments, "--fold", 5)
     assert (said.code, "--fold 5 is not one of 5" in said.err) == (2, True)
+    made = json.loads(split.read_text())
     split.write_text('{"folds": 3}')
     said = call(capsys, *arguments)
     assert (said.code, "is not what `insula cohort split` wrote" in said.err) == (65, True)
-    split.write_text('{"folds": [{"test": ["sub-nobody"]}]}')
-    said = call(capsys, *arguments)
-    assert (said.code, "sub-nobody" in said.err) == (65, True)
+    test = made["folds"][0]["test"]
+    for train, tested, says in (
+        ([], ["sub-nobody"], "names 1 cases that are not in the cohort, e.g. sub-nobody"),
+        (test[:1], test, f"the same case on both sides ({test[0]} trains, {test[0]} tests)"),
+    ):
+        split.write_text(json.dumps(made | {"folds": [{"train": train, "test": tested}]}))
+        said = call(capsys, *arguments)
+        assert (said.code, says in said.err) == (65, True)
 
 
 def test_what_does_not_fit_is_refused_in_one_line(tree: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -152,3 +158,36 @@ def test_weights_are_calibrated_on_a_cohort(tree: Path, tiny_weights: Path, tmp_
     assert load_weights(str(mine)).card == after.card
     said = call(capsys, "calibrate", tmp_path / "absent", tree)
     assert (said.code, said.err.count("\n")) == (66, 1)
+
+
+def test_every_pair_that_cannot_be_scored_is_named_and_nothing_is_averaged(
+    tree: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = _predict(tree, tmp_path / "some", shift=0)
+    cut, several = sorted(folder.glob("*_mask.nii.gz"))[:2]
+    cut.write_bytes(cut.read_bytes()[:-20])
+    voxels, affine = load(several)
+    voxels = voxels.copy()
+    voxels[tuple(np.argwhere(voxels)[0])] = 2
+    save(several, voxels, affine)
+    said = call(capsys, "evaluate", tree, folder, "--out", tmp_path / "out", "--jobs", 1)
+    assert said.code == 65
+    first, second, last = said.err.splitlines()
+    assert first.startswith(f"insula: the prediction of {cut.name.removesuffix('_mask.nii.gz')}: the gzip stream")
+    assert second.startswith(f"insula: the prediction of {several.name.removesuffix('_mask.nii.gz')}: the mask")
+    assert "--label" not in second
+    assert "2 of" in last
+    assert not (tmp_path / "out" / "evaluation.json").exists()
+
+
+def test_the_truth_is_no_prediction_of_itself(tree: Path, tmp_path: Path, capsys: Capture) -> None:
+    said = call(capsys, "evaluate", tree, tree, "--out", tmp_path / "out", "--jobs", 1)
+    assert said.code == 65
+    assert "are the truth itself" in said.err
+
+
+def test_a_label_that_no_truth_has_is_refused(tree: Path, tmp_path: Path, capsys: Capture) -> None:
+    folder = _predict(tree, tmp_path / "some", shift=0)
+    said = call(capsys, "evaluate", tree, folder, "--out", tmp_path / "out", "--jobs", 1, "--label", 7)
+    assert said.code == 65
+    assert "has no label 7" in said.err

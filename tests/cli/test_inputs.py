@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from insula.cli.inputs import find_scans, name_cases
+from insula.cohort.predictions import case_name
 from insula.errors import NoInput
 
 
@@ -63,3 +64,13 @@ def test_equal_names_get_their_folders(tmp_path: Path) -> None:
     assert name_cases(paths) == ["s1_T1w", "s2_T1w", "other"]
     names = name_cases([tmp_path / "a.nii", tmp_path / "a.nii.gz", tmp_path / "A.nii"])
     assert len({name.casefold() for name in names}) == 3
+
+
+def test_of_nnunets_folders_the_first_channel_of_the_images(tmp_path: Path) -> None:
+    _touch(
+        tmp_path, "imagesTr/s_001_0000.nii.gz", "imagesTr/s_001_0001.nii.gz", "labelsTr/s_001.nii.gz",
+        "imagesTs/s_002_0000.nii.gz",
+    )  # fmt: skip
+    found = find_scans([str(tmp_path)])
+    assert [path.name for path in found] == ["s_001_0000.nii.gz", "s_002_0000.nii.gz"]
+    assert [case_name(f"{name}_mask") for name in name_cases(found)] == ["s_001", "s_002"]

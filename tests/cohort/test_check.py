@@ -66,6 +66,19 @@ def _second_mask(root: Path, name: str) -> None:
     shutil.copy(path, path.with_name(path.name.replace("label-L", "label-L_run-2")))
 
 
+def _second_image(root: Path, name: str) -> None:
+    path = scan_path(root, name)
+    shutil.copy(path, path.with_name(path.name.replace("_T1w", "_run-2_T1w")))
+
+
+def _no_head(root: Path, name: str) -> None:
+    """A scan of a phantom the size of an orange."""
+    voxels, affine = load(scan_path(root, name))
+    place = np.linalg.norm(np.indices(voxels.shape) - np.array(voxels.shape)[:, None, None, None] / 2, axis=0)
+    noise = np.random.default_rng([int(name[1:4]), int(name[5:])]).random(voxels.shape, dtype=np.float32)
+    save(scan_path(root, name), np.where(place < 8, 500, 0).astype(np.float32) + noise, affine)
+
+
 _PLANTS = {
     "shape-mismatch": _mask(lambda v, a: (v[:-1], a)),
     "affine-mismatch": _mask(lambda v, a: (v, a + np.array([[0, 0, 0, 0.01]] + [[0] * 4] * 3))),
@@ -82,6 +95,8 @@ _PLANTS = {
     "image-unreadable": _cut(scan_path, 0.5),
     "mask-unreadable": _cut(mask_path, 0.7),
     "several-masks": _second_mask,
+    "several-images": _second_image,
+    "no-head": _no_head,
 }
 
 
@@ -172,3 +187,13 @@ def test_the_record_comes_back(clean: Path) -> None:
     with pytest.raises(BadData, match="cohort check"):
         from_record(tree, name="cohort.json")
     assert examine(cohort.entries[0]).places != examine(cohort.entries[1]).places
+
+
+def test_a_label_that_no_voxel_has_is_refused_and_an_empty_mask_is_not(tmp_path: Path) -> None:
+    voxels = np.zeros((12, 12, 12), np.uint8)
+    save(tmp_path / "empty.nii.gz", voxels, np.eye(4))
+    assert not read_lesion(tmp_path / "empty.nii.gz", label=7).voxels.any()
+    voxels[2] = 1
+    save(tmp_path / "one.nii.gz", voxels, np.eye(4))
+    with pytest.raises(BadData, match="has no label 7"):
+        read_lesion(tmp_path / "one.nii.gz", label=7)

@@ -63,7 +63,7 @@ def test_nnunet_raw_is_as_nnunet_wants_it(tree: Path, tmp_path: Path) -> None:
     cohort = replace(cohort, entries=(*cohort.entries[:3], hidden))
     _write(cohort, "nnunet", tmp_path)
     split = make_holdout(check_cohort(find_cohort(tree)), by="random", fraction=0.5, seed=0)
-    write_nnunet_facts(cohort, tmp_path, split)
+    write_nnunet_facts(cohort.entries, tmp_path, split)
     facts = json.loads((tmp_path / "dataset.json").read_text())
     assert (facts["channel_names"], facts["labels"]) == ({"0": "T1w"}, {"background": 0, "lesion": 1})
     assert (facts["numTraining"], facts["file_ending"]) == (3, ".nii.gz")
@@ -112,9 +112,9 @@ def test_a_case_that_does_not_fit_is_told_and_the_others_go_on(tree: Path, tmp_p
     cohort = find_cohort(tree)
     entry = replace(cohort.entries[0], masks=cohort.entries[0].images)
     homes = find_homes(cohort, "nnunet")
-    error = try_entry(entry, homes=homes, folder=tmp_path)
+    error = try_entry(entry, homes=homes, folder=tmp_path, labelled=True)
     assert error is not None
-    assert try_entry(cohort.entries[1], homes=homes, folder=tmp_path) is None
+    assert try_entry(cohort.entries[1], homes=homes, folder=tmp_path, labelled=True) is None
 
 
 def _predictions(tree: Path, folder: Path) -> Path:
@@ -162,3 +162,36 @@ def test_a_folder_without_predictions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="neither nnU-Net raw data nor predicted masks"):
         write_predictions(tmp_path, tmp_path)
     assert find_predictions(tmp_path) == ({}, {})
+
+
+def test_sessions_of_one_subject_keep_their_own_days_through_bids(tree: Path, tmp_path: Path) -> None:
+    first, second = find_cohort(tree).entries[:2]
+    entries = (
+        replace(first, days=10.0, chronicity="acute"),
+        replace(
+            second, case="sub-r001s001_ses-2", subject="sub-r001s001", session="ses-2", days=400.0, chronicity="chronic"
+        ),
+    )
+    there = _write(Cohort(folder=tmp_path, layout="atlas-indi", entries=entries), "bids", tmp_path / "bids")
+    assert [(e.case, e.days, e.chronicity, e.centre) for e in there.entries] == [
+        ("sub-r001s001_ses-1", 10, "acute", "R001"), ("sub-r001s001_ses-2", 400, "chronic", "R001"),
+    ]  # fmt: skip
+    assert (tmp_path / "bids" / "participants.tsv").read_text().count("\n") == 2
+
+
+def test_a_refused_case_leaves_no_half_pair(tree: Path, tmp_path: Path) -> None:
+    cohort = find_cohort(tree)
+    homes = find_homes(cohort, "nnunet")
+    frames = tmp_path / "frames_T1w.nii.gz"
+    voxels, affine = load(cohort.entries[0].image)
+    save(frames, np.stack([voxels, voxels], axis=-1), affine)
+    entry, nowhere = cohort.entries[0], (tmp_path / "nowhere.nii.gz",)
+    broken = {
+        "frame": replace(entry, images=(frames,)), "does not exist": replace(entry, masks=nowhere),
+        "has no lesion mask": replace(entry, masks=()),
+    }  # fmt: skip
+    for says, case in broken.items():
+        error = try_entry(case, homes=homes, folder=tmp_path / "out", labelled=True)
+        assert error is not None
+        assert says in str(error)
+        assert not (tmp_path / "out").exists()

@@ -8,7 +8,8 @@ import pytest
 
 from insula.cohort import find_cohort
 from insula.cohort.layout import case_of
-from insula.errors import NoInput
+from insula.errors import BadData, NoInput, UsageError
+from insula.predict.bids import BidsScan, bids_paths
 
 _SPACE = "space-MNI152NLin2009aSym"
 
@@ -108,3 +109,53 @@ def test_names_of_cases() -> None:
     assert case_of("sub-r001s001_ses-1_space-x_T1w.nii.gz") == "sub-r001s001_ses-1"
     assert case_of("sub-7_T1w.nii.gz") == "sub-7"
     assert case_of("stroke_001") == ""
+
+
+def test_what_was_predicted_is_never_taken_for_the_truth(tmp_path: Path) -> None:
+    """`insula-bids` writes into derivatives/, where the truth of others lies."""
+    scan = BidsScan(tmp_path / "x", "sub-1/anat/sub-1_T1w.nii.gz", {"sub": "1"})
+    ours = bids_paths(scan, tmp_path / "derivatives" / "insula")
+    names = [path.relative_to(tmp_path).as_posix() for path in (ours.mask, ours.prob, ours.lesions)]
+    _touch(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", *names)
+    assert find_cohort(tmp_path).entries[0].masks == ()
+    _touch(tmp_path, "derivatives/lesions/sub-1/anat/sub-1_space-orig_label-lesion_mask.nii.gz")
+    assert find_cohort(tmp_path).entries[0].mask.name == "sub-1_space-orig_label-lesion_mask.nii.gz"
+
+
+def test_several_masks_are_no_truth(tmp_path: Path) -> None:
+    image, mask = _atlas("Training/R001", "r001s001")
+    (entry,) = find_cohort(_touch(tmp_path, image, mask, mask.replace("label-L_", "label-L_run-2_"))).entries
+    with pytest.raises(BadData, match="sub-r001s001_ses-1 has 2 lesion masks"):
+        _ = entry.mask
+
+
+def test_folders_above_the_cohort_say_nothing_of_it(tmp_path: Path) -> None:
+    """A part called test, a centre's number, derivatives: all of them further up."""
+    root = tmp_path / "test" / "R123" / "derivatives" / "study"
+    _touch(root, "sub-1/anat/sub-1_T1w.nii.gz", "derivatives/prep/sub-1/anat/sub-1_desc-preproc_T1w.nii.gz")
+    (root / "participants.tsv").write_text("participant_id\tsite\nsub-1\tLyon\n")
+    cohort = find_cohort(root)
+    (entry,) = cohort.entries
+    assert (cohort.layout, entry.centre, entry.hidden) == ("bids", "Lyon", False)
+    assert [path.name for path in entry.images] == ["sub-1_T1w.nii.gz"]
+
+
+def test_the_session_of_a_sheet_goes_before_its_subject_and_nothing_is_lost(tmp_path: Path) -> None:
+    _touch(tmp_path, *(f"sub-1/ses-{n}/anat/sub-1_ses-{n}_T1w.nii.gz" for n in (1, 2)))
+    (tmp_path / "participants.tsv").write_text("participant_id\tsite\tdays_post_stroke\nsub-1\tLyon\t10\n")
+    (tmp_path / "sub-1" / "sub-1_sessions.tsv").write_text("session_id\tdays_post_stroke\nses-2\t400\n")
+    assert [(e.centre, e.days, e.chronicity) for e in find_cohort(tmp_path).entries] == [
+        ("Lyon", 10, "acute"), ("Lyon", 400, "chronic"),
+    ]  # fmt: skip
+
+
+def test_sheets_reach_nnunets_names(tmp_path: Path) -> None:
+    _touch(tmp_path, "imagesTr/stroke_001_0000.nii.gz", "labelsTr/stroke_001.nii.gz")
+    (tmp_path / "participants.tsv").write_text("participant_id\tsession_id\tsite\nstroke_001\tn/a\tLyon\n")
+    assert find_cohort(tmp_path).entries[0].centre == "Lyon"
+
+
+@pytest.mark.parametrize("label", [0, -1])
+def test_background_is_no_lesion_label(label: int, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"--label {label} is not 1 or more"):
+        find_cohort(_touch(tmp_path, *_atlas("Training/R001", "r001s001")), label=label)

@@ -53,3 +53,13 @@ def test_a_sheet_without_subjects_says_nothing(tmp_path: Path) -> None:
     path = tmp_path / "participants.tsv"
     path.write_text("age\tsex\n61\tF\n")
     assert read_sheets([path]) == {}
+
+
+def test_sheets_complete_each_other(tmp_path: Path) -> None:
+    first, second = tmp_path / "participants.tsv", tmp_path / "study_metadata.csv"
+    first.write_text("participant_id\tsession_id\tsite\nsub-1\t1\tLyon\n")
+    second.write_text("subject,session,days_post_stroke\nsub-1,1.0,12\n")  # as a spreadsheet writes 1
+    for order in ([first, second], [second, first]):
+        rows = read_sheets(order)
+        assert set(rows) == {("sub-1", "ses-1")}
+        assert (rows["sub-1", "ses-1"].site, rows["sub-1", "ses-1"].days) == ("Lyon", 12)

@@ -11,7 +11,7 @@ import pytest
 
 from cohort.tree import mask_path, plant_tree, scan_path
 from insula.cohort import Cohort, Store, find_cohort, store_case, write_index
-from insula.cohort.store import Precision
+from insula.cohort.store import Precision, forget_index
 from insula.config import PrepareConfig
 from insula.data import prepare
 from insula.errors import BadData, NoInput
@@ -61,10 +61,9 @@ def _as_image(path: Path) -> np.ndarray:
     return read_scan(path).image
 
 
-def test_655_cases_fit_into_8_gb() -> None:
-    """Bytes of one case at full size: the image, one byte a voxel, and the mask, one bit."""
-    voxels = 192 * 224 * 176
-    assert 655 * (voxels + voxels // 8 + 4096) < 8e9
+def test_655_cases_fit_into_8_gb(tree: Path, tmp_path: Path) -> None:
+    stored = store_case(find_cohort(tree).entries[0], tmp_path, PrepareConfig(), "uint8")
+    assert 655 * (tmp_path / stored.file).stat().st_size < 8e9
 
 
 def test_a_case_is_as_large_as_it_should_be(tree: Path, tmp_path: Path) -> None:
@@ -113,6 +112,34 @@ def test_a_case_without_a_mask_is_refused(tree: Path, tmp_path: Path) -> None:
     entry = find_cohort(tree).entries[0]
     assert scan_path(tree, "r001s001").exists()
     assert mask_path(tree, "r001s001").exists()
-    with pytest.raises(BadData, match="no image or no mask"):
+    with pytest.raises(BadData, match="has no lesion mask"):
         store_case(replace(entry, masks=()), tmp_path, _CONFIG, "uint8")
     assert not list(tmp_path.iterdir())
+
+
+def test_preparing_again_mends_what_is_damaged(tree: Path, tmp_path: Path) -> None:
+    """The remedy that the message names: one flipped bit in the voxels, the header untouched."""
+    cohort = find_cohort(tree)
+    _fill(cohort, tmp_path, "uint8")
+    case = Store(tmp_path).cases[cohort.entries[0].case]
+    path = tmp_path / case.file
+    whole = path.read_bytes()
+    data = bytearray(whole)
+    data[len(data) // 2] ^= 64
+    path.write_bytes(data)
+    assert Store(tmp_path).verify() == [case.case]
+    _fill(cohort, tmp_path, "uint8")
+    assert path.read_bytes() == whole
+    assert Store(tmp_path).verify() == []
+
+
+def test_a_store_that_is_begun_anew_is_none_until_it_is_done(tree: Path, tmp_path: Path) -> None:
+    """Stopped half-way, the old index would read float16 voxels with the scale of uint8 ones."""
+    cohort = find_cohort(tree)
+    _fill(cohort, tmp_path, "uint8")
+    forget_index(tmp_path)
+    store_case(cohort.entries[0], tmp_path, _CONFIG, "float16")
+    with pytest.raises(NoInput, match=r"store\.json"):
+        Store(tmp_path)
+    _fill(cohort, tmp_path, "float16")
+    assert Store(str(tmp_path)).verify() == []

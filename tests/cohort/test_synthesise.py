@@ -21,7 +21,7 @@ from insula.cohort import (
     write_sheets,
 )
 from insula.cohort.synthesise import ATLAS_GRID
-from insula.errors import UsageError
+from insula.errors import CannotCreate, UsageError
 from insula.io import read_scan
 
 _BOX = (128, 160, 128)  # cuts the heads, which is all the same here
@@ -83,6 +83,9 @@ def test_the_plan_is_the_seeds(sources: dict[Part, Sources], specs: list[CaseSpe
 def test_impossible_cohorts_are_refused(sources: dict[Part, Sources]) -> None:
     with pytest.raises(UsageError, match="--sites 99"):
         plan_cohort(sources, cases=200, sites=99, controls=0, seed=0)
+    for share in (-1, 5, float("nan")):
+        with pytest.raises(UsageError, match=f"--controls {share}"):
+            plan_cohort(sources, cases=20, sites=3, controls=share, seed=0)
     with pytest.raises(UsageError, match="--cases 2 is fewer than the 3 sites"):
         plan_cohort(sources, cases=2, sites=3, controls=0, seed=0)
 
@@ -90,9 +93,9 @@ def test_impossible_cohorts_are_refused(sources: dict[Part, Sources]) -> None:
 def test_a_case_is_written_as_atlas_has_it_and_again_byte_for_byte(specs: list[CaseSpec], tmp_path: Path) -> None:
     one = next(spec for spec in specs if len(spec.shapes) == 1)
     control = next(spec for spec in specs if not spec.shapes)
+    write_sheets([one, control], tmp_path / "a", {"seed": 3})
     for spec in (one, control):
         write_case(spec, tmp_path / "a")
-    write_sheets([one, control], tmp_path / "a")
     write_case(one, tmp_path / "b")
     files = sorted(path.relative_to(tmp_path / "b") for path in (tmp_path / "b").rglob("*.nii.gz"))
     anat = Path("Training", one.site.name, one.subject, "ses-1", "anat")
@@ -115,6 +118,14 @@ def test_a_case_is_written_as_atlas_has_it_and_again_byte_for_byte(specs: list[C
         assert found[spec.subject].chronicity == spec.phase
     told = json.loads((tmp_path / "a" / "simulation.json").read_text())
     assert "simulated" in told["notice"]
+    sheet = (tmp_path / "a" / "simulated_ATLAS_2.0_MetaData.csv").read_text()
+    write_sheets([one, control], tmp_path / "a", {"seed": 3})  # the same plan goes on
+    assert (tmp_path / "a" / "simulated_ATLAS_2.0_MetaData.csv").read_text() == sheet
+    with pytest.raises(CannotCreate, match="holds another cohort"):
+        write_sheets([one], tmp_path / "a", {"seed": 4})
+    (tmp_path / "foreign" / "Training").mkdir(parents=True)
+    with pytest.raises(CannotCreate, match="holds another cohort"):
+        write_sheets([one], tmp_path / "foreign", {"seed": 3})
 
 
 def test_a_finished_case_is_left_alone_and_a_half_one_is_not(specs: list[CaseSpec], tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_case_without_a_mask_or_on_another_grid_is_refused(tmp_path: Path, tin
     plant_tree(tmp_path, sites=1, each=1)
     (entry,) = find_cohort(tmp_path).entries
     weights = load_weights(str(tiny_weights))
-    with pytest.raises(BadData, match="no scan or no mask"):
+    with pytest.raises(BadData, match="has no lesion mask"):
         study(replace(entry, masks=()), weights)
     save(entry.masks[0], np.zeros((10, 10, 10), np.uint8), np.eye(4))
     with pytest.raises(BadData, match="scan's grid"):

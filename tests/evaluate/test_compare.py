@@ -65,3 +65,14 @@ def test_undefined_cases_leave_the_comparison() -> None:
     (found,) = compare({"a": [score("x", None), score("y", 0.1)], "b": [score("x", 0.5), score("y", 0.3)]}, ["dice"])
     assert (found.n, found.difference) == (1, pytest.approx(0.2))
     assert found.moved == (("y", pytest.approx(0.2)),)
+
+
+def test_what_cannot_be_compared_corrects_nothing() -> None:
+    """A metric that is undefined everywhere has no p, and does not make the others' larger."""
+    sets = {
+        name: [replace(score(str(n), v), metrics={"dice": v, "pr_auc": None}) for n, v in enumerate(values)]
+        for name, values in (("a", [0.1, 0.2, 0.4, 0.3]), ("b", [0.2, 0.4, 0.9, 0.3]))
+    }
+    dice, area = compare(sets, ["dice", "pr_auc"])
+    assert (area.n, area.p, area.p_holm) == (0, None, None)
+    assert dice.p_holm == dice.p

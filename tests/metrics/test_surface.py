@@ -66,3 +66,9 @@ def test_equals_panoptica_on_random_masks() -> None:
         assd = Metric.ASSD(masks[0].astype(np.uint8), masks[1].astype(np.uint8), voxelspacing=spacing)
         assert found.hd95 == pytest.approx(hd95, abs=1e-9)
         assert found.assd == pytest.approx(assd, abs=1e-9)
+        # panoptica averages the two borders' shares; the surface Dice here pools them, so the shares are compared
+        shares = [float((side <= 2.0).mean()) for side in (found.from_truth, found.from_predicted)]
+        nsd = Metric.NSD(masks[0].astype(np.uint8), masks[1].astype(np.uint8), voxelspacing=spacing, threshold=2.0)
+        assert np.mean(shares) == pytest.approx(nsd, abs=1e-9)
+        sizes = [len(found.from_truth), len(found.from_predicted)]
+        assert found.surface_dice(2.0) == pytest.approx(np.average(shares, weights=sizes), abs=1e-9)

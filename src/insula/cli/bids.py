@@ -14,6 +14,7 @@ from insula.cli.exits import as_insula_error, exit_code_of
 if TYPE_CHECKING:
     from insula.checkpoint import Weights
     from insula.config import SegmentConfig
+    from insula.errors import InsulaError
     from insula.predict import BidsScan
 
 __all__ = ["bids_app", "main"]
@@ -95,7 +96,7 @@ def _participants(
     choose_device(config.device)
     scans = find_bids_scans(raw, labels)
     loaded = load_weights(weights)
-    failed = 0
+    refused: list[InsulaError] = []
     _describe(raw)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -106,14 +107,18 @@ def _participants(
         for scan in scans:
             mine = out / f"sub-{scan.entities['sub']}"  # a lock for each participant, not for all
             with OutputFolder(mine, nested=True):
-                failed += not _one(scan, out, loaded, config, debug)
+                said = _one(scan, out, loaded, config, debug)
+            if said is not None:
+                refused.append(said)
             if progress is not None:
                 progress.advance(progress.task_ids[0])
     print(out)
-    return 1 if failed else 0
+    if not refused:
+        return 0
+    return refused[0].code if len(scans) == 1 else 1
 
 
-def _one(scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, debug: bool) -> bool:
+def _one(scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, debug: bool) -> InsulaError | None:
     from insula.errors import Interrupted
     from insula.io import read_scan, write_json, write_text
     from insula.predict import bids_paths, segment, write_bids_result
@@ -129,16 +134,16 @@ def _one(scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, deb
         if debug:
             raise
         known = as_insula_error(error)
-        for stale in (paths.mask, paths.prob, paths.lesions, paths.page):  # an older result would be believed
+        for stale in paths.all_but_the_record:  # an older result would be believed
             stale.unlink(missing_ok=True)
         paths.record.parent.mkdir(parents=True, exist_ok=True)
         write_json(paths.record, refusal(scan.name, known))
         print(f"insula: {scan.name}: {known}", file=sys.stderr)
-        return False
+        return known
     record = write_bids_result(result, scan, paths)
     write_text(paths.page, render_page(result, record))
     print(f"{scan.name}: {record['volume_ml']:.2f} ml, lesions: {record['lesion_count']}", flush=True)
-    return True
+    return None
 
 
 def _group(out: Path) -> int:

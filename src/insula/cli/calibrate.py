@@ -33,20 +33,24 @@ def calibrate(
         device: auto, cpu, cuda or cuda:N.
         debug: Show a traceback on errors.
     """
+    import os
     import sys
 
-    from insula.checkpoint import load_weights, store_card
+    from insula.checkpoint import find_weights, load_weights, store_card
     from insula.cli.console import bar
     from insula.cli.split import test_part
     from insula.cohort import find_cohort
     from insula.config import SegmentConfig
-    from insula.errors import BadData
+    from insula.errors import InsulaError, NoPermission
     from insula.evaluate import Studied, study
     from insula.evaluate import calibrate as fit
     from insula.infer import choose_device
 
     choose_device(device)
     loaded, found = load_weights(weights), find_cohort(cohort, label=label)
+    home = find_weights(weights).parent
+    if not os.access(home, os.W_OK):  # said before the hours, not after
+        raise NoPermission("the weights' folder", home, "cannot be written", "copy the weights and name the copy")
     only = test_part(found, split, fold)
     entries = [entry for entry in found.entries if not entry.hidden and (only is None or entry.case in only)]
     studied: list[Studied] = []
@@ -54,7 +58,7 @@ def calibrate(
         for entry in entries:
             try:
                 studied.append(study(entry, loaded, SegmentConfig(device=device)))
-            except BadData as error:
+            except InsulaError as error:
                 print(f"insula: {entry.case}: {error}", file=sys.stderr)
             if progress is not None:
                 progress.advance(progress.task_ids[0])

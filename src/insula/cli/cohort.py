@@ -154,11 +154,12 @@ def simulate(
         print(f"reading {data} ...", flush=True)
         sources = {name: load_sources(data, part=name, box=PrepareConfig().box) for name in parts}
         specs = plan_cohort(sources, cases=cases, sites=sites, controls=controls, seed=seed)
+        plan = {"cases": cases, "sites": sites, "controls": controls, "part": part, "seed": seed}
+        write_sheets(specs, folder, plan | {"sources_sha256": {name: one.fingerprint for name, one in sources.items()}})
         with bar(len(specs), "simulating") as progress:
             for _ in each(partial(write_case, folder=folder), specs, jobs=jobs or processors()):
                 if progress is not None:
                     progress.advance(progress.task_ids[0])
-        write_sheets(specs, folder)
     print(f"{cases} cases from {sites} sites, all simulated")
     print(out)
     return 0
@@ -185,7 +186,7 @@ def prepare(
 
     from insula.cli.console import bar
     from insula.cohort import StoredCase, each, find_cohort, processors, write_index
-    from insula.cohort.store import try_store
+    from insula.cohort.store import forget_index, try_store
     from insula.config import PrepareConfig
     from insula.io import OutputFolder
 
@@ -195,6 +196,7 @@ def prepare(
         work = partial(try_store, folder=folder, config=config, precision=precision)
         stored: list[StoredCase] = []
         failed = 0
+        forget_index(folder)
         with bar(len(entries), "preparing") as progress:
             for entry, result in zip(entries, each(work, entries, jobs=jobs or processors()), strict=True):
                 if isinstance(result, StoredCase):
@@ -253,6 +255,7 @@ def _tell_centres(centres: list[dict[str, Any]]) -> None:
         "chronic",
         "acute",
         "median ml",
+        "median lesions",
         "axes",
         "spacing mm",
         "99th percentile",
@@ -260,7 +263,7 @@ def _tell_centres(centres: list[dict[str, Any]]) -> None:
     )
     rows = [
         (
-            *(one[key] for key in ("centre", "cases", "subjects", "chronic", "acute", "median_ml", "axes", "spacing_mm")),
+            *(one[key] for key in ("centre", "cases", "subjects", "chronic", "acute", "median_ml", "median_components", "axes", "spacing_mm")),
             None if one["p99"] is None else "{:g} to {:g}".format(*one["p99"]), one["with_faults"],
         )
         for one in centres

@@ -76,20 +76,29 @@ def evaluate(
 
 
 def _score(pairs: dict[str, tuple[Pair, ...]], preset: Preset, jobs: int) -> dict[str, list[CaseScore]]:
+    import sys
     from functools import partial
 
     from insula.cli.console import bar
     from insula.cohort import each
-    from insula.evaluate import score_pair
+    from insula.errors import BadData
+    from insula.evaluate import CaseScore, try_score
 
-    sets: dict[str, list[CaseScore]] = {}
-    with bar(sum(map(len, pairs.values())), "scoring") as progress:
+    sets: dict[str, list[CaseScore]] = {name: [] for name in pairs}
+    count, refused = sum(map(len, pairs.values())), 0
+    with bar(count, "scoring") as progress:
         for name, some in pairs.items():
-            sets[name] = []
-            for score in each(partial(score_pair, metrics=preset.metrics), some, jobs=jobs):
-                sets[name].append(score)
+            for found in each(partial(try_score, metrics=preset.metrics), some, jobs=jobs):
+                if isinstance(found, CaseScore):
+                    sets[name].append(found)
+                else:
+                    refused += 1
+                    print(f"insula: {found}", file=sys.stderr)
                 if progress is not None:
                     progress.advance(progress.task_ids[0])
+    if refused:
+        rule = "cannot be scored, and a mean over the others would flatter or blame"
+        raise BadData("the comparison:", f"{refused} of {count} pairs", rule, "mend what is named above")
     return sets
 
 
@@ -110,9 +119,10 @@ def _tell(sets: dict[str, list[CaseScore]], rows: dict[str, list[Row]], comparis
         cells = [(f"{row.stratum}: {row.group}", row.n, _short(row.mean), _short(row.median)) for row in dice]
         table(("Dice by", "n", "mean [95 %]", "median [95 %]"), cells)
     for one in comparisons:
-        print(
-            f"{one.second} - {one.first}: {one.metric} {one.difference:+.4f}, p = {one.p:.2g} ({one.p_holm:.2g} after Holm), n = {one.n}"
+        outcome = (
+            "undefined" if one.p is None else f"{one.difference:+.4f}, p = {one.p:.2g} ({one.p_holm:.2g} after Holm)"
         )
+        print(f"{one.second} - {one.first}: {one.metric} {outcome}, n = {one.n}")
 
 
 def _short(found: Interval | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 if TYPE_CHECKING:
-    from insula.cohort import Cohort
+    from insula.cohort import Cohort, Entry
 
 __all__ = ["export_cohort", "import_cohort"]
 
@@ -84,7 +84,7 @@ def import_cohort(
         if not source.is_dir():
             raise
         with OutputFolder(out, nested=True) as folder:
-            print(f"{write_predictions(source, folder)} masks")
+            print(f"{write_predictions(source, folder, label=label)} masks")
         print(out)
         return 0
     layout: Literal["atlas", "bids"] = "atlas"
@@ -118,18 +118,20 @@ def _write(
             raise BadData("the split", split.name, f"is not JSON ({error})", "make it again") from None
         made = from_dict(tree, check_with_bar(found, jobs), name=split.name)
     homes = find_homes(found, layout)
-    failed = 0
+    done: list[Entry] = []
     with bar(len(found.entries), "writing") as progress:
-        work = partial(try_entry, homes=homes, folder=folder)
+        work = partial(try_entry, homes=homes, folder=folder, labelled=any(entry.masks for entry in found.entries))
         for entry, refused in zip(found.entries, each(work, found.entries, jobs=jobs or processors()), strict=True):
-            if refused is not None:
-                failed += 1
+            if refused is None:
+                done.append(entry)
+            else:
                 print(f"insula: {entry.case}: {refused}", file=sys.stderr)
             if progress is not None:
                 progress.advance(progress.task_ids[0])
-    write_sheet(found.entries, folder, bids=layout == "bids")
+    write_sheet(done, folder, bids=layout == "bids")
     if layout == "nnunet":
-        write_nnunet_facts(found, folder, made)
-    print(f"{layout}: {len(found.entries) - failed} cases" + (f"; {failed} left out" if failed else ""))
+        write_nnunet_facts(done, folder, made)
+    failed = len(found.entries) - len(done)
+    print(f"{layout}: {len(done)} cases" + (f"; {failed} left out" if failed else ""))
     print(folder)
     return 1 if failed else 0

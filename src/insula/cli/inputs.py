@@ -16,11 +16,15 @@ __all__ = ["find_scans", "name_cases"]
 
 _SCAN = re.compile(r"\.(nii|nii\.gz|hdr|hdr\.gz)$", re.IGNORECASE)
 _NOT_A_SCAN = re.compile(r"(_mask|_prob|_probseg|_dseg|_label-.*|_lesion.*|_roi)\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
+_NNUNET = re.compile(r"^(images|labels)T[rs]$")
+_FIRST_CHANNEL = re.compile(r"_0000\.(nii|nii\.gz)$")
 _T1W = re.compile(r"(^|_)T1w\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
 
 
 def find_scans(arguments: Sequence[str]) -> list[Path]:
     """Files as named; from a folder, its `*_T1w` files, or if it has none, every image that is not named as a mask.
+
+    Of nnU-Net raw data, the first channel of its images.
 
     Hidden files are passed over in folders. A file named twice counts once. Files that do not exist stay in the
     list, so that their case is reported like any other.
@@ -74,5 +78,8 @@ def _in_folder(folder: Path) -> list[Path]:
     for base, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         images += [Path(base) / name for name in sorted(files) if _SCAN.search(name) and not name.startswith(".")]
+    raw = [path for path in images if _NNUNET.match(path.parent.name)]
+    if raw:  # nnU-Net's layout: label maps and further channels are no T1w scans
+        return [path for path in raw if path.parent.name.startswith("images") and _FIRST_CHANNEL.search(path.name)]
     t1w = [path for path in images if _T1W.search(path.name)]
     return t1w or [path for path in images if not _NOT_A_SCAN.search(path.name)]

@@ -125,11 +125,13 @@ def from_record(tree: Any, *, name: str) -> CheckedCohort:
 
 def _centre(name: str, cases: list[Examined]) -> dict[str, Any]:
     volumes = [case.lesion_ml for case in cases if case.lesion_ml is not None]
+    pieces = [case.components for case in cases if case.components is not None]
     return {
         "centre": name, "cases": len(cases), "subjects": len({case.subject for case in cases}),
         "chronic": sum(case.chronicity == "chronic" for case in cases),
         "acute": sum(case.chronicity == "acute" for case in cases),
         "median_ml": round(float(np.median(volumes)), 3) if volumes else None,
+        "median_components": float(np.median(pieces)) if pieces else None,
         "axes": "/".join(sorted({case.axes for case in cases if case.axes})),
         "spacing_mm": "/".join(sorted({"x".join(f"{mm:g}" for mm in case.spacing_mm) for case in cases if case.spacing_mm})),
         "p99": [round(min(highs), 2), round(max(highs), 2)] if (highs := [case.high for case in cases if case.high is not None]) else None,

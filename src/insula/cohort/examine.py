@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from insula.cohort.layout import Chronicity, Entry
 from insula.data.head import Head, find_head
-from insula.errors import InsulaError
+from insula.errors import BadData, InsulaError
 from insula.geometry import Grid, label_components, ras_grid, ras_map
 from insula.io import read_scan, read_values
 from insula.volume import Scan
@@ -41,6 +41,7 @@ _OUTSIDE = 0.10  # of the mask, beyond the head
 _FLIP_LEAST_ML = 2.0
 _FLIP_DARKER = 0.75  # the mirrored place is this much darker than the marked one
 _ONE_SIDED = 0.9
+_SEVERAL = "has more than one label"
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def examine(entry: Entry) -> Examined:
             faults += lesion.faults
             facts |= _lesion_facts(lesion)
         except InsulaError as error:
-            code = "mask-multi-label" if "label" in error.rule else "mask-unreadable"
+            code = "mask-multi-label" if error.rule == _SEVERAL else "mask-unreadable"
             faults.append(Fault(code, str(error)))
     if scan is not None and lesion is not None:
         faults += _together(scan, lesion, facts)
@@ -134,16 +135,18 @@ def read_lesion(path: Path, *, label: int | None = None) -> LesionMask:
         label: the one that is lesion, for a map with several.
 
     Raises:
-        BadData: unreadable, not finite, negative, or several labels and none chosen.
+        BadData: unreadable, not finite, negative, several labels and none chosen, or not the one that was.
     """
-    from insula.errors import BadData
-
     values, grid = read_values(path)
     if not np.isfinite(values).all():
         raise BadData("the mask", path.name, "holds NaN or infinite voxels", "write it anew as 0 and 1")
-    if label is not None:
-        return LesionMask(np.abs(values - label) < 0.5, grid)
     kinds = np.unique(values)
+    if label is not None:
+        chosen = np.abs(values - label) < 0.5
+        if kinds.any() and not chosen.any():
+            rule = f"has no label {label}"
+            raise BadData("the mask", f"with values up to {kinds.max():g}", rule, "see which label is lesion")
+        return LesionMask(chosen, grid)
     whole = np.unique(np.round(kinds))
     if kinds.min() < -1e-3:
         raise BadData(
@@ -158,8 +161,7 @@ def read_lesion(path: Path, *, label: int | None = None) -> LesionMask:
         return LesionMask(values > 0.5, grid, (Fault("mask-probabilities", text, "warning"),))
     lesion = [int(value) for value in whole if value != 0]
     if len(lesion) > 1:
-        rule = "has more than one label"
-        raise BadData("the mask", f"with labels {lesion[:8]}", rule, "say which one is lesion with --label")
+        raise BadData("the mask", f"with labels {lesion[:8]}", _SEVERAL, "say which one is lesion with --label")
     faults = (
         (Fault("mask-scaled", f"the mask marks lesion with {lesion[0]} instead of 1", "warning"),)
         if lesion and lesion[0] != 1
@@ -181,11 +183,8 @@ def _pairing(entry: Entry) -> list[Fault]:
     if not entry.masks and not entry.hidden:
         faults.append(Fault("mask-missing", f"there is a T1w scan ({entry.images[0].name}) but no lesion mask"))
     if len(entry.masks) > 1:
-        faults.append(
-            Fault(
-                "several-masks", f"there are {len(entry.masks)} lesion masks; {entry.masks[0].name} is taken", "warning"
-            )
-        )
+        names = " and ".join(path.name for path in entry.masks[:2])
+        faults.append(Fault("several-masks", f"there are {len(entry.masks)} lesion masks ({names}); keep one"))
     return faults
 
 
@@ -230,7 +229,8 @@ def _together(scan: Scan, lesion: LesionMask, facts: dict[str, object]) -> list[
         outside = float((coarse & ~_within(head.inside)).sum() / coarse.sum())
         if outside > _OUTSIDE:
             faults.append(Fault("mask-outside-head", f"{outside:.0%} of the mask lie outside the head", "warning"))
-    faults += _flipped(image, voxels, head, float(facts["lesion_ml"]))  # type: ignore[arg-type]
+    if not faults:  # of what lies in the air, neither side is the darker one
+        faults += _flipped(image, voxels, head, float(facts["lesion_ml"]))  # type: ignore[arg-type]
     return faults
 
 

@@ -104,17 +104,15 @@ def write_entry(entry: Entry, home: Home, folder: Path) -> None:
     Raises:
         BadData: the scan or the mask cannot be used.
     """
-    if not entry.images:
-        raise BadData("the case", entry.case, "has no scan", "see `insula cohort check`")
-    source, image = entry.images[0], folder / home.image
-    scan = read_scan(source, name=entry.case)
+    image = folder / home.image
+    scan = read_scan(entry.image, name=entry.case)
+    lesion = read_lesion(entry.mask, label=entry.label) if entry.masks else None
+    if lesion is not None and not lesion.grid.close_to(scan.grid):
+        raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
     image.parent.mkdir(parents=True, exist_ok=True)
-    data = read_file(source).data
+    data = read_file(entry.image).data
     write_bytes(image, data if data[:2] == GZIP_MAGIC else gzip.compress(data, compresslevel=3, mtime=0))
-    if entry.masks:
-        lesion = read_lesion(entry.masks[0], label=entry.label)
-        if not lesion.grid.close_to(scan.grid):
-            raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
+    if lesion is not None:
         (folder / home.mask).parent.mkdir(parents=True, exist_ok=True)
         write_mask(folder / home.mask, Mask(lesion.voxels, scan.grid), file=scan.file)
         if "derivatives" in home.mask.parts:  # BIDS wants to be told what `space-orig` is
@@ -123,11 +121,22 @@ def write_entry(entry: Entry, home: Home, folder: Path) -> None:
             write_json(folder / sidecar, {"SpatialReference": reference, "Sources": [reference], "Type": "Lesion"})
 
 
-def try_entry(entry: Entry, *, homes: dict[str, Home], folder: Path) -> InsulaError | None:
-    """As `write_entry`, but a case that is refused becomes a value, so that the others go on."""
+def try_entry(entry: Entry, *, homes: dict[str, Home], folder: Path, labelled: bool) -> InsulaError | None:
+    """As `write_entry`, but a case that is refused becomes a value, so that the others go on.
+
+    Args:
+        entry: the case.
+        homes: from `find_homes`.
+        folder: where the cohort goes.
+        labelled: masks are expected but in hidden parts; a case that lacks its own would come back as a hidden one.
+    """
     try:
+        if labelled and not entry.hidden:
+            _ = entry.mask  # refuses
         write_entry(entry, homes[entry.case], folder)
-    except BadData as error:
+    except InsulaError as error:
+        if error.code in (73, 74, 77):  # the output's fault, not the case's
+            raise
         return error
     return None
 
@@ -138,33 +147,49 @@ def write_sheet(entries: Sequence[Entry], folder: Path, *, bids: bool = False) -
     Args:
         entries: the cases.
         folder: the cohort's.
-        bids: one line a subject, as BIDS wants it, and descriptions of both datasets.
+        bids: one line a subject, as BIDS wants it, with a `sessions.tsv` for each subject that has sessions, and
+            descriptions of both datasets.
     """
-    table = io.StringIO()
-    writer = csv.writer(table, delimiter="\t", lineterminator="\n")
-    columns = tuple(c for c in _COLUMNS if not (bids and c == "session_id"))
-    writer.writerow(columns)
-    seen: set[str] = set()
-    for entry in entries:
-        who = as_bids(entry).image.parts[0] if bids else entry.subject
-        days = "n/a" if entry.days is None else f"{entry.days:g}"
-        row = dict(zip(_COLUMNS, (who, entry.session or "n/a", entry.centre, days, entry.chronicity), strict=True))
-        if not (bids and who in seen):
-            writer.writerow([row[c] for c in columns])
-        seen.add(who)
-    write_text(folder / "participants.tsv", table.getvalue())
+    rows = [_facts(entry, bids=bids) for entry in entries]
+    if not bids:
+        _write_table(folder / "participants.tsv", _COLUMNS, rows)
+        return
+    sessions: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        if row["session_id"] != "n/a":  # what changes between sessions stands there, and only there
+            sessions.setdefault(row["participant_id"], []).append(dict(row))
+            row |= {"days_post_stroke": "n/a", "chronicity": "n/a"}
+    people = {row["participant_id"]: row for row in rows}
+    _write_table(folder / "participants.tsv", [c for c in _COLUMNS if c != "session_id"], list(people.values()))
+    for who, some in sessions.items():
+        _write_table(folder / who / f"{who}_sessions.tsv", ("session_id", "days_post_stroke", "chronicity"), some)
+    write_json(folder / "dataset_description.json", description("T1w scans", "raw"))
+    write_text(folder / "README", "T1-weighted scans; lesion masks are in derivatives/lesions.\n")
+    lesions = folder / "derivatives" / "lesions"
+    lesions.mkdir(parents=True, exist_ok=True)
+    write_json(lesions / "dataset_description.json", description("Lesion masks", "derivative"))
+
+
+def _facts(entry: Entry, *, bids: bool) -> dict[str, str]:
+    who, session = entry.subject, entry.session
     if bids:
-        write_json(folder / "dataset_description.json", description("T1w scans", "raw"))
-        write_text(folder / "README", "T1-weighted scans; lesion masks are in derivatives/lesions.\n")
-        (folder / "derivatives" / "lesions").mkdir(parents=True, exist_ok=True)
-        write_json(
-            folder / "derivatives" / "lesions" / "dataset_description.json", description("Lesion masks", "derivative")
-        )
+        who, *between = as_bids(entry).image.parts[:-2]  # sub-x, perhaps ses-y, anat, the file
+        session = between[0] if between else ""
+    days = "n/a" if entry.days is None else f"{entry.days:g}"
+    return dict(zip(_COLUMNS, (who, session or "n/a", entry.centre, days, entry.chronicity), strict=True))
 
 
-def write_nnunet_facts(cohort: Cohort, folder: Path, split: Split | None) -> None:
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
+    table = io.StringIO()
+    writer = csv.DictWriter(table, columns, extrasaction="ignore", delimiter="\t", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, table.getvalue())
+
+
+def write_nnunet_facts(entries: Sequence[Entry], folder: Path, split: Split | None) -> None:
     """`dataset.json`, and with a split `splits_final.json`, which nnU-Net looks for among its preprocessed data."""
-    labelled = [entry.case for entry in cohort.entries if entry.masks]
+    labelled = [entry.case for entry in entries if entry.masks]
     facts = {
         "channel_names": {"0": "T1w"}, "labels": {"background": 0, "lesion": 1}, "numTraining": len(labelled),
         "file_ending": ".nii.gz", "name": "insula", "description": "written by insula cohort export",

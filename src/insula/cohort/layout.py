@@ -7,11 +7,12 @@ import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from insula.cohort.sheet import Row, read_sheets
-from insula.errors import NoInput
+from insula.errors import BadData, NoInput, UsageError
 
 __all__ = ["Chronicity", "Cohort", "Entry", "Layout", "case_of", "find_cohort"]
 
@@ -25,6 +26,7 @@ _CHRONIC_DAYS = 180
 _NIFTI = r"\.nii(\.gz)?$"
 _T1W = re.compile(r"_T1w" + _NIFTI)
 _LESION = re.compile(r"(_label-(L|lesion)(_|(?=\.))|lesion).*_?(mask|roi|dseg)" + _NIFTI, re.IGNORECASE)
+_OURS = re.compile(r"_desc-insula_")  # what was predicted is no truth
 _SUBJECT = re.compile(r"(sub-[A-Za-z0-9]+)")
 _SESSION = re.compile(r"(ses-[A-Za-z0-9]+)")
 _CENTRE = re.compile(r"^R\d{3}$")
@@ -59,6 +61,31 @@ class Entry:
     label: int | None = None
     """The value that is lesion, for masks with several labels."""
 
+    @property
+    def image(self) -> Path:
+        """The scan; of several the first.
+
+        Raises:
+            BadData: there is none.
+        """
+        if not self.images:
+            raise BadData("the case", self.case, "has no T1w scan", "see `insula cohort check`")
+        return self.images[0]
+
+    @property
+    def mask(self) -> Path:
+        """The one lesion mask.
+
+        Raises:
+            BadData: there is none, or there are several and nothing says which is the truth.
+        """
+        if not self.masks:
+            raise BadData("the case", self.case, "has no lesion mask", "see `insula cohort check`")
+        if len(self.masks) > 1:
+            names = " and ".join(path.name for path in self.masks[:2])
+            raise BadData("the case", self.case, f"has {len(self.masks)} lesion masks ({names})", "keep one")
+        return self.masks[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cohort:
@@ -84,7 +111,10 @@ def find_cohort(folder: Path, *, label: int | None = None) -> Cohort:
 
     Raises:
         NoInput: no folder, or nothing in it that looks like a T1w scan.
+        UsageError: a label below 1.
     """
+    if label is not None and label < 1:
+        raise UsageError("--label", label, "is not 1 or more", "name the value that marks lesion; 0 is background")
     if not folder.is_dir():
         raise NoInput("the cohort", folder, "is not a folder", "name the folder that holds the cases")
     files, sheets, descriptions = _walk(folder)
@@ -93,13 +123,13 @@ def find_cohort(folder: Path, *, label: int | None = None) -> Cohort:
         layout: Layout = "nnunet"
         groups = _nnunet(nnunet)
     else:
-        layout, groups = _bids(files)
+        layout, groups = _bids(files, folder)
     if not any(images for images, _ in groups.values()):
         raise NoInput(
             "the cohort", folder, "holds no T1w scan (*_T1w.nii.gz, or imagesTr/*_0000.nii.gz)", "check the folder"
         )
     rows = read_sheets(sheets)
-    entries = tuple(replace(_entry(case, *groups[case], rows), label=label) for case in sorted(groups))
+    entries = tuple(replace(_entry(case, *groups[case], rows, folder), label=label) for case in sorted(groups))
     return Cohort(folder=folder, layout=layout, entries=entries, notes=_notes(descriptions, layout, folder))
 
 
@@ -115,7 +145,9 @@ def _walk(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
                 images.append(path)
             elif name == "dataset_description.json":
                 descriptions.append(path)
-            elif path.suffix.lower() in (".csv", ".tsv", ".xlsx") and re.search(r"metadata|participants", name, re.I):
+            elif path.suffix.lower() in (".csv", ".tsv", ".xlsx") and re.search(
+                r"metadata|participants|_sessions\.tsv$", name, re.I
+            ):
                 sheets.append(path)
     return images, sheets, descriptions
 
@@ -132,10 +164,12 @@ def _nnunet(files: list[Path]) -> dict[str, tuple[list[Path], list[Path]]]:
     return groups
 
 
-def _bids(files: list[Path]) -> tuple[Layout, dict[str, tuple[list[Path], list[Path]]]]:
+def _bids(files: list[Path], folder: Path) -> tuple[Layout, dict[str, tuple[list[Path], list[Path]]]]:
     scans = [path for path in files if _T1W.search(path.name) and _SUBJECT.search(path.name)]
     masks = [path for path in files if _LESION.search(path.name) and _SUBJECT.search(path.name)]
-    raw = [path for path in scans if "derivatives" not in path.parts]
+    masks = [path for path in masks if not _OURS.search(path.name)]
+    inside = {path: path.relative_to(folder).parts for path in scans}  # folders further up say nothing of the cohort
+    raw = [path for path in scans if "derivatives" not in inside[path]]
     scans = raw or scans
     groups: dict[str, tuple[list[Path], list[Path]]] = defaultdict(lambda: ([], []))
     for number, paths in enumerate((scans, masks)):
@@ -143,12 +177,9 @@ def _bids(files: list[Path]) -> tuple[Layout, dict[str, tuple[list[Path], list[P
             groups[case_of(path.name)][number].append(path)
     if any("space-orig" in path.name and "desc-brain" in path.name for path in scans):
         return "atlas-raw", groups
-    if any(
-        path.parent.parts[-5:-3] == ("derivatives", "ATLAS") or "/derivatives/ATLAS/" in path.as_posix()
-        for path in scans
-    ):
+    if any(("derivatives", "ATLAS") in pairwise((folder.parent.name, folder.name, *inside[path])) for path in scans):
         return "atlas-bids", groups
-    if any(_CENTRE.match(part) for path in scans for part in path.parts):
+    if any(_CENTRE.match(part) for path in scans for part in inside[path]):
         return "atlas-indi", groups
     return "bids", groups
 
@@ -159,12 +190,15 @@ def case_of(name: str) -> str:
     return "_".join(found.group(1) for found in (subject, session) if found)
 
 
-def _entry(case: str, images: list[Path], masks: list[Path], rows: dict[tuple[str, str], Row]) -> Entry:
+def _entry(
+    case: str, images: list[Path], masks: list[Path], rows: dict[tuple[str, str], Row], folder: Path
+) -> Entry:  # fmt: skip
     subject, session = _SUBJECT.search(case), _SESSION.search(case)
     who = subject.group(1) if subject else case
     when = session.group(1) if session else ""
-    row = rows.get((who, when)) or rows.get((who, "")) or Row()
-    places = [part for path in (*images, *masks) for part in path.parts]
+    told = who if subject else f"sub-{who}"  # sheets are read as BIDS writes them
+    row = rows.get((told, ""), Row()).updated(rows.get((told, when), Row()))
+    places = [part for path in (*images, *masks) for part in path.relative_to(folder).parts]
     atlas = _ATLAS_SUBJECT.search(who)
     centre = next((part for part in places if _CENTRE.match(part)), None) or (
         f"R{atlas.group(1)}" if atlas else row.site
@@ -173,7 +207,7 @@ def _entry(case: str, images: list[Path], masks: list[Path], rows: dict[tuple[st
     chronicity: Chronicity = row.chronicity if days is None else "chronic" if days >= _CHRONIC_DAYS else "acute"
     return Entry(
         case=case, subject=who, session=when, centre=centre or "unknown", images=tuple(images), masks=tuple(masks),
-        hidden=any(part.lower() in _HIDDEN_PARTS for path in images for part in path.parts) and not masks,
+        hidden=any(part.lower() in _HIDDEN_PARTS for part in places) and not masks,
         days=days, chronicity=chronicity, former=row.former,
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ NIFTI = re.compile(r"\.nii(\.gz)?$")
 _PROB = re.compile(r"_(prob|probseg)$")
 _OTHER = re.compile(r"_(dseg|T1w)$")
 _MASK = re.compile(r"_(mask|label|lesion)$")
+_CHANNEL = re.compile(r"_0000$")
 
 Predictions = tuple[dict[str, list[Path]], dict[str, list[Path]]]
 """Case -> its masks, and case -> its probability maps."""
@@ -43,5 +44,5 @@ def find_predictions(folder: Path) -> Predictions:
 
 
 def case_name(stem: str) -> str:
-    """`sub-x_ses-y` where the name has them; else the name without its `_mask` or `_prob`."""
-    return case_of(stem) or _MASK.sub("", _PROB.sub("", stem))
+    """`sub-x_ses-y` where the name has them; else the name without its `_mask` or `_prob`, and nnU-Net's channel."""
+    return case_of(stem) or _CHANNEL.sub("", _MASK.sub("", _PROB.sub("", stem)))

@@ -22,6 +22,7 @@ _NAMES = {  # our word -> what sheets call it, letters and digits only
     "chronicity": ("chronicity",),
     "former": ("atlas12subjectid", "atlasr12subjectid"),
 }
+_WHOLE = re.compile(r"^(\d+)\.0$")
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,18 @@ class Row:
     chronicity: Literal["acute", "chronic", "unknown"] = "unknown"
     former: str | None = None
 
+    def updated(self, other: Row) -> Row:
+        """What both say, the other's word first."""
+        return Row(
+            site=other.site or self.site,
+            days=self.days if other.days is None else other.days,
+            chronicity=self.chronicity if other.chronicity == "unknown" else other.chronicity,
+            former=other.former or self.former,
+        )
+
 
 def read_sheets(paths: Sequence[Path]) -> dict[tuple[str, str], Row]:
-    """(subject, session) -> what is said; a row without a session stands under an empty one.
+    """(subject, session) -> what all sheets together say; a row without a session stands under an empty one.
 
     Raises:
         BadData: a sheet that cannot be read.
@@ -53,8 +63,10 @@ def read_sheets(paths: Sequence[Path]) -> dict[tuple[str, str], Row]:
                 subject, when = found.group(0), re.search(r"ses-[A-Za-z0-9]+", path.name)
                 session = when.group(0) if when else session
             who = subject if subject.startswith("sub-") else f"sub-{subject}"
-            session = "" if session is None else session if session.startswith("ses-") else f"ses-{session}"
-            rows[who, session] = Row(cells["site"], _number(cells["days"]), _word(cells["chronicity"]), cells["former"])
+            session = _WHOLE.sub(r"\1", session or "")  # 1.0 is how spreadsheets write 1 beside an empty cell
+            session = session if session.startswith("ses-") or not session else f"ses-{session}"
+            row = Row(cells["site"], _number(cells["days"]), _word(cells["chronicity"]), cells["former"])
+            rows[who, session] = rows.get((who, session), Row()).updated(row)
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,19 @@ from insula.cohort.examine import Examined
 from insula.errors import BadData, UsageError
 from insula.metrics import size_bin
 
-__all__ = ["By", "Fold", "Split", "describe", "from_dict", "make_folds", "make_holdout", "nest", "to_dict"]
+__all__ = [
+    "By",
+    "Fold",
+    "Split",
+    "describe",
+    "from_dict",
+    "make_folds",
+    "make_holdout",
+    "nest",
+    "parse",
+    "refuse_leaks",
+    "to_dict",
+]
 
 _FORMAT = "insula-split/1"
 _DICE_SD = 0.27  # between cases; nnU-Net on ATLAS R2.0, five-fold, n = 655 (arXiv 2211.15486)
@@ -41,6 +53,11 @@ class Split:
     by: By
     seed: int
     folds: tuple[Fold, ...]
+
+    @property
+    def every(self) -> tuple[Fold, ...]:
+        """All folds, the inner ones too."""
+        return tuple(one for fold in self.folds for one in (fold, *fold.inner))
 
 
 def make_holdout(checked: CheckedCohort, *, by: By, fraction: float, seed: int) -> Split:
@@ -73,8 +90,10 @@ def nest(checked: CheckedCohort, split: Split, *, count: int) -> Split:
     """Give each fold's training part folds of its own, so that nothing is chosen on what is tested.
 
     Raises:
-        UsageError: fewer groups than inner folds.
+        UsageError: fewer than two inner folds, or fewer groups than them.
     """
+    if count < 2:
+        raise UsageError("--inner", count, "is less than 2", "use 4")
     folds = []
     for number, fold in enumerate(split.folds):
         cases = [case for case in checked.usable if case.case in set(fold.train)]
@@ -196,26 +215,11 @@ def from_dict(tree: Any, checked: CheckedCohort, *, name: str) -> Split:
         BadData: not a split; of another cohort; naming absent cases; or with a case, a subject or an identical
             image on both sides.
     """
-
-    def fold_of(plain: Any) -> Fold:
-        return Fold(
-            train=tuple(plain["train"]),
-            test=tuple(plain["test"]),
-            inner=tuple(fold_of(f) for f in plain.get("inner", ())),
-        )
-
-    try:
-        if tree["format"] != _FORMAT:
-            raise KeyError(tree["format"])
-        folds = tuple(fold_of(plain) for plain in tree["folds"])
-        split = Split(cohort_sha256=tree["cohort_sha256"], by=tree["by"], seed=tree["seed"], folds=folds)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BadData(
-            "the split", name, f"is not what `insula cohort split` wrote ({error})", "make it again"
-        ) from None
-    for fold in folds:
-        for one in (fold, *fold.inner):
-            _refuse_leaks(one, checked, name)
+    split = parse(tree, name=name)
+    refuse_leaks(split, {case.case: case.subject for case in checked.cases}, name=name)
+    images = {case.case: case.image_sha256 for case in checked.cases}
+    for fold in split.every:
+        _refuse_shared("image", fold, images, name)
     if split.cohort_sha256 != checked.sha256:
         raise BadData(
             "the split", name, "was made for another state of the cohort", "make it again, or restore the cohort"
@@ -223,24 +227,57 @@ def from_dict(tree: Any, checked: CheckedCohort, *, name: str) -> Split:
     return split
 
 
-def _refuse_leaks(fold: Fold, checked: CheckedCohort, name: str) -> None:
-    known = {case.case: case for case in checked.cases}
-    absent = [case for case in (*fold.train, *fold.test) if case not in known]
-    if absent:
+def parse(tree: Any, *, name: str) -> Split:
+    """Read a split as it stands, whatever cohort it was made for.
+
+    Args:
+        tree: parsed JSON.
+        name: the file's, for messages.
+
+    Raises:
+        BadData: not a split.
+    """
+
+    def fold_of(plain: Any) -> Fold:
+        sides = {side: tuple(plain[side]) for side in ("train", "test")}
+        if not all(isinstance(case, str) for cases in sides.values() for case in cases):
+            raise TypeError("a case is not named by a text")
+        return Fold(**sides, inner=tuple(fold_of(f) for f in plain.get("inner", ())))
+
+    try:
+        if tree["format"] != _FORMAT:
+            raise KeyError(tree["format"])
+        folds = tuple(fold_of(plain) for plain in tree["folds"])
+        return Split(cohort_sha256=tree["cohort_sha256"], by=tree["by"], seed=tree["seed"], folds=folds)
+    except (KeyError, TypeError, AttributeError) as error:
         raise BadData(
-            "the split",
-            name,
-            f"names {len(absent)} cases that are not in the cohort, e.g. {absent[0]}",
-            "make it again",
-        )
-    sides: dict[str, Callable[[Examined], str]] = {
-        "case": lambda case: case.case,
-        "subject": lambda case: case.subject,
-        "image": lambda case: case.image_sha256,
-    }
-    for what, key in sides.items():
-        left = {key(known[case]): case for case in fold.train}
-        for case in fold.test:
-            if (other := left.get(key(known[case]))) is not None:
-                rule = f"has the same {what} on both sides ({other} trains, {case} tests)"
-                raise BadData("the split", name, rule, "make it again")
+            "the split", name, f"is not what `insula cohort split` wrote ({error})", "make it again"
+        ) from None
+
+
+def refuse_leaks(split: Split, subjects: Mapping[str, str], *, name: str) -> None:
+    """Hold a split against the cases that are there.
+
+    Args:
+        split: all its folds, inner ones too, are looked at.
+        subjects: case -> whose it is, for every case of the cohort.
+        name: the split's file, for messages.
+
+    Raises:
+        BadData: a case that is not there, or a case or a subject on both sides.
+    """
+    for fold in split.every:
+        absent = [case for case in (*fold.train, *fold.test) if case not in subjects]
+        if absent:
+            rule = f"names {len(absent)} cases that are not in the cohort, e.g. {absent[0]}"
+            raise BadData("the split", name, rule, "make it again")
+        _refuse_shared("case", fold, {case: case for case in subjects}, name)
+        _refuse_shared("subject", fold, subjects, name)
+
+
+def _refuse_shared(what: str, fold: Fold, keys: Mapping[str, str], name: str) -> None:
+    trains = {keys[case]: case for case in fold.train}
+    for case in fold.test:
+        if (other := trains.get(keys[case])) is not None:
+            rule = f"has the same {what} on both sides ({other} trains, {case} tests)"
+            raise BadData("the split", name, rule, "make it again")

@@ -27,8 +27,9 @@ from insula.data import prepare
 from insula.errors import BadData, InsulaError, NoInput
 from insula.geometry import ras_grid, ras_map, resample
 from insula.io import read_scan, write_bytes, write_json
+from insula.io.bytes import read_file
 
-__all__ = ["Precision", "Store", "StoredCase", "store_case", "try_store", "write_index"]
+__all__ = ["Precision", "Store", "StoredCase", "forget_index", "store_case", "try_store", "write_index"]
 
 Precision = Literal["uint8", "float16"]
 _FORMAT = "insula-store/1"
@@ -67,18 +68,16 @@ def store_case(entry: Entry, folder: Path, config: PrepareConfig, precision: Pre
     Raises:
         BadData: unreadable, or image and mask do not lie on the same grid.
     """
-    if not entry.images or not entry.masks:
-        raise BadData("the case", entry.case, "has no image or no mask", "see `insula cohort check`")
     path = folder / f"{entry.case}.safetensors"
-    scan = read_scan(entry.images[0], name=entry.case)
-    digest = hashlib.sha256(entry.masks[0].read_bytes())
+    scan = read_scan(entry.image, name=entry.case)
+    digest = hashlib.sha256(read_file(entry.mask).data)
     digest.update(
         f"{scan.file.sha256 if scan.file else ''} {precision} {entry.label} {json.dumps(to_dict(config))}".encode()
     )
     source = digest.hexdigest()
     if (kept := _kept(path, source)) is not None:
         return replace(kept, subject=entry.subject, centre=entry.centre, chronicity=entry.chronicity)
-    lesion = read_lesion(entry.masks[0], label=entry.label)
+    lesion = read_lesion(entry.mask, label=entry.label)
     if not scan.grid.close_to(lesion.grid):
         raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
     prepared = prepare(scan, config)
@@ -91,12 +90,12 @@ def store_case(entry: Entry, folder: Path, config: PrepareConfig, precision: Pre
         image = ((image - offset) / scale).round().to(torch.uint8)
     else:
         image = image.half()
+    tensors = {"image": image.contiguous(), "mask": torch.from_numpy(np.packbits(mask))}
     facts = {
-        "case": entry.case, "source": source, "scale": scale, "offset": offset, "lesion_voxels": int(mask.sum()),
+        "case": entry.case, "source": source, "content": _content(tensors), "scale": scale, "offset": offset,
+        "lesion_voxels": int(mask.sum()),
     }  # fmt: skip
-    data = save_tensors(
-        {"image": image.contiguous(), "mask": torch.from_numpy(np.packbits(mask))}, metadata={_FACTS: json.dumps(facts)}
-    )
+    data = save_tensors(tensors, metadata={_FACTS: json.dumps(facts)})
     write_bytes(path, data)
     return StoredCase(
         case=entry.case, subject=entry.subject, centre=entry.centre, chronicity=entry.chronicity, file=path.name,
@@ -115,19 +114,35 @@ def try_store(entry: Entry, folder: Path, config: PrepareConfig, precision: Prec
 
 
 def _kept(path: Path, source: str) -> StoredCase | None:
-    """What stands there already, if it was made from the same bytes in the same way."""
+    """What stands there already, if it was made from the same bytes in the same way and still is what was written."""
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get(_FACTS, "{}"))
+            if facts.get("source") != source:
+                return None
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     except (FileNotFoundError, SafetensorError, ValueError):
         return None
-    if facts.get("source") != source:
+    if facts.get("content") != _content(tensors):
         return None
     return StoredCase(
         case=facts["case"], subject="", centre="", chronicity="", file=path.name,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(), source_sha256=source, scale=facts["scale"],
         offset=facts["offset"], lesion_voxels=facts["lesion_voxels"],
     )  # fmt: skip
+
+
+def _content(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(tensors[key].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def forget_index(folder: Path) -> None:
+    """Before the first case is written: an old index would describe new files with an old scale."""
+    (folder / _INDEX).unlink(missing_ok=True)
 
 
 def write_index(folder: Path, cases: list[StoredCase], config: PrepareConfig, precision: Precision) -> None:
@@ -152,8 +167,8 @@ class Store:
         BadData: the index is damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = folder = Path(folder)
         try:
             tree: Any = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
             if tree["format"] != _FORMAT:

@@ -49,8 +49,13 @@ def write_submission(cohort: Cohort, predictions: Path, folder: Path) -> int:
     return len(entries)
 
 
-def write_predictions(source: Path, folder: Path) -> int:
+def write_predictions(source: Path, folder: Path, *, label: int | None = None) -> int:
     """Predicted masks of any known layout as `CASE_mask.nii.gz` in one folder, which `insula evaluate` takes.
+
+    Args:
+        source: as `find_predictions` takes it.
+        folder: exists.
+        label: the value that is lesion, for masks with several.
 
     Returns:
         How many.
@@ -65,6 +70,6 @@ def write_predictions(source: Path, folder: Path) -> int:
     for case, files in masks.items():
         if len(files) > 1:
             raise BadData("the predictions", source, f"hold several masks of {case}", "keep one")
-        mask = read_lesion(files[0])
+        mask = read_lesion(files[0], label=label)
         write_mask(folder / f"{case}_mask.nii.gz", Mask(mask.voxels, mask.grid))
     return len(masks)

@@ -8,14 +8,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from insula.cohort.sources import Part, Sources
 from insula.config import SimulateConfig
-from insula.errors import UsageError
+from insula.errors import CannotCreate, UsageError
 from insula.geometry import Grid, resample
 from insula.io import write_mask, write_scan, write_text
 from insula.simulate import Host, LesionShape, ScannerLook, simulate_head
@@ -27,6 +27,7 @@ ATLAS_GRID = Grid((197, 233, 189), [[1, 0, 0, -98], [0, 1, 0, -134], [0, 0, 1, -
 """MNI152NLin2009aSym at 1 mm, as ATLAS R2.0 is stored."""
 
 _SHEET = "simulated_ATLAS_2.0_MetaData.csv"
+_FACTS = "simulation.json"
 _COLUMNS = (
     "Dataset", "Site ID", "Subject ID", "Session", "Days Post Stroke", "Chronicity", "ATLAS 1.2 Subject ID",
     "Simulated From Host", "Simulated From Outlines", "Sources Part",
@@ -83,7 +84,7 @@ def plan_cohort(
         seed: the same seed, the same cohort.
 
     Raises:
-        UsageError: more sites than hosts, or fewer cases than sites.
+        UsageError: more sites than hosts, fewer cases than sites, or controls that are no fraction.
     """
     hosts = sum(len(part.hosts) for part in sources.values())
     if not 1 <= sites <= hosts:
@@ -92,6 +93,8 @@ def plan_cohort(
         )
     if cases < sites:
         raise UsageError("--cases", cases, f"is fewer than the {sites} sites", "ask for more")
+    if not 0 <= controls <= 1:
+        raise UsageError("--controls", controls, "is not between 0 and 1", "use 0.05 for one subject in twenty")
     rng = np.random.default_rng(seed)
     specs = _sites(sources, sites, rng)
     weights = rng.dirichlet(np.full(sites, 3.0))
@@ -180,8 +183,21 @@ def write_case(spec: CaseSpec, folder: Path) -> None:
     write_mask(mask, Mask(lesion, ATLAS_GRID))
 
 
-def write_sheets(specs: Sequence[CaseSpec], folder: Path) -> None:
-    """Write the metadata sheet, a description for each site, and `simulation.json`: who was made from what."""
+def write_sheets(specs: Sequence[CaseSpec], folder: Path, plan: dict[str, Any]) -> None:
+    """Write the metadata sheet, a description for each site, and `simulation.json`: who is made from what.
+
+    Before the first case, so that a folder says what it holds from the start.
+
+    Args:
+        specs: every case of the cohort.
+        folder: the cohort's; empty, or begun with the same plan.
+        plan: what all of it follows from: arguments, seeds, fingerprints of the sources.
+
+    Raises:
+        CannotCreate: the folder holds another cohort; two mixed ones would have sheets that lie.
+    """
+    plan = {**plan, "torch": torch.__version__}
+    _refuse_another(folder, plan)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -213,7 +229,19 @@ def write_sheets(specs: Sequence[CaseSpec], folder: Path) -> None:
         )
     tree = {
         "notice": "Every scan of this cohort is simulated; no lesion in it ever was a patient's.",
-        "versions": {"torch": torch.__version__},
+        "plan": plan,
         "sites": [asdict(site) for site in sites.values()],
     }
-    write_text(folder / "simulation.json", json.dumps(tree, indent=2) + "\n")
+    write_text(folder / _FACTS, json.dumps(tree, indent=2) + "\n")
+
+
+def _refuse_another(folder: Path, plan: dict[str, Any]) -> None:
+    try:
+        there = json.loads((folder / _FACTS).read_text(encoding="utf-8"))["plan"]
+    except FileNotFoundError:
+        there = plan if not (folder / "Training").exists() else None
+    except (ValueError, KeyError, TypeError):
+        there = None
+    if there != plan:
+        rule = "holds another cohort, and two in one folder would have a sheet that lies"
+        raise CannotCreate("the output folder", folder, rule, "choose another --out")

@@ -4,7 +4,7 @@ from insula.evaluate.calibrate import Studied, calibrate, study
 from insula.evaluate.compare import Comparison, compare
 from insula.evaluate.pairing import Pair, pair_up
 from insula.evaluate.presets import METRICS, PRESETS, Metric, Preset
-from insula.evaluate.score import CaseScore, PredictedLesion, TrueLesion, score_masks, score_pair
+from insula.evaluate.score import CaseScore, PredictedLesion, TrueLesion, score_masks, score_pair, try_score
 from insula.evaluate.summary import Row, coverage, curve, reliability, size_recall, summarise
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "size_recall",
     "study",
     "summarise",
+    "try_score",
 ]

@@ -85,9 +85,7 @@ def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig(
     Raises:
         BadData: scan or mask is missing, cannot be used, or they do not share a grid.
     """
-    if not entry.images or not entry.masks:
-        raise BadData("the case", entry.case, "has no scan or no mask", "see `insula cohort check`")
-    scan, lesion = read_scan(entry.images[0], name=entry.case), read_lesion(entry.masks[0], label=entry.label)
+    scan, lesion = read_scan(entry.image, name=entry.case), read_lesion(entry.mask, label=entry.label)
     if not scan.grid.close_to(lesion.grid):
         raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
     prepared = prepare(scan, weights.card.prepare)

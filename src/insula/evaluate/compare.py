@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -30,10 +30,10 @@ class Comparison:
     better: int
     """Cases in which the second is better."""
     worse: int
-    p: float
-    """Wilcoxon signed-rank test, two-sided."""
-    p_holm: float
-    """The same after Holm's correction over all comparisons made together."""
+    p: float | None
+    """Wilcoxon signed-rank test, two-sided; None where the metric is defined in no common case."""
+    p_holm: float | None
+    """The same after Holm's correction over all comparisons that could be made."""
     moved: tuple[tuple[str, float], ...]
     """The cases that changed most, and by how much."""
 
@@ -60,7 +60,7 @@ def compare(sets: Mapping[str, Sequence[CaseScore]], metrics: Sequence[str]) -> 
                 if case in after and (a := before[case][metric]) is not None and (b := after[case][metric]) is not None
             }
             values = np.array(list(change.values()))
-            p = float(wilcoxon(values).pvalue) if np.any(values) else 1.0
+            p = None if not len(values) else float(wilcoxon(values).pvalue) if np.any(values) else 1.0
             sign = 1 if METRICS[metric].better == "high" else -1
             moved = sorted(change.items(), key=lambda item: (-abs(item[1]), item[0]))[:_MOST_MOVED]
             found.append(
@@ -70,8 +70,8 @@ def compare(sets: Mapping[str, Sequence[CaseScore]], metrics: Sequence[str]) -> 
                     moved=tuple((case, round(by, 6)) for case, by in moved if by),
                 )
             )  # fmt: skip
-    corrected = holm([one.p for one in found])
-    return [Comparison(**{**vars(one), "p_holm": p}) for one, p in zip(found, corrected, strict=True)]
+    corrected = iter(holm([one.p for one in found if one.p is not None]))
+    return [one if one.p is None else replace(one, p_holm=next(corrected)) for one in found]
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -45,7 +45,8 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
 
     Raises:
         NoInput: no such folder.
-        BadData: a case has no prediction (a mean over those that happen to be there would flatter), or several.
+        BadData: a case has no prediction (a mean over those that happen to be there would flatter), or several; one
+            of `only` has no mask, or several; or the predictions are the truth's own files.
     """
     masks, probs = find_predictions(predictions)
     entries = [entry for entry in cohort.entries if entry.masks and (only is None or entry.case in only)]
@@ -53,6 +54,10 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
         raise BadData(
             "the cohort", cohort.folder, "holds no case with a mask to compare with", "check the folder and the split"
         )
+    untold = sorted(set(only or ()) - {entry.case for entry in entries})
+    if untold:
+        rule = f"has no mask of {len(untold)} of {len(only or ())} cases to compare, e.g. {', '.join(untold[:3])}"
+        raise BadData("the cohort", cohort.folder, rule, "see `insula cohort check`")
     missing = [entry.case for entry in entries if entry.case not in masks]
     if missing:
         rule = f"lack {len(missing)} of {len(entries)} cases, e.g. {', '.join(missing[:3])}"
@@ -61,9 +66,12 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
         if len(masks[entry.case]) > 1:
             names = " and ".join(path.name for path in masks[entry.case][:2])
             raise BadData("the predictions", predictions, f"hold several masks of {entry.case} ({names})", "keep one")
+        if masks[entry.case][0].resolve() == entry.mask.resolve():
+            rule = f"are the truth itself ({entry.mask.name})"
+            raise BadData("the predictions", predictions, rule, "name the folder with the predicted masks")
     return tuple(
         Pair(
-            case=entry.case, centre=entry.centre, chronicity=entry.chronicity, truth=entry.masks[0], mask=masks[entry.case][0],
+            case=entry.case, centre=entry.centre, chronicity=entry.chronicity, truth=entry.mask, mask=masks[entry.case][0],
             prob=next(iter(probs.get(entry.case, [])), None), image=next(iter(entry.images), None), record=_record(masks[entry.case][0]), label=entry.label,
         )
         for entry in entries
@@ -71,5 +79,7 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
 
 
 def _record(mask: Path) -> Path | None:
-    path = mask.with_name(_MASK.sub("", NIFTI.sub("", mask.name)) + ".json")
-    return path if path.is_file() else None
+    """As `insula segment` or `insula-bids` names it."""
+    stem = _MASK.sub("", NIFTI.sub("", mask.name))
+    names = (f"{stem}.json", f"{stem.replace('_label-L', '')}_record.json")
+    return next((path for name in names if (path := mask.with_name(name)).is_file()), None)

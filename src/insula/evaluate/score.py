@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from insula.metrics import (
 from insula.postprocess import mean_logits
 from insula.volume import Mask
 
-__all__ = ["CaseScore", "PredictedLesion", "TrueLesion", "score_masks", "score_pair"]
+__all__ = ["CaseScore", "PredictedLesion", "TrueLesion", "score_masks", "score_pair", "try_score"]
 
 _SURFACE = {"hd95_mm", "assd_mm", "surface_dice_2mm"}
 
@@ -143,12 +144,16 @@ def score_pair(pair: Pair, metrics: Sequence[str]) -> CaseScore:
     """Read a pair's files and score them.
 
     Raises:
-        BadData, NoInput: a file cannot be read, or the grids differ.
+        BadData, NoInput: a file cannot be read, or the grids differ; the message names the case and which file.
     """
-    truth, predicted = read_lesion(pair.truth, label=pair.label), read_lesion(pair.mask)
+    with _naming(f"the truth of {pair.case}"):
+        truth = read_lesion(pair.truth, label=pair.label)
+    with _naming(f"the prediction of {pair.case}"):
+        predicted = read_lesion(pair.mask)
     prob = None
     if pair.prob is not None:
-        prob, grid = read_values(pair.prob)
+        with _naming(f"the map of {pair.case}"):
+            prob, grid = read_values(pair.prob)
         if not grid.close_to(truth.grid):
             rule = "does not lie on the truth's grid"
             raise BadData(f"the map of {pair.case}", f"({grid.shape})", rule, "write it on the scan's own grid")
@@ -158,6 +163,23 @@ def score_pair(pair: Pair, metrics: Sequence[str]) -> CaseScore:
         score, centre=pair.centre, chronicity=pair.chronicity, hemisphere=_hemisphere(pair, true_mask),
         interval_ml=_interval(pair.record),
     )  # fmt: skip
+
+
+def try_score(pair: Pair, metrics: Sequence[str]) -> CaseScore | InsulaError:
+    """As `score_pair`, but a pair that is refused becomes a value, so that all of them are named."""
+    try:
+        return score_pair(pair, metrics)
+    except InsulaError as error:
+        return error
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    try:
+        yield
+    except InsulaError as error:
+        binary = "write predictions as 0 and 1" if what.startswith("the prediction") else None
+        raise error.about(what, remedy=binary if "--label" in error.remedy else None) from None
 
 
 def _check_map(prob: NDArray[np.floating], truth: Mask, case: str) -> None:

@@ -66,6 +66,12 @@ class BidsPaths:
     record: Path
     page: Path
 
+    @property
+    def all_but_the_record(self) -> tuple[Path, ...]:
+        """Images, their sidecars, the table of lesions, and the page."""
+        images = (self.mask, self.prob, self.lesions)
+        return (*images, *map(_sidecar, images), _table_of(self.lesions), self.page)
+
 
 def find_bids_scans(folder: Path, labels: tuple[str, ...] = ()) -> list[BidsScan]:
     """The raw T1w scans: `sub-*/[ses-*/]anat/*_T1w.nii[.gz]`, sorted; derivatives are not looked at.
@@ -135,7 +141,7 @@ def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> dict[
     write_labels(paths.lesions, number_lesions(result.mask), grid, file=file)
     write_json(_sidecar(paths.lesions), common | {"Description": "Lesions (26-connected), 1 is the largest"})
     rows = ["index\tname", *(f"{lesion.number}\tlesion {lesion.number}" for lesion in result.lesions)]
-    write_text(paths.lesions.with_name(paths.lesions.name.removesuffix(".nii.gz") + ".tsv"), "\n".join(rows) + "\n")
+    write_text(_table_of(paths.lesions), "\n".join(rows) + "\n")
     record = to_record(result) | {"files": {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}}
     write_json(paths.record, record)
     return record
@@ -156,6 +162,10 @@ def write_bids_dataset(raw: Path, out: Path) -> None:
         "Stroke lesions found by insula on T1-weighted scans. For each scan: a mask, a probability map, a map of single\n"
         f"lesions, a record (JSON) and a page (HTML). {DISCLAIMER}\n",
     )
+
+
+def _table_of(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".nii.gz") + ".tsv")
 
 
 def _sidecar(path: Path) -> Path:

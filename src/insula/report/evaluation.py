@@ -228,7 +228,7 @@ def _show(score: CaseScore, pair: Pair) -> Shown | None:
     if pair.image is None:
         return None
     try:
-        scan, truth, found = read_scan(pair.image), read_lesion(pair.truth), read_lesion(pair.mask)
+        scan, truth, found = read_scan(pair.image), read_lesion(pair.truth, label=pair.label), read_lesion(pair.mask)
     except InsulaError:
         return None
     if scan.grid.shape != truth.grid.shape:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.call import call
 from corpus.files import GRID, nifti, packed
 from insula.io import read_mask
 from insula.metrics import dice_score
@@ -85,13 +86,14 @@ def test_three_files_and_a_bad_one(tiny_weights: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_call_gets_its_code_and_no_traceback(
-    arguments: tuple[str, ...], code: int, says: str, tmp_path: Path
-) -> None:
+    arguments: tuple[str, ...], code: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "scan.nii").write_bytes(nifti())
-    done = _run(*arguments, cwd=tmp_path)
-    assert done.returncode == code, done.stderr
-    assert says in done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
+    said = call(capsys, *arguments)
+    assert said.code == code, said
+    assert says in said.err + said.out
 
 
 def test_without_a_home_or_a_cache(tiny_weights: Path, tmp_path: Path) -> None:

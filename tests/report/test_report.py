@@ -119,3 +119,12 @@ def test_the_outline_is_the_masks_border_in_millimetres() -> None:
     assert np.ptp(points[:, 0]) == pytest.approx(5 * 2, abs=0.11)
     assert np.ptp(points[:, 1]) == pytest.approx(5 * 3, abs=0.11)
     assert shown.width_mm == frame.view[0].stop * 2 - frame.view[0].start * 2
+
+
+@pytest.mark.parametrize(("chance", "shown"), [(None, "–"), (0.5, "0.50"), (0.994, "0.99"), (0.9996, "over 0.99")])
+def test_nothing_is_certain(chance: float | None, shown: str, result: Result) -> None:
+    record = to_record(result)
+    for lesion in record["lesions"]:
+        lesion["confidence"] = chance
+    cells = re.findall(r"<td>([^<]*)</td></tr>", render_page(result, record))
+    assert set(cells) == {shown}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from insula.config import AttentionUNet, ModelConfig, SegmentConfig, SEUNet
+from insula.config import AttentionUNet, MambaUNet, ModelConfig, SegmentConfig, SEUNet
 from insula.errors import Unavailable, UsageError
 from insula.infer import choose_device, choose_precision, free_bytes, infer, tiled_logits
 from insula.infer import run as run_module
@@ -16,6 +16,8 @@ _MODELS: list[ModelConfig] = [
     AttentionUNet(widths=(4, 6, 8)),
     AttentionUNet(widths=(4, 6, 8), norm="batch", full_norm="batch"),
     SEUNet(widths=(4, 6, 8)),
+    MambaUNet(widths=(4, 8, 8), reduction=1, state=4, memory_size=3),
+    MambaUNet(widths=(4, 8, 8), reduction=1, state=4, stem="space_to_depth"),
 ]
 
 

@@ -8,16 +8,24 @@ import pytest
 import torch
 
 from insula.checkpoint import Card, load_weights, save_weights
-from insula.config import AttentionUNet, ModelConfig, PrepareConfig, SEUNet
+from insula.config import AttentionUNet, MambaUNet, ModelConfig, PrepareConfig, SEUNet
 from insula.errors import UsageError
 from insula.models import build_model
+from insula.nn import MemoryAttention
 
-_COUNTS: list[tuple[ModelConfig, int]] = [(AttentionUNet(), 5_679_205), (SEUNet(), 7_504_341)]
+_COUNTS: list[tuple[ModelConfig, int]] = [
+    (AttentionUNet(), 5_679_205),
+    (SEUNet(), 7_504_341),
+    (MambaUNet(), 8_361_394),
+]
 _SMALL: list[ModelConfig] = [
     AttentionUNet(widths=(4, 6, 8)),
     SEUNet(widths=(4, 6, 8), reduction=1),
     AttentionUNet(widths=(4, 8), norm="batch", full_norm="batch"),
     SEUNet(widths=(4, 8), norm="instance", reduction=1),
+    MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory_size=3),
+    MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory="self_sorting_mirror", stem="space_to_depth"),
+    MambaUNet(widths=(4, 8, 8), reduction=1, scans=0, memory="fifo", memory_size=2),
 ]
 
 
@@ -27,18 +35,23 @@ def test_the_parameter_count_is_frozen(config: ModelConfig, count: int) -> None:
 
 
 def test_sizes_are_what_the_mission_asks() -> None:
-    baseline, enhanced = (count / 1e6 for _, count in _COUNTS)
+    baseline, enhanced, smart = (count / 1e6 for _, count in _COUNTS)
     assert round(baseline, 1) == 5.7
     assert 7 <= enhanced <= 8
+    assert 8 <= smart <= 10
 
 
 @pytest.mark.parametrize("config", _SMALL, ids=str)
 def test_logits_on_the_images_grid_and_finite_gradients_everywhere(config: ModelConfig) -> None:
     torch.manual_seed(0)
     model = build_model(config)
-    logits = model(torch.randn(2, 1, 16, 12, 8))
+    for module in model.modules():
+        if isinstance(module, MemoryAttention):
+            torch.nn.init.ones_(module.gate)  # it starts at zero, and behind it nothing would have a gradient
+    logits, *coarse = model.outputs(torch.randn(2, 1, 16, 12, 8))
     assert logits.shape == (2, 1, 16, 12, 8)
-    logits.square().mean().backward()
+    assert [tuple(level.shape) for level in coarse] == [(2, 1, 4, 3, 2)] * (getattr(config, "memory", "off") != "off")
+    torch.stack([level.square().mean() for level in (logits, *coarse)]).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name

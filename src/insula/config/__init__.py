@@ -2,7 +2,7 @@
 
 from insula.config.calibration import Calibration
 from insula.config.knobs import knobs
-from insula.config.models import AttentionUNet, ModelConfig, SEUNet
+from insula.config.models import AttentionUNet, MambaUNet, ModelConfig, SEUNet
 from insula.config.prepare import PrepareConfig
 from insula.config.recipe import Recipe, SimulateConfig, TrainConfig
 from insula.config.segment import SegmentConfig
@@ -11,6 +11,7 @@ from insula.config.toml import from_dict, load_recipe, to_dict
 __all__ = [
     "AttentionUNet",
     "Calibration",
+    "MambaUNet",
     "ModelConfig",
     "PrepareConfig",
     "Recipe",

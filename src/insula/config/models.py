@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from insula.config.knobs import knobs
 
-__all__ = ["AttentionUNet", "ModelConfig", "Norm", "SEUNet"]
+__all__ = ["AttentionUNet", "MambaUNet", "ModelConfig", "Norm", "SEUNet"]
 
 Norm = Literal["batch", "instance", "group", "none"]
 """`instance` and `group` look at the volume at hand, `batch` at a fixed average once training is over, `none` not."""
@@ -44,5 +44,31 @@ class SEUNet:
     """Convolutions at the coarsest stage."""
 
 
-ModelConfig: TypeAlias = AttentionUNet | SEUNet
+@knobs
+class MambaUNet:
+    """The smart model: the enhanced U-Net with state-space blocks and a lesion memory at its two coarsest stages, 8.4 M."""
+
+    kind: Literal["mamba_unet"] = "mamba_unet"
+    """The tag."""
+    widths: tuple[int, ...] = (16, 32, 64, 128, 320)
+    """Channels per stage, full resolution first; the last two divisible by 32."""
+    norm: Norm = "group"
+    """Normalisation after each convolution below full resolution."""
+    full_norm: Norm = "none"
+    """And at full resolution, where `batch` and `none` alone can be computed in tiles."""
+    stem: Literal["full", "space_to_depth"] = "full"
+    """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and logits come back the same way."""
+    reduction: int = 4
+    """Squeeze-and-excitation's bottleneck: channels / reduction."""
+    scans: int = 2
+    """State-space blocks after each of the two coarsest encoder stages, every one along other axes; 0 for none."""
+    state: int = 16
+    """Size of each head's state."""
+    memory: Literal["off", "fifo", "self_sorting", "self_sorting_mirror"] = "self_sorting"
+    """Which tokens of the coarsest stage are remembered, and asked for by the two coarsest decoder stages."""
+    memory_size: int = 64
+    """How many of them."""
+
+
+ModelConfig: TypeAlias = AttentionUNet | SEUNet | MambaUNet
 """Every network insula can build, told apart by `kind`."""

@@ -50,7 +50,7 @@ def tiled_logits(model: UNet, image: Float[Tensor, "1 1 i j k"], *, tile: int) -
     halves = []
     for start, stop in slabs:
         skip, a = features(start, stop)
-        halves.append(model.down(skip[:, :, start - a : stop - a]))
+        halves.append(model.enter(skip[:, :, start - a : stop - a]))
     deep = model.deep(torch.cat(halves, dim=2))
     del halves
     out = []

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from insula.config import AttentionUNet, ModelConfig, SEUNet
+from insula.config import AttentionUNet, MambaUNet, ModelConfig, SEUNet
 from insula.models.attention_unet import build_attention_unet
+from insula.models.mamba_unet import build_mamba_unet
 from insula.models.se_unet import build_se_unet
 from insula.models.unet import UNet
 
@@ -19,5 +20,7 @@ def build_model(config: ModelConfig) -> UNet:
             return build_attention_unet(config)
         case SEUNet():
             return build_se_unet(config)
+        case MambaUNet():
+            return build_mamba_unet(config)
         case _:
             assert_never(config)

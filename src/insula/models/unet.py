@@ -15,9 +15,8 @@ __all__ = ["UNet"]
 class UNet(nn.Module):
     """Stages down, stages up, a gate on each skip, a head at full resolution.
 
-    Written in three parts, `shallow`, `deep` and `merge`, because the first and the last are local: full-resolution
-    features, where nearly all the memory goes, can be computed tile by tile and give the same logits
-    (`insula.infer.tiles`). `deep` is an eighth of the voxels and is never cut.
+    Written in parts, `shallow`, `enter`, `deep` and `merge`, because all but `deep` are local: full-resolution features,
+    where nearly all the memory goes, can be computed tile by tile and give the same logits (`insula.infer.tiles`). `deep` is an eighth of the voxels and is never cut.
 
     Args:
         encoders: one module per stage, full resolution first; the last is the bottleneck.
@@ -52,28 +51,43 @@ class UNet(nn.Module):
         Raises:
             UsageError: an axis is not divisible by `divisor`.
         """
+        return self.outputs(x)[0]
+
+    def outputs(self, x: Float[Tensor, "b 1 i j k"]) -> list[Tensor]:
+        """What training supervises: the logits, then those of coarser heads, if the model has any."""
         self.check_size(x)
         skip = self.shallow(x)
-        return self.merge(skip, self.deep(self.down(skip)))
+        coarse: list[Tensor] = []
+        deep = self.deep(self.enter(skip), coarse)
+        return [self.merge(skip, deep), *coarse]
 
     def shallow(self, x: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b c i j k"]:
         """Full-resolution features; looks two voxels around."""
         return self.encoders[0](x)
 
+    def enter(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c2 i2 j2 k2"]:
+        """From full resolution to half of it."""
+        return self.down(x)
+
     def down(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c i2 j2 k2"]:
         """Half the resolution: the strongest of each 2x2x2."""
         return F.max_pool3d(x, 2)  # (b, c, i/2, j/2, k/2)
 
-    def deep(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c2 i j k"]:
-        """Everything below full resolution."""
-        skips = []
-        for level, encoder in enumerate(self.encoders[1:], start=1):
-            x = encoder(x if level == 1 else self.down(x))
-            skips.append(x)
+    def deep(self, x: Float[Tensor, "b c i j k"], coarse: list[Tensor] | None = None) -> Float[Tensor, "b c2 i j k"]:
+        """Everything below full resolution; logits of coarser heads are appended to `coarse`."""
+        skips = self.encode(x)
         x = skips.pop()
         for level in range(len(self.encoders) - 2, 0, -1):
             x = self._up(level, skips.pop(), x)
         return x
+
+    def encode(self, x: Float[Tensor, "b c i j k"]) -> list[Tensor]:
+        """The features of every stage below full resolution, the coarsest last."""
+        stages = []
+        for level, encoder in enumerate(self.encoders[1:], start=1):
+            x = encoder(x if level == 1 else self.down(x))
+            stages.append(x)
+        return stages
 
     def merge(
         self, skip: Float[Tensor, "b c i j k"], coarse: Float[Tensor, "b c2 i2 j2 k2"]

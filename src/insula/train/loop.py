@@ -23,7 +23,7 @@ from insula.cohort import Sources
 from insula.config import Recipe, to_dict
 from insula.errors import BadData, Interrupted, Preempted
 from insula.infer import choose_device
-from insula.losses import compound
+from insula.losses import compound, deep_supervision
 from insula.models import build_model
 from insula.train.recalibrate import recalibrate
 from insula.train.stream import Batch, HeadStream
@@ -87,7 +87,7 @@ def train(
     average.load_state_dict(model.state_dict())
     optimiser = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.lr, fused=device.type == "cuda")
     loss_of = compound(config.losses)
-    run = torch.compile(model) if config.compile else model
+    run: Callable[..., Any] = torch.compile(model.outputs) if config.compile else model.outputs
     first, seconds, skips = 0, 0.0, 0
 
     saved = load_state(folder, device=device) if resume else None
@@ -169,8 +169,8 @@ def _forward(
 ) -> torch.Tensor:
     image = batch.image.contiguous(memory_format=torch.channels_last_3d)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        logits = model(image)
-    return loss_of(logits, batch.truth)
+        outputs = model(image)
+    return loss_of(outputs[0], batch.truth) if len(outputs) == 1 else deep_supervision(loss_of, outputs, batch.truth)
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

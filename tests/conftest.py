@@ -16,6 +16,8 @@ from insula.simulate import phantom_case
 from insula.simulate.phantom import phantom_grid
 from insula.volume import Case
 
+_LONGEST = ("test_docs.py", "test_large.py", "test_commands.py")
+
 torch.set_num_threads(1)  # two test processes on two cores
 
 
@@ -50,3 +52,8 @@ def quiet_weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) 
     tiny = load_weights(str(tiny_weights))
     save_weights(folder, tiny.model, replace(tiny.card, min_lesion_ml=0.5))
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest modules first: with two processes, one that ends with them would work alone."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)

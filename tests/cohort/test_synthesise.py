@@ -93,6 +93,7 @@ def test_impossible_cohorts_are_refused(sources: dict[Part, Sources]) -> None:
 def test_a_case_is_written_as_atlas_has_it_and_again_byte_for_byte(specs: list[CaseSpec], tmp_path: Path) -> None:
     one = next(spec for spec in specs if len(spec.shapes) == 1)
     control = next(spec for spec in specs if not spec.shapes)
+    (tmp_path / "a").mkdir()
     write_sheets([one, control], tmp_path / "a", {"seed": 3})
     for spec in (one, control):
         write_case(spec, tmp_path / "a")

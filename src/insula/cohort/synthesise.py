@@ -198,6 +198,13 @@ def write_sheets(specs: Sequence[CaseSpec], folder: Path, plan: dict[str, Any]) 
     """
     plan = {**plan, "torch": torch.__version__}
     _refuse_another(folder, plan)
+    sites = {spec.site.name: spec.site for spec in specs}
+    tree = {
+        "notice": "Every scan of this cohort is simulated; no lesion in it ever was a patient's.",
+        "plan": plan,
+        "sites": [asdict(site) for site in sites.values()],
+    }
+    write_text(folder / _FACTS, json.dumps(tree, indent=2) + "\n")
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -220,19 +227,12 @@ def write_sheets(specs: Sequence[CaseSpec], folder: Path, plan: dict[str, Any]) 
             ]
         )
     write_text(folder / _SHEET, table.getvalue())
-    sites = {spec.site.name: spec.site for spec in specs}
     for site in sites.values():
         (folder / "Training" / site.name).mkdir(parents=True, exist_ok=True)
         description = {"Name": f"Simulated infarcts, site {site.name}", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
         write_text(
             folder / "Training" / site.name / "dataset_description.json", json.dumps(description, indent=2) + "\n"
         )
-    tree = {
-        "notice": "Every scan of this cohort is simulated; no lesion in it ever was a patient's.",
-        "plan": plan,
-        "sites": [asdict(site) for site in sites.values()],
-    }
-    write_text(folder / _FACTS, json.dumps(tree, indent=2) + "\n")
 
 
 def _refuse_another(folder: Path, plan: dict[str, Any]) -> None:

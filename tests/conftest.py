@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from insula.volume import Case
 
 _LONGEST = ("test_docs.py", "test_large.py", "test_commands.py")
 
+os.environ["THP_MEM_ALLOC_ENABLE"] = "1"  # as the command line sets it, before torch first allocates
 torch.set_num_threads(1)  # two test processes on two cores
 
 

@@ -1,5 +1,6 @@
 """Cohorts: found, checked, split, simulated, stored."""
 
+from insula.cohort.cases import CaseSet
 from insula.cohort.check import CheckedCohort, check_cohort, from_record, to_record
 from insula.cohort.examine import Examined, Fault, LesionMask, examine, hemisphere_of, read_lesion
 from insula.cohort.layout import Cohort, Entry, find_cohort
@@ -10,6 +11,7 @@ from insula.cohort.store import Store, StoredCase, store_case, write_index
 from insula.cohort.synthesise import CaseSpec, plan_cohort, write_case, write_sheets
 
 __all__ = [
+    "CaseSet",
     "CaseSpec",
     "CheckedCohort",
     "Cohort",

@@ -1,8 +1,9 @@
 """Every knob of insula, frozen and documented; importing this imports no torch."""
 
+from insula.config.augment import AugmentConfig
 from insula.config.calibration import Calibration
 from insula.config.knobs import knobs
-from insula.config.models import AttentionUNet, MambaUNet, ModelConfig, SEUNet
+from insula.config.models import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SEUNet, SwinUNet
 from insula.config.prepare import PrepareConfig
 from insula.config.recipe import Recipe, SimulateConfig, TrainConfig
 from insula.config.segment import SegmentConfig
@@ -10,14 +11,17 @@ from insula.config.toml import from_dict, load_recipe, to_dict
 
 __all__ = [
     "AttentionUNet",
+    "AugmentConfig",
     "Calibration",
     "MambaUNet",
     "ModelConfig",
+    "PlainUNet",
     "PrepareConfig",
     "Recipe",
     "SEUNet",
     "SegmentConfig",
     "SimulateConfig",
+    "SwinUNet",
     "TrainConfig",
     "from_dict",
     "knobs",

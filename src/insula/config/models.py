@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from insula.config.knobs import knobs
 
-__all__ = ["AttentionUNet", "MambaUNet", "ModelConfig", "Norm", "SEUNet"]
+__all__ = ["AttentionUNet", "MambaUNet", "ModelConfig", "Norm", "PlainUNet", "SEUNet", "SwinUNet"]
 
 Norm = Literal["batch", "instance", "group", "none"]
 """`instance` and `group` look at the volume at hand, `batch` at a fixed average once training is over, `none` not."""
@@ -70,5 +70,37 @@ class MambaUNet:
     """How many of them."""
 
 
-ModelConfig: TypeAlias = AttentionUNet | SEUNet | MambaUNet
+@knobs
+class SwinUNet:
+    """The large one: Swin transformer blocks at the three coarsest stages, deep supervision, 15 M parameters."""
+
+    kind: Literal["swin_unet"] = "swin_unet"
+    """The tag."""
+    widths: tuple[int, ...] = (24, 48, 96, 192, 384)
+    """Channels per stage, full resolution first; those with blocks divisible by 32."""
+    blocks: tuple[int, ...] = (0, 0, 2, 4, 4)
+    """Swin blocks per encoder stage, an even number each; a stage without has two convolutions."""
+    window: int = 4
+    """Voxels along each side of an attention window, even."""
+    norm: Norm = "instance"
+    """Normalisation after each convolution below full resolution."""
+    full_norm: Norm = "none"
+    """And at full resolution."""
+
+
+@knobs
+class PlainUNet:
+    """The yardstick: the plain network that nnU-Net plans for whole volumes, with deep supervision, 31 M parameters."""
+
+    kind: Literal["plain_unet"] = "plain_unet"
+    """The tag."""
+    widths: tuple[int, ...] = (32, 64, 128, 256, 320, 320)
+    """Channels per stage, full resolution first."""
+    last_stride: tuple[int, int, int] = (2, 2, 1)
+    """Of the coarsest stage: 176 voxels cannot be halved five times."""
+    norm: Norm = "instance"
+    """Normalisation after each convolution, at full resolution too, so it cannot be computed in tiles."""
+
+
+ModelConfig: TypeAlias = AttentionUNet | SEUNet | MambaUNet | SwinUNet | PlainUNet
 """Every network insula can build, told apart by `kind`."""

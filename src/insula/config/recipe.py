@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Literal
 
+from insula.config.augment import AugmentConfig
 from insula.config.knobs import knobs
 from insula.config.models import AttentionUNet, ModelConfig
 from insula.config.prepare import PrepareConfig
@@ -90,6 +91,8 @@ class Recipe:
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     """Travels with the weights."""
     simulate: SimulateConfig = field(default_factory=SimulateConfig)
-    """The data."""
+    """Heads made up on the way, when training on open hosts and outlines."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """What happens to cases, when training on a cohort."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """The optimisation."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from insula.config import AttentionUNet, MambaUNet, ModelConfig, SEUNet
+from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SEUNet, SwinUNet
 from insula.models.attention_unet import build_attention_unet
 from insula.models.mamba_unet import build_mamba_unet
+from insula.models.plain_unet import build_plain_unet
 from insula.models.se_unet import build_se_unet
+from insula.models.swin_unet import build_swin_unet
 from insula.models.unet import UNet
 
 __all__ = ["build_model"]
@@ -22,5 +24,9 @@ def build_model(config: ModelConfig) -> UNet:
             return build_se_unet(config)
         case MambaUNet():
             return build_mamba_unet(config)
+        case SwinUNet():
+            return build_swin_unet(config)
+        case PlainUNet():
+            return build_plain_unet(config)
         case _:
             assert_never(config)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from insula.errors import UsageError
+from insula.types import Shape
 
 __all__ = ["UNet"]
 
@@ -24,6 +27,9 @@ class UNet(nn.Module):
         upsamples: from stage n+1's channels to stage n's, twice the resolution.
         decoders: from twice stage n's channels to stage n's.
         head: from the first stage's channels to one logit.
+        downs: from stage n to the grid of stage n+1; max-pooling 2x2x2 if not given.
+        strides: by how much each of them coarsens the grid.
+        sides: heads of the decoder stages below full resolution, finest first; trained with, not used at inference.
     """
 
     halo = 8
@@ -31,7 +37,8 @@ class UNet(nn.Module):
 
     def __init__(
         self, *, encoders: list[nn.Module], gates: list[nn.Module], upsamples: list[nn.Module],
-        decoders: list[nn.Module], head: nn.Module,
+        decoders: list[nn.Module], head: nn.Module, downs: Sequence[nn.Module] = (), strides: Sequence[Shape] = (),
+        sides: Sequence[nn.Module] = (),
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
@@ -39,17 +46,21 @@ class UNet(nn.Module):
         self.upsamples = nn.ModuleList(upsamples)
         self.decoders = nn.ModuleList(decoders)
         self.head = head
+        self.strides = tuple(strides) or ((2, 2, 2),) * (len(encoders) - 1)
+        self.downs = nn.ModuleList(downs or [nn.MaxPool3d(2) for _ in self.strides])
+        self.sides = nn.ModuleList(sides)
 
     @property
-    def divisor(self) -> int:
-        """Each axis of the input must be a multiple of this."""
-        return int(2 ** (len(self.encoders) - 1))
+    def divisors(self) -> Shape:
+        """What each axis of the input must be a multiple of."""
+        i, j, k = (prod(axis) for axis in zip(*self.strides, strict=True))
+        return i, j, k
 
     def forward(self, x: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b 1 i j k"]:
         """Logits on the image's grid.
 
         Raises:
-            UsageError: an axis is not divisible by `divisor`.
+            UsageError: an axis is not divisible by its part of `divisors`.
         """
         return self.outputs(x)[0]
 
@@ -67,25 +78,23 @@ class UNet(nn.Module):
 
     def enter(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c2 i2 j2 k2"]:
         """From full resolution to half of it."""
-        return self.down(x)
-
-    def down(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c i2 j2 k2"]:
-        """Half the resolution: the strongest of each 2x2x2."""
-        return F.max_pool3d(x, 2)  # (b, c, i/2, j/2, k/2)
+        return self.downs[0](x)  # (b, c2, i/2, j/2, k/2)
 
     def deep(self, x: Float[Tensor, "b c i j k"], coarse: list[Tensor] | None = None) -> Float[Tensor, "b c2 i j k"]:
-        """Everything below full resolution; logits of coarser heads are appended to `coarse`."""
+        """Everything below full resolution; logits of coarser heads are put into `coarse`, finest first."""
         skips = self.encode(x)
         x = skips.pop()
         for level in range(len(self.encoders) - 2, 0, -1):
             x = self._up(level, skips.pop(), x)
+            if coarse is not None and level <= len(self.sides):
+                coarse.insert(0, self.sides[level - 1](x))
         return x
 
     def encode(self, x: Float[Tensor, "b c i j k"]) -> list[Tensor]:
         """The features of every stage below full resolution, the coarsest last."""
         stages = []
         for level, encoder in enumerate(self.encoders[1:], start=1):
-            x = encoder(x if level == 1 else self.down(x))
+            x = encoder(x if level == 1 else self.downs[level - 1](x))
             stages.append(x)
         return stages
 
@@ -103,9 +112,9 @@ class UNet(nn.Module):
         """Refuse what cannot be halved often enough, naming the axis and the nearest sizes."""
         if torch.compiler.is_exporting():
             return
-        for axis, size in zip("ijk", x.shape[2:], strict=True):
-            if size % self.divisor:
-                low = size // self.divisor * self.divisor
-                near = f"{low} or {low + self.divisor}" if low else f"{self.divisor}"
-                rule = f"is not divisible by {self.divisor} ({len(self.encoders) - 1} down-samplings)"
+        for axis, size, divisor in zip("ijk", x.shape[2:], self.divisors, strict=True):
+            if size % divisor:
+                low = size // divisor * divisor
+                near = f"{low} or {low + divisor}" if low else f"{divisor}"
+                rule = f"is not divisible by {divisor} ({len(self.encoders) - 1} down-samplings)"
                 raise UsageError("the input", f"{size} on axis {axis}", rule, f"use {near}")

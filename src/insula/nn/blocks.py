@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from insula.config.models import Norm
+from insula.types import Shape
 
 __all__ = ["ConvNormAct", "ConvStage", "Upsample", "make_norm"]
 
@@ -37,10 +38,13 @@ class ConvNormAct(nn.Sequential):
         norm: `batch`, `instance`, `group`, or `none`: then the convolution has a bias and starts with weights that keep
             the variance, as nothing else would.
         act: the activation's class.
+        stride: of the convolution; above 1 the grid gets coarser.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, *, norm: Norm, act: type[nn.Module] = nn.ReLU) -> None:
-        conv = nn.Conv3d(channels_in, channels_out, kernel_size=3, padding=1, bias=norm == "none")
+    def __init__(
+        self, channels_in: int, channels_out: int, *, norm: Norm, act: type[nn.Module] = nn.ReLU, stride: Shape = (1, 1, 1)
+    ) -> None:  # fmt: skip
+        conv = nn.Conv3d(channels_in, channels_out, kernel_size=3, stride=stride, padding=1, bias=norm == "none")
         if conv.bias is not None:
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             nn.init.zeros_(conv.bias)
@@ -58,11 +62,11 @@ class ConvStage(nn.Sequential):
 
 
 class Upsample(nn.Module):
-    """Twice the resolution by a learnt 2x2x2 transposed convolution: each coarse voxel fills its own eight, no more."""
+    """A finer grid by a learnt transposed convolution: each coarse voxel fills its own 2x2x2 (or `stride`), no more."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, *, stride: Shape = (2, 2, 2)) -> None:
         super().__init__()
-        self.conv = nn.ConvTranspose3d(channels_in, channels_out, kernel_size=2, stride=2)
+        self.conv = nn.ConvTranspose3d(channels_in, channels_out, kernel_size=stride, stride=stride)
 
     def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c2 i2 j2 k2"]:
         return self.conv(x)  # (b, c2, 2i, 2j, 2k)

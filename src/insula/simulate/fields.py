@@ -15,7 +15,19 @@ from torch.nn import functional as F
 
 from insula.types import Shape
 
-__all__ = ["blur", "blur_wide", "gradient", "identity", "look_up", "noise", "resize", "smooth_noise"]
+__all__ = [
+    "along",
+    "band",
+    "blur",
+    "blur_wide",
+    "gradient",
+    "identity",
+    "look_up",
+    "look_up_each",
+    "noise",
+    "resize",
+    "smooth_noise",
+]
 
 _NO_BLUR = 0.05  # mm
 
@@ -46,25 +58,38 @@ def blur(volume: Volume, sigma_mm: float | tuple[float, float, float]) -> Volume
     Each axis is one product with a band matrix: a convolution of one channel is what GPUs are slowest at.
     """
     sigmas = (sigma_mm,) * 3 if isinstance(sigma_mm, int | float) else sigma_mm
-    i, j, k = volume.shape
-    x = volume
-    if sigmas[0] > _NO_BLUR:
-        x = (_band(i, sigmas[0], x) @ x.reshape(i, j * k)).view(i, j, k)
-    if sigmas[1] > _NO_BLUR:
-        x = _band(j, sigmas[1], x) @ x
-    if sigmas[2] > _NO_BLUR:
-        x = x @ _band(k, sigmas[2], x).T
-    return x
+    x = volume[None]
+    for axis, sigma in enumerate(sigmas):
+        if sigma > _NO_BLUR:
+            x = along(x, axis, band(x.shape[axis + 1], sigma)[None].to(x.device, x.dtype, non_blocking=True))
+    return x[0]
 
 
-def _band(size: int, sigma: float, like: Tensor) -> Float[Tensor, "n n"]:
-    """Row r holds the weights that blurring voxel r gives to all voxels of its line; rows sum to 1."""
+def along(volumes: Float[Tensor, "b i j k"], axis: int, matrices: Float[Tensor, "b n n"]) -> Float[Tensor, "b i j k"]:
+    """Multiply every line along an axis (0, 1, 2) by its volume's matrix: any linear thing that happens along lines."""
+    b, i, j, k = volumes.shape
+    if axis == 0:
+        return (matrices @ volumes.reshape(b, i, j * k)).view(b, i, j, k)
+    if axis == 1:
+        return matrices[:, None] @ volumes
+    return volumes @ matrices[:, None].mT
+
+
+def band(size: int, sigma: float) -> Float[Tensor, "n n"]:
+    """Row r holds the weights that blurring voxel r gives to all voxels of its line; rows sum to 1.
+
+    Args:
+        size: voxels of a line.
+        sigma: of the Gaussian [voxels]; at most 0.05 is no blur.
+    """
+    if sigma <= _NO_BLUR:
+        return torch.eye(size, dtype=torch.float64)
     radius = max(1, math.ceil(3 * sigma))
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     rows, offsets = np.meshgrid(np.arange(size), np.arange(-radius, radius + 1), indexing="ij")
-    band = np.zeros((size, size))
-    np.add.at(band, (rows, np.clip(rows + offsets, 0, size - 1)), np.broadcast_to(taps / taps.sum(), rows.shape))
-    return torch.from_numpy(band).to(like.device, like.dtype, non_blocking=True)
+    weights = np.zeros((size, size))
+    np.add.at(weights, (rows, np.clip(rows + offsets, 0, size - 1)), np.broadcast_to(taps / taps.sum(), rows.shape))
+    return torch.from_numpy(weights)
 
 
 def blur_wide(volume: Volume, sigma_mm: float) -> Volume:
@@ -86,8 +111,15 @@ def identity(shape: Shape, *, device: torch.device) -> Vectors:
 
 def look_up(volumes: Float[Tensor, "c i j k"], index: Vectors, *, nearest: bool = False) -> Float[Tensor, "c i2 j2 k2"]:
     """Read `volumes` at fractional voxel indices; 0 outside."""
-    sizes = torch.tensor(volumes.shape[1:], device=index.device, dtype=torch.float32).view(3, 1, 1, 1)
-    unit = (2 * index + 1) / sizes - 1
-    points = unit.flip(0).permute(1, 2, 3, 0)[None]
+    return look_up_each(volumes[None], index[None], nearest=nearest)[0]
+
+
+def look_up_each(
+    volumes: Float[Tensor, "b c i j k"], index: Float[Tensor, "b 3 i2 j2 k2"], *, nearest: bool = False
+) -> Float[Tensor, "b c i2 j2 k2"]:
+    """As `look_up`, every item of a batch at its own indices."""
+    sizes = torch.tensor(volumes.shape[2:], device=index.device, dtype=torch.float32).view(3, 1, 1, 1)
+    unit = torch.addcmul(1 / sizes - 1, index, 2 / sizes)  # -1 and 1 are the volume's faces, half a voxel outside
+    points = unit.flip(1).permute(0, 2, 3, 4, 1)
     mode = "nearest" if nearest else "bilinear"
-    return F.grid_sample(volumes[None].float(), points, mode=mode, padding_mode="zeros", align_corners=False)[0]
+    return F.grid_sample(volumes.float(), points, mode=mode, padding_mode="zeros", align_corners=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -10,11 +11,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from insula.simulate.fields import blur, noise, smooth_noise
+from insula.simulate.artefacts import Artefacts, disturb
+from insula.simulate.fields import along, band, noise, smooth_noise
 
-__all__ = ["ScannerLook", "scan_with"]
+__all__ = ["ScannerLook", "scan_each", "scan_with"]
 
+_NO_BLUR = 0.05  # mm
 Volume = Float[Tensor, "i j k"]
+Volumes = Float[Tensor, "b i j k"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +39,12 @@ class ScannerLook:
     """0, 1, 2: sagittal, coronal, axial slices."""
     seed: int = 0
     """Of the fields."""
+    artefacts: Artefacts = field(default_factory=Artefacts)
+    """What went wrong."""
 
     @classmethod
-    def sample(cls, rng: np.random.Generator) -> ScannerLook:
-        """Draw one from good research scans to poor clinical ones."""
+    def sample(cls, rng: np.random.Generator, *, artefacts: float = 0.0) -> ScannerLook:
+        """Draw one from good research scans to poor clinical ones, with each artefact at a chance of `artefacts`."""
         quality = rng.random()
         return cls(
             bias=float(rng.uniform(0, 0.35)),
@@ -48,6 +54,7 @@ class ScannerLook:
             slice_mm=float(1.0 if rng.random() < 0.75 else rng.uniform(1.5, 5.0)),
             slice_axis=int(rng.integers(3)),
             seed=int(rng.integers(2**31)),
+            artefacts=Artefacts.sample(rng, chance=artefacts) if artefacts else Artefacts(),
         )
 
     def at_field(self, tesla: float) -> ScannerLook:
@@ -77,24 +84,47 @@ def scan_with(image: Volume, look: ScannerLook, *, white: float) -> Volume:
     Returns:
         Intensities with white matter about 1, at least 0, on the same grid.
     """
-    shape = (image.shape[0], image.shape[1], image.shape[2])
-    x = (image / white).clamp_min(0) ** look.gamma
-    if look.bias:
-        x = x * torch.exp(look.bias * smooth_noise(shape, cell_mm=70, seed=look.seed, device=image.device)[0])
-    x = blur(x, look.blur_mm)
-    if look.slice_mm > 1:
-        x = _thick_slices(x, look)
-    if look.noise:
-        a, b = look.noise * noise((2, *shape), seed=look.seed + 1, device=image.device)
-        x = torch.sqrt((x + a) ** 2 + b**2)
+    return scan_each(image[None], [look], white=[white])[0]
+
+
+def scan_each(images: Volumes, looks: Sequence[ScannerLook], *, white: Sequence[float]) -> Volumes:
+    """As `scan_with`, every item of a batch with its own scanner, on the batch's device.
+
+    An item's result does not depend on what else is in the batch, but for rounding.
+    """
+    shape, device = (images.shape[1], images.shape[2], images.shape[3]), images.device
+
+    def one_each(values: list[float]) -> Tensor:
+        return torch.tensor(values, device=device).view(-1, 1, 1, 1)
+
+    x = (images / one_each(list(white))).clamp_min(0) ** one_each([look.gamma for look in looks])
+    if any(look.bias for look in looks):
+        fields = [smooth_noise(shape, cell_mm=70, seed=look.seed, device=device)[0] for look in looks]
+        x = x * torch.exp(one_each([look.bias for look in looks]) * torch.stack(fields))
+    for axis in range(3):
+        if any(_spreads(look, axis) for look in looks):
+            spread = torch.stack([_spread(shape[axis], look, axis) for look in looks])
+            x = along(x, axis, spread.to(device, x.dtype, non_blocking=True))
+    if any(look.artefacts != Artefacts() for look in looks):
+        x = torch.stack([disturb(item, look.artefacts) for item, look in zip(x, looks, strict=True)])
+    if any(look.noise for look in looks):
+        strength = one_each([look.noise for look in looks])
+        a, b = (torch.stack([noise((2, *shape), seed=look.seed + 1, device=device) for look in looks])).unbind(1)
+        x = torch.sqrt((x + strength * a) ** 2 + (strength * b) ** 2)
     return x
 
 
-def _thick_slices(x: Volume, look: ScannerLook) -> Volume:
-    sigma = [0.0, 0.0, 0.0]
-    sigma[look.slice_axis] = look.slice_mm / 2.3548
-    x = blur(x, (sigma[0], sigma[1], sigma[2]))
-    size = list(x.shape)
-    size[look.slice_axis] = max(2, round(size[look.slice_axis] / look.slice_mm))
-    thick = F.interpolate(x[None, None], size=size, mode="trilinear", align_corners=False)
-    return F.interpolate(thick, size=x.shape, mode="trilinear", align_corners=False)[0, 0]
+def _spreads(look: ScannerLook, axis: int) -> bool:
+    return look.blur_mm > _NO_BLUR or (look.slice_mm > 1 and look.slice_axis == axis)
+
+
+def _spread(size: int, look: ScannerLook, axis: int) -> Float[Tensor, "n n"]:
+    """Point spread, averaging over a slice and interpolation between slices along one axis, as one matrix."""
+    matrix = band(size, look.blur_mm)
+    if look.slice_mm > 1 and look.slice_axis == axis:
+        count = max(2, round(size / look.slice_mm))
+        lines = torch.eye(size, dtype=torch.float64)[:, None]
+        thick = F.interpolate(lines, size=count, mode="linear", align_corners=False)
+        between = F.interpolate(thick, size=size, mode="linear", align_corners=False)[:, 0].T
+        matrix = between @ band(size, look.slice_mm / 2.3548) @ matrix
+    return matrix

@@ -1,6 +1,8 @@
-"""Training: a stream of simulated heads, a loop, a set of weights."""
+"""Training: a stream of cases or of simulated heads, a loop, a set of weights."""
 
+from insula.train.case_stream import CaseStream
+from insula.train.head_stream import HeadStream
 from insula.train.loop import train
-from insula.train.stream import Batch, HeadStream
+from insula.train.stream import Batch, Stream
 
-__all__ = ["Batch", "HeadStream", "train"]
+__all__ = ["Batch", "CaseStream", "HeadStream", "Stream", "train"]

@@ -19,14 +19,16 @@ import torch
 from torch import nn
 
 from insula.checkpoint import Card, Weights, load_state, save_state, save_weights
-from insula.cohort import Sources
+from insula.cohort import CaseSet, Sources
 from insula.config import Recipe, to_dict
 from insula.errors import BadData, Interrupted, Preempted
 from insula.infer import choose_device
 from insula.losses import compound, deep_supervision
 from insula.models import build_model
+from insula.train.case_stream import CaseStream
+from insula.train.head_stream import HeadStream
 from insula.train.recalibrate import recalibrate
-from insula.train.stream import Batch, HeadStream
+from insula.train.stream import Batch, Stream
 
 __all__ = ["Progress", "train"]
 
@@ -46,7 +48,7 @@ class Progress:
 
 
 def train(
-    recipe: Recipe, sources: Sources, folder: Path, *, start: Weights | None = None, resume: bool = False,
+    recipe: Recipe, data: Sources | CaseSet, folder: Path, *, start: Weights | None = None, resume: bool = False,
     minutes: float = math.inf, report: Callable[[Progress], None] = lambda _: None,
 ) -> str:  # fmt: skip
     """Train from scratch, or go on where the folder's newest state stands.
@@ -56,7 +58,7 @@ def train(
 
     Args:
         recipe: the run.
-        sources: what heads are made of; of the training part.
+        data: cases to train on, or what heads are made of; of the training part.
         folder: exists and is locked by the caller.
         start: weights to go on from, of the same model; fresh ones if not given.
         resume: go on; without a state, start.
@@ -110,7 +112,7 @@ def train(
             "average": average.state_dict(), "optimiser": optimiser.state_dict(),
         }  # fmt: skip
         save_state(folder, step, state)
-        provenance = _provenance(recipe, sources, step=step, seconds=seconds, device=device)
+        provenance = {**stream.provenance, **_provenance(recipe, step=step, seconds=seconds, device=device)}
         if start is not None:
             provenance["started_from"] = {"name": start.card.name, "sha256": start.sha256, **start.card.provenance}
         return save_weights(
@@ -119,7 +121,11 @@ def train(
 
     stop = _Stop()
     log = (folder / "log.jsonl").open("a", encoding="utf-8")
-    stream = HeadStream(sources, recipe, device=device)
+    stream: Stream = (
+        CaseStream(data, recipe, device=device)
+        if isinstance(data, CaseSet)
+        else HeadStream(data, recipe, device=device)
+    )
     begun = last_save = started = time.monotonic()
     try:
         for step, batch in enumerate(stream.batches(first, config.steps), start=first):
@@ -229,14 +235,10 @@ class _Stop:
             signal.signal(number, handler)
 
 
-def _provenance(recipe: Recipe, sources: Sources, *, step: int, seconds: float, device: torch.device) -> dict[str, Any]:
+def _provenance(recipe: Recipe, *, step: int, seconds: float, device: torch.device) -> dict[str, Any]:
     import insula
 
     return {
-        "trained_on": "simulated infarcts; not validated on patients",
-        "sources_sha256": sources.fingerprint,
-        "hosts": sorted(host.name for host in sources.hosts),
-        "lesion_shapes": {"acute": len(sources.acute), "chronic": len(sources.chronic)},
         "recipe": to_dict(recipe),
         "steps": step,
         "minutes": round(seconds / 60, 1),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from insula.train.stream import HeadStream
+from insula.train.stream import Stream
 
 __all__ = ["recalibrate"]
 
 
 @torch.no_grad()
-def recalibrate(model: nn.Module, stream: HeadStream, *, first: int, batches: int) -> None:
+def recalibrate(model: nn.Module, stream: Stream, *, first: int, batches: int) -> None:
     """Replace every running mean and variance by its plain average over fresh batches.
 
     Averaged weights were never the ones whose activations were averaged; a few batches put that right.

@@ -1,0 +1,168 @@
+"""What each part of the smart model is worth: the same cohort, steps and seed for every row, one part more in each.
+
+python bench/ablation.py --data DATA --out bench/results/study [--rows baseline,smart] [--steps 1200] [--seed 0]
+python bench/ablation.py --out bench/results/study > docs/concepts/ablation-table.md
+
+With --data it trains what is missing (a GPU, about two minutes a row); it always ends with the table of what is there.
+Every row is compared with the row it adds to, case by case. The nnU-Net-style network gets the whole smart model's
+training time instead of its steps.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import wilcoxon
+
+from insula.config import AttentionUNet, AugmentConfig, MambaUNet, PlainUNet, Recipe, SEUNet, SwinUNet
+from insula.evaluate.compare import holm
+from insula.metrics import SIZE_BINS, bootstrap
+from trial import Study, base_recipe, measure_cost, open_study, run_rows, run_trial, study_arguments
+
+_MISSION = ((0.35, "dice"), (0.25, "focal"), (0.25, "boundary"), (0.15, "tversky"))
+_YARDSTICK = "plain"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    says: str
+    against: str | None
+    """The row that it is compared with."""
+    cost: str
+    """The model whose cost it has."""
+
+
+ROWS = {
+    "baseline": Row("baseline (attention U-Net, Dice + cross-entropy)", None, "attention_unet"),
+    "enhanced": Row("+ squeeze-and-excitation + GELU", "baseline", "se_unet"),
+    "boundary": Row("+ boundary-aware loss", "enhanced", "se_unet"),
+    "state_space": Row("+ state space", "boundary", "mamba_off"),
+    "fifo": Row("+ memory: fifo", "state_space", "mamba_fifo"),
+    "self_sorting": Row("+ memory: self-sorting", "state_space", "mamba_self_sorting"),
+    "mirror": Row("+ memory: self-sorting-mirror", "state_space", "mamba_mirror"),
+    "smart": Row("+ augmentation: the smart model whole", "self_sorting", "mamba_self_sorting"),
+    "augmented": Row("baseline + augmentation", "baseline", "attention_unet"),
+    "space_to_depth": Row("self-sorting memory, stem at half resolution", "self_sorting", "mamba_space_to_depth"),
+    "swin": Row("Swin transformer blocks, Dice + cross-entropy", "baseline", "swin_unet"),
+    _YARDSTICK: Row("nnU-Net-style 31 M, as many minutes as the smart model", "smart", "plain_unet"),
+}
+
+
+def main() -> None:
+    """Run what is missing, then print the table."""
+    arguments = study_arguments(__doc__).parse_args()
+    if arguments.data is not None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        base = base_recipe(arguments)
+        study = open_study(arguments, base)
+        recipes = _recipes(base)
+        asked = arguments.rows.split(",") if arguments.rows else list(ROWS)
+        arguments.rows = ",".join(row for row in asked if row != _YARDSTICK)
+        if arguments.rows:
+            run_rows(recipes, arguments, study)
+        if _YARDSTICK in asked:
+            _run_yardstick(recipes, study, arguments.out)
+        for row in asked:
+            measure_cost(ROWS[row].cost, recipes[row], study, arguments.out)
+    print(_table(arguments.out))
+
+
+def _recipes(base: Recipe) -> dict[str, Recipe]:
+    mission = replace(base, train=replace(base.train, losses=_MISSION))
+    memory = {mode: replace(mission, model=MambaUNet(memory=mode)) for mode in ("off", "fifo", "self_sorting")}
+    mirror = MambaUNet(memory="self_sorting_mirror")
+    return {
+        "baseline": replace(base, model=AttentionUNet()),
+        "enhanced": replace(base, model=SEUNet()),
+        "boundary": replace(mission, model=SEUNet()),
+        "state_space": memory["off"],
+        "fifo": memory["fifo"],
+        "self_sorting": memory["self_sorting"],
+        "mirror": replace(mission, model=mirror),
+        "smart": replace(memory["self_sorting"], augment=AugmentConfig()),
+        "augmented": replace(base, model=AttentionUNet(), augment=AugmentConfig()),
+        "space_to_depth": replace(mission, model=MambaUNet(stem="space_to_depth")),
+        "swin": replace(base, model=SwinUNet()),
+        _YARDSTICK: replace(base, model=PlainUNet()),
+    }
+
+
+def _run_yardstick(recipes: dict[str, Recipe], study: Study, out: Path) -> None:
+    """As many steps as fit into the time that the smart model's steps took."""
+    smart, costs = out / "smart.json", {}
+    if not smart.exists():
+        print(f"{_YARDSTICK} waits for the row `smart`, whose minutes it gets")
+        return
+    for row in ("smart", _YARDSTICK):
+        costs[row] = measure_cost(ROWS[row].cost, recipes[row], study, out)["step_ms"]
+    recipe = recipes[_YARDSTICK]
+    steps = round(recipe.train.steps * costs["smart"] / costs[_YARDSTICK])
+    run_trial(_YARDSTICK, replace(recipe, train=replace(recipe.train, steps=steps)), study, out)
+
+
+def _table(out: Path) -> str:
+    found = {name: json.loads((out / f"{name}.json").read_text()) for name in ROWS if (out / f"{name}.json").exists()}
+    costs = {
+        row.cost: json.loads((out / f"cost-{row.cost}.json").read_text())
+        for row in ROWS.values()
+        if (out / f"cost-{row.cost}.json").exists()
+    }
+    pairs = {name: _paired(found[name], found[against]) for name in found if (against := ROWS[name].against) in found}
+    p = dict(zip(pairs, holm([pair[1] for pair in pairs.values()]), strict=True))
+    lines = [
+        "| | n | Dice, mean [95 %] | median | against the row it adds to | p (Holm) | lesions found: under 100 voxels | 100 to 1k | false lesions a case |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, trial in found.items():
+        cases = trial["held_out"]
+        mean, median = (bootstrap([case["dice"] for case in cases], kind) for kind in ("mean", "median"))
+        change = f"{pairs[name][0]:+.3f} ({ROWS[name].against})" if name in pairs else "-"
+        false = statistics.mean(case["false_lesions"] for case in cases)
+        cells = [
+            ROWS[name].says, str(len(cases)), f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}",
+            change, f"{p[name]:.2g}" if name in p else "-", _found(cases, SIZE_BINS[:2]), _found(cases, SIZE_BINS[2:3]),
+            f"{false:.1f}",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| | parameters [M] | training | step [ms] | step, peak [GiB] | whole volume [ms] | peak [GiB] | Dice on its own training cases |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, trial in found.items():
+        cost = costs.get(ROWS[name].cost)
+        timed = [f"{cost[key]:.{digits}f}" for key, digits in (("step_ms", 1), ("step_gib", 1), ("volume_ms", 1), ("volume_gib", 1))] if cost else ["-"] * 4  # fmt: skip
+        own = statistics.mean(case["dice"] for case in trial["train"])
+        steps = trial["recipe"]["train"]["steps"]
+        lines.append(f"| {ROWS[name].says} | {trial['parameters'] / 1e6:.1f} | {steps} steps | {' | '.join(timed)} | {own:.3f} |")
+    if found:
+        one = next(iter(found.values()))
+        where = sorted({trial["device"] for trial in (*found.values(), *costs.values())})
+        heads = len({case["host"] for case in one["held_out"]})
+        lines += [
+            "",
+            f"{len(one['train'])} cases to train on, {len(one['held_out'])} held out from {heads} other heads; batch 1, "
+            f"whole volumes, seed {one['recipe']['train']['seed']}, threshold 0.5, {' and '.join(where)}, torch {one['torch']}.",
+        ]
+    return "\n".join(lines)
+
+
+def _paired(trial: dict[str, Any], other: dict[str, Any]) -> tuple[float, float]:
+    """Mean difference of Dice over the same cases, and the p of Wilcoxon's signed-rank test."""
+    change = [a["dice"] - b["dice"] for a, b in zip(trial["held_out"], other["held_out"], strict=True)]
+    return statistics.mean(change), float(wilcoxon(change).pvalue) if any(change) else 1.0
+
+
+def _found(cases: list[dict[str, Any]], bins: tuple[str, ...]) -> str:
+    hit, total = (sum(case["found"][name][n] for case in cases for name in bins) for n in (0, 1))
+    return f"{hit}/{total}"
+
+
+if __name__ == "__main__":
+    main()

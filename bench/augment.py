@@ -1,0 +1,129 @@
+"""What augmentation costs: milliseconds a batch, as a share of the training step it feeds.
+
+python bench/augment.py [--device cuda] [--repeats 30] [--out bench/results/augment.json]
+
+Batches of 2 x 128^3 and of one whole volume of 192 x 224 x 176, on a phantom head with a lesion: each kind of
+augmentation alone, then the default mixture, drawn anew each time, then the baseline's training step (forward, loss,
+backward, optimiser; compiled, bfloat16 on a GPU). Augmentation runs on a stream of its own beside the step in training,
+so its share is the most that it can add.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from insula.augment import Augmentation, augment
+from insula.config import AttentionUNet, AugmentConfig, PrepareConfig
+from insula.data import measure, normalise
+from insula.io import write_json
+from insula.losses import compound
+from insula.models import build_model
+from insula.simulate import phantom_case
+from insula.simulate.phantom import phantom_grid
+from insula.types import Shape
+
+_OFF = AugmentConfig(deform_fraction=0, scan_fraction=0, artefact_chance=0, strip_fraction=0, graft_fraction=0)
+_KINDS = {
+    "nothing (units alone)": _OFF,
+    "deformation": replace(_OFF, deform_fraction=1),
+    "scanner": replace(_OFF, scan_fraction=1),
+    "scanner with every artefact": replace(_OFF, scan_fraction=1, artefact_chance=1),
+    "skull strip": replace(_OFF, strip_fraction=1),
+    "graft": replace(_OFF, graft_fraction=1),
+    "the default mixture": AugmentConfig(),
+}
+
+
+def main() -> None:
+    """Measure both batches, print a table, write it down."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--out", type=Path, default=Path("bench/results/augment.json"))
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    found = {}
+    for count, box in ((2, (128, 128, 128)), (1, (192, 224, 176))):
+        images, truths = _batch(count, box, device)
+        rows = {name: _augmentation(config, images, truths, arguments.repeats) for name, config in _KINDS.items()}
+        rows["training step"] = _step(images, truths, arguments.repeats)
+        found[f"{count} x {box[0]} x {box[1]} x {box[2]}"] = rows
+    cuda = device.type == "cuda"
+    unit = "ms (share of the step)" if cuda else "share of the step"
+    print(f"| | {' | '.join(f'{name} [{unit}]' for name in found)} |")
+    print("|---|" + "---|" * len(found))
+    for name in (*_KINDS, "training step"):
+        cells = [f"{1000 * rows[name]:.1f} ({rows[name] / rows['training step']:.0%})" if cuda else f"{rows[name] / rows['training step']:.2f}" for rows in found.values()]  # fmt: skip
+        print(f"| {name} | {' | '.join(cells)} |")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    where = torch.cuda.get_device_name() if cuda else "cpu"
+    write_json(arguments.out, {"device": where, "torch": torch.__version__, "seconds": found})
+
+
+def _batch(count: int, box: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
+    spacing = tuple(200 / n for n in box)
+    case = phantom_case(phantom_grid(spacing_mm=(spacing[0], spacing[1], spacing[2]), shape=box))
+    image = torch.from_numpy(np.ascontiguousarray(case.scan.image)).float().to(device)
+    truth = torch.from_numpy(np.ascontiguousarray(case.truth.voxels)).float().to(device)
+    return torch.stack([image] * count), torch.stack([truth] * count)
+
+
+def _augmentation(config: AugmentConfig, images: Tensor, truths: Tensor, repeats: int) -> float:
+    prepare, rng = PrepareConfig(), np.random.default_rng(0)
+
+    def once() -> None:
+        plans = [Augmentation.sample(rng, config, donors=1) for _ in images]
+        changed, _ = augment(images, truths, plans, donors=[truths[0]])
+        torch.stack([normalise(image, measure(image, prepare), prepare) for image in changed])
+
+    return _seconds(once, images.device, repeats)
+
+
+def _step(images: Tensor, truths: Tensor, repeats: int) -> float:
+    device = images.device
+    torch.manual_seed(0)
+    model = build_model(AttentionUNet()).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    run = torch.compile(model) if device.type == "cuda" else model
+    optimiser = torch.optim.AdamW(model.parameters(), fused=device.type == "cuda")
+    loss_of = compound([(1.0, "dice"), (1.0, "cross_entropy")])
+    image, truth = images[:, None].contiguous(memory_format=torch.channels_last_3d), truths[:, None]
+
+    def once() -> None:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+            logits = run(image)
+        loss = loss_of(logits, truth)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    return _seconds(once, device, repeats)
+
+
+def _seconds(work: Callable[[], None], device: torch.device, repeats: int) -> float:
+    """The mean, because draws differ and all of them are paid for."""
+    cuda = device.type == "cuda"
+    for _ in range(5 if cuda else 1):
+        work()
+    times = []
+    for _ in range(repeats):
+        if cuda:
+            torch.cuda.synchronize()
+        begun = time.perf_counter()
+        work()
+        if cuda:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - begun)
+    return statistics.mean(times)
+
+
+if __name__ == "__main__":
+    main()

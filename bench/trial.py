@@ -1,0 +1,236 @@
+"""One training run and what came of it: what the ablation and the capacity study are made of.
+
+A trial trains a recipe on a simulated cohort with the product's own trainer, segments that cohort and a held-out one
+(other hosts, other outlines), scores every case and writes one JSON. What a model costs (step, whole volume, memory)
+is measured apart, once for each model. What has its JSON is not done again, so a study that is cut off goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from insula.checkpoint import load_weights
+from insula.cohort import CaseSet, Part, load_sources
+from insula.config import AugmentConfig, Recipe, load_recipe, to_dict
+from insula.data import measure, normalise
+from insula.infer import choose_device
+from insula.io import write_json
+from insula.losses import compound, deep_supervision
+from insula.metrics import SIZE_BINS, dice_score, match_lesions, size_bin
+from insula.models import UNet, build_model
+from insula.train import HeadStream, train
+
+NO_AUGMENTATION = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fraction=0, graft_fraction=0)
+_WARM, _TIMED = 5, 15
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all trials of a study share."""
+
+    train: CaseSet
+    held_out: CaseSet
+    hosts: tuple[str, ...]
+    """Whose head each held-out case is."""
+    device: torch.device
+
+
+def study_arguments(about: str | None) -> argparse.ArgumentParser:
+    """The command line that studies share."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="the folder of hosts, label maps and outlines; without it, only the table")
+    parser.add_argument("--out", type=Path, required=True, help="where results lie, or will")
+    parser.add_argument("--rows", help="run these only, names joined by commas")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no row that would end later")
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--cases", type=int, default=48, help="to train on")
+    parser.add_argument("--held-out", type=int, default=60, help="to judge by")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    return parser
+
+
+def base_recipe(arguments: argparse.Namespace) -> Recipe:
+    """The baseline's recipe, on a cohort, without augmentation, for the study's steps and seed."""
+    recipe = load_recipe(Path(__file__).parents[1] / "recipes" / "baseline.toml", ())
+    options = replace(
+        recipe.train, steps=arguments.steps, seed=arguments.seed, device=arguments.device,
+        losses=((1.0, "dice"), (1.0, "cross_entropy")), save_minutes=1e9, compile=choose_device(arguments.device).type == "cuda",
+    )  # fmt: skip
+    return replace(recipe, train=options, augment=NO_AUGMENTATION)
+
+
+def open_study(arguments: argparse.Namespace, recipe: Recipe) -> Study:
+    """Simulate both cohorts; the same arguments give the same cohorts."""
+    device = choose_device(arguments.device)
+    training, _ = _cohort(arguments.data, "train", arguments.cases, recipe, device)
+    held_out, hosts = _cohort(arguments.data, "test", arguments.held_out, recipe, device)
+    return Study(training, held_out, hosts, device)
+
+
+def _cohort(data: Path, part: Part, count: int, recipe: Recipe, device: torch.device) -> tuple[CaseSet, tuple[str, ...]]:
+    sources = load_sources(data, part=part, box=recipe.prepare.box)
+    stream = HeadStream(sources, recipe, device=device)
+    keys = [(655, n) for n in range(count)]
+    heads = [stream.head(*key) for key in keys]
+    hosts = [sources.hosts[int(np.random.default_rng(key).integers(len(sources.hosts)))].name for key in keys]
+    cases = CaseSet(
+        names=tuple(f"{part}{n:03d}" for n in range(count)),
+        images=tuple(normalise(h.image, measure(h.image, recipe.prepare), recipe.prepare).half() for h in heads),
+        masks=tuple(h.truth > 0.5 for h in heads),
+        fingerprint=f"{sources.fingerprint}, {count} heads of {to_dict(recipe.simulate)}",
+    )
+    return cases, tuple(hosts)
+
+
+def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, Any]:
+    """Train, score, measure; or read what was found before."""
+    path = out / f"{name}.json"
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    folder = out / "runs" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"{name}: {recipe.train.steps} steps ...", flush=True)
+    begun, losses = time.monotonic(), []
+    train(recipe, study.train, folder, report=lambda p: losses.append([p.step, p.loss, round(p.seconds, 2)]))
+    minutes = (time.monotonic() - begun) / 60
+    weights = load_weights(str(folder / f"{recipe.name}.json"))
+    model = weights.model.to(study.device).eval()
+    found = {
+        "name": name, "recipe": to_dict(recipe), "minutes": minutes, "losses": losses,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "device": torch.cuda.get_device_name() if study.device.type == "cuda" else "cpu", "torch": torch.__version__,
+        "train": _score(model, study.train), "held_out": _score(model, study.held_out, study.hosts),
+    }  # fmt: skip
+    write_json(path, found)
+    _forget()
+    mean = statistics.mean(case["dice"] for case in found["held_out"])
+    print(f"{name}: {minutes:.1f} min, held-out Dice {mean:.3f}, train {statistics.mean(c['dice'] for c in found['train']):.3f}", flush=True)  # fmt: skip
+    return found
+
+
+def forward(model: nn.Module, image: Tensor) -> Tensor:
+    """Logits of one normalised volume, as training computes them."""
+    with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=image.device.type == "cuda"):
+        return model(image.contiguous(memory_format=torch.channels_last_3d)).float()
+
+
+def _score(model: UNet, cases: CaseSet, hosts: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Dice, and lesions found by size, at a threshold of a half for every model."""
+
+    def one(n: int, predicted: np.ndarray) -> dict[str, Any]:
+        truth = cases.masks[n].cpu().numpy()
+        match = match_lesions(truth, predicted)
+        by_size = {name: [0, 0] for name in SIZE_BINS}
+        for size, touched in zip(match.truth_sizes.tolist(), match.truth_touched.tolist(), strict=True):
+            by_size[size_bin(size)][0] += touched
+            by_size[size_bin(size)][1] += 1
+        return {
+            "case": cases.names[n], "host": hosts[n] if hosts else "", "voxels": int(truth.sum()),
+            "dice": dice_score(truth, predicted), "f1_any": match.f1_any, "found": by_size,
+            "false_lesions": int((~match.predicted_touched).sum()),
+        }  # fmt: skip
+
+    device = next(model.parameters()).device
+    with ThreadPoolExecutor(8) as pool, torch.inference_mode():
+        jobs = []
+        for n, image in enumerate(cases.images):
+            mask = forward(model, image.to(device).float()[None, None])[0, 0] > 0
+            jobs.append(pool.submit(one, n, mask.cpu().numpy()))
+        return [job.result() for job in jobs]
+
+
+def measure_cost(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, Any]:
+    """Milliseconds of a training step without the data and of a whole volume, and the peak memory of each [GiB]."""
+    path = out / f"cost-{name}.json"
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    device = study.device
+    torch.manual_seed(0)
+    model = build_model(recipe.model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    run = torch.compile(model.outputs) if recipe.train.compile else model.outputs
+    optimiser = torch.optim.AdamW(model.parameters(), fused=device.type == "cuda")
+    loss_of = compound(recipe.train.losses)
+    image = study.train.images[0].to(device).float()[None, None].contiguous(memory_format=torch.channels_last_3d)
+    truth = study.train.masks[0].to(device).float()[None, None]
+
+    def step() -> None:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+            outputs = run(image)
+        loss = loss_of(outputs[0], truth) if len(outputs) == 1 else deep_supervision(loss_of, outputs, truth)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    step_ms, step_gib = _time(step, study)
+    model.eval()
+    whole = torch.compile(model) if recipe.train.compile else model
+
+    def volume() -> None:
+        with torch.inference_mode():
+            forward(whole, image)
+
+    volume_ms, volume_gib = _time(volume, study)
+    found = {
+        "parameters": sum(p.numel() for p in model.parameters()), "step_ms": step_ms, "step_gib": step_gib,
+        "volume_ms": volume_ms, "volume_gib": volume_gib, "compiled": recipe.train.compile,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu", "torch": torch.__version__,
+    }  # fmt: skip
+    write_json(path, found)
+    _forget()
+    print(f"{name}: step {step_ms:.1f} ms, {step_gib:.2f} GiB; volume {volume_ms:.1f} ms, {volume_gib:.2f} GiB", flush=True)
+    return found
+
+
+def _forget() -> None:
+    """Compiled code is kept for a few networks only; each study has more."""
+    torch.compiler.reset()
+    gc.collect()
+
+
+def _time(work: Callable[[], None], study: Study) -> tuple[float, float]:
+    cuda = study.device.type == "cuda"
+    warm, timed = (_WARM, _TIMED) if cuda else (1, 1)
+    gc.collect()
+    for _ in range(warm):
+        work()
+    if cuda:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    times = []
+    for _ in range(timed):
+        begun = time.perf_counter()
+        work()
+        if cuda:
+            torch.cuda.synchronize()
+        times.append(1000 * (time.perf_counter() - begun))
+    cohorts = sum(x.nbytes for cases in (study.train, study.held_out) for x in (*cases.images, *cases.masks))
+    peak = torch.cuda.max_memory_allocated() - cohorts if cuda else 0
+    return statistics.median(times), peak / 2**30
+
+
+def run_rows(rows: Mapping[str, Recipe], arguments: argparse.Namespace, study: Study) -> None:
+    """Run the rows that are asked for; begin none that would not end within `--minutes`."""
+    begun, longest = time.monotonic(), 0.0
+    for name in arguments.rows.split(",") if arguments.rows else rows:
+        if time.monotonic() - begun + longest > 60 * arguments.minutes:
+            print(f"{name} is left for another time", flush=True)
+            continue
+        started = time.monotonic()
+        run_trial(name, rows[name], study, arguments.out)
+        longest = max(longest, time.monotonic() - started)

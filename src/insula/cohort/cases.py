@@ -1,0 +1,56 @@
+"""Cases in memory, ready to train on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float16
+from torch import Tensor
+
+from insula.cohort.store import Store
+
+__all__ = ["CaseSet"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CaseSet:
+    """Prepared images and masks, 23 MB a case of 192 x 224 x 176: where they lie, training draws from."""
+
+    names: tuple[str, ...]
+    images: tuple[Float16[Tensor, "i j k"], ...]
+    """Normalised as at inference."""
+    masks: tuple[Bool[Tensor, "i j k"], ...]
+    fingerprint: str
+    """SHA-256 of what they were made from."""
+
+    @classmethod
+    def from_store(cls, store: Store, names: Iterable[str] | None = None) -> CaseSet:
+        """Read cases of a store, all of them if none are named.
+
+        Raises:
+            NoInput: a name that the store does not have.
+            BadData: a file is damaged.
+        """
+        chosen = tuple(store.cases if names is None else names)
+        loaded = [store.load(name) for name in chosen]
+        digest = hashlib.sha256()
+        for name in chosen:
+            digest.update(f"{name} {store.cases[name].sha256}\n".encode())
+        return cls(
+            names=chosen,
+            images=tuple(image.half() for image, _ in loaded),
+            masks=tuple(mask for _, mask in loaded),
+            fingerprint=digest.hexdigest(),
+        )
+
+    def to(self, device: torch.device) -> CaseSet:
+        """The same cases in a device's memory."""
+        return replace(
+            self, images=tuple(x.to(device) for x in self.images), masks=tuple(x.to(device) for x in self.masks)
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)

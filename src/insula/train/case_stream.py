@@ -1,0 +1,83 @@
+"""Training on a cohort, each case never twice the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from insula.augment import Augmentation, augment
+from insula.cohort import CaseSet, Sources
+from insula.config import Recipe
+from insula.data import measure, normalise
+from insula.train.head_stream import HeadStream
+from insula.train.stream import Batch, Stream, crop_window
+
+__all__ = ["CaseStream"]
+
+
+class CaseStream(Stream):
+    """Every case once an epoch, in an order of the epoch's own, augmented on the device.
+
+    Args:
+        cases: held in the device's memory.
+        recipe: how to augment and to crop.
+        device: where batches are made.
+        sources: label maps to paint heads from, for the share of items that the recipe asks for.
+    """
+
+    def __init__(
+        self, cases: CaseSet, recipe: Recipe, *, device: torch.device, sources: Sources | None = None
+    ) -> None:  # fmt: skip
+        super().__init__(device)
+        self.cases, self.recipe = cases.to(device), recipe
+        self._donors = [n for n, mask in enumerate(cases.masks) if bool(mask.any())]
+        self._painter = None
+        if sources is not None:
+            painting = replace(recipe, simulate=replace(recipe.simulate, painted_fraction=1.0))
+            self._painter = HeadStream(sources, painting, device=device)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "trained_on": "a labelled cohort",
+            "cases": list(self.cases.names),
+            "cases_sha256": self.cases.fingerprint,
+        }
+        return told if self._painter is None else {**told, "painted": self._painter.provenance}
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step."""
+        seed, size = self.recipe.train.seed, self.recipe.train.batch
+        items = [self._item(step * size + n, np.random.default_rng((seed, step, n))) for n in range(size)]
+        plans = [plan for *_, plan in items]
+        images, truths = (torch.stack(part) for part in zip(*[(image, truth) for image, truth, _ in items], strict=True))
+        if any(plan != Augmentation() for plan in plans):
+            donors = [self.cases.masks[n] for n in self._donors]
+            images, truths = augment(images, truths, plans, donors=donors)
+            prepare = self.recipe.prepare
+            images = torch.stack([normalise(image, measure(image, prepare), prepare) for image in images])
+        cut = []
+        for n, truth in enumerate(truths):
+            window = crop_window(truth, self.recipe.train.crop, np.random.default_rng((seed, step, n, 1)))
+            cut.append((images[n][window], truth[window]))
+        return Batch(*(torch.stack(part)[:, None] for part in zip(*cut, strict=True)))
+
+    def _item(
+        self, number: int, rng: np.random.Generator
+    ) -> tuple[Float[Tensor, "i j k"], Float[Tensor, "i j k"], Augmentation]:
+        """The `number`-th item since the start: its image, its truth and what happens to them."""
+        config = self.recipe.augment
+        if self._painter is not None and rng.random() < config.synthetic_fraction:
+            head = self._painter.head(self.recipe.train.seed, number)
+            scale = measure(head.image, self.recipe.prepare)
+            return normalise(head.image, scale, self.recipe.prepare), head.truth, Augmentation()
+        epoch, place = divmod(number, len(self.cases))
+        order = np.random.default_rng((self.recipe.train.seed, epoch)).permutation(len(self.cases))
+        case = int(order[place])
+        plan = Augmentation.sample(rng, config, donors=len(self._donors))
+        return self.cases.images[case].float(), self.cases.masks[case].float(), plan

@@ -1,6 +1,6 @@
 """What each part of the smart model is worth: the same cohort, steps and seed for every row, one part more in each.
 
-python bench/ablation.py --data DATA --out bench/results/study [--rows baseline,smart] [--steps 1200] [--seed 0]
+python bench/ablation.py --data DATA --out bench/results/study [--rows baseline,smart] [--steps 2500] [--seed 0]
 python bench/ablation.py --out bench/results/study > docs/concepts/ablation-table.md
 
 With --data it trains what is missing (a GPU, about two minutes a row); it always ends with the table of what is there.
@@ -21,7 +21,7 @@ from scipy.stats import wilcoxon
 from insula.config import AttentionUNet, AugmentConfig, MambaUNet, PlainUNet, Recipe, SEUNet, SwinUNet
 from insula.evaluate.compare import holm
 from insula.metrics import SIZE_BINS, bootstrap
-from trial import Study, base_recipe, measure_cost, open_study, run_rows, run_trial, study_arguments
+from trial import Study, base_recipe, measure_cost, open_study, probe, run_rows, run_trial, step_ms, study_arguments
 
 _MISSION = ((0.35, "dice"), (0.25, "focal"), (0.25, "boundary"), (0.15, "tversky"))
 _YARDSTICK = "plain"
@@ -95,14 +95,13 @@ def _recipes(base: Recipe) -> dict[str, Recipe]:
 
 def _run_yardstick(recipes: dict[str, Recipe], study: Study, out: Path) -> None:
     """As many steps as fit into the time that the smart model's steps took."""
-    smart, costs = out / "smart.json", {}
+    smart = out / "smart.json"
     if not smart.exists():
         print(f"{_YARDSTICK} waits for the row `smart`, whose minutes it gets")
         return
-    for row in ("smart", _YARDSTICK):
-        costs[row] = measure_cost(ROWS[row].cost, recipes[row], study, out)["step_ms"]
-    recipe = recipes[_YARDSTICK]
-    steps = round(recipe.train.steps * costs["smart"] / costs[_YARDSTICK])
+    trial, recipe = json.loads(smart.read_text(encoding="utf-8")), recipes[_YARDSTICK]
+    milliseconds = trial["recipe"]["train"]["steps"] * step_ms(trial["losses"])
+    steps = round(milliseconds / probe(recipe, study, out / "runs" / "probe"))
     run_trial(_YARDSTICK, replace(recipe, train=replace(recipe.train, steps=steps)), study, out)
 
 
@@ -132,15 +131,15 @@ def _table(out: Path) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
-        "| | parameters [M] | training | step [ms] | step, peak [GiB] | whole volume [ms] | peak [GiB] | Dice on its own training cases |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | parameters [M] | training | a step, data and all [ms] | whole volume: training step [ms] | peak [GiB] | inference [ms] | peak [GiB] | Dice on its own training cases |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, trial in found.items():
         cost = costs.get(ROWS[name].cost)
         timed = [f"{cost[key]:.{digits}f}" for key, digits in (("step_ms", 1), ("step_gib", 1), ("volume_ms", 1), ("volume_gib", 1))] if cost else ["-"] * 4  # fmt: skip
         own = statistics.mean(case["dice"] for case in trial["train"])
         steps = trial["recipe"]["train"]["steps"]
-        lines.append(f"| {ROWS[name].says} | {trial['parameters'] / 1e6:.1f} | {steps} steps | {' | '.join(timed)} | {own:.3f} |")
+        lines.append(f"| {ROWS[name].says} | {trial['parameters'] / 1e6:.1f} | {steps} steps | {step_ms(trial['losses']):.0f} | {' | '.join(timed)} | {own:.3f} |")
     if found:
         one = next(iter(found.values()))
         where = sorted({trial["device"] for trial in (*found.values(), *costs.values())})
@@ -148,7 +147,7 @@ def _table(out: Path) -> str:
         lines += [
             "",
             f"{len(one['train'])} cases to train on, {len(one['held_out'])} held out from {heads} other heads; batch 1, "
-            f"whole volumes, seed {one['recipe']['train']['seed']}, threshold 0.5, {' and '.join(where)}, torch {one['torch']}.",
+            f"crops of 128^3 (compiled), scored on whole volumes (not compiled), bfloat16, seed {one['recipe']['train']['seed']}, threshold 0.5, {' and '.join(where)}, torch {one['torch']}.",
         ]
     return "\n".join(lines)
 

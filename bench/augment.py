@@ -48,11 +48,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--batches", type=int, default=2, help="1: the first of the two alone")
     parser.add_argument("--out", type=Path, default=Path("bench/results/augment.json"))
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     found = {}
-    for count, box in ((2, (128, 128, 128)), (1, (192, 224, 176))):
+    for count, box in ((2, (128, 128, 128)), (1, (192, 224, 176)))[: arguments.batches]:
         images, truths = _batch(count, box, device)
         rows = {name: _augmentation(config, images, truths, arguments.repeats) for name, config in _KINDS.items()}
         rows["training step"] = _step(images, truths, arguments.repeats)
@@ -72,8 +73,8 @@ def main() -> None:
 def _batch(count: int, box: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
     spacing = tuple(200 / n for n in box)
     case = phantom_case(phantom_grid(spacing_mm=(spacing[0], spacing[1], spacing[2]), shape=box))
-    image = torch.from_numpy(np.ascontiguousarray(case.scan.image)).float().to(device)
-    truth = torch.from_numpy(np.ascontiguousarray(case.truth.voxels)).float().to(device)
+    image = torch.tensor(case.scan.image).to(device)
+    truth = torch.tensor(case.truth.voxels).float().to(device)
     return torch.stack([image] * count), torch.stack([truth] * count)
 
 

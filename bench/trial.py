@@ -35,6 +35,8 @@ from insula.models import UNet, build_model
 from insula.train import HeadStream, train
 
 NO_AUGMENTATION = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fraction=0, graft_fraction=0)
+_CROP = (128, 128, 128)  # as nnU-Net trains; whole volumes would allow a quarter of the steps in the same time
+_EMA = 0.99  # of a short run
 _WARM, _TIMED = 5, 15
 
 
@@ -56,7 +58,7 @@ def study_arguments(about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="where results lie, or will")
     parser.add_argument("--rows", help="run these only, names joined by commas")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no row that would end later")
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--cases", type=int, default=48, help="to train on")
     parser.add_argument("--held-out", type=int, default=60, help="to judge by")
     parser.add_argument("--seed", type=int, default=0)
@@ -68,10 +70,11 @@ def base_recipe(arguments: argparse.Namespace) -> Recipe:
     """The baseline's recipe, on a cohort, without augmentation, for the study's steps and seed."""
     recipe = load_recipe(Path(__file__).parents[1] / "recipes" / "baseline.toml", ())
     options = replace(
-        recipe.train, steps=arguments.steps, seed=arguments.seed, device=arguments.device,
+        recipe.train, steps=arguments.steps, seed=arguments.seed, device=arguments.device, crop=_CROP, ema=_EMA,
         losses=((1.0, "dice"), (1.0, "cross_entropy")), save_minutes=1e9, compile=choose_device(arguments.device).type == "cuda",
     )  # fmt: skip
-    return replace(recipe, train=options, augment=NO_AUGMENTATION)
+    simulate = replace(recipe.simulate, small_fraction=0.25, most_lesions=3, further_lesion_fraction=0.25)
+    return replace(recipe, train=options, simulate=simulate, augment=NO_AUGMENTATION)
 
 
 def open_study(arguments: argparse.Namespace, recipe: Recipe) -> Study:
@@ -123,6 +126,21 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, A
     return found
 
 
+def step_ms(losses: list[list[float]]) -> float:
+    """Milliseconds a step of a run took, data and all, once it was under way: from its log of (step, loss, seconds)."""
+    (first, _, since), (last, _, until) = losses[1], losses[-1]
+    return 1000 * (until - since) / (last - first)
+
+
+def probe(recipe: Recipe, study: Study, folder: Path) -> float:
+    """What a step takes in milliseconds, from a run of eighty."""
+    losses: list[list[float]] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    short = replace(recipe, train=replace(recipe.train, steps=80))
+    train(short, study.train, folder, report=lambda p: losses.append([p.step, p.loss, p.seconds]))
+    return step_ms(losses)
+
+
 def forward(model: nn.Module, image: Tensor) -> Tensor:
     """Logits of one normalised volume, as training computes them."""
     with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=image.device.type == "cuda"):
@@ -155,14 +173,16 @@ def _score(model: UNet, cases: CaseSet, hosts: Sequence[str] = ()) -> list[dict[
 
 
 def measure_cost(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, Any]:
-    """Milliseconds of a training step without the data and of a whole volume, and the peak memory of each [GiB]."""
+    """Milliseconds of a training step without the data and of inference, and the peak memory of each [GiB].
+
+    On a whole volume, bfloat16 on a GPU, not compiled.
+    """
     path = out / f"cost-{name}.json"
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8"))
     device = study.device
     torch.manual_seed(0)
     model = build_model(recipe.model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    run = torch.compile(model.outputs) if recipe.train.compile else model.outputs
     optimiser = torch.optim.AdamW(model.parameters(), fused=device.type == "cuda")
     loss_of = compound(recipe.train.losses)
     image = study.train.images[0].to(device).float()[None, None].contiguous(memory_format=torch.channels_last_3d)
@@ -170,7 +190,7 @@ def measure_cost(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str
 
     def step() -> None:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            outputs = run(image)
+            outputs = model.outputs(image)
         loss = loss_of(outputs[0], truth) if len(outputs) == 1 else deep_supervision(loss_of, outputs, truth)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -178,20 +198,18 @@ def measure_cost(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str
 
     step_ms, step_gib = _time(step, study)
     model.eval()
-    whole = torch.compile(model) if recipe.train.compile else model
 
     def volume() -> None:
         with torch.inference_mode():
-            forward(whole, image)
+            forward(model, image)
 
     volume_ms, volume_gib = _time(volume, study)
     found = {
         "parameters": sum(p.numel() for p in model.parameters()), "step_ms": step_ms, "step_gib": step_gib,
-        "volume_ms": volume_ms, "volume_gib": volume_gib, "compiled": recipe.train.compile,
+        "volume_ms": volume_ms, "volume_gib": volume_gib,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu", "torch": torch.__version__,
     }  # fmt: skip
     write_json(path, found)
-    _forget()
     print(f"{name}: step {step_ms:.1f} ms, {step_gib:.2f} GiB; volume {volume_ms:.1f} ms, {volume_gib:.2f} GiB", flush=True)
     return found
 

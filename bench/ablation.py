@@ -1,9 +1,9 @@
 """What each part of the smart model is worth: the same cohort, steps and seed for every row, one part more in each.
 
-python bench/ablation.py --data DATA --out bench/results/study [--rows baseline,smart] [--steps 2500] [--seed 0]
+python bench/ablation.py --data DATA --out bench/results/study [--rows baseline,smart] [--steps 3000] [--seed 0]
 python bench/ablation.py --out bench/results/study > docs/concepts/ablation-table.md
 
-With --data it trains what is missing (a GPU, about two minutes a row); it always ends with the table of what is there.
+With --data it trains what is missing (a GPU, three to five minutes a row); it always ends with the table of what is there.
 Every row is compared with the row it adds to, case by case. The nnU-Net-style network gets the whole smart model's
 training time instead of its steps.
 """
@@ -147,7 +147,7 @@ def _table(out: Path) -> str:
         lines += [
             "",
             f"{len(one['train'])} cases to train on, {len(one['held_out'])} held out from {heads} other heads; batch 1, "
-            f"crops of 128^3 (compiled), scored on whole volumes (not compiled), bfloat16, seed {one['recipe']['train']['seed']}, threshold 0.5, {' and '.join(where)}, torch {one['torch']}.",
+            f"whole volumes, bfloat16, training compiled, costs not, seed {one['recipe']['train']['seed']}, threshold 0.5, {' and '.join(where)}, torch {one['torch']}.",
         ]
     return "\n".join(lines)
 

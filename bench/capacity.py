@@ -1,9 +1,9 @@
 """Does a larger network overfit? The baseline's widths scaled, with and without augmentation, on one cohort.
 
-python bench/capacity.py --data DATA --out bench/results/study [--rows 1.4M,15.0M+] [--steps 2500] [--seed 0]
+python bench/capacity.py --data DATA --out bench/results/study [--rows 1.4M,15.0M+] [--steps 3000] [--seed 0]
 python bench/capacity.py --out bench/results/study
 
-With --data it trains what is missing (a GPU, one to two minutes a row). It prints Dice on the training cases and on
+With --data it trains what is missing (a GPU, about three minutes a row). It prints Dice on the training cases and on
 held-out ones, and the gap between them, and draws it over the number of parameters. The rows of 5.7 M are the
 ablation's `baseline` and `augmented`.
 """

@@ -12,8 +12,9 @@ from insula.augment.graft import graft
 from insula.augment.levels import relative
 from insula.augment.plan import Augmentation
 from insula.augment.strip import brain_of
-from insula.simulate import ScannerLook, scan_each
-from insula.simulate.fields import blur, identity, look_up_each
+from insula.simulate import Deformation, ScannerLook, scan_each
+from insula.simulate.deform import deformed_indices
+from insula.simulate.fields import blur, look_up_each
 
 __all__ = ["augment"]
 
@@ -59,6 +60,5 @@ def _deform(both: Float[Tensor, "b 2 i j k"], plans: Sequence[Augmentation]) -> 
     if all(plan.deformation is None for plan in plans):
         return both
     shape = (both.shape[2], both.shape[3], both.shape[4])
-    here = identity(shape, device=both.device)
-    index = [here if p.deformation is None else p.deformation.index(shape, device=both.device) for p in plans]
-    return look_up_each(both, torch.stack(index))
+    index = deformed_indices([plan.deformation or Deformation() for plan in plans], shape, device=both.device)
+    return look_up_each(both, index)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
-from insula.simulate.fields import identity, look_up, resize, smooth_noise
+from insula.simulate.fields import identity, look_up_each, smooth_noise
 from insula.types import Shape
 
-__all__ = ["Deformation"]
+__all__ = ["Deformation", "deformed_indices"]
+
+_SQUARINGS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,25 +61,13 @@ class Deformation:
 
     def index(self, shape: Shape, *, device: torch.device) -> Float[Tensor, "3 i j k"]:
         """Where each voxel of the result comes from [voxels of the source]."""
-        centre = (torch.tensor(shape, dtype=torch.float32, device=device) - 1).view(3, 1, 1, 1) / 2
-        inverse = torch.tensor(np.linalg.inv(self._matrix()), dtype=torch.float32, device=device)
-        shift = torch.tensor(self.shift_mm, device=device).view(3, 1, 1, 1)
-        place = identity(shape, device=device) - centre - shift
-        place = torch.einsum("ab,bijk->aijk", inverse, place) + centre
-        return place + self.displacement(shape, device=device) if self.elastic_mm else place
+        return deformed_indices([self], shape, device=device)[0]
 
-    def displacement(self, shape: Shape, *, device: torch.device) -> Float[Tensor, "3 i j k"]:
-        """The elastic part [voxels], by scaling and squaring at a quarter of the resolution."""
-        i, j, k = (max(8, n // 4) for n in shape)
-        velocity = self.elastic_mm * smooth_noise(
-            (i, j, k), cell_mm=self.cell_mm / 4, seed=self.seed, device=device, channels=3
+    def _velocity(self, shape: Shape, device: torch.device) -> Float[Tensor, "3 i2 j2 k2"]:
+        """At a quarter of the resolution [voxels of the full one]."""
+        return self.elastic_mm * smooth_noise(
+            _quarter(shape), cell_mm=self.cell_mm / 4, seed=self.seed, device=device, channels=3
         )
-        step = torch.tensor([a / b for a, b in zip((i, j, k), shape, strict=True)], device=device).view(3, 1, 1, 1)
-        flow = velocity * step / 2**6
-        here = identity((i, j, k), device=device)
-        for _ in range(6):
-            flow = flow + look_up(flow, here + flow)
-        return resize(flow / step, shape)
 
     def _matrix(self) -> np.ndarray:
         a, b, c = (math.radians(angle) for angle in self.rotation_deg)
@@ -84,3 +76,36 @@ class Deformation:
         about_k = np.array([[math.cos(c), -math.sin(c), 0], [math.sin(c), math.cos(c), 0], [0, 0, 1]])
         mirror = np.diag([-1.0 if self.mirror else 1.0, 1.0, 1.0])
         return np.asarray(about_k @ about_j @ about_i @ np.diag(self.scale) @ mirror)
+
+
+def deformed_indices(
+    deformations: Sequence[Deformation], shape: Shape, *, device: torch.device
+) -> Float[Tensor, "b 3 i j k"]:
+    """As `Deformation.index`, for a batch: a GPU waits less for many small kernels."""
+    centre = (torch.tensor(shape, dtype=torch.float32) - 1) / 2
+    matrices = torch.tensor(np.stack([np.linalg.inv(d._matrix()) for d in deformations]), dtype=torch.float32)
+    shifts = centre - torch.einsum("nab,nb->na", matrices, centre + torch.tensor([d.shift_mm for d in deformations]))
+    here = identity(shape, device=device)
+    place = torch.einsum("nab,bijk->naijk", matrices.to(device), here) + shifts.to(device)[:, :, None, None, None]
+    elastic = [n for n, d in enumerate(deformations) if d.elastic_mm]
+    if elastic:
+        velocity = torch.stack([deformations[n]._velocity(shape, device) for n in elastic])
+        place[elastic] += _flow(velocity, shape)
+    return place
+
+
+def _flow(velocity: Float[Tensor, "b 3 i2 j2 k2"], shape: Shape) -> Float[Tensor, "b 3 i j k"]:
+    """The displacement [voxels] of a stationary velocity field, by scaling and squaring."""
+    coarse = _quarter(shape)
+    device = velocity.device
+    step = torch.tensor([a / b for a, b in zip(coarse, shape, strict=True)], device=device).view(3, 1, 1, 1)
+    flow = velocity * step / 2**_SQUARINGS
+    here = identity(coarse, device=device)
+    for _ in range(_SQUARINGS):
+        flow = flow + look_up_each(flow, here + flow)
+    return F.interpolate(flow / step, size=shape, mode="trilinear", align_corners=True)
+
+
+def _quarter(shape: Shape) -> Shape:
+    i, j, k = (max(8, n // 4) for n in shape)
+    return i, j, k

@@ -85,10 +85,14 @@ def band(size: int, sigma: float) -> Float[Tensor, "n n"]:
     if sigma <= _NO_BLUR:
         return torch.eye(size, dtype=torch.float64)
     radius = max(1, math.ceil(3 * sigma))
-    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    rows, offsets = np.meshgrid(np.arange(size), np.arange(-radius, radius + 1), indexing="ij")
-    weights = np.zeros((size, size))
-    np.add.at(weights, (rows, np.clip(rows + offsets, 0, size - 1)), np.broadcast_to(taps / taps.sum(), rows.shape))
+    taps = np.exp(-0.5 * (np.arange(size + radius) / sigma) ** 2)  # by distance
+    taps[radius + 1 :] = 0
+    taps /= taps[0] + 2 * taps[1:].sum()
+    place = np.arange(size)
+    weights = taps[np.abs(place[:, None] - place)]
+    beyond = taps[::-1].cumsum()[::-1]  # what falls on or beyond each distance
+    weights[:, 0] += beyond[place + 1]
+    weights[:, -1] += beyond[size - place]
     return torch.from_numpy(weights)
 
 

@@ -139,7 +139,9 @@ def _table(out: Path) -> str:
         timed = [f"{cost[key]:.{digits}f}" for key, digits in (("step_ms", 1), ("step_gib", 1), ("volume_ms", 1), ("volume_gib", 1))] if cost else ["-"] * 4  # fmt: skip
         own = statistics.mean(case["dice"] for case in trial["train"])
         steps = trial["recipe"]["train"]["steps"]
-        lines.append(f"| {ROWS[name].says} | {trial['parameters'] / 1e6:.1f} | {steps} steps | {step_ms(trial['losses']):.0f} | {' | '.join(timed)} | {own:.3f} |")
+        lines.append(
+            f"| {ROWS[name].says} | {trial['parameters'] / 1e6:.1f} | {steps} steps | {step_ms(trial['losses']):.0f} | {' | '.join(timed)} | {own:.3f} |"
+        )
     if found:
         one = next(iter(found.values()))
         where = sorted({trial["device"] for trial in (*found.values(), *costs.values())})

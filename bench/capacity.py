@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from insula.config import AttentionUNet, AugmentConfig, Recipe
@@ -57,7 +56,10 @@ def _gap(trial: dict[str, Any]) -> tuple[Any, Any, float]:
 
 
 def _table(found: dict[str, dict[str, Any]]) -> str:
-    lines = ["| parameters [M] | augmentation | Dice, training cases | Dice, held-out cases | gap |", "|---|---|---|---|---|"]
+    lines = [
+        "| parameters [M] | augmentation | Dice, training cases | Dice, held-out cases | gap |",
+        "|---|---|---|---|---|",
+    ]
     for name, trial in found.items():
         own, other, gap = _gap(trial)
         told = "yes" if name.endswith("+") else "no"
@@ -72,7 +74,9 @@ def _draw(found: dict[str, dict[str, Any]]) -> str:
             x = [trial["parameters"] / 1e6 for trial in some]
             own, other = zip(*(_gap(trial)[:2] for trial in some), strict=True) if some else ((), ())
             label = "with augmentation" if told else "without"
-            made.axes.plot(x, [v.value for v in own], marker="o", ms=3, ls="--", color=colour, label=f"{label}, training cases")
+            made.axes.plot(
+                x, [v.value for v in own], marker="o", ms=3, ls="--", color=colour, label=f"{label}, training cases"
+            )
             low, high = [v.value - v.low for v in other], [v.high - v.value for v in other]
             made.axes.errorbar(x, [v.value for v in other], yerr=[low, high], marker="o", ms=3, capsize=2, color=colour, label=f"{label}, held out")  # fmt: skip
         made.axes.set_xlabel("parameters [M]")

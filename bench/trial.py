@@ -53,7 +53,9 @@ class Study:
 def study_arguments(about: str | None) -> argparse.ArgumentParser:
     """The command line that studies share."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="the folder of hosts, label maps and outlines; without it, only the table")
+    parser.add_argument(
+        "--data", type=Path, help="the folder of hosts, label maps and outlines; without it, only the table"
+    )
     parser.add_argument("--out", type=Path, required=True, help="where results lie, or will")
     parser.add_argument("--rows", help="run these only, names joined by commas")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no row that would end later")
@@ -84,7 +86,9 @@ def open_study(arguments: argparse.Namespace, recipe: Recipe) -> Study:
     return Study(training, held_out, hosts, device)
 
 
-def _cohort(data: Path, part: Part, count: int, recipe: Recipe, device: torch.device) -> tuple[CaseSet, tuple[str, ...]]:
+def _cohort(
+    data: Path, part: Part, count: int, recipe: Recipe, device: torch.device
+) -> tuple[CaseSet, tuple[str, ...]]:
     sources = load_sources(data, part=part, box=recipe.prepare.box)
     stream = HeadStream(sources, recipe, device=device)
     keys = [(655, n) for n in range(count)]
@@ -209,7 +213,10 @@ def measure_cost(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu", "torch": torch.__version__,
     }  # fmt: skip
     write_json(path, found)
-    print(f"{name}: step {step_ms:.1f} ms, {step_gib:.2f} GiB; volume {volume_ms:.1f} ms, {volume_gib:.2f} GiB", flush=True)
+    print(
+        f"{name}: step {step_ms:.1f} ms, {step_gib:.2f} GiB; volume {volume_ms:.1f} ms, {volume_gib:.2f} GiB",
+        flush=True,
+    )
     return found
 
 

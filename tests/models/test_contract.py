@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from insula.checkpoint import Card, load_weights, save_weights
-from insula.config import AttentionUNet, MambaUNet, ModelConfig, PrepareConfig, SEUNet
+from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, PrepareConfig, SEUNet, SwinUNet
 from insula.errors import UsageError
 from insula.models import build_model
 from insula.nn import MemoryAttention
@@ -17,6 +17,8 @@ _COUNTS: list[tuple[ModelConfig, int]] = [
     (AttentionUNet(), 5_679_205),
     (SEUNet(), 7_504_341),
     (MambaUNet(), 8_361_394),
+    (SwinUNet(), 14_877_722),
+    (PlainUNet(), 30_781_028),
 ]
 _SMALL: list[ModelConfig] = [
     AttentionUNet(widths=(4, 6, 8)),
@@ -26,7 +28,10 @@ _SMALL: list[ModelConfig] = [
     MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory_size=3),
     MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory="self_sorting_mirror", stem="space_to_depth"),
     MambaUNet(widths=(4, 8, 8), reduction=1, scans=0, memory="fifo", memory_size=2),
+    SwinUNet(widths=(4, 8, 16), blocks=(0, 2, 2), window=2),
+    PlainUNet(widths=(4, 6, 8), last_stride=(2, 2, 2)),
 ]
+_COARSE = {"mamba_unet": [(4, 3, 2)], "swin_unet": [(8, 6, 4)], "plain_unet": []}
 
 
 @pytest.mark.parametrize(("config", "count"), _COUNTS, ids=lambda v: getattr(v, "kind", ""))
@@ -35,10 +40,12 @@ def test_the_parameter_count_is_frozen(config: ModelConfig, count: int) -> None:
 
 
 def test_sizes_are_what_the_mission_asks() -> None:
-    baseline, enhanced, smart = (count / 1e6 for _, count in _COUNTS)
+    baseline, enhanced, smart, large, yardstick = (count / 1e6 for _, count in _COUNTS)
     assert round(baseline, 1) == 5.7
     assert 7 <= enhanced <= 8
     assert 8 <= smart <= 10
+    assert round(large) == 15
+    assert round(yardstick) == 31
 
 
 @pytest.mark.parametrize("config", _SMALL, ids=str)
@@ -50,7 +57,7 @@ def test_logits_on_the_images_grid_and_finite_gradients_everywhere(config: Model
             torch.nn.init.ones_(module.gate)  # it starts at zero, and behind it nothing would have a gradient
     logits, *coarse = model.outputs(torch.randn(2, 1, 16, 12, 8))
     assert logits.shape == (2, 1, 16, 12, 8)
-    assert [tuple(level.shape) for level in coarse] == [(2, 1, 4, 3, 2)] * (getattr(config, "memory", "off") != "off")
+    assert [tuple(level.shape[2:]) for level in coarse] == _COARSE.get(config.kind, [])
     torch.stack([level.square().mean() for level in (logits, *coarse)]).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -62,11 +69,11 @@ def test_logits_on_the_images_grid_and_finite_gradients_everywhere(config: Model
 @pytest.mark.parametrize("config", _SMALL, ids=str)
 def test_an_odd_size_is_refused_with_the_remedy(config: ModelConfig) -> None:
     model = build_model(config)
-    size = model.divisor * 3 + 1
+    i, j, k = model.divisors
     with pytest.raises(UsageError) as caught:
-        model(torch.zeros(1, 1, model.divisor, size, model.divisor))
-    assert f"{size} on axis j" in str(caught.value)
-    assert f"use {model.divisor * 3} or {model.divisor * 4}" in str(caught.value)
+        model(torch.zeros(1, 1, i, 3 * j + 1, k))
+    assert f"{3 * j + 1} on axis j" in str(caught.value)
+    assert f"use {3 * j} or {4 * j}" in str(caught.value)
 
 
 @pytest.mark.parametrize("config", _SMALL, ids=str)

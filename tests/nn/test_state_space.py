@@ -29,7 +29,7 @@ def _inputs(length: int, *, dtype: torch.dtype = torch.float32, scale: float = 1
     return tuple(part.to(dtype) for part in (value, log_decay, write, read))
 
 
-@pytest.mark.parametrize(("length", "chunk"), [(1, 4), (7, 8), (64, 16), (100, 16), (257, 32), (300, 1)])
+@pytest.mark.parametrize(("length", "chunk"), [(1, 4), (7, 8), (64, 16), (100, 16), (257, 32), (300, 1), (600, 1)])
 def test_chunks_give_what_the_recurrence_gives(length: int, chunk: int) -> None:
     inputs = _inputs(length)
     fast, slow = scan_states(*inputs, chunk=chunk), slow_scan(*(part.double() for part in inputs))

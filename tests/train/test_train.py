@@ -24,7 +24,7 @@ _CPU = torch.device("cpu")
 
 
 def _recipe(**train_options: object) -> Recipe:
-    options = {"steps": 6, "batch": 1, "crop": (32, 32, 32), "recalibrate": 2, "lr": 5e-3, **train_options}
+    options = {"steps": 6, "batch": 1, "crop": (16, 16, 16), "recalibrate": 2, "lr": 5e-3, **train_options}
     return Recipe(
         name="small", model=AttentionUNet(widths=(4, 8)), prepare=PrepareConfig(box=(64, 72, 64)),
         train=TrainConfig(**options),  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ def test_a_batch_depends_on_seed_and_step_alone(sources: Sources) -> None:
         assert torch.equal(batch.image, ahead[step].image)
         assert torch.equal(batch.truth, ahead[step].truth)
     assert not torch.equal(ahead[0].image, ahead[1].image)
-    assert ahead[0].image.shape == (1, 1, 32, 32, 32)
+    assert ahead[0].image.shape == (1, 1, 16, 16, 16)
     assert set(np.unique(ahead[0].truth)) <= {0.0, 1.0}
 
 

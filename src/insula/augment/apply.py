@@ -39,14 +39,8 @@ def augment(
         Images with air 0 and white matter about 1, not normalised: a scanner's image has to be measured anew. And the
         truths, 0 or 1.
     """
-    ready = [relative(image) for image in images]
-    pictures, truths = [picture for picture, _ in ready], list(truths)
-    for n, plan in enumerate(plans):
-        if plan.graft is not None:
-            outline = donors[plan.graft.donor].to(pictures[n].device)
-            pictures[n], truths[n] = graft(pictures[n], truths[n], outline, plan.graft, ready[n][1])
-    both = torch.stack([torch.stack(pictures), torch.stack(truths)], dim=1)  # (b, 2, i, j, k)
-    both = _deform(both, plans)
+    pairs = [_grafted(image, truth, plan, donors) for image, truth, plan in zip(images, truths, plans, strict=True)]
+    both = _deform(torch.stack(pairs), plans)  # (b, 2, i, j, k)
     x, truth = both[:, 0], (both[:, 1] > 0.5).to(both.dtype)
     for n, plan in enumerate(plans):
         if plan.strip:
@@ -54,6 +48,17 @@ def augment(
             x[n] = x[n] * kept
     looks = [plan.scanner or ScannerLook() for plan in plans]
     return scan_each(x, looks, white=[1.0] * len(plans)), truth
+
+
+def _grafted(
+    image: Float[Tensor, "i j k"], truth: Float[Tensor, "i j k"], plan: Augmentation, donors: Sequence[Tensor]
+) -> Float[Tensor, "2 i j k"]:
+    """The image in units of its own tissues and its truth, with a lesion more if the plan says so."""
+    picture, levels = relative(image)
+    if plan.graft is not None:
+        outline = donors[plan.graft.donor].to(picture)
+        picture, truth = graft(picture, truth, outline, plan.graft, levels)
+    return torch.stack([picture, truth])
 
 
 def _deform(both: Float[Tensor, "b 2 i j k"], plans: Sequence[Augmentation]) -> Float[Tensor, "b 2 i j k"]:

@@ -28,7 +28,7 @@ def relative(image: Float[Tensor, "i j k"]) -> tuple[Float[Tensor, "i j k"], Lev
     image = image.float()
     values = image[::_STEP, ::_STEP, ::_STEP].flatten().sort().values
     low, high = values[0], values[int(0.995 * (len(values) - 1))]
-    start = int((values <= low + 0.15 * (high - low)).sum())
+    start = min(int((values <= low + 0.15 * (high - low)).sum()), len(values) - 1)
     chosen = [start + int(share * (len(values) - 1 - start)) for share in _OF_FOREGROUND.values()]
     air, csf, grey, white = values[[0, *chosen]].tolist()
     width = max(white - air, 1e-6)

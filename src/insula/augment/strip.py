@@ -30,8 +30,8 @@ def brain_of(image: Float[Tensor, "i j k"]) -> Bool[Tensor, "i j k"]:
     tissue = ((coarse > _TISSUE[0]) & (coarse < _TISSUE[1])).float()
     core = _erode(tissue, _THIN)
     grown = torch.zeros_like(core)
-    middle = tuple(slice(3 * n // 8, max(5 * n // 8, 3 * n // 8 + 1)) for n in core.shape[2:])
-    grown[(..., *middle)] = core[(..., *middle)]
+    i, j, k = (slice(3 * n // 8, max(5 * n // 8, 3 * n // 8 + 1)) for n in core.shape[2:])
+    grown[..., i, j, k] = core[..., i, j, k]
     for _ in range(_STEPS):  # a fixed number, so that the device is never asked whether it is done
         grown = _dilate(grown, 1) * core
     near = _dilate(grown, _THIN + 2)

@@ -1,11 +1,16 @@
-"""`insula train`: a recipe and a folder of open data in, weights out."""
+"""`insula train`: a recipe and a cohort, or a folder of open data, in; weights out."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional, UseAppendAction
+
+if TYPE_CHECKING:
+    from insula.cohort import CaseSet, Sources
+    from insula.config import Recipe
 
 __all__ = ["train"]
 
@@ -21,11 +26,11 @@ def train(
     minutes: float = math.inf,
     debug: bool = False,
 ) -> int:
-    """Train a model on heads simulated from open data.
+    """Train a model on a prepared cohort, or on heads simulated from open data.
 
     Args:
         recipe: A TOML file, e.g. recipes/baseline.toml.
-        data: The folder of hosts, label maps and lesion masks.
+        data: What `insula cohort prepare` wrote, or a folder of hosts, label maps and lesion masks.
         out: Where weights, states and the log go.
         set: A knob of the recipe, e.g. --set train.steps=100; repeatable.
         from_weights: Fine-tune these (bundled name, folder or file) instead of starting fresh.
@@ -39,7 +44,6 @@ def train(
 
     from insula.checkpoint import load_weights
     from insula.cli.console import plain_progress
-    from insula.cohort import load_sources
     from insula.infer import choose_device
     from insula.io import OutputFolder
     from insula.train import train as run
@@ -48,11 +52,24 @@ def train(
     choose_device(chosen.train.device)
     with OutputFolder(out) as folder:
         print(f"reading {data} ...", flush=True)
-        sources = load_sources(data, part="train", box=chosen.prepare.box)
-        print(
-            f"{len(sources.hosts)} hosts, {len(sources.acute)} acute and {len(sources.chronic)} chronic outlines; {choose_device(chosen.train.device)}",
-            flush=True,
-        )
-        sha = run(chosen, sources, folder, start=start, resume=resume, minutes=minutes, report=plain_progress)
+        material, told = _read(data, chosen)
+        print(f"{told}; {choose_device(chosen.train.device)}", flush=True)
+        sha = run(chosen, material, folder, start=start, resume=resume, minutes=minutes, report=plain_progress)
     print(f"weights: {out / chosen.name}.safetensors (SHA-256 {sha[:12]}...)")
     return 0
+
+
+def _read(data: Path, recipe: Recipe) -> tuple[CaseSet | Sources, str]:
+    """What to train on, and what it is."""
+    from insula.cohort import CaseSet, Store, load_sources
+    from insula.errors import BadData
+
+    if not (data / "store.json").exists():
+        sources = load_sources(data, part="train", box=recipe.prepare.box)
+        outlines = f"{len(sources.acute)} acute and {len(sources.chronic)} chronic outlines"
+        return sources, f"{len(sources.hosts)} hosts, {outlines}"
+    store = Store(data)
+    if store.prepare != recipe.prepare:
+        rule = "was prepared otherwise than the recipe says"
+        raise BadData("the store", data.name, rule, "prepare it again, or set the recipe's [prepare] to the store's")
+    return CaseSet.from_store(store), f"{len(store.cases)} cases"

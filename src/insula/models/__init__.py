@@ -8,4 +8,13 @@ from insula.models.se_unet import build_se_unet
 from insula.models.swin_unet import build_swin_unet
 from insula.models.unet import UNet
 
-__all__ = ["MemoryUNet", "UNet", "build_attention_unet", "build_mamba_unet", "build_model", "build_plain_unet", "build_se_unet", "build_swin_unet"]
+__all__ = [
+    "MemoryUNet",
+    "UNet",
+    "build_attention_unet",
+    "build_mamba_unet",
+    "build_model",
+    "build_plain_unet",
+    "build_se_unet",
+    "build_swin_unet",
+]

@@ -36,8 +36,9 @@ def build_plain_unet(config: PlainUNet) -> UNet:
             ConvStage(1, widths[0], norm=config.norm, act=act),
             *(ConvNormAct(width, width, norm=config.norm, act=act) for width in widths[1:]),
         ],
-        downs=[ConvNormAct(fine, coarse, norm=config.norm, act=act, stride=step) for (fine, coarse), step in pairs],
-        strides=strides,
+        downs=[
+            (ConvNormAct(fine, coarse, norm=config.norm, act=act, stride=step), step) for (fine, coarse), step in pairs
+        ],
         gates=[_Open() for _ in pairs],
         upsamples=[Upsample(coarse, fine, stride=step) for (fine, coarse), step in pairs],
         decoders=[ConvStage(2 * fine, fine, norm=config.norm, act=act) for fine in widths[:-1]],

@@ -38,7 +38,7 @@ def build_swin_unet(config: SwinUNet) -> UNet:
 
     return UNet(
         encoders=[stage(level) for level in range(len(widths))],
-        downs=[nn.Conv3d(fine, coarse, kernel_size=2, stride=2) for fine, coarse in pairwise(widths)],
+        downs=[(nn.Conv3d(fine, coarse, kernel_size=2, stride=2), (2, 2, 2)) for fine, coarse in pairwise(widths)],
         gates=[AttentionGate(fine, coarse) for fine, coarse in pairwise(widths)],
         upsamples=[Upsample(coarse, fine) for fine, coarse in pairwise(widths)],
         decoders=[ConvStage(2 * fine, fine, norm=norm_at(level)) for level, fine in enumerate(widths[:-1])],

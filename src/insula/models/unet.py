@@ -27,8 +27,7 @@ class UNet(nn.Module):
         upsamples: from stage n+1's channels to stage n's, twice the resolution.
         decoders: from twice stage n's channels to stage n's.
         head: from the first stage's channels to one logit.
-        downs: from stage n to the grid of stage n+1; max-pooling 2x2x2 if not given.
-        strides: by how much each of them coarsens the grid.
+        downs: from stage n to the grid of stage n+1, and by how much that one is coarser; max-pooling 2x2x2 if not given.
         sides: heads of the decoder stages below full resolution, finest first; trained with, not used at inference.
     """
 
@@ -37,7 +36,7 @@ class UNet(nn.Module):
 
     def __init__(
         self, *, encoders: list[nn.Module], gates: list[nn.Module], upsamples: list[nn.Module],
-        decoders: list[nn.Module], head: nn.Module, downs: Sequence[nn.Module] = (), strides: Sequence[Shape] = (),
+        decoders: list[nn.Module], head: nn.Module, downs: Sequence[tuple[nn.Module, Shape]] = (),
         sides: Sequence[nn.Module] = (),
     ) -> None:  # fmt: skip
         super().__init__()
@@ -46,8 +45,8 @@ class UNet(nn.Module):
         self.upsamples = nn.ModuleList(upsamples)
         self.decoders = nn.ModuleList(decoders)
         self.head = head
-        self.strides = tuple(strides) or ((2, 2, 2),) * (len(encoders) - 1)
-        self.downs = nn.ModuleList(downs or [nn.MaxPool3d(2) for _ in self.strides])
+        pairs = list(downs) or [(nn.MaxPool3d(2), (2, 2, 2)) for _ in encoders[1:]]
+        self.downs, self.strides = nn.ModuleList(down for down, _ in pairs), tuple(stride for _, stride in pairs)
         self.sides = nn.ModuleList(sides)
 
     @property

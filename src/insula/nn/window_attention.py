@@ -91,8 +91,6 @@ def _apart(grid: Shape, window: int, shift: int, device: torch.device) -> Bool[T
         padding = ((place + shift) % whole >= size).long()
         labels.append((padding + 2 * (place >= whole - shift)).view(-1, window))
     a, b, c = labels
-    label = (
-        a[:, None, None, :, None, None] + 4 * b[None, :, None, None, :, None] + 16 * c[None, None, :, None, None, :]
-    )
+    label = a[:, None, None, :, None, None] + 4 * b[None, :, None, None, :, None] + 16 * c[None, None, :, None, None, :]
     label = label.flatten(3).flatten(0, 2)  # (windows, w^3)
     return label[:, :, None] != label[:, None]

@@ -55,9 +55,9 @@ class Result:
             return None
         peak = float(self.prob.max())
         if peak < self.threshold:
-            return f"no lesion found: the highest probability is {peak:.2f}, below the threshold {self.threshold:g}"
-        return f"no lesion found: what exceeds the threshold {self.threshold:g} is smaller than the least lesion kept"
+            return f"no lesion found: the highest probability is {peak:.2f}, below the threshold {self.threshold:.3g}"
+        return f"no lesion found: what exceeds the threshold {self.threshold:.3g} is smaller than the least lesion kept"
 
     def volume_ml_at(self, threshold: float) -> float:
         """The volume [ml] that another threshold would give, small lesions included."""
-        return float((self.prob >= threshold).sum()) * self.scan.grid.voxel_ml
+        return float(np.count_nonzero(self.prob >= threshold)) * self.scan.grid.voxel_ml

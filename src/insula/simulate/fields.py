@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -61,7 +60,7 @@ def blur(volume: Volume, sigma_mm: float | tuple[float, float, float]) -> Volume
     x = volume[None]
     for axis, sigma in enumerate(sigmas):
         if sigma > _NO_BLUR:
-            x = along(x, axis, band(x.shape[axis + 1], sigma)[None].to(x.device, x.dtype, non_blocking=True))
+            x = along(x, axis, band(x.shape[axis + 1], sigma, device=x.device)[None].to(x.dtype))
     return x[0]
 
 
@@ -75,25 +74,28 @@ def along(volumes: Float[Tensor, "b i j k"], axis: int, matrices: Float[Tensor, 
     return volumes @ matrices[:, None].mT
 
 
-def band(size: int, sigma: float) -> Float[Tensor, "n n"]:
+def band(size: int, sigma: float, *, device: torch.device) -> Float[Tensor, "n n"]:
     """Row r holds the weights that blurring voxel r gives to all voxels of its line; rows sum to 1.
+
+    Made on the device: a processor that is busy with something else would keep it waiting.
 
     Args:
         size: voxels of a line.
         sigma: of the Gaussian [voxels]; at most 0.05 is no blur.
+        device: where it is needed.
     """
     if sigma <= _NO_BLUR:
-        return torch.eye(size, dtype=torch.float64)
+        return torch.eye(size, device=device)
     radius = max(1, math.ceil(3 * sigma))
-    taps = np.exp(-0.5 * (np.arange(size + radius) / sigma) ** 2)  # by distance
-    taps[radius + 1 :] = 0
-    taps /= taps[0] + 2 * taps[1:].sum()
-    place = np.arange(size)
-    weights = taps[np.abs(place[:, None] - place)]
-    beyond = taps[::-1].cumsum()[::-1]  # what falls on or beyond each distance
+    away = torch.arange(size + radius, device=device)
+    taps = torch.exp(-0.5 * (away / sigma) ** 2) * (away <= radius)  # by distance
+    taps = taps / (2 * taps.sum() - 1)
+    place = away[:size]
+    weights = taps[(place[:, None] - place).abs()]
+    beyond = taps.flip(0).cumsum(0).flip(0)  # what falls on or beyond each distance: the rim is repeated outward
     weights[:, 0] += beyond[place + 1]
     weights[:, -1] += beyond[size - place]
-    return torch.from_numpy(weights)
+    return weights
 
 
 def blur_wide(volume: Volume, sigma_mm: float) -> Volume:

@@ -103,8 +103,7 @@ def scan_each(images: Volumes, looks: Sequence[ScannerLook], *, white: Sequence[
         x = x * torch.exp(one_each([look.bias for look in looks]) * torch.stack(fields))
     for axis in range(3):
         if any(_spreads(look, axis) for look in looks):
-            spread = torch.stack([_spread(shape[axis], look, axis) for look in looks])
-            x = along(x, axis, spread.to(device, x.dtype, non_blocking=True))
+            x = along(x, axis, torch.stack([_spread(shape[axis], look, axis, device) for look in looks]))
     if any(look.artefacts != Artefacts() for look in looks):
         x = torch.stack([disturb(item, look.artefacts) for item, look in zip(x, looks, strict=True)])
     if any(look.noise for look in looks):
@@ -118,13 +117,13 @@ def _spreads(look: ScannerLook, axis: int) -> bool:
     return look.blur_mm > _NO_BLUR or (look.slice_mm > 1 and look.slice_axis == axis)
 
 
-def _spread(size: int, look: ScannerLook, axis: int) -> Float[Tensor, "n n"]:
+def _spread(size: int, look: ScannerLook, axis: int, device: torch.device) -> Float[Tensor, "n n"]:
     """Point spread, averaging over a slice and interpolation between slices along one axis, as one matrix."""
-    matrix = band(size, look.blur_mm)
+    matrix = band(size, look.blur_mm, device=device)
     if look.slice_mm > 1 and look.slice_axis == axis:
         count = max(2, round(size / look.slice_mm))
-        lines = torch.eye(size, dtype=torch.float64)[:, None]
+        lines = torch.eye(size, device=device)[:, None]
         thick = F.interpolate(lines, size=count, mode="linear", align_corners=False)
         between = F.interpolate(thick, size=size, mode="linear", align_corners=False)[:, 0].T
-        matrix = between @ band(size, look.slice_mm / 2.3548) @ matrix
+        matrix = between @ band(size, look.slice_mm / 2.3548, device=device) @ matrix
     return matrix

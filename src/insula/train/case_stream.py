@@ -55,7 +55,9 @@ class CaseStream(Stream):
         seed, size = self.recipe.train.seed, self.recipe.train.batch
         items = [self._item(step * size + n, np.random.default_rng((seed, step, n))) for n in range(size)]
         plans = [plan for *_, plan in items]
-        images, truths = (torch.stack(part) for part in zip(*[(image, truth) for image, truth, _ in items], strict=True))
+        images, truths = (
+            torch.stack(part) for part in zip(*[(image, truth) for image, truth, _ in items], strict=True)
+        )
         if any(plan != Augmentation() for plan in plans):
             donors = [self.cases.masks[n] for n in self._donors]
             images, truths = augment(images, truths, plans, donors=donors)

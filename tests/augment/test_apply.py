@@ -1,0 +1,124 @@
+"""Plans: drawn, printed, replayed; image and mask move together; nothing folds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from insula.augment import Augmentation, Graft, augment
+from insula.config import AugmentConfig
+from insula.simulate import Artefacts, Deformation, LesionLook, ScannerLook, phantom_case
+from insula.simulate.deform import deformed_indices
+from insula.simulate.phantom import phantom_grid
+
+_OFF = AugmentConfig(deform_fraction=0, scan_fraction=0, artefact_chance=0, strip_fraction=0, graft_fraction=0)
+_ALL = AugmentConfig(deform_fraction=1, scan_fraction=1, artefact_chance=1, strip_fraction=1, graft_fraction=1)
+_CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def head() -> tuple[torch.Tensor, torch.Tensor]:
+    """A phantom head of 48 x 56 x 48 voxels with lesions, and its truth."""
+    case = phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0)))
+    return torch.tensor(case.scan.image), torch.tensor(case.truth.voxels).float()
+
+
+def test_a_plan_of_nothing_only_sets_the_unit(head: tuple[torch.Tensor, torch.Tensor]) -> None:
+    image, truth = head
+    changed, same = augment(image[None], truth[None], [Augmentation()])
+    assert torch.equal(same[0], truth)
+    assert float(changed.min()) == 0
+    ratio = changed[0][image > 100] / (image - image.min())[image > 100]
+    assert float(ratio.std()) < 1e-6 * float(ratio.mean()) + 1e-9
+    assert Augmentation.sample(np.random.default_rng(0), _OFF, donors=3) == Augmentation()
+
+
+def test_the_same_plan_gives_the_same_bits_and_prints_what_it_does(head: tuple[torch.Tensor, torch.Tensor]) -> None:
+    image, truth = head
+    plans = [Augmentation.sample(np.random.default_rng(5), _ALL, donors=1) for _ in range(2)]
+    assert plans[0] == plans[1]
+    names = {n.__name__: n for n in (Augmentation, Graft, Deformation, LesionLook, ScannerLook, Artefacts)}
+    assert eval(repr(plans[0]), dict(names)) == plans[0]
+    one, two = (augment(image[None], truth[None], [plan], donors=[truth]) for plan in plans)
+    assert torch.equal(one[0], two[0])
+    assert torch.equal(one[1], two[1])
+
+
+def test_an_item_does_not_depend_on_the_rest_of_its_batch(head: tuple[torch.Tensor, torch.Tensor]) -> None:
+    image, truth = head
+    plans = [Augmentation.sample(np.random.default_rng(n), _ALL, donors=1) for n in range(3)]
+    together = augment(torch.stack([image] * 3), torch.stack([truth] * 3), plans, donors=[truth])
+    for n, plan in enumerate(plans):
+        alone = augment(image[None], truth[None], [plan], donors=[truth])
+        assert torch.allclose(together[0][n], alone[0][0], atol=1e-4)
+        assert float((together[1][n] - alone[1][0]).abs().sum()) <= 2  # a voxel on the edge of a half may round
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_masks_stay_binary_and_images_finite_and_positive(seed: int, head: tuple[torch.Tensor, torch.Tensor]) -> None:
+    image, truth = head
+    plan = Augmentation.sample(np.random.default_rng(seed), _ALL, donors=1)
+    changed, moved = augment(image[None], truth[None], [plan], donors=[truth])
+    assert set(moved.unique().tolist()) <= {0.0, 1.0}
+    assert torch.isfinite(changed).all()
+    assert float(changed.min()) >= 0
+    assert moved.any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_image_and_mask_move_together(seed: int, head: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """The mask of a bright ball is where the ball is, whatever the deformation."""
+    place = torch.stack(torch.meshgrid(*[torch.arange(n) for n in head[1].shape], indexing="ij")).float()
+    ball = ((place - torch.tensor([30.0, 20.0, 26.0]).view(3, 1, 1, 1)).square().sum(0) < 64).float()
+    plan = Augmentation(deformation=Deformation.sample(np.random.default_rng(seed), shift_mm=3.0))
+    changed, moved = augment(ball[None], ball[None], [plan])
+    seen = changed[0] > changed[0].max() / 2
+    agree = 2 * float((seen & (moved[0] > 0)).sum()) / float(seen.sum() + moved.sum())
+    assert agree > 0.97
+    assert not torch.equal(moved[0], ball)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**31), strength=st.floats(0.2, 1.0))
+def test_no_sampled_deformation_folds(seed: int, strength: float) -> None:
+    """The Jacobian's determinant is positive everywhere (negative everywhere where left and right are exchanged)."""
+    shape = (48, 40, 44)
+    deformation = Deformation.sample(np.random.default_rng(seed), strength=strength)
+    index = deformed_indices([deformation], shape, device=_CPU)[0]
+    rows = torch.stack([torch.stack(torch.gradient(component)) for component in index])
+    jacobian = torch.linalg.det(rows.permute(2, 3, 4, 0, 1)) * (-1 if deformation.mirror else 1)
+    assert float(jacobian.min()) > 0
+
+
+def test_a_graft_adds_a_lesion_inside_the_brain_and_changes_nothing_else(
+    head: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    healthy = phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0)), ())
+    clean = torch.tensor(healthy.scan.image)
+    outline = head[1]
+    look = replace(LesionLook.sample(np.random.default_rng(1), phase="chronic"), patchiness=0.0, border_mm=0.5)
+    plan = Augmentation(graft=Graft(donor=0, placement=Deformation(), look=look))
+    plain, _ = augment(clean[None], torch.zeros_like(clean)[None], [Augmentation()])
+    changed, truth = augment(clean[None], torch.zeros_like(clean)[None], [plan], donors=[outline])
+    assert 5 <= float(truth.sum()) <= float(outline.sum())
+    assert not (truth[0].bool() & ~outline.bool()).any()
+    inside = truth[0] > 0
+    assert float((plain[0] - changed[0])[inside].mean()) > 0.05  # darker than it was
+    reach = torch.nn.functional.max_pool3d(truth, 7, stride=1, padding=3)[0] > 0
+    assert torch.allclose(plain[0][~reach], changed[0][~reach], atol=1e-5)
+
+
+def test_a_graft_where_there_is_no_brain_is_left_out(head: tuple[torch.Tensor, torch.Tensor]) -> None:
+    image, truth = head
+    corner = torch.zeros_like(truth)
+    corner[:6, :6, :6] = 1
+    look = LesionLook.sample(np.random.default_rng(1), phase="acute")
+    plan = Augmentation(graft=Graft(donor=0, placement=Deformation(), look=look))
+    changed, same = augment(image[None], truth[None], [plan], donors=[corner])
+    assert torch.equal(same[0], truth)
+    assert torch.equal(changed, augment(image[None], truth[None], [Augmentation()])[0])

@@ -1,0 +1,98 @@
+"""Training on a cohort: every case once an epoch, augmented as drawn, the same again when asked again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from insula.checkpoint import load_weights
+from insula.cohort import CaseSet, Sources
+from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, TrainConfig
+from insula.train import CaseStream, train
+from simulate.test_head import small_host, small_shape
+
+_CPU = torch.device("cpu")
+_OFF = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fraction=0, graft_fraction=0)
+
+
+def _recipe(augment: AugmentConfig = _OFF, **options: object) -> Recipe:
+    train_options = {"steps": 6, "batch": 2, "crop": (32, 32, 32), "recalibrate": 0, **options}
+    return Recipe(
+        name="small", model=AttentionUNet(widths=(4, 8)), prepare=PrepareConfig(box=(32, 32, 32)), augment=augment,
+        train=TrainConfig(**train_options),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cases() -> CaseSet:
+    """Five noisy boxes of brightness 1 to 5, each with a lesion of as many planes."""
+    generator = torch.Generator().manual_seed(0)
+    images = tuple((torch.rand(32, 32, 32, generator=generator) + n + torch.arange(32.0)).half() for n in range(1, 6))
+    masks = []
+    for n in range(1, 6):
+        mask = torch.zeros(32, 32, 32, dtype=torch.bool)
+        mask[8 : 8 + n, 8:20, 8:20] = True
+        masks.append(mask)
+    return CaseSet(names=tuple("abcde"), images=images, masks=tuple(masks), fingerprint="five")
+
+
+def _which(truth: torch.Tensor) -> list[int]:
+    """Which case each item is, by its lesion's planes."""
+    return [int(item.any((-1, -2)).sum()) for item in truth[:, 0].bool()]
+
+
+def test_without_augmentation_each_case_comes_once_an_epoch_and_as_it_is(cases: CaseSet) -> None:
+    stream = CaseStream(cases, _recipe(), device=_CPU)
+    batches = [stream.batch(step) for step in range(5)]  # two epochs of five cases, two at a time
+    seen = [number for batch in batches for number in _which(batch.truth)]
+    assert sorted(seen[:5]) == sorted(seen[5:]) == [1, 2, 3, 4, 5]
+    assert seen[:5] != seen[5:]
+    first = batches[0]
+    assert torch.equal(first.image[0, 0], cases.images[seen[0] - 1].float())
+    assert first.image.shape == first.truth.shape == (2, 1, 32, 32, 32)
+
+
+def test_a_batch_depends_on_seed_and_step_alone(cases: CaseSet) -> None:
+    recipe = _recipe(AugmentConfig(deform_fraction=1, scan_fraction=1))
+    ahead = list(CaseStream(cases, recipe, device=_CPU).batches(0, 3))
+    again = CaseStream(cases, recipe, device=_CPU)
+    for step in (2, 0):
+        assert torch.equal(again.batch(step).image, ahead[step].image)
+        assert torch.equal(again.batch(step).truth, ahead[step].truth)
+    other = CaseStream(cases, replace(recipe, train=replace(recipe.train, seed=1)), device=_CPU)
+    assert not torch.equal(other.batch(0).image, ahead[0].image)
+    assert set(ahead[0].truth.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_augmented_images_are_normalised_anew(cases: CaseSet) -> None:
+    batch = CaseStream(cases, _recipe(AugmentConfig(scan_fraction=1, deform_fraction=0)), device=_CPU).batch(0)
+    for item in batch.image[:, 0]:
+        assert abs(float(item[item > item.min() + 0.1].median())) < 0.2
+        assert float(item.abs().max()) <= 4.0
+
+
+def test_painted_heads_are_one_more_source(cases: CaseSet) -> None:
+    shapes = (small_shape(),)
+    sources = Sources(hosts=(small_host(),), acute=shapes, chronic=shapes, fingerprint="phantom")
+    recipe = _recipe(replace(_OFF, synthetic_fraction=1.0), batch=1)
+    recipe = replace(recipe, prepare=PrepareConfig(box=(64, 72, 64)))
+    stream = CaseStream(cases, recipe, device=_CPU, sources=sources)
+    batch = stream.batch(0)
+    assert batch.image.shape == (1, 1, 32, 32, 32)
+    assert not any(torch.equal(batch.image[0, 0], image.float()) for image in cases.images)
+    assert stream.provenance["painted"]["hosts"] == ["phantom"]
+    assert "painted" not in CaseStream(cases, recipe, device=_CPU).provenance
+
+
+def test_a_run_on_cases_learns_and_says_what_it_saw(cases: CaseSet, tmp_path: Path) -> None:
+    losses = []
+    train(_recipe(steps=41, lr=1e-2), cases, tmp_path, report=lambda p: losses.append(p.loss))
+    assert losses[-1] < 0.9 * losses[0]
+    provenance = load_weights(str(tmp_path)).card.provenance
+    assert provenance["trained_on"] == "a labelled cohort"
+    assert provenance["cases"] == list("abcde")
+    assert provenance["cases_sha256"] == "five"
+    assert "hosts" not in provenance

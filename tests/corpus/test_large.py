@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from corpus.files import nifti
-from insula.geometry import Grid
+from insula.geometry import Grid, laid_out
 from insula.io import read_mask
 from insula.simulate import phantom_case
 from insula.simulate.phantom import phantom_grid
@@ -25,7 +25,7 @@ def test_a_large_scan_goes_through_within_the_cap(tiny_weights: Path, tmp_path: 
     affine = coarse.affine @ np.diag([1 / 8, 1 / 8, 1 / 8, 1])
     affine[:3, 3] -= 1.75  # the first small voxel's centre, not the large one's
     grid = Grid(image.shape, affine)
-    (tmp_path / "big.nii").write_bytes(nifti(image, grid))
+    (tmp_path / "big.nii").write_bytes(nifti(laid_out(image, "F"), grid))
     code = (
         "import sys; sys.argv = ['insula', 'segment', 'big.nii', '--weights', sys.argv[1]]\n"
         "from insula.cli import main\n"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from geometry.orders import turned
 from insula.geometry import Grid, resample
@@ -35,6 +36,40 @@ def _slow(volume: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
             weight = np.prod(np.where(np.array(corner) == 1, part, 1 - part))
             out[index] += weight * volume[tuple(base + corner)]
     return out
+
+
+def _whole(volume: np.ndarray, source: Grid, target: Grid, order: int, fill: float) -> np.ndarray:
+    """Blurs every voxel and looks up every voxel, also where nothing depends on it."""
+    step = np.diag(target.affine)[:3] / np.diag(source.affine)[:3]
+    start = (target.affine[:3, 3] - source.affine[:3, 3]) / np.diag(source.affine)[:3]
+    sigma = np.sqrt(np.clip(step**2 - 1, 0, None)) / 2.3548
+    data = ndimage.gaussian_filter(volume, sigma, mode="nearest") if order else volume
+    out = ndimage.affine_transform(data, step, start, target.shape, np.float32, order=order, mode="nearest")
+    for axis, (size, count) in enumerate(zip(source.shape, target.shape, strict=True)):
+        place = start[axis] + step[axis] * np.arange(count)
+        np.moveaxis(out, axis, 0)[(place < -0.5) | (place > size - 0.5)] = fill
+    return out
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize(
+    ("spacing", "origin"),
+    [
+        ((0.5, 0.25, 1.0), (-4.0, 3.5, 6.0)),  # begins outside, at places that counting from inside hits exactly
+        ((0.7, 0.3, 1.1), (-4.1, 3.3, -6.7)),  # and at places that it does not
+        ((4.0, 2.0, 3.0), (5.0, 3.0, -7.0)),  # coarser: blurred first
+        ((2.3, 0.9, 1.7), (4.0, -8.0, 2.5)),
+        ((1.0, 1.0, 0.5), (90.0, 0.0, 0.0)),  # beside it
+    ],
+)
+def test_leaving_out_what_nothing_depends_on_changes_no_bit(
+    spacing: tuple[float, ...], origin: tuple[float, float, float], order: int
+) -> None:
+    source = _grid((21, 26, 23), 1, 1, 1)
+    target = _grid((17, 30, 15), *spacing, origin=origin)
+    volume = np.random.default_rng(3).normal(size=source.shape).astype(np.float32)
+    got = resample(volume, source, target, order=order, fill=7.0)
+    assert np.array_equal(got, _whole(volume, source, target, order, 7.0))
 
 
 def test_the_same_grid_is_a_copy() -> None:

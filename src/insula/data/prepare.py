@@ -14,7 +14,7 @@ from insula.config import PrepareConfig
 from insula.data.head import Head, find_head
 from insula.data.normalise import measure, normalise
 from insula.errors import BadData
-from insula.geometry import Grid, ras_grid, ras_map, resample
+from insula.geometry import Grid, laid_out, ras_grid, ras_map, resample
 from insula.types import Flag
 from insula.volume import Scan
 
@@ -42,7 +42,9 @@ class Prepared:
     def bring_home(self, prob: Float[np.ndarray, "i j k"]) -> NDArray[np.float32]:
         """A probability map from the box to the scan's own voxels, float32; 0 outside the box."""
         there = resample(prob, self.grid, ras_grid(self.home))
-        return np.ascontiguousarray(ras_map(self.home).invert(there.clip(0, 1)))
+        np.clip(there, 0, 1, out=there)
+        home = ras_map(self.home).invert(there)
+        return home if home.flags.c_contiguous else laid_out(home, "C")
 
 
 def prepare(scan: Scan, config: PrepareConfig) -> Prepared:
@@ -58,7 +60,7 @@ def prepare(scan: Scan, config: PrepareConfig) -> Prepared:
         BadData: too few voxels, steps too long, or no head.
     """
     axes, grid = ras_map(scan.grid), ras_grid(scan.grid)
-    image = np.array(axes.apply(scan.image), order="C")
+    image = laid_out(axes.apply(scan.image), "C")
     _check_plausible(grid)
     head = find_head(image, grid.spacing_mm)
     box = _box(grid, head, config)

@@ -2,7 +2,8 @@
 
 from insula.geometry.components import label_components
 from insula.geometry.grid import Grid
+from insula.geometry.layout import laid_out
 from insula.geometry.orientation import AxisMap, ras_grid, ras_map
 from insula.geometry.resample import resample
 
-__all__ = ["AxisMap", "Grid", "label_components", "ras_grid", "ras_map", "resample"]
+__all__ = ["AxisMap", "Grid", "label_components", "laid_out", "ras_grid", "ras_map", "resample"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ __all__ = ["resample"]
 
 _SNAP_DECIMALS = 9  # a billionth of a voxel: header rounding must not turn a copy into an interpolation
 _FWHM_TO_SIGMA = 1 / 2.3548
+_REACH_SIGMAS = 4.0  # where the blur is cut off
+_NEIGHBOURS = 2  # voxels around a place that looking it up may touch
 
 
 def resample(
@@ -45,11 +48,10 @@ def resample(
         steps = np.linalg.norm(linear, axis=1)
         sigma = _FWHM_TO_SIGMA * np.sqrt(np.clip(steps**2 - 1, 0, None))
         if sigma.any():
-            data = ndimage.gaussian_filter(data, sigma, mode="nearest")
-    diagonal = np.array_equal(linear, np.diag(np.diag(linear)))
-    out = ndimage.affine_transform(
-        data, np.diag(linear) if diagonal else linear, offset, target.shape, np.float32, order=order, mode="nearest"
-    )
+            data = _blurred(data, sigma, _looked_at(matrix, source, target) if order == 1 else None)
+    if np.array_equal(linear, np.diag(np.diag(linear))):
+        return _look_up_parallel(data, np.diag(linear), offset, target, order, fill)
+    out = ndimage.affine_transform(data, linear, offset, target.shape, np.float32, order=order, mode="nearest")
     out[~_inside(matrix, source, target)] = fill
     return out
 
@@ -63,6 +65,56 @@ def _copy(data: NDArray[np.float32], offset: NDArray[Any], target: Grid, fill: f
         taken = tuple(slice(a + o, b + o) for a, b, o in zip(start, stop, offset, strict=True))
         out[inside] = data[taken]
     return out
+
+
+def _looked_at(matrix: NDArray[np.float64], source: Grid, target: Grid) -> tuple[slice, ...]:
+    """The part of the source that the target's voxels are looked up in."""
+    corners = np.array([*product(*[(0, n - 1) for n in target.shape])])
+    places = np.clip(corners @ matrix[:3, :3].T + matrix[:3, 3], 0, np.array(source.shape) - 1)
+    first = np.maximum(np.floor(places.min(0)).astype(int) - _NEIGHBOURS, 0)
+    last = np.minimum(np.ceil(places.max(0)).astype(int) + _NEIGHBOURS, np.array(source.shape) - 1)
+    return tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
+
+
+def _blurred(
+    data: NDArray[np.float32], sigma: NDArray[np.float64], where: tuple[slice, ...] | None
+) -> NDArray[np.float32]:
+    """The blurred volume; blurred only `where` it is asked for, 0 elsewhere: a box in a large scan is soon blurred."""
+    if where is None:
+        return ndimage.gaussian_filter(data, sigma, mode="nearest", truncate=_REACH_SIGMAS)
+    reach = np.ceil(_REACH_SIGMAS * sigma).astype(int)
+    wide = tuple(slice(max(0, s.start - r), s.stop + r) for s, r in zip(where, reach, strict=True))
+    within = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(where, wide, strict=True))
+    out = np.zeros(data.shape, np.float32)  # untouched pages cost nothing
+    out[where] = ndimage.gaussian_filter(data[wide], sigma, mode="nearest", truncate=_REACH_SIGMAS)[within]
+    return out
+
+
+def _look_up_parallel(
+    data: NDArray[np.float32], steps: NDArray[np.float64], offset: NDArray[np.float64], target: Grid, order: int, fill: float
+) -> NDArray[np.float32]:  # fmt: skip
+    """Look up where both grids have the same axes: what lies inside is a box, and nothing else is computed."""
+    out = np.full(target.shape, fill, np.float32)
+    first, last = np.zeros(3, int), np.zeros(3, int)
+    begin = np.zeros(3, int)
+    for n, (step, start, count, size) in enumerate(zip(steps, offset, target.shape, data.shape, strict=True)):
+        position = start + step * np.arange(count)
+        inside = np.flatnonzero((position >= -0.5) & (position <= size - 0.5))
+        if not len(inside):
+            return out
+        first[n], last[n] = inside[0], inside[-1]
+        begin[n] = first[n] if _same_places(step, start, first[n], last[n] + 1) else 0
+    part = tuple(slice(a, b + 1) for a, b in zip(begin, last, strict=True))
+    ndimage.affine_transform(data, steps, offset + steps * begin, output=out[part], order=order, mode="nearest")
+    for n in range(3):
+        out[(slice(None),) * n + (slice(begin[n], first[n]),)] = fill
+    return out
+
+
+def _same_places(step: float, start: float, first: int, stop: int) -> bool:
+    """Whether counting from voxel `first` on rounds to the very places that counting from 0 does, as scipy computes them."""
+    places = step * (np.arange(first, stop) + start / step)
+    return np.array_equal(step * (np.arange(stop - first) + (start + step * first) / step), places)
 
 
 def _inside(matrix: NDArray[np.float64], source: Grid, target: Grid) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from nibabel.nifti1 import Nifti1Image
 from nibabel.nifti2 import Nifti2Image
 from numpy.typing import NDArray
 
-from insula.geometry import Grid
+from insula.geometry import Grid, laid_out
 from insula.io.atomic import write_bytes
 from insula.volume import FileFacts, Mask
 
@@ -30,17 +30,17 @@ def write_mask(path: Path, mask: Mask, *, file: FileFacts | None = None) -> None
     Raises:
         CannotCreate, NoPermission, IOFault: as `write_bytes`.
     """
-    _write(path, mask.voxels.astype(np.uint8), mask.grid, file)
+    _write(path, laid_out(mask.voxels, "F", np.uint8), mask.grid, file)
 
 
 def write_labels(path: Path, labels: NDArray[np.uint16], grid: Grid, *, file: FileFacts | None = None) -> None:
     """Write a label map as uint16 `.nii.gz`; as `write_mask`."""
-    _write(path, labels, grid, file)
+    _write(path, laid_out(labels, "F"), grid, file)
 
 
 def write_scan(path: Path, image: NDArray[np.floating[Any]], grid: Grid) -> None:
     """Write intensities as int16 `.nii.gz`, rounded; as `write_mask`. For scans of our own making, 0 to 32,767."""
-    _write(path, np.clip(np.round(image), -32768, 32767).astype(np.int16), grid, None)
+    _write(path, laid_out(np.clip(np.round(image), -32768, 32767), "F", np.int16), grid, None)
 
 
 def write_prob(path: Path, prob: NDArray[np.floating[Any]], grid: Grid, *, file: FileFacts | None = None) -> None:
@@ -48,7 +48,11 @@ def write_prob(path: Path, prob: NDArray[np.floating[Any]], grid: Grid, *, file:
 
     Values are rounded to multiples of 2^-16, far below what they mean, which makes the file several times smaller.
     """
-    _write(path, np.round(prob * 65536).astype(np.float32) / np.float32(65536), grid, file)
+    steps = laid_out(prob, "F")
+    steps *= 65536
+    steps = np.round(steps, out=steps).astype(np.float32, copy=False)
+    steps /= np.float32(65536)
+    _write(path, steps, grid, file)
 
 
 def _write(path: Path, voxels: NDArray[Any], grid: Grid, file: FileFacts | None) -> None:
@@ -64,7 +68,7 @@ def _write(path: Path, voxels: NDArray[Any], grid: Grid, file: FileFacts | None)
     image.header.set_xyzt_units("mm")
     buffer = io.BytesIO()
     image.to_stream(buffer)
-    write_bytes(path, gzip.compress(buffer.getvalue(), compresslevel=3, mtime=0))
+    write_bytes(path, gzip.compress(buffer.getbuffer(), compresslevel=3, mtime=0))
 
 
 def _no_shear(grid: Grid) -> bool:

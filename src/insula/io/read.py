@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insula.errors import BadData, NoInput, UsageError
-from insula.geometry import Grid
+from insula.geometry import Grid, laid_out
 from insula.io.bytes import file_state, read_file, read_head
 from insula.io.inflate import GZIP_MAGIC, inflate, inflate_head
 from insula.io.nifti_header import HEADER_BYTES, Header, parse_header
@@ -92,11 +92,10 @@ def read_mask(path: str | Path) -> Mask:
         BadData: as `read_labels`, or more than one label.
     """
     labels, grid = read_labels(path)
-    kinds = np.unique(labels)
-    if len(kinds) > 2 or kinds.min() < 0:
-        raise BadData(
-            "the mask", f"with labels {kinds[:8].tolist()}", "has more than one label", "make it binary first"
-        )
+    low, high = labels.min(), labels.max()
+    if low < 0 or not ((labels == low) | (labels == high)).all():  # without sorting the volume
+        kinds = np.unique(labels)[:8].tolist()
+        raise BadData("the mask", f"with labels {kinds}", "has more than one label", "make it binary first")
     return Mask(labels > 0, grid)
 
 
@@ -196,12 +195,12 @@ def _frame(stored: NDArray[Any], frame: int | None, flags: list[Flag]) -> NDArra
 
 def _values(stored: NDArray[Any], header: Header) -> NDArray[np.float32]:
     with np.errstate(over="ignore", invalid="ignore"):
-        image = stored.astype(np.float32)
+        image = laid_out(stored, "C", np.float32)
         if header.slope != 1.0:
             image *= np.float32(header.slope)
         if header.intercept != 0.0:
             image += np.float32(header.intercept)
-    return np.ascontiguousarray(image)
+    return image
 
 
 def _fill(image: NDArray[np.float32], flags: list[Flag]) -> NDArray[np.float32]:

@@ -68,7 +68,7 @@ def match_lesions(truth: NDArray[np.bool_], predicted: NDArray[np.bool_], *, lea
     """
     ones, count_true = label_components(truth)
     others, count_predicted = label_components(predicted)
-    true_sizes, predicted_sizes = _sizes(ones, count_true), _sizes(others, count_predicted)
+    true_sizes, predicted_sizes = _sizes(ones[truth], count_true), _sizes(others[predicted], count_predicted)
     both = truth & predicted
     joint, common = np.unique(
         ones[both].astype(np.int64) * (count_predicted + 1) + others[both].astype(np.int64), return_counts=True
@@ -122,7 +122,7 @@ def size_bin(voxels: int) -> str:
 
 
 def _sizes(labels: NDArray[np.unsignedinteger], count: int) -> NDArray[np.int64]:
-    return np.bincount(labels.ravel(), minlength=count + 1)[1:].astype(np.int64)
+    return np.bincount(labels, minlength=count + 1)[1:].astype(np.int64)
 
 
 def _f1(found: int, missed: int, false: int) -> float:

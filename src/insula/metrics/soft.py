@@ -49,22 +49,29 @@ def count_logits(truth: NDArray[np.bool_], prob: NDArray[np.floating]) -> LogitC
     """
     lowest = 1 / (1 + np.exp(_END))
     some = prob > lowest  # most of a volume is air, where the map is 0
-    values = prob[some].astype(np.float64)
-    with np.errstate(divide="ignore"):
-        logits = np.log(values) - np.log1p(-values)
-    bins = np.round((np.clip(logits, -_END, _END) + _END) / _STEP).astype(np.int64)
-    every = np.bincount(bins, minlength=len(LOGITS))
-    lesion = np.bincount(bins[truth[some]], minlength=len(LOGITS))
-    every[0] += prob.size - values.size
+    every, lesion = _count(prob[some]), _count(prob[some & truth])
+    every[0] += prob.size - int(every.sum())
     lesion[0] += int(truth.sum()) - int(lesion.sum())
     return LogitCounts(every, lesion)
 
 
+def _count(probs: NDArray[np.floating]) -> NDArray[np.int64]:
+    """How many lie in each bin; each distinct value is looked up once, and written maps have few."""
+    kinds, times = np.unique(probs, return_counts=True)
+    values = kinds.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        logits = np.log(values) - np.log1p(-values)
+    bins = np.round((np.clip(logits, -_END, _END) + _END) / _STEP).astype(np.int64)
+    return np.bincount(bins, weights=times, minlength=len(LOGITS)).astype(np.int64)
+
+
 def precision_recall(truth: NDArray[np.bool_], prob: NDArray[np.floating]) -> PrecisionRecall:
     """The curve; `truth` marks at least one voxel."""
-    values, inverse = np.unique(prob.ravel(), return_inverse=True)
-    positive = np.bincount(inverse, weights=truth.ravel(), minlength=len(values))[::-1].cumsum()
-    called = np.bincount(inverse, minlength=len(values))[::-1].cumsum()
+    values, times = np.unique(prob, return_counts=True)
+    held, lesion = np.unique(prob[truth], return_counts=True)
+    hits = np.zeros(len(values), np.int64)
+    hits[np.searchsorted(values, held)] = lesion
+    positive, called = hits[::-1].cumsum(), times[::-1].cumsum()
     return PrecisionRecall(values[::-1].astype(np.float64), positive / called, positive / positive[-1])
 
 

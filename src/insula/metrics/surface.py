@@ -65,6 +65,15 @@ def surface_distances(
     box = tuple(slice(int(a), int(b) + 1) for a, b in zip(where.min(0), where.max(0), strict=True))
     one, two = (np.pad(mask[box], 1) for mask in (truth, predicted))
     one_border, two_border = (mask & ~ndimage.binary_erosion(mask) for mask in (one, two))
-    to_two = ndimage.distance_transform_edt(~two_border, sampling=spacing_mm)[one_border]
-    to_one = ndimage.distance_transform_edt(~one_border, sampling=spacing_mm)[two_border]
-    return SurfaceDistances(to_two, to_one)
+    return SurfaceDistances(
+        _distances(one_border, two_border, spacing_mm), _distances(two_border, one_border, spacing_mm)
+    )
+
+
+def _distances(
+    border: NDArray[np.bool_], other: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.float64]:
+    """From each voxel of a border to the nearest of the other one; lengths are taken of those alone, not of a volume."""
+    nearest = ndimage.distance_transform_edt(~other, sampling=spacing_mm, return_distances=False, return_indices=True)
+    steps = (nearest[:, border] - np.argwhere(border).T) * np.array(spacing_mm)[:, None]
+    return np.sqrt((steps * steps).sum(0))

@@ -20,6 +20,7 @@ from insula.nn import (
     StateSpace,
     Upsample,
 )
+from insula.nn.memory import Bank
 
 __all__ = ["MemoryUNet", "build_mamba_unet"]
 
@@ -61,6 +62,13 @@ class MemoryUNet(UNet):
             if bank is not None and level == last - 1:
                 x = self.recalls[1](x, bank)
         return x
+
+    def remember(self, x: Float[Tensor, "b 1 i j k"]) -> tuple[Bank, Float[Tensor, "b 1 i j k"]]:
+        """The memory of each scan, and the logits; of a model that has a memory."""
+        assert self.memory is not None
+        self.check_size(x)
+        bank, _ = self.memory(self.encode(self.enter(self.shallow(x)))[-1])
+        return bank, self(x)
 
     def merge(
         self, skip: Float[Tensor, "b c i j k"], coarse: Float[Tensor, "b c2 i2 j2 k2"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from insula.config import Calibration
 from insula.errors import UsageError
-from insula.geometry import Grid, label_components, ras_grid, ras_map
+from insula.geometry import Grid, label_components, laid_out, ras_grid, ras_map
 from insula.postprocess.doubt import lesion_confidence, mean_logits
 from insula.volume import Mask
 
@@ -54,9 +54,8 @@ def decide(prob: Float[np.ndarray, "i j k"], grid: Grid, *, threshold: float, mi
     voxels = prob >= threshold
     if min_lesion_ml > 0 and voxels.any():
         labels, _ = label_components(voxels)
-        kept = np.bincount(labels.ravel()) * grid.voxel_ml >= min_lesion_ml
-        kept[0] = False
-        voxels = kept[labels]
+        found = labels[voxels]
+        voxels[voxels] = (np.bincount(found) * grid.voxel_ml >= min_lesion_ml)[found]
     return Mask(voxels, grid)
 
 
@@ -73,13 +72,14 @@ def measure_lesions(
         calibration: of the weights, for each lesion's confidence.
     """
     axes, grid = ras_map(mask.grid), ras_grid(mask.grid)
-    labels, count = label_components(np.ascontiguousarray(axes.apply(mask.voxels)))
+    labels, count = label_components(laid_out(axes.apply(mask.voxels), "C"))
     if count == 0:
         return ()
     facts, order = _ranked(labels)
-    prob = axes.apply(prob)
-    sums = np.bincount(labels.ravel(), weights=prob.ravel().astype(np.float64), minlength=count + 1)
-    logits = mean_logits(prob, labels, count)
+    inside = labels > 0
+    owner, values = labels[inside], axes.apply(prob)[inside]
+    sums = np.bincount(owner, weights=values, minlength=count + 1)
+    logits = mean_logits(values, owner, count)
     lesions = []
     for number, label in enumerate(order, start=1):
         voxels = int(facts["voxel_counts"][label])
@@ -100,11 +100,11 @@ def measure_lesions(
 def number_lesions(mask: Mask) -> NDArray[np.uint16]:
     """A map of the lesions, numbered as `measure_lesions` numbers them; 0 for background, all 0 for an empty mask."""
     axes = ras_map(mask.grid)
-    labels, count = label_components(np.ascontiguousarray(axes.apply(mask.voxels)))
+    labels, count = label_components(laid_out(axes.apply(mask.voxels), "C"))
     number = np.zeros(count + 1, np.uint16)
     if count:
         number[_ranked(labels)[1]] = np.arange(1, count + 1)
-    return np.ascontiguousarray(axes.invert(number[labels]))
+    return laid_out(axes.invert(number[labels]), "C")
 
 
 def _ranked(labels: NDArray[np.uint32]) -> tuple[Any, list[int]]:

@@ -2,6 +2,7 @@
 
 from insula.predict.bids import BidsPaths, BidsScan, bids_paths, find_bids_scans, write_bids_dataset, write_bids_result
 from insula.predict.record import refusal, to_record
+from insula.predict.remember import Remembered, Token, remember
 from insula.predict.result import Result
 from insula.predict.segment import segment
 from insula.predict.write import ResultPaths, result_paths, write_refusal, write_result
@@ -9,11 +10,14 @@ from insula.predict.write import ResultPaths, result_paths, write_refusal, write
 __all__ = [
     "BidsPaths",
     "BidsScan",
+    "Remembered",
     "Result",
     "ResultPaths",
+    "Token",
     "bids_paths",
     "find_bids_scans",
     "refusal",
+    "remember",
     "result_paths",
     "segment",
     "to_record",

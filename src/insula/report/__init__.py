@@ -3,6 +3,7 @@
 from insula.report.cohort import odd_ones, render_cohort
 from insula.report.evaluation import gallery, render_evaluation
 from insula.report.index import render_index
+from insula.report.memory import render_memory
 from insula.report.page import render_page
 from insula.report.picture import Picture, picture
 
@@ -14,5 +15,6 @@ __all__ = [
     "render_cohort",
     "render_evaluation",
     "render_index",
+    "render_memory",
     "render_page",
 ]

@@ -48,4 +48,4 @@ class Mask:
     @property
     def volume_ml(self) -> float:
         """The lesion volume [ml]; 0 when nothing is marked."""
-        return float(self.voxels.sum()) * self.grid.voxel_ml
+        return float(np.count_nonzero(self.voxels)) * self.grid.voxel_ml

@@ -12,6 +12,7 @@ import gc
 import json
 import math
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,7 @@ from insula.train import HeadStream, train
 NO_AUGMENTATION = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fraction=0, graft_fraction=0)
 _EMA = 0.99  # of a short run
 _WARM, _TIMED = 5, 15
+_LEAST_STEPS = 42  # a run logs every twentieth step
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Study:
     """Whose head each held-out case is."""
     device: torch.device
 
+    @property
+    def fingerprint(self) -> str:
+        """Of both cohorts."""
+        return f"{self.train.fingerprint}; {self.held_out.fingerprint}"
+
 
 def study_arguments(about: str | None) -> argparse.ArgumentParser:
     """The command line that studies share."""
@@ -59,12 +66,18 @@ def study_arguments(about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="where results lie, or will")
     parser.add_argument("--rows", help="run these only, names joined by commas")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no row that would end later")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=_steps, default=3000)
     parser.add_argument("--cases", type=int, default=128, help="to train on")
     parser.add_argument("--held-out", type=int, default=60, help="to judge by")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     return parser
+
+
+def _steps(text: str) -> int:
+    if int(text) < _LEAST_STEPS:
+        raise argparse.ArgumentTypeError(f"at least {_LEAST_STEPS}, or there is no time of a step to be read off")
+    return int(text)
 
 
 def base_recipe(arguments: argparse.Namespace) -> Recipe:
@@ -107,7 +120,10 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, A
     """Train, score, measure; or read what was found before."""
     path = out / f"{name}.json"
     if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if (found["recipe"], found["cohorts"]) != (to_dict(recipe), study.fingerprint):
+            sys.exit(f"{path} was run with other settings; take another --out")
+        return found
     folder = out / "runs" / name
     folder.mkdir(parents=True, exist_ok=True)
     print(f"{name}: {recipe.train.steps} steps ...", flush=True)
@@ -117,7 +133,7 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, A
     weights = load_weights(str(folder / f"{recipe.name}.json"))
     model = weights.model.to(study.device).eval()
     found = {
-        "name": name, "recipe": to_dict(recipe), "minutes": minutes, "losses": losses,
+        "name": name, "recipe": to_dict(recipe), "cohorts": study.fingerprint, "minutes": minutes, "losses": losses,
         "parameters": sum(p.numel() for p in model.parameters()),
         "device": torch.cuda.get_device_name() if study.device.type == "cuda" else "cpu", "torch": torch.__version__,
         "train": _score(model, study.train), "held_out": _score(model, study.held_out, study.hosts),
@@ -200,6 +216,8 @@ def measure_cost(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str
         optimiser.step()
 
     step_ms, step_gib = _time(step, study)
+    optimiser.zero_grad(set_to_none=True)
+    optimiser.state.clear()  # inference holds neither gradients nor moments
     model.eval()
 
     def volume() -> None:

@@ -32,8 +32,13 @@ def test_without_a_brain_everything_stays() -> None:
 
 
 def test_a_lesion_at_the_rim_is_not_cut_off() -> None:
-    head, _ = _heads()
+    head, brain = _heads()
+    shell = (relative(head)[0] > 0.5) & ~brain & ~brain_of(relative(head)[0])
+    i, j, k = shell.nonzero()[len(shell.nonzero()) // 2].tolist()
     truth = torch.zeros_like(head)
-    truth[60:64, 20:24, 60:64] = 1
-    _, after = augment(head[None], truth[None], [Augmentation(strip=True)])
+    truth[i - 2 : i + 3, j - 2 : j + 3, k - 2 : k + 3] = 1
+    without, _ = augment(head[None], torch.zeros_like(head)[None], [Augmentation(strip=True)])
+    within, after = augment(head[None], truth[None], [Augmentation(strip=True)])
     assert torch.equal(after[0], truth)
+    assert float(without[0, i, j, k]) == 0
+    assert float(within[0, i, j, k]) > 0.5

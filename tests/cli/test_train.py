@@ -44,7 +44,7 @@ def test_a_store_is_trained_on(store: Path, tmp_path: Path, capsys: pytest.Captu
     said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
     assert said.code == 0, said.err
     assert "2 cases; cpu" in said.out
-    assert len(load_weights(str(tmp_path / "run")).card.provenance["cases"]) == 2
+    assert load_weights(str(tmp_path / "run")).card.provenance["cases"] == 2
 
 
 def test_a_store_made_for_another_box_is_refused(
@@ -53,4 +53,22 @@ def test_a_store_made_for_another_box_is_refused(
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 48, 48]"))
     said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
     assert said.code == 65
-    assert "prepared otherwise" in said.err
+    assert "was prepared with prepare.box (48, 64, 48)" in said.err
+
+
+def test_painted_heads_need_something_to_paint_from(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
+    arguments = ("train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
+    said = call(capsys, *arguments, "--set", "augment.synthetic_fraction=0.5")
+    assert said.code == 2
+    assert "--paint-from" in said.err
+
+
+def test_an_empty_store_is_refused(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_index(store, [], _CONFIG, "uint8")
+    (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
+    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
+    assert said.code == 65
+    assert "has no case" in said.err

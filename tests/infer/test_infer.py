@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from insula.config import AttentionUNet, MambaUNet, ModelConfig, SegmentConfig, SEUNet
+from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SegmentConfig, SEUNet, SwinUNet
 from insula.errors import Unavailable, UsageError
 from insula.infer import choose_device, choose_precision, free_bytes, infer, tiled_logits
 from insula.infer import run as run_module
@@ -18,6 +18,7 @@ _MODELS: list[ModelConfig] = [
     SEUNet(widths=(4, 6, 8)),
     MambaUNet(widths=(4, 8, 8), reduction=1, state=4, memory_size=3),
     MambaUNet(widths=(4, 8, 8), reduction=1, state=4, stem="space_to_depth"),
+    SwinUNet(widths=(4, 8, 16), blocks=(0, 2, 2), window=2),
 ]
 
 
@@ -52,8 +53,11 @@ def test_a_halo_too_small_would_be_noticed() -> None:
 @torch.inference_mode()
 def test_what_looks_at_the_whole_volume_is_not_cut() -> None:
     model = build_model(AttentionUNet(widths=(4, 6), full_norm="instance")).eval()
-    with pytest.raises(Unavailable, match="GroupNorm"):
+    with pytest.raises(Unavailable, match="normalisation over the whole volume"):
         tiled_logits(model, torch.randn(1, 1, 8, 8, 8), tile=4)
+    strided = _ready(PlainUNet(widths=(4, 6, 8), last_stride=(2, 2, 2), norm="none"))
+    with pytest.raises(Unavailable, match="beyond its own voxels"):
+        tiled_logits(strided, torch.randn(1, 1, 8, 8, 8), tile=4)
     with pytest.raises(UsageError, match="tile 7 is not an even"):
         tiled_logits(_ready(_MODELS[0]), torch.randn(1, 1, 8, 8, 8), tile=7)
 
@@ -100,6 +104,14 @@ def test_short_memory_chooses_tiles_and_says_why(free: int, passes: str, monkeyp
     _, facts = infer(_ready(_MODELS[0]), torch.randn(1, 1, 16, 16, 16), SegmentConfig(device="cpu"))
     assert facts.passes == passes
     assert "memory" in facts.why
+
+
+def test_a_model_that_cannot_be_cut_goes_whole_however_short_memory_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "free_bytes", lambda _: 1000)
+    model = _ready(PlainUNet(widths=(4, 6, 8), last_stride=(2, 2, 2)))
+    _, facts = infer(model, torch.randn(1, 1, 16, 16, 16), SegmentConfig(device="cpu"))
+    assert facts.passes == "whole"
+    assert "memory is short, but" in facts.why
 
 
 def test_devices_are_chosen_or_refused() -> None:

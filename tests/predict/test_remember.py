@@ -16,9 +16,9 @@ from insula.volume import Case
 _PREPARE = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
 
 
-def _weights(mode: str = "self_sorting") -> Weights:
+def _weights(mode: str = "self_sorting", size: int = 6) -> Weights:
     torch.manual_seed(0)
-    config = MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory=mode, memory_size=6)  # type: ignore[arg-type]
+    config = MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory=mode, memory_size=size)  # type: ignore[arg-type]
     return Weights(build_model(config).eval(), Card(name="small", model=config, prepare=_PREPARE), "sha")
 
 
@@ -59,6 +59,13 @@ def test_mirror_images_lie_across_the_middle(coarse_case: Case) -> None:
         assert other.corner == (48 - 4 - one.corner[0], *one.corner[1:])
         assert other.score == one.score
     assert found.cells(mirrored=True).any()
+
+
+def test_a_memory_larger_than_the_grid_is_all_of_it(coarse_case: Case) -> None:
+    for mode, mirrored in (("self_sorting", 0), ("self_sorting_mirror", 12 * 14 * 11)):
+        found = remember(coarse_case.scan, _weights(mode, size=5000))
+        assert sum(token.mirrored for token in found.tokens) == mirrored
+        assert len(found.tokens) == 12 * 14 * 11 + mirrored
 
 
 def test_a_model_without_a_memory_says_so(coarse_case: Case) -> None:

@@ -20,7 +20,7 @@ def _found() -> Remembered:
         Token(corner=(0, 16, 0), centre_mm=(8.0, 24.0, 8.0), score=0.2, mirrored=False),
         Token(corner=(0, 16, 16), centre_mm=(8.0, 24.0, 24.0), score=0.9, mirrored=True),
     )
-    return Remembered(image, lesion, Grid((32, 32, 32), np.eye(4)), tokens, 16)
+    return Remembered(image, lesion, Grid((32, 32, 32), np.eye(4)), tokens, 16, "fifo")
 
 
 def test_the_page_is_whole_and_fetches_nothing() -> None:
@@ -29,6 +29,7 @@ def test_the_page_is_whole_and_fetches_nothing() -> None:
     assert not re.search(r"(src|href)=.https?:", html)
     assert "<b>case</b>" not in html
     assert "2 tokens of 16" in html
+    assert "memory: fifo" in html
     assert html.count("<svg") == 2
     assert html.count('class="outline truth"') == 2  # each layer shows its tokens
     assert html.count('class="outline" ') == 1  # and one of them the lesion

@@ -11,6 +11,7 @@ import torch
 from insula.checkpoint import load_weights
 from insula.cohort import CaseSet, Sources
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, TrainConfig
+from insula.errors import BadData, Preempted, UsageError
 from insula.train import CaseStream, train
 from simulate.test_head import small_host, small_shape
 
@@ -79,12 +80,14 @@ def test_painted_heads_are_one_more_source(cases: CaseSet) -> None:
     sources = Sources(hosts=(small_host(),), acute=shapes, chronic=shapes, fingerprint="phantom")
     recipe = _recipe(replace(_OFF, synthetic_fraction=1.0), batch=1)
     recipe = replace(recipe, prepare=PrepareConfig(box=(64, 72, 64)))
-    stream = CaseStream(cases, recipe, device=_CPU, sources=sources)
+    stream = CaseStream(replace(cases, painted_from=sources), recipe, device=_CPU)
     batch = stream.batch(0)
     assert batch.image.shape == (1, 1, 32, 32, 32)
     assert not any(torch.equal(batch.image[0, 0], image.float()) for image in cases.images)
     assert stream.provenance["painted"]["hosts"] == ["phantom"]
-    assert "painted" not in CaseStream(cases, recipe, device=_CPU).provenance
+    assert "painted" not in CaseStream(cases, _recipe(), device=_CPU).provenance
+    with pytest.raises(UsageError, match="nothing to paint them from"):
+        CaseStream(cases, recipe, device=_CPU)
 
 
 def test_a_run_on_cases_learns_and_says_what_it_saw(cases: CaseSet, tmp_path: Path) -> None:
@@ -93,6 +96,16 @@ def test_a_run_on_cases_learns_and_says_what_it_saw(cases: CaseSet, tmp_path: Pa
     assert losses[-1] < 0.9 * losses[0]
     provenance = load_weights(str(tmp_path)).card.provenance
     assert provenance["trained_on"] == "a labelled cohort"
-    assert provenance["cases"] == list("abcde")
+    assert provenance["cases"] == 5
     assert provenance["cases_sha256"] == "five"
     assert "hosts" not in provenance
+
+
+def test_a_run_does_not_go_on_with_other_cases(cases: CaseSet, tmp_path: Path) -> None:
+    with pytest.raises(Preempted):
+        train(_recipe(steps=4), cases, tmp_path, minutes=0)
+    fewer = replace(cases, names=cases.names[1:], images=cases.images[1:], masks=cases.masks[1:], fingerprint="four")
+    with pytest.raises(BadData, match="was on other data"):
+        train(_recipe(steps=4), fewer, tmp_path, resume=True)
+    train(_recipe(steps=4), cases, tmp_path, resume=True)
+    assert load_weights(str(tmp_path)).card.provenance["steps"] == 4

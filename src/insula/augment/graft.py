@@ -1,4 +1,4 @@
-"""Another case's lesion in this case's brain."""
+"""A lesion's outline in a brain that it was not drawn on."""
 
 from __future__ import annotations
 

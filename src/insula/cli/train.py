@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ def train(
     /,
     data: Path,
     out: Path,
+    paint_from: Path | None = None,
     set: UseAppendAction[tuple[str, ...]] = (),
     from_weights: str | None = None,
     resume: bool = False,
@@ -32,6 +34,7 @@ def train(
         recipe: A TOML file, e.g. recipes/baseline.toml.
         data: What `insula cohort prepare` wrote, or a folder of hosts, label maps and lesion masks.
         out: Where weights, states and the log go.
+        paint_from: Label maps, in such a folder, for the painted heads that augment.synthetic_fraction asks for.
         set: A knob of the recipe, e.g. --set train.steps=100; repeatable.
         from_weights: Fine-tune these (bundled name, folder or file) instead of starting fresh.
         resume: Go on from the newest state in --out.
@@ -52,14 +55,14 @@ def train(
     choose_device(chosen.train.device)
     with OutputFolder(out) as folder:
         print(f"reading {data} ...", flush=True)
-        material, told = _read(data, chosen)
+        material, told = _read(data, chosen, paint_from)
         print(f"{told}; {choose_device(chosen.train.device)}", flush=True)
         sha = run(chosen, material, folder, start=start, resume=resume, minutes=minutes, report=plain_progress)
     print(f"weights: {out / chosen.name}.safetensors (SHA-256 {sha[:12]}...)")
     return 0
 
 
-def _read(data: Path, recipe: Recipe) -> tuple[CaseSet | Sources, str]:
+def _read(data: Path, recipe: Recipe, paint_from: Path | None) -> tuple[CaseSet | Sources, str]:
     """What to train on, and what it is."""
     from insula.cohort import CaseSet, Store, load_sources
     from insula.errors import BadData
@@ -70,6 +73,11 @@ def _read(data: Path, recipe: Recipe) -> tuple[CaseSet | Sources, str]:
         return sources, f"{len(sources.hosts)} hosts, {outlines}"
     store = Store(data)
     if store.prepare != recipe.prepare:
-        rule = "was prepared otherwise than the recipe says"
-        raise BadData("the store", data.name, rule, "prepare it again, or set the recipe's [prepare] to the store's")
-    return CaseSet.from_store(store), f"{len(store.cases)} cases"
+        knobs = {name: value for name, value in vars(store.prepare).items() if value != getattr(recipe.prepare, name)}
+        told = ", ".join(f"prepare.{name} {value}" for name, value in knobs.items())
+        rule = f"was prepared with {told}, and the recipe says otherwise"
+        raise BadData("the store", data.name, rule, "set these in the recipe")
+    cases = CaseSet.from_store(store)
+    if paint_from is not None:
+        cases = replace(cases, painted_from=load_sources(paint_from, part="train", box=recipe.prepare.box))
+    return cases, f"{len(cases)} cases"

@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Bool, Float16
 from torch import Tensor
 
+from insula.cohort.sources import Sources
 from insula.cohort.store import Store
+from insula.errors import BadData
 
 __all__ = ["CaseSet"]
 
@@ -25,6 +27,8 @@ class CaseSet:
     masks: tuple[Bool[Tensor, "i j k"], ...]
     fingerprint: str
     """SHA-256 of what they were made from."""
+    painted_from: Sources | None = None
+    """Label maps to paint further heads from, if training asks for them."""
 
     @classmethod
     def from_store(cls, store: Store, names: Iterable[str] | None = None) -> CaseSet:
@@ -32,9 +36,11 @@ class CaseSet:
 
         Raises:
             NoInput: a name that the store does not have.
-            BadData: a file is damaged.
+            BadData: a file is damaged, or there is no case at all.
         """
         chosen = tuple(store.cases if names is None else names)
+        if not chosen:
+            raise BadData("the store", store.folder.name, "has no case to train on", "see `insula cohort check`")
         loaded = [store.load(name) for name in chosen]
         digest = hashlib.sha256()
         for name in chosen:

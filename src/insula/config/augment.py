@@ -24,6 +24,6 @@ class AugmentConfig:
     strip_fraction: float = 0.2
     """Cases whose skull is taken off, where there is one."""
     graft_fraction: float = 0.2
-    """Cases that get the outline of another case's lesion as well."""
+    """Cases that get the outline of one of the cohort's lesions as well."""
     synthetic_fraction: float = 0.0
-    """Steps that see a head painted from a label map instead of a case, where label maps are given."""
+    """Items of a batch that are heads painted from label maps instead of cases; needs label maps."""

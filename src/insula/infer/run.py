@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from insula.config import SegmentConfig
 from insula.infer.device import choose_device, choose_precision, free_bytes
 from insula.infer.fuse import fused
-from insula.infer.tiles import tiled_logits
+from insula.infer.tiles import tiled_logits, why_whole
 from insula.models import UNet
 
 __all__ = ["InferFacts", "infer"]
@@ -56,10 +56,9 @@ def infer(
     passes, why = _choose_passes(model, image, config, device, precision)
     attempts: list[tuple[torch.device, Literal["whole", "tiled"], str]] = [(device, passes, why)]
     if device.type == "cuda":
-        attempts += [
-            (device, "tiled", "the GPU ran out of memory"),
-            (torch.device("cpu"), "whole", "the GPU ran out of memory"),
-        ]
+        if why_whole(model) is None:
+            attempts.append((device, "tiled", "the GPU ran out of memory"))
+        attempts.append((torch.device("cpu"), "whole", "the GPU ran out of memory"))
     for number, (where, how, reason) in enumerate(attempts):
         try:
             prob = _probabilities(model, image, config, where, how, temperature)
@@ -82,7 +81,12 @@ def _choose_passes(
     need = _COPIES * image.numel() * width * precision.itemsize
     free = free_bytes(device)
     _log.info("one pass needs about %.1f GiB, %.1f GiB are free", need / 2**30, free / 2**30)
-    return ("whole", "it fits into memory") if need < free else ("tiled", "memory is short")
+    if need < free:
+        return "whole", "it fits into memory"
+    reason = why_whole(model)
+    return (
+        ("tiled", "memory is short") if reason is None else ("whole", f"memory is short, but this is a model {reason}")
+    )
 
 
 def _probabilities(

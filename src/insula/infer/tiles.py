@@ -9,7 +9,16 @@ from torch import Tensor, nn
 from insula.errors import Unavailable, UsageError
 from insula.models import UNet
 
-__all__ = ["tiled_logits"]
+__all__ = ["tiled_logits", "why_whole"]
+
+
+def why_whole(model: UNet) -> str | None:
+    """What keeps a model from being computed in tiles; None if nothing does."""
+    if any(isinstance(m, nn.GroupNorm) for m in (*model.encoders[0].modules(), *model.decoders[0].modules())):
+        return "with a normalisation over the whole volume"
+    if any(isinstance(m, nn.Conv3d) and m.kernel_size != m.stride for m in model.downs[0].modules()):
+        return "whose first down-sampling looks beyond its own voxels"
+    return None
 
 
 def tiled_logits(model: UNet, image: Float[Tensor, "1 1 i j k"], *, tile: int) -> Float[Tensor, "1 1 i j k"]:
@@ -26,19 +35,14 @@ def tiled_logits(model: UNet, image: Float[Tensor, "1 1 i j k"], *, tile: int) -
 
     Raises:
         UsageError: an odd thickness, or a size the model cannot halve.
-        Unavailable: the model normalises over the whole volume, so tiles would change its answer.
+        Unavailable: tiles would change the model's answer (`why_whole`).
     """
     if tile < 2 or tile % 2:
         raise UsageError("tile", tile, "is not an even number of voxels", "use 16 or 32")
-    for layer in (*model.encoders[0].modules(), *model.decoders[0].modules()):
-        if isinstance(layer, nn.GroupNorm):
-            rule = "looks at the whole volume, so it cannot be cut into tiles"
-            raise Unavailable(
-                "the model's normalisation",
-                type(layer).__name__,
-                rule,
-                "use --device cpu without --low-memory, or a batch-norm model",
-            )
+    if reason := why_whole(model):
+        raise Unavailable(
+            "the model", reason, "cannot be cut into tiles", "leave --low-memory out, or use another model"
+        )
     model.check_size(image)
     size, halo = image.shape[2], model.halo
     slabs = [(start, min(start + tile, size)) for start in range(0, size, tile)]

@@ -1,4 +1,4 @@
-"""The large model, which overfitted."""
+"""The large model: attention in shifting windows where the grid is coarse."""
 
 from __future__ import annotations
 

@@ -47,6 +47,8 @@ class Remembered:
     """The best first; mirror images after their originals."""
     side: int
     """Voxels that a token is wide."""
+    mode: str
+    """By what rule tokens are kept."""
 
     def cells(self, *, mirrored: bool = False) -> NDArray[np.bool_]:
         """The voxels under the tokens, or under the mirror images."""
@@ -75,9 +77,9 @@ def remember(scan: Scan, weights: Weights) -> Remembered:
         raise Unavailable("the model of", card.name, rule, "give weights of a mamba_unet with memory")
     prepared = prepare(scan, card.prepare)
     bank, logits = model.remember(prepared.image)
-    side, kept = model.memory.stride, model.memory.size
+    side = model.memory.stride
     score, place = bank.score[0].tolist(), bank.place[0].numpy()
-    count = min(kept, len(score))
+    count = len(score) // 2 if model.memory.mode == "self_sorting_mirror" else len(score)
     order = sorted(range(count), key=lambda n: -score[n])
     tokens = [
         Token(
@@ -88,7 +90,7 @@ def remember(scan: Scan, weights: Weights) -> Remembered:
     ]  # fmt: skip
     prob = torch.sigmoid(logits.float() / card.calibration.temperature)[0, 0].numpy()
     image = prepared.image[0, 0].numpy()
-    return Remembered(image, prob >= card.threshold, prepared.grid, tuple(tokens), side)
+    return Remembered(image, prob >= card.threshold, prepared.grid, tuple(tokens), side, model.memory.mode)
 
 
 def _corner(place: NDArray[np.floating]) -> tuple[int, int, int]:

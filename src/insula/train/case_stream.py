@@ -11,13 +11,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from insula.augment import Augmentation, augment
-from insula.cohort import CaseSet, Sources
+from insula.cohort import CaseSet
 from insula.config import Recipe
 from insula.data import measure, normalise
+from insula.errors import UsageError
 from insula.train.head_stream import HeadStream
 from insula.train.stream import Batch, Stream, crop_window
 
 __all__ = ["CaseStream"]
+
+_CROP, _PLAN, _PAINT, _ORDER = 1, 2, 3, 4  # what chance is drawn for, so that no two draws share a seed
 
 
 class CaseStream(Stream):
@@ -27,25 +30,33 @@ class CaseStream(Stream):
         cases: held in the device's memory.
         recipe: how to augment and to crop.
         device: where batches are made.
-        sources: label maps to paint heads from, for the share of items that the recipe asks for.
+
+    Raises:
+        UsageError: the recipe asks for painted heads, and there is nothing to paint them from.
     """
 
-    def __init__(
-        self, cases: CaseSet, recipe: Recipe, *, device: torch.device, sources: Sources | None = None
-    ) -> None:  # fmt: skip
+    def __init__(self, cases: CaseSet, recipe: Recipe, *, device: torch.device) -> None:
         super().__init__(device)
         self.cases, self.recipe = cases.to(device), recipe
         self._donors = [n for n, mask in enumerate(cases.masks) if bool(mask.any())]
         self._painter = None
-        if sources is not None:
+        if recipe.augment.synthetic_fraction > 0:
+            if cases.painted_from is None:
+                rule = "asks for painted heads, and there is nothing to paint them from"
+                share = recipe.augment.synthetic_fraction
+                raise UsageError("augment.synthetic_fraction", share, rule, "name label maps with --paint-from")
             painting = replace(recipe, simulate=replace(recipe.simulate, painted_fraction=1.0))
-            self._painter = HeadStream(sources, painting, device=device)
+            self._painter = HeadStream(cases.painted_from, painting, device=device)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.cases.fingerprint
 
     @property
     def provenance(self) -> dict[str, Any]:
         told: dict[str, Any] = {
             "trained_on": "a labelled cohort",
-            "cases": list(self.cases.names),
+            "cases": len(self.cases),  # not their names: they may say whose they are
             "cases_sha256": self.cases.fingerprint,
         }
         return told if self._painter is None else {**told, "painted": self._painter.provenance}
@@ -53,7 +64,7 @@ class CaseStream(Stream):
     def batch(self, step: int) -> Batch:
         """The batch of one step."""
         seed, size = self.recipe.train.seed, self.recipe.train.batch
-        items = [self._item(step * size + n, np.random.default_rng((seed, step, n))) for n in range(size)]
+        items = [self._item(step * size + n, np.random.default_rng((seed, step, n, _PLAN))) for n in range(size)]
         plans = [plan for *_, plan in items]
         images, truths = (
             torch.stack(part) for part in zip(*[(image, truth) for image, truth, _ in items], strict=True)
@@ -65,7 +76,7 @@ class CaseStream(Stream):
             images = torch.stack([normalise(image, measure(image, prepare), prepare) for image in images])
         cut = []
         for n, truth in enumerate(truths):
-            window = crop_window(truth, self.recipe.train.crop, np.random.default_rng((seed, step, n, 1)))
+            window = crop_window(truth, self.recipe.train.crop, np.random.default_rng((seed, step, n, _CROP)))
             cut.append((images[n][window], truth[window]))
         return Batch(*(torch.stack(part)[:, None] for part in zip(*cut, strict=True)))
 
@@ -75,11 +86,11 @@ class CaseStream(Stream):
         """The `number`-th item since the start: its image, its truth and what happens to them."""
         config = self.recipe.augment
         if self._painter is not None and rng.random() < config.synthetic_fraction:
-            head = self._painter.head(self.recipe.train.seed, number)
+            head = self._painter.head(self.recipe.train.seed, number, 0, _PAINT)
             scale = measure(head.image, self.recipe.prepare)
             return normalise(head.image, scale, self.recipe.prepare), head.truth, Augmentation()
         epoch, place = divmod(number, len(self.cases))
-        order = np.random.default_rng((self.recipe.train.seed, epoch)).permutation(len(self.cases))
+        order = np.random.default_rng((self.recipe.train.seed, epoch, 0, _ORDER)).permutation(len(self.cases))
         case = int(order[place])
         plan = Augmentation.sample(rng, config, donors=len(self._donors))
         return self.cases.images[case].float(), self.cases.masks[case].float(), plan

@@ -34,6 +34,10 @@ class HeadStream(Stream):
         self._small = [s for s in (*sources.acute, *sources.chronic) if int(s.voxels.sum()) < _SMALL_MM3]
 
     @property
+    def fingerprint(self) -> str:
+        return self.sources.fingerprint
+
+    @property
     def provenance(self) -> dict[str, Any]:
         return {
             "trained_on": "simulated infarcts; not validated on patients",

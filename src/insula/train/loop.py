@@ -71,7 +71,7 @@ def train(
     Raises:
         Preempted: SIGTERM or SIGUSR1 came, or `minutes` are over; the state is saved.
         Interrupted: SIGINT came; the state is saved.
-        BadData: the loss was not finite twenty steps in a row, or the saved state belongs to another recipe.
+        BadData: the loss was not finite twenty steps in a row, or the saved state is of another recipe or of other data.
     """
     config, device = recipe.train, choose_device(recipe.train.device)
     torch.manual_seed(config.seed)
@@ -90,6 +90,11 @@ def train(
     optimiser = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.lr, fused=device.type == "cuda")
     loss_of = compound(config.losses)
     run: Callable[..., Any] = torch.compile(model.outputs) if config.compile else model.outputs
+    stream: Stream = (
+        CaseStream(data, recipe, device=device)
+        if isinstance(data, CaseSet)
+        else HeadStream(data, recipe, device=device)
+    )
     first, seconds, skips = 0, 0.0, 0
 
     saved = load_state(folder, device=device) if resume else None
@@ -101,6 +106,10 @@ def train(
                 "belongs to another recipe",
                 "resume with the recipe it was started with",
             )
+        if saved["data"] != stream.fingerprint:
+            raise BadData(
+                "the saved state", folder.name, "was on other data", "resume with the data it was started with"
+            )
         model.load_state_dict(saved["model"])
         average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
@@ -108,7 +117,7 @@ def train(
 
     def save(step: int) -> str:
         state = {
-            "recipe": to_dict(recipe), "step": step, "seconds": seconds, "skips": skips, "model": model.state_dict(),
+            "recipe": to_dict(recipe), "data": stream.fingerprint, "step": step, "seconds": seconds, "skips": skips, "model": model.state_dict(),
             "average": average.state_dict(), "optimiser": optimiser.state_dict(),
         }  # fmt: skip
         save_state(folder, step, state)
@@ -121,11 +130,6 @@ def train(
 
     stop = _Stop()
     log = (folder / "log.jsonl").open("a", encoding="utf-8")
-    stream: Stream = (
-        CaseStream(data, recipe, device=device)
-        if isinstance(data, CaseSet)
-        else HeadStream(data, recipe, device=device)
-    )
     begun = last_save = started = time.monotonic()
     try:
         for step, batch in enumerate(stream.batches(first, config.steps), start=first):

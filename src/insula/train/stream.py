@@ -40,6 +40,11 @@ class Stream(ABC):
 
     @property
     @abstractmethod
+    def fingerprint(self) -> str:
+        """Of the data: a run cannot go on with other data."""
+
+    @property
+    @abstractmethod
     def provenance(self) -> dict[str, Any]:
         """What was trained on, for the card of the weights."""
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,17 +20,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clock import machine, seconds_of, training_step
 from insula.augment import Augmentation, augment
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig
-from insula.data import measure, normalise
+from insula.data import normalised
 from insula.io import write_json
 from insula.losses import compound
 from insula.models import build_model
 from insula.simulate import phantom_case
 from insula.simulate.phantom import phantom_grid
 from insula.types import Shape
+from trial import NO_AUGMENTATION
 
-_OFF = AugmentConfig(deform_fraction=0, scan_fraction=0, artefact_chance=0, strip_fraction=0, graft_fraction=0)
+_OFF = replace(NO_AUGMENTATION, artefact_chance=0)
 _KINDS = {
     "nothing (units alone)": _OFF,
     "deformation": replace(_OFF, deform_fraction=1),
@@ -66,8 +67,7 @@ def main() -> None:
         cells = [f"{1000 * rows[name]:.1f} ({rows[name] / rows['training step']:.0%})" if cuda else f"{rows[name] / rows['training step']:.2f}" for rows in found.values()]  # fmt: skip
         print(f"| {name} | {' | '.join(cells)} |")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    where = torch.cuda.get_device_name() if cuda else "cpu"
-    write_json(arguments.out, {"device": where, "torch": torch.__version__, "seconds": found})
+    write_json(arguments.out, {**machine(device), "seconds": found})
 
 
 def _batch(count: int, box: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -84,9 +84,9 @@ def _augmentation(config: AugmentConfig, images: Tensor, truths: Tensor, repeats
     def once() -> None:
         plans = [Augmentation.sample(rng, config, donors=1) for _ in images]
         changed, _ = augment(images, truths, plans, donors=[truths[0]])
-        torch.stack([normalise(image, measure(image, prepare), prepare) for image in changed])
+        torch.stack([normalised(image, prepare) for image in changed])
 
-    return _seconds(once, images.device, repeats)
+    return _mean_seconds(once, images.device, repeats)
 
 
 def _step(images: Tensor, truths: Tensor, repeats: int) -> float:
@@ -94,36 +94,14 @@ def _step(images: Tensor, truths: Tensor, repeats: int) -> float:
     torch.manual_seed(0)
     model = build_model(AttentionUNet()).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     run = torch.compile(model) if device.type == "cuda" else model
-    optimiser = torch.optim.AdamW(model.parameters(), fused=device.type == "cuda")
-    loss_of = compound([(1.0, "dice"), (1.0, "cross_entropy")])
     image, truth = images[:, None].contiguous(memory_format=torch.channels_last_3d), truths[:, None]
-
-    def once() -> None:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            logits = run(image)
-        loss = loss_of(logits, truth)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-
-    return _seconds(once, device, repeats)
+    step, _ = training_step(model, run, compound([(1.0, "dice"), (1.0, "cross_entropy")]), image, truth)
+    return _mean_seconds(step, device, repeats)
 
 
-def _seconds(work: Callable[[], None], device: torch.device, repeats: int) -> float:
+def _mean_seconds(work: Callable[[], None], device: torch.device, repeats: int) -> float:
     """The mean, because draws differ and all of them are paid for."""
-    cuda = device.type == "cuda"
-    for _ in range(5 if cuda else 1):
-        work()
-    times = []
-    for _ in range(repeats):
-        if cuda:
-            torch.cuda.synchronize()
-        begun = time.perf_counter()
-        work()
-        if cuda:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - begun)
-    return statistics.mean(times)
+    return statistics.mean(seconds_of(work, device, warm=5 if device.type == "cuda" else 1, repeats=repeats)[0])
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ from __future__ import annotations
 import argparse
 import gc
 import statistics
-import time
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
+from clock import machine, seconds_of, training_step
 from insula.config import AttentionUNet
 from insula.config.models import Norm
 from insula.io import write_json
@@ -47,53 +47,31 @@ def main() -> None:
         memory = "-" if row["gib"] is None else f"{row['gib']:.2f}"
         print(f"| {row['norm']} | {row['full_norm']} | {memory} | {step} |")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    where = torch.cuda.get_device_name() if cuda else "cpu"
-    write_json(arguments.out, {"device": where, "torch": torch.__version__, "box": arguments.box, "rows": rows})
+    write_json(arguments.out, {**machine(torch.device(arguments.device)), "box": arguments.box, "rows": rows})
 
 
 def _measure(config: AttentionUNet, arguments: argparse.Namespace) -> dict[str, Any]:
     device = torch.device(arguments.device)
     found: dict[str, Any] = {"norm": config.norm, "full_norm": config.full_norm, "seconds": None, "gib": None}
     gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
     try:
-        found["seconds"] = _step_time(config, arguments, device)
+        found["seconds"], peak = _step_cost(config, arguments, device)
     except torch.OutOfMemoryError:
         return found
     if device.type == "cuda":
-        found["gib"] = torch.cuda.max_memory_allocated() / 2**30
+        found["gib"] = peak / 2**30
     return found
 
 
-def _step_time(config: AttentionUNet, arguments: argparse.Namespace, device: torch.device) -> float:
+def _step_cost(config: AttentionUNet, arguments: argparse.Namespace, device: torch.device) -> tuple[float, int]:
     torch.manual_seed(0)
     model = build_model(config).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     run = torch.compile(model) if arguments.compile else model
-    optimiser = torch.optim.AdamW(model.parameters(), fused=device.type == "cuda")
-    loss_of = compound([(1.0, "dice"), (1.0, "cross_entropy")])
     image = torch.randn(1, 1, *arguments.box, device=device).contiguous(memory_format=torch.channels_last_3d)
-    truth = (image > 2).float()
-
-    def step() -> None:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            logits = run(image)
-        loss = loss_of(logits, truth)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
-    for _ in range(3 if device.type == "cuda" else 1):
-        step()
-    seconds = []
-    for _ in range(arguments.repeats):
-        begun = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - begun)
-    return statistics.median(seconds)
+    step, _ = training_step(model, run, compound([(1.0, "dice"), (1.0, "cross_entropy")]), image, (image > 2).float())
+    warm = 3 if device.type == "cuda" else 1
+    times, peak = seconds_of(step, device, warm=warm, repeats=arguments.repeats)
+    return statistics.median(times), peak
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clock import machine, seconds_of
 from insula.io import write_json
 from insula.nn import scan_states
 from insula.report.chart import ACCENT, LESION, chart
@@ -58,11 +58,7 @@ def main() -> None:
     for name, some in slopes.items():
         print(f"{name}: " + ", ".join(f"{what} grows with exponent {value}" for what, value in some.items() if value))
     arguments.out.mkdir(parents=True, exist_ok=True)
-    where = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
-    write_json(
-        arguments.out / "state_space.json",
-        {"device": where, "torch": torch.__version__, "measured": found, "exponents": slopes},
-    )
+    write_json(arguments.out / "state_space.json", {**machine(device), "measured": found, "exponents": slopes})
     (arguments.out / "state_space.svg").write_text(_draw(found, unit, scale), encoding="utf-8")
 
 
@@ -92,21 +88,10 @@ def _attend(size: int, device: torch.device) -> Callable[[], None]:
 
 def _measure(work: Callable[[], None], device: torch.device, repeats: int) -> tuple[float, float]:
     """Median seconds, and the peak above what was there before [GiB]; 0 on a CPU, which does not tell."""
-    work()  # warm
-    cuda, before = device.type == "cuda", 0
-    if cuda:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-    seconds = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        work()
-        if cuda:
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - begun)
-    peak = torch.cuda.max_memory_allocated() - before if cuda else 0
-    return statistics.median(seconds), peak / 2**30
+    work()
+    before = torch.cuda.memory_allocated() if device.type == "cuda" else 0
+    seconds, peak = seconds_of(work, device, warm=0, repeats=repeats)
+    return statistics.median(seconds), (peak - before) / 2**30
 
 
 def _slope(rows: dict[int, tuple[float, float]], column: int) -> float | None:

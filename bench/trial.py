@@ -24,13 +24,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clock import machine, seconds_of, training_step
 from insula.checkpoint import load_weights
 from insula.cohort import CaseSet, Part, load_sources
 from insula.config import AugmentConfig, Recipe, load_recipe, to_dict
-from insula.data import measure, normalise
+from insula.data import normalised
 from insula.infer import choose_device
 from insula.io import write_json
-from insula.losses import compound, deep_supervision
+from insula.losses import compound
 from insula.metrics import SIZE_BINS, dice_score, match_lesions, size_bin
 from insula.models import UNet, build_model
 from insula.train import HeadStream, train
@@ -104,16 +105,14 @@ def _cohort(
 ) -> tuple[CaseSet, tuple[str, ...]]:
     sources = load_sources(data, part=part, box=recipe.prepare.box)
     stream = HeadStream(sources, recipe, device=device)
-    keys = [(655, n) for n in range(count)]
-    heads = [stream.head(*key) for key in keys]
-    hosts = [sources.hosts[int(np.random.default_rng(key).integers(len(sources.hosts)))].name for key in keys]
+    heads = [stream.head(655, n) for n in range(count)]
     cases = CaseSet(
         names=tuple(f"{part}{n:03d}" for n in range(count)),
-        images=tuple(normalise(h.image, measure(h.image, recipe.prepare), recipe.prepare).half() for h in heads),
+        images=tuple(normalised(h.image, recipe.prepare).half() for h in heads),
         masks=tuple(h.truth > 0.5 for h in heads),
         fingerprint=f"{sources.fingerprint}, {count} heads of {to_dict(recipe.simulate)}",
     )
-    return cases, tuple(hosts)
+    return cases, tuple(h.host for h in heads)
 
 
 def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, Any]:
@@ -134,8 +133,7 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, A
     model = weights.model.to(study.device).eval()
     found = {
         "name": name, "recipe": to_dict(recipe), "cohorts": study.fingerprint, "minutes": minutes, "losses": losses,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "device": torch.cuda.get_device_name() if study.device.type == "cuda" else "cpu", "torch": torch.__version__,
+        "parameters": sum(p.numel() for p in model.parameters()), **machine(study.device),
         "train": _score(model, study.train), "held_out": _score(model, study.held_out, study.hosts),
     }  # fmt: skip
     write_json(path, found)
@@ -202,19 +200,9 @@ def measure_cost(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str
     device = study.device
     torch.manual_seed(0)
     model = build_model(recipe.model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(model.parameters(), fused=device.type == "cuda")
-    loss_of = compound(recipe.train.losses)
     image = study.train.images[0].to(device).float()[None, None].contiguous(memory_format=torch.channels_last_3d)
     truth = study.train.masks[0].to(device).float()[None, None]
-
-    def step() -> None:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            outputs = model.outputs(image)
-        loss = loss_of(outputs[0], truth) if len(outputs) == 1 else deep_supervision(loss_of, outputs, truth)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-
+    step, optimiser = training_step(model, model.outputs, compound(recipe.train.losses), image, truth)
     step_ms, step_gib = _time(step, study)
     optimiser.zero_grad(set_to_none=True)
     optimiser.state.clear()  # inference holds neither gradients nor moments
@@ -227,8 +215,7 @@ def measure_cost(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str
     volume_ms, volume_gib = _time(volume, study)
     found = {
         "parameters": sum(p.numel() for p in model.parameters()), "step_ms": step_ms, "step_gib": step_gib,
-        "volume_ms": volume_ms, "volume_gib": volume_gib,
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu", "torch": torch.__version__,
+        "volume_ms": volume_ms, "volume_gib": volume_gib, **machine(device),
     }  # fmt: skip
     write_json(path, found)
     print(
@@ -246,24 +233,10 @@ def _forget() -> None:
 
 def _time(work: Callable[[], None], study: Study) -> tuple[float, float]:
     cuda = study.device.type == "cuda"
-    warm, timed = (_WARM, _TIMED) if cuda else (1, 1)
     gc.collect()
-    for _ in range(warm):
-        work()
-    if cuda:
-        torch.cuda.synchronize()
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-    times = []
-    for _ in range(timed):
-        begun = time.perf_counter()
-        work()
-        if cuda:
-            torch.cuda.synchronize()
-        times.append(1000 * (time.perf_counter() - begun))
+    times, peak = seconds_of(work, study.device, warm=_WARM if cuda else 1, repeats=_TIMED if cuda else 1)
     cohorts = sum(x.nbytes for cases in (study.train, study.held_out) for x in (*cases.images, *cases.masks))
-    peak = torch.cuda.max_memory_allocated() - cohorts if cuda else 0
-    return statistics.median(times), peak / 2**30
+    return 1000 * statistics.median(times), (peak - cohorts) / 2**30 if cuda else 0.0
 
 
 def run_rows(rows: Mapping[str, Recipe], arguments: argparse.Namespace, study: Study) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from insula.config import PrepareConfig
 
-__all__ = ["Scale", "measure", "normalise"]
+__all__ = ["Scale", "measure", "normalise", "normalised"]
 
 _SAMPLE = 1_000_000
 
@@ -54,6 +54,11 @@ def measure(image: Float[Tensor, "i j k"], config: PrepareConfig) -> Scale:
 def normalise(image: Float[Tensor, "i j k"], scale: Scale, config: PrepareConfig) -> Float[Tensor, "i j k"]:
     """Apply a scale and clip; padding of value `scale.background` becomes what most of the air becomes."""
     return ((image - scale.middle) / scale.width).clamp(-config.clip, config.clip)
+
+
+def normalised(image: Float[Tensor, "i j k"], config: PrepareConfig) -> Float[Tensor, "i j k"]:
+    """A whole volume on its own scale, measured and applied."""
+    return normalise(image, measure(image, config), config)
 
 
 def _at(ordered: Tensor, percentile: float) -> float:

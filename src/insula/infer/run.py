@@ -84,9 +84,9 @@ def _choose_passes(
     if need < free:
         return "whole", "it fits into memory"
     reason = why_whole(model)
-    return (
-        ("tiled", "memory is short") if reason is None else ("whole", f"memory is short, but this is a model {reason}")
-    )
+    if reason is None:
+        return "tiled", "memory is short"
+    return "whole", f"memory is short, but this is a model {reason}"
 
 
 def _probabilities(

@@ -48,6 +48,9 @@ class MemoryUNet(UNet):
         return super().enter(x) if self.fold is None else self.fold(x)
 
     def deep(self, x: Float[Tensor, "b c i j k"], coarse: list[Tensor] | None = None) -> Float[Tensor, "b c2 i j k"]:
+        return self._deep_and_bank(x, coarse)[0]
+
+    def _deep_and_bank(self, x: Tensor, coarse: list[Tensor] | None = None) -> tuple[Tensor, Bank | None]:
         stages = self.encode(x)
         x = stages.pop()
         bank = None
@@ -61,14 +64,15 @@ class MemoryUNet(UNet):
             x = self._up(level, stages.pop(), x)
             if bank is not None and level == last - 1:
                 x = self.recalls[1](x, bank)
-        return x
+        return x, bank
 
     def remember(self, x: Float[Tensor, "b 1 i j k"]) -> tuple[Bank, Float[Tensor, "b 1 i j k"]]:
         """The memory of each scan, and the logits; of a model that has a memory."""
-        assert self.memory is not None
         self.check_size(x)
-        bank, _ = self.memory(self.encode(self.enter(self.shallow(x)))[-1])
-        return bank, self(x)
+        skip = self.shallow(x)
+        deep, bank = self._deep_and_bank(self.enter(skip))
+        assert bank is not None
+        return bank, self.merge(skip, deep)
 
     def merge(
         self, skip: Float[Tensor, "b c i j k"], coarse: Float[Tensor, "b c2 i2 j2 k2"]

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
-from insula.simulate.fields import identity, look_up_each, smooth_noise
+from insula.simulate.fields import identity, look_up_each, resize, smooth_noise
 from insula.types import Shape
 
 __all__ = ["Deformation", "deformed_indices"]
@@ -103,7 +102,7 @@ def _flow(velocity: Float[Tensor, "b 3 i2 j2 k2"], shape: Shape) -> Float[Tensor
     here = identity(coarse, device=device)
     for _ in range(_SQUARINGS):
         flow = flow + look_up_each(flow, here + flow)
-    return F.interpolate(flow / step, size=shape, mode="trilinear", align_corners=True)
+    return resize((flow / step).flatten(0, 1), shape).unflatten(0, (-1, 3))
 
 
 def _quarter(shape: Shape) -> Shape:

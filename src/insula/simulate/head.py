@@ -61,6 +61,8 @@ class SimulatedHead:
     """0 or 1; all 0 for a control."""
     phase: Phase
     """Acute, chronic or control."""
+    host: str
+    """Whose head it was."""
 
 
 def simulate_head(
@@ -117,7 +119,7 @@ def simulate_head(
         image = insert_lesion(image, truth, infarct, csf=csf, grey=grey)
     image = _undress(image, tissue, host.skull or painted, config, rng)
     image = scan_with(image, look or ScannerLook.sample(rng), white=white)
-    return SimulatedHead(image=image, truth=truth, phase=phase if truth.any() else "control")
+    return SimulatedHead(image=image, truth=truth, phase=phase if truth.any() else "control", host=host.name)
 
 
 def _placement(host: Host, rng: np.random.Generator, device: torch.device) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from insula.augment import Augmentation, augment
 from insula.cohort import CaseSet
 from insula.config import Recipe
-from insula.data import measure, normalise
+from insula.data import normalised
 from insula.errors import UsageError
 from insula.train.head_stream import HeadStream
 from insula.train.stream import Batch, Stream, crop_window
@@ -65,15 +65,12 @@ class CaseStream(Stream):
         """The batch of one step."""
         seed, size = self.recipe.train.seed, self.recipe.train.batch
         items = [self._item(step * size + n, np.random.default_rng((seed, step, n, _PLAN))) for n in range(size)]
-        plans = [plan for *_, plan in items]
-        images, truths = (
-            torch.stack(part) for part in zip(*[(image, truth) for image, truth, _ in items], strict=True)
-        )
+        pictures, masks, plans = zip(*items, strict=True)
+        images, truths = torch.stack(pictures), torch.stack(masks)
         if any(plan != Augmentation() for plan in plans):
             donors = [self.cases.masks[n] for n in self._donors]
             images, truths = augment(images, truths, plans, donors=donors)
-            prepare = self.recipe.prepare
-            images = torch.stack([normalise(image, measure(image, prepare), prepare) for image in images])
+            images = torch.stack([normalised(image, self.recipe.prepare) for image in images])
         cut = []
         for n, truth in enumerate(truths):
             window = crop_window(truth, self.recipe.train.crop, np.random.default_rng((seed, step, n, _CROP)))
@@ -87,8 +84,7 @@ class CaseStream(Stream):
         config = self.recipe.augment
         if self._painter is not None and rng.random() < config.synthetic_fraction:
             head = self._painter.head(self.recipe.train.seed, number, 0, _PAINT)
-            scale = measure(head.image, self.recipe.prepare)
-            return normalise(head.image, scale, self.recipe.prepare), head.truth, Augmentation()
+            return normalised(head.image, self.recipe.prepare), head.truth, Augmentation()
         epoch, place = divmod(number, len(self.cases))
         order = np.random.default_rng((self.recipe.train.seed, epoch, 0, _ORDER)).permutation(len(self.cases))
         case = int(order[place])

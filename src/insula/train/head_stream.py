@@ -10,7 +10,7 @@ import torch
 
 from insula.cohort import Sources
 from insula.config import Recipe
-from insula.data import measure, normalise
+from insula.data import normalised
 from insula.simulate import LesionShape, SimulatedHead, simulate_head
 from insula.train.stream import Batch, Stream, crop_window
 
@@ -61,7 +61,7 @@ class HeadStream(Stream):
         for item in range(self.recipe.train.batch):
             key = (self.recipe.train.seed, step, item)
             head = self.head(*key)
-            image = normalise(head.image, measure(head.image, self.recipe.prepare), self.recipe.prepare)
+            image = normalised(head.image, self.recipe.prepare)
             window = crop_window(head.truth, self.recipe.train.crop, np.random.default_rng((*key, 1)))
             images.append(image[window])
             truths.append(head.truth[window])

@@ -1,0 +1,64 @@
+"""What benchmarks share: a training step, a clock, the machine's name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from insula.losses import Loss, deep_supervision
+
+
+def training_step(
+    model: nn.Module, outputs: Callable[[Tensor], Any], loss_of: Loss, image: Tensor, truth: Tensor
+) -> tuple[Callable[[], None], torch.optim.Optimizer]:
+    """One step of the trainer on one batch, to be called again and again, and the optimiser that it fills.
+
+    Args:
+        model: whose parameters move.
+        outputs: what is run, compiled or not: logits, or the list of them that `model.outputs` gives.
+        loss_of: of logits and truth.
+        image: (b, 1, i, j, k).
+        truth: on the same grid.
+    """
+    cuda = image.device.type == "cuda"
+    optimiser = torch.optim.AdamW(model.parameters(), fused=cuda)
+
+    def step() -> None:
+        with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=cuda):
+            found = outputs(image)
+        levels = [found] if isinstance(found, Tensor) else found
+        loss = loss_of(levels[0], truth) if len(levels) == 1 else deep_supervision(loss_of, levels, truth)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    return step, optimiser
+
+
+def seconds_of(work: Callable[[], None], device: torch.device, *, warm: int, repeats: int) -> tuple[list[float], int]:
+    """Each repeat's seconds after some to warm up, and the peak of a GPU's memory meanwhile [bytes]; 0 on a CPU."""
+    cuda = device.type == "cuda"
+    for _ in range(warm):
+        work()
+    if cuda:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    times = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        work()
+        if cuda:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - begun)
+    return times, torch.cuda.max_memory_allocated() if cuda else 0
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """What a result has to name."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return {"device": name, "torch": torch.__version__}

@@ -126,7 +126,7 @@ def test_fine_tuning_starts_from_the_given_weights(sources: Sources, tmp_path: P
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(sources: Sources, tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="20 steps in a row"):
+    with pytest.raises(BadData, match="21 steps in a row; lower train.lr"):
         train(_recipe(steps=100, losses=((float("nan"), "dice"),)), sources, tmp_path)
 
 

@@ -6,10 +6,12 @@ from typing import Literal, TypeAlias
 
 from insula.config.knobs import knobs
 
-__all__ = ["AttentionUNet", "MambaUNet", "ModelConfig", "Norm", "PlainUNet", "SEUNet", "SwinUNet"]
+__all__ = ["AttentionUNet", "MambaUNet", "ModelConfig", "Norm", "PlainUNet", "SEUNet", "Stem", "SwinUNet"]
 
 Norm = Literal["batch", "instance", "group", "none"]
 """`instance` and `group` look at the volume at hand, `batch` at a fixed average once training is over, `none` not."""
+Stem = Literal["full", "space_to_depth"]
+"""`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and logits come back the same way."""
 
 
 @knobs
@@ -24,6 +26,10 @@ class AttentionUNet:
     """Normalisation after each convolution below full resolution."""
     full_norm: Norm = "none"
     """And at full resolution, where `batch` and `none` alone can be computed in tiles; the input is normalised anyway."""
+    stem: Stem = "full"
+    """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and logits come back the same way."""
+    sides: int = 0
+    """Decoder stages below full resolution that training supervises as well."""
 
 
 @knobs
@@ -38,6 +44,10 @@ class SEUNet:
     """Normalisation after each convolution below full resolution; `instance` would even out what squeezing reads."""
     full_norm: Norm = "none"
     """And at full resolution, where `batch` and `none` alone can be computed in tiles; the input is normalised anyway."""
+    stem: Stem = "full"
+    """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and logits come back the same way."""
+    sides: int = 0
+    """Decoder stages below full resolution that training supervises as well."""
     reduction: int = 4
     """Squeeze-and-excitation's bottleneck: channels / reduction."""
     bottleneck_convs: int = 3
@@ -56,8 +66,10 @@ class MambaUNet:
     """Normalisation after each convolution below full resolution."""
     full_norm: Norm = "none"
     """And at full resolution, where `batch` and `none` alone can be computed in tiles."""
-    stem: Literal["full", "space_to_depth"] = "full"
+    stem: Stem = "full"
     """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and logits come back the same way."""
+    sides: int = 0
+    """Decoder stages below full resolution that training supervises as well."""
     reduction: int = 4
     """Squeeze-and-excitation's bottleneck: channels / reduction."""
     scans: int = 2

@@ -74,6 +74,8 @@ class TrainConfig:
     """`auto`, `cpu`, `cuda`, or one GPU as torch writes it."""
     compile: bool = False
     """torch.compile the network."""
+    graph: bool = True
+    """On a GPU, record a step once and replay it; off to look into a step with a debugger."""
     save_minutes: float = 3.0
     """Between two checkpoints."""
     seed: int = 0

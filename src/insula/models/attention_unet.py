@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from torch import nn
-
 from insula.config import AttentionUNet
+from insula.models.stem import channels_in, with_stem
 from insula.models.unet import UNet
 from insula.nn import AttentionGate, ConvStage, Upsample
 
@@ -21,10 +20,15 @@ def build_attention_unet(config: AttentionUNet) -> UNet:
     """
     widths = config.widths
     norms = (config.full_norm, *[config.norm] * (len(widths) - 1))
+    stages = zip(channels_in(config.stem, widths), widths, norms, strict=True)
     return UNet(
-        encoders=[ConvStage(a, b, norm=norm) for (a, b), norm in zip(pairwise((1, *widths)), norms, strict=True)],
-        gates=[AttentionGate(fine, coarse) for fine, coarse in pairwise(widths)],
-        upsamples=[Upsample(coarse, fine) for fine, coarse in pairwise(widths)],
-        decoders=[ConvStage(2 * fine, fine, norm=norm) for fine, norm in zip(widths[:-1], norms[:-1], strict=True)],
-        head=nn.Conv3d(widths[0], 1, kernel_size=1),
+        **with_stem(
+            config.stem,
+            widths,
+            sides=config.sides,
+            encoders=[ConvStage(a, b, norm=norm) for a, b, norm in stages],
+            gates=[AttentionGate(fine, coarse) for fine, coarse in pairwise(widths)],
+            upsamples=[Upsample(coarse, fine) for fine, coarse in pairwise(widths)],
+            decoders=[ConvStage(2 * fine, fine, norm=norm) for fine, norm in zip(widths[:-1], norms[:-1], strict=True)],
+        )
     )

@@ -7,6 +7,7 @@ from itertools import pairwise
 from torch import nn
 
 from insula.config import SEUNet
+from insula.models.stem import channels_in, with_stem
 from insula.models.unet import UNet
 from insula.nn import AttentionGate, ConvStage, SqueezeExcite, Upsample
 
@@ -28,9 +29,13 @@ def build_se_unet(config: SEUNet) -> UNet:
         return block if level == 0 else nn.Sequential(block, SqueezeExcite(widths[level], config.reduction))
 
     return UNet(
-        encoders=[stage(channels_in, level) for level, channels_in in enumerate((1, *widths[:-1]))],
-        gates=[AttentionGate(fine, coarse) for fine, coarse in pairwise(widths)],
-        upsamples=[Upsample(coarse, fine) for fine, coarse in pairwise(widths)],
-        decoders=[stage(2 * fine, level) for level, fine in enumerate(widths[:-1])],
-        head=nn.Conv3d(widths[0], 1, kernel_size=1),
+        **with_stem(
+            config.stem,
+            widths,
+            sides=config.sides,
+            encoders=[stage(n, level) for level, n in enumerate(channels_in(config.stem, widths))],
+            gates=[AttentionGate(fine, coarse) for fine, coarse in pairwise(widths)],
+            upsamples=[Upsample(coarse, fine) for fine, coarse in pairwise(widths)],
+            decoders=[stage(2 * fine, level) for level, fine in enumerate(widths[:-1])],
+        )
     )

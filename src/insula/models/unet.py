@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import torch
@@ -28,6 +28,7 @@ class UNet(nn.Module):
         decoders: from twice stage n's channels to stage n's.
         head: from the first stage's channels to one logit.
         downs: from stage n to the grid of stage n+1, and by how much that one is coarser; max-pooling 2x2x2 if not given.
+        fold: replaces the full-resolution stage: from the image to half its resolution, where `head` starts from.
         sides: heads of the decoder stages below full resolution, finest first; trained with, not used at inference.
     """
 
@@ -37,7 +38,7 @@ class UNet(nn.Module):
     def __init__(
         self, *, encoders: list[nn.Module], gates: list[nn.Module], upsamples: list[nn.Module],
         decoders: list[nn.Module], head: nn.Module, downs: Sequence[tuple[nn.Module, Shape]] = (),
-        sides: Sequence[nn.Module] = (),
+        fold: nn.Module | None = None, sides: Sequence[nn.Module] = (),
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
@@ -47,6 +48,7 @@ class UNet(nn.Module):
         self.head = head
         pairs = list(downs) or [(nn.MaxPool3d(2), (2, 2, 2)) for _ in encoders[1:]]
         self.downs, self.strides = nn.ModuleList(down for down, _ in pairs), tuple(stride for _, stride in pairs)
+        self.fold = fold
         self.sides = nn.ModuleList(sides)
 
     @property
@@ -77,17 +79,11 @@ class UNet(nn.Module):
 
     def enter(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c2 i2 j2 k2"]:
         """From full resolution to half of it."""
-        return self.downs[0](x)  # (b, c2, i/2, j/2, k/2)
+        return (self.fold or self.downs[0])(x)  # (b, c2, i/2, j/2, k/2)
 
     def deep(self, x: Float[Tensor, "b c i j k"], coarse: list[Tensor] | None = None) -> Float[Tensor, "b c2 i j k"]:
         """Everything below full resolution; logits of coarser heads are put into `coarse`, finest first."""
-        skips = self.encode(x)
-        x = skips.pop()
-        for level in range(len(self.encoders) - 2, 0, -1):
-            x = self._up(level, skips.pop(), x)
-            if coarse is not None and level <= len(self.sides):
-                coarse.insert(0, self.sides[level - 1](x))
-        return x
+        return self.decode(self.encode(x), coarse)
 
     def encode(self, x: Float[Tensor, "b c i j k"]) -> list[Tensor]:
         """The features of every stage below full resolution, the coarsest last."""
@@ -97,11 +93,26 @@ class UNet(nn.Module):
             stages.append(x)
         return stages
 
+    def decode(
+        self,
+        stages: list[Tensor],
+        coarse: list[Tensor] | None,
+        recall: Callable[[int, Tensor], Tensor] = lambda _, x: x,
+    ) -> Float[Tensor, "b c2 i j k"]:
+        """From the features of every stage to those at half resolution; `recall(level, x)` after each stage, the coarsest too."""
+        last = len(self.encoders) - 1
+        x = recall(last, stages.pop())
+        for level in range(last - 1, 0, -1):
+            x = recall(level, self._up(level, stages.pop(), x))
+            if coarse is not None and level <= len(self.sides):
+                coarse.insert(0, self.sides[level - 1](x))
+        return x
+
     def merge(
         self, skip: Float[Tensor, "b c i j k"], coarse: Float[Tensor, "b c2 i2 j2 k2"]
     ) -> Float[Tensor, "b 1 i j k"]:
         """Logits from full-resolution features and the deep ones; looks two voxels around."""
-        return self.head(self._up(0, skip, coarse))  # (b, 1, i, j, k)
+        return self.head(coarse if self.fold is not None else self._up(0, skip, coarse))  # (b, 1, i, j, k)
 
     def _up(self, level: int, skip: Tensor, coarse: Tensor) -> Tensor:
         gated = self.gates[level](skip, coarse)

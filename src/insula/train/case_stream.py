@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from insula.augment import Augmentation, augment
@@ -65,22 +64,21 @@ class CaseStream(Stream):
         """The batch of one step."""
         seed, size = self.recipe.train.seed, self.recipe.train.batch
         items = [self._item(step * size + n, np.random.default_rng((seed, step, n, _PLAN))) for n in range(size)]
-        pictures, masks, plans = zip(*items, strict=True)
-        images, truths = torch.stack(pictures), torch.stack(masks)
+        pictures, masks, plans = (list(parts) for parts in zip(*items, strict=True))
         if any(plan != Augmentation() for plan in plans):
             donors = [self.cases.masks[n] for n in self._donors]
+            images = torch.stack([picture.float() for picture in pictures])
+            truths = torch.stack([mask.float() for mask in masks])
             images, truths = augment(images, truths, plans, donors=donors)
-            images = torch.stack([normalised(image, self.recipe.prepare) for image in images])
+            pictures, masks = [normalised(image, self.recipe.prepare) for image in images], list(truths)
         cut = []
-        for n, truth in enumerate(truths):
-            window = crop_window(truth, self.recipe.train.crop, np.random.default_rng((seed, step, n, _CROP)))
-            cut.append((images[n][window], truth[window]))
+        for n, (picture, mask) in enumerate(zip(pictures, masks, strict=True)):
+            window = crop_window(mask, self.recipe.train.crop, np.random.default_rng((seed, step, n, _CROP)))
+            cut.append((picture[window].float(), mask[window].float()))
         return Batch(*(torch.stack(part)[:, None] for part in zip(*cut, strict=True)))
 
-    def _item(
-        self, number: int, rng: np.random.Generator
-    ) -> tuple[Float[Tensor, "i j k"], Float[Tensor, "i j k"], Augmentation]:
-        """The `number`-th item since the start: its image, its truth and what happens to them."""
+    def _item(self, number: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Augmentation]:
+        """The `number`-th item since the start: its image, its truth, as they are stored, and what happens to them."""
         config = self.recipe.augment
         if self._painter is not None and rng.random() < config.synthetic_fraction:
             head = self._painter.head(self.recipe.train.seed, number, 0, _PAINT)
@@ -89,4 +87,4 @@ class CaseStream(Stream):
         order = np.random.default_rng((self.recipe.train.seed, epoch, 0, _ORDER)).permutation(len(self.cases))
         case = int(order[place])
         plan = Augmentation.sample(rng, config, donors=len(self._donors))
-        return self.cases.images[case].float(), self.cases.masks[case].float(), plan
+        return self.cases.images[case], self.cases.masks[case], plan

@@ -16,23 +16,23 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch import nn
 
 from insula.checkpoint import Card, Weights, load_state, save_state, save_weights
 from insula.cohort import CaseSet, Sources
 from insula.config import Recipe, to_dict
 from insula.errors import BadData, Interrupted, Preempted
 from insula.infer import choose_device
-from insula.losses import compound, deep_supervision
 from insula.models import build_model
 from insula.train.case_stream import CaseStream
 from insula.train.head_stream import HeadStream
 from insula.train.recalibrate import recalibrate
-from insula.train.stream import Batch, Stream
+from insula.train.step import Step
+from insula.train.stream import Stream
 
 __all__ = ["Progress", "train"]
 
 _log = logging.getLogger(__name__)
+_LOOK_EVERY = 20  # steps
 _MOST_SKIPS = 20
 
 
@@ -71,7 +71,7 @@ def train(
     Raises:
         Preempted: SIGTERM or SIGUSR1 came, or `minutes` are over; the state is saved.
         Interrupted: SIGINT came; the state is saved.
-        BadData: the loss was not finite twenty steps in a row, or the saved state is of another recipe or of other data.
+        BadData: gradients were not finite twenty steps in a row, or the saved state is of another recipe or of other data.
     """
     config, device = recipe.train, choose_device(recipe.train.device)
     torch.manual_seed(config.seed)
@@ -87,15 +87,13 @@ def train(
         model.load_state_dict(start.model.state_dict())
     average = build_model(recipe.model).to(device)
     average.load_state_dict(model.state_dict())
-    optimiser = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.lr, fused=device.type == "cuda")
-    loss_of = compound(config.losses)
-    run: Callable[..., Any] = torch.compile(model.outputs) if config.compile else model.outputs
+    steps = Step(model, average, config, device=device)
     stream: Stream = (
         CaseStream(data, recipe, device=device)
         if isinstance(data, CaseSet)
         else HeadStream(data, recipe, device=device)
     )
-    first, seconds, skips = 0, 0.0, 0
+    first, seconds = 0, 0.0
 
     saved = load_state(folder, device=device) if resume else None
     if saved is not None:
@@ -112,13 +110,13 @@ def train(
             )
         model.load_state_dict(saved["model"])
         average.load_state_dict(saved["average"])
-        optimiser.load_state_dict(saved["optimiser"])
-        first, seconds, skips = saved["step"], saved["seconds"], saved["skips"]
+        steps.load(saved)
+        first, seconds = saved["step"], saved["seconds"]
 
     def save(step: int) -> str:
         state = {
-            "recipe": to_dict(recipe), "data": stream.fingerprint, "step": step, "seconds": seconds, "skips": skips, "model": model.state_dict(),
-            "average": average.state_dict(), "optimiser": optimiser.state_dict(),
+            "recipe": to_dict(recipe), "data": stream.fingerprint, "step": step, "seconds": seconds, "model": model.state_dict(),
+            "average": average.state_dict(), **steps.state(),
         }  # fmt: skip
         save_state(folder, step, state)
         provenance = {**stream.provenance, **_provenance(recipe, step=step, seconds=seconds, device=device)}
@@ -134,25 +132,18 @@ def train(
     try:
         for step, batch in enumerate(stream.batches(first, config.steps), start=first):
             lr = _schedule(step, recipe)
-            for group in optimiser.param_groups:
-                group["lr"] = lr
-            loss = _forward(run, loss_of, batch, device)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-            if bool(torch.isfinite(norm)):
-                optimiser.step()
-                _follow(average, model, config.ema, step)
-                skips = 0
-            else:
-                skips += 1
-                _log.warning("step %d: the loss or its gradient is not finite; step skipped", step)
-                if skips >= _MOST_SKIPS:
-                    raise BadData("the loss", loss.item(), f"was not finite {skips} steps in a row", "lower train.lr")
+            loss = steps.take(batch, lr=lr, rate=_rate(config.ema, step))
+            looks = step % _LOOK_EVERY == 0 or step == config.steps - 1
+            if looks:
+                value = loss.item()  # waits for the device; nothing else does
+                if skipped := steps.skipped:
+                    _log.warning("step %d: the last %d were skipped, their gradients not finite", step + 1, skipped)
+                if skipped >= _MOST_SKIPS:
+                    raise BadData("the loss", value, f"was not finite {skipped} steps in a row", "lower train.lr")
             now = time.monotonic()
             seconds, started = seconds + now - started, now
-            if step % 20 == 0 or step == config.steps - 1:
-                progress = Progress(step + 1, config.steps, loss.item(), lr, seconds)
+            if looks:
+                progress = Progress(step + 1, config.steps, value, lr, seconds)
                 log.write(json.dumps(vars(progress)) + "\n")
                 log.flush()
                 report(progress)
@@ -174,22 +165,6 @@ def train(
         stop.restore()
 
 
-def _forward(
-    model: Callable[..., Any], loss_of: Callable[..., torch.Tensor], batch: Batch, device: torch.device
-) -> torch.Tensor:
-    image = batch.image.contiguous(memory_format=torch.channels_last_3d)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        outputs = model(image)
-    return loss_of(outputs[0], batch.truth) if len(outputs) == 1 else deep_supervision(loss_of, outputs, batch.truth)
-
-
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay the weights of convolutions and linear layers, nothing else."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    rest = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-
-
 def _schedule(step: int, recipe: Recipe) -> float:
     """A linear rise, then a cosine to zero."""
     config = recipe.train
@@ -199,18 +174,9 @@ def _schedule(step: int, recipe: Recipe) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, config.steps - rise)))
 
 
-@torch.no_grad()
-def _follow(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average; short at first, so that early weights are forgotten soon."""
-    rate = 1 - min(decay, (1 + step) / (10 + step))
-    targets, sources = [], []
-    for target, source in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if target.is_floating_point():
-            targets.append(target)
-            sources.append(source)
-        else:
-            target.copy_(source)
-    torch._foreach_lerp_(targets, sources, rate)
+def _rate(decay: float, step: int) -> float:
+    """How far the averaged weights move; farther at first, so that early weights are forgotten soon."""
+    return 1 - min(decay, (1 + step) / (10 + step))
 
 
 class _Stop:

@@ -1,0 +1,45 @@
+"""How an image enters a U-Net and how its logits leave: at full resolution, or folded to half of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from insula.config.models import Stem
+
+__all__ = ["channels_in", "with_stem"]
+
+_FOLDED = 8  # voxels of a 2x2x2 block
+
+
+def channels_in(stem: Stem, widths: Sequence[int]) -> tuple[int, ...]:
+    """Channels that each encoder stage gets."""
+    return (1, _FOLDED if stem == "space_to_depth" else widths[0], *widths[1:-1])
+
+
+def with_stem(stem: Stem, widths: Sequence[int], *, sides: int = 0, **parts: Any) -> dict[str, Any]:
+    """What `UNet` takes: the stages given, the heads, and the stem.
+
+    Args:
+        stem: `space_to_depth` takes the stage at full resolution out of every list of `parts`.
+        widths: channels per stage.
+        sides: decoder stages below full resolution that get a head of their own.
+        parts: `encoders`, `gates`, `upsamples`, `decoders`, full resolution first.
+    """
+    parts["sides"] = [nn.Conv3d(width, 1, kernel_size=1) for width in widths[1 : 1 + sides]]
+    if stem == "full":
+        return {**parts, "head": nn.Conv3d(widths[0], 1, kernel_size=1)}
+    for name in ("encoders", "gates", "upsamples", "decoders"):
+        parts[name][0] = nn.Identity()
+    return {**parts, "fold": _space_to_depth(), "head": nn.ConvTranspose3d(widths[1], 1, kernel_size=2, stride=2)}
+
+
+def _space_to_depth() -> nn.Conv3d:
+    """A learnt 2x2x2 convolution of stride 2 that starts as the rearrangement of eight voxels into eight channels."""
+    fold = nn.Conv3d(1, _FOLDED, kernel_size=2, stride=2, bias=False)
+    with torch.no_grad():
+        fold.weight.copy_(torch.eye(_FOLDED).reshape(_FOLDED, 1, 2, 2, 2))
+    return fold

@@ -1,0 +1,149 @@
+"""One step of the optimisation; on a GPU recorded once and replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from insula.config import TrainConfig
+from insula.losses import compound, deep_supervision
+from insula.models import UNet
+from insula.train.stream import Batch
+
+__all__ = ["Step"]
+
+_BEFORE_RECORDING = 3  # steps in which compilers, allocators and libraries settle
+
+
+class Step:
+    """Forward, loss, backward, clipping, AdamW, moving average: `take(batch)` does it all.
+
+    Nothing in it asks the device for a value, so the processor runs ahead. On a GPU the fourth step is recorded as a CUDA graph
+    and all further ones replay it: the same kernels, started at once instead of one by one.
+
+    A step whose gradient is not finite leaves weights, moments and their count as they were; `skipped` counts how many in a row.
+
+    Args:
+        model: trained in place.
+        average: the same network; follows the model, and is what a run keeps.
+        config: the optimisation.
+        device: where both are.
+    """
+
+    def __init__(self, model: UNet, average: UNet, config: TrainConfig, *, device: torch.device) -> None:
+        self.model, self.average, self.config, self.device = model, average, config, device
+        self.lr = torch.tensor(config.lr, device=device)
+        cuda = device.type == "cuda"
+        self.optimiser = torch.optim.AdamW(_groups(model, config.weight_decay), lr=self.lr, fused=True, capturable=cuda)
+        self._loss_of = compound(config.losses)
+        self._run: Callable[..., Any] = torch.compile(model.outputs) if config.compile else model.outputs
+        self._skipped = torch.zeros((), device=device)
+        self._rate = torch.zeros((), device=device)
+        self._pairs = _Pairs(average, model)
+        self._taken = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._batch: Batch | None = None
+        self._loss = torch.zeros((), device=device)
+
+    @property
+    def skipped(self) -> int:
+        """Steps in a row, up to the last one, whose gradient was not finite. Waits for the device."""
+        return int(self._skipped)
+
+    def take(self, batch: Batch, *, lr: float, rate: float) -> Tensor:
+        """One step.
+
+        Args:
+            batch: of the same shape every time.
+            lr: learning rate.
+            rate: how far the average moves towards the model, 0 to 1.
+
+        Returns:
+            The loss before the step; overwritten by the next one.
+        """
+        self.lr.fill_(lr)
+        self._rate.fill_(rate)
+        self._taken += 1
+        if self.device.type != "cuda" or not self.config.graph:
+            return self._work(batch)
+        if self._batch is None:
+            self._batch = Batch(*(torch.empty_like(part, memory_format=torch.channels_last_3d) for part in batch))
+        for held, part in zip(self._batch, batch, strict=True):
+            held.copy_(part)
+        if self._taken <= _BEFORE_RECORDING:
+            return self._aside(self._batch)
+        if self._graph is None:
+            self._graph = torch.cuda.CUDAGraph()
+            # other threads prepare batches meanwhile, and may
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+                self._loss = self._work(self._batch)
+        self._graph.replay()
+        return self._loss
+
+    def state(self) -> dict[str, Any]:
+        """What `load` needs to go on with the very same steps."""
+        return {"optimiser": self.optimiser.state_dict(), "skipped": self._skipped}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Before the first step."""
+        self.optimiser.load_state_dict(state["optimiser"])
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.lr
+        self._skipped.copy_(state["skipped"])
+
+    def _work(self, batch: Batch) -> Tensor:
+        image = batch.image.contiguous(memory_format=torch.channels_last_3d)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+            outputs = self._run(image)
+        several = len(outputs) > 1
+        loss = (
+            deep_supervision(self._loss_of, outputs, batch.truth) if several else self._loss_of(outputs[0], batch.truth)
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        wrong = (~torch.isfinite(norm)).float()
+        self.optimiser.found_inf = wrong  # type: ignore[attr-defined]  # torch's own way to skip a step without asking
+        self.optimiser.grad_scale = None  # type: ignore[attr-defined]
+        self.optimiser.step()
+        self._skipped.add_(1).mul_(wrong)
+        self._pairs.follow(self._rate)
+        return loss.detach()
+
+    def _aside(self, batch: Batch) -> Tensor:
+        """The step on a stream of its own, as recording asks of what comes before it."""
+        side, now = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
+        side.wait_stream(now)
+        with torch.cuda.stream(side):
+            loss = self._work(batch)
+        now.wait_stream(side)
+        return loss
+
+
+class _Pairs:
+    """The tensors of two networks, side by side."""
+
+    def __init__(self, average: nn.Module, model: nn.Module) -> None:
+        pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
+        self.moving = [target for target, _ in pairs if target.is_floating_point()]
+        self.leading = [source for target, source in pairs if target.is_floating_point()]
+        self.copied = [(target, source) for target, source in pairs if not target.is_floating_point()]
+
+    @torch.no_grad()
+    def follow(self, rate: Tensor) -> None:
+        """Move the first network's numbers by `rate` of the way; copy what is counted."""
+        way = torch._foreach_sub(self.leading, self.moving)
+        torch._foreach_mul_(way, rate)
+        torch._foreach_add_(self.moving, way)
+        for target, source in self.copied:
+            target.copy_(source)
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay the weights of convolutions and linear layers, nothing else."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    rest = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]

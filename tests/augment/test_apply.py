@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insula.augment import Augmentation, Graft, augment
-from insula.config import AugmentConfig
+from insula.augment import Augmentation, Graft, Original, augment
+from insula.config import AugmentConfig, PrepareConfig
+from insula.data import measure, measure_sorted
 from insula.simulate import Artefacts, Deformation, LesionLook, ScannerLook, phantom_case
 from insula.simulate.deform import deformed_indices
 from insula.simulate.phantom import phantom_grid
@@ -19,6 +20,16 @@ from insula.simulate.phantom import phantom_grid
 _OFF = AugmentConfig(deform_fraction=0, scan_fraction=0, artefact_chance=0, strip_fraction=0, graft_fraction=0)
 _ALL = AugmentConfig(deform_fraction=1, scan_fraction=1, artefact_chance=1, strip_fraction=1, graft_fraction=1)
 _CPU = torch.device("cpu")
+
+
+def _whole(
+    image: torch.Tensor, truth: torch.Tensor, plans: list[Augmentation], donors: list[torch.Tensor] | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Plans on one whole case."""
+    original = Original(image, truth.bool())
+    i, j, k = image.shape
+    starts = [(0, 0, 0)] * len(plans)
+    return augment([original] * len(plans), plans, starts=starts, crop=(i, j, k), donors=donors or [])
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +41,7 @@ def head() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_a_plan_of_nothing_only_sets_the_unit(head: tuple[torch.Tensor, torch.Tensor]) -> None:
     image, truth = head
-    changed, same = augment(image[None], truth[None], [Augmentation()])
+    changed, same = _whole(image, truth, [Augmentation()])
     assert torch.equal(same[0], truth)
     assert float(changed.min()) == 0
     ratio = changed[0][image > 100] / (image - image.min())[image > 100]
@@ -44,7 +55,7 @@ def test_the_same_plan_gives_the_same_bits_and_prints_what_it_does(head: tuple[t
     assert plans[0] == plans[1]
     names = {n.__name__: n for n in (Augmentation, Graft, Deformation, LesionLook, ScannerLook, Artefacts)}
     assert eval(repr(plans[0]), dict(names)) == plans[0]
-    one, two = (augment(image[None], truth[None], [plan], donors=[truth]) for plan in plans)
+    one, two = (_whole(image, truth, [plan], [truth]) for plan in plans)
     assert torch.equal(one[0], two[0])
     assert torch.equal(one[1], two[1])
 
@@ -52,9 +63,9 @@ def test_the_same_plan_gives_the_same_bits_and_prints_what_it_does(head: tuple[t
 def test_an_item_does_not_depend_on_the_rest_of_its_batch(head: tuple[torch.Tensor, torch.Tensor]) -> None:
     image, truth = head
     plans = [Augmentation.sample(np.random.default_rng(n), _ALL, donors=1) for n in range(3)]
-    together = augment(torch.stack([image] * 3), torch.stack([truth] * 3), plans, donors=[truth])
+    together = _whole(image, truth, plans, [truth])
     for n, plan in enumerate(plans):
-        alone = augment(image[None], truth[None], [plan], donors=[truth])
+        alone = _whole(image, truth, [plan], [truth])
         assert torch.allclose(together[0][n], alone[0][0], atol=1e-4)
         assert float((together[1][n] - alone[1][0]).abs().sum()) <= 2  # a voxel on the edge of a half may round
 
@@ -63,7 +74,7 @@ def test_an_item_does_not_depend_on_the_rest_of_its_batch(head: tuple[torch.Tens
 def test_masks_stay_binary_and_images_finite_and_positive(seed: int, head: tuple[torch.Tensor, torch.Tensor]) -> None:
     image, truth = head
     plan = Augmentation.sample(np.random.default_rng(seed), _ALL, donors=1)
-    changed, moved = augment(image[None], truth[None], [plan], donors=[truth])
+    changed, moved = _whole(image, truth, [plan], [truth])
     assert set(moved.unique().tolist()) <= {0.0, 1.0}
     assert torch.isfinite(changed).all()
     assert float(changed.min()) >= 0
@@ -76,7 +87,7 @@ def test_image_and_mask_move_together(seed: int, head: tuple[torch.Tensor, torch
     place = torch.stack(torch.meshgrid(*[torch.arange(n) for n in head[1].shape], indexing="ij")).float()
     ball = ((place - torch.tensor([30.0, 20.0, 26.0]).view(3, 1, 1, 1)).square().sum(0) < 64).float()
     plan = Augmentation(deformation=Deformation.sample(np.random.default_rng(seed), shift_mm=3.0))
-    changed, moved = augment(ball[None], ball[None], [plan])
+    changed, moved = _whole(ball, ball, [plan])
     seen = changed[0] > changed[0].max() / 2
     agree = 2 * float((seen & (moved[0] > 0)).sum()) / float(seen.sum() + moved.sum())
     assert agree > 0.97
@@ -103,8 +114,8 @@ def test_a_graft_adds_a_lesion_inside_the_brain_and_changes_nothing_else(
     outline = head[1]
     look = replace(LesionLook.sample(np.random.default_rng(1), phase="chronic"), patchiness=0.0, border_mm=0.5)
     plan = Augmentation(graft=Graft(donor=0, placement=Deformation(), look=look))
-    plain, _ = augment(clean[None], torch.zeros_like(clean)[None], [Augmentation()])
-    changed, truth = augment(clean[None], torch.zeros_like(clean)[None], [plan], donors=[outline])
+    plain, _ = _whole(clean, torch.zeros_like(clean), [Augmentation()])
+    changed, truth = _whole(clean, torch.zeros_like(clean), [plan], [outline])
     assert 5 <= float(truth.sum()) <= float(outline.sum())
     assert not (truth[0].bool() & ~outline.bool()).any()
     inside = truth[0] > 0
@@ -119,6 +130,47 @@ def test_a_graft_where_there_is_no_brain_is_left_out(head: tuple[torch.Tensor, t
     corner[:6, :6, :6] = 1
     look = LesionLook.sample(np.random.default_rng(1), phase="acute")
     plan = Augmentation(graft=Graft(donor=0, placement=Deformation(), look=look))
-    changed, same = augment(image[None], truth[None], [plan], donors=[corner])
+    changed, same = _whole(image, truth, [plan], [corner])
     assert torch.equal(same[0], truth)
-    assert torch.equal(changed, augment(image[None], truth[None], [Augmentation()])[0])
+    assert torch.equal(changed, _whole(image, truth, [Augmentation()])[0])
+
+
+@pytest.mark.parametrize("config", [_OFF, replace(_OFF, strip_fraction=1), replace(_OFF, graft_fraction=1)])
+def test_a_crop_is_a_part_of_the_whole(config: AugmentConfig, head: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """What does not depend on where the middle is comes out as if the whole case had been augmented and cut after."""
+    image, truth = head
+    plan = Augmentation.sample(np.random.default_rng(2), config, donors=1)
+    if plan.graft is not None:  # the look's grain is drawn for a crop
+        look = replace(plan.graft.look, patchiness=0.0, cavity_depth=2.0, border_mm=0.4)
+        plan = replace(plan, graft=replace(plan.graft, look=look))
+    whole = _whole(image, truth, [plan], [truth])
+    start, crop = (8, 10, 4), (32, 36, 40)
+    part = augment([Original(image, truth.bool())], [plan], starts=[start], crop=crop, donors=[truth])
+    window = tuple(slice(a + 6, a + n - 6) for a, n in zip(start, crop, strict=True))
+    inner = tuple(slice(6, n - 6) for n in crop)  # at the rim of a crop, blurs see no farther
+    assert torch.allclose(part[0][0][inner], whole[0][0][window], atol=1e-4)
+    assert float((part[1][0][inner] - whole[1][0][window]).abs().mean()) < 1e-3
+
+
+def test_a_turned_crop_reads_what_lies_outside_it() -> None:
+    """A crop from the middle of a box without an edge has none after a turn either."""
+    flat = torch.ones(48, 48, 48)
+    flat[0] = 0  # so that there is air
+    plan = Augmentation(deformation=Deformation(rotation_deg=(30.0, 0.0, 0.0)))
+    image, _ = augment([Original(flat, flat > 2)], [plan], starts=[(14, 14, 14)], crop=(20, 20, 20))
+    assert torch.allclose(image, torch.ones_like(image), atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_sample_of_a_plan_is_what_its_whole_head_shows(seed: int) -> None:
+    """A crop is normalised by the sample as its whole head would be."""
+    image = torch.tensor(phantom_case(phantom_grid(spacing_mm=(1.5, 1.5, 1.5)), ()).scan.image)
+    truth = torch.zeros_like(image)
+    config = replace(_ALL, deform_fraction=0, graft_fraction=0, artefact_chance=0, strip_fraction=seed % 2)
+    plan = Augmentation.sample(np.random.default_rng(seed), config)
+    assert plan.scanner is not None
+    shown, _ = _whole(image, truth, [plan])
+    exact = measure(shown[0], PrepareConfig())
+    guess = measure_sorted(Original(image, truth.bool()).sample(plan), PrepareConfig())
+    assert guess.middle == pytest.approx(exact.middle, abs=0.05 * exact.width)
+    assert guess.width == pytest.approx(exact.width, rel=0.05)

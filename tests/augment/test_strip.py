@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from insula.augment import Augmentation, augment, brain_of
-from insula.augment.levels import relative
+from insula.augment import Augmentation, Original, augment, brain_of
+from insula.augment.levels import find_levels, relative
 from insula.simulate import phantom_case
 from insula.simulate.phantom import phantom_grid
 
@@ -19,7 +19,7 @@ def _heads() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_the_brain_stays_and_the_scalp_goes() -> None:
     head, brain = _heads()
-    picture, _ = relative(head)
+    picture = relative(head, find_levels(head))
     kept = brain_of(picture)
     assert float((kept & brain).sum()) > 0.97 * float(brain.sum())
     shell = (picture > 0.3) & ~brain
@@ -33,12 +33,15 @@ def test_without_a_brain_everything_stays() -> None:
 
 def test_a_lesion_at_the_rim_is_not_cut_off() -> None:
     head, brain = _heads()
-    shell = (relative(head)[0] > 0.5) & ~brain & ~brain_of(relative(head)[0])
+    picture = relative(head, find_levels(head))
+    shell = (picture > 0.5) & ~brain & ~brain_of(picture)
     i, j, k = shell.nonzero()[len(shell.nonzero()) // 2].tolist()
     truth = torch.zeros_like(head)
     truth[i - 2 : i + 3, j - 2 : j + 3, k - 2 : k + 3] = 1
-    without, _ = augment(head[None], torch.zeros_like(head)[None], [Augmentation(strip=True)])
-    within, after = augment(head[None], truth[None], [Augmentation(strip=True)])
+    (without, _), (within, after) = (
+        augment([Original(head, mask)], [Augmentation(strip=True)], starts=[(0, 0, 0)], crop=tuple(head.shape))
+        for mask in (torch.zeros_like(truth, dtype=torch.bool), truth.bool())
+    )
     assert torch.equal(after[0], truth)
     assert float(without[0, i, j, k]) == 0
     assert float(within[0, i, j, k]) > 0.5

@@ -2,7 +2,8 @@
 
 from insula.augment.apply import augment
 from insula.augment.graft import Graft
+from insula.augment.original import Original
 from insula.augment.plan import Augmentation
 from insula.augment.strip import brain_of
 
-__all__ = ["Augmentation", "Graft", "augment", "brain_of"]
+__all__ = ["Augmentation", "Graft", "Original", "augment", "brain_of"]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from insula.augment.levels import Levels
 from insula.simulate import Deformation, LesionLook, insert_lesion
-from insula.simulate.fields import blur_wide, look_up
+from insula.simulate.fields import blur_wide
 
 __all__ = ["Graft", "graft"]
 
@@ -30,7 +30,7 @@ class Graft:
     donor: int
     """Which of the donors."""
     placement: Deformation
-    """From the donor's box to this one."""
+    """From the donor's box to this one; its affine part alone is used, as the case that gets it is deformed anyway."""
     look: LesionLook
     """How the lesion appears; the donor's own intensities are not used."""
 
@@ -40,12 +40,14 @@ class Graft:
         phase: Literal["acute", "chronic"] = "chronic" if rng.random() < _CHRONIC else "acute"
         return cls(
             donor=int(rng.integers(donors)),
-            placement=Deformation.sample(rng),
+            placement=replace(Deformation.sample(rng), elastic_mm=0.0),
             look=LesionLook.sample(rng, phase=phase),
         )
 
 
-def graft(image: Volume, truth: Volume, outline: Volume, plan: Graft, levels: Levels) -> tuple[Volume, Volume]:
+def graft(
+    image: Volume, truth: Volume, outline: Bool[Tensor, "i j k"], plan: Graft, levels: Levels
+) -> tuple[Volume, Volume]:
     """Put an outline's lesion where this head has brain.
 
     Only tissue can infarct: voxels that are too dark, too bright or lie in thin shells (scalp, dura) stay, and a
@@ -54,20 +56,17 @@ def graft(image: Volume, truth: Volume, outline: Volume, plan: Graft, levels: Le
     Args:
         image: air 0, white matter 1.
         truth: 0 or 1.
-        outline: the donor's truth, on a grid of the same size.
-        plan: where and how.
+        outline: where the lesion would be, on the image's grid.
+        plan: what it looks like.
         levels: this image's tissues.
 
     Returns:
         The image and its new truth.
     """
-    shape = (image.shape[0], image.shape[1], image.shape[2])
-    index = plan.placement.index(shape, device=image.device)
-    lesion = look_up(outline[None], index)[0] > 0.5
     low, high = (levels.csf + share * (1 - levels.csf) for share in _TISSUE)
     tissue = (image > low) & (image < high)
     deep = blur_wide(tissue.float(), 4.0) > 0.6  # most of what surrounds it is tissue: not scalp
-    lesion = lesion & tissue & deep & (truth < 0.5)
+    lesion = outline & tissue & deep & (truth < 0.5)
     if int(lesion.sum()) < _LEAST_VOXELS:
         return image, truth
     changed = insert_lesion(image, lesion.float(), plan.look, csf=levels.csf, grey=levels.grey)

@@ -7,11 +7,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from insula.simulate.fields import blur_wide
+from insula.simulate.fields import blur
 
-__all__ = ["brain_of"]
+__all__ = ["CELL", "brain_of", "soft_brain"]
 
-_CELL = 2  # voxels; the search runs on a grid this much coarser
+CELL = 2
+"""Voxels along each axis for one of the grid that the search runs on."""
 _TISSUE = 0.55, 1.35  # white matter is 1: below is CSF and bone, above is fat
 _THIN = 1  # cells; bridges no thicker than twice this are cut: veins, dura, the nerves of the eyes
 _STEPS = 80  # of growing; 160 mm reach every corner of a brain from its middle
@@ -26,7 +27,12 @@ def brain_of(image: Float[Tensor, "i j k"]) -> Bool[Tensor, "i j k"]:
     Args:
         image: T1w, air 0, white matter about 1, at 1 mm, the head about in the middle.
     """
-    coarse = F.avg_pool3d(image[None, None], _CELL)
+    return F.interpolate(soft_brain(image)[None, None], size=image.shape, mode="trilinear")[0, 0] > 0.5
+
+
+def soft_brain(image: Float[Tensor, "i j k"]) -> Float[Tensor, "i2 j2 k2"]:
+    """The same on a grid of `CELL` voxels; brain is where its interpolation exceeds a half."""
+    coarse = F.avg_pool3d(image[None, None], CELL)
     tissue = ((coarse > _TISSUE[0]) & (coarse < _TISSUE[1])).float()
     core = _erode(tissue, _THIN)
     grown = torch.zeros_like(core)
@@ -35,11 +41,10 @@ def brain_of(image: Float[Tensor, "i j k"]) -> Bool[Tensor, "i j k"]:
     for _ in range(_STEPS):  # a fixed number, so that the device is never asked whether it is done
         grown = _dilate(grown, 1) * core
     near = _dilate(grown, _THIN + 2)
-    brain = _erode(_dilate(near, 3), 3)  # sulci and ventricles closed
-    whole = F.interpolate(brain, size=image.shape, mode="trilinear")[0, 0]
-    mask = blur_wide(whole, 2.0) > 0.5
-    volume_ml = float(mask.sum()) / 1000
-    return mask if _PLAUSIBLE_ML[0] < volume_ml < _PLAUSIBLE_ML[1] else torch.ones_like(mask)
+    brain = _erode(_dilate(near, 3), 3)[0, 0]  # sulci and ventricles closed
+    soft = blur(brain, 2.0 / CELL)
+    volume_ml = float((soft > 0.5).sum()) * CELL**3 / 1000
+    return soft if _PLAUSIBLE_ML[0] < volume_ml < _PLAUSIBLE_ML[1] else torch.ones_like(soft)
 
 
 def _dilate(x: Tensor, cells: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from insula.config import PrepareConfig
 
-__all__ = ["Scale", "measure", "normalise", "normalised"]
+__all__ = ["Scale", "measure", "measure_sorted", "normalise", "normalised"]
 
 _SAMPLE = 1_000_000
 
@@ -38,7 +38,11 @@ def measure(image: Float[Tensor, "i j k"], config: PrepareConfig) -> Scale:
         config: which percentiles.
     """
     step = max(1, round((image.numel() / _SAMPLE) ** (1 / 3)))
-    values = image[::step, ::step, ::step].flatten().float().sort().values
+    return measure_sorted(image[::step, ::step, ::step].flatten().float().sort().values, config)
+
+
+def measure_sorted(values: Float[Tensor, " n"], config: PrepareConfig) -> Scale:
+    """As `measure`, from a volume's intensities in rising order, or from an even sample of them."""
     low, high = _at(values, 1.0), _at(values, 99.5)
     border = int(torch.searchsorted(values, values.new_tensor(low + 0.1 * (high - low))))
     foreground = values[border:]

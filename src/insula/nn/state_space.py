@@ -121,7 +121,8 @@ class StateSpace(nn.Module):
         channels, n = x.shape[1], self.state
         gate, mixed, step = self.into(self.norm(x)).split([channels, channels + 2 * n, 2 * self.heads], dim=1)
         mixed = F.silu(self.near(mixed))
-        tokens, steps = self._line_up(mixed), self._line_up(step)  # (b, l, c + 2 n), (b, l, 2 h)
+        # made wide once: under autocast every cast of a part, forward and backward, is a kernel of its own
+        tokens, steps = self._line_up(mixed.float()), self._line_up(step.float())  # (b, l, c + 2 n), (b, l, 2 h)
         value = tokens[..., :channels].unflatten(-1, (self.heads, -1))
         write, read = (t[:, :, None].expand(-1, -1, self.heads, -1) for t in tokens[..., channels:].split(n, dim=-1))
         y = self._both_ways(value, write, read, steps) + self.through[:, None] * value
@@ -131,12 +132,12 @@ class StateSpace(nn.Module):
     def _both_ways(self, value: Tensor, write: Tensor, read: Tensor, steps: Tensor) -> Tensor:
         """Forward and backward as one call: the second direction is more batch."""
         turned = [torch.cat([part, part.flip(1)]) for part in (value, write, read)]
-        one, two = steps.float().split(self.heads, dim=-1)
+        one, two = steps.split(self.heads, dim=-1)
         step = torch.cat([F.softplus(one + self.step_bias[0]), F.softplus(two + self.step_bias[1]).flip(1)])
         rate = torch.exp(self.log_rate).repeat_interleave(len(value), dim=0)[:, None]  # (2 b, 1, h)
-        y = scan_states(turned[0].float() * step[..., None], -rate * step, turned[1], turned[2])
+        y = scan_states(turned[0] * step[..., None], -rate * step, turned[1], turned[2])
         ahead, back = y.chunk(2)
-        return (ahead + back.flip(1)).to(value.dtype)
+        return ahead + back.flip(1)
 
     def _line_up(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b l c"]:
         return x.permute(0, *(axis + 2 for axis in self.order), 1).flatten(1, 3)

@@ -62,6 +62,11 @@ class Deformation:
         """Where each voxel of the result comes from [voxels of the source]."""
         return deformed_indices([self], shape, device=device)[0]
 
+    def carry(self, points: Float[Tensor, "3 i j k"], shape: Shape) -> Float[Tensor, "3 i j k"]:
+        """Where these voxels of a result of `shape` come from, by the affine part alone [voxels of the source]."""
+        matrices, shifts = _affines([self], shape)
+        return torch.einsum("ab,bijk->aijk", matrices[0].to(points), points) + shifts[0].to(points)[:, None, None, None]
+
     def _velocity(self, shape: Shape, device: torch.device) -> Float[Tensor, "3 i2 j2 k2"]:
         """At a quarter of the resolution [voxels of the full one]."""
         return self.elastic_mm * smooth_noise(
@@ -81,9 +86,7 @@ def deformed_indices(
     deformations: Sequence[Deformation], shape: Shape, *, device: torch.device
 ) -> Float[Tensor, "b 3 i j k"]:
     """As `Deformation.index`, for a batch: a GPU waits less for many small kernels."""
-    centre = (torch.tensor(shape, dtype=torch.float32) - 1) / 2
-    matrices = torch.tensor(np.stack([np.linalg.inv(d._matrix()) for d in deformations]), dtype=torch.float32)
-    shifts = centre - torch.einsum("nab,nb->na", matrices, centre + torch.tensor([d.shift_mm for d in deformations]))
+    matrices, shifts = _affines(deformations, shape)
     here = identity(shape, device=device)
     place = torch.einsum("nab,bijk->naijk", matrices.to(device), here) + shifts.to(device)[:, :, None, None, None]
     elastic = [n for n, d in enumerate(deformations) if d.elastic_mm]
@@ -91,6 +94,14 @@ def deformed_indices(
         velocity = torch.stack([deformations[n]._velocity(shape, device) for n in elastic])
         place[elastic] += _flow(velocity, shape)
     return place
+
+
+def _affines(deformations: Sequence[Deformation], shape: Shape) -> tuple[Float[Tensor, "n 3 3"], Float[Tensor, "n 3"]]:
+    """From the result to the source, about the middle of the volume."""
+    centre = (torch.tensor(shape, dtype=torch.float32) - 1) / 2
+    matrices = torch.tensor(np.stack([np.linalg.inv(d._matrix()) for d in deformations]), dtype=torch.float32)
+    shifts = centre - torch.einsum("nab,nb->na", matrices, centre + torch.tensor([d.shift_mm for d in deformations]))
+    return matrices, shifts
 
 
 def _flow(velocity: Float[Tensor, "b 3 i2 j2 k2"], shape: Shape) -> Float[Tensor, "b 3 i j k"]:

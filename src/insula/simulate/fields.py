@@ -25,6 +25,7 @@ __all__ = [
     "look_up_each",
     "noise",
     "resize",
+    "smooth_at",
     "smooth_noise",
 ]
 
@@ -47,8 +48,32 @@ def resize(volumes: Float[Tensor, "c i j k"], shape: Shape) -> Float[Tensor, "c 
 
 def smooth_noise(shape: Shape, *, cell_mm: float, seed: int, device: torch.device, channels: int = 1) -> Tensor:
     """Noise of about unit variance that varies over `cell_mm`: (channels, i, j, k)."""
-    coarse = tuple(max(2, round(n / cell_mm) + 1) for n in shape)
-    return resize(noise((channels, *coarse), seed=seed, device=device), shape)
+    return resize(noise((channels, *_nodes(shape, cell_mm)), seed=seed, device=device), shape)
+
+
+def smooth_at(
+    places: tuple[Float[Tensor, " i"], Float[Tensor, " j"], Float[Tensor, " k"]],
+    box: Shape,
+    *,
+    cell_mm: float,
+    seed: int,
+) -> Float[Tensor, "i j k"]:
+    """As `smooth_noise` over `box`, read at these places along each axis [voxels]: a crop or a coarse grid of it.
+
+    The same for the same seed on every device.
+    """
+    device = places[0].device
+    field = noise(_nodes(box, cell_mm), seed=seed, device=torch.device("cpu")).to(device)
+    for axis, (along_it, size) in enumerate(zip(places, box, strict=True)):
+        count = field.shape[axis]
+        away = (along_it[:, None] * ((count - 1) / max(size - 1, 1)) - torch.arange(count, device=device)).abs()
+        field = torch.tensordot((1 - away).clamp_min(0), field.movedim(axis, 0), 1).movedim(0, axis)
+    return field
+
+
+def _nodes(shape: Shape, cell_mm: float) -> Shape:
+    i, j, k = (max(2, round(n / cell_mm) + 1) for n in shape)
+    return i, j, k
 
 
 def blur(volume: Volume, sigma_mm: float | tuple[float, float, float]) -> Volume:

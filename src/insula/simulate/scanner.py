@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from insula.simulate.artefacts import Artefacts, disturb
-from insula.simulate.fields import along, band, noise, smooth_noise
+from insula.simulate.fields import along, band, noise, smooth_at
+from insula.types import Shape
 
-__all__ = ["ScannerLook", "scan_each", "scan_with"]
+__all__ = ["ScannerLook", "log_bias", "scan_each", "scan_with", "spread"]
 
 _NO_BLUR = 0.05  # mm
 Volume = Float[Tensor, "i j k"]
@@ -87,10 +88,20 @@ def scan_with(image: Volume, look: ScannerLook, *, white: float) -> Volume:
     return scan_each(image[None], [look], white=[white])[0]
 
 
-def scan_each(images: Volumes, looks: Sequence[ScannerLook], *, white: Sequence[float]) -> Volumes:
+def scan_each(
+    images: Volumes, looks: Sequence[ScannerLook], *, white: Sequence[float], box: Shape | None = None,
+    starts: Sequence[Shape] = (),
+) -> Volumes:  # fmt: skip
     """As `scan_with`, every item of a batch with its own scanner, on the batch's device.
 
     An item's result does not depend on what else is in the batch, but for rounding.
+
+    Args:
+        images: intensities, at least 0, at 1 mm.
+        looks: the scanners.
+        white: intensity of white matter in each.
+        box: of the whole head, if the images are crops; the bias field is the head's.
+        starts: and where each crop begins in it.
     """
     shape, device = (images.shape[1], images.shape[2], images.shape[3]), images.device
 
@@ -99,11 +110,14 @@ def scan_each(images: Volumes, looks: Sequence[ScannerLook], *, white: Sequence[
 
     x = (images / one_each(list(white))).clamp_min(0) ** one_each([look.gamma for look in looks])
     if any(look.bias for look in looks):
-        fields = [smooth_noise(shape, cell_mm=70, seed=look.seed, device=device)[0] for look in looks]
-        x = x * torch.exp(one_each([look.bias for look in looks]) * torch.stack(fields))
+        fields = []
+        for look, start in zip(looks, starts or [(0, 0, 0)] * len(looks), strict=True):
+            i, j, k = (first + torch.arange(n, device=device) for first, n in zip(start, shape, strict=True))
+            fields.append(log_bias(look, box or shape, (i, j, k)))
+        x = x * torch.exp(torch.stack(fields))
     for axis in range(3):
         if any(_spreads(look, axis) for look in looks):
-            x = along(x, axis, torch.stack([_spread(shape[axis], look, axis, device) for look in looks]))
+            x = along(x, axis, torch.stack([spread(shape[axis], look, axis, device) for look in looks]))
     if any(look.artefacts != Artefacts() for look in looks):
         x = torch.stack([disturb(item, look.artefacts) for item, look in zip(x, looks, strict=True)])
     if any(look.noise for look in looks):
@@ -113,11 +127,16 @@ def scan_each(images: Volumes, looks: Sequence[ScannerLook], *, white: Sequence[
     return x
 
 
+def log_bias(look: ScannerLook, box: Shape, places: tuple[Tensor, Tensor, Tensor]) -> Volume:
+    """Logarithm of the bias field of a head of `box` at places along each axis [voxels]."""
+    return look.bias * smooth_at(places, box, cell_mm=70, seed=look.seed)
+
+
 def _spreads(look: ScannerLook, axis: int) -> bool:
     return look.blur_mm > _NO_BLUR or (look.slice_mm > 1 and look.slice_axis == axis)
 
 
-def _spread(size: int, look: ScannerLook, axis: int, device: torch.device) -> Float[Tensor, "n n"]:
+def spread(size: int, look: ScannerLook, axis: int, device: torch.device) -> Float[Tensor, "n n"]:
     """Point spread, averaging over a slice and interpolation between slices along one axis, as one matrix."""
     matrix = band(size, look.blur_mm, device=device)
     if look.slice_mm > 1 and look.slice_axis == axis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from insula.augment import Augmentation, augment
+from insula.augment import Augmentation, Original, augment
 from insula.cohort import CaseSet
 from insula.config import Recipe
-from insula.data import normalised
+from insula.data import measure_sorted, normalise, normalised
 from insula.errors import UsageError
 from insula.train.head_stream import HeadStream
 from insula.train.stream import Batch, Stream, crop_window
+from insula.types import Shape
 
 __all__ = ["CaseStream"]
 
@@ -37,6 +39,10 @@ class CaseStream(Stream):
     def __init__(self, cases: CaseSet, recipe: Recipe, *, device: torch.device) -> None:
         super().__init__(device)
         self.cases, self.recipe = cases.to(device), recipe
+        self._originals = [Original(*pair) for pair in zip(self.cases.images, self.cases.masks, strict=True)]
+        box = cases.images[0].shape
+        i, j, k = (min(pair) for pair in zip(recipe.train.crop, box, strict=True))
+        self._crop = (i, j, k)
         self._donors = [n for n, mask in enumerate(cases.masks) if bool(mask.any())]
         self._painter = None
         if recipe.augment.synthetic_fraction > 0:
@@ -62,29 +68,46 @@ class CaseStream(Stream):
 
     def batch(self, step: int) -> Batch:
         """The batch of one step."""
-        seed, size = self.recipe.train.seed, self.recipe.train.batch
-        items = [self._item(step * size + n, np.random.default_rng((seed, step, n, _PLAN))) for n in range(size)]
-        pictures, masks, plans = (list(parts) for parts in zip(*items, strict=True))
-        if any(plan != Augmentation() for plan in plans):
-            donors = [self.cases.masks[n] for n in self._donors]
-            images = torch.stack([picture.float() for picture in pictures])
-            truths = torch.stack([mask.float() for mask in masks])
-            images, truths = augment(images, truths, plans, donors=donors)
-            pictures, masks = [normalised(image, self.recipe.prepare) for image in images], list(truths)
-        cut = []
-        for n, (picture, mask) in enumerate(zip(pictures, masks, strict=True)):
-            window = crop_window(mask, self.recipe.train.crop, np.random.default_rng((seed, step, n, _CROP)))
-            cut.append((picture[window].float(), mask[window].float()))
-        return Batch(*(torch.stack(part)[:, None] for part in zip(*cut, strict=True)))
+        config, seed, size = self.recipe.augment, self.recipe.train.seed, self.recipe.train.batch
+        cut: dict[int, tuple[Tensor, Tensor]] = {}
+        changed: dict[int, tuple[Original, Augmentation, Shape]] = {}
+        for n in range(size):
+            rng, number = np.random.default_rng((seed, step, n, _PLAN)), step * size + n
+            if self._painter is not None and rng.random() < config.synthetic_fraction:
+                head = self._painter.head(seed, number, 0, _PAINT)
+                window = self._window(head.truth, step, n)
+                cut[n] = normalised(head.image, self.recipe.prepare)[window], head.truth[window]
+                continue
+            case = self._case(number)
+            plan = Augmentation.sample(rng, config, donors=len(self._donors))
+            window = self._window(self._outline(plan.graft.donor) if plan.graft else case.mask, step, n)
+            if plan == Augmentation():
+                cut[n] = case.image[window].float(), case.mask[window].float()
+            else:
+                i, j, k = (part.start or 0 for part in window)
+                changed[n] = case, plan, (i, j, k)
+        if changed:
+            cut |= zip(changed, self._augmented(*zip(*changed.values(), strict=True)), strict=True)
+        return Batch(*(torch.stack(part)[:, None] for part in zip(*(cut[n] for n in range(size)), strict=True)))
 
-    def _item(self, number: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Augmentation]:
-        """The `number`-th item since the start: its image, its truth, as they are stored, and what happens to them."""
-        config = self.recipe.augment
-        if self._painter is not None and rng.random() < config.synthetic_fraction:
-            head = self._painter.head(self.recipe.train.seed, number, 0, _PAINT)
-            return normalised(head.image, self.recipe.prepare), head.truth, Augmentation()
+    def _augmented(
+        self, cases: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape]
+    ) -> list[tuple[Tensor, Tensor]]:
+        donors = [self._outline(n) for n in range(len(self._donors))]
+        images, truths = augment(cases, plans, starts=starts, crop=self._crop, donors=donors)
+        prepare = self.recipe.prepare
+        scales = [measure_sorted(case.sample(plan), prepare) for case, plan in zip(cases, plans, strict=True)]
+        whole = [normalise(image, scale, prepare) for image, scale in zip(images, scales, strict=True)]
+        return list(zip(whole, truths, strict=True))
+
+    def _case(self, number: int) -> Original:
+        """The case of the `number`-th item since the start."""
         epoch, place = divmod(number, len(self.cases))
         order = np.random.default_rng((self.recipe.train.seed, epoch, 0, _ORDER)).permutation(len(self.cases))
-        case = int(order[place])
-        plan = Augmentation.sample(rng, config, donors=len(self._donors))
-        return self.cases.images[case], self.cases.masks[case], plan
+        return self._originals[int(order[place])]
+
+    def _window(self, focus: Tensor, step: int, item: int) -> tuple[slice, ...]:
+        return crop_window(focus, self._crop, np.random.default_rng((self.recipe.train.seed, step, item, _CROP)))
+
+    def _outline(self, donor: int) -> Tensor:
+        return self.cases.masks[self._donors[donor]]

@@ -2,10 +2,10 @@
 
 python bench/augment.py [--device cuda] [--repeats 30] [--out bench/results/augment.json]
 
-Batches of 2 x 128^3 and of one whole volume of 192 x 224 x 176, on a phantom head with a lesion: each kind of
-augmentation alone, then the default mixture, drawn anew each time, then the baseline's training step (forward, loss,
-backward, optimiser; compiled, bfloat16 on a GPU). Augmentation runs on a stream of its own beside the step in training,
-so its share is the most that it can add.
+Batches of 2 x 128^3, 4 x 96^3 and one whole volume of 192 x 224 x 176, cut from a phantom head with a lesion: each kind
+of augmentation alone, then the default mixture, drawn anew each time and normalised, then the baseline's training step
+(forward, loss, backward, optimiser; compiled, bfloat16 on a GPU). Augmentation runs on a stream of its own beside the step
+in training, so its share is the most that it can add.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from clock import machine, seconds_of, training_step
-from insula.augment import Augmentation, augment
+from insula.augment import Augmentation, Original, augment
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig
-from insula.data import normalised
+from insula.data import measure_sorted, normalise, normalised
 from insula.io import write_json
 from insula.losses import compound
 from insula.models import build_model
@@ -32,6 +31,8 @@ from insula.simulate.phantom import phantom_grid
 from insula.types import Shape
 from trial import NO_AUGMENTATION
 
+_BOX = (192, 224, 176)
+_BATCHES = ((2, (128, 128, 128)), (4, (96, 96, 96)), (1, _BOX))
 _OFF = replace(NO_AUGMENTATION, artefact_chance=0)
 _KINDS = {
     "nothing (units alone)": _OFF,
@@ -49,16 +50,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--repeats", type=int, default=30)
-    parser.add_argument("--batches", type=int, default=2, help="1: the first of the two alone")
+    parser.add_argument("--batches", type=int, default=3, help="only so many of the three")
     parser.add_argument("--out", type=Path, default=Path("bench/results/augment.json"))
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
+    head = _head(device)
     found = {}
-    for count, box in ((2, (128, 128, 128)), (1, (192, 224, 176)))[: arguments.batches]:
-        images, truths = _batch(count, box, device)
-        rows = {name: _augmentation(config, images, truths, arguments.repeats) for name, config in _KINDS.items()}
-        rows["training step"] = _step(images, truths, arguments.repeats)
-        found[f"{count} x {box[0]} x {box[1]} x {box[2]}"] = rows
+    for count, crop in _BATCHES[: arguments.batches]:
+        rows = {name: _augmentation(config, head, count, crop, arguments.repeats) for name, config in _KINDS.items()}
+        rows["training step"] = _step(head, count, crop, arguments.repeats)
+        found[f"{count} x {crop[0]} x {crop[1]} x {crop[2]}"] = rows
     cuda = device.type == "cuda"
     unit = "ms (share of the step)" if cuda else "share of the step"
     print(f"| | {' | '.join(f'{name} [{unit}]' for name in found)} |")
@@ -70,31 +71,35 @@ def main() -> None:
     write_json(arguments.out, {**machine(device), "seconds": found})
 
 
-def _batch(count: int, box: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
-    spacing = tuple(200 / n for n in box)
-    case = phantom_case(phantom_grid(spacing_mm=(spacing[0], spacing[1], spacing[2]), shape=box))
-    image = torch.tensor(case.scan.image).to(device)
-    truth = torch.tensor(case.truth.voxels).float().to(device)
-    return torch.stack([image] * count), torch.stack([truth] * count)
+def _head(device: torch.device) -> Original:
+    spacing = tuple(200 / n for n in _BOX)
+    case = phantom_case(phantom_grid(spacing_mm=(spacing[0], spacing[1], spacing[2]), shape=_BOX))
+    image = normalised(torch.tensor(case.scan.image).to(device), PrepareConfig())
+    return Original(image.half(), torch.tensor(case.truth.voxels).bool().to(device))
 
 
-def _augmentation(config: AugmentConfig, images: Tensor, truths: Tensor, repeats: int) -> float:
+def _augmentation(config: AugmentConfig, head: Original, count: int, crop: Shape, repeats: int) -> float:
     prepare, rng = PrepareConfig(), np.random.default_rng(0)
+    room = [n - c + 1 for n, c in zip(_BOX, crop, strict=True)]
 
     def once() -> None:
-        plans = [Augmentation.sample(rng, config, donors=1) for _ in images]
-        changed, _ = augment(images, truths, plans, donors=[truths[0]])
-        torch.stack([normalised(image, prepare) for image in changed])
+        plans = [Augmentation.sample(rng, config, donors=1) for _ in range(count)]
+        starts = [(int(i), int(j), int(k)) for i, j, k in rng.integers(room, size=(count, 3))]
+        changed, _ = augment([head] * count, plans, starts=starts, crop=crop, donors=[head.mask])
+        for image, plan in zip(changed, plans, strict=True):
+            normalise(image, measure_sorted(head.sample(plan), prepare), prepare)
 
-    return _mean_seconds(once, images.device, repeats)
+    return _mean_seconds(once, head.image.device, repeats)
 
 
-def _step(images: Tensor, truths: Tensor, repeats: int) -> float:
-    device = images.device
+def _step(head: Original, count: int, crop: Shape, repeats: int) -> float:
+    device = head.image.device
     torch.manual_seed(0)
     model = build_model(AttentionUNet()).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    i, j, k = (slice(n) for n in crop)
+    image, truth = (torch.stack([part[i, j, k].float()] * count)[:, None] for part in (head.image, head.mask))
+    image = image.contiguous(memory_format=torch.channels_last_3d)
     run = torch.compile(model) if device.type == "cuda" else model
-    image, truth = images[:, None].contiguous(memory_format=torch.channels_last_3d), truths[:, None]
     step, _ = training_step(model, run, compound([(1.0, "dice"), (1.0, "cross_entropy")]), image, truth)
     return _mean_seconds(step, device, repeats)
 

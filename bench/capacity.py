@@ -1,6 +1,6 @@
 """Does a larger network overfit? The baseline's widths scaled, with and without augmentation, on one cohort.
 
-python bench/capacity.py --data DATA --out bench/results/study [--rows 1.4M,15.0M+] [--steps 3000] [--seed 0]
+python bench/capacity.py --data DATA --out bench/results/study [--rows 1.4M,15.0M+] [--steps 9000] [--seed 0]
 python bench/capacity.py --out bench/results/study
 
 With --data it trains what is missing (a GPU, about three minutes a row). It prints Dice on the training cases and on
@@ -44,7 +44,8 @@ def main() -> None:
 def _recipes(base: Recipe) -> dict[str, Recipe]:
     rows = {}
     for size, first in _WIDTHS.items():
-        model = AttentionUNet(widths=tuple(first * 2**n for n in range(5)))
+        assert isinstance(base.model, AttentionUNet)
+        model = replace(base.model, widths=tuple(first * 2**n for n in range(5)))
         rows[size] = replace(base, model=model)
         rows[f"{size}+"] = replace(base, model=model, augment=AugmentConfig())
     return {name: row for name, row in rows.items() if name not in _SHARED}

@@ -1,6 +1,6 @@
 """What each part of the smart model is worth: the same cohort, steps and seed for every row, one part more in each.
 
-python bench/ablation.py --data DATA --out bench/results/study [--rows baseline,smart] [--steps 9000] [--seed 0]
+python bench/ablation.py --data DATA --out bench/results/study [--rows baseline,smart] [--steps 7500] [--seed 0]
 python bench/ablation.py --out bench/results/study > docs/concepts/ablation-table.md
 
 With --data it trains what is missing (a GPU, two to four minutes a row); it always ends with the table of what is there.
@@ -158,7 +158,7 @@ def _table(out: Path) -> str:
         lines += [
             "",
             f"{len(one['train'])} cases to train on, {len(one['held_out'])} held out from {heads} other heads; four crops of "
-            f"96^3 a step, judged on whole volumes, half resolution inside where nothing else is said, batch normalisation, bfloat16, seed {one['recipe']['train']['seed']}, threshold 0.5, {' and '.join(where)}, torch {one['torch']}.",
+            f"96^3 a step, whole heads in the last fifth of the steps, judged on whole volumes, half resolution inside where nothing else is said, batch normalisation, bfloat16, seed {one['recipe']['train']['seed']}, threshold 0.5, {' and '.join(where)}, torch {one['torch']}.",
         ]
     return "\n".join(lines)
 

@@ -57,6 +57,7 @@ def main() -> None:
     head = _head(device)
     found = {}
     for count, crop in _BATCHES[: arguments.batches]:
+        print(f"{count} x {crop} ...", flush=True)
         rows = {name: _augmentation(config, head, count, crop, arguments.repeats) for name, config in _KINDS.items()}
         rows["training step"] = _step(head, count, crop, arguments.repeats)
         found[f"{count} x {crop[0]} x {crop[1]} x {crop[2]}"] = rows

@@ -1,6 +1,6 @@
 """Does a larger network overfit? The baseline's widths scaled, with and without augmentation, on one cohort.
 
-python bench/capacity.py --data DATA --out bench/results/study [--rows 1.4M,15.0M+] [--steps 9000] [--seed 0]
+python bench/capacity.py --data DATA --out bench/results/study [--rows 1.4M,15.0M+] [--steps 7500] [--seed 0]
 python bench/capacity.py --out bench/results/study
 
 With --data it trains what is missing (a GPU, about three minutes a row). It prints Dice on the training cases and on

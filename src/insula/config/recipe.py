@@ -53,6 +53,8 @@ class TrainConfig:
     """Volumes per step."""
     crop: Shape = (192, 224, 176)
     """Voxels of the random crop that a step sees, each divisible by 16; the whole box shows the network what it will meet."""
+    whole_fraction: float = 0.0
+    """Last share of the steps that sees whole boxes, one at a time, instead of crops: what looks at the whole volume should have met it."""
     lr: float = 1e-3
     """Peak learning rate of AdamW."""
     weight_decay: float = 1e-2

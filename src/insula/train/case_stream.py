@@ -37,12 +37,9 @@ class CaseStream(Stream):
     """
 
     def __init__(self, cases: CaseSet, recipe: Recipe, *, device: torch.device) -> None:
-        super().__init__(device)
-        self.cases, self.recipe = cases.to(device), recipe
+        super().__init__(recipe, device)
+        self.cases = cases.to(device)
         self._originals = [Original(*pair) for pair in zip(self.cases.images, self.cases.masks, strict=True)]
-        box = cases.images[0].shape
-        i, j, k = (min(pair) for pair in zip(recipe.train.crop, box, strict=True))
-        self._crop = (i, j, k)
         self._donors = [n for n, mask in enumerate(cases.masks) if bool(mask.any())]
         self._painter = None
         if recipe.augment.synthetic_fraction > 0:
@@ -68,33 +65,34 @@ class CaseStream(Stream):
 
     def batch(self, step: int) -> Batch:
         """The batch of one step."""
-        config, seed, size = self.recipe.augment, self.recipe.train.seed, self.recipe.train.batch
+        config, seed = self.recipe.augment, self.recipe.train.seed
+        items, crop = self.size(step)
         cut: dict[int, tuple[Tensor, Tensor]] = {}
         changed: dict[int, tuple[Original, Augmentation, Shape]] = {}
-        for n in range(size):
-            rng, number = np.random.default_rng((seed, step, n, _PLAN)), step * size + n
+        for n in range(items):
+            rng, number = np.random.default_rng((seed, step, n, _PLAN)), step * self.recipe.train.batch + n
             if self._painter is not None and rng.random() < config.synthetic_fraction:
                 head = self._painter.head(seed, number, 0, _PAINT)
-                window = self._window(head.truth, step, n)
+                window = self._window(head.truth, crop, step, n)
                 cut[n] = normalised(head.image, self.recipe.prepare)[window], head.truth[window]
                 continue
             case = self._case(number)
             plan = Augmentation.sample(rng, config, donors=len(self._donors))
-            window = self._window(self._outline(plan.graft.donor) if plan.graft else case.mask, step, n)
+            window = self._window(self._outline(plan.graft.donor) if plan.graft else case.mask, crop, step, n)
             if plan == Augmentation():
                 cut[n] = case.image[window].float(), case.mask[window].float()
             else:
                 i, j, k = (part.start or 0 for part in window)
                 changed[n] = case, plan, (i, j, k)
         if changed:
-            cut |= zip(changed, self._augmented(*zip(*changed.values(), strict=True)), strict=True)
-        return Batch(*(torch.stack(part)[:, None] for part in zip(*(cut[n] for n in range(size)), strict=True)))
+            cut |= zip(changed, self._augmented(crop, *zip(*changed.values(), strict=True)), strict=True)
+        return Batch(*(torch.stack(part)[:, None] for part in zip(*(cut[n] for n in range(items)), strict=True)))
 
     def _augmented(
-        self, cases: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape]
+        self, crop: Shape, cases: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape]
     ) -> list[tuple[Tensor, Tensor]]:
         donors = [self._outline(n) for n in range(len(self._donors))]
-        images, truths = augment(cases, plans, starts=starts, crop=self._crop, donors=donors)
+        images, truths = augment(cases, plans, starts=starts, crop=crop, donors=donors)
         prepare = self.recipe.prepare
         scales = [measure_sorted(case.sample(plan), prepare) for case, plan in zip(cases, plans, strict=True)]
         whole = [normalise(image, scale, prepare) for image, scale in zip(images, scales, strict=True)]
@@ -106,8 +104,8 @@ class CaseStream(Stream):
         order = np.random.default_rng((self.recipe.train.seed, epoch, 0, _ORDER)).permutation(len(self.cases))
         return self._originals[int(order[place])]
 
-    def _window(self, focus: Tensor, step: int, item: int) -> tuple[slice, ...]:
-        return crop_window(focus, self._crop, np.random.default_rng((self.recipe.train.seed, step, item, _CROP)))
+    def _window(self, focus: Tensor, crop: Shape, step: int, item: int) -> tuple[slice, ...]:
+        return crop_window(focus, crop, np.random.default_rng((self.recipe.train.seed, step, item, _CROP)))
 
     def _outline(self, donor: int) -> Tensor:
         return self.cases.masks[self._donors[donor]]

@@ -29,8 +29,8 @@ class HeadStream(Stream):
     """
 
     def __init__(self, sources: Sources, recipe: Recipe, *, device: torch.device) -> None:
-        super().__init__(device)
-        self.sources, self.recipe = _on(sources, device), recipe
+        super().__init__(recipe, device)
+        self.sources = _on(sources, device)
         self._small = [s for s in (*sources.acute, *sources.chronic) if int(s.voxels.sum()) < _SMALL_MM3]
 
     @property
@@ -58,11 +58,12 @@ class HeadStream(Stream):
     def batch(self, step: int) -> Batch:
         """The batch of one step."""
         images, truths = [], []
-        for item in range(self.recipe.train.batch):
+        items, crop = self.size(step)
+        for item in range(items):
             key = (self.recipe.train.seed, step, item)
             head = self.head(*key)
             image = normalised(head.image, self.recipe.prepare)
-            window = crop_window(head.truth, self.recipe.train.crop, np.random.default_rng((*key, 1)))
+            window = crop_window(head.truth, crop, np.random.default_rng((*key, 1)))
             images.append(image[window])
             truths.append(head.truth[window])
         return Batch(torch.stack(images)[:, None], torch.stack(truths)[:, None])

@@ -21,8 +21,8 @@ _BEFORE_RECORDING = 3  # steps in which compilers, allocators and libraries sett
 class Step:
     """Forward, loss, backward, clipping, AdamW, moving average: `take(batch)` does it all.
 
-    Nothing in it asks the device for a value, so the processor runs ahead. On a GPU the fourth step is recorded as a CUDA graph
-    and all further ones replay it: the same kernels, started at once instead of one by one.
+    Nothing in it asks the device for a value, so the processor runs ahead. On a GPU the fourth
+    step on a shape of batch is recorded as a CUDA graph and all further ones replay it: the same kernels, started at once instead of one by one.
 
     A step whose gradient is not finite leaves weights, moments and their count as they were; `skipped` counts how many in a row.
 
@@ -39,14 +39,11 @@ class Step:
         cuda = device.type == "cuda"
         self.optimiser = torch.optim.AdamW(_groups(model, config.weight_decay), lr=self.lr, fused=True, capturable=cuda)
         self._loss_of = compound(config.losses)
-        self._run: Callable[..., Any] = torch.compile(model.outputs) if config.compile else model.outputs
+        self._run: Callable[..., Any] = torch.compile(model.outputs, dynamic=False) if config.compile else model.outputs
         self._skipped = torch.zeros((), device=device)
         self._rate = torch.zeros((), device=device)
         self._pairs = _Pairs(average, model)
-        self._taken = 0
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._batch: Batch | None = None
-        self._loss = torch.zeros((), device=device)
+        self._recordings: dict[torch.Size, _Recording] = {}
 
     @property
     def skipped(self) -> int:
@@ -57,7 +54,7 @@ class Step:
         """One step.
 
         Args:
-            batch: of the same shape every time.
+            batch: one shape after another, not in turn; each is recorded anew.
             lr: learning rate.
             rate: how far the average moves towards the model, 0 to 1.
 
@@ -66,22 +63,12 @@ class Step:
         """
         self.lr.fill_(lr)
         self._rate.fill_(rate)
-        self._taken += 1
         if self.device.type != "cuda" or not self.config.graph:
             return self._work(batch)
-        if self._batch is None:
-            self._batch = Batch(*(torch.empty_like(part, memory_format=torch.channels_last_3d) for part in batch))
-        for held, part in zip(self._batch, batch, strict=True):
-            held.copy_(part)
-        if self._taken <= _BEFORE_RECORDING:
-            return self._aside(self._batch)
-        if self._graph is None:
-            self._graph = torch.cuda.CUDAGraph()
-            # other threads prepare batches meanwhile, and may
-            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-                self._loss = self._work(self._batch)
-        self._graph.replay()
-        return self._loss
+        shape = batch.image.shape
+        if shape not in self._recordings:
+            self._recordings[shape] = _Recording(self._work, like=batch)
+        return self._recordings[shape].play(batch)
 
     def state(self) -> dict[str, Any]:
         """What `load` needs to go on with the very same steps."""
@@ -113,12 +100,37 @@ class Step:
         self._pairs.follow(self._rate)
         return loss.detach()
 
-    def _aside(self, batch: Batch) -> Tensor:
-        """The step on a stream of its own, as recording asks of what comes before it."""
-        side, now = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
+
+class _Recording:
+    """Work on batches of one shape, recorded once it has settled."""
+
+    def __init__(self, work: Callable[[Batch], Tensor], *, like: Batch) -> None:
+        self._work, self._taken = work, 0
+        self._batch = Batch(*(torch.empty_like(part, memory_format=torch.channels_last_3d) for part in like))
+        self._graph = torch.cuda.CUDAGraph()
+        self._loss: Tensor | None = None
+
+    def play(self, batch: Batch) -> Tensor:
+        """The work on this batch."""
+        for held, part in zip(self._batch, batch, strict=True):
+            held.copy_(part)
+        self._taken += 1
+        if self._taken <= _BEFORE_RECORDING:
+            return self._aside()
+        if self._loss is None:
+            # other threads prepare batches meanwhile, and may
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+                self._loss = self._work(self._batch)
+        self._graph.replay()
+        return self._loss
+
+    def _aside(self) -> Tensor:
+        """On a stream of its own, as recording asks of what comes before it."""
+        device = self._batch.image.device
+        side, now = torch.cuda.Stream(device), torch.cuda.current_stream(device)
         side.wait_stream(now)
         with torch.cuda.stream(side):
-            loss = self._work(batch)
+            loss = self._work(self._batch)
         now.wait_stream(side)
         return loss
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from insula.config import Recipe
 from insula.types import Shape
 
 __all__ = ["Batch", "Stream", "crop_window"]
@@ -32,11 +33,20 @@ class Stream(ABC):
     """Step n's batch depends on the seed and on n alone: stopping and resuming changes nothing.
 
     Args:
+        recipe: how many items a batch has, and how large they are.
         device: where batches are made.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+
+    def size(self, step: int) -> tuple[int, Shape]:
+        """Items in the batch of a step, and the voxels of each: crops, and near the end whole boxes, if the recipe says so."""
+        config, box = self.recipe.train, self.recipe.prepare.box
+        if config.whole_fraction and step >= round(config.steps * (1 - config.whole_fraction)):
+            return 1, box
+        i, j, k = (min(pair) for pair in zip(config.crop, box, strict=True))
+        return config.batch, (i, j, k)
 
     @property
     @abstractmethod

@@ -109,7 +109,7 @@ def _run_by_minutes(row: str, recipe: Recipe, study: Study, out: Path) -> None:
         return
     if not (out / f"{row}.json").exists():
         trial = json.loads(smart.read_text(encoding="utf-8"))
-        milliseconds = trial["recipe"]["train"]["steps"] * step_ms(trial["losses"])
+        milliseconds = trial["recipe"]["train"]["steps"] * step_ms(trial["losses"], trial["recipe"])
         steps = round(milliseconds / probe(recipe, study, out / "runs" / f"probe-{row}"))
         run_trial(row, replace(recipe, train=replace(recipe.train, steps=steps)), study, out)
 
@@ -149,7 +149,7 @@ def _table(out: Path) -> str:
         own = statistics.mean(case["dice"] for case in trial["train"])
         steps = trial["recipe"]["train"]["steps"]
         lines.append(
-            f"| {ROWS[name].says} | {trial['parameters'] / 1e6:.1f} | {steps} steps | {step_ms(trial['losses']):.0f} | {' | '.join(timed)} | {own:.3f} |"
+            f"| {ROWS[name].says} | {trial['parameters'] / 1e6:.1f} | {steps} steps | {step_ms(trial['losses'], trial['recipe']):.0f} | {' | '.join(timed)} | {own:.3f} |"
         )
     if found:
         one = next(iter(found.values()))

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ from insula.train import HeadStream, train
 NO_AUGMENTATION = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fraction=0, graft_fraction=0)
 _EMA = 0.995  # of a short run
 _WARM, _TIMED = 5, 15
-_LEAST_STEPS = 42  # a run logs every twentieth step
+_PROBE_STEPS = 300
+_LEAST_STEPS = 300  # a run logs every twentieth, and the last fifth of them has to tell its pace
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def study_arguments(about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=_steps, default=7500)
     parser.add_argument("--cases", type=int, default=300, help="to train on")
     parser.add_argument("--held-out", type=int, default=100, help="to judge by; as many training cases are judged")
+    parser.add_argument("--whole", type=float, default=0.2, help="last share of the steps, on whole heads instead of crops")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     return parser
@@ -96,7 +99,7 @@ def base_recipe(arguments: argparse.Namespace) -> Recipe:
     recipe = load_recipe(Path(__file__).parents[1] / "recipes" / "baseline.toml", ())
     options = replace(
         recipe.train, steps=arguments.steps, seed=arguments.seed, device=arguments.device, batch=4, crop=(96, 96, 96),
-        whole_fraction=0.2, lr=2e-3, ema=_EMA, save_minutes=1e9, compile=choose_device(arguments.device).type == "cuda",
+        whole_fraction=arguments.whole, lr=2e-3, ema=_EMA, save_minutes=1e9, compile=choose_device(arguments.device).type == "cuda",
     )  # fmt: skip
     simulate = replace(
         recipe.simulate, chronic_fraction=0.9, control_fraction=0.05, painted_fraction=0.0, small_fraction=0.25,
@@ -157,19 +160,25 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, A
     return found
 
 
-def step_ms(losses: list[list[float]]) -> float:
-    """Milliseconds a step of a run took, data and all, once it was under way: from its log of (step, loss, seconds)."""
-    (first, _, since), (last, _, until) = losses[1], losses[-1]
-    return 1000 * (until - since) / (last - first)
+def step_ms(losses: list[list[float]], recipe: dict[str, Any]) -> float:
+    """Milliseconds a step of a run took, data and all, from its log of (step, loss, seconds) and its recipe.
+
+    A mean over crops and whole heads by their share; what a compiler took at the start of either is left out.
+    """
+    steps, whole = recipe["train"]["steps"], recipe["train"]["whole_fraction"]
+    turn = round(steps * (1 - whole))
+    paces = [((t - s) / (n - m), n <= turn + 1) for (m, _, s), (n, _, t) in pairwise(losses)]
+    crops, heads = ([pace for pace, early in paces if early is kind][1:] for kind in (True, False))
+    return 1000 * ((1 - whole) * statistics.median(crops) + (whole * statistics.median(heads) if whole else 0))
 
 
 def probe(recipe: Recipe, study: Study, folder: Path) -> float:
-    """What a step takes in milliseconds, from a run of eighty."""
+    """What a step takes in milliseconds, from a short run."""
     losses: list[list[float]] = []
     folder.mkdir(parents=True, exist_ok=True)
-    short = replace(recipe, train=replace(recipe.train, steps=80))
+    short = replace(recipe, train=replace(recipe.train, steps=_PROBE_STEPS))
     train(short, study.train, folder, report=lambda p: losses.append([p.step, p.loss, p.seconds]))
-    return step_ms(losses)
+    return step_ms(losses, to_dict(short))
 
 
 def forward(model: nn.Module, image: Tensor) -> Tensor:

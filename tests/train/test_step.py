@@ -85,3 +85,78 @@ def test_a_state_goes_on_as_if_nothing_had_happened() -> None:
         step.take(_batch(1), lr=5e-3, rate=0.5)
     for name, value in whole.average.state_dict().items():
         assert torch.equal(value, average.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("options", [{"accumulate": 2}, {"recompute": True}, {"accumulate": 2, "recompute": True}])
+def test_less_memory_takes_the_same_step(options: dict[str, object]) -> None:
+    """With losses that are means over voxels; Dice of a part is not the Dice of the whole."""
+    losses = ((1.0, "cross_entropy"), (0.5, "focal"))
+    batch = Batch(*(torch.cat(parts) for parts in zip(_batch(0), _batch(1), strict=True)))
+    plain, lean = _networks(), _networks()
+    one = Step(*plain, TrainConfig(losses=losses), device=_CPU)  # type: ignore[arg-type]
+    other = Step(*lean, TrainConfig(losses=losses, **options), device=_CPU)  # type: ignore[arg-type]
+    expected, found = (steps.take(batch, lr=1e-3, rate=1.0) for steps in (one, other))
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+    for name, value in plain[0].state_dict().items():
+        torch.testing.assert_close(lean[0].state_dict()[name], value, rtol=0, atol=2e-5, msg=name)
+
+
+def test_computing_again_does_not_count_a_batch_twice_in_the_statistics() -> None:
+    plain, lean = _networks("batch"), _networks("batch")
+    for model, recompute in ((plain, False), (lean, True)):
+        Step(*model, TrainConfig(recompute=recompute), device=_CPU).take(_batch(0), lr=1e-3, rate=0.0)
+    for name, value in plain[0].state_dict().items():
+        if "running" in name:
+            torch.testing.assert_close(lean[0].state_dict()[name], value, msg=name)
+
+
+def test_recomputing_keeps_less() -> None:
+    """Counted in what autograd holds on to between the passes."""
+
+    def held(recompute: bool) -> int:
+        model, _ = _networks()
+        model.recompute = recompute
+        sizes: list[int] = []
+
+        def note(tensor: torch.Tensor) -> torch.Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            model(torch.randn(1, 1, 16, 16, 16))
+        return sum(sizes)
+
+    assert held(recompute=True) < 0.6 * held(recompute=False)
+
+
+def test_float16_scales_its_gradients_and_unscales_them() -> None:
+    """The step is float32's, to float16's precision; a scale that overflows is halved and the step skipped."""
+    plain, half = _networks(), _networks()
+    one = Step(*plain, TrainConfig(losses=((1.0, "cross_entropy"),)), device=_CPU)
+    other = Step(*half, TrainConfig(losses=((1.0, "cross_entropy"),), precision="float16"), device=_CPU)
+    expected, found = (float(steps.take(_batch(0), lr=1e-3, rate=1.0)) for steps in (one, other))
+    assert found == pytest.approx(expected, rel=5e-3)
+    way = torch.cat([(a - b).flatten() for a, b in zip(half[0].parameters(), _networks()[0].parameters(), strict=True)])
+    true = torch.cat(
+        [(a - b).flatten() for a, b in zip(plain[0].parameters(), _networks()[0].parameters(), strict=True)]
+    )
+    assert float(torch.cosine_similarity(way, true, dim=0)) > 0.95
+    before, scale = _copy(half[0]), float(other.state()["counts"]["scale"])
+    other.state()["counts"]["scale"].fill_(1e30)
+    other.take(_batch(0), lr=1e-3, rate=1.0)
+    assert other.skipped == 1
+    assert float(other.state()["counts"]["scale"]) == pytest.approx(5e29)
+    assert all(
+        torch.equal(before[name], value) for name, value in half[0].state_dict().items() if "running" not in name
+    )
+    assert scale == 2.0**15
+
+
+def test_bfloat16_is_close_to_float32() -> None:
+    plain, half = _networks(), _networks()
+    expected, found = (
+        float(Step(*nets, TrainConfig(precision=precision), device=_CPU).take(_batch(0), lr=1e-3, rate=1.0))  # type: ignore[arg-type]
+        for nets, precision in ((plain, "float32"), (half, "bfloat16"))
+    )
+    assert found == pytest.approx(expected, rel=2e-2)
+    assert found != expected

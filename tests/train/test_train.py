@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -11,13 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from insula.checkpoint import load_weights
 from insula.cohort import Sources
 from insula.config import AttentionUNet, PrepareConfig, Recipe, TrainConfig
-from insula.errors import BadData, Interrupted, Preempted
+from insula.errors import BadData, CannotCreate, Interrupted, Preempted, Unavailable
+from insula.losses import LOSSES, dice
 from insula.train import HeadStream, train
 from insula.train.loop import Progress
+from insula.train.step import Step
+from insula.train.stream import Batch
 from simulate.test_head import small_host, small_shape
 
 _CPU = torch.device("cpu")
@@ -125,9 +130,88 @@ def test_fine_tuning_starts_from_the_given_weights(sources: Sources, tmp_path: P
         train(other, sources, tmp_path / "b", start=start)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(sources: Sources, tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="21 steps in a row; lower train.lr"):
-        train(_recipe(steps=100, losses=((float("nan"), "dice"),)), sources, tmp_path)
+def _breaking(at: int, until: float, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A loss that is not a number from its `at`-th to its `until`-th call; the learning rates of all steps."""
+    calls, rates = [0], []
+
+    def broken(logits: torch.Tensor, truth: torch.Tensor, **_: object) -> torch.Tensor:
+        calls[0] += 1
+        return dice(logits, truth) * (float("nan") if at <= calls[0] <= until else 1.0)
+
+    def take(self: Step, batch: Batch, *, lr: float, rate: float) -> torch.Tensor:
+        rates.append(lr)
+        return whole(self, batch, lr=lr, rate=rate)
+
+    whole = Step.take
+    monkeypatch.setitem(LOSSES, "dice", broken)
+    monkeypatch.setattr(Step, "take", take)
+    return rates
+
+
+def test_a_few_gradients_that_are_not_finite_are_skipped(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = _breaking(5, 12, monkeypatch)
+    train(_recipe(steps=30, losses=((1.0, "dice"),)), sources, tmp_path)
+    assert len(rates) == 30
+
+
+def test_many_in_a_row_rewind_the_run_and_halve_its_rate(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rates = _breaking(1, 21, monkeypatch)
+    train(_recipe(steps=30, warmup=0.0, losses=((1.0, "dice"),)), sources, tmp_path)
+    assert len(rates) == 21 + 30
+    assert rates[21:42] == pytest.approx([rate / 2 for rate in rates[:21]])
+    assert "back at step 0, with half the learning rate" in caplog.text
+    assert load_weights(str(tmp_path)).card.provenance["steps"] == 30
+
+
+def test_a_run_that_breaks_twice_ends_and_keeps_the_batch(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _breaking(1, float("inf"), monkeypatch)
+    with pytest.raises(BadData, match=r"not finite 20 steps in a row, .* look at bad-batch-0.safetensors"):
+        train(_recipe(steps=100, losses=((1.0, "dice"),)), sources, tmp_path)
+    kept = load_file(tmp_path / "bad-batch-0.safetensors")
+    assert kept["image"].shape == kept["truth"].shape == (1, 1, 16, 16, 16)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["loss"] for line in lines] == [None, None]  # two runs' first steps
+    assert load_weights(str(tmp_path)).card.provenance["steps"] == 0  # nothing was lost or spoilt
+
+
+def test_memory_that_does_not_suffice_is_said_with_what_to_lower(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take(*_: object, **__: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Step, "take", take)
+    with pytest.raises(
+        Unavailable, match=r"a step on 4 x 16 x 16 x 16 voxels .* set train.accumulate=2 .*50%"
+    ) as caught:
+        train(_recipe(batch=4), sources, tmp_path)
+    assert caught.value.code == 69
+    assert "train.recompute=true" in str(caught.value)
+
+
+def test_a_full_disk_stops_the_run_and_leaves_the_state_before(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Preempted):
+        train(_recipe(steps=9), sources, tmp_path, minutes=0)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("state-*.pt")}
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises((OSError, CannotCreate), match="space"):
+        train(_recipe(steps=9), sources, tmp_path, minutes=0, resume=True)
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("state-*.pt")} == before
+    train(_recipe(steps=9), sources, tmp_path, resume=True)
+    assert load_weights(str(tmp_path)).card.provenance["steps"] == 9
 
 
 def test_statistics_too_large_for_float16_survive(sources: Sources, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ def train(
     minutes: float = math.inf,
     debug: bool = False,
 ) -> int:
-    """Train a model on a prepared cohort, or on heads simulated from open data.
+    """Train a model on a prepared cohort, or on heads simulated from open data; under `torchrun`, on several GPUs.
 
     Args:
         recipe: A TOML file, e.g. recipes/baseline.toml.
@@ -49,16 +50,24 @@ def train(
     from insula.cli.console import plain_progress
     from insula.infer import choose_device
     from insula.io import OutputFolder
+    from insula.train import World
     from insula.train import train as run
 
     start = load_weights(from_weights) if from_weights else None
     choose_device(chosen.train.device)
-    with OutputFolder(out) as folder:
-        print(f"reading {data} ...", flush=True)
+    world = World.join()
+    first = world.rank == 0  # the process that writes and speaks
+    with OutputFolder(out) if first else nullcontext(out) as folder:
+        if first:
+            print(f"reading {data} ...", flush=True)
         material, told = _read(data, chosen, paint_from)
-        print(f"{told}; {choose_device(chosen.train.device)}", flush=True)
-        sha = run(chosen, material, folder, start=start, resume=resume, minutes=minutes, report=plain_progress)
-    print(f"weights: {out / chosen.name}.safetensors (SHA-256 {sha[:12]}...)")
+        if first:
+            many = f", {world.size} processes" if world.size > 1 else ""
+            print(f"{told}; {choose_device(chosen.train.device)}{many}", flush=True)
+        progress = plain_progress if first else lambda _: None
+        sha = run(chosen, material, folder, start=start, resume=resume, minutes=minutes, report=progress)
+    if first:
+        print(f"weights: {out / chosen.name}.safetensors (SHA-256 {sha[:12]}...)")
     return 0
 
 

@@ -5,7 +5,7 @@ from insula.config.calibration import Calibration
 from insula.config.knobs import knobs
 from insula.config.models import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SEUNet, SwinUNet
 from insula.config.prepare import PrepareConfig
-from insula.config.recipe import Recipe, SimulateConfig, TrainConfig
+from insula.config.recipe import Precision, Recipe, SimulateConfig, TrainConfig
 from insula.config.segment import SegmentConfig
 from insula.config.toml import from_dict, load_recipe, to_dict
 
@@ -16,6 +16,7 @@ __all__ = [
     "MambaUNet",
     "ModelConfig",
     "PlainUNet",
+    "Precision",
     "PrepareConfig",
     "Recipe",
     "SEUNet",

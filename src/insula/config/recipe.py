@@ -13,6 +13,7 @@ from insula.types import Shape
 
 __all__ = ["LossName", "Recipe", "SimulateConfig", "TrainConfig"]
 
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 LossName = Literal["dice", "tversky", "cross_entropy", "topk10", "focal", "boundary"]
 """What `insula.losses.LOSSES` holds."""
 
@@ -50,11 +51,15 @@ class TrainConfig:
     steps: int = 10_000
     """Optimiser steps in the whole run; the schedule ends there."""
     batch: int = 1
-    """Volumes per step."""
+    """Items per step, in all processes together."""
+    accumulate: int = 1
+    """Parts that each process computes its share of a batch in, one after another: the memory of one part, the gradient of all."""
     crop: Shape = (192, 224, 176)
     """Voxels of the random crop that a step sees, each divisible by 16; the whole box shows the network what it will meet."""
     whole_fraction: float = 0.0
-    """Last share of the steps that sees whole boxes, one at a time, instead of crops: what looks at the whole volume should have met it."""
+    """Last share of the steps that sees whole boxes instead of crops: what looks at the whole volume should have met it."""
+    whole_batch: int = 1
+    """Items per step then."""
     lr: float = 1e-3
     """Peak learning rate of AdamW."""
     weight_decay: float = 1e-2
@@ -74,6 +79,10 @@ class TrainConfig:
     """(weight, name) pairs, summed."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, or one GPU as torch writes it."""
+    precision: Precision = "auto"
+    """Of the network's arithmetic; `auto` is bfloat16 on a GPU and float32 elsewhere. Weights, losses and moments are float32."""
+    recompute: bool = False
+    """Forget what is inside a stage and compute it again in the backward pass: half the memory, a third more time."""
     compile: bool = False
     """torch.compile the network."""
     graph: bool = True

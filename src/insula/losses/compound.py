@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from insula.losses.overlap import Scalar, dice, tversky
+from insula.losses.overlap import Scalar, Total, alone, dice, tversky
 from insula.losses.voxelwise import boundary, cross_entropy, focal, topk10
 
 __all__ = ["LOSSES", "Loss", "compound", "deep_supervision"]
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[..., Tensor]
 """A function of logits and truth, (b, 1, i, j, k) both; a scalar."""
 
 LOSSES: dict[str, Loss] = {
@@ -22,16 +22,24 @@ LOSSES: dict[str, Loss] = {
 }  # fmt: skip
 """By the name that a recipe uses."""
 
+_RATIOS = frozenset({"dice", "tversky", "boundary"})
+"""Quotients of sums over the batch; the others are means over voxels, of which parts can be averaged."""
 
-def compound(terms: Sequence[tuple[float, str]]) -> Loss:
+
+def compound(terms: Sequence[tuple[float, str]], *, total: Total = alone) -> Loss:
     """The weighted sum of named losses, as one function of (logits, truth).
+
+    Args:
+        terms: (weight, name) pairs.
+        total: completes sums over a batch that is shared by processes.
 
     Example:
         >>> loss = compound([(0.35, "dice"), (0.25, "focal"), (0.25, "boundary"), (0.15, "tversky")])
     """
 
     def loss(logits: Tensor, truth: Tensor) -> Tensor:
-        return torch.stack([weight * LOSSES[name](logits, truth) for weight, name in terms]).sum()
+        values = [LOSSES[name](logits, truth, **({"total": total} if name in _RATIOS else {})) for _, name in terms]
+        return torch.stack([weight * value for (weight, _), value in zip(terms, values, strict=True)]).sum()
 
     return loss
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Logits", "Scalar", "dice", "tversky"]
+__all__ = ["Logits", "Scalar", "Total", "alone", "dice", "tversky"]
 
 Logits = Float[Tensor, "b 1 i j k"]
 Scalar = Float[Tensor, ""]
+Total = Callable[[Tensor], Tensor]
+"""How a sum over this process's part of a batch becomes the sum over the batch."""
 
 
-def dice(logits: Logits, truth: Logits, *, smooth: float = 1.0) -> Scalar:
+def alone(x: Tensor) -> Tensor:
+    """The total where one process has the whole batch."""
+    return x
+
+
+def dice(logits: Logits, truth: Logits, *, smooth: float = 1.0, total: Total = alone) -> Scalar:
     """1 - (2 sum(p t) + s) / (sum(p) + sum(t) + s), over the whole batch at once.
 
     Over the batch, because a crop without a lesion would otherwise score 0 or 1 by one stray voxel. An empty truth
@@ -22,13 +31,14 @@ def dice(logits: Logits, truth: Logits, *, smooth: float = 1.0) -> Scalar:
         Milletari 2016, V-Net, arXiv 1606.04797; batch form as in Isensee 2021, nnU-Net.
     """
     prob = torch.sigmoid(logits.float())
-    overlap = (prob * truth).sum()
-    return 1 - (2 * overlap + smooth) / (prob.sum() + truth.sum() + smooth)
+    overlap, predicted, true = total(torch.stack([(prob * truth).sum(), prob.sum(), truth.sum()]))
+    return 1 - (2 * overlap + smooth) / (predicted + true + smooth)
 
 
 def tversky(
-    logits: Logits, truth: Logits, *, false_positive: float = 0.3, false_negative: float = 0.7, smooth: float = 1.0
-) -> Scalar:
+    logits: Logits, truth: Logits, *, false_positive: float = 0.3, false_negative: float = 0.7, smooth: float = 1.0,
+    total: Total = alone,
+) -> Scalar:  # fmt: skip
     """1 - (TP + s) / (TP + a FP + b FN + s), TP = sum(p t), FP = sum(p (1 - t)), FN = sum((1 - p) t), over the batch.
 
     With a = b = 0.5 it is Dice. The weights a < b ask for recall, a > b for precision. An empty truth with an empty
@@ -40,12 +50,13 @@ def tversky(
         false_positive: a, what a voxel too many costs.
         false_negative: b, what a missed one costs.
         smooth: s; keeps the empty case defined.
+        total: completes sums over the batch.
 
     Source:
         Salehi 2017, Tversky loss function for image segmentation, arXiv 1706.05721, equation 4; a = 0.3 and b = 0.7
         were its best on lesions.
     """
     prob = torch.sigmoid(logits.float())
-    overlap = (prob * truth).sum()
-    wrong = false_positive * (prob.sum() - overlap) + false_negative * (truth.sum() - overlap)
+    overlap, predicted, true = total(torch.stack([(prob * truth).sum(), prob.sum(), truth.sum()]))
+    wrong = false_positive * (predicted - overlap) + false_negative * (true - overlap)
     return 1 - (overlap + smooth) / (overlap + wrong + smooth)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from insula.losses.overlap import Logits, Scalar
+from insula.losses.overlap import Logits, Scalar, Total, alone
 
 __all__ = ["boundary", "cross_entropy", "edges", "focal", "topk10"]
 
@@ -47,7 +47,7 @@ def focal(logits: Logits, truth: Logits, *, gamma: float = 2.0, alpha: float = 0
     return (weight * torch.sigmoid(-right) ** gamma * F.softplus(-right)).mean()
 
 
-def boundary(logits: Logits, truth: Logits, *, edge_weight: float = 4.0) -> Scalar:
+def boundary(logits: Logits, truth: Logits, *, edge_weight: float = 4.0, total: Total = alone) -> Scalar:
     """Cross-entropy averaged with weight w on the lesion's edge and 1 elsewhere: sum(w c) / sum(w).
 
     A border that is off by a voxel costs four times what it would cost inside. With an empty truth there is no edge,
@@ -57,6 +57,7 @@ def boundary(logits: Logits, truth: Logits, *, edge_weight: float = 4.0) -> Scal
         logits: of lesion.
         truth: 0 or 1.
         edge_weight: w.
+        total: completes sums over the batch.
 
     Source:
         The weighting of Ronneberger 2015, U-Net, arXiv 1505.04597, equations 1 and 2, with a constant in place of its
@@ -64,7 +65,8 @@ def boundary(logits: Logits, truth: Logits, *, edge_weight: float = 4.0) -> Scal
     """
     weight = 1 + (edge_weight - 1) * edges(truth)
     voxels = F.binary_cross_entropy_with_logits(logits.float(), truth, reduction="none")
-    return (weight * voxels).sum() / weight.sum()
+    wrong, all_of_it = total(torch.stack([(weight * voxels).sum(), weight.sum()]))
+    return wrong / all_of_it
 
 
 def edges(truth: Logits) -> Logits:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from math import prod
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from insula.errors import UsageError
 from insula.types import Shape
@@ -34,6 +36,8 @@ class UNet(nn.Module):
 
     halo = 8
     """Voxels that `shallow` and `merge` together look beyond a tile, rounded up to an even number."""
+    recompute = False
+    """Whether the inside of a stage is forgotten after the forward pass and computed again in the backward pass."""
 
     def __init__(
         self, *, encoders: list[nn.Module], gates: list[nn.Module], upsamples: list[nn.Module],
@@ -75,7 +79,7 @@ class UNet(nn.Module):
 
     def shallow(self, x: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b c i j k"]:
         """Full-resolution features; looks two voxels around."""
-        return self.encoders[0](x)
+        return self._stage(self.encoders[0], x)
 
     def enter(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c2 i2 j2 k2"]:
         """From full resolution to half of it."""
@@ -89,7 +93,7 @@ class UNet(nn.Module):
         """The features of every stage below full resolution, the coarsest last."""
         stages = []
         for level, encoder in enumerate(self.encoders[1:], start=1):
-            x = encoder(x if level == 1 else self.downs[level - 1](x))
+            x = self._stage(encoder, x if level == 1 else self.downs[level - 1](x))
             stages.append(x)
         return stages
 
@@ -116,7 +120,15 @@ class UNet(nn.Module):
 
     def _up(self, level: int, skip: Tensor, coarse: Tensor) -> Tensor:
         gated = self.gates[level](skip, coarse)
-        return self.decoders[level](torch.cat([gated, self.upsamples[level](coarse)], dim=1))
+        return self._stage(self.decoders[level], torch.cat([gated, self.upsamples[level](coarse)], dim=1))
+
+    def _stage(self, module: nn.Module, x: Tensor) -> Tensor:
+        if not (self.recompute and torch.is_grad_enabled()):
+            return module(x)
+        if torch.compiler.is_compiling():  # which computes again without a second effect on statistics
+            return checkpoint(module, x, use_reentrant=False, preserve_rng_state=False)
+        parts = lambda: (nullcontext(), _still(module))  # noqa: E731
+        return checkpoint(module, x, use_reentrant=False, preserve_rng_state=False, context_fn=parts)
 
     def check_size(self, x: Tensor) -> None:
         """Refuse what cannot be halved often enough, naming the axis and the nearest sizes."""
@@ -128,3 +140,17 @@ class UNet(nn.Module):
                 near = f"{low} or {low + divisor}" if low else f"{divisor}"
                 rule = f"is not divisible by {divisor} ({len(self.encoders) - 1} down-samplings)"
                 raise UsageError("the input", f"{size} on axis {axis}", rule, f"use {near}")
+
+
+@contextmanager
+def _still(module: nn.Module) -> Iterator[None]:
+    """Statistics of batch normalisation have seen this batch already."""
+    norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm3d)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum

@@ -17,6 +17,7 @@ from insula.data import measure_sorted, normalise, normalised
 from insula.errors import UsageError
 from insula.train.head_stream import HeadStream
 from insula.train.stream import Batch, Stream, crop_window
+from insula.train.world import World
 from insula.types import Shape
 
 __all__ = ["CaseStream"]
@@ -31,13 +32,14 @@ class CaseStream(Stream):
         cases: held in the device's memory.
         recipe: how to augment and to crop.
         device: where batches are made.
+        world: the processes that share every batch.
 
     Raises:
         UsageError: the recipe asks for painted heads, and there is nothing to paint them from.
     """
 
-    def __init__(self, cases: CaseSet, recipe: Recipe, *, device: torch.device) -> None:
-        super().__init__(recipe, device)
+    def __init__(self, cases: CaseSet, recipe: Recipe, *, device: torch.device, world: World = World()) -> None:
+        super().__init__(recipe, device, world)
         self.cases = cases.to(device)
         self._originals = [Original(*pair) for pair in zip(self.cases.images, self.cases.masks, strict=True)]
         self._donors = [n for n, mask in enumerate(cases.masks) if bool(mask.any())]
@@ -64,12 +66,12 @@ class CaseStream(Stream):
         return told if self._painter is None else {**told, "painted": self._painter.provenance}
 
     def batch(self, step: int) -> Batch:
-        """The batch of one step."""
+        """This process's part of the batch of one step."""
         config, seed = self.recipe.augment, self.recipe.train.seed
-        items, crop = self.size(step)
+        items, crop = self.items(step)
         cut: dict[int, tuple[Tensor, Tensor]] = {}
         changed: dict[int, tuple[Original, Augmentation, Shape]] = {}
-        for n in range(items):
+        for n in items:
             rng, number = np.random.default_rng((seed, step, n, _PLAN)), step * self.recipe.train.batch + n
             if self._painter is not None and rng.random() < config.synthetic_fraction:
                 head = self._painter.head(seed, number, 0, _PAINT)
@@ -86,7 +88,7 @@ class CaseStream(Stream):
                 changed[n] = case, plan, (i, j, k)
         if changed:
             cut |= zip(changed, self._augmented(crop, *zip(*changed.values(), strict=True)), strict=True)
-        return Batch(*(torch.stack(part)[:, None] for part in zip(*(cut[n] for n in range(items)), strict=True)))
+        return Batch(*(torch.stack(part)[:, None] for part in zip(*(cut[n] for n in items), strict=True)))
 
     def _augmented(
         self, crop: Shape, cases: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape]

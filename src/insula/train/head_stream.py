@@ -13,6 +13,7 @@ from insula.config import Recipe
 from insula.data import normalised
 from insula.simulate import LesionShape, SimulatedHead, simulate_head
 from insula.train.stream import Batch, Stream, crop_window
+from insula.train.world import World
 
 __all__ = ["HeadStream"]
 
@@ -26,10 +27,11 @@ class HeadStream(Stream):
         sources: hosts and lesion shapes of one part.
         recipe: what to draw and how to crop.
         device: where heads are simulated.
+        world: the processes that share every batch.
     """
 
-    def __init__(self, sources: Sources, recipe: Recipe, *, device: torch.device) -> None:
-        super().__init__(recipe, device)
+    def __init__(self, sources: Sources, recipe: Recipe, *, device: torch.device, world: World = World()) -> None:
+        super().__init__(recipe, device, world)
         self.sources = _on(sources, device)
         self._small = [s for s in (*sources.acute, *sources.chronic) if int(s.voxels.sum()) < _SMALL_MM3]
 
@@ -56,10 +58,10 @@ class HeadStream(Stream):
         return simulate_head(host, shapes, config, rng, phase=phase)
 
     def batch(self, step: int) -> Batch:
-        """The batch of one step."""
+        """This process's part of the batch of one step."""
         images, truths = [], []
-        items, crop = self.size(step)
-        for item in range(items):
+        items, crop = self.items(step)
+        for item in items:
             key = (self.recipe.train.seed, step, item)
             head = self.head(*key)
             image = normalised(head.image, self.recipe.prepare)

@@ -1,33 +1,25 @@
-"""The training loop: one device, one stream, one set of averaged weights."""
+"""The training loop: step, look, save, until done or told to stop."""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
-import platform
-import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import torch
 
-from insula.checkpoint import Card, Weights, load_state, save_state, save_weights
+from insula.checkpoint import Weights
 from insula.cohort import CaseSet, Sources
-from insula.config import Recipe, to_dict
-from insula.errors import BadData, Interrupted, Preempted
-from insula.infer import choose_device
-from insula.models import build_model
-from insula.train.case_stream import CaseStream
-from insula.train.head_stream import HeadStream
-from insula.train.recalibrate import recalibrate
-from insula.train.step import Step
-from insula.train.stream import Stream
+from insula.config import Recipe, TrainConfig
+from insula.errors import BadData, InsulaError, Unavailable
+from insula.train.run import Run
+from insula.train.stop import Stop
+from insula.train.stream import Batch
+from insula.train.world import World
 
 __all__ = ["Progress", "train"]
 
@@ -47,6 +39,13 @@ class Progress:
     seconds: float
 
 
+class _Diverged(Exception):
+    """Gradients have not been finite for too long."""
+
+    def __init__(self, loss: float, batch: Batch) -> None:
+        self.loss, self.batch = loss, batch
+
+
 def train(
     recipe: Recipe, data: Sources | CaseSet, folder: Path, *, start: Weights | None = None, resume: bool = False,
     minutes: float = math.inf, report: Callable[[Progress], None] = lambda _: None,
@@ -54,7 +53,11 @@ def train(
     """Train from scratch, or go on where the folder's newest state stands.
 
     The folder gets `log.jsonl`, two rotating states, and at every save the averaged weights with their card, so
-    that a run can be used while it goes on.
+    that a run can be used while it goes on. Started by `torchrun`, the processes share every batch, and the first of
+    them writes.
+
+    A step with gradients that are not finite is skipped. After twenty in a row the run goes back to its last state, with half the
+    learning rate; if that happens again it ends, and the batch is kept.
 
     Args:
         recipe: the run.
@@ -71,103 +74,107 @@ def train(
     Raises:
         Preempted: SIGTERM or SIGUSR1 came, or `minutes` are over; the state is saved.
         Interrupted: SIGINT came; the state is saved.
-        BadData: gradients were not finite twenty steps in a row, or the saved state is of another recipe or of other data.
+        BadData: gradients were not finite twenty steps in a row, twice; or the saved state is of another recipe or of
+            other data.
+        Unavailable: the GPU's memory does not suffice.
+        UsageError: the batch cannot be dealt out to the processes.
     """
-    config, device = recipe.train, choose_device(recipe.train.device)
-    torch.manual_seed(config.seed)
-    model = build_model(recipe.model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    if start is not None:
-        if start.card.model != recipe.model:
-            raise BadData(
-                "the weights to start from",
-                start.card.name,
-                "are of another model",
-                "start from weights of the recipe's model",
-            )
-        model.load_state_dict(start.model.state_dict())
-    average = build_model(recipe.model).to(device)
-    average.load_state_dict(model.state_dict())
-    steps = Step(model, average, config, device=device)
-    stream: Stream = (
-        CaseStream(data, recipe, device=device)
-        if isinstance(data, CaseSet)
-        else HeadStream(data, recipe, device=device)
-    )
-    first, seconds = 0, 0.0
-
-    saved = load_state(folder, device=device) if resume else None
-    if saved is not None:
-        if saved["recipe"] != to_dict(recipe):
-            raise BadData(
-                "the saved state",
-                folder.name,
-                "belongs to another recipe",
-                "resume with the recipe it was started with",
-            )
-        if saved["data"] != stream.fingerprint:
-            raise BadData(
-                "the saved state", folder.name, "was on other data", "resume with the data it was started with"
-            )
-        model.load_state_dict(saved["model"])
-        average.load_state_dict(saved["average"])
-        steps.load(saved)
-        first, seconds = saved["step"], saved["seconds"]
-
-    def save(step: int) -> str:
-        state = {
-            "recipe": to_dict(recipe), "data": stream.fingerprint, "step": step, "seconds": seconds, "model": model.state_dict(),
-            "average": average.state_dict(), **steps.state(),
-        }  # fmt: skip
-        save_state(folder, step, state)
-        provenance = {**stream.provenance, **_provenance(recipe, step=step, seconds=seconds, device=device)}
-        if start is not None:
-            provenance["started_from"] = {"name": start.card.name, "sha256": start.sha256, **start.card.provenance}
-        return save_weights(
-            folder, average, Card(name=recipe.name, model=recipe.model, prepare=recipe.prepare, provenance=provenance)
-        )
-
-    stop = _Stop()
-    log = (folder / "log.jsonl").open("a", encoding="utf-8")
-    begun = last_save = started = time.monotonic()
+    world = World.join()
     try:
-        for step, batch in enumerate(stream.batches(first, config.steps), start=first):
-            lr = _schedule(step, recipe)
-            loss = steps.take(batch, lr=lr, rate=_rate(config.ema, step))
-            looks = step % _LOOK_EVERY == 0 or step == config.steps - 1
-            if looks:
-                value = loss.item()  # waits for the device; nothing else does
-                if skipped := steps.skipped:
-                    _log.warning("step %d: the last %d were skipped, their gradients not finite", step + 1, skipped)
-                if skipped >= _MOST_SKIPS:
-                    raise BadData("the loss", value, f"was not finite {skipped} steps in a row", "lower train.lr")
-            now = time.monotonic()
-            seconds, started = seconds + now - started, now
-            if looks:
-                progress = Progress(step + 1, config.steps, value, lr, seconds)
-                log.write(json.dumps(vars(progress)) + "\n")
-                log.flush()
-                report(progress)
-            if stop.signal is not None:
-                save(step + 1)
-                raise stop.error(step + 1)
-            if now - begun > 60 * minutes and step + 1 < config.steps:
-                save(step + 1)
-                rule = f"reached its limit of {minutes:g} minutes and is saved"
-                raise Preempted("the run", f"at step {step + 1}", rule, "go on with --resume")
-            if now - last_save > 60 * config.save_minutes:
-                save(step + 1)
-                last_save = now
-        if config.recalibrate:
-            recalibrate(average, stream, first=config.steps, batches=config.recalibrate)
-        return save(config.steps)
+        run = Run(recipe, data, folder, start=start, world=world)
+        if not (resume and run.restore()):
+            run.save()  # what a rewind goes back to; and a full disk is noticed now
+        with Stop(minutes) as stop:
+            while True:
+                try:
+                    _go(run, stop, report=report)
+                    return run.finish()
+                except _Diverged as trouble:
+                    _rewind(run, trouble)
     finally:
-        log.close()
-        stop.restore()
+        world.leave()
 
 
-def _schedule(step: int, recipe: Recipe) -> float:
+def _go(run: Run, stop: Stop, *, report: Callable[[Progress], None]) -> None:
+    """From where the run stands to its last step."""
+    config, world = run.recipe.train, run.world
+    started = last_save = time.monotonic()
+    for step, batch in enumerate(run.stream.batches(run.step, config.steps), start=run.step):
+        lr = run.slower * _schedule(step, config)
+        loss = _take(run, batch, lr=lr)
+        looks = step % _LOOK_EVERY == 0 or step == config.steps - 1
+        value = _look(run, loss, batch) if looks else 0.0
+        now = time.monotonic()
+        run.step, run.seconds, started = step + 1, run.seconds + now - started, now
+        if looks:
+            progress = Progress(step + 1, config.steps, value, lr, run.seconds)
+            if world.rank == 0:
+                _note(run.folder, progress)
+            report(progress)
+        last = step + 1 == config.steps
+        wish = world.agree(0 if last else stop.wish)
+        due = world.agree(int(now - last_save > 60 * config.save_minutes and not last))
+        if wish or due:
+            run.save()
+            last_save = now
+        if wish:
+            raise stop.error(wish, step + 1)
+
+
+def _take(run: Run, batch: Batch, *, lr: float) -> torch.Tensor:
+    try:
+        return run.steps.take(batch, lr=lr, rate=_rate(run.recipe.train.ema, run.step))
+    except torch.OutOfMemoryError:
+        raise _too_large(run, batch) from None
+
+
+def _look(run: Run, loss: torch.Tensor, batch: Batch) -> float:
+    """The loss, of all processes; waits for the device, as nothing else does."""
+    value = run.world.mean_of(loss.item())
+    if skipped := run.steps.skipped:
+        _log.warning("step %d: the last %d were skipped, their gradients not finite", run.step + 1, skipped)
+    if skipped >= _MOST_SKIPS:
+        raise _Diverged(value, batch)
+    return value
+
+
+def _rewind(run: Run, trouble: _Diverged) -> None:
+    """Back to the last state with half the learning rate; once."""
+    if run.slower < 1:
+        kept = run.keep(trouble.batch)
+        rule = f"was not finite {_MOST_SKIPS} steps in a row, with half the learning rate too"
+        raise BadData("the loss", trouble.loss, rule, f"look at {kept}, or lower train.lr") from None
+    run.restore()
+    run.slower /= 2
+    _log.warning("back at step %d, with half the learning rate", run.step)
+
+
+def _too_large(run: Run, batch: Batch) -> InsulaError:
+    """What a step that does not fit could do with less memory, and how much less."""
+    config, items = run.recipe.train, len(batch.image)
+    size = " x ".join(str(n) for n in batch.image.shape[2:])
+    ways = []
+    if items > config.accumulate:
+        parts = next(n for n in range(config.accumulate + 1, items + 1) if items % n == 0)
+        ways.append(
+            f"train.accumulate={parts} (a step in {config.accumulate / parts:.0%} of the memory, the same gradients)"
+        )
+    if not config.recompute:
+        ways.append("train.recompute=true (about half the memory, a third more time)")
+    ways.append("a smaller train.crop (memory goes with its voxels)")
+    total = torch.cuda.get_device_properties(run.device).total_memory / 2**30 if run.device.type == "cuda" else 0
+    rule = f"does not fit into the {total:.0f} GiB of {run.device}"
+    return Unavailable("a step on", f"{items} x {size} voxels", rule, f"set {', or '.join(ways)}")
+
+
+def _note(folder: Path, progress: Progress) -> None:
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        told = {name: value if math.isfinite(value) else None for name, value in vars(progress).items()}
+        log.write(json.dumps(told) + "\n")
+
+
+def _schedule(step: int, config: TrainConfig) -> float:
     """A linear rise, then a cosine to zero."""
-    config = recipe.train
     rise = max(1, round(config.warmup * config.steps))
     if step < rise:
         return config.lr * (step + 1) / rise
@@ -177,41 +184,3 @@ def _schedule(step: int, recipe: Recipe) -> float:
 def _rate(decay: float, step: int) -> float:
     """How far the averaged weights move; farther at first, so that early weights are forgotten soon."""
     return 1 - min(decay, (1 + step) / (10 + step))
-
-
-class _Stop:
-    """Turns signals into a wish, heard between two steps."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self._before = {}
-        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)):
-            with suppress(ValueError):  # not in the main thread: whoever owns it decides
-                self._before[number] = signal.signal(number, self._note)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-
-    def error(self, step: int) -> Exception:
-        """What to leave the loop with."""
-        if self.signal == signal.SIGINT:
-            return Interrupted(signal.SIGINT)
-        name = signal.Signals(self.signal or signal.SIGTERM).name
-        return Preempted("the run", f"at step {step}", f"was stopped by {name} and is saved", "go on with --resume")
-
-    def restore(self) -> None:
-        """Give the signals back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
-def _provenance(recipe: Recipe, *, step: int, seconds: float, device: torch.device) -> dict[str, Any]:
-    import insula
-
-    return {
-        "recipe": to_dict(recipe),
-        "steps": step,
-        "minutes": round(seconds / 60, 1),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "versions": {"insula": insula.__version__, "torch": torch.__version__, "python": platform.python_version()},
-    }

@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from insula.config import TrainConfig
+from insula.config import Precision, TrainConfig
 from insula.losses import compound, deep_supervision
 from insula.models import UNet
 from insula.train.stream import Batch
+from insula.train.world import World
 
 __all__ = ["Step"]
 
+_FIRST_SCALE, _GROWS_AFTER = 2.0**15, 2000  # of float16's gradients; steps
 _BEFORE_RECORDING = 3  # steps in which compilers, allocators and libraries settle
 
 
@@ -31,18 +33,27 @@ class Step:
         average: the same network; follows the model, and is what a run keeps.
         config: the optimisation.
         device: where both are.
+        world: the processes that share every batch.
     """
 
-    def __init__(self, model: UNet, average: UNet, config: TrainConfig, *, device: torch.device) -> None:
-        self.model, self.average, self.config, self.device = model, average, config, device
+    def __init__(
+        self, model: UNet, average: UNet, config: TrainConfig, *, device: torch.device, world: World = World()
+    ) -> None:  # fmt: skip
+        self.model, self.average, self.config, self.device, self.world = model, average, config, device, world
+        model.recompute = config.recompute
+        self._dtype = _dtype(config.precision, device)
+        # float16 holds no small gradients: they are multiplied by this, which halves when they overflow and grows otherwise
+        self._scale = torch.full((), _FIRST_SCALE if self._dtype == torch.float16 else 1.0, device=device)
+        self._good = torch.zeros((), dtype=torch.int32, device=device)  # steps since it last changed
         self.lr = torch.tensor(config.lr, device=device)
         cuda = device.type == "cuda"
         self.optimiser = torch.optim.AdamW(_groups(model, config.weight_decay), lr=self.lr, fused=True, capturable=cuda)
-        self._loss_of = compound(config.losses)
+        self._loss_of = compound(config.losses, total=world.total)
         self._run: Callable[..., Any] = torch.compile(model.outputs, dynamic=False) if config.compile else model.outputs
         self._skipped = torch.zeros((), device=device)
         self._rate = torch.zeros((), device=device)
         self._pairs = _Pairs(average, model)
+        self._measured = [buffer for buffer in model.buffers() if buffer.is_floating_point()]  # batch normalisation's
         self._recordings: dict[torch.Size, _Recording] = {}
 
     @property
@@ -72,33 +83,58 @@ class Step:
 
     def state(self) -> dict[str, Any]:
         """What `load` needs to go on with the very same steps."""
-        return {"optimiser": self.optimiser.state_dict(), "skipped": self._skipped}
+        counts = {"skipped": self._skipped, "scale": self._scale, "good": self._good}
+        return {"optimiser": self.optimiser.state_dict(), "counts": counts}
 
     def load(self, state: dict[str, Any]) -> None:
         """Before the first step."""
         self.optimiser.load_state_dict(state["optimiser"])
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr
-        self._skipped.copy_(state["skipped"])
+        for name, held in (("skipped", self._skipped), ("scale", self._scale), ("good", self._good)):
+            held.copy_(state["counts"][name])
 
     def _work(self, batch: Batch) -> Tensor:
-        image = batch.image.contiguous(memory_format=torch.channels_last_3d)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
-            outputs = self._run(image)
-        several = len(outputs) > 1
-        loss = (
-            deep_supervision(self._loss_of, outputs, batch.truth) if several else self._loss_of(outputs[0], batch.truth)
-        )
+        before = [buffer.clone() for buffer in self._measured]
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        parts = [Batch(*pair) for pair in zip(*(whole.chunk(self.config.accumulate) for whole in batch), strict=True)]
+        losses = [self._forward_and_backward(part, share=len(part.image) / len(batch.image)) for part in parts]
+        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+        self.world.mean(grads)
+        if self._dtype == torch.float16:
+            torch._foreach_mul_(grads, 1 / self._scale)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         wrong = (~torch.isfinite(norm)).float()
         self.optimiser.found_inf = wrong  # type: ignore[attr-defined]  # torch's own way to skip a step without asking
         self.optimiser.grad_scale = None  # type: ignore[attr-defined]
         self.optimiser.step()
         self._skipped.add_(1).mul_(wrong)
+        if self._dtype == torch.float16:
+            torch._amp_update_scale_(self._scale, self._good, wrong, 2.0, 0.5, _GROWS_AFTER)
+        self.world.mean(self._measured)
+        for held, old in zip(self._measured, before, strict=True):
+            held.copy_(torch.where(torch.isfinite(held), held, old))  # one bad batch would stay in them for ever
         self._pairs.follow(self._rate)
+        return torch.stack(losses).sum()
+
+    def _forward_and_backward(self, batch: Batch, *, share: float) -> Tensor:
+        """The loss of a part of the batch, times that part's share; gradients are added to what is there."""
+        image = batch.image.contiguous(memory_format=torch.channels_last_3d)
+        with torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):
+            outputs = self._run(image)
+        several = len(outputs) > 1
+        loss = (
+            deep_supervision(self._loss_of, outputs, batch.truth) if several else self._loss_of(outputs[0], batch.truth)
+        )
+        loss = share * loss
+        (loss * self._scale).backward()
         return loss.detach()
+
+
+def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    if precision == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
 
 
 class _Recording:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from insula.config import Recipe
+from insula.train.world import World
 from insula.types import Shape
 
 __all__ = ["Batch", "Stream", "crop_window"]
@@ -35,18 +36,22 @@ class Stream(ABC):
     Args:
         recipe: how many items a batch has, and how large they are.
         device: where batches are made.
+        world: the processes that share every batch.
     """
 
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
+    def __init__(self, recipe: Recipe, device: torch.device, world: World) -> None:
+        self.recipe, self.device, self.world = recipe, device, world
+        world.share(recipe.train.batch)
+        if recipe.train.whole_fraction:
+            world.share(recipe.train.whole_batch)
 
-    def size(self, step: int) -> tuple[int, Shape]:
-        """Items in the batch of a step, and the voxels of each: crops, and near the end whole boxes, if the recipe says so."""
+    def items(self, step: int) -> tuple[range, Shape]:
+        """This process's items of a step's batch, and the voxels of each: crops, and near the end whole boxes, if the recipe says so."""
         config, box = self.recipe.train, self.recipe.prepare.box
         if config.whole_fraction and step >= round(config.steps * (1 - config.whole_fraction)):
-            return 1, box
+            return self.world.share(config.whole_batch), box
         i, j, k = (min(pair) for pair in zip(config.crop, box, strict=True))
-        return config.batch, (i, j, k)
+        return self.world.share(config.batch), (i, j, k)
 
     @property
     @abstractmethod
@@ -60,7 +65,7 @@ class Stream(ABC):
 
     @abstractmethod
     def batch(self, step: int) -> Batch:
-        """The batch of one step."""
+        """This process's part of the batch of one step."""
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """Batches `first` to `last` - 1, made ahead of time on a stream of their own."""

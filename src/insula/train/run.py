@@ -1,0 +1,140 @@
+"""A run: what is trained, on what, and where it stands."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as to_bytes
+
+from insula.checkpoint import Card, Weights, load_state, save_state, save_weights
+from insula.cohort import CaseSet, Sources
+from insula.config import Recipe, to_dict
+from insula.errors import BadData
+from insula.io import write_bytes
+from insula.models import build_model
+from insula.train.case_stream import CaseStream
+from insula.train.head_stream import HeadStream
+from insula.train.recalibrate import recalibrate
+from insula.train.step import Step
+from insula.train.stream import Batch, Stream
+from insula.train.world import World
+
+__all__ = ["Run"]
+
+
+class Run:
+    """Network, averaged network, optimiser and data of one training, in one process of its world.
+
+    Args:
+        recipe: all of it.
+        data: cases to train on, or what heads are made of.
+        folder: exists; the process of rank 0 writes to it.
+        start: weights to begin with; fresh ones if not given.
+        world: the processes that train together.
+
+    Raises:
+        BadData: the weights to start from are of another model.
+        UsageError: the batch cannot be dealt out to the processes.
+    """
+
+    def __init__(
+        self, recipe: Recipe, data: Sources | CaseSet, folder: Path, *, start: Weights | None, world: World
+    ) -> None:
+        self.recipe, self.folder, self.start, self.world = recipe, folder, start, world
+        self.device = world.device(recipe.train.device)
+        torch.manual_seed(recipe.train.seed)
+        model = build_model(recipe.model).to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if start is not None:
+            if start.card.model != recipe.model:
+                raise BadData(
+                    "the weights to start from",
+                    start.card.name,
+                    "are of another model",
+                    "start from weights of the recipe's model",
+                )
+            model.load_state_dict(start.model.state_dict())
+        self.model, self.average = model, build_model(recipe.model).to(self.device)
+        self.average.load_state_dict(model.state_dict())
+        self.steps = Step(model, self.average, recipe.train, device=self.device, world=world)
+        self.stream: Stream = (
+            CaseStream(data, recipe, device=self.device, world=world)
+            if isinstance(data, CaseSet)
+            else HeadStream(data, recipe, device=self.device, world=world)
+        )
+        self.step = 0
+        """Steps done."""
+        self.seconds = 0.0
+        """They took."""
+        self.slower = 1.0
+        """What the learning rate is multiplied by; halved when a run had to be rewound."""
+
+    def restore(self) -> bool:
+        """Go back to the newest state that is whole; False when there is none.
+
+        Raises:
+            BadData: it is of another recipe or of other data, or all states are damaged.
+        """
+        saved = load_state(self.folder, device=self.device)
+        if saved is None:
+            return False
+        if saved["recipe"] != to_dict(self.recipe):
+            rule, remedy = "belongs to another recipe", "resume with the recipe it was started with"
+            raise BadData("the saved state", self.folder.name, rule, remedy)
+        if saved["data"] != self.stream.fingerprint:
+            rule, remedy = "was on other data", "resume with the data it was started with"
+            raise BadData("the saved state", self.folder.name, rule, remedy)
+        self.model.load_state_dict(saved["model"])
+        self.average.load_state_dict(saved["average"])
+        self.steps.load(saved)
+        self.step, self.seconds, self.slower = saved["step"], saved["seconds"], saved["slower"]
+        return True
+
+    def save(self) -> str:
+        """Write the state and, last, the averaged weights; returns their SHA-256, or nothing on a rank that does not write."""
+        if self.world.rank:
+            return ""
+        state = {
+            "recipe": to_dict(self.recipe), "data": self.stream.fingerprint, "step": self.step, "seconds": self.seconds,
+            "slower": self.slower, "model": self.model.state_dict(), "average": self.average.state_dict(),
+            **self.steps.state(),
+        }  # fmt: skip
+        save_state(self.folder, self.step, state)
+        card = Card(
+            name=self.recipe.name, model=self.recipe.model, prepare=self.recipe.prepare, provenance=self._provenance()
+        )
+        return save_weights(self.folder, self.average, card)
+
+    def finish(self) -> str:
+        """Measure batch normalisation for the averaged weights, and save."""
+        config = self.recipe.train
+        if config.recalibrate:
+            recalibrate(self.average, self.stream, first=config.steps, batches=config.recalibrate)
+            self.world.mean([buffer for buffer in self.average.buffers() if buffer.is_floating_point()])
+        return self.save()
+
+    def keep(self, batch: Batch) -> str:
+        """Write a batch that broke the run, to be looked at; returns the file's name."""
+        name = f"bad-batch-{self.world.rank}.safetensors"
+        tensors = {"image": batch.image.contiguous().cpu(), "truth": batch.truth.contiguous().cpu()}
+        write_bytes(self.folder / name, to_bytes(tensors))
+        return name
+
+    def _provenance(self) -> dict[str, Any]:
+        import insula
+
+        told = {
+            **self.stream.provenance,
+            "recipe": to_dict(self.recipe),
+            "steps": self.step,
+            "minutes": round(self.seconds / 60, 1),
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
+            "processes": self.world.size,
+            "versions": {"insula": insula.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        }
+        if self.start is not None:
+            card = self.start.card
+            told["started_from"] = {"name": card.name, "sha256": self.start.sha256, **card.provenance}
+        return told

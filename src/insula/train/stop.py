@@ -1,0 +1,61 @@
+"""Why a run leaves early: a signal, or its time is up; heard between two steps."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from contextlib import suppress
+from types import FrameType, TracebackType
+from typing import Any
+
+from insula.errors import InsulaError, Interrupted, Preempted
+
+__all__ = ["Stop"]
+
+_TIME_IS_UP, _SIGNAL = 1, 10  # the stronger the greater; a signal's number is added
+
+
+class Stop:
+    """Turns SIGINT, SIGTERM and SIGUSR1 into a wish while it is entered, and a time limit too.
+
+    Args:
+        minutes: the limit.
+    """
+
+    def __init__(self, minutes: float = math.inf) -> None:
+        self._minutes, self._until = minutes, time.monotonic() + 60 * minutes
+        self._signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Stop:
+        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)):
+            with suppress(ValueError):  # not in the main thread: whoever owns it decides
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._signal = number
+
+    @property
+    def wish(self) -> int:
+        """0 to go on; of several processes' wishes the greatest counts."""
+        if self._signal is not None:
+            return _SIGNAL + self._signal
+        return _TIME_IS_UP if time.monotonic() > self._until else 0
+
+    def error(self, wish: int, step: int) -> InsulaError:
+        """What to leave a run with for a wish, perhaps another process's."""
+        if wish == _TIME_IS_UP:
+            rule = f"reached its limit of {self._minutes:g} minutes and is saved"
+            return Preempted("the run", f"at step {step}", rule, "go on with --resume")
+        if wish == _SIGNAL + signal.SIGINT:
+            return Interrupted(signal.SIGINT)
+        name = signal.Signals(wish - _SIGNAL).name
+        return Preempted("the run", f"at step {step}", f"was stopped by {name} and is saved", "go on with --resume")

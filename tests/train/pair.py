@@ -1,0 +1,98 @@
+"""Trains the same run alone, in two processes, and in two of which one dies; each into a folder of its own.
+
+python pair.py FOLDER. Processes are forked, so that torch is imported once; run by test_world.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from insula.cohort import CaseSet
+from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, TrainConfig
+from insula.errors import InsulaError
+from insula.train import train
+from insula.train.loop import Progress
+
+_STEPS = 24
+_BOX = (24, 24, 24)
+
+
+def recipe(**options: object) -> Recipe:
+    """Four crops a step, then two whole boxes; losses that are sums and losses that are means."""
+    settings = {
+        "steps": _STEPS, "batch": 4, "crop": (16, 16, 16), "whole_fraction": 0.2, "whole_batch": 2, "lr": 1e-3,
+        "losses": ((1.0, "dice"), (1.0, "boundary"), (1.0, "cross_entropy")), "recalibrate": 0, "device": "cpu", **options,
+    }  # fmt: skip
+    return Recipe(
+        name="small", model=AttentionUNet(widths=(4, 8)), prepare=PrepareConfig(box=_BOX),
+        augment=AugmentConfig(), train=TrainConfig(**settings),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def cases() -> CaseSet:
+    """Six noisy boxes, each with a bright cube that is its lesion."""
+    generator = torch.Generator().manual_seed(0)
+    images, masks = [], []
+    for n in range(6):
+        mask = torch.zeros(_BOX, dtype=torch.bool)
+        mask[4 + n : 12 + n, 6:14, 8:16] = True
+        masks.append(mask)
+        images.append((torch.rand(_BOX, generator=generator) + 2 * mask).half())
+    return CaseSet(names=tuple("abcdef"), images=tuple(images), masks=tuple(masks), fingerprint="six")
+
+
+def start(folder: Path, *, size: int, dies: int | None = None, resume: bool = False, **options: object) -> list[int]:
+    """Fork `size` processes that train into a folder; their exit statuses, as `os.waitpid` gives them."""
+    folder.mkdir(exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children = []
+    for rank in range(size):
+        child = os.fork()
+        if child == 0:
+            os._exit(_work(folder, rank, size, port, dies=dies == rank, resume=resume, **options))
+        children.append(child)
+    return [os.waitpid(child, 0)[1] for child in children]
+
+
+def _work(folder: Path, rank: int, size: int, port: int, *, dies: bool, resume: bool, **options: object) -> int:
+    os.environ.update(
+        RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
+
+    def report(progress: Progress) -> None:
+        if dies and progress.step == 21:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        train(recipe(**options), cases(), folder, resume=resume, report=report)
+    except InsulaError as error:
+        (folder / f"error-{rank}.txt").write_text(f"{error.code} {error}")
+        return error.code
+    return 0
+
+
+def main() -> None:
+    """Run all of it; what came of it goes into `told.json`."""
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
+    told: dict[str, object] = {"alone": start(folder / "alone", size=1), "pair": start(folder / "pair", size=2)}
+    begun = time.monotonic()
+    told["killed"] = start(folder / "killed", size=2, dies=1, save_minutes=0.0)
+    told["seconds"] = time.monotonic() - begun
+    told["resumed"] = start(folder / "killed", size=2, resume=True, save_minutes=0.0)
+    told["undealt"] = start(folder / "undealt", size=2, batch=3)
+    (folder / "told.json").write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

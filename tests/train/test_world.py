@@ -1,0 +1,84 @@
+"""Two processes train what one does, and when one of them dies the run goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from insula.checkpoint import load_weights
+from insula.errors import UsageError
+from insula.train import World
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("runs")
+    script = Path(__file__).with_name("pair.py")
+    done = subprocess.run([sys.executable, script, folder], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder, json.loads((folder / "told.json").read_text())
+
+
+def _losses(folder: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_have_the_loss_curve_of_one(runs: tuple[Path, dict[str, Any]]) -> None:
+    """To a hundred-thousandth: sums are in another order, and what differs grows with the steps."""
+    folder, told = runs
+    assert told["alone"] == [0]
+    assert told["pair"] == [0, 0]
+    alone, pair = _losses(folder / "alone"), _losses(folder / "pair")
+    assert len(alone) == 3
+    assert alone[-1] < 0.9 * alone[0]
+    assert pair == pytest.approx(alone, rel=1e-5)
+    one, two = (load_weights(str(folder / name)) for name in ("alone", "pair"))
+    for name, value in one.model.state_dict().items():
+        assert torch.allclose(value, two.model.state_dict()[name], atol=1e-4), name
+    assert two.card.provenance["processes"] == 2
+
+
+def test_when_one_is_killed_the_other_stops_soon_and_says_so(runs: tuple[Path, dict[str, Any]]) -> None:
+    folder, told = runs
+    first, second = told["killed"]
+    assert os.WTERMSIG(second) == signal.SIGKILL
+    assert os.WEXITSTATUS(first) == 74
+    assert told["seconds"] < 60
+    assert "another process of this run is gone" in (folder / "killed" / "error-0.txt").read_text()
+
+
+def test_all_started_again_end_where_none_had_died(runs: tuple[Path, dict[str, Any]]) -> None:
+    folder, told = runs
+    assert told["resumed"] == [0, 0]
+    assert load_weights(str(folder / "killed")).sha256 == load_weights(str(folder / "pair")).sha256
+
+
+def test_a_batch_that_cannot_be_dealt_out_is_refused(runs: tuple[Path, dict[str, Any]]) -> None:
+    folder, told = runs
+    assert [os.WEXITSTATUS(status) for status in told["undealt"]] == [2, 2]
+    said = (folder / "undealt" / "error-0.txt").read_text()
+    assert "a batch 3 cannot be dealt out to 2 processes; take one of 4" in said
+
+
+def test_alone_nothing_is_asked_of_anybody() -> None:
+    world = World()
+    x = torch.ones(2, requires_grad=True)
+    assert world.total(x) is x
+    assert world.agree(3) == 3
+    assert world.mean_of(0.25) == 0.25
+    assert list(world.share(3)) == [0, 1, 2]
+
+
+def test_variables_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(UsageError, match="start the run with torchrun"):
+        World.join()

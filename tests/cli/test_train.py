@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from cli.call import call
 from cohort.tree import plant_tree
 from insula.checkpoint import load_weights
-from insula.cohort import find_cohort, store_case, write_index
+from insula.cohort import Store, find_cohort, store_case, write_index
 from insula.config import PrepareConfig
 
 _CONFIG = PrepareConfig(box=(48, 64, 48), spacing_mm=4.0)
@@ -31,7 +32,7 @@ device = "cpu"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    plant_tree(tmp_path / "tree", sites=1, each=2)
+    plant_tree(tmp_path / "tree", sites=1, each=3)
     folder = tmp_path / "store"
     folder.mkdir()
     stored = [store_case(entry, folder, _CONFIG, "uint8") for entry in find_cohort(tmp_path / "tree").entries]
@@ -43,8 +44,9 @@ def test_a_store_is_trained_on(store: Path, tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
     said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
     assert said.code == 0, said.err
-    assert "2 cases; cpu" in said.out
-    assert load_weights(str(tmp_path / "run")).card.provenance["cases"] == 2
+    assert "(cpu)" in said.out
+    assert "3 cases" in said.out
+    assert load_weights(str(tmp_path / "run")).card.provenance["cases"] == 3
 
 
 def test_a_store_made_for_another_box_is_refused(
@@ -63,7 +65,7 @@ def test_painted_heads_need_something_to_paint_from(
     arguments = ("train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
     said = call(capsys, *arguments, "--set", "augment.synthetic_fraction=0.5")
     assert said.code == 2
-    assert "--paint-from" in said.err
+    assert "give a folder of label maps as --data too" in said.err
 
 
 def test_an_empty_store_is_refused(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,3 +74,66 @@ def test_an_empty_store_is_refused(store: Path, tmp_path: Path, capsys: pytest.C
     said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
     assert said.code == 65
     assert "has no case" in said.err
+
+
+def _names(store: Path) -> list[str]:
+    return sorted(Store(store).cases)
+
+
+def _split(path: Path, names: list[str], *, inner: bool = False) -> Path:
+    """Two folds, each tests one case; nested ones judge on one of the rest."""
+    folds = []
+    for tested in names[:2]:
+        rest = [name for name in names if name != tested]
+        fold: dict[str, object] = {"train": rest, "test": [tested]}
+        if inner:
+            fold["inner"] = [{"train": rest[1:], "test": rest[:1]}]
+        folds.append(fold)
+    tree = {"format": "insula-split/1", "cohort_sha256": "", "by": "random", "seed": 0, "folds": folds}
+    path.write_text(json.dumps(tree))
+    return path
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_every_fold_trains_on_its_part_and_is_judged_on_others(
+    inner: bool, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = _names(store)
+    split = _split(tmp_path / "split.json", names, inner=inner)
+    (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
+    arguments = ("train", tmp_path / "r.toml", "--data", store, "--split", split, "--set", "train.validations=1")
+    said = call(capsys, *arguments, "--out", tmp_path / "cv")
+    assert said.code == 0, said.err
+    assert said.out.count("judged on 1 others") == 2
+    for number in (0, 1):
+        folder = tmp_path / "cv" / f"fold{number}"
+        assert load_weights(str(folder)).card.provenance["cases"] == (1 if inner else 2)
+        chosen = load_weights(str(folder / "best")).card.provenance["chosen_by"]
+        assert chosen["cases"] == 1
+        told = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        assert told[-1]["validation"] == chosen
+        assert told[-1]["voxels_per_second"] > 0
+    said = call(capsys, *arguments, "--fold", "1", "--out", tmp_path / "one")
+    assert said.code == 0, said.err
+    assert load_weights(str(tmp_path / "one")).sha256 == load_weights(str(tmp_path / "cv" / "fold1")).sha256
+
+
+@pytest.mark.parametrize(
+    ("fold", "told"), [("2", "--fold 2 is not one of 2; choose 0 to 1"), ("x", "neither a number nor `all`")]
+)
+def test_a_fold_that_is_not_there_is_refused(
+    fold: str, told: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split = _split(tmp_path / "split.json", _names(store))
+    (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
+    arguments = ("train", tmp_path / "r.toml", "--data", store, "--split", split, "--out", tmp_path / "run")
+    said = call(capsys, *arguments, "--fold", fold)
+    assert said.code == 2
+    assert told in said.err
+
+
+def test_two_stores_are_refused(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
+    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--data", store, "--out", tmp_path / "run")
+    assert said.code == 2
+    assert "prepare both cohorts into one store" in said.err

@@ -113,7 +113,7 @@ def test_a_run_on_cases_learns_and_says_what_it_saw(cases: CaseSet, tmp_path: Pa
 
 def test_a_run_does_not_go_on_with_other_cases(cases: CaseSet, tmp_path: Path) -> None:
     with pytest.raises(Preempted):
-        train(_recipe(steps=4), cases, tmp_path, minutes=0)
+        train(_recipe(steps=4, minutes=1e-9), cases, tmp_path)
     fewer = replace(cases, names=cases.names[1:], images=cases.images[1:], masks=cases.masks[1:], fingerprint="four")
     with pytest.raises(BadData, match="was on other data"):
         train(_recipe(steps=4), fewer, tmp_path, resume=True)

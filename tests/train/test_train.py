@@ -101,8 +101,8 @@ def test_stopped_and_resumed_is_never_stopped_bit_for_bit(
 
 
 def test_a_time_limit_saves_and_leaves(sources: Sources, tmp_path: Path) -> None:
-    with pytest.raises(Preempted, match="limit of 0 minutes") as caught:
-        train(_recipe(steps=9), sources, tmp_path, minutes=0)
+    with pytest.raises(Preempted, match="limit of 1e-09 minutes") as caught:
+        train(_recipe(steps=9, minutes=1e-9), sources, tmp_path)
     assert caught.value.code == 75
     assert load_weights(str(tmp_path)).card.provenance["steps"] == 1
     train(_recipe(steps=9), sources, tmp_path, resume=True)
@@ -199,7 +199,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_state_before(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Preempted):
-        train(_recipe(steps=9), sources, tmp_path, minutes=0)
+        train(_recipe(steps=9, minutes=1e-9), sources, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.glob("state-*.pt")}
 
     def full(*_: object) -> None:
@@ -207,7 +207,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_state_before(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises((OSError, CannotCreate), match="space"):
-        train(_recipe(steps=9), sources, tmp_path, minutes=0, resume=True)
+        train(_recipe(steps=9, minutes=1e-9), sources, tmp_path, resume=True)
     monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in tmp_path.glob("state-*.pt")} == before
     train(_recipe(steps=9), sources, tmp_path, resume=True)

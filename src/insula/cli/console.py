@@ -18,13 +18,19 @@ _LOG_WIDTH = 160
 
 
 def plain_progress(progress: Progress) -> None:
-    """One line per hundred steps."""
-    if progress.step % 100 == 1 or progress.step == progress.steps:
-        minutes = progress.seconds / 60
+    """One line per hundred steps, and one for each validation."""
+    if progress.step % 100 == 1 or progress.step == progress.steps or progress.validation is not None:
+        pace = f"{progress.voxels_per_second / 1e6:.1f} Mvoxel/s"
+        memory = f"  {progress.memory_gib:.1f} GiB" if progress.memory_gib else ""
+        left = progress.seconds / progress.step * (progress.steps - progress.step) / 60
         print(
-            f"step {progress.step:6d}/{progress.steps}  loss {progress.loss:.4f}  lr {progress.lr:.2e}  {minutes:.1f} min",
+            f"step {progress.step:6d}/{progress.steps}  loss {progress.loss:.4f}  lr {progress.lr:.2e}  {pace}{memory}"
+            f"  {progress.seconds / 60:.1f} min, {left:.1f} to go",
             flush=True,
         )
+    if (found := progress.validation) is not None:
+        dice = f"{found.dice:.3f} [{found.low:.3f}, {found.high:.3f}]"
+        print(f"  {found.cases} other cases: Dice {dice}, lesion F1 {found.f1:.3f}", flush=True)
 
 
 @contextmanager

@@ -99,24 +99,19 @@ def import_cohort(
 def _write(
     found: Cohort, folder: Path, layout: Literal["nnunet", "atlas", "bids"], split: Path | None, jobs: int
 ) -> int:
-    import json
     import sys
     from functools import partial
 
     from insula.cli.cohort import check_with_bar
     from insula.cli.console import bar
+    from insula.cli.split import read_json
     from insula.cohort import each, processors
     from insula.cohort.exchange import find_homes, try_entry, write_nnunet_facts, write_sheet
     from insula.cohort.split import from_dict
-    from insula.errors import BadData
 
     made = None
     if split is not None:
-        try:
-            tree = json.loads(split.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise BadData("the split", split.name, f"is not JSON ({error})", "make it again") from None
-        made = from_dict(tree, check_with_bar(found, jobs), name=split.name)
+        made = from_dict(read_json(split), check_with_bar(found, jobs), name=split.name)
     homes = find_homes(found, layout)
     done: list[Entry] = []
     with bar(len(found.entries), "writing") as progress:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tyro.conf import Positional, UseAppendAction
 
 if TYPE_CHECKING:
-    from insula.cohort import CaseSet, Sources
+    from insula.checkpoint import Weights
+    from insula.cohort import CaseSet, Sources, Store
     from insula.config import Recipe
 
 __all__ = ["train"]
@@ -20,26 +20,30 @@ __all__ = ["train"]
 def train(
     recipe: Positional[Path],
     /,
-    data: Path,
+    data: UseAppendAction[tuple[Path, ...]],
     out: Path,
-    paint_from: Path | None = None,
+    split: Path | None = None,
+    fold: str = "all",
     set: UseAppendAction[tuple[str, ...]] = (),
     from_weights: str | None = None,
     resume: bool = False,
-    minutes: float = math.inf,
     debug: bool = False,
 ) -> int:
     """Train a model on a prepared cohort, or on heads simulated from open data; under `torchrun`, on several GPUs.
 
+    With a split, a fold trains on its training part and is judged on whole cases of its test part as it goes. The judgement
+    chooses nothing but what lies in the folder `best`; a nested split has an inner fold for it, and its test part is then not touched.
+
     Args:
         recipe: A TOML file, e.g. recipes/baseline.toml.
-        data: What `insula cohort prepare` wrote, or a folder of hosts, label maps and lesion masks.
+        data: What `insula cohort prepare` wrote, or a folder of hosts, label maps and lesion masks; both (--data twice) for
+            a cohort with painted heads (augment.synthetic_fraction).
         out: Where weights, states and the log go.
-        paint_from: Label maps, in such a folder, for the painted heads that augment.synthetic_fraction asks for.
+        split: A file of `insula cohort split`; without it every case is trained on.
+        fold: One of its folds, or all, each into a folder fold0, fold1, ... of --out.
         set: A knob of the recipe, e.g. --set train.steps=100; repeatable.
         from_weights: Fine-tune these (bundled name, folder or file) instead of starting fresh.
         resume: Go on from the newest state in --out.
-        minutes: Stop and save after this long.
         debug: Show a traceback on errors.
     """
     from insula.config import load_recipe
@@ -47,46 +51,94 @@ def train(
     chosen = load_recipe(recipe, set)
 
     from insula.checkpoint import load_weights
-    from insula.cli.console import plain_progress
     from insula.infer import choose_device
-    from insula.io import OutputFolder
     from insula.train import World
-    from insula.train import train as run
 
     start = load_weights(from_weights) if from_weights else None
-    choose_device(chosen.train.device)
+    device = choose_device(chosen.train.device)
     world = World.join()
     first = world.rank == 0  # the process that writes and speaks
-    with OutputFolder(out) if first else nullcontext(out) as folder:
-        if first:
-            print(f"reading {data} ...", flush=True)
-        material, told = _read(data, chosen, paint_from)
-        if first:
-            many = f", {world.size} processes" if world.size > 1 else ""
-            print(f"{told}; {choose_device(chosen.train.device)}{many}", flush=True)
-        progress = plain_progress if first else lambda _: None
-        sha = run(chosen, material, folder, start=start, resume=resume, minutes=minutes, report=progress)
     if first:
-        print(f"weights: {out / chosen.name}.safetensors (SHA-256 {sha[:12]}...)")
+        many = f", {world.size} processes" if world.size > 1 else ""
+        print(f"reading {', '.join(str(path) for path in data)} ({device}{many}) ...", flush=True)
+    for part in _parts(data, chosen, split, fold):
+        folder = out / part.name
+        if first:
+            print(f"{part.says} -> {folder}", flush=True)
+        sha = _run(chosen, part, folder, start=start, resume=resume, first=first)
+        if first:
+            print(f"weights: {folder / chosen.name}.safetensors (SHA-256 {sha[:12]}...)", flush=True)
     return 0
 
 
-def _read(data: Path, recipe: Recipe, paint_from: Path | None) -> tuple[CaseSet | Sources, str]:
-    """What to train on, and what it is."""
-    from insula.cohort import CaseSet, Store, load_sources
+@dataclass(frozen=True)
+class _Part:
+    """One run of the command."""
+
+    name: str
+    """Of its folder below --out; empty for --out itself."""
+    data: CaseSet | Sources
+    judge_by: CaseSet | None
+    says: str
+
+
+def _run(recipe: Recipe, part: _Part, out: Path, *, start: Weights | None, resume: bool, first: bool) -> str:
+    from insula.cli.console import plain_progress
+    from insula.io import OutputFolder
+    from insula.train import train as run
+
+    report = plain_progress if first else lambda _: None
+    with OutputFolder(out) if first else nullcontext(out) as folder:
+        return run(recipe, part.data, folder, start=start, resume=resume, judge_by=part.judge_by, report=report)
+
+
+def _parts(data: tuple[Path, ...], recipe: Recipe, split: Path | None, fold: str) -> list[_Part]:
+    """What to train on, run by run."""
+    from insula.cli.split import pick_fold, read_split
+    from insula.cohort import CaseSet, load_sources
+    from insula.errors import UsageError
+
+    stores = [path for path in data if (path / "store.json").exists()]
+    others = [path for path in data if path not in stores]
+    if len(stores) > 1 or len(others) > 1:
+        names = ", ".join(str(path) for path in data)
+        raise UsageError("--data", names, "is more than one of a kind", "prepare both cohorts into one store")
+    sources = load_sources(others[0], part="train", box=recipe.prepare.box) if others else None
+    if not stores:
+        assert sources is not None
+        if split is not None:
+            raise UsageError(
+                "--split", split, "is of a cohort, and no prepared one is given", "name its store with --data"
+            )
+        outlines = f"{len(sources.acute)} acute and {len(sources.chronic)} chronic outlines"
+        return [_Part("", sources, None, f"{len(sources.hosts)} hosts, {outlines}")]
+    store = _open(stores[0], recipe)
+    if split is None:
+        cases = replace(CaseSet.from_store(store), painted_from=sources)
+        return [_Part("", cases, None, f"{len(cases)} cases")]
+    made = read_split(split, {name: case.subject for name, case in store.cases.items()})
+    if fold != "all" and not fold.isdecimal():
+        raise UsageError("--fold", fold, "is neither a number nor `all`", "e.g. --fold 0")
+    numbers = range(len(made.folds)) if fold == "all" else [int(fold)]
+    parts = []
+    for number in numbers:
+        outer = pick_fold(made, number)
+        chosen = outer.inner[0] if outer.inner else outer
+        cases = replace(CaseSet.from_store(store, chosen.train), painted_from=sources)
+        judges = CaseSet.from_store(store, chosen.test)
+        says = f"fold {number}: {len(cases)} cases, judged on {len(judges)} others"
+        parts.append(_Part(f"fold{number}" if fold == "all" else "", cases, judges, says))
+    return parts
+
+
+def _open(path: Path, recipe: Recipe) -> Store:
+    from insula.cohort import Store
     from insula.errors import BadData
 
-    if not (data / "store.json").exists():
-        sources = load_sources(data, part="train", box=recipe.prepare.box)
-        outlines = f"{len(sources.acute)} acute and {len(sources.chronic)} chronic outlines"
-        return sources, f"{len(sources.hosts)} hosts, {outlines}"
-    store = Store(data)
+    store = Store(path)
     if store.prepare != recipe.prepare:
         knobs = {name: value for name, value in vars(store.prepare).items() if value != getattr(recipe.prepare, name)}
         told = ", ".join(f"prepare.{name} {value}" for name, value in knobs.items())
         rule = f"was prepared with {told}, and the recipe says otherwise"
-        raise BadData("the store", data.name, rule, "set these in the recipe")
-    cases = CaseSet.from_store(store)
-    if paint_from is not None:
-        cases = replace(cases, painted_from=load_sources(paint_from, part="train", box=recipe.prepare.box))
-    return cases, f"{len(cases)} cases"
+        raise BadData("the store", path.name, rule, "set these in the recipe")
+    return store

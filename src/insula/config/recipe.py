@@ -89,6 +89,10 @@ class TrainConfig:
     """On a GPU, record a step once and replay it; off to look into a step with a debugger."""
     save_minutes: float = 3.0
     """Between two checkpoints."""
+    minutes: float = 0.0
+    """Save and leave after this long, for queues with a time limit; 0 for never."""
+    validations: int = 10
+    """How often in a run the averaged weights are judged on whole cases, if there are any to judge by; at even distances."""
     seed: int = 0
     """Of everything random."""
 

@@ -34,7 +34,9 @@ def with_stem(stem: Stem, widths: Sequence[int], *, sides: int = 0, **parts: Any
         return {**parts, "head": nn.Conv3d(widths[0], 1, kernel_size=1)}
     for name in ("encoders", "gates", "upsamples", "decoders"):
         parts[name][0] = nn.Identity()
-    return {**parts, "fold": _space_to_depth(), "head": nn.ConvTranspose3d(widths[1], 1, kernel_size=2, stride=2)}
+    pools = [nn.MaxPool3d(2) for _ in widths[2:]]
+    downs = [(down, (2, 2, 2)) for down in (_space_to_depth(), *pools)]
+    return {**parts, "downs": downs, "head": nn.ConvTranspose3d(widths[1], 1, kernel_size=2, stride=2)}
 
 
 def _space_to_depth() -> nn.Conv3d:

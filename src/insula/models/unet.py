@@ -30,7 +30,8 @@ class UNet(nn.Module):
         decoders: from twice stage n's channels to stage n's.
         head: from the first stage's channels to one logit.
         downs: from stage n to the grid of stage n+1, and by how much that one is coarser; max-pooling 2x2x2 if not given.
-        fold: replaces the full-resolution stage: from the image to half its resolution, where `head` starts from.
+            Where the first encoder is an identity there is no stage at full resolution: the first of these starts from the
+            image, and `head` from the second stage's channels.
         sides: heads of the decoder stages below full resolution, finest first; trained with, not used at inference.
     """
 
@@ -42,7 +43,7 @@ class UNet(nn.Module):
     def __init__(
         self, *, encoders: list[nn.Module], gates: list[nn.Module], upsamples: list[nn.Module],
         decoders: list[nn.Module], head: nn.Module, downs: Sequence[tuple[nn.Module, Shape]] = (),
-        fold: nn.Module | None = None, sides: Sequence[nn.Module] = (),
+        sides: Sequence[nn.Module] = (),
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
@@ -52,7 +53,7 @@ class UNet(nn.Module):
         self.head = head
         pairs = list(downs) or [(nn.MaxPool3d(2), (2, 2, 2)) for _ in encoders[1:]]
         self.downs, self.strides = nn.ModuleList(down for down, _ in pairs), tuple(stride for _, stride in pairs)
-        self.fold = fold
+        self.folded = isinstance(encoders[0], nn.Identity)
         self.sides = nn.ModuleList(sides)
 
     @property
@@ -83,7 +84,7 @@ class UNet(nn.Module):
 
     def enter(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c2 i2 j2 k2"]:
         """From full resolution to half of it."""
-        return (self.fold or self.downs[0])(x)  # (b, c2, i/2, j/2, k/2)
+        return self.downs[0](x)  # (b, c2, i/2, j/2, k/2)
 
     def deep(self, x: Float[Tensor, "b c i j k"], coarse: list[Tensor] | None = None) -> Float[Tensor, "b c2 i j k"]:
         """Everything below full resolution; logits of coarser heads are put into `coarse`, finest first."""
@@ -116,7 +117,7 @@ class UNet(nn.Module):
         self, skip: Float[Tensor, "b c i j k"], coarse: Float[Tensor, "b c2 i2 j2 k2"]
     ) -> Float[Tensor, "b 1 i j k"]:
         """Logits from full-resolution features and the deep ones; looks two voxels around."""
-        return self.head(coarse if self.fold is not None else self._up(0, skip, coarse))  # (b, 1, i, j, k)
+        return self.head(coarse if self.folded else self._up(0, skip, coarse))  # (b, 1, i, j, k)
 
     def _up(self, level: int, skip: Tensor, coarse: Tensor) -> Tensor:
         gated = self.gates[level](skip, coarse)

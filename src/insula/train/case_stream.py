@@ -48,7 +48,7 @@ class CaseStream(Stream):
             if cases.painted_from is None:
                 rule = "asks for painted heads, and there is nothing to paint them from"
                 share = recipe.augment.synthetic_fraction
-                raise UsageError("augment.synthetic_fraction", share, rule, "name label maps with --paint-from")
+                raise UsageError("augment.synthetic_fraction", share, rule, "give a folder of label maps as --data too")
             painting = replace(recipe, simulate=replace(recipe.simulate, painted_fraction=1.0))
             self._painter = HeadStream(cases.painted_from, painting, device=device)
 

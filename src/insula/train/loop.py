@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from insula.errors import BadData, InsulaError, Unavailable
 from insula.train.run import Run
 from insula.train.stop import Stop
 from insula.train.stream import Batch
+from insula.train.validate import Validation
 from insula.train.world import World
 
 __all__ = ["Progress", "train"]
@@ -37,6 +38,13 @@ class Progress:
     loss: float
     lr: float
     seconds: float
+    """Of training so far."""
+    voxels_per_second: float
+    """Since the last report, in all processes."""
+    memory_gib: float
+    """Peak of this process's GPU; 0 without one."""
+    validation: Validation | None = None
+    """If the averaged weights were judged at this step."""
 
 
 class _Diverged(Exception):
@@ -48,7 +56,7 @@ class _Diverged(Exception):
 
 def train(
     recipe: Recipe, data: Sources | CaseSet, folder: Path, *, start: Weights | None = None, resume: bool = False,
-    minutes: float = math.inf, report: Callable[[Progress], None] = lambda _: None,
+    judge_by: CaseSet | None = None, report: Callable[[Progress], None] = lambda _: None,
 ) -> str:  # fmt: skip
     """Train from scratch, or go on where the folder's newest state stands.
 
@@ -65,14 +73,15 @@ def train(
         folder: exists and is locked by the caller.
         start: weights to go on from, of the same model; fresh ones if not given.
         resume: go on; without a state, start.
-        minutes: stop and save after this long, for queues with a time limit.
-        report: called every twenty steps.
+        judge_by: cases that are not trained on; whole ones are segmented and scored `train.validations` times, and the best
+            averaged weights are kept in the folder `best` beside the last. Nothing else depends on them.
+        report: called every twenty steps, and after every validation.
 
     Returns:
         SHA-256 of the final weights.
 
     Raises:
-        Preempted: SIGTERM or SIGUSR1 came, or `minutes` are over; the state is saved.
+        Preempted: SIGTERM or SIGUSR1 came, or `train.minutes` are over; the state is saved.
         Interrupted: SIGINT came; the state is saved.
         BadData: gradients were not finite twenty steps in a row, twice; or the saved state is of another recipe or of
             other data.
@@ -84,10 +93,10 @@ def train(
         run = Run(recipe, data, folder, start=start, world=world)
         if not (resume and run.restore()):
             run.save()  # what a rewind goes back to; and a full disk is noticed now
-        with Stop(minutes) as stop:
+        with Stop(recipe.train.minutes) as stop:
             while True:
                 try:
-                    _go(run, stop, report=report)
+                    _go(run, stop, judge_by, report)
                     return run.finish()
                 except _Diverged as trouble:
                     _rewind(run, trouble)
@@ -95,23 +104,27 @@ def train(
         world.leave()
 
 
-def _go(run: Run, stop: Stop, *, report: Callable[[Progress], None]) -> None:
+def _go(run: Run, stop: Stop, judge_by: CaseSet | None, report: Callable[[Progress], None]) -> None:
     """From where the run stands to its last step."""
     config, world = run.recipe.train, run.world
-    started = last_save = time.monotonic()
+    exams = _exams(config) if judge_by is not None else frozenset()
+    started = last_save = last_look = time.monotonic()
+    voxels = 0
     for step, batch in enumerate(run.stream.batches(run.step, config.steps), start=run.step):
         lr = run.slower * _schedule(step, config)
         loss = _take(run, batch, lr=lr)
-        looks = step % _LOOK_EVERY == 0 or step == config.steps - 1
+        voxels += batch.image.numel() * world.size
+        last = step + 1 == config.steps
+        looks = step % _LOOK_EVERY == 0 or last or step + 1 in exams
         value = _look(run, loss, batch) if looks else 0.0
         now = time.monotonic()
         run.step, run.seconds, started = step + 1, run.seconds + now - started, now
         if looks:
-            progress = Progress(step + 1, config.steps, value, lr, run.seconds)
-            if world.rank == 0:
-                _note(run.folder, progress)
-            report(progress)
-        last = step + 1 == config.steps
+            pace, peak = voxels / max(now - last_look, 1e-9), _peak_gib(run.device)
+            found = run.judge(judge_by) if judge_by is not None and step + 1 in exams else None
+            _tell(run, Progress(step + 1, config.steps, value, lr, run.seconds, pace, peak, found), report)
+            voxels, started = 0, time.monotonic()
+            last_look = started
         wish = world.agree(0 if last else stop.wish)
         due = world.agree(int(now - last_save > 60 * config.save_minutes and not last))
         if wish or due:
@@ -119,6 +132,26 @@ def _go(run: Run, stop: Stop, *, report: Callable[[Progress], None]) -> None:
             last_save = now
         if wish:
             raise stop.error(wish, step + 1)
+
+
+def _exams(config: TrainConfig) -> frozenset[int]:
+    """After which steps the averaged weights are judged: at even distances, after the last one too."""
+    count = min(config.validations, config.steps)
+    return frozenset(round(config.steps * n / count) for n in range(1, count + 1))
+
+
+def _peak_gib(device: torch.device) -> float:
+    return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
+
+
+def _tell(run: Run, progress: Progress, report: Callable[[Progress], None]) -> None:
+    """Into the log, by the process that writes, and to whoever listens."""
+    if run.world.rank == 0:
+        told = asdict(progress)
+        told["loss"] = progress.loss if math.isfinite(progress.loss) else None
+        with (run.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(told) + "\n")
+    report(progress)
 
 
 def _take(run: Run, batch: Batch, *, lr: float) -> torch.Tensor:
@@ -165,12 +198,6 @@ def _too_large(run: Run, batch: Batch) -> InsulaError:
     total = torch.cuda.get_device_properties(run.device).total_memory / 2**30 if run.device.type == "cuda" else 0
     rule = f"does not fit into the {total:.0f} GiB of {run.device}"
     return Unavailable("a step on", f"{items} x {size} voxels", rule, f"set {', or '.join(ways)}")
-
-
-def _note(folder: Path, progress: Progress) -> None:
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-        told = {name: value if math.isfinite(value) else None for name, value in vars(progress).items()}
-        log.write(json.dumps(told) + "\n")
 
 
 def _schedule(step: int, config: TrainConfig) -> float:

@@ -20,6 +20,7 @@ from insula.train.head_stream import HeadStream
 from insula.train.recalibrate import recalibrate
 from insula.train.step import Step
 from insula.train.stream import Batch, Stream
+from insula.train.validate import Validation, validate
 from insula.train.world import World
 
 __all__ = ["Run"]
@@ -70,6 +71,8 @@ class Run:
         """They took."""
         self.slower = 1.0
         """What the learning rate is multiplied by; halved when a run had to be rewound."""
+        self.best = -1.0
+        """Highest mean Dice on the cases to judge by, so far."""
 
     def restore(self) -> bool:
         """Go back to the newest state that is whole; False when there is none.
@@ -80,7 +83,7 @@ class Run:
         saved = load_state(self.folder, device=self.device)
         if saved is None:
             return False
-        if saved["recipe"] != to_dict(self.recipe):
+        if _lasting(saved["recipe"]) != _lasting(to_dict(self.recipe)):
             rule, remedy = "belongs to another recipe", "resume with the recipe it was started with"
             raise BadData("the saved state", self.folder.name, rule, remedy)
         if saved["data"] != self.stream.fingerprint:
@@ -89,7 +92,8 @@ class Run:
         self.model.load_state_dict(saved["model"])
         self.average.load_state_dict(saved["average"])
         self.steps.load(saved)
-        self.step, self.seconds, self.slower = saved["step"], saved["seconds"], saved["slower"]
+        self.step, self.seconds = saved["step"], saved["seconds"]
+        self.slower, self.best = saved["slower"], saved["best"]
         return True
 
     def save(self) -> str:
@@ -98,14 +102,22 @@ class Run:
             return ""
         state = {
             "recipe": to_dict(self.recipe), "data": self.stream.fingerprint, "step": self.step, "seconds": self.seconds,
-            "slower": self.slower, "model": self.model.state_dict(), "average": self.average.state_dict(),
+            "slower": self.slower, "best": self.best, "model": self.model.state_dict(), "average": self.average.state_dict(),
             **self.steps.state(),
         }  # fmt: skip
         save_state(self.folder, self.step, state)
-        card = Card(
-            name=self.recipe.name, model=self.recipe.model, prepare=self.recipe.prepare, provenance=self._provenance()
-        )
-        return save_weights(self.folder, self.average, card)
+        return save_weights(self.folder, self.average, self._card())
+
+    def judge(self, cases: CaseSet) -> Validation:
+        """Score the averaged weights on whole cases, and put them into the folder `best` if none were better."""
+        found = validate(self.average, cases, dtype=self.steps.dtype, world=self.world)
+        if found.dice > self.best:
+            self.best = found.dice
+            if self.world.rank == 0:
+                best = self.folder / "best"
+                best.mkdir(exist_ok=True)
+                save_weights(best, self.average, self._card(chosen_by=vars(found)))
+        return found
 
     def finish(self) -> str:
         """Measure batch normalisation for the averaged weights, and save."""
@@ -121,6 +133,11 @@ class Run:
         tensors = {"image": batch.image.contiguous().cpu(), "truth": batch.truth.contiguous().cpu()}
         write_bytes(self.folder / name, to_bytes(tensors))
         return name
+
+    def _card(self, **more: Any) -> Card:
+        recipe = self.recipe
+        provenance = {**self._provenance(), **more}
+        return Card(name=recipe.name, model=recipe.model, prepare=recipe.prepare, provenance=provenance)
 
     def _provenance(self) -> dict[str, Any]:
         import insula
@@ -138,3 +155,9 @@ class Run:
             card = self.start.card
             told["started_from"] = {"name": card.name, "sha256": self.start.sha256, **card.provenance}
         return told
+
+
+def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Without what may change from one sitting to the next."""
+    passing = {"device", "minutes", "save_minutes", "graph"}
+    return {**recipe, "train": {name: value for name, value in recipe["train"].items() if name not in passing}}

@@ -41,9 +41,9 @@ class Step:
     ) -> None:  # fmt: skip
         self.model, self.average, self.config, self.device, self.world = model, average, config, device, world
         model.recompute = config.recompute
-        self._dtype = _dtype(config.precision, device)
+        self.dtype = _dtype(config.precision, device)
         # float16 holds no small gradients: they are multiplied by this, which halves when they overflow and grows otherwise
-        self._scale = torch.full((), _FIRST_SCALE if self._dtype == torch.float16 else 1.0, device=device)
+        self._scale = torch.full((), _FIRST_SCALE if self.dtype == torch.float16 else 1.0, device=device)
         self._good = torch.zeros((), dtype=torch.int32, device=device)  # steps since it last changed
         self.lr = torch.tensor(config.lr, device=device)
         cuda = device.type == "cuda"
@@ -101,7 +101,7 @@ class Step:
         losses = [self._forward_and_backward(part, share=len(part.image) / len(batch.image)) for part in parts]
         grads = [p.grad for p in self.model.parameters() if p.grad is not None]
         self.world.mean(grads)
-        if self._dtype == torch.float16:
+        if self.dtype == torch.float16:
             torch._foreach_mul_(grads, 1 / self._scale)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         wrong = (~torch.isfinite(norm)).float()
@@ -109,7 +109,7 @@ class Step:
         self.optimiser.grad_scale = None  # type: ignore[attr-defined]
         self.optimiser.step()
         self._skipped.add_(1).mul_(wrong)
-        if self._dtype == torch.float16:
+        if self.dtype == torch.float16:
             torch._amp_update_scale_(self._scale, self._good, wrong, 2.0, 0.5, _GROWS_AFTER)
         self.world.mean(self._measured)
         for held, old in zip(self._measured, before, strict=True):
@@ -120,7 +120,7 @@ class Step:
     def _forward_and_backward(self, batch: Batch, *, share: float) -> Tensor:
         """The loss of a part of the batch, times that part's share; gradients are added to what is there."""
         image = batch.image.contiguous(memory_format=torch.channels_last_3d)
-        with torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             outputs = self._run(image)
         several = len(outputs) > 1
         loss = (

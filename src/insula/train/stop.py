@@ -20,11 +20,11 @@ class Stop:
     """Turns SIGINT, SIGTERM and SIGUSR1 into a wish while it is entered, and a time limit too.
 
     Args:
-        minutes: the limit.
+        minutes: the limit; 0 for none.
     """
 
-    def __init__(self, minutes: float = math.inf) -> None:
-        self._minutes, self._until = minutes, time.monotonic() + 60 * minutes
+    def __init__(self, minutes: float) -> None:
+        self._minutes, self._until = minutes, time.monotonic() + 60 * (minutes or math.inf)
         self._signal: int | None = None
         self._before: dict[int, Any] = {}
 

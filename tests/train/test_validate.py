@@ -1,0 +1,31 @@
+"""Whole cases, scored as `insula evaluate` scores them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from insula.cohort import CaseSet
+from insula.config import AttentionUNet
+from insula.metrics import dice_score, match_lesions
+from insula.models import build_model
+from insula.train import World
+from insula.train.validate import validate
+
+
+def test_the_figures_are_those_of_the_metrics_on_whole_volumes() -> None:
+    torch.manual_seed(0)
+    model = build_model(AttentionUNet(widths=(2, 4))).train()
+    images = tuple(torch.randn(16, 16, 16).half() for _ in range(3))
+    masks = (images[0] > 0.5, images[1] > 1.5, torch.zeros(16, 16, 16, dtype=torch.bool))
+    cases = CaseSet(names=("a", "b", "c"), images=images, masks=masks, fingerprint="three")
+    found = validate(model, cases, dtype=torch.float32, world=World())
+    assert model.training
+    model.eval()
+    with torch.no_grad():
+        predicted = [(model(image.float()[None, None]) > 0)[0, 0].numpy() for image in images]
+    pairs = [(mask.numpy(), seen) for mask, seen in zip(masks, predicted, strict=True)]
+    assert found.dice == pytest.approx(sum(dice_score(*pair) for pair in pairs) / 3)
+    assert found.f1 == pytest.approx(sum(match_lesions(*pair).f1_any for pair in pairs) / 3)
+    assert found.low <= found.dice <= found.high
+    assert found.cases == 3

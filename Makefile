@@ -1,5 +1,6 @@
 # make demo   set up, segment a simulated subject, show the page
 # make test   set up, pass the tests
+# make soak   the tests that take minutes: runs that are killed again and again
 # make check  style, types, architecture
 # make bench  speed, memory and accuracy; DATA=folder for the parts that need open data
 # make docs   the documentation as HTML in docs/_build
@@ -12,7 +13,7 @@ RESULTS := bench/results
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check bench bench-heldout docs clean
+.PHONY: demo test soak check bench bench-heldout docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -20,6 +21,9 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m pytest -m soak
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check --quiet .

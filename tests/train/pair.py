@@ -1,12 +1,14 @@
 """Trains the same run alone, in two processes, and in two of which one dies; each into a folder of its own.
 
-python pair.py FOLDER. Processes are forked, so that torch is imported once; run by test_world.py.
+python pair.py FOLDER; and with a third word, `soak`, runs that are killed at random moments twenty times. Processes are
+forked, so that torch is imported once; run by test_world.py.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -22,6 +24,7 @@ from insula.train import train
 from insula.train.loop import Progress
 
 _STEPS = 24
+_LONG, _KILLS = 1500, 20
 _BOX = (24, 24, 24)
 
 
@@ -50,7 +53,13 @@ def cases() -> CaseSet:
 
 
 def start(folder: Path, *, size: int, dies: int | None = None, resume: bool = False, **options: object) -> list[int]:
-    """Fork `size` processes that train into a folder; their exit statuses, as `os.waitpid` gives them."""
+    """Train into a folder in `size` processes; their exit statuses, as `os.waitpid` gives them."""
+    children = begin(folder, size=size, dies=dies, resume=resume, **options)
+    return [os.waitpid(child, 0)[1] for child in children]
+
+
+def begin(folder: Path, *, size: int, dies: int | None = None, resume: bool = False, **options: object) -> list[int]:
+    """Fork the processes."""
     folder.mkdir(exist_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -61,7 +70,7 @@ def start(folder: Path, *, size: int, dies: int | None = None, resume: bool = Fa
         if child == 0:
             os._exit(_work(folder, rank, size, port, dies=dies == rank, resume=resume, **options))
         children.append(child)
-    return [os.waitpid(child, 0)[1] for child in children]
+    return children
 
 
 def _work(folder: Path, rank: int, size: int, port: int, *, dies: bool, resume: bool, **options: object) -> int:
@@ -81,10 +90,32 @@ def _work(folder: Path, rank: int, size: int, port: int, *, dies: bool, resume: 
     return 0
 
 
+def soak(folder: Path, *, size: int) -> dict[str, object]:
+    """A run whose processes, one or all, are killed twenty times at random, and one that is left alone."""
+    rng = random.Random(size)
+    options = {"steps": _LONG, "save_minutes": 0.0}
+    start(folder / f"alone{size}", size=size, **options)
+    kills, resumes = 0, 0
+    while True:
+        children = begin(folder / f"killed{size}", size=size, resume=True, **options)
+        if kills < _KILLS:
+            time.sleep(rng.uniform(0.3, 2.0))
+            for child in children if rng.random() < 0.5 else children[:1]:
+                os.kill(child, signal.SIGKILL)
+        ends = [os.waitpid(child, 0)[1] for child in children]
+        kills += signal.SIGKILL in ends
+        resumes += 1
+        if not any(ends):
+            return {"kills": kills, "resumes": resumes - 1}
+
+
 def main() -> None:
     """Run all of it; what came of it goes into `told.json`."""
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
+    if sys.argv[2:] == ["soak"]:
+        (folder / "told.json").write_text(json.dumps([soak(folder, size=size) for size in (1, 2)]))
+        return
     told: dict[str, object] = {"alone": start(folder / "alone", size=1), "pair": start(folder / "pair", size=2)}
     begun = time.monotonic()
     told["killed"] = start(folder / "killed", size=2, dies=1, save_minutes=0.0)

@@ -68,6 +68,18 @@ def test_a_batch_that_cannot_be_dealt_out_is_refused(runs: tuple[Path, dict[str,
     assert "a batch 3 cannot be dealt out to 2 processes; take one of 4" in said
 
 
+@pytest.mark.soak
+def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+    """The weights at the end are those of a run that was left alone, to the bit; alone and in two processes."""
+    script = Path(__file__).with_name("pair.py")
+    done = subprocess.run([sys.executable, script, tmp_path, "soak"], capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for size, told in enumerate(json.loads((tmp_path / "told.json").read_text()), start=1):
+        assert told["kills"] >= 20, told
+        alone, killed = (load_weights(str(tmp_path / f"{name}{size}")).sha256 for name in ("alone", "killed"))
+        assert killed == alone
+
+
 def test_alone_nothing_is_asked_of_anybody() -> None:
     world = World()
     x = torch.ones(2, requires_grad=True)

@@ -27,6 +27,8 @@ def train(
     set: UseAppendAction[tuple[str, ...]] = (),
     from_weights: str | None = None,
     resume: bool = False,
+    slurm: str | None = None,
+    dry_run: bool = False,
     debug: bool = False,
 ) -> int:
     """Train a model on a prepared cohort, or on heads simulated from open data; under `torchrun`, on several GPUs.
@@ -44,11 +46,15 @@ def train(
         set: A knob of the recipe, e.g. --set train.steps=100; repeatable.
         from_weights: Fine-tune these (bundled name, folder or file) instead of starting fresh.
         resume: Go on from the newest state in --out.
+        slurm: Submit the run instead, e.g. partition=gpu,gpus=4,nodes=2,hours=24; folds become jobs of an array.
+        dry_run: Only show what --slurm would submit.
         debug: Show a traceback on errors.
     """
     from insula.config import load_recipe
 
     chosen = load_recipe(recipe, set)
+    if slurm is not None or dry_run:
+        return _hand_over(chosen, slurm, split, fold, out, dry_run=dry_run)
 
     from insula.checkpoint import load_weights
     from insula.infer import choose_device
@@ -69,6 +75,42 @@ def train(
         if first:
             print(f"weights: {folder / chosen.name}.safetensors (SHA-256 {sha[:12]}...)", flush=True)
     return 0
+
+
+def _hand_over(recipe: Recipe, slurm: str | None, split: Path | None, fold: str, out: Path, *, dry_run: bool) -> int:
+    """Submit this very command line, without what the script says itself."""
+    import sys
+
+    from insula.cli.slurm import parse_slurm, script_of, submit
+    from insula.cli.split import read_json
+    from insula.cohort.split import parse
+    from insula.errors import UsageError
+
+    if slurm is None:
+        raise UsageError("--dry-run", "", "shows what --slurm would submit, and there is no --slurm", "add it")
+    folds = 0
+    if split is not None and fold == "all":
+        folds = len(parse(read_json(split), name=split.name).folds)
+    kept = _without(
+        sys.argv[1:], {"--out": 1, "--slurm": 1, "--dry-run": 0, "--resume": 0, **({"--fold": 1} if folds else {})}
+    )
+    text = script_of(parse_slurm(slurm), [sys.executable, "-m", "insula", *kept], out, name=recipe.name, folds=folds)
+    print(text if dry_run else submit(text, out))
+    return 0
+
+
+def _without(arguments: list[str], flags: dict[str, int]) -> list[str]:
+    """A command line without some flags and their values, `--flag value` and `--flag=value`."""
+    kept, skip = [], 0
+    for argument in arguments:
+        name, equals, _ = argument.replace("_", "-").partition("=") if argument.startswith("--") else ("", "", "")
+        if skip:
+            skip -= 1
+        elif name in flags:
+            skip = 0 if equals else flags[name]
+        else:
+            kept.append(argument)
+    return kept
 
 
 @dataclass(frozen=True)

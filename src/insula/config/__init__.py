@@ -7,6 +7,7 @@ from insula.config.models import AttentionUNet, MambaUNet, ModelConfig, PlainUNe
 from insula.config.prepare import PrepareConfig
 from insula.config.recipe import Precision, Recipe, SimulateConfig, TrainConfig
 from insula.config.segment import SegmentConfig
+from insula.config.slurm import SlurmConfig
 from insula.config.toml import from_dict, load_recipe, to_dict
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "SEUNet",
     "SegmentConfig",
     "SimulateConfig",
+    "SlurmConfig",
     "SwinUNet",
     "TrainConfig",
     "from_dict",

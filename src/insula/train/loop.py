@@ -131,6 +131,7 @@ def _go(run: Run, stop: Stop, judge_by: CaseSet | None, report: Callable[[Progre
             run.save()
             last_save = now
         if wish:
+            world.agree(0)  # nobody leaves before it is written: launchers kill those who stay
             raise stop.error(wish, step + 1)
 
 

@@ -1,0 +1,111 @@
+"""A run handed to a cluster: the script, and its submission."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from insula.config import SlurmConfig
+
+__all__ = ["parse_slurm", "script_of", "submit"]
+
+_WARNING_S = 180  # before the time is up; a state is written in seconds
+
+
+def parse_slurm(text: str) -> SlurmConfig:
+    """`partition=gpu,gpus=4,nodes=2` as knobs.
+
+    Raises:
+        UsageError: a pair that is none, an unknown knob, or a value of the wrong kind.
+    """
+    from insula.config import SlurmConfig, from_dict
+    from insula.errors import UsageError
+
+    tree: dict[str, object] = {}
+    for pair in text.split(","):
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError("--slurm", pair, "is not key=value", "write e.g. --slurm partition=gpu,gpus=4,nodes=2")
+        tree[key.strip()] = int(value) if value.strip().isdecimal() else value.strip()
+    return from_dict(SlurmConfig, tree, what="--slurm")
+
+
+def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: str, folds: int = 0) -> str:
+    """What sbatch is given.
+
+    Every task is a process of one run. Three minutes before the time is up, and when the cluster needs its machines back, the tasks get a
+    signal, save and leave with 75; then the job queues again and goes on.
+
+    Args:
+        config: what is asked for.
+        command: `insula train ...` without --out, --fold and --resume.
+        out: the run's folder, or with folds their parent.
+        name: of the job.
+        folds: one job of an array for each; 0 for a single run.
+    """
+    asked = {
+        "job-name": f"insula-{name}",
+        "partition": config.partition,
+        "account": config.account,
+        "nodes": config.nodes,
+        "ntasks-per-node": max(config.gpus, 1),
+        "gpus-per-node": config.gpus or "",
+        "cpus-per-task": config.cpus,
+        "mem": f"{config.memory_gb}G",
+        "time": f"{config.hours}:00:00",
+        "array": f"0-{folds - 1}" if folds else "",
+        "signal": f"USR1@{_WARNING_S}",
+        "output": out / ("slurm-%A_%a.log" if folds else "slurm-%j.log"),
+    }
+    lines = [f"#SBATCH --{key}={value}" for key, value in asked.items() if value != ""]
+    where, fold = shlex.quote(str(out)), ""
+    if folds:
+        where, fold = f'{where}/fold"$SLURM_ARRAY_TASK_ID"', ' --fold "$SLURM_ARRAY_TASK_ID"'
+    return "\n".join(
+        [
+            "#!/bin/bash",
+            *lines,
+            "#SBATCH --requeue",
+            "#SBATCH --open-mode=append",
+            "",
+            'export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+            "export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))",
+            "srun --kill-on-bad-exit=1 bash -c \\",
+            """  'RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS LOCAL_RANK=$SLURM_LOCALID exec "$@"' insula \\""",
+            f"  {shlex.join(command)} --out {where}{fold} --resume",
+            "code=$?",
+            'if [ "$code" -eq 75 ]; then  # told to stop, and saved: come back',
+            '  scontrol requeue "$SLURM_JOB_ID"',
+            "fi",
+            'exit "$code"',
+            "",
+        ]
+    )
+
+
+def submit(text: str, out: Path) -> str:
+    """Write the script into the run's folder and hand it to sbatch; what sbatch says.
+
+    Raises:
+        Unavailable: there is no sbatch here.
+        UsageError: sbatch refuses.
+        CannotCreate, NoPermission: the folder cannot be written.
+    """
+    import shutil
+    import subprocess
+
+    from insula.errors import Unavailable, UsageError
+    from insula.io import OutputFolder, write_bytes
+
+    if shutil.which("sbatch") is None:
+        raise Unavailable("sbatch", "", "is not on this machine", "submit from a login node, or see it with --dry-run")
+    with OutputFolder(out) as folder:
+        path = folder / "slurm.sh"
+        write_bytes(path, text.encode())
+    done = subprocess.run(["sbatch", str(path)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UsageError("sbatch", done.stderr.strip(), "refuses the job", "change what --slurm asks for")
+    return done.stdout.strip()

@@ -104,7 +104,7 @@ def test_every_fold_trains_on_its_part_and_is_judged_on_others(
     arguments = ("train", tmp_path / "r.toml", "--data", store, "--split", split, "--set", "train.validations=1")
     said = call(capsys, *arguments, "--out", tmp_path / "cv")
     assert said.code == 0, said.err
-    assert said.out.count("judged on 1 others") == 2
+    assert said.out.count("judged on 1 other ") == 2
     for number in (0, 1):
         folder = tmp_path / "cv" / f"fold{number}"
         assert load_weights(str(folder)).card.provenance["cases"] == (1 if inner else 2)
@@ -113,6 +113,12 @@ def test_every_fold_trains_on_its_part_and_is_judged_on_others(
         told = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         assert told[-1]["validation"] == chosen
         assert told[-1]["voxels_per_second"] > 0
+    assert 'href="fold1/training.html"' in (tmp_path / "cv" / "index.html").read_text()
+    page = (tmp_path / "cv" / "fold0" / "training.html").read_text()
+    assert (
+        f"<strong>{json.loads((tmp_path / 'cv' / 'fold0' / 'log.jsonl').read_text().splitlines()[-1])['validation']['dice']:.3f}<"
+        in page
+    )
     said = call(capsys, *arguments, "--fold", "1", "--out", tmp_path / "one")
     assert said.code == 0, said.err
     assert load_weights(str(tmp_path / "one")).sha256 == load_weights(str(tmp_path / "cv" / "fold1")).sha256

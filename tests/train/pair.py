@@ -24,7 +24,7 @@ from insula.train import train
 from insula.train.loop import Progress
 
 _STEPS = 24
-_LONG, _KILLS = 1500, 20
+_LONG, _KILLS = 600, 20
 _BOX = (24, 24, 24)
 
 

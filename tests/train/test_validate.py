@@ -19,7 +19,7 @@ def test_the_figures_are_those_of_the_metrics_on_whole_volumes() -> None:
     images = tuple(torch.randn(16, 16, 16).half() for _ in range(3))
     masks = (images[0] > 0.5, images[1] > 1.5, torch.zeros(16, 16, 16, dtype=torch.bool))
     cases = CaseSet(names=("a", "b", "c"), images=images, masks=masks, fingerprint="three")
-    found = validate(model, cases, dtype=torch.float32, world=World())
+    found = validate(model, cases, dtype=torch.float32, spacing_mm=1.0, world=World())
     assert model.training
     model.eval()
     with torch.no_grad():
@@ -29,3 +29,5 @@ def test_the_figures_are_those_of_the_metrics_on_whole_volumes() -> None:
     assert found.f1 == pytest.approx(sum(match_lesions(*pair).f1_any for pair in pairs) / 3)
     assert found.low <= found.dice <= found.high
     assert found.cases == 3
+    assert [sample.case for sample in found.samples] == ["a", "b"]  # the third has no lesion
+    assert found.samples[1].dice == pytest.approx(dice_score(*pairs[1]))

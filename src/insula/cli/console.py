@@ -30,7 +30,8 @@ def plain_progress(progress: Progress) -> None:
         )
     if (found := progress.validation) is not None:
         dice = f"{found.dice:.3f} [{found.low:.3f}, {found.high:.3f}]"
-        print(f"  {found.cases} other cases: Dice {dice}, lesion F1 {found.f1:.3f}", flush=True)
+        cases = "1 other case" if found.cases == 1 else f"{found.cases} other cases"
+        print(f"  {cases}: Dice {dice}, lesion F1 {found.f1:.3f}", flush=True)
 
 
 @contextmanager

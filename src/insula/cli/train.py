@@ -57,6 +57,7 @@ def train(
         return _hand_over(chosen, slurm, split, fold, out, dry_run=dry_run)
 
     from insula.checkpoint import load_weights
+    from insula.cli.follow import write_folds
     from insula.infer import choose_device
     from insula.train import World
 
@@ -74,6 +75,7 @@ def train(
         sha = _run(chosen, part, folder, start=start, resume=resume, first=first)
         if first:
             print(f"weights: {folder / chosen.name}.safetensors (SHA-256 {sha[:12]}...)", flush=True)
+            print(write_folds(out, chosen.name) if part.name else folder / "training.html", flush=True)
     return 0
 
 
@@ -125,11 +127,11 @@ class _Part:
 
 
 def _run(recipe: Recipe, part: _Part, out: Path, *, start: Weights | None, resume: bool, first: bool) -> str:
-    from insula.cli.console import plain_progress
+    from insula.cli.follow import Follower
     from insula.io import OutputFolder
     from insula.train import train as run
 
-    report = plain_progress if first else lambda _: None
+    report = Follower(out, recipe, part.says) if first else lambda _: None
     with OutputFolder(out) if first else nullcontext(out) as folder:
         return run(recipe, part.data, folder, start=start, resume=resume, judge_by=part.judge_by, report=report)
 
@@ -168,7 +170,8 @@ def _parts(data: tuple[Path, ...], recipe: Recipe, split: Path | None, fold: str
         chosen = outer.inner[0] if outer.inner else outer
         cases = replace(CaseSet.from_store(store, chosen.train), painted_from=sources)
         judges = CaseSet.from_store(store, chosen.test)
-        says = f"fold {number}: {len(cases)} cases, judged on {len(judges)} others"
+        told = "1 other" if len(judges) == 1 else f"{len(judges)} others"
+        says = f"fold {number}: {len(cases)} cases, judged on {told}"
         parts.append(_Part(f"fold{number}" if fold == "all" else "", cases, judges, says))
     return parts
 

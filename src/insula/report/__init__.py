@@ -1,4 +1,4 @@
-"""Pages that a person can check: one per case, one for all, one for a cohort, one for an evaluation."""
+"""Pages that a person can check: one per case, one for all, one for a cohort, one for an evaluation, one for a run."""
 
 from insula.report.cohort import odd_ones, render_cohort
 from insula.report.evaluation import gallery, render_evaluation
@@ -6,6 +6,7 @@ from insula.report.index import render_index
 from insula.report.memory import render_memory
 from insula.report.page import render_page
 from insula.report.picture import Picture, picture
+from insula.report.training import render_folds, render_training
 
 __all__ = [
     "Picture",
@@ -14,7 +15,9 @@ __all__ = [
     "picture",
     "render_cohort",
     "render_evaluation",
+    "render_folds",
     "render_index",
     "render_memory",
     "render_page",
+    "render_training",
 ]

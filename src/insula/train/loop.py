@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -37,6 +37,8 @@ class Progress:
     steps: int
     loss: float
     lr: float
+    gradient_norm: float
+    """Before clipping."""
     seconds: float
     """Of training so far."""
     voxels_per_second: float
@@ -120,9 +122,9 @@ def _go(run: Run, stop: Stop, judge_by: CaseSet | None, report: Callable[[Progre
         now = time.monotonic()
         run.step, run.seconds, started = step + 1, run.seconds + now - started, now
         if looks:
-            pace, peak = voxels / max(now - last_look, 1e-9), _peak_gib(run.device)
+            pace, peak, norm = voxels / max(now - last_look, 1e-9), _peak_gib(run.device), run.steps.gradient_norm
             found = run.judge(judge_by) if judge_by is not None and step + 1 in exams else None
-            _tell(run, Progress(step + 1, config.steps, value, lr, run.seconds, pace, peak, found), report)
+            _tell(run, Progress(step + 1, config.steps, value, lr, norm, run.seconds, pace, peak, found), report)
             voxels, started = 0, time.monotonic()
             last_look = started
         wish = world.agree(0 if last else stop.wish)
@@ -148,8 +150,9 @@ def _peak_gib(device: torch.device) -> float:
 def _tell(run: Run, progress: Progress, report: Callable[[Progress], None]) -> None:
     """Into the log, by the process that writes, and to whoever listens."""
     if run.world.rank == 0:
-        told = asdict(progress)
-        told["loss"] = progress.loss if math.isfinite(progress.loss) else None
+        validation = None if progress.validation is None else progress.validation.told
+        told = {**vars(progress), "validation": validation}
+        told = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in told.items()}
         with (run.folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(told) + "\n")
     report(progress)

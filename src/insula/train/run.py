@@ -110,13 +110,15 @@ class Run:
 
     def judge(self, cases: CaseSet) -> Validation:
         """Score the averaged weights on whole cases, and put them into the folder `best` if none were better."""
-        found = validate(self.average, cases, dtype=self.steps.dtype, world=self.world)
+        found = validate(
+            self.average, cases, dtype=self.steps.dtype, spacing_mm=self.recipe.prepare.spacing_mm, world=self.world
+        )
         if found.dice > self.best:
             self.best = found.dice
             if self.world.rank == 0:
                 best = self.folder / "best"
                 best.mkdir(exist_ok=True)
-                save_weights(best, self.average, self._card(chosen_by=vars(found)))
+                save_weights(best, self.average, self._card(chosen_by=found.told))
         return found
 
     def finish(self) -> str:

@@ -52,6 +52,7 @@ class Step:
         self._run: Callable[..., Any] = torch.compile(model.outputs, dynamic=False) if config.compile else model.outputs
         self._skipped = torch.zeros((), device=device)
         self._rate = torch.zeros((), device=device)
+        self._norm = torch.zeros((), device=device)
         self._pairs = _Pairs(average, model)
         self._measured = [buffer for buffer in model.buffers() if buffer.is_floating_point()]  # batch normalisation's
         self._recordings: dict[torch.Size, _Recording] = {}
@@ -60,6 +61,11 @@ class Step:
     def skipped(self) -> int:
         """Steps in a row, up to the last one, whose gradient was not finite. Waits for the device."""
         return int(self._skipped)
+
+    @property
+    def gradient_norm(self) -> float:
+        """Of the last step, before clipping. Waits for the device."""
+        return float(self._norm)
 
     def take(self, batch: Batch, *, lr: float, rate: float) -> Tensor:
         """One step.
@@ -104,6 +110,7 @@ class Step:
         if self.dtype == torch.float16:
             torch._foreach_mul_(grads, 1 / self._scale)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self._norm.copy_(norm)
         wrong = (~torch.isfinite(norm)).float()
         self.optimiser.found_inf = wrong  # type: ignore[attr-defined]  # torch's own way to skip a step without asking
         self.optimiser.grad_scale = None  # type: ignore[attr-defined]

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from jaxtyping import Bool, Float
 
 from insula.cohort import CaseSet
 from insula.metrics import bootstrap, dice_score, match_lesions
 from insula.models import UNet
 from insula.train.world import World
 
-__all__ = ["Validation", "validate"]
+__all__ = ["Sample", "Validation", "validate"]
 
 _THRESHOLD = 0.5
+_SAMPLES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One case as it looks now, to be shown."""
+
+    case: str
+    image: Float[np.ndarray, "i j k"]
+    """Normalised, RAS+."""
+    truth: Bool[np.ndarray, "i j k"]
+    found: Bool[np.ndarray, "i j k"]
+    dice: float
+    spacing_mm: float
 
 
 @dataclass(frozen=True)
@@ -28,29 +44,49 @@ class Validation:
     f1: float
     """Of lesions, any overlap counting; mean over cases."""
     cases: int
+    samples: tuple[Sample, ...] = field(default=(), repr=False, compare=False)
+    """A few of this process's cases that have a lesion."""
+
+    @property
+    def told(self) -> dict[str, float | int]:
+        """The figures."""
+        return {name: getattr(self, name) for name in ("dice", "low", "high", "f1", "cases")}
 
 
 @torch.inference_mode()
-def validate(model: UNet, cases: CaseSet, *, dtype: torch.dtype, world: World) -> Validation:
+def validate(
+    model: UNet, cases: CaseSet, *, dtype: torch.dtype, spacing_mm: float, world: World
+) -> Validation:  # fmt: skip
     """Segment and score every case, dealt out to the processes.
 
     Args:
         model: left in the mode it was in.
         cases: at least one; moved to the model's device one by one.
         dtype: of the network's arithmetic.
+        spacing_mm: of the cases' voxels.
         world: the processes that share the work.
     """
     device = next(model.parameters()).device
     training = model.training
     model.eval()
-    scores = torch.zeros(2, len(cases))
+    scores, samples = torch.zeros(2, len(cases)), list[Sample]()
     for n in range(world.rank, len(cases), world.size):
         image = cases.images[n].to(device).float()[None, None].contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
             logits = model(image).float()
         found, truth = (torch.sigmoid(logits)[0, 0] > _THRESHOLD).cpu().numpy(), cases.masks[n].cpu().numpy()
         scores[:, n] = torch.tensor([dice_score(truth, found), match_lesions(truth, found).f1_any])
+        if len(samples) < _SAMPLES and truth.any():
+            shown = image[0, 0].cpu().numpy()
+            samples.append(Sample(cases.names[n], shown, truth, found, float(scores[0, n]), spacing_mm))
     model.train(training)
     dice, f1 = world.total(scores)
     spread = bootstrap(dice.tolist())
-    return Validation(dice=spread.value, low=spread.low, high=spread.high, f1=float(f1.mean()), cases=len(cases))
+    return Validation(
+        dice=spread.value,
+        low=spread.low,
+        high=spread.high,
+        f1=float(f1.mean()),
+        cases=len(cases),
+        samples=tuple(samples),
+    )

@@ -1,0 +1,83 @@
+"""What a person sees of a run as it goes: lines on the terminal, and a page."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from insula.cli.console import plain_progress
+
+if TYPE_CHECKING:
+    from insula.config import Recipe
+    from insula.train.loop import Progress
+    from insula.train.validate import Sample
+
+__all__ = ["Follower", "write_folds"]
+
+_EVERY_S = 300.0
+
+
+class Follower:
+    """Called with every report of a run: prints, and writes `training.html` at every validation, every five minutes and at the end.
+
+    Args:
+        folder: the run's.
+        recipe: what is trained.
+        says: what it is trained on.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, says: str) -> None:
+        self._folder, self._recipe, self._says = folder, recipe, says
+        self._written = time.monotonic()
+        self._samples: tuple[Sample, ...] = ()
+
+    def __call__(self, progress: Progress) -> None:
+        plain_progress(progress)
+        if progress.validation is not None:
+            self._samples = progress.validation.samples
+        due = time.monotonic() - self._written > _EVERY_S
+        if due or progress.validation is not None or progress.step == progress.steps:
+            self._write()
+            self._written = time.monotonic()
+
+    def _write(self) -> None:
+        from insula.io import write_bytes
+        from insula.report import render_training
+
+        train, recipe = self._recipe.train, self._recipe
+        about = {
+            "model": recipe.model.kind,
+            "trained on": self._says,
+            "steps": f"{train.steps} of {train.batch} items, {' x '.join(map(str, train.crop))} voxels each",
+            "whole volumes": f"the last {train.whole_fraction:.0%} of the steps" if train.whole_fraction else "no",
+            "losses": " + ".join(f"{weight:g} {name}" for weight, name in train.losses),
+            "learning rate": f"{train.lr:g}, AdamW, weight decay {train.weight_decay:g}",
+            "seed": str(train.seed),
+        }
+        page = render_training(_read(self._folder), name=recipe.name, about=about, samples=self._samples)
+        write_bytes(self._folder / "training.html", page.encode())
+
+
+def write_folds(out: Path, name: str) -> Path:
+    """The page of all folds that have begun; `out` holds them as fold0, fold1, ..."""
+    from insula.io import write_bytes
+    from insula.report import render_folds
+
+    folders = sorted(out.glob("fold*"), key=lambda path: (len(path.name), path.name))
+    logs = {folder.name: _read(folder) for folder in folders if (folder / "log.jsonl").exists()}
+    path = out / "index.html"
+    write_bytes(path, render_folds({folder: log for folder, log in logs.items() if log}, name=name).encode())
+    return path
+
+
+def _read(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except ValueError:  # the line that a killed run was writing
+            continue
+    return found

@@ -1,0 +1,93 @@
+"""The page of a run while it goes on, and of all folds of a cross-validation."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from insula.predict.record import DISCLAIMER
+from insula.report.chart import ACCENT, LESION, SOFT, chart
+from insula.report.page import template
+from insula.report.picture import Picture, frame_of, outline_of, picture
+from insula.train.validate import Sample
+
+__all__ = ["render_folds", "render_training"]
+
+_POINTS = 120  # of a curve; between them the mean
+
+
+def render_training(
+    log: Sequence[dict[str, Any]], *, name: str, about: dict[str, str], samples: Sequence[Sample] = ()
+) -> str:
+    """One self-contained document: curves of loss, Dice, learning rate and gradient, and the last masks.
+
+    Args:
+        log: lines of `log.jsonl`, at least one; where a step stands twice (a run that went on), the later line counts.
+        name: of the run.
+        about: facts to show, name -> text.
+        samples: whole cases of the last validation.
+    """
+    lines = list({line["step"]: line for line in log}.values())
+    last, exams = lines[-1], [line for line in lines if line["validation"] is not None]
+    return template("training.html").render(
+        name=name, about=about, notice=DISCLAIMER, last=last, left_minutes=_left(last), exam=exams[-1] if exams else None,
+        best=max(exams, key=lambda line: line["validation"]["dice"]) if exams else None,
+        loss=_curve(lines, "loss", "loss", LESION), dice=_dice(exams) if exams else "",
+        rate=_curve(lines, "lr", "learning rate", SOFT), norm=_curve(lines, "gradient_norm", "norm of the gradient", SOFT),
+        samples=[(sample.case, sample.dice, *_sample(sample)) for sample in samples],
+    )  # fmt: skip
+
+
+def render_folds(folds: dict[str, Sequence[dict[str, Any]]], *, name: str) -> str:
+    """One document: where every fold stands, and the mean over folds.
+
+    Args:
+        folds: folder -> lines of its log, at least one each.
+        name: of the recipe.
+    """
+    rows: list[dict[str, Any]] = []
+    for folder, log in folds.items():
+        exams = [line["validation"] for line in log if line["validation"] is not None]
+        rows.append({"folder": folder, "last": log[-1], "exam": exams[-1] if exams else None})
+    scored = [row["exam"]["dice"] for row in rows if row["exam"] is not None]
+    return template("folds.html").render(
+        name=name, notice=DISCLAIMER, rows=rows, mean=statistics.mean(scored) if scored else None, count=len(scored)
+    )
+
+
+def _left(last: dict[str, Any]) -> float:
+    """Minutes to go, at the pace so far."""
+    return last["seconds"] / last["step"] * (last["steps"] - last["step"]) / 60
+
+
+def _curve(lines: Sequence[dict[str, Any]], key: str, label: str, colour: str) -> str:
+    points = [(line["step"], line[key]) for line in lines if line[key] is not None]
+    width = max(1, len(points) // _POINTS)
+    groups = [points[n : n + width] for n in range(0, len(points), width)]
+    with chart(height=2.4) as made:
+        x, y = ([statistics.mean(p[n] for p in group) for group in groups] for n in (0, 1))
+        made.axes.plot(x, y, color=colour, lw=1.5, marker="o" if len(x) < 3 else None, ms=3)
+        made.axes.set_xlabel("step")
+        made.axes.set_ylabel(label)
+    return made.svg
+
+
+def _dice(exams: Sequence[dict[str, Any]]) -> str:
+    steps, found = [line["step"] for line in exams], [line["validation"] for line in exams]
+    with chart(height=2.4) as made:
+        dice = [v["dice"] for v in found]
+        spread = [[v["dice"] - v["low"] for v in found], [v["high"] - v["dice"] for v in found]]
+        made.axes.errorbar(steps, dice, yerr=spread, color=ACCENT, marker="o", ms=3, capsize=2, label="Dice")
+        made.axes.plot(steps, [v["f1"] for v in found], color=LESION, marker="o", ms=3, ls="--", label="lesion F1")
+        made.axes.set_xlabel("step")
+        made.axes.set_ylim(0, 1.02)
+        made.axes.legend(fontsize=7)
+    return made.svg
+
+
+def _sample(sample: Sample) -> tuple[Picture, str]:
+    """The axial slice with most of the true lesion, the network's outline on it, and the truth's."""
+    frame = frame_of(sample.image, sample.found, (sample.spacing_mm,) * 3)
+    index = int(sample.truth.sum((0, 1)).argmax())
+    return picture(frame, "axial", index), outline_of(frame, "axial", index, sample.truth)

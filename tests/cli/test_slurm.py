@@ -100,7 +100,7 @@ def test_a_dry_run_shows_this_command_line(
     assert said.code == 0, said.err
     assert _asked(said.out)["array"] == "0-1"
     line = next(line for line in said.out.splitlines() if "-m insula train" in line)
-    assert f"--data store --split {split} --set train.lr=3e-4 --out runs/fold" in line
+    assert f"--data store --split {split} --set train.lr=3e-4 --set train.batch=2 --out runs/fold" in line
     assert "--slurm" not in line
     assert "--dry-run" not in line
     one = call(capsys, *arguments, "--fold", "1", "--slurm", "gpus=2", "--dry-run")
@@ -116,17 +116,20 @@ def test_without_a_cluster_or_without_a_wish_for_one(
     said = call(capsys, *arguments, "--dry-run")
     assert said.code == 2
     assert "there is no --slurm" in said.err
-    monkeypatch.setenv("PATH", str(tmp_path))
     said = call(capsys, *arguments, "--slurm", "gpus=2")
+    assert said.code == 2
+    assert "cannot be dealt out to 2 processes; add --set train.batch=2" in said.err
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = call(capsys, *arguments, "--slurm", "gpus=1")
     assert said.code == 69
     assert "sbatch is not on this machine" in said.err
     (tmp_path / "sbatch").write_text("#!/bin/sh\necho no such partition >&2\nexit 1\n")
     (tmp_path / "sbatch").chmod(0o755)
-    said = call(capsys, *arguments, "--slurm", "gpus=2")
+    said = call(capsys, *arguments, "--slurm", "gpus=1")
     assert said.code == 2
     assert "no such partition" in said.err
     (tmp_path / "sbatch").write_text('#!/bin/sh\necho "Submitted batch job 7"\n')
-    said = call(capsys, *arguments, "--slurm", "gpus=2")
+    said = call(capsys, *arguments, "--slurm", "gpus=1")
     assert said.code == 0
     assert "Submitted batch job 7" in said.out
     assert (tmp_path / "run" / "slurm.sh").read_text().startswith("#!/bin/bash\n#SBATCH")

@@ -90,13 +90,20 @@ def _hand_over(recipe: Recipe, slurm: str | None, split: Path | None, fold: str,
 
     if slurm is None:
         raise UsageError("--dry-run", "", "shows what --slurm would submit, and there is no --slurm", "add it")
+    asked = parse_slurm(slurm)
+    processes = asked.nodes * max(asked.gpus, 1)
+    for knob in ("batch", "whole_batch") if recipe.train.whole_fraction else ("batch",):
+        if (items := getattr(recipe.train, knob)) % processes:
+            fitting = -(-items // processes) * processes
+            rule = f"cannot be dealt out to {processes} processes"
+            raise UsageError(f"train.{knob}", items, rule, f"add --set train.{knob}={fitting}")
     folds = 0
     if split is not None and fold == "all":
         folds = len(parse(read_json(split), name=split.name).folds)
     kept = _without(
         sys.argv[1:], {"--out": 1, "--slurm": 1, "--dry-run": 0, "--resume": 0, **({"--fold": 1} if folds else {})}
     )
-    text = script_of(parse_slurm(slurm), [sys.executable, "-m", "insula", *kept], out, name=recipe.name, folds=folds)
+    text = script_of(asked, [sys.executable, "-m", "insula", *kept], out, name=recipe.name, folds=folds)
     print(text if dry_run else submit(text, out))
     return 0
 

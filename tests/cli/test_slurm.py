@@ -85,17 +85,8 @@ def test_a_dry_run_shows_this_command_line(
     split.write_text(
         json.dumps({"format": "insula-split/1", "cohort_sha256": "", "by": "random", "seed": 0, "folds": folds})
     )
-    arguments = (
-        "train",
-        tmp_path / "r.toml",
-        "--data",
-        "store",
-        "--out=runs",
-        "--split",
-        split,
-        "--set",
-        "train.lr=3e-4",
-    )
+    options = ("--data", "store", "--out=runs", "--split", split, "--set", "train.lr=3e-4", "--set", "train.batch=2")
+    arguments = ("train", tmp_path / "r.toml", *options)
     said = call(capsys, *arguments, "--slurm", "gpus=2", "--dry-run")
     assert said.code == 0, said.err
     assert _asked(said.out)["array"] == "0-1"

@@ -143,3 +143,12 @@ def test_two_stores_are_refused(store: Path, tmp_path: Path, capsys: pytest.Capt
     said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--data", store, "--out", tmp_path / "run")
     assert said.code == 2
     assert "prepare both cohorts into one store" in said.err
+
+
+def test_without_data_there_is_nothing_to_train_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
+    said = call(capsys, "train", tmp_path / "r.toml", "--out", tmp_path / "run")
+    assert said.code == 2
+    assert "--data is missing" in said.err
+    said = call(capsys, "train", tmp_path / "r.toml", "--data", tmp_path / "nowhere", "--out", tmp_path / "run")
+    assert said.code == 66

@@ -33,13 +33,12 @@ def train(
 ) -> int:
     """Train a model on a prepared cohort, or on heads simulated from open data; under `torchrun`, on several GPUs.
 
-    With a split, a fold trains on its training part and is judged on whole cases of its test part as it goes. The judgement
-    chooses nothing but what lies in the folder `best`; a nested split has an inner fold for it, and its test part is then not touched.
+    With a split, a fold is judged on whole cases of its test part as it goes (of an inner fold, if the split is nested).
+    That chooses what lies in the folder `best`, and nothing else.
 
     Args:
         recipe: A TOML file, e.g. recipes/baseline.toml.
-        data: What `insula cohort prepare` wrote, or a folder of hosts, label maps and lesion masks; both (--data twice) for
-            a cohort with painted heads (augment.synthetic_fraction).
+        data: What `insula cohort prepare` wrote, or a folder of hosts, label maps and lesion masks; both for painted heads too.
         out: Where weights, states and the log go.
         split: A file of `insula cohort split`; without it every case is trained on.
         fold: One of its folds, or all, each into a folder fold0, fold1, ... of --out.
@@ -149,6 +148,8 @@ def _parts(data: tuple[Path, ...], recipe: Recipe, split: Path | None, fold: str
     from insula.cohort import CaseSet, load_sources
     from insula.errors import UsageError
 
+    if not data:
+        raise UsageError("--data", "", "is missing", "name a prepared cohort, or a folder of open data")
     stores = [path for path in data if (path / "store.json").exists()]
     others = [path for path in data if path not in stores]
     if len(stores) > 1 or len(others) > 1:

@@ -11,6 +11,7 @@ import argparse
 import gc
 import json
 import math
+import shutil
 import statistics
 import sys
 import time
@@ -78,7 +79,9 @@ def study_arguments(about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=_steps, default=7500)
     parser.add_argument("--cases", type=int, default=300, help="to train on")
     parser.add_argument("--held-out", type=int, default=100, help="to judge by; as many training cases are judged")
-    parser.add_argument("--whole", type=float, default=0.2, help="last share of the steps, on whole heads instead of crops")
+    parser.add_argument(
+        "--whole", type=float, default=0.2, help="last share of the steps, on whole heads instead of crops"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     return parser
@@ -140,8 +143,7 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, A
         if (found["recipe"], found["cohorts"]) != (to_dict(recipe), study.fingerprint):
             sys.exit(f"{path} was run with other settings; take another --out")
         return found
-    folder = out / "runs" / name
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _empty(out / "runs" / name)
     print(f"{name}: {recipe.train.steps} steps ...", flush=True)
     begun, losses = time.monotonic(), []
     train(recipe, study.train, folder, report=lambda p: losses.append([p.step, p.loss, round(p.seconds, 2)]))
@@ -160,6 +162,13 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, A
     return found
 
 
+def _empty(folder: Path) -> Path:
+    """A folder for a run; what a run that was cut off left there goes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
 def step_ms(losses: list[list[float]], recipe: dict[str, Any]) -> float:
     """Milliseconds a step of a run took, data and all, from its log of (step, loss, seconds) and its recipe.
 
@@ -175,7 +184,7 @@ def step_ms(losses: list[list[float]], recipe: dict[str, Any]) -> float:
 def probe(recipe: Recipe, study: Study, folder: Path) -> float:
     """What a step takes in milliseconds, from a short run."""
     losses: list[list[float]] = []
-    folder.mkdir(parents=True, exist_ok=True)
+    _empty(folder)
     short = replace(recipe, train=replace(recipe.train, steps=_PROBE_STEPS))
     train(short, study.train, folder, report=lambda p: losses.append([p.step, p.loss, p.seconds]))
     return step_ms(losses, to_dict(short))

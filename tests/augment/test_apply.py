@@ -15,6 +15,7 @@ from insula.config import AugmentConfig, PrepareConfig
 from insula.data import measure, measure_sorted
 from insula.simulate import Artefacts, Deformation, LesionLook, ScannerLook, phantom_case
 from insula.simulate.deform import deformed_indices
+from insula.simulate.fields import look_up
 from insula.simulate.phantom import phantom_grid
 
 _OFF = AugmentConfig(deform_fraction=0, scan_fraction=0, artefact_chance=0, strip_fraction=0, graft_fraction=0)
@@ -92,6 +93,19 @@ def test_image_and_mask_move_together(seed: int, head: tuple[torch.Tensor, torch
     agree = 2 * float((seen & (moved[0] > 0)).sum()) / float(seen.sum() + moved.sum())
     assert agree > 0.97
     assert not torch.equal(moved[0], ball)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_graft_comes_down_where_its_outline_was(seed: int) -> None:
+    """A crop is laid around the donor's outline, so most of what is grafted has to fall into it."""
+    box = (96, 112, 88)
+    outline = torch.zeros(box, dtype=torch.bool)
+    outline[18:30, 40:56, 40:52] = True  # to one side
+    plan = Graft.sample(np.random.default_rng(seed), donors=1)
+    index = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in box], indexing="ij"))
+    placed = look_up(outline[None], plan.placement.carry(index, box))[0] > 0.5
+    window = (slice(0, 48), slice(24, 72), slice(22, 70))
+    assert float(placed[window].sum()) > 0.6 * float(outline.sum())
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -18,7 +19,10 @@ _RECIPE = 'name = "small"\n[model]\nkind = "attention_unet"\n'
 
 
 def _asked(script: str) -> dict[str, str]:
-    lines = [line.removeprefix("#SBATCH --") for line in script.splitlines() if line.startswith("#SBATCH")]
+    """The directives, split into words as sbatch does."""
+    words = [shlex.split(line.removeprefix("#SBATCH ")) for line in script.splitlines() if line.startswith("#SBATCH")]
+    assert all(len(each) == 1 for each in words), words
+    lines = [word.removeprefix("--") for (word,) in words]
     return dict(line.partition("=")[::2] for line in lines)
 
 
@@ -36,13 +40,24 @@ def test_the_script_asks_for_what_it_is_told() -> None:
     assert "array" not in asked
 
 
+def test_names_may_hold_anything() -> None:
+    config = parse_slurm("partition=7,account=1234")
+    asked = _asked(script_of(config, ["insula"], Path('my "runs"/50%'), name="a name"))
+    assert asked["partition"] == "7"
+    assert asked["account"] == "1234"
+    assert asked["job-name"] == "insula-a name"
+    assert asked["output"] == 'my "runs"/50%%/slurm-%j.log'
+
+
 def test_what_is_not_said_is_left_to_the_cluster() -> None:
     asked = _asked(script_of(SlurmConfig(gpus=0), ["insula"], Path("x"), name="n"))
     assert {"partition", "account", "gpus-per-node"}.isdisjoint(asked)
     assert asked["ntasks-per-node"] == "1"
 
 
-@pytest.mark.parametrize(("text", "told"), [("gpu", "not key=value"), ("gpu=4", "gpu "), ("gpus=many", "gpus")])
+@pytest.mark.parametrize(
+    ("text", "told"), [("gpu", "not key=value"), ("nodes=0", "less than 1"), ("gpu=4", "gpu "), ("gpus=many", "gpus")]
+)
 def test_what_cannot_be_asked_for_is_refused(text: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         parse_slurm(text)
@@ -70,6 +85,7 @@ def test_a_run_that_was_told_to_stop_queues_again(code: int, requeued: bool, tmp
     assert done.returncode == code, done.stderr
     first, *arguments = seen.read_text().splitlines()
     assert first == "1 2 0 node7 20041"
+    assert "export SRUN_CPUS_PER_TASK=8" in script
     assert arguments == ["a recipe.toml", "--out", "the run/fold2", "--fold", "2", "--resume"]
     assert (tmp_path / "mark").exists() is requeued
     if requeued:

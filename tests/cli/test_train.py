@@ -138,6 +138,14 @@ def test_a_fold_that_is_not_there_is_refused(
     assert told in said.err
 
 
+def test_a_fold_of_nothing_is_refused(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Or it would train on the cases that are to test it."""
+    (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
+    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--fold", "1", "--out", tmp_path / "run")
+    assert said.code == 2
+    assert "there is no --split" in said.err
+
+
 def test_two_stores_are_refused(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
     said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--data", store, "--out", tmp_path / "run")

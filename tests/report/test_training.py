@@ -40,6 +40,13 @@ def test_a_run_that_went_on_and_losses_that_were_none() -> None:
     assert page.count("<svg") == 3
 
 
+def test_what_a_run_did_before_it_went_back_is_not_shown() -> None:
+    log = [_line(1), _line(41, validation=_exam(0.9)), _line(101), _line(21), _line(61)]
+    page = render_training(log, name="run", about={})
+    assert "Step 61 of 200" in page
+    assert "0.900" not in page
+
+
 def test_samples_show_both_outlines() -> None:
     image = np.random.default_rng(0).random((24, 24, 24)).astype(np.float32)
     truth = np.zeros((24, 24, 24), dtype=bool)

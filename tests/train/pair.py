@@ -32,7 +32,7 @@ def recipe(**options: object) -> Recipe:
     """Four crops a step, then two whole boxes; losses that are sums and losses that are means."""
     settings = {
         "steps": _STEPS, "batch": 4, "crop": (16, 16, 16), "whole_fraction": 0.2, "whole_batch": 2, "lr": 1e-3,
-        "losses": ((1.0, "dice"), (1.0, "boundary"), (1.0, "cross_entropy")), "recalibrate": 0, "device": "cpu", **options,
+        "losses": ((1.0, "dice"), (1.0, "boundary"), (1.0, "cross_entropy")), "recalibrate": 0, "device": "cpu", "validations": 2, **options,
     }  # fmt: skip
     return Recipe(
         name="small", model=AttentionUNet(widths=(4, 8)), prepare=PrepareConfig(box=_BOX),
@@ -73,7 +73,9 @@ def begin(folder: Path, *, size: int, dies: int | None = None, resume: bool = Fa
     return children
 
 
-def _work(folder: Path, rank: int, size: int, port: int, *, dies: bool, resume: bool, **options: object) -> int:
+def _work(
+    folder: Path, rank: int, size: int, port: int, *, dies: bool, resume: bool, runs: int = 1, **options: object
+) -> int:  # fmt: skip
     os.environ.update(
         RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )
@@ -83,7 +85,10 @@ def _work(folder: Path, rank: int, size: int, port: int, *, dies: bool, resume: 
             os.kill(os.getpid(), signal.SIGKILL)
 
     try:
-        train(recipe(**options), cases(), folder, resume=resume, report=report)
+        for run in range(runs):  # folds, one after the other
+            into = folder / f"fold{run}" if runs > 1 else folder
+            into.mkdir(exist_ok=True)
+            train(recipe(**options), cases(), into, resume=resume, judge_by=cases(), report=report)
     except InsulaError as error:
         (folder / f"error-{rank}.txt").write_text(f"{error.code} {error}")
         return error.code
@@ -121,6 +126,7 @@ def main() -> None:
     told["killed"] = start(folder / "killed", size=2, dies=1, save_minutes=0.0)
     told["seconds"] = time.monotonic() - begun
     told["resumed"] = start(folder / "killed", size=2, resume=True, save_minutes=0.0)
+    told["folds"] = start(folder / "folds", size=2, runs=3, steps=3)
     told["undealt"] = start(folder / "undealt", size=2, batch=3)
     (folder / "told.json").write_text(json.dumps(told))
 

@@ -160,3 +160,33 @@ def test_bfloat16_is_close_to_float32() -> None:
     )
     assert found == pytest.approx(expected, rel=2e-2)
     assert found != expected
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_recorded_step_is_the_step_that_was_recorded(precision: str) -> None:
+    """Through a change of shape, and a state that is gone back to, as a rewind does."""
+    cuda = torch.device("cuda")
+    ends = []
+    for graph in (False, True):
+        model, average = (net.to(cuda).to(memory_format=torch.channels_last_3d) for net in _networks("batch"))  # type: ignore[call-overload]
+        steps = Step(model, average, TrainConfig(graph=graph, precision=precision), device=cuda)  # type: ignore[arg-type]
+        losses = []
+        held: dict[str, object] = {}
+        for n in range(24):
+            batch = Batch(*(part.to(cuda) for part in _batch(n % 5)))
+            if n >= 16:
+                batch = Batch(*(torch.cat([part, part], dim=2) for part in batch))
+            if n == 6:
+                held = copy.deepcopy({"state": steps.state(), "model": model.state_dict()})
+            if n == 10:
+                model.load_state_dict(held["model"])  # type: ignore[arg-type]
+                steps.load(held["state"])  # type: ignore[arg-type]
+            losses.append(float(steps.take(batch, lr=1e-3, rate=0.1)))
+        ends.append((losses, _copy(model), _copy(average)))
+    (one, *nets), (other, *others) = ends
+    assert other == pytest.approx(one, rel=2e-2)
+    assert len(set(other)) == len(other)
+    for net, same in zip(nets, others, strict=True):
+        for name, value in net.items():
+            torch.testing.assert_close(same[name], value, rtol=5e-2, atol=5e-3, msg=name)

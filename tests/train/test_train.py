@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from insula.checkpoint import load_weights
 from insula.cohort import Sources
 from insula.config import AttentionUNet, PrepareConfig, Recipe, TrainConfig
-from insula.errors import BadData, CannotCreate, Interrupted, Preempted, Unavailable
+from insula.errors import BadData, CannotCreate, Interrupted, Preempted, Unavailable, UsageError
 from insula.losses import LOSSES, dice
 from insula.train import HeadStream, train
 from insula.train.loop import Progress
@@ -107,6 +107,33 @@ def test_a_time_limit_saves_and_leaves(sources: Sources, tmp_path: Path) -> None
     assert load_weights(str(tmp_path)).card.provenance["steps"] == 1
     train(_recipe(steps=9), sources, tmp_path, resume=True)
     assert load_weights(str(tmp_path)).card.provenance["steps"] == 9
+
+
+def test_a_folder_that_holds_a_run_is_not_begun_in(sources: Sources, tmp_path: Path) -> None:
+    train(_recipe(steps=2), sources, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UsageError, match="holds a run already; go on with --resume"):
+        train(_recipe(steps=2), sources, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_run_goes_on_with_less_memory(sources: Sources, tmp_path: Path) -> None:
+    """What the message about memory advises is no other recipe."""
+    with pytest.raises(Preempted):
+        train(_recipe(steps=4, batch=2, minutes=1e-9), sources, tmp_path)
+    lean = _recipe(steps=4, batch=2, accumulate=2, recompute=True, validations=3)
+    train(lean, sources, tmp_path, resume=True)
+    assert load_weights(str(tmp_path)).card.provenance["steps"] == 4
+
+
+def test_in_bad_times_the_last_good_state_is_kept(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a state at every step, a rewind goes back to before the first gradient that was none."""
+    rates = _breaking(4, 41, monkeypatch)
+    train(_recipe(steps=45, warmup=0.0, save_minutes=0.0, losses=((1.0, "dice"),)), sources, tmp_path)
+    assert len(rates) == 41 + 42
+    assert rates[41] == pytest.approx(rates[3] / 2)
 
 
 def test_a_state_of_another_recipe_is_refused(sources: Sources, tmp_path: Path) -> None:

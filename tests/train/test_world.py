@@ -37,12 +37,12 @@ def test_two_processes_have_the_loss_curve_of_one(runs: tuple[Path, dict[str, An
     assert told["alone"] == [0]
     assert told["pair"] == [0, 0]
     alone, pair = _losses(folder / "alone"), _losses(folder / "pair")
-    assert len(alone) == 3
+    assert len(alone) == 4  # the first, the twenty-first, and those that are judged after
     assert alone[-1] < 0.9 * alone[0]
     assert pair == pytest.approx(alone, rel=1e-5)
     one, two = (load_weights(str(folder / name)) for name in ("alone", "pair"))
     for name, value in one.model.state_dict().items():
-        assert torch.allclose(value, two.model.state_dict()[name], atol=1e-4), name
+        assert torch.allclose(value, two.model.state_dict()[name], atol=1e-3), name  # saved as float16
     assert two.card.provenance["processes"] == 2
 
 
@@ -59,6 +59,24 @@ def test_all_started_again_end_where_none_had_died(runs: tuple[Path, dict[str, A
     folder, told = runs
     assert told["resumed"] == [0, 0]
     assert load_weights(str(folder / "killed")).sha256 == load_weights(str(folder / "pair")).sha256
+
+
+def test_runs_follow_each_other_in_the_same_processes(runs: tuple[Path, dict[str, Any]]) -> None:
+    """As folds do; processes that leave and meet again can miss each other."""
+    folder, told = runs
+    assert told["folds"] == [0, 0]
+    assert len({load_weights(str(folder / "folds" / f"fold{n}")).sha256 for n in range(3)}) == 1
+
+
+def test_the_judgement_is_of_all_cases_wherever_they_were_segmented(runs: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = runs
+    alone, pair = (
+        [json.loads(line)["validation"] for line in (folder / name / "log.jsonl").read_text().splitlines()]
+        for name in ("alone", "pair")
+    )
+    assert [exam["dice"] for exam in pair if exam] == pytest.approx([exam["dice"] for exam in alone if exam], abs=1e-3)
+    assert sum(exam is not None for exam in pair) == 2
+    assert (folder / "pair" / "best" / "small.json").exists()
 
 
 def test_a_batch_that_cannot_be_dealt_out_is_refused(runs: tuple[Path, dict[str, Any]]) -> None:

@@ -36,11 +36,14 @@ class Graft:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, *, donors: int) -> Graft:
-        """Draw one of `donors` outlines, moved a little, on either side, acute or chronic."""
+        """Draw one of `donors` outlines, moved a little, acute or chronic.
+
+        It stays on its side, where a crop looks for it; the deformation of the case exchanges left and right.
+        """
         phase: Literal["acute", "chronic"] = "chronic" if rng.random() < _CHRONIC else "acute"
         return cls(
             donor=int(rng.integers(donors)),
-            placement=replace(Deformation.sample(rng), elastic_mm=0.0),
+            placement=replace(Deformation.sample(rng), elastic_mm=0.0, mirror=False),
             look=LesionLook.sample(rng, phase=phase),
         )
 

@@ -14,7 +14,7 @@ import torch
 from insula.errors import BadData
 from insula.io import write_bytes
 
-__all__ = ["load_state", "save_state"]
+__all__ = ["has_state", "load_state", "save_state"]
 
 _log = logging.getLogger(__name__)
 _KEPT = 2
@@ -37,6 +37,11 @@ def save_state(folder: Path, step: int, state: dict[str, Any]) -> Path:
     for old in _found(folder)[_KEPT:]:
         old.unlink(missing_ok=True)
     return path
+
+
+def has_state(folder: Path) -> bool:
+    """Whether there is a state, whole or not."""
+    return bool(_found(folder))
 
 
 def load_state(folder: Path, *, device: torch.device) -> dict[str, Any] | None:
@@ -65,7 +70,10 @@ def load_state(folder: Path, *, device: torch.device) -> dict[str, Any] | None:
             ) from error
     if found:
         raise BadData(
-            "the training states", ", ".join(p.name for p in found), "are all damaged", "start again without --resume"
+            "the training states",
+            ", ".join(p.name for p in found),
+            "are all damaged",
+            "delete them, or choose another --out",
         )
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,8 +30,13 @@ def parse_slurm(text: str) -> SlurmConfig:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UsageError("--slurm", pair, "is not key=value", "write e.g. --slurm partition=gpu,gpus=4,nodes=2")
-        tree[key.strip()] = int(value) if value.strip().isdecimal() else value.strip()
-    return from_dict(SlurmConfig, tree, what="--slurm")
+        text_alone = key.strip() in ("partition", "account")
+        tree[key.strip()] = int(value) if value.strip().isdecimal() and not text_alone else value.strip()
+    config = from_dict(SlurmConfig, tree, what="--slurm")
+    for name in ("nodes", "cpus", "memory_gb", "hours"):
+        if getattr(config, name) < 1:
+            raise UsageError(f"--slurm: {name}", getattr(config, name), "is less than 1", "ask for 1 at least")
+    return config
 
 
 def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: str, folds: int = 0) -> str:
@@ -58,9 +64,9 @@ def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: s
         "time": f"{config.hours}:00:00",
         "array": f"0-{folds - 1}" if folds else "",
         "signal": f"USR1@{_WARNING_S}",
-        "output": out / ("slurm-%A_%a.log" if folds else "slurm-%j.log"),
+        "output": str(out).replace("%", "%%") + ("/slurm-%A_%a.log" if folds else "/slurm-%j.log"),
     }
-    lines = [f"#SBATCH --{key}={value}" for key, value in asked.items() if value != ""]
+    lines = [f"#SBATCH --{key}={_quoted(str(value))}" for key, value in asked.items() if value != ""]
     where, fold = shlex.quote(str(out)), ""
     if folds:
         where, fold = f'{where}/fold"$SLURM_ARRAY_TASK_ID"', ' --fold "$SLURM_ARRAY_TASK_ID"'
@@ -73,6 +79,7 @@ def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: s
             "",
             'export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
             "export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))",
+            f"export SRUN_CPUS_PER_TASK={config.cpus}  # srun no longer takes it from sbatch",
             "srun --kill-on-bad-exit=1 bash -c \\",
             """  'RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS LOCAL_RANK=$SLURM_LOCALID exec "$@"' insula \\""",
             f"  {shlex.join(command)} --out {where}{fold} --resume",
@@ -83,6 +90,13 @@ def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: s
             'exit "$code"',
             "",
         ]
+    )
+
+
+def _quoted(value: str) -> str:
+    """As sbatch reads it from its comments: in double quotes, if anything but letters and the like is in it."""
+    return (
+        value if re.fullmatch(r"[\w./:@%+=-]*", value) else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional, UseAppendAction
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from insula.checkpoint import Weights
     from insula.cohort import CaseSet, Sources, Store
     from insula.config import Recipe
@@ -50,8 +53,11 @@ def train(
         debug: Show a traceback on errors.
     """
     from insula.config import load_recipe
+    from insula.errors import UsageError
 
     chosen = load_recipe(recipe, set)
+    if split is None and fold != "all":
+        raise UsageError("--fold", fold, "is one of a split, and there is no --split", "name its file")
     if slurm is not None or dry_run:
         return _hand_over(chosen, slurm, split, fold, out, dry_run=dry_run)
 
@@ -67,14 +73,17 @@ def train(
     if first:
         many = f", {world.size} processes" if world.size > 1 else ""
         print(f"reading {', '.join(str(path) for path in data)} ({device}{many}) ...", flush=True)
+    begun = time.monotonic()
     for part in _parts(data, chosen, split, fold):
         folder = out / part.name
         if first:
             print(f"{part.says} -> {folder}", flush=True)
-        sha = _run(chosen, part, folder, start=start, resume=resume, first=first)
+        sha = _run(_in_time(chosen, begun), part, folder, start=start, resume=resume, first=first)
         if first:
             print(f"weights: {folder / chosen.name}.safetensors (SHA-256 {sha[:12]}...)", flush=True)
-            print(write_folds(out, chosen.name) if part.name else folder / "training.html", flush=True)
+            print(folder / "training.html", flush=True)
+            if folder.name.startswith("fold"):
+                print(write_folds(folder.parent, chosen.name), flush=True)
     return 0
 
 
@@ -83,7 +92,7 @@ def _hand_over(recipe: Recipe, slurm: str | None, split: Path | None, fold: str,
     import sys
 
     from insula.cli.slurm import parse_slurm, script_of, submit
-    from insula.cli.split import read_json
+    from insula.cli.split import pick_fold, read_json
     from insula.cohort.split import parse
     from insula.errors import UsageError
 
@@ -97,8 +106,11 @@ def _hand_over(recipe: Recipe, slurm: str | None, split: Path | None, fold: str,
             rule = f"cannot be dealt out to {processes} processes"
             raise UsageError(f"train.{knob}", items, rule, f"add --set train.{knob}={fitting}")
     folds = 0
-    if split is not None and fold == "all":
-        folds = len(parse(read_json(split), name=split.name).folds)
+    if split is not None:
+        made = parse(read_json(split), name=split.name)
+        folds = len(made.folds) if fold == "all" else 0
+        for number in _numbers(fold, folds):
+            pick_fold(made, number)
     kept = _without(
         sys.argv[1:], {"--out": 1, "--slurm": 1, "--dry-run": 0, "--resume": 0, **({"--fold": 1} if folds else {})}
     )
@@ -142,8 +154,16 @@ def _run(recipe: Recipe, part: _Part, out: Path, *, start: Weights | None, resum
         return run(recipe, part.data, folder, start=start, resume=resume, judge_by=part.judge_by, report=report)
 
 
-def _parts(data: tuple[Path, ...], recipe: Recipe, split: Path | None, fold: str) -> list[_Part]:
-    """What to train on, run by run."""
+def _in_time(recipe: Recipe, begun: float) -> Recipe:
+    """With what is left of the command's minutes."""
+    if not recipe.train.minutes:
+        return recipe
+    left = max(recipe.train.minutes - (time.monotonic() - begun) / 60, 1e-9)
+    return replace(recipe, train=replace(recipe.train, minutes=left))
+
+
+def _parts(data: tuple[Path, ...], recipe: Recipe, split: Path | None, fold: str) -> Iterator[_Part]:
+    """What to train on, run by run; a fold is read when it is its turn."""
     from insula.cli.split import pick_fold, read_split
     from insula.cohort import CaseSet, load_sources
     from insula.errors import UsageError
@@ -163,25 +183,32 @@ def _parts(data: tuple[Path, ...], recipe: Recipe, split: Path | None, fold: str
                 "--split", split, "is of a cohort, and no prepared one is given", "name its store with --data"
             )
         outlines = f"{len(sources.acute)} acute and {len(sources.chronic)} chronic outlines"
-        return [_Part("", sources, None, f"{len(sources.hosts)} hosts, {outlines}")]
+        yield _Part("", sources, None, f"{len(sources.hosts)} hosts, {outlines}")
+        return
     store = _open(stores[0], recipe)
     if split is None:
         cases = replace(CaseSet.from_store(store), painted_from=sources)
-        return [_Part("", cases, None, f"{len(cases)} cases")]
+        yield _Part("", cases, None, f"{len(cases)} cases")
+        return
     made = read_split(split, {name: case.subject for name, case in store.cases.items()})
-    if fold != "all" and not fold.isdecimal():
-        raise UsageError("--fold", fold, "is neither a number nor `all`", "e.g. --fold 0")
-    numbers = range(len(made.folds)) if fold == "all" else [int(fold)]
-    parts = []
-    for number in numbers:
-        outer = pick_fold(made, number)
+    for number, outer in [(number, pick_fold(made, number)) for number in _numbers(fold, len(made.folds))]:
         chosen = outer.inner[0] if outer.inner else outer
         cases = replace(CaseSet.from_store(store, chosen.train), painted_from=sources)
         judges = CaseSet.from_store(store, chosen.test)
         told = "1 other" if len(judges) == 1 else f"{len(judges)} others"
         says = f"fold {number}: {len(cases)} cases, judged on {told}"
-        parts.append(_Part(f"fold{number}" if fold == "all" else "", cases, judges, says))
-    return parts
+        yield _Part(f"fold{number}" if fold == "all" else "", cases, judges, says)
+
+
+def _numbers(fold: str, count: int) -> list[int]:
+    """The folds that --fold means."""
+    from insula.errors import UsageError
+
+    if fold == "all":
+        return list(range(count))
+    if not fold.isdecimal():
+        raise UsageError("--fold", fold, "is neither a number nor `all`", "e.g. --fold 0")
+    return [int(fold)]
 
 
 def _open(path: Path, recipe: Recipe) -> Store:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from insula.config.models import Stem
+from insula.errors import UsageError
 
 __all__ = ["channels_in", "with_stem"]
 
@@ -28,7 +29,13 @@ def with_stem(stem: Stem, widths: Sequence[int], *, sides: int = 0, **parts: Any
         widths: channels per stage.
         sides: decoder stages below full resolution that get a head of their own.
         parts: `encoders`, `gates`, `upsamples`, `decoders`, full resolution first.
+
+    Raises:
+        UsageError: more sides than there are such stages.
     """
+    if sides > len(widths) - 2:
+        rule = f"is more than the {len(widths) - 2} decoder stages below full resolution"
+        raise UsageError("model.sides", sides, rule, f"use {len(widths) - 2} at most")
     parts["sides"] = [nn.Conv3d(width, 1, kernel_size=1) for width in widths[1 : 1 + sides]]
     if stem == "full":
         return {**parts, "head": nn.Conv3d(widths[0], 1, kernel_size=1)}

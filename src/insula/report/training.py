@@ -23,12 +23,16 @@ def render_training(
     """One self-contained document: curves of loss, Dice, learning rate and gradient, and the last masks.
 
     Args:
-        log: lines of `log.jsonl`, at least one; where a step stands twice (a run that went on), the later line counts.
+        log: lines of `log.jsonl`, at least one; what a run did before it went back to an earlier step is left out.
         name: of the run.
         about: facts to show, name -> text.
         samples: whole cases of the last validation.
     """
-    lines = list({line["step"]: line for line in log}.values())
+    lines: list[dict[str, Any]] = []
+    for line in log:
+        while lines and lines[-1]["step"] >= line["step"]:  # a run that went back
+            lines.pop()
+        lines.append(line)
     last, exams = lines[-1], [line for line in lines if line["validation"] is not None]
     return template("training.html").render(
         name=name, about=about, notice=DISCLAIMER, last=last, left_minutes=_left(last), exam=exams[-1] if exams else None,

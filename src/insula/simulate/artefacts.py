@@ -78,7 +78,7 @@ def disturb(image: Volume, artefacts: Artefacts) -> Volume:
         if artefacts.moved:
             pose = Deformation(rotation_deg=artefacts.move_deg, shift_mm=artefacts.move_mm)
             shape = (x.shape[0], x.shape[1], x.shape[2])
-            moved = look_up(x[None], pose.index(shape, device=x.device))[0]
+            moved = look_up(x[None], pose.index(shape, device=x.device), repeat_rim=True)[0]  # a crop is no head in air
             lines = torch.where(turn < artefacts.move_at * size, lines, torch.fft.fft(moved, dim=axis))
         if artefacts.ghost:
             lines = lines * (1 - artefacts.ghost * (turn % artefacts.ghost_every == 0))

@@ -140,17 +140,25 @@ def identity(shape: Shape, *, device: torch.device) -> Vectors:
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
 
-def look_up(volumes: Float[Tensor, "c i j k"], index: Vectors, *, nearest: bool = False) -> Float[Tensor, "c i2 j2 k2"]:
-    """Read `volumes` at fractional voxel indices; 0 outside."""
-    return look_up_each(volumes[None], index[None], nearest=nearest)[0]
+def look_up(
+    volumes: Float[Tensor, "c i j k"], index: Vectors, *, nearest: bool = False, repeat_rim: bool = False
+) -> Float[Tensor, "c i2 j2 k2"]:
+    """Read `volumes` at fractional voxel indices; 0 outside, or what the rim has there."""
+    return look_up_each(volumes[None], index[None], nearest=nearest, repeat_rim=repeat_rim)[0]
 
 
 def look_up_each(
-    volumes: Float[Tensor, "b c i j k"], index: Float[Tensor, "b 3 i2 j2 k2"], *, nearest: bool = False
+    volumes: Float[Tensor, "b c i j k"],
+    index: Float[Tensor, "b 3 i2 j2 k2"],
+    *,
+    nearest: bool = False,
+    repeat_rim: bool = False,
 ) -> Float[Tensor, "b c i2 j2 k2"]:
     """As `look_up`, every item of a batch at its own indices."""
     sizes = torch.tensor(volumes.shape[2:], device=index.device, dtype=torch.float32).view(3, 1, 1, 1)
     unit = torch.addcmul(1 / sizes - 1, index, 2 / sizes)  # -1 and 1 are the volume's faces, half a voxel outside
     points = unit.flip(1).permute(0, 2, 3, 4, 1)
     mode = "nearest" if nearest else "bilinear"
-    return F.grid_sample(volumes.float(), points, mode=mode, padding_mode="zeros", align_corners=False)
+    return F.grid_sample(
+        volumes.float(), points, mode=mode, padding_mode="border" if repeat_rim else "zeros", align_corners=False
+    )

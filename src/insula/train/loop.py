@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from insula.checkpoint import Weights
+from insula.checkpoint import Weights, has_state
 from insula.cohort import CaseSet, Sources
 from insula.config import Recipe, TrainConfig
-from insula.errors import BadData, InsulaError, Unavailable
+from insula.errors import BadData, InsulaError, IOFault, Unavailable, UsageError
 from insula.train.run import Run
 from insula.train.stop import Stop
 from insula.train.stream import Batch
@@ -88,22 +88,30 @@ def train(
         BadData: gradients were not finite twenty steps in a row, twice; or the saved state is of another recipe or of
             other data.
         Unavailable: the GPU's memory does not suffice.
-        UsageError: the batch cannot be dealt out to the processes.
+        UsageError: the batch cannot be dealt out to the processes, or the folder holds a run and is not to be resumed.
     """
     world = World.join()
-    try:
-        run = Run(recipe, data, folder, start=start, world=world)
-        if not (resume and run.restore()):
-            run.save()  # what a rewind goes back to; and a full disk is noticed now
-        with Stop(recipe.train.minutes) as stop:
-            while True:
-                try:
-                    _go(run, stop, judge_by, report)
-                    return run.finish()
-                except _Diverged as trouble:
-                    _rewind(run, trouble)
-    finally:
-        world.leave()
+    run = Run(recipe, data, folder, start=start, world=world)
+    if resume:
+        run.restore()
+    elif world.rank == 0 and has_state(folder):
+        raise UsageError("the folder", folder, "holds a run already", "go on with --resume, or choose another --out")
+    if not world.same(run.step):
+        rule = f"stands at step {run.step} here and at another elsewhere"
+        raise IOFault(
+            "the saved state", folder.name, rule, "wait until the file system shows all machines the same files"
+        )
+    if run.step == 0:
+        run.save()  # what a rewind goes back to; and a full disk is noticed now
+    with Stop(recipe.train.minutes) as stop:
+        while True:
+            try:
+                _go(run, stop, judge_by, report)
+                return run.finish()
+            except _Diverged as trouble:
+                _rewind(run, trouble)
+            except torch.OutOfMemoryError:
+                raise _too_large(run) from None
 
 
 def _go(run: Run, stop: Stop, judge_by: CaseSet | None, report: Callable[[Progress], None]) -> None:
@@ -114,7 +122,7 @@ def _go(run: Run, stop: Stop, judge_by: CaseSet | None, report: Callable[[Progre
     voxels = 0
     for step, batch in enumerate(run.stream.batches(run.step, config.steps), start=run.step):
         lr = run.slower * _schedule(step, config)
-        loss = _take(run, batch, lr=lr)
+        loss = run.steps.take(batch, lr=lr, rate=_rate(config.ema, step))
         voxels += batch.image.numel() * world.size
         last = step + 1 == config.steps
         looks = step % _LOOK_EVERY == 0 or last or step + 1 in exams
@@ -129,7 +137,7 @@ def _go(run: Run, stop: Stop, judge_by: CaseSet | None, report: Callable[[Progre
             last_look = started
         wish = world.agree(0 if last else stop.wish)
         due = world.agree(int(now - last_save > 60 * config.save_minutes and not last))
-        if wish or due:
+        if wish or (due and not run.steps.skipped):  # in bad times the last good state is kept
             run.save()
             last_save = now
         if wish:
@@ -158,13 +166,6 @@ def _tell(run: Run, progress: Progress, report: Callable[[Progress], None]) -> N
     report(progress)
 
 
-def _take(run: Run, batch: Batch, *, lr: float) -> torch.Tensor:
-    try:
-        return run.steps.take(batch, lr=lr, rate=_rate(run.recipe.train.ema, run.step))
-    except torch.OutOfMemoryError:
-        raise _too_large(run, batch) from None
-
-
 def _look(run: Run, loss: torch.Tensor, batch: Batch) -> float:
     """The loss, of all processes; waits for the device, as nothing else does."""
     value = run.world.mean_of(loss.item())
@@ -182,23 +183,27 @@ def _rewind(run: Run, trouble: _Diverged) -> None:
         rule = f"was not finite {_MOST_SKIPS} steps in a row, with half the learning rate too"
         raise BadData("the loss", trouble.loss, rule, f"look at {kept}, or lower train.lr") from None
     run.restore()
+    run.steps.forgive()
     run.slower /= 2
+    run.save()
     _log.warning("back at step %d, with half the learning rate", run.step)
 
 
-def _too_large(run: Run, batch: Batch) -> InsulaError:
+def _too_large(run: Run) -> InsulaError:
     """What a step that does not fit could do with less memory, and how much less."""
-    config, items = run.recipe.train, len(batch.image)
-    size = " x ".join(str(n) for n in batch.image.shape[2:])
+    config = run.recipe.train
+    share, voxels = run.stream.items(run.step)
+    items, size = len(share), " x ".join(str(n) for n in voxels)
     ways = []
     if items > config.accumulate:
         parts = next(n for n in range(config.accumulate + 1, items + 1) if items % n == 0)
         ways.append(
-            f"train.accumulate={parts} (a step in {config.accumulate / parts:.0%} of the memory, the same gradients)"
+            f"train.accumulate={parts} (a step in {config.accumulate / parts:.0%} of the memory; Dice is then of a part of the batch)"
         )
     if not config.recompute:
         ways.append("train.recompute=true (about half the memory, a third more time)")
-    ways.append("a smaller train.crop (memory goes with its voxels)")
+    if voxels != run.recipe.prepare.box or not config.whole_fraction:
+        ways.append("a smaller train.crop (memory goes with its voxels)")
     total = torch.cuda.get_device_properties(run.device).total_memory / 2**30 if run.device.type == "cuda" else 0
     rule = f"does not fit into the {total:.0f} GiB of {run.device}"
     return Unavailable("a step on", f"{items} x {size} voxels", rule, f"set {', or '.join(ways)}")

@@ -93,7 +93,7 @@ class Run:
         self.average.load_state_dict(saved["average"])
         self.steps.load(saved)
         self.step, self.seconds = saved["step"], saved["seconds"]
-        self.slower, self.best = saved["slower"], saved["best"]
+        self.slower, self.best = saved["slower"], max(self.best, saved["best"])
         return True
 
     def save(self) -> str:
@@ -161,5 +161,7 @@ class Run:
 
 def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
     """Without what may change from one sitting to the next."""
-    passing = {"device", "minutes", "save_minutes", "graph"}
+    passing = {
+        "accumulate", "compile", "device", "graph", "minutes", "recompute", "save_minutes", "validations"
+    }  # fmt: skip
     return {**recipe, "train": {name: value for name, value in recipe["train"].items() if name not in passing}}

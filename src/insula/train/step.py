@@ -55,7 +55,7 @@ class Step:
         self._norm = torch.zeros((), device=device)
         self._pairs = _Pairs(average, model)
         self._measured = [buffer for buffer in model.buffers() if buffer.is_floating_point()]  # batch normalisation's
-        self._recordings: dict[torch.Size, _Recording] = {}
+        self._recording: _Recording | None = None
 
     @property
     def skipped(self) -> int:
@@ -82,10 +82,14 @@ class Step:
         self._rate.fill_(rate)
         if self.device.type != "cuda" or not self.config.graph:
             return self._work(batch)
-        shape = batch.image.shape
-        if shape not in self._recordings:
-            self._recordings[shape] = _Recording(self._work, like=batch)
-        return self._recordings[shape].play(batch)
+        if self._recording is None or self._recording.shape != batch.image.shape:
+            self._recording = None  # its memory first
+            self._recording = _Recording(batch)
+        return self._recording.play(self._work, batch)
+
+    def forgive(self) -> None:
+        """Count skipped steps from zero."""
+        self._skipped.zero_()
 
     def state(self) -> dict[str, Any]:
         """What `load` needs to go on with the very same steps."""
@@ -93,10 +97,11 @@ class Step:
         return {"optimiser": self.optimiser.state_dict(), "counts": counts}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Before the first step."""
+        """Go on from a state, of this device or of another."""
         self.optimiser.load_state_dict(state["optimiser"])
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.lr
+        for group in self.optimiser.param_groups:  # of this device, whatever the state was written on
+            group.update(lr=self.lr, fused=True, capturable=self.device.type == "cuda")
+        self._recording = None  # it holds on to the moments that were there before
         for name, held in (("skipped", self._skipped), ("scale", self._scale), ("good", self._good)):
             held.copy_(state["counts"][name])
 
@@ -145,35 +150,40 @@ def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 class _Recording:
-    """Work on batches of one shape, recorded once it has settled."""
+    """Work on batches of one shape, recorded once it has settled.
 
-    def __init__(self, work: Callable[[Batch], Tensor], *, like: Batch) -> None:
-        self._work, self._taken = work, 0
+    Args:
+        like: a batch of that shape.
+    """
+
+    def __init__(self, like: Batch) -> None:
+        self.shape = like.image.shape
+        self._taken = 0
         self._batch = Batch(*(torch.empty_like(part, memory_format=torch.channels_last_3d) for part in like))
         self._graph = torch.cuda.CUDAGraph()
         self._loss: Tensor | None = None
 
-    def play(self, batch: Batch) -> Tensor:
-        """The work on this batch."""
+    def play(self, work: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
+        """The work on this batch; always the same work."""
         for held, part in zip(self._batch, batch, strict=True):
             held.copy_(part)
         self._taken += 1
         if self._taken <= _BEFORE_RECORDING:
-            return self._aside()
+            return self._aside(work)
         if self._loss is None:
             # other threads prepare batches meanwhile, and may
             with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-                self._loss = self._work(self._batch)
+                self._loss = work(self._batch)
         self._graph.replay()
         return self._loss
 
-    def _aside(self) -> Tensor:
+    def _aside(self, work: Callable[[Batch], Tensor]) -> Tensor:
         """On a stream of its own, as recording asks of what comes before it."""
         device = self._batch.image.device
         side, now = torch.cuda.Stream(device), torch.cuda.current_stream(device)
         side.wait_stream(now)
         with torch.cuda.stream(side):
-            loss = self._work(self._batch)
+            loss = work(self._batch)
         now.wait_stream(side)
         return loss
 

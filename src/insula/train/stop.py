@@ -53,7 +53,7 @@ class Stop:
     def error(self, wish: int, step: int) -> InsulaError:
         """What to leave a run with for a wish, perhaps another process's."""
         if wish == _TIME_IS_UP:
-            rule = f"reached its limit of {self._minutes:g} minutes and is saved"
+            rule = f"reached its limit of {self._minutes:.3g} minutes and is saved"
             return Preempted("the run", f"at step {step}", rule, "go on with --resume")
         if wish == _SIGNAL + signal.SIGINT:
             return Interrupted(signal.SIGINT)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,7 +19,9 @@ from insula.infer import choose_device
 
 __all__ = ["World"]
 
-_PATIENCE = timedelta(minutes=10)  # for a process that reads its data or writes a state; a dead one is noticed at once
+_PATIENCE = timedelta(
+    minutes=10
+)  # for a process that reads its data or writes a state; a dead one is noticed at once on a CPU, and by torchrun or srun elsewhere
 
 
 @dataclass(frozen=True)
@@ -51,14 +55,10 @@ class World:
         except (KeyError, ValueError) as error:
             raise UsageError("RANK", str(error), "is missing or no number", "start the run with torchrun") from None
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        if not dist.is_initialized():
+        if not dist.is_initialized():  # once for all runs of a process: leaving and meeting again can miss each other
             dist.init_process_group(backend, rank=rank, world_size=size, timeout=_PATIENCE)
+            atexit.register(_leave)
         return cls(rank=rank, size=size, local_rank=local)
-
-    def leave(self) -> None:
-        """Say goodbye; harmless alone, or when others are gone."""
-        if self.size > 1 and dist.is_initialized():
-            dist.destroy_process_group()
 
     def device(self, asked: str) -> torch.device:
         """The device of this process: its own GPU, if there is more than one process."""
@@ -94,6 +94,10 @@ class World:
         """The sum over all processes; its gradient too."""
         return x if self.size == 1 else _Sum.apply(x)  # type: ignore[no-untyped-call]
 
+    def same(self, value: int) -> bool:
+        """Whether all processes have it."""
+        return self.agree(value) == -self.agree(-value)
+
     def mean_of(self, value: float) -> float:
         """The mean of what every process says."""
         told = [torch.tensor(value)]
@@ -109,6 +113,11 @@ class World:
         parts = (flat / self.size).split([tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
+
+
+def _leave() -> None:
+    with suppress(RuntimeError):  # others may be gone
+        dist.destroy_process_group()
 
 
 def _reduce(x: Tensor, how: Any = dist.ReduceOp.SUM) -> None:

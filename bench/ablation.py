@@ -154,11 +154,13 @@ def _table(out: Path) -> str:
     if found:
         one = next(iter(found.values()))
         where = sorted({trial["device"] for trial in (*found.values(), *costs.values())})
-        heads = len({case["host"] for case in one["held_out"]})
+        heads, knobs = len({case["host"] for case in one["held_out"]}), one["recipe"]["train"]
         lines += [
             "",
-            f"{len(one['train'])} cases to train on, {len(one['held_out'])} held out from {heads} other heads; four crops of "
-            f"96^3 a step, whole heads in the last fifth of the steps, judged on whole volumes, half resolution inside where nothing else is said, batch normalisation, bfloat16, seed {one['recipe']['train']['seed']}, threshold 0.5, {' and '.join(where)}, torch {one['torch']}.",
+            f"{one['cases']} cases to train on, {len(one['held_out'])} held out from {heads} other heads; {knobs['batch']} crops of "
+            f"{' x '.join(map(str, knobs['crop']))} a step, whole heads in the last {knobs['whole_fraction']:.0%} of the steps; judged on whole "
+            f"volumes at a threshold of 0.5 (of its own cases, as many); half resolution inside where nothing else is said, batch "
+            f"normalisation but in the nnU-Net-style network, bfloat16, seed {knobs['seed']}, {' and '.join(where)}, torch {one['torch']}.",
         ]
     return "\n".join(lines)
 

@@ -151,7 +151,7 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, A
     weights = load_weights(str(folder / f"{recipe.name}.json"))
     model = weights.model.to(study.device).eval()
     found = {
-        "name": name, "recipe": to_dict(recipe), "cohorts": study.fingerprint, "minutes": minutes, "losses": losses,
+        "name": name, "cases": len(study.train), "recipe": to_dict(recipe), "cohorts": study.fingerprint, "minutes": minutes, "losses": losses,
         "parameters": sum(p.numel() for p in model.parameters()), **machine(study.device),
         "train": _score(model, study.seen), "held_out": _score(model, study.held_out, study.hosts),
     }  # fmt: skip

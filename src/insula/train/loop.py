@@ -184,7 +184,7 @@ def _rewind(run: Run, trouble: _Diverged) -> None:
         raise BadData("the loss", trouble.loss, rule, f"look at {kept}, or lower train.lr") from None
     run.restore()
     run.steps.forgive()
-    run.slower /= 2
+    run.slower = 0.5  # not halved: another process may have read what the first one writes next
     run.save()
     _log.warning("back at step %d, with half the learning rate", run.step)
 

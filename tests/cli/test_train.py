@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,31 @@ def test_a_store_is_trained_on(store: Path, tmp_path: Path, capsys: pytest.Captu
     assert "(cpu)" in said.out
     assert "3 cases" in said.out
     assert load_weights(str(tmp_path / "run")).card.provenance["cases"] == 3
+
+
+def test_the_log_is_in_tensorboard_too(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
+    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
+    assert said.code == 0, said.err
+    board = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    shown = board.Scalars("train/loss")
+    assert [event.step for event in shown] == [line["step"] for line in log]
+    assert [event.value for event in shown] == pytest.approx([line["loss"] for line in log])
+    assert "other cases/Dice" not in board.Tags()["scalars"]
+
+
+def test_without_tensorboard_a_run_is_a_run(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
+    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert not (tmp_path / "run" / "tensorboard").exists()
+    assert (tmp_path / "run" / "training.html").exists()
 
 
 def test_a_store_made_for_another_box_is_refused(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from insula.cli.console import plain_progress
 
 if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
     from insula.config import Recipe
     from insula.train.loop import Progress
     from insula.train.validate import Sample
@@ -22,6 +24,8 @@ _EVERY_S = 300.0
 class Follower:
     """Called with every report of a run: prints, and writes `training.html` at every validation, every five minutes and at the end.
 
+    Where TensorBoard is installed (`insula[train]`), the figures go to the folder `tensorboard` too.
+
     Args:
         folder: the run's.
         recipe: what is trained.
@@ -32,15 +36,21 @@ class Follower:
         self._folder, self._recipe, self._says = folder, recipe, says
         self._written = time.monotonic()
         self._samples: tuple[Sample, ...] = ()
+        self._board = _open_board(folder)
 
     def __call__(self, progress: Progress) -> None:
         plain_progress(progress)
+        if self._board is not None:
+            for name, value in _figures(progress).items():
+                self._board.add_scalar(name, value, progress.step)
         if progress.validation is not None:
             self._samples = progress.validation.samples
         due = time.monotonic() - self._written > _EVERY_S
         if due or progress.validation is not None or progress.step == progress.steps:
             self._write()
             self._written = time.monotonic()
+            if self._board is not None:
+                self._board.flush()
 
     def _write(self) -> None:
         from insula.io import write_bytes
@@ -58,6 +68,25 @@ class Follower:
         }
         page = render_training(_read(self._folder), name=recipe.name, about=about, samples=self._samples)
         write_bytes(self._folder / "training.html", page.encode())
+
+
+def _open_board(folder: Path) -> SummaryWriter | None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+def _figures(progress: Progress) -> dict[str, float]:
+    """What TensorBoard shows, by its name there."""
+    figures = {
+        "train/loss": progress.loss, "train/learning rate": progress.lr, "train/gradient norm": progress.gradient_norm,
+        "machine/voxels per second": progress.voxels_per_second, "machine/memory [GiB]": progress.memory_gib,
+    }  # fmt: skip
+    if (found := progress.validation) is not None:
+        figures |= {"other cases/Dice": found.dice, "other cases/lesion F1": found.f1}
+    return figures
 
 
 def write_folds(out: Path, name: str) -> Path:

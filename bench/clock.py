@@ -31,7 +31,7 @@ def training_step(
         with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=cuda):
             found = outputs(image)
         levels = [found] if isinstance(found, Tensor) else found
-        loss = loss_of(levels[0], truth) if len(levels) == 1 else deep_supervision(loss_of, levels, truth)
+        loss = deep_supervision(loss_of, levels, truth)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -59,7 +59,7 @@ def deep_supervision(loss: Loss, logits: Sequence[Tensor], truth: Tensor) -> Sca
     """
     weights = [0.5**level for level in range(len(logits))]
     values = [
-        weight * loss(level, F.adaptive_max_pool3d(truth, level.shape[2:]))
+        weight * loss(level, truth if level.shape == truth.shape else F.adaptive_max_pool3d(truth, level.shape[2:]))
         for weight, level in zip(weights, logits, strict=True)
     ]
     return torch.stack(values).sum() / sum(weights)

@@ -42,7 +42,7 @@ class CaseStream(Stream):
         super().__init__(recipe, device, world)
         self.cases = cases.to(device)
         self._originals = [Original(*pair) for pair in zip(self.cases.images, self.cases.masks, strict=True)]
-        self._donors = [n for n, mask in enumerate(cases.masks) if bool(mask.any())]
+        self._donors = [case.mask for case, mask in zip(self._originals, cases.masks, strict=True) if bool(mask.any())]
         self._painter = None
         if recipe.augment.synthetic_fraction > 0:
             if cases.painted_from is None:
@@ -80,7 +80,7 @@ class CaseStream(Stream):
                 continue
             case = self._case(number)
             plan = Augmentation.sample(rng, config, donors=len(self._donors))
-            window = self._window(self._outline(plan.graft.donor) if plan.graft else case.mask, crop, step, n)
+            window = self._window(self._donors[plan.graft.donor] if plan.graft else case.mask, crop, step, n)
             if plan == Augmentation():
                 cut[n] = case.image[window].float(), case.mask[window].float()
             else:
@@ -93,8 +93,7 @@ class CaseStream(Stream):
     def _augmented(
         self, crop: Shape, cases: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape]
     ) -> list[tuple[Tensor, Tensor]]:
-        donors = [self._outline(n) for n in range(len(self._donors))]
-        images, truths = augment(cases, plans, starts=starts, crop=crop, donors=donors)
+        images, truths = augment(cases, plans, starts=starts, crop=crop, donors=self._donors)
         prepare = self.recipe.prepare
         scales = [measure_sorted(case.sample(plan), prepare) for case, plan in zip(cases, plans, strict=True)]
         whole = [normalise(image, scale, prepare) for image, scale in zip(images, scales, strict=True)]
@@ -108,6 +107,3 @@ class CaseStream(Stream):
 
     def _window(self, focus: Tensor, crop: Shape, step: int, item: int) -> tuple[slice, ...]:
         return crop_window(focus, crop, np.random.default_rng((self.recipe.train.seed, step, item, _CROP)))
-
-    def _outline(self, donor: int) -> Tensor:
-        return self.cases.masks[self._donors[donor]]

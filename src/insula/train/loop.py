@@ -135,8 +135,8 @@ def _go(run: Run, stop: Stop, judge_by: CaseSet | None, report: Callable[[Progre
             _tell(run, Progress(step + 1, config.steps, value, lr, norm, run.seconds, pace, peak, found), report)
             voxels, started = 0, time.monotonic()
             last_look = started
-        wish = world.agree(0 if last else stop.wish)
-        due = world.agree(int(now - last_save > 60 * config.save_minutes and not last))
+        due = int(now - last_save > 60 * config.save_minutes)
+        wish, due = divmod(world.agree(0 if last else 2 * stop.wish + due), 2)  # one message a step
         if wish or (due and not run.steps.skipped):  # in bad times the last good state is kept
             run.save()
             last_save = now

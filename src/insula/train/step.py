@@ -134,11 +134,7 @@ class Step:
         image = batch.image.contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             outputs = self._run(image)
-        several = len(outputs) > 1
-        loss = (
-            deep_supervision(self._loss_of, outputs, batch.truth) if several else self._loss_of(outputs[0], batch.truth)
-        )
-        loss = share * loss
+        loss = share * deep_supervision(self._loss_of, outputs, batch.truth)
         (loss * self._scale).backward()
         return loss.detach()
 

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from insula.config import AttentionUNet, TrainConfig
+from insula.config import AttentionUNet, MambaUNet, TrainConfig
 from insula.models import UNet, build_model
 from insula.train.step import Step
 from insula.train.stream import Batch
@@ -164,18 +164,27 @@ def test_bfloat16_is_close_to_float32() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_a_recorded_step_is_the_step_that_was_recorded(precision: str) -> None:
-    """Through a change of shape, and a state that is gone back to, as a rewind does."""
+@pytest.mark.parametrize(
+    "config", [AttentionUNet(widths=(2, 4), norm="batch"), MambaUNet(widths=(4, 8, 32), norm="batch")]
+)
+def test_a_recorded_step_is_the_step_that_was_recorded(config: AttentionUNet | MambaUNet, precision: str) -> None:
+    """Through shapes in turn, and a state that is gone back to, as a rewind does.
+
+    A GPU adds in any order, so no two runs are the same; the recorded one is no farther from two that are not than those are
+    from each other, or a thousandth.
+    """
     cuda = torch.device("cuda")
     ends = []
-    for graph in (False, True):
-        model, average = (net.to(cuda).to(memory_format=torch.channels_last_3d) for net in _networks("batch"))  # type: ignore[call-overload]
+    for graph in (False, False, True):
+        torch.manual_seed(0)
+        model = build_model(config).to(cuda).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        average = copy.deepcopy(model)
         steps = Step(model, average, TrainConfig(graph=graph, precision=precision), device=cuda)  # type: ignore[arg-type]
         losses = []
         held: dict[str, object] = {}
-        for n in range(24):
-            batch = Batch(*(part.to(cuda) for part in _batch(n % 5)))
-            if n >= 16:
+        for n in range(30):
+            batch = Batch(*(part.to(cuda).repeat(1, 1, 2, 2, 2) for part in _batch(n % 5)))
+            if n % 3 == 2:
                 batch = Batch(*(torch.cat([part, part], dim=2) for part in batch))
             if n == 6:
                 held = copy.deepcopy({"state": steps.state(), "model": model.state_dict()})
@@ -184,9 +193,11 @@ def test_a_recorded_step_is_the_step_that_was_recorded(precision: str) -> None:
                 steps.load(held["state"])  # type: ignore[arg-type]
             losses.append(float(steps.take(batch, lr=1e-3, rate=0.1)))
         ends.append((losses, _copy(model), _copy(average)))
-    (one, *nets), (other, *others) = ends
-    assert other == pytest.approx(one, rel=2e-2)
-    assert len(set(other)) == len(other)
-    for net, same in zip(nets, others, strict=True):
-        for name, value in net.items():
-            torch.testing.assert_close(same[name], value, rtol=5e-2, atol=5e-3, msg=name)
+    one, other, recorded = (torch.tensor(losses, dtype=torch.float64) for losses, *_ in ends)
+    apart = (one - other).abs().cummax(0).values  # what differs once grows
+    assert ((recorded - one).abs() <= 4 * apart + 1e-3 * one.abs()).all(), (one, other, recorded)
+    assert len(set(recorded.tolist())) == len(recorded)
+    for first, second, third in zip(ends[0][1:], ends[1][1:], ends[2][1:], strict=True):
+        for name, value in first.items():
+            spread = float((second[name] - value).abs().max()) if value.is_floating_point() else 0.0
+            assert float((third[name] - value).abs().max()) <= 4 * spread + 5e-3, name

@@ -3,6 +3,7 @@
 from insula.nn.attention import AttentionGate, SqueezeExcite
 from insula.nn.blocks import ConvNormAct, ConvStage, Upsample, make_norm
 from insula.nn.memory import LesionMemory, MemoryAttention
+from insula.nn.recorded import Recorder
 from insula.nn.state_space import StateSpace, scan_states
 from insula.nn.window_attention import SwinBlock
 
@@ -12,6 +13,7 @@ __all__ = [
     "ConvStage",
     "LesionMemory",
     "MemoryAttention",
+    "Recorder",
     "SqueezeExcite",
     "StateSpace",
     "SwinBlock",

@@ -11,20 +11,20 @@ from torch import Tensor, nn
 from insula.config import Precision, TrainConfig
 from insula.losses import compound, deep_supervision
 from insula.models import UNet
+from insula.nn import Recorder
 from insula.train.stream import Batch
 from insula.train.world import World
 
 __all__ = ["Step"]
 
 _FIRST_SCALE, _GROWS_AFTER = 2.0**15, 2000  # of float16's gradients; steps
-_BEFORE_RECORDING = 3  # steps in which compilers, allocators and libraries settle
 
 
 class Step:
     """Forward, loss, backward, clipping, AdamW, moving average: `take(batch)` does it all.
 
     Nothing in it asks the device for a value, so the processor runs ahead. On a GPU the fourth
-    step on a shape of batch is recorded as a CUDA graph and all further ones replay it: the same kernels, started at once instead of one by one.
+    step on each shape of batch is recorded as a CUDA graph and all further ones replay it: the same kernels, started at once instead of one by one.
 
     A step whose gradient is not finite leaves weights, moments and their count as they were; `skipped` counts how many in a row.
 
@@ -55,7 +55,8 @@ class Step:
         self._norm = torch.zeros((), device=device)
         self._pairs = _Pairs(average, model)
         self._measured = [buffer for buffer in model.buffers() if buffer.is_floating_point()]  # batch normalisation's
-        self._recording: _Recording | None = None
+        self._recorder = Recorder(device, on=config.graph)
+        self._batches: dict[torch.Size, Batch] = {}  # where recordings read from
 
     @property
     def skipped(self) -> int:
@@ -71,7 +72,7 @@ class Step:
         """One step.
 
         Args:
-            batch: one shape after another, not in turn; each is recorded anew.
+            batch: of any shape, but each new one costs three slow steps and is kept.
             lr: learning rate.
             rate: how far the average moves towards the model, 0 to 1.
 
@@ -80,12 +81,15 @@ class Step:
         """
         self.lr.fill_(lr)
         self._rate.fill_(rate)
-        if self.device.type != "cuda" or not self.config.graph:
+        shape = batch.image.shape
+        if not self._recorder.on:
             return self._work(batch)
-        if self._recording is None or self._recording.shape != batch.image.shape:
-            self._recording = None  # its memory first
-            self._recording = _Recording(batch)
-        return self._recording.play(self._work, batch)
+        if shape not in self._batches:
+            room = (torch.empty_like(part, memory_format=torch.channels_last_3d) for part in batch)
+            self._batches[shape] = Batch(*room)
+        for held, part in zip(self._batches[shape], batch, strict=True):
+            held.copy_(part)
+        return self._recorder.run(shape, lambda: self._work(self._batches[shape]))
 
     def forgive(self) -> None:
         """Count skipped steps from zero."""
@@ -101,7 +105,7 @@ class Step:
         self.optimiser.load_state_dict(state["optimiser"])
         for group in self.optimiser.param_groups:  # of this device, whatever the state was written on
             group.update(lr=self.lr, fused=True, capturable=self.device.type == "cuda")
-        self._recording = None  # it holds on to the moments that were there before
+        self._recorder.clear()  # it holds on to the moments that were there before
         for name, held in (("skipped", self._skipped), ("scale", self._scale), ("good", self._good)):
             held.copy_(state["counts"][name])
 
@@ -143,45 +147,6 @@ def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
     if precision == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
-
-
-class _Recording:
-    """Work on batches of one shape, recorded once it has settled.
-
-    Args:
-        like: a batch of that shape.
-    """
-
-    def __init__(self, like: Batch) -> None:
-        self.shape = like.image.shape
-        self._taken = 0
-        self._batch = Batch(*(torch.empty_like(part, memory_format=torch.channels_last_3d) for part in like))
-        self._graph = torch.cuda.CUDAGraph()
-        self._loss: Tensor | None = None
-
-    def play(self, work: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
-        """The work on this batch; always the same work."""
-        for held, part in zip(self._batch, batch, strict=True):
-            held.copy_(part)
-        self._taken += 1
-        if self._taken <= _BEFORE_RECORDING:
-            return self._aside(work)
-        if self._loss is None:
-            # other threads prepare batches meanwhile, and may
-            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-                self._loss = work(self._batch)
-        self._graph.replay()
-        return self._loss
-
-    def _aside(self, work: Callable[[Batch], Tensor]) -> Tensor:
-        """On a stream of its own, as recording asks of what comes before it."""
-        device = self._batch.image.device
-        side, now = torch.cuda.Stream(device), torch.cuda.current_stream(device)
-        side.wait_stream(now)
-        with torch.cuda.stream(side):
-            loss = work(self._batch)
-        now.wait_stream(side)
-        return loss
 
 
 class _Pairs:

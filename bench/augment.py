@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from clock import machine, seconds_of, training_step
-from insula.augment import Augmentation, Original, augment
+from insula.augment import Augmentation, Augmenter, Original
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig
-from insula.data import measure_sorted, normalise, normalised
+from insula.data import measure_each, normalise_each, normalised
 from insula.io import write_json
 from insula.losses import compound
 from insula.models import build_model
@@ -80,15 +80,14 @@ def _head(device: torch.device) -> Original:
 
 
 def _augmentation(config: AugmentConfig, head: Original, count: int, crop: Shape, repeats: int) -> float:
-    prepare, rng = PrepareConfig(), np.random.default_rng(0)
+    prepare, rng, augmenter = PrepareConfig(), np.random.default_rng(0), Augmenter(head.image.device)
     room = [n - c + 1 for n, c in zip(_BOX, crop, strict=True)]
 
     def once() -> None:
         plans = [Augmentation.sample(rng, config, donors=1) for _ in range(count)]
         starts = [(int(i), int(j), int(k)) for i, j, k in rng.integers(room, size=(count, 3))]
-        changed, _ = augment([head] * count, plans, starts=starts, crop=crop, donors=[head.mask])
-        for image, plan in zip(changed, plans, strict=True):
-            normalise(image, measure_sorted(head.sample(plan), prepare), prepare)
+        found = augmenter([head] * count, plans, starts=starts, crop=crop, donors=[head.mask])
+        normalise_each(found.image, measure_each(found.sample, prepare), prepare)
 
     return _mean_seconds(once, head.image.device, repeats)
 

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insula.augment import Augmentation, Graft, Original, augment
+from insula.augment import Augmentation, Augmenter, Graft, Original, augment
 from insula.config import AugmentConfig, PrepareConfig
-from insula.data import measure, measure_sorted
+from insula.data import measure, measure_each
 from insula.simulate import Artefacts, Deformation, LesionLook, ScannerLook, phantom_case
 from insula.simulate.deform import deformed_indices
 from insula.simulate.fields import look_up
@@ -30,7 +30,8 @@ def _whole(
     original = Original(image, truth.bool())
     i, j, k = image.shape
     starts = [(0, 0, 0)] * len(plans)
-    return augment([original] * len(plans), plans, starts=starts, crop=(i, j, k), donors=donors or [])
+    found = augment([original] * len(plans), plans, starts=starts, crop=(i, j, k), donors=donors or [])
+    return found.image, found.truth
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,22 @@ def test_an_item_does_not_depend_on_the_rest_of_its_batch(head: tuple[torch.Tens
         alone = _whole(image, truth, [plan], [truth])
         assert torch.allclose(together[0][n], alone[0][0], atol=1e-4)
         assert float((together[1][n] - alone[1][0]).abs().sum()) <= 2  # a voxel on the edge of a half may round
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_work_that_others_need_changes_nothing(seed: int, head: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """A batch goes through every kind of work that one of its items needs."""
+    image, truth = head
+    half = AugmentConfig(deform_fraction=0.5, scan_fraction=0.5, artefact_chance=0.5, strip_fraction=0.5, graft_fraction=0.5)  # fmt: skip
+    original, crop = Original(image, truth.bool()), (32, 40, 36)
+    plans = [Augmentation.sample(np.random.default_rng((seed, n)), half, donors=1) for n in range(3)]
+    starts = [(0, 0, 0), (16, 16, 12), (8, 3, 5)]
+    together = augment([original] * 3, plans, starts=starts, crop=crop, donors=[truth])
+    for n, (plan, start) in enumerate(zip(plans, starts, strict=True)):
+        alone = augment([original], [plan], starts=[start], crop=crop, donors=[truth])
+        assert torch.allclose(together.image[n], alone.image[0], atol=1e-4)
+        assert torch.allclose(together.sample[n], alone.sample[0], atol=1e-4)
+        assert float((together.truth[n] - alone.truth[0]).abs().sum()) <= 2
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -171,7 +188,7 @@ def test_a_turned_crop_reads_what_lies_outside_it() -> None:
     flat = torch.ones(48, 48, 48)
     flat[0] = 0  # so that there is air
     plan = Augmentation(deformation=Deformation(rotation_deg=(30.0, 0.0, 0.0)))
-    image, _ = augment([Original(flat, flat > 2)], [plan], starts=[(14, 14, 14)], crop=(20, 20, 20))
+    image = augment([Original(flat, flat > 2)], [plan], starts=[(14, 14, 14)], crop=(20, 20, 20)).image
     assert torch.allclose(image, torch.ones_like(image), atol=1e-5)
 
 
@@ -183,8 +200,50 @@ def test_the_sample_of_a_plan_is_what_its_whole_head_shows(seed: int) -> None:
     config = replace(_ALL, deform_fraction=0, graft_fraction=0, artefact_chance=0, strip_fraction=seed % 2)
     plan = Augmentation.sample(np.random.default_rng(seed), config)
     assert plan.scanner is not None
-    shown, _ = _whole(image, truth, [plan])
-    exact = measure(shown[0], PrepareConfig())
-    guess = measure_sorted(Original(image, truth.bool()).sample(plan), PrepareConfig())
-    assert guess.middle == pytest.approx(exact.middle, abs=0.05 * exact.width)
-    assert guess.width == pytest.approx(exact.width, rel=0.05)
+    original, (i, j, k) = Original(image, truth.bool()), image.shape
+    found = augment([original], [plan], starts=[(0, 0, 0)], crop=(i, j, k))
+    exact = measure(found.image[0], PrepareConfig())
+    middle, width, _ = measure_each(found.sample, PrepareConfig())[0].tolist()
+    assert middle == pytest.approx(exact.middle, abs=0.05 * exact.width)
+    assert width == pytest.approx(exact.width, rel=0.05)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_shows_what_a_processor_shows(head: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """But for noise, whose source is another there: the scanner's, and the elastic part's."""
+    plans = [Augmentation.sample(np.random.default_rng(n), replace(_ALL, artefact_chance=0)) for n in range(3)]
+    plans = [
+        replace(plan, scanner=replace(plan.scanner, noise=0.0), deformation=replace(plan.deformation, elastic_mm=0.0))  # type: ignore[type-var]
+        for plan in plans
+    ]
+    cases = [Original(head[0].to(device), head[1].bool().to(device)) for device in ("cpu", "cuda")]
+    one, two = (augment([case] * 3, plans, starts=[(4, 6, 2)] * 3, crop=(40, 40, 40)) for case in cases)
+    assert float((one.image - two.image.cpu()).abs().mean()) < 1e-3
+    assert float((one.truth - two.truth.cpu()).abs().mean()) < 1e-4
+    torch.testing.assert_close(one.sample, two.sample.cpu(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_recorded_work_is_the_work_and_never_waits(head: tuple[torch.Tensor, torch.Tensor]) -> None:
+    cases = [
+        Original(head[0].cuda(), head[1].bool().cuda()),
+        Original(2 * head[0].cuda(), head[1].flip(0).bool().cuda()),
+    ]
+    configs = [_ALL, replace(_ALL, graft_fraction=0.3, strip_fraction=0.3, artefact_chance=0.3, deform_fraction=0.7)]
+    recorded, donors = Augmenter(torch.device("cuda")), [case.mask for case in cases]
+    drawn = []
+    for n in range(60):
+        plans = [Augmentation.sample(np.random.default_rng((n, m)), configs[n % 2], donors=2) for m in range(2)]
+        order, starts = cases[:: 1 - 2 * (n // 2 % 2)], [(n % 7, 6, 2), (4, n % 9, 1)]
+        drawn.append((order, plans, {"starts": starts, "crop": (40, 40, 40), "donors": donors}))
+    for order, plans, place in drawn:
+        recorded(order, plans, **place)  # type: ignore[arg-type]
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = [recorded(order, plans, **place) for order, plans, place in drawn]  # type: ignore[arg-type]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for (order, plans, place), one in zip(drawn, found, strict=True):
+        other = augment(order, plans, **place)  # type: ignore[arg-type]
+        for a, b in zip(one, other, strict=True):
+            torch.testing.assert_close(a, b)

@@ -75,11 +75,14 @@ def test_augmented_images_are_normalised_anew(cases: CaseSet) -> None:
         assert float(item.abs().max()) <= 4.0
 
 
-def test_the_last_share_of_the_steps_sees_whole_boxes(cases: CaseSet) -> None:
+def test_a_share_of_the_steps_sees_whole_boxes(cases: CaseSet) -> None:
     stream = CaseStream(cases, _recipe(crop=(16, 16, 16), steps=10, whole_fraction=0.3), device=_CPU)
     shapes = [batch.image.shape for batch in stream.batches(0, 10)]
-    assert shapes == [(2, 1, 16, 16, 16)] * 7 + [(1, 1, 32, 32, 32)] * 3
-    assert stream.batch(10).image.shape == shapes[-1]  # what batch normalisation is measured on
+    crop, whole = (2, 1, 16, 16, 16), (1, 1, 32, 32, 32)
+    assert shapes == [crop, crop, crop, whole, crop, crop, whole, crop, crop, whole]
+    assert (
+        stream.batch(10).image.shape == stream.batch(11).image.shape == whole
+    )  # what batch normalisation is measured on
     for config in (AugmentConfig(), _OFF):
         crops = CaseStream(cases, _recipe(config, crop=(16, 16, 99)), device=_CPU)
         assert crops.batch(99).image.shape == (2, 1, 16, 16, 32)

@@ -11,16 +11,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from insula.augment.levels import Levels
-from insula.simulate import Deformation, LesionLook, insert_lesion
-from insula.simulate.fields import blur_wide
+from insula.simulate import Deformation, LesionLook
+from insula.simulate.fields import blur_wide_each
+from insula.simulate.lesion import infarct
 
-__all__ = ["Graft", "graft"]
+__all__ = ["Graft", "graft", "tissue_bounds"]
 
 _LEAST_VOXELS = 5
 _TISSUE = 0.25, 1.25  # of the way from CSF to white matter: what can infarct
 _CHRONIC = 0.6
 
-Volume = Float[Tensor, "i j k"]
+Volumes = Float[Tensor, "b i j k"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,29 +49,36 @@ class Graft:
         )
 
 
+def tissue_bounds(levels: Levels) -> tuple[float, float]:
+    """Below and above which nothing can infarct: CSF and bone, and fat."""
+    low, high = (levels.csf + share * (1 - levels.csf) for share in _TISSUE)
+    return low, high
+
+
 def graft(
-    image: Volume, truth: Volume, outline: Bool[Tensor, "i j k"], plan: Graft, levels: Levels
-) -> tuple[Volume, Volume]:
-    """Put an outline's lesion where this head has brain.
+    images: Volumes, truths: Volumes, outlines: Bool[Tensor, "b i j k"], tissue: Float[Tensor, "b 2"],
+    numbers: Float[Tensor, "b 6"], nodes: Float[Tensor, "b x y z"], grain: Volumes,
+) -> tuple[Volumes, Volumes]:  # fmt: skip
+    """Put each outline's lesion where that head has brain.
 
     Only tissue can infarct: voxels that are too dark, too bright or lie in thin shells (scalp, dura) stay, and a
     lesion of under five voxels is left out.
 
     Args:
-        image: air 0, white matter 1.
-        truth: 0 or 1.
-        outline: where the lesion would be, on the image's grid.
-        plan: what it looks like.
-        levels: this image's tissues.
+        images: air 0, white matter 1.
+        truths: 0 or 1.
+        outlines: where the lesions would be, on the images' grid.
+        tissue: as `tissue_bounds` gives them.
+        numbers: what the lesions look like; these, nodes and grain as in `insula.simulate.lesion.infarct`.
+        nodes: of their unevenness.
+        grain: noise.
 
     Returns:
-        The image and its new truth.
+        The images and their new truths.
     """
-    low, high = (levels.csf + share * (1 - levels.csf) for share in _TISSUE)
-    tissue = (image > low) & (image < high)
-    deep = blur_wide(tissue.float(), 4.0) > 0.6  # most of what surrounds it is tissue: not scalp
-    lesion = outline & tissue & deep & (truth < 0.5)
-    if int(lesion.sum()) < _LEAST_VOXELS:
-        return image, truth
-    changed = insert_lesion(image, lesion.float(), plan.look, csf=levels.csf, grey=levels.grey)
-    return changed, torch.maximum(truth, lesion.float())
+    low, high = tissue.T[:, :, None, None, None]
+    able = (images > low) & (images < high)
+    deep = blur_wide_each(able.float(), 4.0) > 0.6  # most of what surrounds it is tissue: not scalp
+    lesions = outlines & able & deep & (truths < 0.5)
+    lesions = (lesions & (lesions.sum((1, 2, 3), keepdim=True) >= _LEAST_VOXELS)).float()
+    return infarct(images, lesions, numbers, nodes, grain), torch.maximum(truths, lesions)

@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int16, UInt8
 from torch import Tensor
 
 from insula.augment.levels import Levels, find_levels, relative
 from insula.augment.plan import Augmentation
 from insula.augment.strip import CELL, soft_brain
-from insula.simulate.fields import look_up, noise
-from insula.simulate.scanner import ScannerLook, log_bias, spread
+from insula.simulate.fields import look_up_each, put
+from insula.simulate.scanner import ScannerLook, ScanNumbers, log_bias, scan_numbers, spreads
+from insula.types import Shape
 
-__all__ = ["Original"]
+__all__ = ["Original", "bare", "brain_at"]
 
 _COARSE = 8  # every eighth voxel along each axis is enough to normalise by
+_SLICES_MM = 2.5, 5.0  # of which a case's coarse look is kept; thinner and thicker ones lie between or beyond
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,37 +32,84 @@ class Original:
     mask: Bool[Tensor, "i j k"]
     """The truth."""
 
+    @property
+    def box(self) -> Shape:
+        """Voxels along each axis."""
+        return self.mask.shape[0], self.mask.shape[1], self.mask.shape[2]
+
     @cached_property
     def levels(self) -> Levels:
         """Of the image's tissues."""
         return find_levels(self.image)
 
     @cached_property
-    def _brain(self) -> UInt8[Tensor, "i2 j2 k2"]:
+    def lesion(self) -> Int16[np.ndarray, "n 3"]:
+        """The truth's voxels, in the computer's memory: where a crop may look is decided there."""
+        return self.mask.nonzero().to(torch.int16).cpu().numpy()
+
+    @cached_property
+    def soft_brain(self) -> UInt8[Tensor, "i2 j2 k2"]:
+        """On the strip's coarse grid, 255 where it is certain."""
         return (255 * soft_brain(relative(self.image, self.levels))).to(torch.uint8)
 
-    def brain(self, index: Float[Tensor, "3 i j k"]) -> Bool[Tensor, "i j k"]:
-        """Whether brain is at these places [voxels of the image]."""
-        return look_up(self._brain[None], (index - (CELL - 1) / 2) / CELL)[0] > 255 / 2
+    @cached_property
+    def _with_skull(self) -> Float[Tensor, "7 i8 j8 k8"]:
+        return self._coarse(strip=False)
 
-    def sample(self, plan: Augmentation) -> Float[Tensor, " n"]:
-        """Sorted intensities of the whole head as `augment` would show it, on the CPU; air 0, white matter about 1.
+    @cached_property
+    def _without_skull(self) -> Float[Tensor, "7 i8 j8 k8"]:
+        return self._coarse(strip=True)
 
-        From these a crop can be normalised as its head would be. The skull strip, contrast, bias field, thick slices and
-        noise are in it; point spread and what went wrong in the scan change these intensities little, a graft and a
-        deformation less.
-        """
-        look = plan.scanner or ScannerLook()
-        thick = look.slice_axis if look.slice_mm > 1 else None
-        i, j, k = (slice(None, None, 1 if axis == thick else _COARSE) for axis in range(3))
-        x = relative(self.image[i, j, k], self.levels).cpu()
-        box = (self.image.shape[0], self.image.shape[1], self.image.shape[2])
-        places = tuple(torch.arange(n, dtype=torch.float32)[part] for n, part in zip(box, (i, j, k), strict=True))
-        if plan.strip:
-            x = x * self.brain(torch.stack(torch.meshgrid(*places, indexing="ij")).to(self.image.device)).cpu()
-        x = x**look.gamma * torch.exp(log_bias(look, box, (places[0], places[1], places[2])))
-        if thick is not None:
-            rows = spread(box[thick], look, thick, x.device)[::_COARSE]
-            x = torch.tensordot(rows, x.movedim(thick, 0), 1)
-        a, b = noise((2, *x.shape), seed=look.seed + 1, device=x.device)
-        return torch.sqrt((x + look.noise * a) ** 2 + (look.noise * b) ** 2).flatten().sort().values
+    def _coarse(self, *, strip: bool) -> Float[Tensor, "7 i8 j8 k8"]:
+        """Every eighth voxel: as it is, and in slices of either thickness along each axis."""
+        found = [self._lines(None, strip=strip)]
+        for axis in range(3):
+            looks = [ScannerLook(slice_mm=thick, slice_axis=axis) for thick in _SLICES_MM]
+            told = scan_numbers(looks, white=[1.0, 1.0], box=self.box, shape=self.box)
+            blur, slab, count = (
+                put(part, self.image.device) for part in (told.blur, told.slab[:, axis], told.slices[:, axis])
+            )
+            lines = self._lines(axis, strip=strip).movedim(axis, 0)
+            for rows in spreads(self.box[axis], blur, slab, count):
+                found.append(torch.tensordot(rows[::_COARSE], lines, 1).movedim(0, axis))
+        return torch.stack(found).half()
+
+    def _lines(self, axis: int | None, *, strip: bool) -> Float[Tensor, "i j k"]:
+        """Every eighth voxel along each axis but one, air 0 and white matter about 1."""
+        i, j, k = (slice(None, None, 1 if axis == other else _COARSE) for other in range(3))
+        x = relative(self.image[i, j, k], self.levels)
+        if strip:
+            places = _places(self.box, self.image.device)
+            index = torch.stack(torch.meshgrid(places[0][i], places[1][j], places[2][k], indexing="ij"))
+            x = x * brain_at(self.soft_brain[None], index[None])[0]
+        return x
+
+    def coarse(self, plan: Augmentation) -> Float[Tensor, "i8 j8 k8"]:
+        """Every eighth voxel, with a skull or without, in slices as thick as the plan has them, or about."""
+        look, (thin, thick) = plan.scanner or ScannerLook(), _SLICES_MM
+        held = self._without_skull if plan.strip else self._with_skull
+        if look.slice_mm <= 1:
+            return held[0].float()
+        first = 1 + 2 * look.slice_axis
+        if look.slice_mm < thin:
+            ends, share = (0, first), (look.slice_mm - 1) / (thin - 1)
+        else:
+            ends, share = (first, first + 1), (look.slice_mm - thin) / (thick - thin)
+        return torch.lerp(held[ends[0]].float(), held[ends[1]].float(), share)
+
+
+def bare(coarse: Float[Tensor, "b i8 j8 k8"], scans: ScanNumbers[Tensor], box: Shape) -> Float[Tensor, "b i8 j8 k8"]:
+    """Coarse heads as their scanners show them, without noise."""
+    places = [along_it[None, ::_COARSE] for along_it in _places(box, coarse.device)]
+    gamma = scans.level[:, 1, None, None, None]
+    return coarse**gamma * torch.exp(log_bias(scans, box, places))
+
+
+def brain_at(soft: Float[Tensor, "b i2 j2 k2"], index: Float[Tensor, "b 3 i j k"]) -> Bool[Tensor, "b i j k"]:
+    """Whether there is brain at these places [voxels of the image], from `Original.soft_brain`."""
+    return look_up_each(soft[:, None], (index - (CELL - 1) / 2) / CELL)[:, 0] > 255 / 2
+
+
+def _places(box: Shape, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    i, j, k = (torch.arange(n, dtype=torch.float32, device=device) for n in box)
+    return i, j, k

@@ -61,7 +61,7 @@ class Follower:
             "model": recipe.model.kind,
             "trained on": self._says,
             "steps": f"{train.steps} of {train.batch} items, {' x '.join(map(str, train.crop))} voxels each",
-            "whole volumes": f"the last {train.whole_fraction:.0%} of the steps" if train.whole_fraction else "no",
+            "whole volumes": f"{train.whole_fraction:.0%} of the steps" if train.whole_fraction else "no",
             "losses": " + ".join(f"{weight:g} {name}" for weight, name in train.losses),
             "learning rate": f"{train.lr:g}, AdamW, weight decay {train.weight_decay:g}",
             "seed": str(train.seed),

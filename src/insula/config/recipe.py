@@ -57,7 +57,7 @@ class TrainConfig:
     crop: Shape = (192, 224, 176)
     """Voxels of the random crop that a step sees, each divisible by 16; the whole box shows the network what it will meet."""
     whole_fraction: float = 0.0
-    """Last share of the steps that sees whole boxes instead of crops: what looks at the whole volume should have met it."""
+    """Share of the steps, at even distances, that sees whole boxes instead of crops."""
     whole_batch: int = 1
     """Items per step then."""
     lr: float = 1e-3

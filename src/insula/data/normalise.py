@@ -10,7 +10,7 @@ from torch import Tensor
 
 from insula.config import PrepareConfig
 
-__all__ = ["Scale", "measure", "measure_sorted", "normalise", "normalised"]
+__all__ = ["Scale", "measure", "measure_each", "normalise", "normalise_each", "normalised"]
 
 _SAMPLE = 1_000_000
 
@@ -38,21 +38,29 @@ def measure(image: Float[Tensor, "i j k"], config: PrepareConfig) -> Scale:
         config: which percentiles.
     """
     step = max(1, round((image.numel() / _SAMPLE) ** (1 / 3)))
-    return measure_sorted(image[::step, ::step, ::step].flatten().float().sort().values, config)
+    values = image[::step, ::step, ::step].flatten().float().sort().values
+    middle, width, background = measure_each(values[None], config)[0].tolist()
+    return Scale(middle, width, background)
 
 
-def measure_sorted(values: Float[Tensor, " n"], config: PrepareConfig) -> Scale:
-    """As `measure`, from a volume's intensities in rising order, or from an even sample of them."""
-    low, high = _at(values, 1.0), _at(values, 99.5)
-    border = int(torch.searchsorted(values, values.new_tensor(low + 0.1 * (high - low))))
-    foreground = values[border:]
-    middle = _at(foreground, 50.0)
-    width = _at(foreground, config.high_percentile) - _at(foreground, config.low_percentile)
-    return Scale(
-        middle=middle,
-        width=width if width > 0 else max(abs(high - low), 1e-30),
-        background=_at(values[: max(1, border)], 50.0),
-    )
+def measure_each(values: Float[Tensor, "b n"], config: PrepareConfig) -> Float[Tensor, "b 3"]:
+    """As `measure`, from intensities in rising order or an even sample of them, one row a volume.
+
+    Returns:
+        What `Scale` holds, in its order, double precision; a device is not waited for.
+    """
+    count = values.shape[1]
+    low, high = (values[:, round((count - 1) * percent / 100)].double() for percent in (1.0, 99.5))
+    border = (values < (low + 0.1 * (high - low)).float()[:, None]).sum(1)  # where the foreground begins
+    left = count - 1 - border
+
+    def of_foreground(percent: float) -> Tensor:
+        return _at(values, border + torch.round(left * (percent / 100)).long())
+
+    width = of_foreground(config.high_percentile) - of_foreground(config.low_percentile)
+    flat = (high - low).abs().clamp_min(1e-30)
+    background = _at(values, torch.round((border - 1).clamp_min(0) * 0.5).long())
+    return torch.stack([of_foreground(50.0), torch.where(width > 0, width, flat), background], dim=1)
 
 
 def normalise(image: Float[Tensor, "i j k"], scale: Scale, config: PrepareConfig) -> Float[Tensor, "i j k"]:
@@ -60,10 +68,18 @@ def normalise(image: Float[Tensor, "i j k"], scale: Scale, config: PrepareConfig
     return ((image - scale.middle) / scale.width).clamp(-config.clip, config.clip)
 
 
+def normalise_each(
+    images: Float[Tensor, "b i j k"], scales: Float[Tensor, "b 3"], config: PrepareConfig
+) -> Float[Tensor, "b i j k"]:
+    """As `normalise`, every item of a batch by its row of `measure_each`."""
+    middle, width, _ = scales.float().T[:, :, None, None, None]
+    return ((images - middle) / width).clamp(-config.clip, config.clip)
+
+
 def normalised(image: Float[Tensor, "i j k"], config: PrepareConfig) -> Float[Tensor, "i j k"]:
     """A whole volume on its own scale, measured and applied."""
     return normalise(image, measure(image, config), config)
 
 
-def _at(ordered: Tensor, percentile: float) -> float:
-    return float(ordered[round((ordered.numel() - 1) * percentile / 100)])
+def _at(ordered: Float[Tensor, "b n"], rank: Tensor) -> Float[Tensor, " b"]:
+    return ordered.gather(1, rank[:, None])[:, 0].double()

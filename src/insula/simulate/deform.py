@@ -5,18 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from insula.simulate.fields import identity, look_up_each, resize, smooth_noise
+from insula.simulate.fields import between_nodes, identity, look_up_each, node_counts, noise, put, resize
 from insula.types import Shape
 
-__all__ = ["Deformation", "deformed_indices"]
+__all__ = [
+    "Deformation",
+    "affines",
+    "carry_all",
+    "deformed_indices",
+    "indices",
+    "lay_velocity",
+    "most_nodes",
+    "nodes_apart",
+]
 
 _SQUARINGS = 6
+_NEAREST_MM, _FARTHEST_MM = 20, 48  # control points that are drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +65,7 @@ class Deformation:
         return cls(
             rotation_deg=(float(a), float(b), float(c)), scale=(float(u), float(v), float(w)),
             shift_mm=(float(x), float(y), float(z)), mirror=bool(rng.random() < 0.5),
-            elastic_mm=float(rng.uniform(0, 5) * strength), cell_mm=float(rng.uniform(20, 48)),
+            elastic_mm=float(rng.uniform(0, 5) * strength), cell_mm=float(rng.uniform(_NEAREST_MM, _FARTHEST_MM)),
             seed=int(rng.integers(2**31)),
         )  # fmt: skip
 
@@ -64,14 +75,13 @@ class Deformation:
 
     def carry(self, points: Float[Tensor, "3 i j k"], shape: Shape) -> Float[Tensor, "3 i j k"]:
         """Where these voxels of a result of `shape` come from, by the affine part alone [voxels of the source]."""
-        matrices, shifts = _affines([self], shape)
-        return torch.einsum("ab,bijk->aijk", matrices[0].to(points), points) + shifts[0].to(points)[:, None, None, None]
+        return carry_all(put(affines([self], shape), points.device), points[None])[0]
 
-    def _velocity(self, shape: Shape, device: torch.device) -> Float[Tensor, "3 i2 j2 k2"]:
-        """At a quarter of the resolution [voxels of the full one]."""
-        return self.elastic_mm * smooth_noise(
-            _quarter(shape), cell_mm=self.cell_mm / 4, seed=self.seed, device=device, channels=3
-        )
+    def _affine(self, shape: Shape) -> np.ndarray:
+        """From the result to the source, about the middle of the volume: (3, 4)."""
+        centre = (np.array(shape) - 1) / 2
+        matrix = np.linalg.inv(self._matrix())
+        return np.column_stack([matrix, centre - matrix @ (centre + np.array(self.shift_mm))])
 
     def _matrix(self) -> np.ndarray:
         a, b, c = (math.radians(angle) for angle in self.rotation_deg)
@@ -86,29 +96,73 @@ def deformed_indices(
     deformations: Sequence[Deformation], shape: Shape, *, device: torch.device
 ) -> Float[Tensor, "b 3 i j k"]:
     """As `Deformation.index`, for a batch: a GPU waits less for many small kernels."""
-    matrices, shifts = _affines(deformations, shape)
-    here = identity(shape, device=device)
-    place = torch.einsum("nab,bijk->naijk", matrices.to(device), here) + shifts.to(device)[:, :, None, None, None]
-    elastic = [n for n, d in enumerate(deformations) if d.elastic_mm]
-    if elastic:
-        velocity = torch.stack([deformations[n]._velocity(shape, device) for n in elastic])
-        place[elastic] += _flow(velocity, shape)
-    return place
+    affine, room = put(affines(deformations, shape), device), most_nodes(deformations, shape)
+    if not any(deformation.elastic_mm for deformation in deformations):
+        return carry_all(affine, identity(shape, device=device)[None])
+    nodes = torch.stack(
+        [lay_velocity(torch.zeros(3, *room, device=device), deformation, shape) for deformation in deformations]
+    )
+    return indices(affine, nodes, put(nodes_apart(deformations, shape), device), shape)
 
 
-def _affines(deformations: Sequence[Deformation], shape: Shape) -> tuple[Float[Tensor, "n 3 3"], Float[Tensor, "n 3"]]:
+def affines(deformations: Sequence[Deformation], shape: Shape) -> Float[np.ndarray, "b 3 4"]:
     """From the result to the source, about the middle of the volume."""
-    centre = (torch.tensor(shape, dtype=torch.float32) - 1) / 2
-    matrices = torch.tensor(np.stack([np.linalg.inv(d._matrix()) for d in deformations]), dtype=torch.float32)
-    shifts = centre - torch.einsum("nab,nb->na", matrices, centre + torch.tensor([d.shift_mm for d in deformations]))
-    return matrices, shifts
+    return np.stack([deformation._affine(shape) for deformation in deformations])
+
+
+def most_nodes(deformations: Sequence[Deformation], shape: Shape) -> Shape:
+    """Room for the control points of each: those of the densest that `Deformation.sample` draws, or more."""
+    counts = [node_counts(_quarter(shape), mm / 4) for mm in (_NEAREST_MM, *(d.cell_mm for d in deformations))]
+    i, j, k = (max(sizes) for sizes in zip(*counts, strict=True))
+    return i, j, k
+
+
+def nodes_apart(deformations: Sequence[Deformation], shape: Shape) -> Float[np.ndarray, "b 3"]:
+    """How far apart control points lie, at a quarter of the resolution [voxels]."""
+    coarse = _quarter(shape)
+    counts = [node_counts(coarse, deformation.cell_mm / 4) for deformation in deformations]
+    return (np.array(coarse) - 1) / (np.array(counts) - 1)
+
+
+def lay_velocity(room: Float[Tensor, "3 x y z"], deformation: Deformation, shape: Shape) -> Float[Tensor, "3 x y z"]:
+    """Velocities [voxels] at the control points, into a part of that room; zeros beyond."""
+    room.zero_()
+    if deformation.elastic_mm:
+        i, j, k = node_counts(_quarter(shape), deformation.cell_mm / 4)
+        drawn = noise((3, i, j, k), seed=deformation.seed, device=room.device)
+        room[:, :i, :j, :k] = deformation.elastic_mm * drawn
+    return room
+
+
+def indices(
+    affine: Float[Tensor, "b 3 4"], nodes: Float[Tensor, "b 3 x y z"], apart: Float[Tensor, "b 3"], shape: Shape
+) -> Float[Tensor, "b 3 i j k"]:
+    """Where each voxel of each result comes from: the same arithmetic for every deformation.
+
+    Args:
+        affine: as `affines` gives it.
+        nodes: as `lay_velocity` does.
+        apart: as `nodes_apart` does.
+        shape: of the results.
+    """
+    device = affine.device
+    places = [torch.arange(n, device=device)[None] for n in _quarter(shape)]
+    distances = [apart[:, axis, None].repeat_interleave(3, dim=0) for axis in range(3)]
+    velocity = between_nodes(nodes.flatten(0, 1), places, distances).unflatten(0, (-1, 3))
+    return carry_all(affine, identity(shape, device=device)[None]) + _flow(velocity, shape)
+
+
+def carry_all(affine: Float[Tensor, "b 3 4"], points: Float[Tensor, "b 3 i j k"]) -> Float[Tensor, "b 3 i j k"]:
+    """Points by each affine; or the same points by all of them, if there is one set."""
+    turned = torch.matmul(affine[:, :, :3], points.flatten(2))
+    return (turned + affine[:, :, 3:]).unflatten(2, points.shape[2:])
 
 
 def _flow(velocity: Float[Tensor, "b 3 i2 j2 k2"], shape: Shape) -> Float[Tensor, "b 3 i j k"]:
     """The displacement [voxels] of a stationary velocity field, by scaling and squaring."""
     coarse = _quarter(shape)
     device = velocity.device
-    step = torch.tensor([a / b for a, b in zip(coarse, shape, strict=True)], device=device).view(3, 1, 1, 1)
+    step = _steps(shape, device)
     flow = velocity * step / 2**_SQUARINGS
     here = identity(coarse, device=device)
     for _ in range(_SQUARINGS):
@@ -119,3 +173,9 @@ def _flow(velocity: Float[Tensor, "b 3 i2 j2 k2"], shape: Shape) -> Float[Tensor
 def _quarter(shape: Shape) -> Shape:
     i, j, k = (max(8, n // 4) for n in shape)
     return i, j, k
+
+
+@cache
+def _steps(shape: Shape, device: torch.device) -> Float[Tensor, "3 1 1 1"]:
+    """A full voxel, in voxels of the quarter."""
+    return torch.tensor([a / b for a, b in zip(_quarter(shape), shape, strict=True)]).view(3, 1, 1, 1).to(device)

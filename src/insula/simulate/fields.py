@@ -1,12 +1,15 @@
 """Smooth random fields, blurring and look-up: the physics' small change.
 
-Volumes are (i, j, k) tensors at 1 mm, so a voxel is a millimetre. Everything runs on the volume's device.
+Volumes are (i, j, k) tensors at 1 mm, so a voxel is a millimetre. Everything runs on the volume's device, and nothing
+here waits for it, so that a processor can prepare the next batch while a GPU works.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from functools import cache
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,23 +19,35 @@ from insula.types import Shape
 
 __all__ = [
     "along",
-    "band",
+    "bands",
+    "between_nodes",
     "blur",
+    "blur_each",
     "blur_wide",
+    "blur_wide_each",
     "gradient",
     "identity",
     "look_up",
     "look_up_each",
+    "node_counts",
+    "node_noise",
     "noise",
+    "put",
     "resize",
-    "smooth_at",
     "smooth_noise",
 ]
 
 _NO_BLUR = 0.05  # mm
 
 Volume = Float[Tensor, "i j k"]
+Volumes = Float[Tensor, "b i j k"]
 Vectors = Float[Tensor, "3 i j k"]
+
+
+def put(values: Sequence[float] | np.ndarray, device: torch.device) -> Tensor:
+    """Numbers on a device, as float32; a GPU fetches them when it gets there."""
+    here = torch.from_numpy(np.asarray(values, dtype=np.float32))
+    return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here
 
 
 def noise(shape: tuple[int, ...], *, seed: int, device: torch.device) -> Tensor:
@@ -48,85 +63,95 @@ def resize(volumes: Float[Tensor, "c i j k"], shape: Shape) -> Float[Tensor, "c 
 
 def smooth_noise(shape: Shape, *, cell_mm: float, seed: int, device: torch.device, channels: int = 1) -> Tensor:
     """Noise of about unit variance that varies over `cell_mm`: (channels, i, j, k)."""
-    return resize(noise((channels, *_nodes(shape, cell_mm)), seed=seed, device=device), shape)
+    return resize(noise((channels, *node_counts(shape, cell_mm)), seed=seed, device=device), shape)
 
 
-def smooth_at(
-    places: tuple[Float[Tensor, " i"], Float[Tensor, " j"], Float[Tensor, " k"]],
-    box: Shape,
-    *,
-    cell_mm: float,
-    seed: int,
-) -> Float[Tensor, "i j k"]:
-    """As `smooth_noise` over `box`, read at these places along each axis [voxels]: a crop or a coarse grid of it.
+def between_nodes(
+    nodes: Float[Tensor, "b x y z"], places: Sequence[Float[Tensor, "b n"]], apart: Sequence[Tensor | float]
+) -> Float[Tensor, "b i j k"]:
+    """Trilinear interpolation between nodes, read at places along each axis [voxels]; as `resize`, but of a part.
 
-    The same for the same seed on every device.
+    Args:
+        nodes: the first lies at voxel 0.
+        places: for each item, or one line of them for all.
+        apart: from one node to the next along each axis [voxels].
     """
-    device = places[0].device
-    field = noise(_nodes(box, cell_mm), seed=seed, device=torch.device("cpu")).to(device)
-    for axis, (along_it, size) in enumerate(zip(places, box, strict=True)):
-        count = field.shape[axis]
-        away = (along_it[:, None] * ((count - 1) / max(size - 1, 1)) - torch.arange(count, device=device)).abs()
-        field = torch.tensordot((1 - away).clamp_min(0), field.movedim(axis, 0), 1).movedim(0, axis)
+    field = nodes
+    for axis, (along_it, distance) in enumerate(zip(places, apart, strict=True)):
+        away = (along_it / distance)[..., None] - torch.arange(field.shape[axis + 1], device=nodes.device)
+        field = along(field, axis, (1 - away.abs()).clamp_min(0))
     return field
 
 
-def _nodes(shape: Shape, cell_mm: float) -> Shape:
+def node_noise(shape: Shape, *, cell_mm: float, seed: int, channels: int = 1) -> Float[np.ndarray, "c x y z"]:
+    """Noise at the nodes of `smooth_noise`; the same for the same seed on every device."""
+    return noise((channels, *node_counts(shape, cell_mm)), seed=seed, device=torch.device("cpu")).numpy()
+
+
+def node_counts(shape: Shape, cell_mm: float) -> Shape:
+    """How many nodes, corner to corner, lie about `cell_mm` apart."""
     i, j, k = (max(2, round(n / cell_mm) + 1) for n in shape)
     return i, j, k
 
 
-def blur(volume: Volume, sigma_mm: float | tuple[float, float, float]) -> Volume:
-    """Gaussian blur, the rim repeated outward; axes of sigma 0 are left alone.
+def blur(volume: Volume, sigma_mm: float) -> Volume:
+    """Gaussian blur, the rim repeated outward."""
+    return blur_each(volume[None], torch.full((1,), sigma_mm, device=volume.device))[0]
+
+
+def blur_each(volumes: Volumes, sigmas_mm: Float[Tensor, " b"]) -> Volumes:
+    """As `blur`, every item of a batch by its own sigma.
 
     Each axis is one product with a band matrix: a convolution of one channel is what GPUs are slowest at.
     """
-    sigmas = (sigma_mm,) * 3 if isinstance(sigma_mm, int | float) else sigma_mm
-    x = volume[None]
-    for axis, sigma in enumerate(sigmas):
-        if sigma > _NO_BLUR:
-            x = along(x, axis, band(x.shape[axis + 1], sigma, device=x.device)[None].to(x.dtype))
-    return x[0]
+    x, sizes = volumes, volumes.shape[1:]
+    matrices = {size: bands(size, sigmas_mm).to(x.dtype) for size in set(sizes)}
+    for axis, size in enumerate(sizes):
+        x = along(x, axis, matrices[size])
+    return x
 
 
-def along(volumes: Float[Tensor, "b i j k"], axis: int, matrices: Float[Tensor, "b n n"]) -> Float[Tensor, "b i j k"]:
-    """Multiply every line along an axis (0, 1, 2) by its volume's matrix: any linear thing that happens along lines."""
+def along(volumes: Float[Tensor, "b i j k"], axis: int, matrices: Float[Tensor, "b m n"]) -> Float[Tensor, "b ..."]:
+    """Multiply every line along an axis by its item's matrix, or by the one there is; m takes the place of n."""
     b, i, j, k = volumes.shape
     if axis == 0:
-        return (matrices @ volumes.reshape(b, i, j * k)).view(b, i, j, k)
+        return (matrices @ volumes.reshape(b, i, j * k)).unflatten(2, (j, k))
     if axis == 1:
         return matrices[:, None] @ volumes
     return volumes @ matrices[:, None].mT
 
 
-def band(size: int, sigma: float, *, device: torch.device) -> Float[Tensor, "n n"]:
+def bands(size: int, sigmas: Float[Tensor, " b"]) -> Float[Tensor, "b n n"]:
     """Row r holds the weights that blurring voxel r gives to all voxels of its line; rows sum to 1.
 
     Made on the device: a processor that is busy with something else would keep it waiting.
 
     Args:
         size: voxels of a line.
-        sigma: of the Gaussian [voxels]; at most 0.05 is no blur.
-        device: where it is needed.
+        sigmas: of the Gaussians [voxels]; at most 0.05 is no blur, and a third of a line the most.
     """
-    if sigma <= _NO_BLUR:
-        return torch.eye(size, device=device)
-    radius = max(1, math.ceil(3 * sigma))
-    away = torch.arange(size + radius, device=device)
-    taps = torch.exp(-0.5 * (away / sigma) ** 2) * (away <= radius)  # by distance
-    taps = taps / (2 * taps.sum() - 1)
+    sigma = sigmas.clamp_min(_NO_BLUR)[:, None]
+    away = torch.arange(2 * size, device=sigmas.device)
+    taps = torch.exp(-0.5 * (away / sigma) ** 2) * (away <= torch.ceil(3 * sigma).clamp_min(1))  # by distance
+    taps = taps / (2 * taps.sum(1, keepdim=True) - 1)
     place = away[:size]
-    weights = taps[(place[:, None] - place).abs()]
-    beyond = taps.flip(0).cumsum(0).flip(0)  # what falls on or beyond each distance: the rim is repeated outward
-    weights[:, 0] += beyond[place + 1]
-    weights[:, -1] += beyond[size - place]
+    weights = taps[:, (place[:, None] - place).abs()]
+    beyond = taps.flip(1).cumsum(1).flip(1)  # what falls on or beyond each distance: the rim is repeated outward
+    weights[:, :, 0] += beyond[:, 1 : size + 1]
+    weights[:, :, -1] += beyond[:, 1 : size + 1].flip(1)
     return weights
 
 
 def blur_wide(volume: Volume, sigma_mm: float) -> Volume:
     """A wide blur, computed at half the resolution."""
-    coarse = F.avg_pool3d(volume[None, None], 2)[0, 0]
-    return F.interpolate(blur(coarse, sigma_mm / 2)[None, None], size=volume.shape, mode="trilinear")[0, 0]
+    return blur_wide_each(volume[None], sigma_mm)[0]
+
+
+def blur_wide_each(volumes: Volumes, sigma_mm: float) -> Volumes:
+    """As `blur_wide`, all items of a batch."""
+    coarse = F.avg_pool3d(volumes, 2)
+    coarse = blur_each(coarse, torch.full((1,), sigma_mm / 2, device=volumes.device))
+    return F.interpolate(coarse[:, None], size=volumes.shape[1:], mode="trilinear")[:, 0]
 
 
 def gradient(volume: Volume) -> Vectors:
@@ -155,10 +180,17 @@ def look_up_each(
     repeat_rim: bool = False,
 ) -> Float[Tensor, "b c i2 j2 k2"]:
     """As `look_up`, every item of a batch at its own indices."""
-    sizes = torch.tensor(volumes.shape[2:], device=index.device, dtype=torch.float32).view(3, 1, 1, 1)
-    unit = torch.addcmul(1 / sizes - 1, index, 2 / sizes)  # -1 and 1 are the volume's faces, half a voxel outside
+    first, times = _units((volumes.shape[2], volumes.shape[3], volumes.shape[4]), index.device)
+    unit = torch.addcmul(first, index, times)
     points = unit.flip(1).permute(0, 2, 3, 4, 1)
     mode = "nearest" if nearest else "bilinear"
     return F.grid_sample(
         volumes.float(), points, mode=mode, padding_mode="border" if repeat_rim else "zeros", align_corners=False
     )
+
+
+@cache
+def _units(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
+    """From a voxel to where -1 and 1 are the volume's faces, half a voxel outside: what to add, and to multiply by."""
+    sizes = torch.tensor(shape, dtype=torch.float32).view(3, 1, 1, 1)
+    return (1 / sizes - 1).to(device), (2 / sizes).to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,12 +10,17 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
-from insula.simulate.fields import blur, blur_wide, gradient, noise, smooth_noise
+from insula.simulate.fields import blur_each, blur_wide, blur_wide_each, gradient, node_counts, noise, put
+from insula.types import Shape
 
-__all__ = ["LesionLook", "insert_lesion", "pull"]
+__all__ = ["LesionLook", "infarct", "insert_each", "insert_lesion", "look_numbers", "pull", "uneven_nodes"]
+
+_UNEVEN_MM = 5.0  # how far apart what is uneven inside varies
 
 Volume = Float[Tensor, "i j k"]
+Volumes = Float[Tensor, "b i j k"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +89,56 @@ def insert_lesion(image: Volume, lesion: Volume, look: LesionLook, *, csf: float
     Returns:
         The image with the infarct; unchanged farther than a few `border_mm` from it.
     """
-    shape = (image.shape[0], image.shape[1], image.shape[2])
-    uneven = smooth_noise(shape, cell_mm=5, seed=look.seed, device=image.device)[0]
-    grain = noise(shape, seed=look.seed + 1, device=image.device)
-    weight = blur(lesion, look.border_mm)
-    tissue = blur(image, 1.0) * look.tissue_factor * (1 + look.patchiness * (uneven + 0.3 * grain))
-    if look.cavity_depth <= 1:
-        depth = blur_wide(lesion, 3.0) + 0.08 * uneven
-        hollow = torch.sigmoid((depth - look.cavity_depth) / 0.04)
-        fluid = csf + look.cavity_level * (grey - csf) + 0.3 * look.patchiness * grey * grain
-        tissue = hollow * torch.minimum(fluid, image) + (1 - hollow) * tissue
-    return image + weight * (tissue - image)
+    return insert_each(image[None], lesion[None], [look], csf=[csf], grey=[grey])[0]
+
+
+def insert_each(
+    images: Volumes, lesions: Volumes, looks: Sequence[LesionLook], *, csf: Sequence[float], grey: Sequence[float]
+) -> Volumes:
+    """As `insert_lesion`, every item of a batch by its own look."""
+    shape, device = (images.shape[1], images.shape[2], images.shape[3]), images.device
+    shape, device = (images.shape[1], images.shape[2], images.shape[3]), images.device
+    numbers = put(look_numbers(looks, csf=csf, grey=grey), device)
+    nodes = torch.stack([uneven_nodes(shape, look, device) for look in looks])
+    grain = torch.stack([noise(shape, seed=look.seed + 1, device=device) for look in looks])
+    return infarct(images, lesions, numbers, nodes, grain)
+
+
+def look_numbers(
+    looks: Sequence[LesionLook | None], *, csf: Sequence[float], grey: Sequence[float]
+) -> Float[np.ndarray, "b 6"]:
+    """What `infarct` needs of each look; where there is none, what changes nothing."""
+    return np.array([
+        (1.0, 1.0, 0.0, 2.0, 0.0, 0.0)
+        if look is None else
+        (look.border_mm, look.tissue_factor, look.patchiness, look.cavity_depth,
+         dark + look.cavity_level * (light - dark), 0.3 * look.patchiness * light)
+        for look, dark, light in zip(looks, csf, grey, strict=True)
+    ])  # fmt: skip
+
+
+def uneven_nodes(shape: Shape, look: LesionLook, device: torch.device) -> Float[Tensor, "x y z"]:
+    """Noise whose interpolation is the unevenness inside."""
+    return noise(node_counts(shape, _UNEVEN_MM), seed=look.seed, device=device)
+
+
+def infarct(
+    images: Volumes, lesions: Volumes, numbers: Float[Tensor, "b 6"], nodes: Float[Tensor, "b x y z"], grain: Volumes
+) -> Volumes:
+    """The arithmetic of `insert_each`: the same for every look, so that it can be recorded.
+
+    Args:
+        images: intensities.
+        lesions: 0 or 1.
+        numbers: as `look_numbers` gives them.
+        nodes: as `uneven_nodes` does.
+        grain: standard normal noise.
+    """
+    factor, patchiness, cavity, level, ripple = numbers.T[1:, :, None, None, None]
+    uneven = F.interpolate(nodes[:, None], size=images.shape[1:], mode="trilinear", align_corners=True)[:, 0]
+    weight = blur_each(lesions, numbers[:, 0])
+    tissue = blur_each(images, torch.ones(1, device=images.device)) * factor * (1 + patchiness * (uneven + 0.3 * grain))
+    depth = blur_wide_each(lesions, 3.0) + 0.08 * uneven
+    hollow = torch.sigmoid((depth - cavity) / 0.04) * (cavity <= 1)  # above 1 nothing is
+    tissue = hollow * torch.minimum(level + ripple * grain, images) + (1 - hollow) * tissue
+    return images + weight * (tissue - images)

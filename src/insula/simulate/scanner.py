@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from insula.simulate.artefacts import Artefacts, disturb
-from insula.simulate.fields import along, band, noise, smooth_at
+from insula.simulate.fields import along, bands, between_nodes, node_noise, noise, put
 from insula.types import Shape
 
-__all__ = ["ScannerLook", "log_bias", "scan_each", "scan_with", "spread"]
+__all__ = [
+    "ScanNumbers",
+    "ScannerLook",
+    "acquire",
+    "add_noise",
+    "log_bias",
+    "scan_each",
+    "scan_numbers",
+    "scan_with",
+    "spreads",
+]
 
 _NO_BLUR = 0.05  # mm
+_BIAS_MM = 70  # how far apart a bias field varies
+_FWHM = 2.3548  # of a Gaussian, in sigmas
 Volume = Float[Tensor, "i j k"]
 Volumes = Float[Tensor, "b i j k"]
+_Array = TypeVar("_Array", np.ndarray, Tensor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,45 +117,105 @@ def scan_each(
         starts: and where each crop begins in it.
     """
     shape, device = (images.shape[1], images.shape[2], images.shape[3]), images.device
-
-    def one_each(values: list[float]) -> Tensor:
-        return torch.tensor(values, device=device).view(-1, 1, 1, 1)
-
-    x = (images / one_each(list(white))).clamp_min(0) ** one_each([look.gamma for look in looks])
-    if any(look.bias for look in looks):
-        fields = []
-        for look, start in zip(looks, starts or [(0, 0, 0)] * len(looks), strict=True):
-            i, j, k = (first + torch.arange(n, device=device) for first, n in zip(start, shape, strict=True))
-            fields.append(log_bias(look, box or shape, (i, j, k)))
-        x = x * torch.exp(torch.stack(fields))
-    for axis in range(3):
-        if any(_spreads(look, axis) for look in looks):
-            x = along(x, axis, torch.stack([spread(shape[axis], look, axis, device) for look in looks]))
+    told = scan_numbers(looks, white=white, box=box or shape, shape=shape, starts=starts)
+    numbers = ScanNumbers(*(put(part, device) for part in told))
+    axes = tuple(axis for axis in range(3) if any(_spreads(look, axis) for look in looks))
+    x = acquire(images, numbers, box=box or shape, axes=axes)
     if any(look.artefacts != Artefacts() for look in looks):
         x = torch.stack([disturb(item, look.artefacts) for item, look in zip(x, looks, strict=True)])
     if any(look.noise for look in looks):
-        strength = one_each([look.noise for look in looks])
-        a, b = (torch.stack([noise((2, *shape), seed=look.seed + 1, device=device) for look in looks])).unbind(1)
-        x = torch.sqrt((x + strength * a) ** 2 + (strength * b) ** 2)
+        grain = torch.stack([noise((2, *shape), seed=look.seed + 1, device=device) for look in looks])
+        x = add_noise(x, numbers.level[:, 2], grain)
     return x
 
 
-def log_bias(look: ScannerLook, box: Shape, places: tuple[Tensor, Tensor, Tensor]) -> Volume:
-    """Logarithm of the bias field of a head of `box` at places along each axis [voxels]."""
-    return look.bias * smooth_at(places, box, cell_mm=70, seed=look.seed)
+class ScanNumbers(NamedTuple, Generic[_Array]):
+    """What `acquire` needs of a batch's looks: arrays, or tensors once they are on a device."""
+
+    level: _Array
+    """(b, 3): white matter, contrast, noise."""
+    bias: _Array
+    """(b,): amplitude."""
+    nodes: _Array
+    """(b, x, y, z): the bias fields' nodes."""
+    start: _Array
+    """(b, 3): the first voxel in the whole head."""
+    blur: _Array
+    """(b,): sigma of the point spread [voxels]."""
+    slab: _Array
+    """(b, 3): sigma of a slice along each axis [voxels]; 0 where it is thin."""
+    slices: _Array
+    """(b, 3): slices along each axis."""
+
+
+def scan_numbers(
+    looks: Sequence[ScannerLook], *, white: Sequence[float], box: Shape, shape: Shape, starts: Sequence[Shape] = ()
+) -> ScanNumbers[np.ndarray]:
+    """Of scanners and of where in their heads (of `box`) the images (of `shape`) begin."""
+    thick = [[look.slice_mm if _thick(look, axis) else 0.0 for axis in range(3)] for look in looks]
+    counts = [[max(2, round(n / mm)) if mm else n for n, mm in zip(shape, line, strict=True)] for line in thick]
+    return ScanNumbers(
+        level=np.array([(unit, look.gamma, look.noise) for unit, look in zip(white, looks, strict=True)]),
+        bias=np.array([look.bias for look in looks]),
+        nodes=np.stack([node_noise(box, cell_mm=_BIAS_MM, seed=look.seed)[0] for look in looks]),
+        start=np.array(starts or [(0, 0, 0)] * len(looks)),
+        blur=np.array([look.blur_mm for look in looks]),
+        slab=np.array(thick) / _FWHM,
+        slices=np.array(counts),
+    )
+
+
+def acquire(images: Volumes, numbers: ScanNumbers[Tensor], *, box: Shape, axes: Sequence[int] = (0, 1, 2)) -> Volumes:
+    """What a scanner shows when nothing goes wrong and nothing is noisy: the same arithmetic for every look.
+
+    Args:
+        images: intensities, at least 0, at 1 mm.
+        numbers: of the looks.
+        box: of the whole heads.
+        axes: along which anything is blurred.
+    """
+    unit, gamma, _ = numbers.level.T[:, :, None, None, None]
+    place = [
+        numbers.start[:, axis, None] + torch.arange(n, device=images.device) for axis, n in enumerate(images.shape[1:])
+    ]
+    x = ((images / unit).clamp_min(0) ** gamma) * torch.exp(log_bias(numbers, box, place))
+    for axis in axes:
+        x = along(x, axis, spreads(x.shape[axis + 1], numbers.blur, numbers.slab[:, axis], numbers.slices[:, axis]))
+    return x
+
+
+def add_noise(images: Volumes, strength: Float[Tensor, " b"], grain: Float[Tensor, "b 2 i j k"]) -> Volumes:
+    """Rician noise, from two standard normal fields each."""
+    a, b = (strength[:, None, None, None, None] * grain).unbind(1)
+    return torch.sqrt((images + a) ** 2 + b**2)
+
+
+def log_bias(numbers: ScanNumbers[Tensor], box: Shape, places: Sequence[Float[Tensor, "b n"]]) -> Volumes:
+    """Logarithm of each bias field of a head of `box`, at places along each axis [voxels]."""
+    apart = [(size - 1) / (count - 1) for size, count in zip(box, numbers.nodes.shape[1:], strict=True)]
+    return numbers.bias[:, None, None, None] * between_nodes(numbers.nodes, places, apart)
 
 
 def _spreads(look: ScannerLook, axis: int) -> bool:
-    return look.blur_mm > _NO_BLUR or (look.slice_mm > 1 and look.slice_axis == axis)
+    return look.blur_mm > _NO_BLUR or _thick(look, axis)
 
 
-def spread(size: int, look: ScannerLook, axis: int, device: torch.device) -> Float[Tensor, "n n"]:
-    """Point spread, averaging over a slice and interpolation between slices along one axis, as one matrix."""
-    matrix = band(size, look.blur_mm, device=device)
-    if look.slice_mm > 1 and look.slice_axis == axis:
-        count = max(2, round(size / look.slice_mm))
-        lines = torch.eye(size, device=device)[:, None]
-        thick = F.interpolate(lines, size=count, mode="linear", align_corners=False)
-        between = F.interpolate(thick, size=size, mode="linear", align_corners=False)[:, 0].T
-        matrix = between @ band(size, look.slice_mm / 2.3548, device=device) @ matrix
-    return matrix
+def _thick(look: ScannerLook, axis: int) -> bool:
+    return look.slice_mm > 1 and look.slice_axis == axis
+
+
+def spreads(
+    size: int, blur: Float[Tensor, " b"], slab: Float[Tensor, " b"], count: Float[Tensor, " b"]
+) -> Float[Tensor, "b n n"]:
+    """Point spread, averaging over a slice and interpolation between slices along one axis, as one matrix for each item."""
+    apart = size / count
+    to_slices = _between(size, apart, torch.full_like(count, size))
+    from_slices = _between(size, 1 / apart, count)
+    return from_slices @ to_slices @ bands(size, slab) @ bands(size, blur)
+
+
+def _between(size: int, apart: Float[Tensor, " b"], count: Float[Tensor, " b"]) -> Float[Tensor, "b n n"]:
+    """Linear interpolation of a line's first `count` samples at `size` places, `apart` samples from one to the next."""
+    number = torch.arange(size, device=apart.device)
+    place = ((number + 0.5) * apart[:, None] - 0.5).clamp_min(0).minimum(count[:, None] - 1)
+    return (1 - (place[..., None] - number).abs()).clamp_min(0)

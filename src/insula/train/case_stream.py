@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from insula.augment import Augmentation, Original, augment
+from insula.augment import Augmentation, Augmenter, Original
 from insula.cohort import CaseSet
 from insula.config import Recipe
-from insula.data import measure_sorted, normalise, normalised
+from insula.data import measure_each, normalise_each, normalised
 from insula.errors import UsageError
 from insula.train.head_stream import HeadStream
 from insula.train.stream import Batch, Stream, crop_window
@@ -42,7 +42,8 @@ class CaseStream(Stream):
         super().__init__(recipe, device, world)
         self.cases = cases.to(device)
         self._originals = [Original(*pair) for pair in zip(self.cases.images, self.cases.masks, strict=True)]
-        self._donors = [case.mask for case, mask in zip(self._originals, cases.masks, strict=True) if bool(mask.any())]
+        self._donors = [case for case, mask in zip(self._originals, cases.masks, strict=True) if bool(mask.any())]
+        self._augmenter = Augmenter(device, record=recipe.train.graph)
         self._painter = None
         if recipe.augment.synthetic_fraction > 0:
             if cases.painted_from is None:
@@ -74,30 +75,35 @@ class CaseStream(Stream):
         for n in items:
             rng, number = np.random.default_rng((seed, step, n, _PLAN)), step * self.recipe.train.batch + n
             if self._painter is not None and rng.random() < config.synthetic_fraction:
-                head = self._painter.head(seed, number, 0, _PAINT)
-                window = self._window(head.truth, crop, step, n)
-                cut[n] = normalised(head.image, self.recipe.prepare)[window], head.truth[window]
+                cut[n] = self._painted(self._painter, number, crop, step, n)
                 continue
             case = self._case(number)
             plan = Augmentation.sample(rng, config, donors=len(self._donors))
-            window = self._window(self._donors[plan.graft.donor] if plan.graft else case.mask, crop, step, n)
+            focus = self._donors[plan.graft.donor] if plan.graft else case
+            window = self._window(focus.lesion, case.box, crop, step, n)
             if plan == Augmentation():
                 cut[n] = case.image[window].float(), case.mask[window].float()
             else:
-                i, j, k = (part.start or 0 for part in window)
+                i, j, k = (part.start for part in window)
                 changed[n] = case, plan, (i, j, k)
         if changed:
             cut |= zip(changed, self._augmented(crop, *zip(*changed.values(), strict=True)), strict=True)
         return Batch(*(torch.stack(part)[:, None] for part in zip(*(cut[n] for n in items), strict=True)))
 
+    def _painted(self, painter: HeadStream, number: int, crop: Shape, step: int, item: int) -> tuple[Tensor, Tensor]:
+        head = painter.head(self.recipe.train.seed, number, 0, _PAINT)
+        box = self.recipe.prepare.box
+        window = self._window(head.truth.nonzero().cpu().numpy(), box, crop, step, item)
+        return normalised(head.image, self.recipe.prepare)[window], head.truth[window]
+
     def _augmented(
         self, crop: Shape, cases: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape]
     ) -> list[tuple[Tensor, Tensor]]:
-        images, truths = augment(cases, plans, starts=starts, crop=crop, donors=self._donors)
+        found = self._augmenter(cases, plans, starts=starts, crop=crop, donors=[donor.mask for donor in self._donors])
         prepare = self.recipe.prepare
-        scales = [measure_sorted(case.sample(plan), prepare) for case, plan in zip(cases, plans, strict=True)]
-        whole = [normalise(image, scale, prepare) for image, scale in zip(images, scales, strict=True)]
-        return list(zip(whole, truths, strict=True))
+        return list(
+            zip(normalise_each(found.image, measure_each(found.sample, prepare), prepare), found.truth, strict=True)
+        )
 
     def _case(self, number: int) -> Original:
         """The case of the `number`-th item since the start."""
@@ -105,5 +111,5 @@ class CaseStream(Stream):
         order = np.random.default_rng((self.recipe.train.seed, epoch, 0, _ORDER)).permutation(len(self.cases))
         return self._originals[int(order[place])]
 
-    def _window(self, focus: Tensor, crop: Shape, step: int, item: int) -> tuple[slice, ...]:
-        return crop_window(focus, crop, np.random.default_rng((self.recipe.train.seed, step, item, _CROP)))
+    def _window(self, lesion: np.ndarray, box: Shape, crop: Shape, step: int, item: int) -> tuple[slice, slice, slice]:
+        return crop_window(lesion, box, crop, np.random.default_rng((self.recipe.train.seed, step, item, _CROP)))

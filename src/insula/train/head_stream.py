@@ -60,12 +60,12 @@ class HeadStream(Stream):
     def batch(self, step: int) -> Batch:
         """This process's part of the batch of one step."""
         images, truths = [], []
-        items, crop = self.items(step)
+        box, (items, crop) = self.recipe.prepare.box, self.items(step)
         for item in items:
             key = (self.recipe.train.seed, step, item)
             head = self.head(*key)
             image = normalised(head.image, self.recipe.prepare)
-            window = crop_window(head.truth, crop, np.random.default_rng((*key, 1)))
+            window = crop_window(head.truth.nonzero().cpu().numpy(), box, crop, np.random.default_rng((*key, 1)))
             images.append(image[window])
             truths.append(head.truth[window])
         return Batch(torch.stack(images)[:, None], torch.stack(truths)[:, None])

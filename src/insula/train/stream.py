@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from insula.config import Recipe
@@ -46,9 +47,13 @@ class Stream(ABC):
             world.share(recipe.train.whole_batch)
 
     def items(self, step: int) -> tuple[range, Shape]:
-        """This process's items of a step's batch, and the voxels of each: crops, and near the end whole boxes, if the recipe says so."""
+        """This process's items of a step's batch, and the voxels of each: crops, and now and then whole boxes, if the recipe says so.
+
+        Steps past the last one, of which batch normalisation is measured, are as inference will be: whole.
+        """
         config, box = self.recipe.train, self.recipe.prepare.box
-        if config.whole_fraction and step >= round(config.steps * (1 - config.whole_fraction)):
+        now, before = (math.floor(n * config.whole_fraction) for n in (step + 1, step))
+        if now > before or (config.whole_fraction and step >= config.steps):
             return self.world.share(config.whole_batch), box
         i, j, k = (min(pair) for pair in zip(config.crop, box, strict=True))
         return self.world.share(config.batch), (i, j, k)
@@ -72,41 +77,49 @@ class Stream(ABC):
         cuda = self.device.type == "cuda"
         side = torch.cuda.Stream(self.device) if cuda else None
 
-        def make(step: int) -> Batch:
+        def make(step: int) -> tuple[Batch, torch.cuda.Event | None]:
             if side is None:
-                return self.batch(step)
+                return self.batch(step), None
             with torch.cuda.stream(side):
-                batch = self.batch(step)
-                side.synchronize()
-            return batch
+                batch, ready = self.batch(step), torch.cuda.Event()
+                ready.record(side)
+            return batch, ready
 
         with ThreadPoolExecutor(1) as pool:
-            waiting: list[Future[Batch]] = []
+            waiting: list[Future[tuple[Batch, torch.cuda.Event | None]]] = []
             try:
                 for step in range(first, last + _AHEAD):
                     if step < last:
                         waiting.append(pool.submit(make, step))
                     if step >= first + _AHEAD:
-                        batch = waiting.pop(0).result()
-                        if cuda:
+                        batch, ready = waiting.pop(0).result()
+                        if ready is not None:
+                            now = torch.cuda.current_stream(self.device)
+                            now.wait_event(ready)  # the device waits, not the processor
                             for tensor in batch:
-                                tensor.record_stream(torch.cuda.current_stream(self.device))
+                                tensor.record_stream(now)
                         yield batch
             finally:
                 for future in waiting:
                     future.cancel()
 
 
-def crop_window(truth: Float[Tensor, "i j k"], crop: Shape, rng: np.random.Generator) -> tuple[slice, ...]:
-    """Where a step looks: in two of three around a lesion voxel, otherwise anywhere."""
-    box = truth.shape
+def crop_window(
+    lesion: Int[np.ndarray, "n 3"], box: Shape, crop: Shape, rng: np.random.Generator
+) -> tuple[slice, slice, slice]:
+    """Where a step looks: in two of three around a lesion voxel, otherwise anywhere.
+
+    Args:
+        lesion: the voxels it may look for, none for a control.
+        box: voxels of the whole case along each axis.
+        crop: and of what a step sees.
+        rng: the source of chance.
+    """
     room = [n - c for n, c in zip(box, crop, strict=True)]
-    if not any(room):
-        return tuple(slice(n) for n in box)
     start = [int(rng.integers(r + 1)) for r in room]
-    if rng.random() < 2 / 3 and bool(truth.any()):
-        where = truth.nonzero()
-        chosen = where[int(rng.integers(len(where)))].tolist()
+    if any(room) and rng.random() < 2 / 3 and len(lesion):
+        chosen = lesion[int(rng.integers(len(lesion)))].tolist()
         jitter = rng.uniform(0.2, 0.8, 3)
         start = [min(max(int(c - u * n), 0), r) for c, u, n, r in zip(chosen, jitter, crop, room, strict=True)]
-    return tuple(slice(s, s + n) for s, n in zip(start, crop, strict=True))
+    i, j, k = (slice(s, s + n) for s, n in zip(start, crop, strict=True))
+    return i, j, k

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ from insula.losses import compound
 from insula.metrics import SIZE_BINS, dice_score, match_lesions, size_bin
 from insula.models import UNet, build_model
 from insula.train import HeadStream, train
+from insula.types import Shape
+from windows import windowed_logits
 
 NO_AUGMENTATION = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fraction=0, graft_fraction=0)
 _EMA = 0.995  # of a short run
@@ -80,7 +83,7 @@ def study_arguments(about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--cases", type=int, default=300, help="to train on")
     parser.add_argument("--held-out", type=int, default=100, help="to judge by; as many training cases are judged")
     parser.add_argument(
-        "--whole", type=float, default=0.2, help="last share of the steps, on whole heads instead of crops"
+        "--whole", type=float, default=0.0, help="share of the steps that see a whole head instead of crops"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
@@ -97,12 +100,12 @@ def base_recipe(arguments: argparse.Namespace) -> Recipe:
     """The baseline on a cohort, without augmentation, for the study's steps and seed.
 
     What is not the baseline's own recipe is there to learn as much as possible in minutes: half resolution inside, batch
-    normalisation, four crops a step (whole heads in the last fifth of the steps), and a cohort like ATLAS: lesions mostly chronic, real heads, few controls.
+    normalisation, four crops a step (not compiled, which takes longer than it saves here), and a cohort like ATLAS: lesions mostly chronic, real heads, few controls.
     """
     recipe = load_recipe(Path(__file__).parents[1] / "recipes" / "baseline.toml", ())
     options = replace(
         recipe.train, steps=arguments.steps, seed=arguments.seed, device=arguments.device, batch=4, crop=(96, 96, 96),
-        whole_fraction=arguments.whole, lr=2e-3, ema=_EMA, save_minutes=1e9, compile=choose_device(arguments.device).type == "cuda",
+        whole_fraction=arguments.whole, lr=5e-4, losses=((1.0, "dice"), (1.0, "cross_entropy")), ema=_EMA, save_minutes=1e9, compile=False,
     )  # fmt: skip
     simulate = replace(
         recipe.simulate, chronic_fraction=0.9, control_fraction=0.05, painted_fraction=0.0, small_fraction=0.25,
@@ -140,7 +143,7 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, A
     path = out / f"{name}.json"
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
-        if (found["recipe"], found["cohorts"]) != (to_dict(recipe), study.fingerprint):
+        if (found.get("recipe"), found.get("cohorts")) != (to_dict(recipe), study.fingerprint):
             sys.exit(f"{path} was run with other settings; take another --out")
         return found
     folder = _empty(out / "runs" / name)
@@ -153,7 +156,7 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, A
     found = {
         "name": name, "cases": len(study.train), "recipe": to_dict(recipe), "cohorts": study.fingerprint, "minutes": minutes, "losses": losses,
         "parameters": sum(p.numel() for p in model.parameters()), **machine(study.device),
-        "train": _score(model, study.seen), "held_out": _score(model, study.held_out, study.hosts),
+        "train": _score(model, study.seen, recipe.train.crop), "held_out": _score(model, study.held_out, recipe.train.crop, study.hosts),
     }  # fmt: skip
     write_json(path, found)
     _forget()
@@ -169,16 +172,10 @@ def _empty(folder: Path) -> Path:
     return folder
 
 
-def step_ms(losses: list[list[float]], recipe: dict[str, Any]) -> float:
-    """Milliseconds a step of a run took, data and all, from its log of (step, loss, seconds) and its recipe.
-
-    A mean over crops and whole heads by their share; what a compiler took at the start of either is left out.
-    """
-    steps, whole = recipe["train"]["steps"], recipe["train"]["whole_fraction"]
-    turn = round(steps * (1 - whole))
-    paces = [((t - s) / (n - m), n <= turn + 1) for (m, _, s), (n, _, t) in pairwise(losses)]
-    crops, heads = ([pace for pace, early in paces if early is kind][1:] for kind in (True, False))
-    return 1000 * ((1 - whole) * statistics.median(crops) + (whole * statistics.median(heads) if whole else 0))
+def step_ms(losses: list[list[float]]) -> float:
+    """Milliseconds a step of a run took, data and all, from its log of (step, loss, seconds); what was slow at the start is left out."""
+    paces = [(t - s) / (n - m) for (m, _, s), (n, _, t) in pairwise(losses)]
+    return 1000 * statistics.median(paces[1:])
 
 
 def probe(recipe: Recipe, study: Study, folder: Path) -> float:
@@ -187,7 +184,7 @@ def probe(recipe: Recipe, study: Study, folder: Path) -> float:
     _empty(folder)
     short = replace(recipe, train=replace(recipe.train, steps=_PROBE_STEPS))
     train(short, study.train, folder, report=lambda p: losses.append([p.step, p.loss, p.seconds]))
-    return step_ms(losses, to_dict(short))
+    return step_ms(losses)
 
 
 def forward(model: nn.Module, image: Tensor) -> Tensor:
@@ -196,10 +193,10 @@ def forward(model: nn.Module, image: Tensor) -> Tensor:
         return model(image.contiguous(memory_format=torch.channels_last_3d)).float()
 
 
-def _score(model: UNet, cases: CaseSet, hosts: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Dice, and lesions found by size, at a threshold of a half for every model."""
+def _score(model: UNet, cases: CaseSet, window: Shape, hosts: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Dice, and lesions found by size, at a threshold of a half for every model; Dice in windows too."""
 
-    def one(n: int, predicted: np.ndarray) -> dict[str, Any]:
+    def one(n: int, predicted: np.ndarray, in_windows: np.ndarray) -> dict[str, Any]:
         truth = cases.masks[n].cpu().numpy()
         match = match_lesions(truth, predicted)
         by_size = {name: [0, 0] for name in SIZE_BINS}
@@ -208,7 +205,7 @@ def _score(model: UNet, cases: CaseSet, hosts: Sequence[str] = ()) -> list[dict[
             by_size[size_bin(size)][1] += 1
         return {
             "case": cases.names[n], "host": hosts[n] if hosts else "", "voxels": int(truth.sum()),
-            "dice": dice_score(truth, predicted), "f1_any": match.f1_any, "found": by_size,
+            "dice": dice_score(truth, predicted), "dice_windows": dice_score(truth, in_windows), "f1_any": match.f1_any, "found": by_size,
             "false_lesions": int((~match.predicted_touched).sum()),
         }  # fmt: skip
 
@@ -216,8 +213,9 @@ def _score(model: UNet, cases: CaseSet, hosts: Sequence[str] = ()) -> list[dict[
     with ThreadPoolExecutor(8) as pool, torch.inference_mode():
         jobs = []
         for n, image in enumerate(cases.images):
-            mask = forward(model, image.to(device).float()[None, None])[0, 0] > 0
-            jobs.append(pool.submit(one, n, mask.cpu().numpy()))
+            whole = image.to(device).float()[None, None]
+            both = forward(model, whole), windowed_logits(partial(forward, model), whole, window)
+            jobs.append(pool.submit(one, n, *((logits[0, 0] > 0).cpu().numpy() for logits in both)))
         return [job.result() for job in jobs]
 
 

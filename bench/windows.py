@@ -1,0 +1,48 @@
+"""A volume segmented in windows as large as the crops of training, as most tools do it: what the study compares whole passes with."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from insula.types import Shape
+
+_SHARP = 8  # a window is this many sigmas wide
+
+
+def windowed_logits(
+    forward: Callable[[Tensor], Tensor], image: Tensor, window: Shape, *, overlap: float = 0.5
+) -> Tensor:
+    """Logits of (1, 1, i, j, k), each window's weighted by a Gaussian about its middle.
+
+    Args:
+        forward: logits of one window, on its grid.
+        image: the whole volume.
+        window: voxels along each axis; no more than the volume has are taken.
+        overlap: share of a window that its neighbour sees too, or more.
+
+    Source:
+        Isensee 2021, nnU-Net: half a window of overlap, a sigma of an eighth.
+    """
+    sizes = image.shape[2:]
+    reach = [min(n, size) for n, size in zip(window, sizes, strict=True)]
+    weight = torch.ones((), device=image.device)
+    for axis, n in enumerate(reach):
+        away = torch.arange(n, device=image.device) - (n - 1) / 2
+        line = torch.exp(-0.5 * (away * _SHARP / n) ** 2).clamp_min(1e-3)
+        weight = weight * line.view([-1 if axis == other else 1 for other in range(3)])
+    total, weights = torch.zeros_like(image), torch.zeros(sizes, device=image.device)
+    for corner in itertools.product(*(_starts(size, n, overlap) for size, n in zip(sizes, reach, strict=True))):
+        place = tuple(slice(a, a + n) for a, n in zip(corner, reach, strict=True))
+        total[(..., *place)] += weight * forward(image[(..., *place)])
+        weights[place] += weight
+    return total / weights
+
+
+def _starts(size: int, window: int, overlap: float) -> list[int]:
+    count = math.ceil((size - window) / max(1, window * (1 - overlap))) + 1
+    return [round(n * (size - window) / max(1, count - 1)) for n in range(count)]

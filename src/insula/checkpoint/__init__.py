@@ -1,7 +1,8 @@
 """Weights that can be trusted, and training states that survive."""
 
+from insula.checkpoint.ensemble import find_weights, load_weights, store_card
 from insula.checkpoint.state import has_state, load_state, save_state
-from insula.checkpoint.weights import Card, Weights, find_weights, load_weights, save_weights, store_card
+from insula.checkpoint.weights import Card, Weights, save_weights
 
 __all__ = [
     "Card",

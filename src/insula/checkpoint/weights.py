@@ -14,12 +14,12 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from insula.config import Calibration, ModelConfig, PrepareConfig, from_dict, knobs, to_dict
-from insula.errors import BadData, NoInput
+from insula.errors import BadData, NoInput, UsageError
 from insula.io import write_bytes, write_json
 from insula.io.bytes import read_file
 from insula.models import UNet, build_model
 
-__all__ = ["Card", "Weights", "find_weights", "load_weights", "save_weights", "store_card"]
+__all__ = ["Card", "Weights", "find_one", "load_one", "read_card", "save_weights", "write_card"]
 
 _BUNDLED = Path(__file__).parent.parent / "weights"
 _FORMAT = "insula-weights/1"
@@ -47,11 +47,25 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A network with its weights, in evaluation mode, and its card."""
+    """A network with its weights, in evaluation mode, and its card; or several whose probabilities are averaged."""
 
-    model: UNet
+    networks: tuple[tuple[UNet, float], ...]
+    """Each with the temperature that its own probabilities are calibrated by before they are averaged; 1 for one alone."""
     card: Card
+    """How to prepare scans and what to make of probabilities; of an ensemble, `model` is its first network's."""
     sha256: str
+
+    @property
+    def model(self) -> UNet:
+        """The network, where there is one.
+
+        Raises:
+            UsageError: an ensemble.
+        """
+        if len(self.networks) > 1:
+            rule = f"are an ensemble of {len(self.networks)} networks, and this needs one"
+            raise UsageError("the weights", self.card.name, rule, "name one of its members")
+        return self.networks[0][0]
 
 
 def save_weights(folder: Path, model: nn.Module, card: Card) -> str:
@@ -83,32 +97,8 @@ def save_weights(folder: Path, model: nn.Module, card: Card) -> str:
     return sha
 
 
-def store_card(name: str, card: Card) -> Path:
-    """Rewrite the card of weights that exist; the tensors stay as they are.
-
-    Args:
-        name: as `find_weights` takes it.
-        card: the new one.
-
-    Returns:
-        The card's file.
-
-    Raises:
-        NoInput: no such weights.
-        CannotCreate, NoPermission, IOFault: as the disk says.
-    """
-    path = find_weights(name)
-    sha = hashlib.sha256(path.with_suffix(".safetensors").read_bytes()).hexdigest()
-    write_json(path, {"format": _FORMAT, "sha256": sha, **to_dict(card)})
-    return path
-
-
-def find_weights(name: str) -> Path:
-    """The card of bundled weights (`baseline`), of a `.json` or `.safetensors` file, or of a run's folder.
-
-    Raises:
-        NoInput: nothing of that name; the message lists what there is.
-    """
+def find_one(name: str) -> Path:
+    """The card of bundled weights (`baseline`), of a `.json` or `.safetensors` file, or of a run's folder."""
     path = Path(name)
     if path.is_dir() and len(cards := sorted(path.glob("*.json"))) == 1:
         return cards[0]
@@ -121,23 +111,9 @@ def find_weights(name: str) -> Path:
     raise NoInput("the weights", name, "do not exist", f"give a folder, a file or one of: {known}")
 
 
-def load_weights(name: str) -> Weights:
-    """Load and verify.
-
-    Args:
-        name: as `find_weights` takes it.
-
-    Raises:
-        NoInput: not found.
-        BadData: the hash, the format or the keys do not fit; the first differing keys are named.
-    """
-    card_path = find_weights(name)
-    try:
-        tree = json.loads(card_path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadData("the card", card_path.name, f"is not JSON ({error})", "copy the weights again") from None
-    if not isinstance(tree, dict) or tree.pop("format", None) != _FORMAT:
-        raise BadData("the card", card_path.name, f"is not of format {_FORMAT}", "give weights that insula wrote")
+def load_one(card_path: Path) -> Weights:
+    """One network, by its card; loaded and verified."""
+    tree = read_card(card_path, _FORMAT)
     expected = tree.pop("sha256", None)
     file = read_file(card_path.with_suffix(".safetensors"))
     if file.sha256 != expected:
@@ -146,7 +122,24 @@ def load_weights(name: str) -> Weights:
     card = from_dict(Card, tree, what="the card")
     model = build_model(card.model)
     _fill(model, load_tensors(file.data))
-    return Weights(model=model.eval(), card=card, sha256=file.sha256)
+    return Weights(networks=((model.eval(), 1.0),), card=card, sha256=file.sha256)
+
+
+def read_card(path: Path, form: str) -> dict[str, Any]:
+    """The JSON of a card of that format."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadData("the card", path.name, f"is not JSON ({error})", "copy the weights again") from None
+    if not isinstance(tree, dict) or tree.pop("format", None) != form:
+        raise BadData("the card", path.name, f"is not of format {form}", "give weights that insula wrote")
+    return tree
+
+
+def write_card(path: Path, card: Card) -> None:
+    """Rewrite the card of weights that exist; the tensors stay as they are."""
+    sha = hashlib.sha256(path.with_suffix(".safetensors").read_bytes()).hexdigest()
+    write_json(path, {"format": _FORMAT, "sha256": sha, **to_dict(card)})
 
 
 def _fill(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:

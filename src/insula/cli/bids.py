@@ -61,7 +61,7 @@ def bids_app(
         output_dir: The derivative, e.g. BIDS_DIR/derivatives/insula.
         analysis_level: participant, then group.
         participant_label: Only these, with or without sub-.
-        weights: Bundled weights by name, or a folder or file of your own.
+        weights: Bundled weights by name, or a folder or file of your own; a folder of folds, or a,b, are averaged.
         threshold: Probability from which a voxel is lesion; the weights' own if not given.
         tta: Average with the mirrored scan; twice the time.
         low_memory: Compute in tiles; the same mask in less memory.

@@ -25,7 +25,7 @@ def calibrate(
     nothing and will not be tested on: a fold's test part, or a cohort of its own.
 
     Args:
-        weights: A file or folder that can be written, or bundled weights.
+        weights: A file or folder that can be written, a folder of folds, or bundled weights.
         cohort: The folder with scans and true masks.
         split: Only the test part of this split.
         fold: Which fold of it.

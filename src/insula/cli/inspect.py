@@ -20,7 +20,7 @@ def inspect(
     """Show what weights are: model, training, calibration; with a scan, also where the model's memory lies in it.
 
     Args:
-        weights: Bundled weights by name, or a folder or file of your own.
+        weights: Bundled weights by name, or a folder or file of your own; a folder of folds, or a,b, are averaged.
         scan: Ask a model with a memory (mamba_unet) which places of this scan it keeps, and draw them.
         out: The page with that picture.
         debug: Show a traceback on errors.
@@ -54,10 +54,11 @@ def inspect(
 def _facts(weights: Weights) -> dict[str, str]:
     card = weights.card
     made, told = card.calibration.fitted_on, card.provenance
+    together = f"{len(weights.networks)} networks, the first: " if len(weights.networks) > 1 else ""
     steps = f"{told['steps']} steps, {told['minutes']:g} minutes, {told['device']}" if "steps" in told else "unknown"
     return {
         "name": card.name,
-        "model": f"{card.model.kind}, {sum(p.numel() for p in weights.model.parameters()):,} parameters",
+        "model": f"{together}{card.model.kind}, {sum(p.numel() for p in weights.networks[0][0].parameters()):,} parameters",
         "knobs": ", ".join(f"{name} {value}" for name, value in vars(card.model).items() if name != "kind"),
         "sees": f"{'x'.join(map(str, card.prepare.box))} voxels of {card.prepare.spacing_mm:g} mm",
         "trained on": str(told.get("trained_on", "unknown")),

@@ -33,7 +33,7 @@ def segment(
         threshold: Probability from which a voxel is lesion; the weights' own if not given.
         tta: Average with the mirrored scan; twice the time.
         device: auto, cpu, cuda or cuda:N.
-        weights: Bundled weights by name, or a folder or file of your own.
+        weights: Bundled weights by name, or a folder or file of your own; a folder of folds, or a,b, are averaged.
         low_memory: Compute in tiles; the same mask in less memory.
         frame: Which volume of a 4-D file, from 0.
         assume_orientation: Axes of files that do not say, e.g. LPS.

@@ -22,7 +22,7 @@ from insula.data import prepare
 from insula.errors import BadData
 from insula.evaluate.summary import log_loss
 from insula.geometry import label_components
-from insula.infer import infer
+from insula.infer import infer_mean
 from insula.io import read_scan
 from insula.metrics import LogitCounts, count_logits
 from insula.postprocess import SPREAD, lesion_confidence, mean_logits, volume_doubt, volume_interval
@@ -89,7 +89,7 @@ def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig(
     if not scan.grid.close_to(lesion.grid):
         raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
     prepared = prepare(scan, weights.card.prepare)
-    box, _ = infer(weights.model, prepared.image, config)
+    box, _ = infer_mean(weights.networks, prepared.image, config)
     prob, truth, voxel_ml = prepared.bring_home(box.numpy()), lesion.voxels, scan.grid.voxel_ml
     return Studied(
         case=entry.case, centre=entry.centre, truth_ml=float(truth.sum()) * voxel_ml, voxel_ml=voxel_ml,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,7 @@ from insula.infer.fuse import fused
 from insula.infer.tiles import tiled_logits, why_whole
 from insula.models import UNet
 
-__all__ = ["InferFacts", "infer"]
+__all__ = ["InferFacts", "infer", "infer_mean"]
 
 _log = logging.getLogger(__name__)
 _COPIES = 7  # of the full-resolution features alive at the peak of one pass; measured by bench/speed.py, rounded up
@@ -70,6 +71,33 @@ def infer(
         name = str(choose_precision(where, config.precision)).removeprefix("torch.")
         return prob, InferFacts(device=str(where), precision=name, passes=how, why=reason, tta=config.tta)
     raise AssertionError("unreachable")
+
+
+def infer_mean(
+    networks: Sequence[tuple[UNet, float]],
+    image: Float[Tensor, "1 1 i j k"],
+    config: SegmentConfig,
+    *,
+    temperature: float = 1.0,
+) -> tuple[Float[Tensor, "i j k"], InferFacts]:
+    """As `infer`, the mean probability of several networks.
+
+    Args:
+        networks: each with the temperature of its own logits.
+        image: normalised.
+        config: as `infer` takes it.
+        temperature: what the mean's logit is divided by.
+    """
+    if len(networks) == 1:
+        [(model, own)] = networks
+        return infer(model, image, config, temperature=own * temperature)
+    total, facts = torch.zeros(image.shape[2:]), list[InferFacts]()
+    for model, own in networks:
+        prob, told = infer(model, image, config, temperature=own)
+        total += prob / len(networks)
+        facts.append(told)
+    mean = torch.sigmoid(torch.logit(total.clamp(0, 1), eps=1e-6) / temperature) if temperature != 1 else total
+    return mean, next((told for told in facts if told != facts[0]), facts[0])  # what was not as for the first is told
 
 
 def _choose_passes(

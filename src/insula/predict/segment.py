@@ -13,7 +13,7 @@ import insula
 from insula.checkpoint import Weights, load_weights
 from insula.config import SegmentConfig
 from insula.data import prepare
-from insula.infer import InferFacts, infer
+from insula.infer import InferFacts, infer_mean
 from insula.postprocess import decide, measure_lesions
 from insula.predict.result import Result
 from insula.types import Flag
@@ -50,7 +50,7 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
     loaded = _cached(weights) if isinstance(weights, str) else weights
     card = loaded.card
     prepared = prepare(scan, card.prepare)
-    box_prob, facts = infer(loaded.model, prepared.image, config, temperature=card.calibration.temperature)
+    box_prob, facts = infer_mean(loaded.networks, prepared.image, config, temperature=card.calibration.temperature)
     prob = prepared.bring_home(box_prob.numpy())
     threshold = card.threshold if config.threshold is None else config.threshold
     least = card.min_lesion_ml if config.min_lesion_ml is None else config.min_lesion_ml
@@ -79,6 +79,7 @@ def _provenance(weights: Weights, facts: InferFacts, min_lesion_ml: float) -> di
             "name": card.name,
             "sha256": weights.sha256,
             "trained_on": card.provenance.get("trained_on", "unknown"),
+            **({"members": members} if (members := card.provenance.get("members")) else {}),
         },
         "inference": {**vars(facts), "min_lesion_ml": min_lesion_ml},
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},

@@ -1,0 +1,135 @@
+"""Weights by name: one network, or several that answer together."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+from insula.checkpoint.weights import Card, Weights, find_one, load_one, read_card, write_card
+from insula.config import Calibration, from_dict, knobs, to_dict
+from insula.errors import BadData, NoInput, UsageError
+from insula.io import write_json
+
+__all__ = ["find_weights", "load_weights", "store_card"]
+
+_FORMAT = "insula-ensemble/1"
+_FILE = "ensemble.json"
+
+
+@knobs
+class _Together:
+    """What is known of an ensemble as such."""
+
+    members: dict[str, str]
+    """SHA-256 of each by its folder: a calibration is of these weights and of no others."""
+    threshold: float
+    min_lesion_ml: float
+    calibration: Calibration
+
+
+def find_weights(name: str) -> Path:
+    """The card of bundled weights (`baseline`), of a `.json` or `.safetensors` file, of a run's folder, or of a folder of folds.
+
+    The card of a folder of folds exists once it was calibrated.
+
+    Raises:
+        NoInput: nothing of that name; the message lists what there is.
+        UsageError: several names; they share no card.
+    """
+    if "," in name:
+        raise UsageError(
+            "the weights", name, "are several, and have no card together", "put them into a folder as fold0, fold1, ..."
+        )
+    return Path(name) / _FILE if _folds(name) else find_one(name)
+
+
+def load_weights(name: str) -> Weights:
+    """Load and verify.
+
+    Args:
+        name: as `find_weights` takes it; a folder of folds, or names joined by commas, are an ensemble.
+
+    Raises:
+        NoInput: not found.
+        BadData: the hash, the format or the keys do not fit, the first differing keys are named; or members of an ensemble
+            want scans prepared differently, or are not those that it was calibrated with.
+    """
+    names = [part.strip() for part in name.split(",")] if "," in name else [str(folder) for folder in _folds(name)]
+    if not names:
+        return load_one(find_one(name))
+    if "" in names:
+        raise NoInput("the weights", name, "name nothing beside a comma", "write a,b")
+    members = [load_one(find_one(part)) for part in names]
+    ensemble = _together(Path(name).name, names, members)
+    path = Path(name) / _FILE
+    return _as_calibrated(ensemble, path, names, members) if "," not in name and path.exists() else ensemble
+
+
+def store_card(name: str, card: Card) -> Path:
+    """Rewrite the card of weights that exist; the tensors stay as they are.
+
+    Args:
+        name: as `find_weights` takes it.
+        card: the new one; of an ensemble, thresholds and calibration are kept.
+
+    Returns:
+        The card's file.
+
+    Raises:
+        NoInput: no such weights.
+        CannotCreate, NoPermission, IOFault: as the disk says.
+    """
+    path, folds = find_weights(name), _folds(name)
+    if not folds:
+        write_card(path, card)
+        return path
+    members = {folder.name: load_one(find_one(str(folder))).sha256 for folder in folds}
+    told = _Together(
+        members=members, threshold=card.threshold, min_lesion_ml=card.min_lesion_ml, calibration=card.calibration
+    )
+    write_json(path, {"format": _FORMAT, **to_dict(told)})
+    return path
+
+
+def _folds(name: str) -> list[Path]:
+    """The folders fold0, fold1, ... in a folder that has no weights of its own."""
+    folder = Path(name)
+    if not folder.is_dir() or any(path.name != _FILE for path in folder.glob("*.json")):
+        return []
+    found = [path for path in folder.glob("fold*") if path.is_dir() and any(path.glob("*.safetensors"))]
+    return sorted(found, key=lambda path: (len(path.name), path.name))
+
+
+def _together(name: str, names: list[str], members: list[Weights]) -> Weights:
+    """Uncalibrated as an ensemble: the members' own calibrations, the mean of their thresholds."""
+    first = members[0].card
+    for part, member in zip(names, members, strict=True):
+        if member.card.prepare != first.prepare:
+            rule = f"want scans prepared in another way than {names[0]}"
+            raise BadData("the weights", part, rule, "put together what was trained on one store")
+    card = replace(
+        first, name=name,
+        threshold=statistics.mean(member.card.threshold for member in members),
+        min_lesion_ml=statistics.mean(member.card.min_lesion_ml for member in members),
+        calibration=Calibration(),
+        provenance={
+            "trained_on": first.provenance.get("trained_on", "unknown"),
+            "members": [{"name": member.card.name, "sha256": member.sha256} for member in members],
+        },
+    )  # fmt: skip
+    networks = tuple((member.model, member.card.calibration.temperature) for member in members)
+    sha = hashlib.sha256("".join(member.sha256 for member in members).encode()).hexdigest()
+    return Weights(networks=networks, card=card, sha256=sha)
+
+
+def _as_calibrated(ensemble: Weights, path: Path, names: list[str], members: list[Weights]) -> Weights:
+    told = from_dict(_Together, read_card(path, _FORMAT), what="the ensemble's card")
+    if told.members != {Path(part).name: member.sha256 for part, member in zip(names, members, strict=True)}:
+        rule = "was calibrated with other weights than lie there now"
+        raise BadData("the ensemble", ensemble.card.name, rule, f"calibrate it again, or delete {path.name}")
+    card = replace(
+        ensemble.card, threshold=told.threshold, min_lesion_ml=told.min_lesion_ml, calibration=told.calibration
+    )
+    return replace(ensemble, card=card)

@@ -1,0 +1,89 @@
+"""Folds, or models named together, are one set of weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from insula.checkpoint import Card, find_weights, load_weights, save_weights, store_card
+from insula.config import AttentionUNet, Calibration, PrepareConfig, SegmentConfig, SEUNet
+from insula.errors import BadData, NoInput, UsageError
+from insula.infer import infer, infer_mean
+from insula.models import build_model
+
+_MODELS = (AttentionUNet(widths=(2, 4)), SEUNet(widths=(2, 4)))
+
+
+def _save(folder: Path, number: int, *, prepare: PrepareConfig = PrepareConfig()) -> None:
+    folder.mkdir(parents=True)
+    torch.manual_seed(number)
+    config = _MODELS[number % 2]
+    card = Card(
+        name="w", model=config, prepare=prepare, threshold=0.4 + 0.1 * number,
+        calibration=Calibration(temperature=1.0 + number),
+    )  # fmt: skip
+    save_weights(folder, build_model(config), card)
+
+
+@pytest.fixture
+def folds(tmp_path: Path) -> Path:
+    for number in range(3):
+        _save(tmp_path / "cv" / f"fold{number}", number)
+    (tmp_path / "cv" / "index.html").touch()
+    return tmp_path / "cv"
+
+
+def test_a_folder_of_folds_is_the_mean_of_their_probabilities(folds: Path) -> None:
+    ensemble = load_weights(str(folds))
+    members = [load_weights(str(folds / f"fold{number}")) for number in range(3)]
+    assert (ensemble.card.name, ensemble.card.threshold) == ("cv", pytest.approx(0.5))
+    image = torch.randn(1, 1, 16, 16, 16)
+    config = SegmentConfig(device="cpu", precision="float32")
+    found, _ = infer_mean(ensemble.networks, image, config)
+    alone = [infer(one.model, image, config, temperature=one.card.calibration.temperature)[0] for one in members]
+    torch.testing.assert_close(found, torch.stack(alone).mean(0))
+    warmer, _ = infer_mean(ensemble.networks, image, config, temperature=2.0)
+    torch.testing.assert_close(torch.logit(warmer), torch.logit(found) / 2, rtol=1e-3, atol=1e-4)
+    assert [told["sha256"] for told in ensemble.card.provenance["members"]] == [one.sha256 for one in members]
+
+
+def test_names_joined_by_commas_are_an_ensemble(folds: Path) -> None:
+    two = load_weights(f"{folds / 'fold0'}, {folds / 'fold2' / 'w.safetensors'}")
+    assert len(two.networks) == 2
+    assert two.card.threshold == pytest.approx(0.5)
+    assert two.sha256 != load_weights(str(folds)).sha256
+    with pytest.raises(UsageError, match="no card together"):
+        find_weights("baseline,baseline")
+    with pytest.raises(NoInput, match="beside a comma"):
+        load_weights(f"{folds / 'fold0'},")
+
+
+def test_an_ensemble_has_no_one_network(folds: Path) -> None:
+    with pytest.raises(UsageError, match="an ensemble of 3 networks"):
+        _ = load_weights(str(folds)).model
+
+
+def test_what_is_calibrated_together_is_kept_together(folds: Path) -> None:
+    before = load_weights(str(folds))
+    card = replace(before.card, threshold=0.31, min_lesion_ml=0.5, calibration=Calibration(temperature=1.7))
+    path = store_card(str(folds), card)
+    assert path == find_weights(str(folds)) == folds / "ensemble.json"
+    after = load_weights(str(folds)).card
+    assert (after.threshold, after.min_lesion_ml, after.calibration.temperature) == (0.31, 0.5, 1.7)
+    shutil.rmtree(folds / "fold1")
+    with pytest.raises(BadData, match="calibrated with other weights"):
+        load_weights(str(folds))
+    path.write_text(json.dumps({"format": "other"}))
+    with pytest.raises(BadData, match="not of format"):
+        load_weights(str(folds))
+
+
+def test_members_must_see_alike(folds: Path) -> None:
+    _save(folds / "fold3", 3, prepare=PrepareConfig(box=(96, 96, 96)))
+    with pytest.raises(BadData, match="prepared in another way"):
+        load_weights(str(folds))

@@ -122,3 +122,16 @@ def test_a_run_does_not_go_on_with_other_cases(cases: CaseSet, tmp_path: Path) -
         train(_recipe(steps=4), fewer, tmp_path, resume=True)
     train(_recipe(steps=4), cases, tmp_path, resume=True)
     assert load_weights(str(tmp_path)).card.provenance["steps"] == 4
+
+
+def test_where_the_cohort_lies_changes_nothing(cases: CaseSet) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    streams = [
+        CaseStream(cases, _recipe(AugmentConfig(), cohort=place), device=device) for place in ("auto", "device", "host")
+    ]
+    for step in range(4):
+        first, *others = (stream.batch(step) for stream in streams)
+        assert first.image.device.type == device.type
+        for other in others:
+            assert torch.equal(other.image, first.image)
+            assert torch.equal(other.truth, first.truth)

@@ -96,7 +96,7 @@ def augment(
     donors: Sequence[Bool[Tensor, "i j k"]] = (),
 ) -> Augmented:  # fmt: skip
     """One batch by an `Augmenter` of its own: for a look at what plans do."""
-    once = Augmenter(originals[0].image.device, record=False)
+    once = Augmenter(originals[0].device, record=False)
     return once(originals, plans, starts=starts, crop=crop, donors=donors)
 
 

@@ -108,8 +108,8 @@ class Desk:
         for held, original, start in zip(laid["pair"], originals, starts, strict=True):
             i, j, k = (slice(a, a + n) for a, n in zip(start, crop, strict=True))
             window = (slice(None),) * 3 if stages.deform else (i, j, k)
-            held[0].copy_(original.image[window])
-            held[1].copy_(original.mask[window])
+            for part, volume in zip(held, original.here, strict=True):
+                part.copy_(volume[window])
         if stages.deform:
             deformations = [plan.deformation or Deformation() for plan in plans]
             laid["velocity"] = self.place("velocity", count, 3, *most_nodes(deformations, crop))
@@ -136,7 +136,7 @@ class Desk:
             if graft is None or nodes is None:
                 laid["donor"][n].zero_()
             else:
-                laid["donor"][n].copy_(donors[graft.donor])
+                laid["donor"][n].copy_(donors[graft.donor].to(self.device, non_blocking=True))
                 laid["uneven"][n].copy_(nodes)
                 laid["grain"][n].copy_(noise(crop, seed=graft.look.seed + 1, device=self.device))
         return laid

@@ -31,6 +31,19 @@ class Original:
     """Any scale."""
     mask: Bool[Tensor, "i j k"]
     """The truth."""
+    worked_on: torch.device | None = None
+    """The device that needs it, where that is not the one it lies on: a cohort too large for a GPU lies in pinned memory."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is worked on, and where what is measured of it lies."""
+        return self.worked_on or self.image.device
+
+    @property
+    def here(self) -> tuple[Float[Tensor, "i j k"], Bool[Tensor, "i j k"]]:
+        """Image and truth on that device; sent there if need be, without waiting."""
+        image, mask = (part.to(self.device, non_blocking=True) for part in (self.image, self.mask))
+        return image, mask
 
     @property
     def box(self) -> Shape:
@@ -50,7 +63,7 @@ class Original:
     @cached_property
     def soft_brain(self) -> UInt8[Tensor, "i2 j2 k2"]:
         """On the strip's coarse grid, 255 where it is certain."""
-        return (255 * soft_brain(relative(self.image, self.levels))).to(torch.uint8)
+        return (255 * soft_brain(relative(self.here[0], self.levels))).to(torch.uint8)
 
     @cached_property
     def _with_skull(self) -> Float[Tensor, "7 i8 j8 k8"]:
@@ -67,7 +80,7 @@ class Original:
             looks = [ScannerLook(slice_mm=thick, slice_axis=axis) for thick in _SLICES_MM]
             told = scan_numbers(looks, white=[1.0, 1.0], box=self.box, shape=self.box)
             blur, slab, count = (
-                put(part, self.image.device) for part in (told.blur, told.slab[:, axis], told.slices[:, axis])
+                put(part, self.device) for part in (told.blur, told.slab[:, axis], told.slices[:, axis])
             )
             lines = self._lines(axis, strip=strip).movedim(axis, 0)
             for rows in spreads(self.box[axis], blur, slab, count):
@@ -77,9 +90,9 @@ class Original:
     def _lines(self, axis: int | None, *, strip: bool) -> Float[Tensor, "i j k"]:
         """Every eighth voxel along each axis but one, air 0 and white matter about 1."""
         i, j, k = (slice(None, None, 1 if axis == other else _COARSE) for other in range(3))
-        x = relative(self.image[i, j, k], self.levels)
+        x = relative(self.here[0][i, j, k], self.levels)
         if strip:
-            places = _places(self.box, self.image.device)
+            places = _places(self.box, self.device)
             index = torch.stack(torch.meshgrid(places[0][i], places[1][j], places[2][k], indexing="ij"))
             x = x * brain_at(self.soft_brain[None], index[None])[0]
         return x

@@ -58,5 +58,17 @@ class CaseSet:
             self, images=tuple(x.to(device) for x in self.images), masks=tuple(x.to(device) for x in self.masks)
         )
 
+    def pinned(self) -> CaseSet:
+        """The same cases where a GPU can fetch them from while it works."""
+        if not torch.cuda.is_available():
+            return self
+        images, masks = (tuple(x.pin_memory() for x in part) for part in (self.images, self.masks))
+        return replace(self, images=images, masks=masks)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all images and masks."""
+        return sum(part.nbytes for part in (*self.images, *self.masks))
+
     def __len__(self) -> int:
         return len(self.names)

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from insula.augment import Augmentation, Augmenter, Original
 from insula.cohort import CaseSet
-from insula.config import Recipe
+from insula.config import Recipe, TrainConfig
 from insula.data import measure_each, normalise_each, normalised
 from insula.errors import UsageError
+from insula.infer import free_bytes
 from insula.train.head_stream import HeadStream
 from insula.train.stream import Batch, Stream, crop_window
 from insula.train.world import World
@@ -29,7 +30,7 @@ class CaseStream(Stream):
     """Every case once an epoch, in an order of the epoch's own, augmented on the device.
 
     Args:
-        cases: held in the device's memory.
+        cases: held in the device's memory, or in the computer's where they would take too much of it.
         recipe: how to augment and to crop.
         device: where batches are made.
         world: the processes that share every batch.
@@ -40,8 +41,9 @@ class CaseStream(Stream):
 
     def __init__(self, cases: CaseSet, recipe: Recipe, *, device: torch.device, world: World = World()) -> None:
         super().__init__(recipe, device, world)
-        self.cases = cases.to(device)
-        self._originals = [Original(*pair) for pair in zip(self.cases.images, self.cases.masks, strict=True)]
+        self.cases = cases.to(device) if _fits(cases, recipe.train, device) else cases.pinned()
+        pairs = zip(self.cases.images, self.cases.masks, strict=True)
+        self._originals = [Original(*pair, worked_on=device) for pair in pairs]
         self._donors = [case for case, mask in zip(self._originals, cases.masks, strict=True) if bool(mask.any())]
         self._augmenter = Augmenter(device, record=recipe.train.graph)
         self._painter = None
@@ -82,7 +84,8 @@ class CaseStream(Stream):
             focus = self._donors[plan.graft.donor] if plan.graft else case
             window = self._window(focus.lesion, case.box, crop, step, n)
             if plan == Augmentation():
-                cut[n] = case.image[window].float(), case.mask[window].float()
+                image, truth = case.here
+                cut[n] = image[window].float(), truth[window].float()
             else:
                 i, j, k = (part.start for part in window)
                 changed[n] = case, plan, (i, j, k)
@@ -113,3 +116,10 @@ class CaseStream(Stream):
 
     def _window(self, lesion: np.ndarray, box: Shape, crop: Shape, step: int, item: int) -> tuple[slice, slice, slice]:
         return crop_window(lesion, box, crop, np.random.default_rng((self.recipe.train.seed, step, item, _CROP)))
+
+
+def _fits(cases: CaseSet, config: TrainConfig, device: torch.device) -> bool:
+    """Whether the cases may lie in the device's memory: as told, or where they take at most half of what is free."""
+    if config.cohort != "auto" or device.type == "cpu":
+        return config.cohort != "host"
+    return 2 * cases.nbytes <= free_bytes(device)

@@ -162,6 +162,6 @@ class Run:
 def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
     """Without what may change from one sitting to the next."""
     passing = {
-        "accumulate", "compile", "device", "graph", "minutes", "recompute", "save_minutes", "validations"
+        "accumulate", "cohort", "compile", "device", "graph", "minutes", "recompute", "save_minutes", "validations"
     }  # fmt: skip
     return {**recipe, "train": {name: value for name, value in recipe["train"].items() if name not in passing}}

@@ -7,7 +7,7 @@ import sys
 from tyro.extras import SubcommandApp
 
 import insula
-from insula.cli import cohort
+from insula.cli import bench, cohort
 from insula.cli.calibrate import calibrate
 from insula.cli.demo import demo
 from insula.cli.evaluate import evaluate
@@ -33,6 +33,7 @@ def main() -> None:
     app = SubcommandApp()
     for verb in (segment, evaluate, demo, train, calibrate, inspect):
         app.command(verb)
+    app.command(bench.verbs(), name="bench", help="Time training on this machine, beside other tools' networks.")
     app.command(cohort.verbs(), name="cohort", help="Check, split, simulate or prepare a folder of labelled scans.")
 
     def call() -> int | None:

@@ -65,7 +65,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(head):
         numbers = all(isinstance(row[place], int | float | None) for row in rows)
-        made.add_column(name, justify="right" if numbers else "left")
+        made.add_column(Text(name), justify="right" if numbers else "left")
     for row in rows:
         made.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else _LOG_WIDTH).print(made)

@@ -1,0 +1,79 @@
+"""Networks that are timed side by side: insula's, and others' as their own packages build them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from insula.config import AttentionUNet, MambaUNet, ModelConfig, SEUNet
+from insula.errors import Unavailable
+
+__all__ = ["CONTENDERS", "Contender"]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One network and how it is trained."""
+
+    says: str
+    """For the table."""
+    config: ModelConfig | None = None
+    """Of one of insula's: trained by insula's own step."""
+    build: Callable[[int], nn.Module] | None = None
+    """Of another's, for patches of that many voxels along each axis; trained as `trainer` says."""
+    trainer: str = "adamw"
+    """`nnunet`: float16 with scaled gradients, SGD with momentum, clipping at 12, supervised at every resolution, as nnU-Net v2
+    trains. `adamw`: bfloat16, fused AdamW."""
+
+
+def _nnunet(patch: int) -> nn.Module:
+    unet: Any = _import("dynamic_network_architectures.architectures.unet", "dynamic-network-architectures")
+    return unet.PlainConvUNet(
+        1, 6, (32, 64, 128, 256, 320, 320), nn.Conv3d, 3, (1, 2, 2, 2, 2, 2), 2, 2, 2, conv_bias=True,
+        norm_op=nn.InstanceNorm3d, norm_op_kwargs={"eps": 1e-5, "affine": True}, nonlin=nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True}, deep_supervision=True,
+    )  # fmt: skip
+
+
+def _segresnet(patch: int) -> nn.Module:
+    return _monai().SegResNet(spatial_dims=3, init_filters=32, in_channels=1, out_channels=1)
+
+
+def _attention_unet(patch: int) -> nn.Module:
+    return _monai().AttentionUnet(
+        spatial_dims=3, in_channels=1, out_channels=1, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2)
+    )
+
+
+def _swin_unetr(patch: int) -> nn.Module:
+    return _monai().SwinUNETR(in_channels=1, out_channels=1, feature_size=24)
+
+
+def _monai() -> Any:
+    return _import("monai.networks.nets", "monai")
+
+
+def _import(module: str, package: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ImportError:
+        raise Unavailable("the package", package, "is not installed", "run: pip install 'insula[bench]'") from None
+
+
+CONTENDERS = {
+    "baseline": Contender("attention_unet, half resolution inside", AttentionUNet(stem="space_to_depth", norm="batch")),
+    "full": Contender("attention_unet, a stage at full resolution", AttentionUNet(norm="batch")),
+    "enhanced": Contender("se_unet, half resolution inside", SEUNet(stem="space_to_depth", norm="batch")),
+    "smart": Contender("mamba_unet, half resolution inside", MambaUNet(stem="space_to_depth", norm="batch")),
+    "nnunet": Contender("nnU-Net v2's PlainConvUNet, its own step", build=_nnunet, trainer="nnunet"),
+    "segresnet": Contender("MONAI SegResNet", build=_segresnet),
+    "attention_unet": Contender("MONAI AttentionUnet", build=_attention_unet),
+    "swin_unetr": Contender("MONAI SwinUNETR", build=_swin_unetr),
+}
+"""By the name that the command line uses. U-Mamba is not among them: its scan is a CUDA extension without a package that can be
+installed without a compiler."""

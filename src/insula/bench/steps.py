@@ -1,0 +1,155 @@
+"""One training step of every network on the same batch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from insula.bench.contenders import CONTENDERS, Contender
+from insula.bench.cost import Cost, Work, cost_of, work_of
+from insula.config import TrainConfig
+from insula.errors import Unavailable
+from insula.losses import compound, deep_supervision
+from insula.models import build_model
+from insula.train import Batch
+from insula.train.step import Step
+
+__all__ = ["StepBench", "bench_steps", "make_step"]
+
+_LOSS = compound([(1.0, "dice"), (1.0, "cross_entropy")])
+_DEEPEST = 1  # how many of the coarsest outputs nnU-Net does not supervise
+
+
+@dataclass(frozen=True)
+class StepBench:
+    """What a network's step costs, or why it was not timed."""
+
+    name: str
+    says: str
+    compiled: bool
+    parameters: int = 0
+    cost: Cost | None = None
+    work: Work | None = None
+    why_not: str | None = None
+
+
+def bench_steps(
+    names: Sequence[str], compiled: Sequence[str], batch: Batch, *, repeats: int
+) -> Iterator[StepBench]:  # fmt: skip
+    """Time them one after the other.
+
+    Args:
+        names: of contenders.
+        compiled: those that are timed compiled as well.
+        batch: the same for all; cubic patches.
+        repeats: steps that are timed.
+
+    Yields:
+        One for every network, and one more where it is compiled.
+    """
+    for name in names:
+        for compile in (False, True) if name in compiled else (False,):
+            yield _bench(name, CONTENDERS[name], batch, compile=compile, repeats=repeats)
+            torch.compiler.reset()
+
+
+def _bench(name: str, contender: Contender, batch: Batch, *, compile: bool, repeats: int) -> StepBench:
+    torch.manual_seed(0)
+    told = StepBench(name, contender.says, compile)
+    try:
+        step, model, once = make_step(contender, batch, compile=compile)
+        cost = cost_of(step, batch.image.device, repeats=repeats)
+        work = None if compile else work_of(once)
+    except Unavailable as error:
+        return replace(told, why_not=str(error))
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return replace(told, why_not="does not fit into the GPU's memory")
+    parameters = sum(p.numel() for p in model.parameters())
+    return replace(told, parameters=parameters, cost=cost, work=work)
+
+
+def make_step(
+    contender: Contender, batch: Batch, *, compile: bool
+) -> tuple[Callable[..., Any], nn.Module, Callable[[], Any]]:
+    """A whole training step as its makers take it, on `batch` or on another; the network; and one plain forward and backward pass."""
+    device = batch.image.device
+    if contender.config is not None:
+        model = build_model(contender.config).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        config = TrainConfig(compile=compile, losses=((1.0, "dice"), (1.0, "cross_entropy")))
+        steps = Step(model, copy.deepcopy(model), config, device=device)
+
+        def ours(other: Batch = batch) -> Tensor:
+            return steps.take(other, lr=1e-4, rate=0.01)
+
+        return ours, model, _once(model.outputs, batch, torch.bfloat16)
+    assert contender.build is not None
+    net = contender.build(batch.image.shape[-1]).to(device)
+    run: Callable[..., Any] = torch.compile(net) if compile else net
+    if contender.trainer == "nnunet":
+        return _nnunet_step(net, run, batch), net, _once(net, batch, torch.float16)
+    return _adamw_step(net, run, batch), net, _once(net, batch, torch.bfloat16)
+
+
+def _once(run: Callable[..., Any], batch: Batch, dtype: torch.dtype) -> Callable[[], None]:
+    def once() -> None:
+        with _half(batch.image.device, dtype):
+            found = run(batch.image)
+        _loss(found, batch.truth).backward()
+
+    return once
+
+
+def _half(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast(device.type, dtype=dtype, enabled=device.type == "cuda")
+
+
+def _loss(found: Tensor | Sequence[Tensor], truth: Tensor) -> Tensor:
+    """Dice and cross-entropy, at every resolution that there is; two channels are background and lesion."""
+    levels = [found] if isinstance(found, Tensor) else list(found)
+    if len(levels) > 2 and levels[0].shape[1] == 2:
+        levels = levels[:-_DEEPEST]
+    logits = [level[:, 1:] - level[:, :1] if level.shape[1] == 2 else level for level in levels]
+    return deep_supervision(_LOSS, logits, truth)
+
+
+def _adamw_step(net: nn.Module, run: Callable[..., Any], batch: Batch) -> Callable[..., None]:
+    optimiser = torch.optim.AdamW(net.parameters(), fused=batch.image.is_cuda)
+
+    def step(other: Batch = batch) -> None:
+        with _half(other.image.device, torch.bfloat16):
+            found = run(other.image)
+        loss = _loss(found, other.truth)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    return step
+
+
+def _nnunet_step(net: nn.Module, run: Callable[..., Any], batch: Batch) -> Callable[..., None]:
+    """As nnU-Net v2's trainer takes it.
+
+    Source:
+        Isensee 2021, nnU-Net, Nature Methods 18:203; nnunetv2's `nnUNetTrainer.train_step`.
+    """
+    optimiser = torch.optim.SGD(net.parameters(), lr=1e-2, momentum=0.99, nesterov=True, weight_decay=3e-5)
+    scaler = torch.amp.GradScaler(batch.image.device.type, enabled=batch.image.is_cuda)
+
+    def step(other: Batch = batch) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        with _half(other.image.device, torch.float16):
+            found = run(other.image)
+            loss = _loss(found, other.truth)
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimiser)
+        nn.utils.clip_grad_norm_(net.parameters(), 12)
+        scaler.step(optimiser)
+        scaler.update()
+
+    return step

@@ -56,11 +56,12 @@ def load_weights(name: str) -> Weights:
         BadData: the hash, the format or the keys do not fit, the first differing keys are named; or members of an ensemble
             want scans prepared differently, or are not those that it was calibrated with.
     """
-    names = [part.strip() for part in name.split(",")] if "," in name else [str(folder) for folder in _folds(name)]
-    if not names:
-        return load_one(find_one(name))
-    if "" in names:
+    parts = [part.strip() for part in name.split(",")]
+    if "" in parts and len(parts) > 1:
         raise NoInput("the weights", name, "name nothing beside a comma", "write a,b")
+    names = [member for part in parts for member in ([str(folder) for folder in _folds(part)] or [part])]
+    if names == [name]:
+        return load_one(find_one(name))
     members = [load_one(find_one(part)) for part in names]
     ensemble = _together(Path(name).name, names, members)
     path = Path(name) / _FILE

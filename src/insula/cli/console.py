@@ -3,35 +3,74 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from insula.train.loop import Progress
+    from insula.train.loop import Progress as Report
+    from insula.train.validate import Validation
 
-__all__ = ["bar", "plain_progress", "table"]
+__all__ = ["bar", "plain_progress", "table", "training"]
 
 _LOG_WIDTH = 160
 
 
-def plain_progress(progress: Progress) -> None:
+@contextmanager
+def training(says: str) -> Iterator[Callable[[Report], None]]:
+    """What shows a run's reports: a bar on a terminal, and plain lines when the output goes to a file."""
+    if not sys.stderr.isatty():
+        yield plain_progress
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns: list[Any] = [
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("to go"),
+        TimeRemainingColumn(), TextColumn("{task.fields[now]}"),
+    ]  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        task, best = shown.add_task(says, total=None, now=""), ""
+
+        def show(progress: Report) -> None:
+            nonlocal best
+            if progress.validation is not None:
+                best = f"  Dice {progress.validation.dice:.3f}"
+                shown.console.print(f"step {progress.step}: {_judged(progress.validation)}", highlight=False)
+            shown.update(task, total=progress.steps, completed=progress.step, now=_figures(progress) + best)
+
+        yield show
+
+
+def plain_progress(progress: Report) -> None:
     """One line per hundred steps, and one for each validation."""
     if progress.step % 100 == 1 or progress.step == progress.steps or progress.validation is not None:
-        pace = f"{progress.voxels_per_second / 1e6:.1f} Mvoxel/s"
-        memory = f"  {progress.memory_gib:.1f} GiB" if progress.memory_gib else ""
         left = progress.seconds / progress.step * (progress.steps - progress.step) / 60
-        print(
-            f"step {progress.step:6d}/{progress.steps}  loss {progress.loss:.4f}  lr {progress.lr:.2e}  {pace}{memory}"
-            f"  {progress.seconds / 60:.1f} min, {left:.1f} to go",
-            flush=True,
-        )
-    if (found := progress.validation) is not None:
-        dice = f"{found.dice:.3f} [{found.low:.3f}, {found.high:.3f}]"
-        cases = "1 other case" if found.cases == 1 else f"{found.cases} other cases"
-        print(f"  {cases}: Dice {dice}, lesion F1 {found.f1:.3f}", flush=True)
+        took = f"{progress.seconds / 60:.1f} min, {left:.1f} to go"
+        print(f"step {progress.step:6d}/{progress.steps}  {_figures(progress)}  {took}", flush=True)
+    if progress.validation is not None:
+        print(f"  {_judged(progress.validation)}", flush=True)
+
+
+def _figures(progress: Report) -> str:
+    memory = f"  {progress.memory_gib:.1f} GiB" if progress.memory_gib else ""
+    pace = f"{progress.voxels_per_second / 1e6:.1f} Mvoxel/s"
+    return f"loss {progress.loss:.4f}  lr {progress.lr:.2e}  {pace}{memory}"
+
+
+def _judged(found: Validation) -> str:
+    dice = f"{found.dice:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    cases = "1 other case" if found.cases == 1 else f"{found.cases} other cases"
+    return f"{cases}: Dice {dice}, lesion F1 {found.f1:.3f}"
 
 
 @contextmanager

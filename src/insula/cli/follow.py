@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from insula.cli.console import plain_progress
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -22,7 +21,7 @@ _EVERY_S = 300.0
 
 
 class Follower:
-    """Called with every report of a run: prints, and writes `training.html` at every validation, every five minutes and at the end.
+    """Called with every report of a run: shows it, and writes `training.html` at every validation, every five minutes and at the end.
 
     Where TensorBoard is installed (`insula[train]`), the figures go to the folder `tensorboard` too.
 
@@ -30,16 +29,17 @@ class Follower:
         folder: the run's.
         recipe: what is trained.
         says: what it is trained on.
+        show: called with every report too; it prints.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, says: str) -> None:
-        self._folder, self._recipe, self._says = folder, recipe, says
+    def __init__(self, folder: Path, recipe: Recipe, says: str, show: Callable[[Progress], None]) -> None:
+        self._folder, self._recipe, self._says, self._show = folder, recipe, says, show
         self._written = time.monotonic()
         self._samples: tuple[Sample, ...] = ()
         self._board = _open_board(folder)
 
     def __call__(self, progress: Progress) -> None:
-        plain_progress(progress)
+        self._show(progress)
         if self._board is not None:
             for name, value in _figures(progress).items():
                 self._board.add_scalar(name, value, progress.step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional, UseAppendAction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    import torch
 
     from insula.checkpoint import Weights
     from insula.cohort import CaseSet, Sources, Store
     from insula.config import Recipe
+    from insula.train.loop import Progress
 
 __all__ = ["train"]
 
@@ -32,6 +35,7 @@ def train(
     resume: bool = False,
     slurm: str | None = None,
     dry_run: bool = False,
+    profile: bool = False,
     debug: bool = False,
 ) -> int:
     """Train a model on a prepared cohort, or on heads simulated from open data; under `torchrun`, on several GPUs.
@@ -50,6 +54,7 @@ def train(
         resume: Go on from the newest state in --out.
         slurm: Submit the run instead, e.g. partition=gpu,gpus=4,nodes=2,hours=24; folds become jobs of an array.
         dry_run: Only show what --slurm would submit.
+        profile: Only show where the time of a step goes, after a few of them; nothing is written.
         debug: Show a traceback on errors.
     """
     from insula.config import load_recipe
@@ -73,6 +78,10 @@ def train(
     if first:
         many = f", {world.size} processes" if world.size > 1 else ""
         print(f"reading {', '.join(str(path) for path in data)} ({device}{many}) ...", flush=True)
+    if start is not None:
+        _ = start.model  # an ensemble is refused before anything is read
+    if profile:
+        return _show_phases(chosen, next(_parts(data, chosen, split, fold)), start, device)
     begun = time.monotonic()
     for part in _parts(data, chosen, split, fold):
         folder = out / part.name
@@ -84,6 +93,20 @@ def train(
             print(folder / "training.html", flush=True)
             if folder.name.startswith("fold"):
                 print(write_folds(folder.parent, chosen.name), flush=True)
+    return 0
+
+
+def _show_phases(recipe: Recipe, part: _Part, start: Weights | None, device: torch.device) -> int:
+    """Milliseconds on a GPU, and shares of a step."""
+    from insula.cli.console import table
+    from insula.train import measure_phases
+
+    found = measure_phases(recipe, part.data, start=start)
+    cuda, total = device.type == "cuda", sum(found.phases.values())
+    rows = [[name, *([round(ms, 2)] if cuda else []), round(100 * ms / total)] for name, ms in found.phases.items()]
+    table(["a step, phase by phase", *(["ms"] if cuda else []), "share [%]"], rows)
+    ratio = f"{found.step / total:.2f} times as long"
+    print(f"as training takes it, data beside it: {f'{found.step:.2f} ms, ' if cuda else ''}{ratio}")
     return 0
 
 
@@ -145,12 +168,16 @@ class _Part:
 
 
 def _run(recipe: Recipe, part: _Part, out: Path, *, start: Weights | None, resume: bool, first: bool) -> str:
+    from insula.cli.console import training
     from insula.cli.follow import Follower
     from insula.io import OutputFolder
     from insula.train import train as run
 
-    report = Follower(out, recipe, part.says) if first else lambda _: None
-    with OutputFolder(out) if first else nullcontext(out) as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(OutputFolder(out)) if first else out
+        report: Callable[[Progress], None] = lambda _: None  # noqa: E731
+        if first:
+            report = Follower(out, recipe, part.says, stack.enter_context(training(part.name or recipe.name)))
         return run(recipe, part.data, folder, start=start, resume=resume, judge_by=part.judge_by, report=report)
 
 

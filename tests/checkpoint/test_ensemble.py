@@ -84,6 +84,25 @@ def test_what_is_calibrated_together_is_kept_together(folds: Path) -> None:
         load_weights(str(folds))
 
 
+def test_only_folds_that_are_done_and_named_once_count(folds: Path) -> None:
+    shutil.copytree(folds / "fold0", folds / "fold0_old")
+    (folds / "fold1" / "notes").mkdir()
+    assert len(load_weights(str(folds)).networks) == 3
+    with pytest.raises(UsageError, match="named twice"):
+        load_weights(f"{folds},{folds / 'fold1'}")
+    card = load_weights(str(folds / "fold2")).card
+    store_card(str(folds / "fold2"), replace(card, provenance={"steps": 3, "recipe": {"train": {"steps": 9}}}))
+    with pytest.raises(BadData, match="fold2 stands at step 3 of 9"):
+        load_weights(str(folds))
+    assert len(load_weights(f"{folds / 'fold0'},{folds / 'fold2'}").networks) == 2
+
+
+def test_a_comma_in_a_folders_name_is_no_list(folds: Path) -> None:
+    folder = folds.rename(folds.with_name("x,y"))
+    assert load_weights(str(folder)).card.name == "x,y"
+    assert load_weights(str(folder / "fold0")).card.name == "w"
+
+
 def test_members_must_see_alike(folds: Path) -> None:
     _save(folds / "fold3", 3, prepare=PrepareConfig(box=(96, 96, 96)))
     with pytest.raises(BadData, match="prepared in another way"):

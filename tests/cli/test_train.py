@@ -50,6 +50,29 @@ def test_a_store_is_trained_on(store: Path, tmp_path: Path, capsys: pytest.Captu
     assert load_weights(str(tmp_path / "run")).card.provenance["cases"] == 3
 
 
+def test_a_profile_shows_phases_and_writes_nothing(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
+    arguments = ("train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run", "--profile")
+    said = call(capsys, *arguments)
+    assert said.code == 0, said.err
+    for phase in ("data and augmentation", "forward", "backward", "optimiser", "as training takes it"):
+        assert phase in said.out
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_ensemble_is_no_start(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
+    for name in ("a", "b"):
+        said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / name)
+        assert said.code == 0, said.err
+    both = f"{tmp_path / 'a'},{tmp_path / 'b'}"
+    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "c", "--from-weights", both)
+    assert said.code == 2
+    assert "a+b are an ensemble of 2 networks" in said.err
+
+
 def test_the_log_is_in_tensorboard_too(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -12,7 +12,7 @@ from insula.checkpoint import load_weights
 from insula.cohort import CaseSet, Sources
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, TrainConfig
 from insula.errors import BadData, Preempted, UsageError
-from insula.train import CaseStream, train
+from insula.train import CaseStream, case_stream, train
 from simulate.test_head import small_host, small_shape
 
 _CPU = torch.device("cpu")
@@ -135,3 +135,14 @@ def test_where_the_cohort_lies_changes_nothing(cases: CaseSet) -> None:
         for other in others:
             assert torch.equal(other.image, first.image)
             assert torch.equal(other.truth, first.truth)
+
+
+def test_a_cohort_lies_on_the_gpu_where_it_leaves_half_of_what_is_free(
+    cases: CaseSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuda = torch.device("cuda")
+    for free, fits in ((2 * cases.nbytes, True), (2 * cases.nbytes - 1, False)):
+        monkeypatch.setattr(case_stream, "free_bytes", lambda _, free=free: free)
+        assert case_stream._fits(cases, TrainConfig(), cuda) is fits
+        assert case_stream._fits(cases, TrainConfig(cohort="device"), cuda)
+        assert not case_stream._fits(cases, TrainConfig(cohort="host"), cuda)

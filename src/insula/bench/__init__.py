@@ -1,7 +1,7 @@
 """What a training step costs on this machine, beside the networks and pipelines of others."""
 
 from insula.bench.contenders import CONTENDERS, Contender
-from insula.bench.cost import Cost, Limits, cost_of, limits_of
+from insula.bench.cost import Cost, Limits, Work, cost_of, limits_of
 from insula.bench.steps import StepBench, bench_steps
 from insula.bench.streams import StreamBench, bench_streams
 
@@ -12,6 +12,7 @@ __all__ = [
     "Limits",
     "StepBench",
     "StreamBench",
+    "Work",
     "bench_steps",
     "bench_streams",
     "cost_of",

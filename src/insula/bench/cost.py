@@ -47,7 +47,7 @@ class Cost:
     ms: float
     """Mean of steps that follow each other."""
     gib: float
-    """Peak of the GPU's memory; 0 without one."""
+    """Peak of the GPU's memory, the first steps and what else lies there included; 0 without one."""
     busy: float | None
     """Share of the time in which the GPU computes; None without one."""
 
@@ -66,11 +66,12 @@ def limits_of(device: torch.device) -> Limits:
 def cost_of(step: Callable[[], Any], device: torch.device, *, repeats: int) -> Cost:
     """Time steps that follow each other, after some to warm up."""
     cuda = device.type == "cuda"
+    if cuda:
+        torch.cuda.reset_peak_memory_stats(device)  # before a step is recorded: what is replayed allocates nothing
     for _ in range(_WARM if cuda else 1):
         step()
     if cuda:
         torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
     seconds = _seconds(step, device, repeats)
     peak = torch.cuda.max_memory_allocated(device) / 2**30 if cuda else 0.0
     return Cost(ms=1000 * seconds, gib=peak, busy=_busy(step, seconds) if cuda else None)

@@ -53,7 +53,7 @@ class PatchLoader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        del self._loader  # ends the processes
+        del self._loader  # its processes end with the last iterator
 
 
 def _alone(worker: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from insula.train import Batch, CaseStream
 
 __all__ = ["StreamBench", "bench_streams"]
 
-_WARM = 12  # batches: compilers settle, recordings are made, workers start
+_WARM = 60  # batches on a GPU: compilers settle, each kind of batch is recorded, workers start
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,21 @@ def bench_streams(
             step, _, _ = make_step(contender, first, compile=compile)
             together = _pace(step, stream, steps, device)
             alone = _pace(step, itertools.repeat(first), steps, device)
-            yield StreamBench(name, contender.says, compile, ms=together, alone_ms=alone)
+            yield replace(told, ms=together, alone_ms=alone)
+            del stream, first, step  # before the next one is built
         except Unavailable as error:
-            yield StreamBench(name, told.says, compile, why_not=str(error))
+            yield replace(told, why_not=str(error))
+        except torch.OutOfMemoryError:
+            yield replace(told, why_not="does not fit into the GPU's memory")
         torch.compiler.reset()
 
 
 def _pace(step: Callable[[Batch], Any], batches: Iterator[Batch], steps: int, device: torch.device) -> float:
     """Milliseconds a step, after some to warm up."""
     begun = 0.0
-    for n, batch in enumerate(itertools.islice(batches, _WARM + steps)):
-        if n == _WARM:
+    warm = _WARM if device.type == "cuda" else 1
+    for n, batch in enumerate(itertools.islice(batches, warm + steps)):
+        if n == warm:
             _settle(device)
             begun = time.perf_counter()
         step(batch)
@@ -89,8 +93,9 @@ def _pace(step: Callable[[Batch], Any], batches: Iterator[Batch], steps: int, de
 
 
 def _settle(device: torch.device) -> None:
+    """Wait for this thread's work alone: another may be recording, and the whole device cannot be waited for then."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.cuda.current_stream(device).synchronize()
 
 
 def _ours(cases: CaseSet, size: int, patch: int, steps: int, device: torch.device) -> Iterator[Batch]:

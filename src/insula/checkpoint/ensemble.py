@@ -38,7 +38,7 @@ def find_weights(name: str) -> Path:
         NoInput: nothing of that name; the message lists what there is.
         UsageError: several names; they share no card.
     """
-    if "," in name:
+    if "," in name and not Path(name).exists():
         raise UsageError(
             "the weights", name, "are several, and have no card together", "put them into a folder as fold0, fold1, ..."
         )
@@ -49,23 +49,29 @@ def load_weights(name: str) -> Weights:
     """Load and verify.
 
     Args:
-        name: as `find_weights` takes it; a folder of folds, or names joined by commas, are an ensemble.
+        name: as `find_weights` takes it; a folder of folds, or names joined by commas, are an ensemble. What was
+            calibrated together counts only where it is named alone.
 
     Raises:
         NoInput: not found.
         BadData: the hash, the format or the keys do not fit, the first differing keys are named; or members of an ensemble
-            want scans prepared differently, or are not those that it was calibrated with.
+            want scans prepared differently, are not those that it was calibrated with, or folds are not trained to their end.
+        UsageError: a name twice.
     """
-    parts = [part.strip() for part in name.split(",")]
+    parts = [name] if Path(name).exists() else [part.strip() for part in name.split(",")]
     if "" in parts and len(parts) > 1:
         raise NoInput("the weights", name, "name nothing beside a comma", "write a,b")
     names = [member for part in parts for member in ([str(folder) for folder in _folds(part)] or [part])]
     if names == [name]:
         return load_one(find_one(name))
+    if twice := [one for n, one in enumerate(names) if one in names[:n]]:
+        raise UsageError("the weights", twice[0], "are named twice", "name each once")
     members = [load_one(find_one(part)) for part in names]
-    ensemble = _together(Path(name).name, names, members)
+    if len(parts) == 1:
+        _refuse_unfinished(names, members)
+    ensemble = _together("+".join(Path(part).resolve().name for part in parts), names, members)
     path = Path(name) / _FILE
-    return _as_calibrated(ensemble, path, names, members) if "," not in name and path.exists() else ensemble
+    return _as_calibrated(ensemble, path, names, members) if len(parts) == 1 and path.exists() else ensemble
 
 
 def store_card(name: str, card: Card) -> Path:
@@ -99,8 +105,20 @@ def _folds(name: str) -> list[Path]:
     folder = Path(name)
     if not folder.is_dir() or any(path.name != _FILE for path in folder.glob("*.json")):
         return []
-    found = [path for path in folder.glob("fold*") if path.is_dir() and any(path.glob("*.safetensors"))]
-    return sorted(found, key=lambda path: (len(path.name), path.name))
+    found = [path for path in folder.glob("fold*") if path.name[4:].isdecimal() and any(path.glob("*.safetensors"))]
+    return sorted(found, key=lambda path: int(path.name[4:]))
+
+
+def _refuse_unfinished(names: list[str], members: list[Weights]) -> None:
+    """A run leaves weights from its first save on; a fold that still trains would speak as loudly as the others."""
+    for part, member in zip(names, members, strict=True):
+        told = member.card.provenance
+        steps, wanted = told.get("steps"), told.get("recipe", {}).get("train", {}).get("steps")
+        if steps is not None and wanted is not None and steps < wanted:
+            rule = f"stands at step {steps} of {wanted}"
+            raise BadData(
+                "the fold", Path(part).name, rule, "wait for it, or name those that are done: a/fold0,a/fold1"
+            )
 
 
 def _together(name: str, names: list[str], members: list[Weights]) -> Weights:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tyro.extras import SubcommandApp
 
@@ -69,11 +69,11 @@ def train(
     from insula.bench import CONTENDERS, bench_steps, bench_streams, limits_of
     from insula.errors import UsageError
     from insula.infer import choose_device
-    from insula.io import write_json
 
-    for name in (*networks, *compiled):
-        if name not in CONTENDERS:
-            raise UsageError("--networks", name, "is not known", f"choose among {', '.join(CONTENDERS)}")
+    for flag, names in (("--networks", networks), ("--compiled", compiled)):
+        for name in names:
+            if name not in CONTENDERS:
+                raise UsageError(flag, name, "is not known", f"choose among {', '.join(CONTENDERS)}")
     if patch % 32 or patch < 64:
         raise UsageError("--patch", patch, "is not divisible by 32, or below 64", "use 64, 96 or 128")
     if batch < 1 or steps < 1:
@@ -82,20 +82,33 @@ def train(
     cases = _cases(data, patch)
     print(f"{len(cases)} cases, {batch} x {patch}^3, {_name(chosen)}", flush=True)
     limits = limits_of(chosen)
+    facts = {
+        "format": "insula-bench/1", "device": _name(chosen), "torch": torch.__version__, "patch": patch, "batch": batch,
+        "limits": asdict(limits),
+    }  # fmt: skip
+    _write(out, facts, [], [])  # said before the minutes, not after
     made = _batch(cases, batch, patch, chosen)
     alone = []
     for told in bench_steps(networks, compiled, made, repeats=steps):
         print(f"  {told.says}{' (compiled)' if told.compiled else ''}: {told.why_not or 'timed'}", flush=True)
         alone.append(told)
+    _write(out, facts, alone, [])
     _show_steps(alone, limits, voxels=made.image.numel(), cuda=chosen.type == "cuda")
     streams = list(bench_streams(networks, compiled, cases, size=batch, patch=patch, steps=steps, device=chosen))
     _show_streams(streams, voxels=made.image.numel(), cuda=chosen.type == "cuda")
-    write_json(out, {
-        "format": "insula-bench/1", "device": _name(chosen), "torch": torch.__version__, "patch": patch, "batch": batch,
-        "limits": asdict(limits), "steps": [asdict(told) for told in alone], "end_to_end": [asdict(told) for told in streams],
-    })  # fmt: skip
+    _write(out, facts, alone, streams)
     print(out)
     return 0
+
+
+def _write(out: Path, facts: dict[str, Any], steps: list[StepBench], streams: list[StreamBench]) -> None:
+    from dataclasses import asdict
+
+    from insula.io import write_json
+
+    write_json(
+        out, {**facts, "steps": [asdict(told) for told in steps], "end_to_end": [asdict(told) for told in streams]}
+    )
 
 
 def _name(device: torch.device) -> str:
@@ -171,7 +184,8 @@ def _show_steps(found: list[StepBench], limits: Limits, *, voxels: int, cuda: bo
         rows.append(row)
     unit = ["step [ms]", "Mvoxel/s", "peak [GiB]", "GPU busy [%]"] if cuda else ["step [x the first]"]
     table(["a step alone", "parameters [M]", *unit, "x its arithmetic", "x its traffic"], rows)
-    print(f"limits measured: {limits.tflops:.3g} TFLOP/s, {limits.gb_per_s:.3g} GB/s" if cuda else "")
+    if cuda:
+        print(f"limits measured: {limits.tflops:.3g} TFLOP/s, {limits.gb_per_s:.3g} GB/s")
 
 
 def _show_streams(found: list[StreamBench], *, voxels: int, cuda: bool) -> None:

@@ -21,7 +21,7 @@ _LOG_WIDTH = 160
 @contextmanager
 def training(says: str) -> Iterator[Callable[[Report], None]]:
     """What shows a run's reports: a bar on a terminal, and plain lines when the output goes to a file."""
-    if not sys.stderr.isatty():
+    if not (sys.stderr.isatty() and sys.stdout.isatty()):
         yield plain_progress
         return
     from rich.console import Console
@@ -38,7 +38,7 @@ def training(says: str) -> Iterator[Callable[[Report], None]]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("to go"),
         TimeRemainingColumn(), TextColumn("{task.fields[now]}"),
     ]  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as shown:
+    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=3600) as shown:
         task, best = shown.add_task(says, total=None, now=""), ""
 
         def show(progress: Report) -> None:

@@ -80,6 +80,10 @@ def train(
         print(f"reading {', '.join(str(path) for path in data)} ({device}{many}) ...", flush=True)
     if start is not None:
         _ = start.model  # an ensemble is refused before anything is read
+    if profile and world.size > 1:
+        raise UsageError(
+            "--profile", world.size, "processes are more than the one it is of", "start it without torchrun"
+        )
     if profile:
         return _show_phases(chosen, next(_parts(data, chosen, split, fold)), start, device)
     begun = time.monotonic()

@@ -55,11 +55,11 @@ def measure_each(values: Float[Tensor, "b n"], config: PrepareConfig) -> Float[T
     left = count - 1 - border
 
     def of_foreground(percent: float) -> Tensor:
-        return _at(values, border + torch.round(left * (percent / 100)).long())
+        return _at(values, border + torch.round(left.double() * (percent / 100)).long())
 
     width = of_foreground(config.high_percentile) - of_foreground(config.low_percentile)
     flat = (high - low).abs().clamp_min(1e-30)
-    background = _at(values, torch.round((border - 1).clamp_min(0) * 0.5).long())
+    background = _at(values, torch.round((border - 1).clamp_min(0).double() * 0.5).long())
     return torch.stack([of_foreground(50.0), torch.where(width > 0, width, flat), background], dim=1)
 
 

@@ -31,27 +31,37 @@ class Recorder:
     def __init__(self, device: torch.device, *, on: bool = True) -> None:
         self.device, self.on = device, on and device.type == "cuda"
         self._recordings: dict[Hashable, _Recording[Any]] = {}
-        self._pool: Any = None
+        self._shared: _Shared | None = None
 
     def run(self, key: Hashable, work: Callable[[], _T]) -> _T:
         """What the work returns; where it was recorded, the same tensors each time, overwritten by the next run of any key."""
         if not self.on:
             return work()
         if key not in self._recordings:
-            if self._pool is None:
-                self._pool = torch.cuda.graph_pool_handle()
-            self._recordings[key] = _Recording(self._pool)
+            if self._shared is None:
+                self._shared = _Shared(torch.cuda.graph_pool_handle(), torch.cuda.Stream(self.device))
+            self._recordings[key] = _Recording(self._shared)
         return self._recordings[key].play(work, self.device)
 
     def clear(self) -> None:
         """Forget all of it: the tensors that were read are no longer the ones to read."""
         self._recordings.clear()
+        self._shared = None  # its memory lives until the last tensor in it does
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What all recordings of a recorder have in common, as they are played one after the other."""
+
+    pool: Any
+    """Memory, as torch names it."""
+    stream: torch.cuda.Stream
+    """Where work is done for the first times, and recorded: memory is only used again on the stream that it was used on."""
 
 
 @dataclass
 class _Recording(Generic[_T]):
-    pool: Any
-    """Memory that all recordings share, as they are played one after the other."""
+    shared: _Shared
     played: int = 0
     graph: torch.cuda.CUDAGraph | None = None
     result: Any = None
@@ -64,7 +74,7 @@ class _Recording(Generic[_T]):
             graph = torch.cuda.CUDAGraph()
             # other threads go on meanwhile, and may; but two do not record at once
             with _one_at_a_time, torch.cuda.graph(
-                graph, pool=self.pool, stream=torch.cuda.Stream(device), capture_error_mode="thread_local"
+                graph, pool=self.shared.pool, stream=self.shared.stream, capture_error_mode="thread_local"
             ):  # fmt: skip
                 self.result = work()
             self.graph = graph
@@ -73,7 +83,7 @@ class _Recording(Generic[_T]):
 
     def _aside(self, work: Callable[[], _T], device: torch.device) -> _T:
         """On a stream of its own, as recording asks of what comes before it."""
-        side, now = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+        side, now = self.shared.stream, torch.cuda.current_stream(device)
         side.wait_stream(now)
         with torch.cuda.stream(side):
             result = work()

@@ -97,7 +97,6 @@ def insert_each(
 ) -> Volumes:
     """As `insert_lesion`, every item of a batch by its own look."""
     shape, device = (images.shape[1], images.shape[2], images.shape[3]), images.device
-    shape, device = (images.shape[1], images.shape[2], images.shape[3]), images.device
     numbers = put(look_numbers(looks, csf=csf, grey=grey), device)
     nodes = torch.stack([uneven_nodes(shape, look, device) for look in looks])
     grain = torch.stack([noise(shape, seed=look.seed + 1, device=device) for look in looks])

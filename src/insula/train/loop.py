@@ -22,7 +22,7 @@ from insula.train.stream import Batch
 from insula.train.validate import Validation
 from insula.train.world import World
 
-__all__ = ["Progress", "train"]
+__all__ = ["Progress", "too_large", "train"]
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY = 20  # steps
@@ -111,7 +111,7 @@ def train(
             except _Diverged as trouble:
                 _rewind(run, trouble)
             except torch.OutOfMemoryError:
-                raise _too_large(run) from None
+                raise too_large(run) from None
 
 
 def _go(run: Run, stop: Stop, judge_by: CaseSet | None, report: Callable[[Progress], None]) -> None:
@@ -189,7 +189,7 @@ def _rewind(run: Run, trouble: _Diverged) -> None:
     _log.warning("back at step %d, with half the learning rate", run.step)
 
 
-def _too_large(run: Run) -> InsulaError:
+def too_large(run: Run) -> InsulaError:
     """What a step that does not fit could do with less memory, and how much less."""
     config = run.recipe.train
     share, voxels = run.stream.items(run.step)

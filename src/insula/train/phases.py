@@ -13,12 +13,13 @@ import torch
 from insula.checkpoint import Weights
 from insula.cohort import CaseSet, Sources
 from insula.config import Recipe
+from insula.train.loop import too_large
 from insula.train.run import Run
 from insula.train.world import World
 
 __all__ = ["Phased", "measure_phases"]
 
-_WARM = 6  # steps: compilers settle, cases are measured, recordings are made
+_WARM = 60  # steps on a GPU: compilers settle, cases are measured, each kind of batch is recorded
 
 
 @dataclass(frozen=True)
@@ -43,31 +44,44 @@ def measure_phases(
         steps: that are measured, each way.
 
     Raises:
-        UsageError, BadData: as `train`.
+        UsageError, BadData, Unavailable: as `train`.
     """
     lone = Path()  # a run writes into its folder when it saves, and this one does not
-    plain = replace(recipe, train=replace(recipe.train, graph=False, steps=_WARM + steps))
-    run = Run(plain, data, lone, start=start, world=World())
+    world = World()
+    warm = _WARM if world.device(recipe.train.device).type == "cuda" else 1
+    short = replace(recipe, train=replace(recipe.train, steps=warm + steps))
+    run = Run(short, data, lone, start=start, world=world)
+    try:
+        phases = _one_by_one(run, warm)
+        del run
+        run = Run(short, data, lone, start=start, world=world)
+        return Phased(phases=phases, step=_as_it_is(run, warm))
+    except torch.OutOfMemoryError:
+        raise too_large(run) from None
+
+
+def _one_by_one(run: Run, warm: int) -> dict[str, float]:
     clock = _Clock(run.device)
-    run.steps.mark = clock.mark
-    for n in range(_WARM + steps):
-        if n == _WARM:
+    run.steps.observe(clock.mark)
+    for n in range(run.recipe.train.steps):
+        if n == warm:
             clock.forget()
         clock.mark("")
         batch = run.stream.batch(n)
         clock.mark("data and augmentation")
         run.steps.take(batch, lr=1e-9, rate=1e-3)
-    phases = clock.means()
-    del run
-    run = Run(replace(recipe, train=replace(recipe.train, steps=_WARM + steps)), data, lone, start=start, world=World())
-    begun = 0.0
-    for n, batch in enumerate(run.stream.batches(0, _WARM + steps)):
-        if n == _WARM:
+    return clock.means()
+
+
+def _as_it_is(run: Run, warm: int) -> float:
+    begun, steps = 0.0, run.recipe.train.steps
+    for n, batch in enumerate(run.stream.batches(0, steps)):
+        if n == warm:
             _settle(run.device)
             begun = time.perf_counter()
         run.steps.take(batch, lr=1e-9, rate=1e-3)
     _settle(run.device)
-    return Phased(phases=phases, step=1000 * (time.perf_counter() - begun) / steps)
+    return 1000 * (time.perf_counter() - begun) / (steps - warm)
 
 
 class _Clock:
@@ -108,5 +122,6 @@ def _between(before: float | torch.cuda.Event, after: float | torch.cuda.Event) 
 
 
 def _settle(device: torch.device) -> None:
+    """Wait for this thread's work alone: another may be recording, and the whole device cannot be waited for then."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.cuda.current_stream(device).synchronize()

@@ -40,8 +40,7 @@ class Step:
         self, model: UNet, average: UNet, config: TrainConfig, *, device: torch.device, world: World = World()
     ) -> None:  # fmt: skip
         self.model, self.average, self.config, self.device, self.world = model, average, config, device, world
-        self.mark: Callable[[str], None] = lambda _: None
-        """Called at the end of each phase, for whoever times them; not where a step is replayed."""
+        self._mark: Callable[[str], None] = lambda _: None
         model.recompute = config.recompute
         self.dtype = _dtype(config.precision, device)
         # float16 holds no small gradients: they are multiplied by this, which halves when they overflow and grows otherwise
@@ -93,6 +92,11 @@ class Step:
             held.copy_(part)
         return self._recorder.run(shape, lambda: self._work(self._batches[shape]))
 
+    def observe(self, mark: Callable[[str], None]) -> None:
+        """Call `mark` at the end of each phase, from now on; a step that is replayed has none, so no more are."""
+        self._mark = mark
+        self._recorder = Recorder(self.device, on=False)
+
     def forgive(self) -> None:
         """Count skipped steps from zero."""
         self._skipped.zero_()
@@ -132,9 +136,9 @@ class Step:
         self.world.mean(self._measured)
         for held, old in zip(self._measured, before, strict=True):
             held.copy_(torch.where(torch.isfinite(held), held, old))  # one bad batch would stay in them for ever
-        self.mark("exchange, clipping, optimiser")
+        self._mark("exchange, clipping, optimiser")
         self._pairs.follow(self._rate)
-        self.mark("moving average")
+        self._mark("moving average")
         return torch.stack(losses).sum()
 
     def _forward_and_backward(self, batch: Batch, *, share: float) -> Tensor:
@@ -142,11 +146,11 @@ class Step:
         image = batch.image.contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             outputs = self._run(image)
-        self.mark("forward")
+        self._mark("forward")
         loss = share * deep_supervision(self._loss_of, outputs, batch.truth)
-        self.mark("loss")
+        self._mark("loss")
         (loss * self._scale).backward()
-        self.mark("backward")
+        self._mark("backward")
         return loss.detach()
 
 

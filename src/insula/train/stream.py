@@ -42,6 +42,7 @@ class Stream(ABC):
 
     def __init__(self, recipe: Recipe, device: torch.device, world: World) -> None:
         self.recipe, self.device, self.world = recipe, device, world
+        self._side = torch.cuda.Stream(device) if device.type == "cuda" else None
         world.share(recipe.train.batch)
         if recipe.train.whole_fraction:
             world.share(recipe.train.whole_batch)
@@ -74,8 +75,7 @@ class Stream(ABC):
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """Batches `first` to `last` - 1, made ahead of time on a stream of their own."""
-        cuda = self.device.type == "cuda"
-        side = torch.cuda.Stream(self.device) if cuda else None
+        side = self._side  # always the same: what a generator that was left is still making comes first
 
         def make(step: int) -> tuple[Batch, torch.cuda.Event | None]:
             if side is None:

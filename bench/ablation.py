@@ -16,11 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from scipy.stats import wilcoxon
-
 from insula.config import AttentionUNet, AugmentConfig, MambaUNet, PlainUNet, Recipe, SEUNet, SwinUNet
-from insula.evaluate.compare import holm
 from insula.metrics import SIZE_BINS, bootstrap
+from rows import compared, read_rows
 from trial import Study, base_recipe, measure_cost, open_study, probe, run_rows, run_trial, step_ms, study_arguments
 
 _MISSION = ((0.35, "dice"), (0.25, "focal"), (0.25, "boundary"), (0.15, "tversky"))
@@ -113,14 +111,9 @@ def _run_by_minutes(row: str, recipe: Recipe, study: Study, out: Path) -> None:
 
 
 def _table(out: Path) -> str:
-    found = {name: json.loads((out / f"{name}.json").read_text()) for name in ROWS if (out / f"{name}.json").exists()}
-    costs = {
-        row.cost: json.loads((out / f"cost-{row.cost}.json").read_text())
-        for row in ROWS.values()
-        if (out / f"cost-{row.cost}.json").exists()
-    }
-    pairs = {name: paired(found[name], found[against]) for name in found if (against := ROWS[name].against) in found}
-    p = dict(zip(pairs, holm([pair[1] for pair in pairs.values()]), strict=True))
+    found = read_rows(out, ROWS)
+    costs = read_rows(out, [f"cost-{row.cost}" for row in ROWS.values()])
+    pairs = compared(found, {name: row.against for name, row in ROWS.items() if row.against is not None})
     lines = [
         "| | n | Dice, mean [95 %] | median | against the row it adds to | p (Holm) | lesions found: under 100 voxels | 100 to 1k | false lesions a case |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -132,7 +125,7 @@ def _table(out: Path) -> str:
         false = statistics.mean(case["false_lesions"] for case in cases)
         cells = [
             ROWS[name].says, str(len(cases)), f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}",
-            change, f"{p[name]:.2g}" if name in p else "-", _found(cases, SIZE_BINS[:2]), _found(cases, SIZE_BINS[2:3]),
+            change, f"{pairs[name][1]:.2g}" if name in pairs else "-", _found(cases, SIZE_BINS[:2]), _found(cases, SIZE_BINS[2:3]),
             f"{false:.1f}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
@@ -142,7 +135,7 @@ def _table(out: Path) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, trial in found.items():
-        cost = costs.get(ROWS[name].cost)
+        cost = costs.get(f"cost-{ROWS[name].cost}")
         timed = [f"{cost[key]:.{digits}f}" for key, digits in (("step_ms", 1), ("step_gib", 1), ("volume_ms", 1), ("volume_gib", 1))] if cost else ["-"] * 4  # fmt: skip
         own = statistics.mean(case["dice"] for case in trial["train"])
         steps = trial["recipe"]["train"]["steps"]
@@ -161,12 +154,6 @@ def _table(out: Path) -> str:
             f"normalisation but in the nnU-Net-style network, bfloat16, seed {knobs['seed']}, {' and '.join(where)}, torch {one['torch']}.",
         ]
     return "\n".join(lines)
-
-
-def paired(trial: dict[str, Any], other: dict[str, Any]) -> tuple[float, float]:
-    """Mean difference of Dice over the same cases, and the p of Wilcoxon's signed-rank test."""
-    change = [a["dice"] - b["dice"] for a, b in zip(trial["held_out"], other["held_out"], strict=True)]
-    return statistics.mean(change), float(wilcoxon(change).pvalue) if any(change) else 1.0
 
 
 def _found(cases: list[dict[str, Any]], bins: tuple[str, ...]) -> str:

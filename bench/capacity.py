@@ -10,13 +10,13 @@ does not see enough of more to learn them by heart.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
 from insula.config import AttentionUNet, AugmentConfig, Recipe
 from insula.metrics import bootstrap
 from insula.report.chart import ACCENT, LESION, chart
+from rows import read_rows
 from trial import base_recipe, open_study, run_rows, study_arguments
 
 _WIDTHS = {"1.4M": 8, "5.7M": 16, "8.9M": 20, "15.0M": 26}
@@ -32,12 +32,7 @@ def main() -> None:
     if arguments.data is not None:
         base = base_recipe(arguments)
         run_rows(_recipes(base), arguments, open_study(arguments, base))
-    found = {}
-    for size in _WIDTHS:
-        for name in (size, f"{size}+"):
-            path = arguments.out / f"{name}.json"
-            if path.exists():
-                found[name] = json.loads(path.read_text(encoding="utf-8"))
+    found = read_rows(arguments.out, [name for size in _WIDTHS for name in (size, f"{size}+")])
     print(_table(found))
     (arguments.out / "capacity.svg").write_text(_draw(found), encoding="utf-8")
 

@@ -8,15 +8,13 @@ With --data it trains what is missing (a GPU, one to two minutes a row). Every r
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
 
-from ablation import paired
 from insula.config import AttentionUNet, PlainUNet, Recipe
-from insula.evaluate.compare import holm
 from insula.metrics import bootstrap
+from rows import compared, read_rows
 from trial import base_recipe, open_study, run_rows, step_ms, study_arguments
 
 _SAYS = {
@@ -59,9 +57,8 @@ def _recipes(base: Recipe) -> dict[str, Recipe]:
 
 
 def _table(out: Path) -> str:
-    found = {name: json.loads((out / f"{name}.json").read_text()) for name in _SAYS if (out / f"{name}.json").exists()}
-    pairs = {name: paired(trial, found["start"]) for name, trial in found.items() if name != "start"}
-    p = dict(zip(pairs, holm([pair[1] for pair in pairs.values()]), strict=True))
+    found = read_rows(out, _SAYS)
+    pairs = compared(found, {name: "start" for name in _SAYS if name != "start"})
     lines = [
         "| | n | Dice, mean [95 %] | against the first row | p (Holm) | over 10 ml | 1 to 10 ml | false lesions a case | Dice on its own training cases | a step, data and all [ms] |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -75,7 +72,7 @@ def _table(out: Path) -> str:
         )
         cells = [
             _SAYS[name], str(len(cases)), f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]",
-            f"{pairs[name][0]:+.3f}" if name in pairs else "-", f"{p[name]:.2g}" if name in p else "-", f"{large:.2f}", f"{middle:.2f}",
+            f"{pairs[name][0]:+.3f}" if name in pairs else "-", f"{pairs[name][1]:.2g}" if name in pairs else "-", f"{large:.2f}", f"{middle:.2f}",
             f"{statistics.mean(case['false_lesions'] for case in cases):.1f}",
             f"{statistics.mean(case['dice'] for case in trial['train']):.3f}", f"{step_ms(trial['losses']):.0f}",
         ]  # fmt: skip

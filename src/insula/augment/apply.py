@@ -14,11 +14,10 @@ from insula.augment.graft import graft
 from insula.augment.original import Original, bare, brain_at
 from insula.augment.plan import Augmentation
 from insula.nn import Recorder
-from insula.simulate import Artefacts, ScannerLook
-from insula.simulate.artefacts import disturb
+from insula.simulate import ScannerLook
 from insula.simulate.deform import carry_all, indices
 from insula.simulate.fields import blur_each, identity, look_up_each, noise, put
-from insula.simulate.scanner import ScanNumbers, acquire, add_noise
+from insula.simulate.scanner import ScanNumbers, acquire, add_noise, disturb_each
 from insula.types import Shape
 
 __all__ = ["Augmented", "Augmenter", "augment"]
@@ -83,8 +82,7 @@ class Augmenter:
         if self._recorder.on:  # the next batch overwrites what was recorded
             truth, sample = truth.clone(), sample.clone()
         looks = [plan.scanner or ScannerLook() for plan in plans]
-        if any(look.artefacts != Artefacts() for look in looks):
-            image = torch.stack([disturb(item, look.artefacts) for item, look in zip(image, looks, strict=True)])
+        image = disturb_each(image, looks)
         grain = self._desk.place("noise", len(plans), 2, *crop)
         for part, look in zip(grain, looks, strict=True):
             part.copy_(noise((2, *crop), seed=look.seed + 1, device=self.device)) if look.noise else part.zero_()

@@ -63,7 +63,7 @@ class Original:
     @cached_property
     def soft_brain(self) -> UInt8[Tensor, "i2 j2 k2"]:
         """On the strip's coarse grid, 255 where it is certain."""
-        return (255 * soft_brain(relative(self.here[0], self.levels))).to(torch.uint8)
+        return (255 * soft_brain(relative(self.image.to(self.device), self.levels))).to(torch.uint8)
 
     @cached_property
     def _with_skull(self) -> Float[Tensor, "7 i8 j8 k8"]:
@@ -75,22 +75,23 @@ class Original:
 
     def _coarse(self, *, strip: bool) -> Float[Tensor, "7 i8 j8 k8"]:
         """Every eighth voxel: as it is, and in slices of either thickness along each axis."""
-        found = [self._lines(None, strip=strip)]
+        image = self.image.to(self.device)
+        found = [self._lines(image, None, strip=strip)]
         for axis in range(3):
             looks = [ScannerLook(slice_mm=thick, slice_axis=axis) for thick in _SLICES_MM]
             told = scan_numbers(looks, white=[1.0, 1.0], box=self.box, shape=self.box)
             blur, slab, count = (
                 put(part, self.device) for part in (told.blur, told.slab[:, axis], told.slices[:, axis])
             )
-            lines = self._lines(axis, strip=strip).movedim(axis, 0)
+            lines = self._lines(image, axis, strip=strip).movedim(axis, 0)
             for rows in spreads(self.box[axis], blur, slab, count):
                 found.append(torch.tensordot(rows[::_COARSE], lines, 1).movedim(0, axis))
         return torch.stack(found).half()
 
-    def _lines(self, axis: int | None, *, strip: bool) -> Float[Tensor, "i j k"]:
+    def _lines(self, image: Tensor, axis: int | None, *, strip: bool) -> Float[Tensor, "i j k"]:
         """Every eighth voxel along each axis but one, air 0 and white matter about 1."""
         i, j, k = (slice(None, None, 1 if axis == other else _COARSE) for other in range(3))
-        x = relative(self.here[0][i, j, k], self.levels)
+        x = relative(image[i, j, k], self.levels)
         if strip:
             places = _places(self.box, self.device)
             index = torch.stack(torch.meshgrid(places[0][i], places[1][j], places[2][k], indexing="ij"))

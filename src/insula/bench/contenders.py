@@ -11,7 +11,7 @@ from torch import nn
 from insula.config import AttentionUNet, MambaUNet, ModelConfig, SEUNet
 from insula.errors import Unavailable
 
-__all__ = ["CONTENDERS", "Contender"]
+__all__ = ["CONTENDERS", "Contender", "Told"]
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,30 @@ class Contender:
     """For the table."""
     config: ModelConfig | None = None
     """Of one of insula's: trained by insula's own step."""
-    build: Callable[[int], nn.Module] | None = None
-    """Of another's, for patches of that many voxels along each axis; trained as `trainer` says."""
+    build: Callable[[], nn.Module] | None = None
+    """Of another's; trained as `trainer` says."""
     trainer: str = "adamw"
     """`nnunet`: float16 with scaled gradients, SGD with momentum, clipping at 12, supervised at every resolution, as nnU-Net v2
     trains. `adamw`: bfloat16, fused AdamW."""
 
 
-def _nnunet(patch: int) -> nn.Module:
+@dataclass(frozen=True)
+class Told:
+    """What every measurement says of its network."""
+
+    name: str
+    says: str
+    compiled: bool
+    why_not: str | None = None
+    """Why it was not timed."""
+
+    @property
+    def title(self) -> str:
+        """For the table."""
+        return self.says + (", compiled" if self.compiled else "")
+
+
+def _nnunet() -> nn.Module:
     unet: Any = _import("dynamic_network_architectures.architectures.unet", "dynamic-network-architectures")
     return unet.PlainConvUNet(
         1, 6, (32, 64, 128, 256, 320, 320), nn.Conv3d, 3, (1, 2, 2, 2, 2, 2), 2, 2, 2, conv_bias=True,
@@ -38,17 +54,17 @@ def _nnunet(patch: int) -> nn.Module:
     )  # fmt: skip
 
 
-def _segresnet(patch: int) -> nn.Module:
+def _segresnet() -> nn.Module:
     return _monai().SegResNet(spatial_dims=3, init_filters=32, in_channels=1, out_channels=1)
 
 
-def _attention_unet(patch: int) -> nn.Module:
+def _attention_unet() -> nn.Module:
     return _monai().AttentionUnet(
         spatial_dims=3, in_channels=1, out_channels=1, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2)
     )
 
 
-def _swin_unetr(patch: int) -> nn.Module:
+def _swin_unetr() -> nn.Module:
     return _monai().SwinUNETR(in_channels=1, out_channels=1, feature_size=24)
 
 

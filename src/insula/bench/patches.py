@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -47,13 +46,8 @@ class PatchLoader:
             pin_memory=torch.cuda.is_available(), worker_init_fn=_alone, persistent_workers=False,
         )  # fmt: skip
 
-    def __enter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return iter(self._loader)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        del self._loader  # its processes end with the last iterator
 
 
 def _alone(worker: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from insula.bench.contenders import CONTENDERS, Contender
+from insula.bench.contenders import CONTENDERS, Contender, Told
 from insula.bench.cost import Cost, Work, cost_of, work_of
 from insula.config import TrainConfig
 from insula.errors import Unavailable
@@ -26,16 +26,12 @@ _DEEPEST = 1  # how many of the coarsest outputs nnU-Net does not supervise
 
 
 @dataclass(frozen=True)
-class StepBench:
-    """What a network's step costs, or why it was not timed."""
+class StepBench(Told):
+    """What a network's step costs."""
 
-    name: str
-    says: str
-    compiled: bool
     parameters: int = 0
     cost: Cost | None = None
     work: Work | None = None
-    why_not: str | None = None
 
 
 def bench_steps(
@@ -89,7 +85,7 @@ def make_step(
 
         return ours, model, _once(model.outputs, batch, torch.bfloat16)
     assert contender.build is not None
-    net = contender.build(batch.image.shape[-1]).to(device)
+    net = contender.build().to(device)
     run: Callable[..., Any] = torch.compile(net) if compile else net
     if contender.trainer == "nnunet":
         return _nnunet_step(net, run, batch), net, _once(net, batch, torch.float16)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
-from insula.bench.contenders import CONTENDERS
+from insula.bench.contenders import CONTENDERS, Told
 from insula.bench.patches import PatchLoader
 from insula.bench.steps import make_step
 from insula.cohort import CaseSet
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, TrainConfig
 from insula.errors import Unavailable
 from insula.train import Batch, CaseStream
+from insula.train.phases import pace
 
 __all__ = ["StreamBench", "bench_streams"]
 
@@ -24,17 +23,13 @@ _WARM = 60  # batches on a GPU: compilers settle, each kind of batch is recorded
 
 
 @dataclass(frozen=True)
-class StreamBench:
-    """What a step takes when its data have to be made, or why it was not timed."""
+class StreamBench(Told):
+    """What a step takes when its data have to be made."""
 
-    name: str
-    says: str
-    compiled: bool
     ms: float = 0.0
     """A step, data and augmentation included."""
     alone_ms: float = 0.0
     """A step on a batch that is there already."""
-    why_not: str | None = None
 
     @property
     def waits(self) -> float:
@@ -68,8 +63,9 @@ def bench_streams(
             )
             first = next(stream)
             step, _, _ = make_step(contender, first, compile=compile)
-            together = _pace(step, stream, steps, device)
-            alone = _pace(step, itertools.repeat(first), steps, device)
+            warm = _WARM if device.type == "cuda" else 1
+            together = pace(step, stream, warm=warm, steps=steps, device=device)
+            alone = pace(step, itertools.repeat(first), warm=warm, steps=steps, device=device)
             yield replace(told, ms=together, alone_ms=alone)
             del stream, first, step  # before the next one is built
         except Unavailable as error:
@@ -77,25 +73,6 @@ def bench_streams(
         except torch.OutOfMemoryError:
             yield replace(told, why_not="does not fit into the GPU's memory")
         torch.compiler.reset()
-
-
-def _pace(step: Callable[[Batch], Any], batches: Iterator[Batch], steps: int, device: torch.device) -> float:
-    """Milliseconds a step, after some to warm up."""
-    begun = 0.0
-    warm = _WARM if device.type == "cuda" else 1
-    for n, batch in enumerate(itertools.islice(batches, warm + steps)):
-        if n == warm:
-            _settle(device)
-            begun = time.perf_counter()
-        step(batch)
-    _settle(device)
-    return 1000 * (time.perf_counter() - begun) / steps
-
-
-def _settle(device: torch.device) -> None:
-    """Wait for this thread's work alone: another may be recording, and the whole device cannot be waited for then."""
-    if device.type == "cuda":
-        torch.cuda.current_stream(device).synchronize()
 
 
 def _ours(cases: CaseSet, size: int, patch: int, steps: int, device: torch.device) -> Iterator[Batch]:
@@ -108,6 +85,5 @@ def _ours(cases: CaseSet, size: int, patch: int, steps: int, device: torch.devic
 
 
 def _theirs(cases: CaseSet, size: int, patch: int, device: torch.device) -> Iterator[Batch]:
-    with PatchLoader(cases, size=size, patch=patch) as loader:
-        for image, truth in loader:
-            yield Batch(image.to(device, non_blocking=True), truth.to(device, non_blocking=True))
+    for image, truth in PatchLoader(cases, size=size, patch=patch):
+        yield Batch(image.to(device, non_blocking=True), truth.to(device, non_blocking=True))

@@ -90,7 +90,7 @@ def train(
     made = _batch(cases, batch, patch, chosen)
     alone = []
     for told in bench_steps(networks, compiled, made, repeats=steps):
-        print(f"  {told.says}{' (compiled)' if told.compiled else ''}: {told.why_not or 'timed'}", flush=True)
+        print(f"  {told.title}: {told.why_not or 'timed'}", flush=True)
         alone.append(told)
     _write(out, facts, alone, [])
     _show_steps(alone, limits, voxels=made.image.numel(), cuda=chosen.type == "cuda")
@@ -175,7 +175,7 @@ def _show_steps(found: list[StepBench], limits: Limits, *, voxels: int, cuda: bo
         arithmetic = 1000 * work.tflop / limits.tflops if work else None
         traffic = 1000 * work.gb / limits.gb_per_s if work else None
         row = [
-            told.says + (", compiled" if told.compiled else ""), round(told.parameters / 1e6, 1),
+            told.title, round(told.parameters / 1e6, 1),
             round(cost.ms, 1) if cuda else round(cost.ms / first.ms, 2),
         ]  # fmt: skip
         if cuda:
@@ -200,7 +200,7 @@ def _show_streams(found: list[StreamBench], *, voxels: int, cuda: bool) -> None:
     rows = []
     for told in timed:
         row = [
-            told.says + (", compiled" if told.compiled else ""),
+            told.title,
             round(told.ms, 1) if cuda else round(told.ms / timed[0].ms, 2),
             round(100 * told.waits),
         ]

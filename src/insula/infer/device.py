@@ -9,7 +9,7 @@ import torch
 
 from insula.errors import Unavailable, UsageError
 
-__all__ = ["choose_device", "choose_precision", "free_bytes"]
+__all__ = ["choose_device", "choose_precision", "free_bytes", "settle"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -56,3 +56,10 @@ def free_bytes(device: torch.device) -> int:
     except (OSError, ValueError):
         return free
     return min(free, int(limit) - used) if limit.isdigit() else free
+
+
+def settle(device: torch.device) -> None:
+    """Wait for what this thread has asked of a GPU, and for no more: another may be recording, and the whole device cannot be
+    waited for then."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()

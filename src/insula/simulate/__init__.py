@@ -4,7 +4,7 @@ from insula.simulate.anatomy import Tissue, from_dlmuse, from_freesurfer, paint
 from insula.simulate.artefacts import Artefacts
 from insula.simulate.deform import Deformation
 from insula.simulate.head import Host, LesionShape, SimulatedHead, simulate_head
-from insula.simulate.lesion import LesionLook, insert_each, insert_lesion
+from insula.simulate.lesion import LesionLook, insert_lesion
 from insula.simulate.phantom import phantom_case
 from insula.simulate.scanner import ScannerLook, scan_each, scan_with
 from insula.simulate.subject import demo_case
@@ -21,7 +21,6 @@ __all__ = [
     "demo_case",
     "from_dlmuse",
     "from_freesurfer",
-    "insert_each",
     "insert_lesion",
     "paint",
     "phantom_case",

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from insula.simulate.fields import blur_each, blur_wide, blur_wide_each, gradient, node_counts, noise, put
 from insula.types import Shape
 
-__all__ = ["LesionLook", "infarct", "insert_each", "insert_lesion", "look_numbers", "pull", "uneven_nodes"]
+__all__ = ["LesionLook", "infarct", "insert_lesion", "look_numbers", "pull", "uneven_nodes"]
 
 _UNEVEN_MM = 5.0  # how far apart what is uneven inside varies
 
@@ -89,18 +89,10 @@ def insert_lesion(image: Volume, lesion: Volume, look: LesionLook, *, csf: float
     Returns:
         The image with the infarct; unchanged farther than a few `border_mm` from it.
     """
-    return insert_each(image[None], lesion[None], [look], csf=[csf], grey=[grey])[0]
-
-
-def insert_each(
-    images: Volumes, lesions: Volumes, looks: Sequence[LesionLook], *, csf: Sequence[float], grey: Sequence[float]
-) -> Volumes:
-    """As `insert_lesion`, every item of a batch by its own look."""
-    shape, device = (images.shape[1], images.shape[2], images.shape[3]), images.device
-    numbers = put(look_numbers(looks, csf=csf, grey=grey), device)
-    nodes = torch.stack([uneven_nodes(shape, look, device) for look in looks])
-    grain = torch.stack([noise(shape, seed=look.seed + 1, device=device) for look in looks])
-    return infarct(images, lesions, numbers, nodes, grain)
+    shape, device = (image.shape[0], image.shape[1], image.shape[2]), image.device
+    numbers = put(look_numbers([look], csf=[csf], grey=[grey]), device)
+    nodes, grain = uneven_nodes(shape, look, device), noise(shape, seed=look.seed + 1, device=device)
+    return infarct(image[None], lesion[None], numbers, nodes[None], grain[None])[0]
 
 
 def look_numbers(
@@ -124,7 +116,7 @@ def uneven_nodes(shape: Shape, look: LesionLook, device: torch.device) -> Float[
 def infarct(
     images: Volumes, lesions: Volumes, numbers: Float[Tensor, "b 6"], nodes: Float[Tensor, "b x y z"], grain: Volumes
 ) -> Volumes:
-    """The arithmetic of `insert_each`: the same for every look, so that it can be recorded.
+    """The arithmetic of `insert_lesion` for a batch: the same for every look, so that it can be recorded.
 
     Args:
         images: intensities.

@@ -20,6 +20,7 @@ __all__ = [
     "ScannerLook",
     "acquire",
     "add_noise",
+    "disturb_each",
     "log_bias",
     "scan_each",
     "scan_numbers",
@@ -101,10 +102,7 @@ def scan_with(image: Volume, look: ScannerLook, *, white: float) -> Volume:
     return scan_each(image[None], [look], white=[white])[0]
 
 
-def scan_each(
-    images: Volumes, looks: Sequence[ScannerLook], *, white: Sequence[float], box: Shape | None = None,
-    starts: Sequence[Shape] = (),
-) -> Volumes:  # fmt: skip
+def scan_each(images: Volumes, looks: Sequence[ScannerLook], *, white: Sequence[float]) -> Volumes:
     """As `scan_with`, every item of a batch with its own scanner, on the batch's device.
 
     An item's result does not depend on what else is in the batch, but for rounding.
@@ -113,16 +111,12 @@ def scan_each(
         images: intensities, at least 0, at 1 mm.
         looks: the scanners.
         white: intensity of white matter in each.
-        box: of the whole head, if the images are crops; the bias field is the head's.
-        starts: and where each crop begins in it.
     """
     shape, device = (images.shape[1], images.shape[2], images.shape[3]), images.device
-    told = scan_numbers(looks, white=white, box=box or shape, shape=shape, starts=starts)
+    told = scan_numbers(looks, white=white, box=shape, shape=shape)
     numbers = ScanNumbers(*(put(part, device) for part in told))
     axes = tuple(axis for axis in range(3) if any(_spreads(look, axis) for look in looks))
-    x = acquire(images, numbers, box=box or shape, axes=axes)
-    if any(look.artefacts != Artefacts() for look in looks):
-        x = torch.stack([disturb(item, look.artefacts) for item, look in zip(x, looks, strict=True)])
+    x = disturb_each(acquire(images, numbers, box=shape, axes=axes), looks)
     if any(look.noise for look in looks):
         grain = torch.stack([noise((2, *shape), seed=look.seed + 1, device=device) for look in looks])
         x = add_noise(x, numbers.level[:, 2], grain)
@@ -182,6 +176,13 @@ def acquire(images: Volumes, numbers: ScanNumbers[Tensor], *, box: Shape, axes: 
     for axis in axes:
         x = along(x, axis, spreads(x.shape[axis + 1], numbers.blur, numbers.slab[:, axis], numbers.slices[:, axis]))
     return x
+
+
+def disturb_each(images: Volumes, looks: Sequence[ScannerLook]) -> Volumes:
+    """As `disturb`, every item of a batch by its own look; the same batch where nothing went wrong."""
+    if all(look.artefacts == Artefacts() for look in looks):
+        return images
+    return torch.stack([disturb(item, look.artefacts) for item, look in zip(images, looks, strict=True)])
 
 
 def add_noise(images: Volumes, strength: Float[Tensor, " b"], grain: Float[Tensor, "b 2 i j k"]) -> Volumes:

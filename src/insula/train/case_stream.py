@@ -45,6 +45,7 @@ class CaseStream(Stream):
         pairs = zip(self.cases.images, self.cases.masks, strict=True)
         self._originals = [Original(*pair, worked_on=device) for pair in pairs]
         self._donors = [case for case, mask in zip(self._originals, cases.masks, strict=True) if bool(mask.any())]
+        self._outlines = [donor.mask for donor in self._donors]
         self._augmenter = Augmenter(device, record=recipe.train.graph)
         self._painter = None
         if recipe.augment.synthetic_fraction > 0:
@@ -102,7 +103,7 @@ class CaseStream(Stream):
     def _augmented(
         self, crop: Shape, cases: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape]
     ) -> list[tuple[Tensor, Tensor]]:
-        found = self._augmenter(cases, plans, starts=starts, crop=crop, donors=[donor.mask for donor in self._donors])
+        found = self._augmenter(cases, plans, starts=starts, crop=crop, donors=self._outlines)
         prepare = self.recipe.prepare
         return list(
             zip(normalise_each(found.image, measure_each(found.sample, prepare), prepare), found.truth, strict=True)

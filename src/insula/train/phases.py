@@ -5,21 +5,27 @@ from __future__ import annotations
 import itertools
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from insula.checkpoint import Weights
 from insula.cohort import CaseSet, Sources
 from insula.config import Recipe
+from insula.infer import settle
 from insula.train.loop import too_large
 from insula.train.run import Run
+from insula.train.stream import Batch
 from insula.train.world import World
 
-__all__ = ["Phased", "measure_phases"]
+__all__ = ["Phased", "measure_phases", "pace"]
 
 _WARM = 60  # steps on a GPU: compilers settle, cases are measured, each kind of batch is recorded
+_LR, _RATE = 1e-9, 1e-3  # nothing is to be learnt
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,9 @@ def measure_phases(
         phases = _one_by_one(run, warm)
         del run
         run = Run(short, data, lone, start=start, world=world)
-        return Phased(phases=phases, step=_as_it_is(run, warm))
+        take = partial(run.steps.take, lr=_LR, rate=_RATE)
+        batches = run.stream.batches(0, warm + steps)
+        return Phased(phases=phases, step=pace(take, batches, warm=warm, steps=steps, device=run.device))
     except torch.OutOfMemoryError:
         raise too_large(run) from None
 
@@ -69,19 +77,22 @@ def _one_by_one(run: Run, warm: int) -> dict[str, float]:
         clock.mark("")
         batch = run.stream.batch(n)
         clock.mark("data and augmentation")
-        run.steps.take(batch, lr=1e-9, rate=1e-3)
+        run.steps.take(batch, lr=_LR, rate=_RATE)
     return clock.means()
 
 
-def _as_it_is(run: Run, warm: int) -> float:
-    begun, steps = 0.0, run.recipe.train.steps
-    for n, batch in enumerate(run.stream.batches(0, steps)):
+def pace(
+    step: Callable[[Batch], Any], batches: Iterable[Batch], *, warm: int, steps: int, device: torch.device
+) -> float:  # fmt: skip
+    """Milliseconds a step on these batches, after some to warm up."""
+    begun = 0.0
+    for n, batch in enumerate(itertools.islice(batches, warm + steps)):
         if n == warm:
-            _settle(run.device)
+            settle(device)
             begun = time.perf_counter()
-        run.steps.take(batch, lr=1e-9, rate=1e-3)
-    _settle(run.device)
-    return 1000 * (time.perf_counter() - begun) / (steps - warm)
+        step(batch)
+    settle(device)
+    return 1000 * (time.perf_counter() - begun) / steps
 
 
 class _Clock:
@@ -106,7 +117,7 @@ class _Clock:
 
     def means(self) -> dict[str, float]:
         """Milliseconds of each phase in one step."""
-        _settle(self.device)
+        settle(self.device)
         total: dict[str, float] = defaultdict(float)
         for (_, before), (name, after) in itertools.pairwise(self._noted):
             if name:
@@ -119,9 +130,3 @@ def _between(before: float | torch.cuda.Event, after: float | torch.cuda.Event) 
     if isinstance(before, float) and isinstance(after, float):
         return 1000 * (after - before)
     return float(before.elapsed_time(after))  # type: ignore[union-attr, arg-type]
-
-
-def _settle(device: torch.device) -> None:
-    """Wait for this thread's work alone: another may be recording, and the whole device cannot be waited for then."""
-    if device.type == "cuda":
-        torch.cuda.current_stream(device).synchronize()

@@ -115,16 +115,17 @@ def _table(out: Path) -> str:
     costs = read_rows(out, [f"cost-{row.cost}" for row in ROWS.values()])
     pairs = compared(found, {name: row.against for name, row in ROWS.items() if row.against is not None})
     lines = [
-        "| | n | Dice, mean [95 %] | median | against the row it adds to | p (Holm) | lesions found: under 100 voxels | 100 to 1k | false lesions a case |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| | n | Dice, mean [95 %] | median | mean, in windows | against the row it adds to | p (Holm) | lesions found: under 100 voxels | 100 to 1k | false lesions a case |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, trial in found.items():
         cases = trial["held_out"]
         mean, median = (bootstrap([case["dice"] for case in cases], kind) for kind in ("mean", "median"))
         change = f"{pairs[name][0]:+.3f} ({ROWS[name].against})" if name in pairs else "-"
         false = statistics.mean(case["false_lesions"] for case in cases)
+        windows = statistics.mean(case["dice_windows"] for case in cases)
         cells = [
-            ROWS[name].says, str(len(cases)), f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}",
+            ROWS[name].says, str(len(cases)), f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}", f"{windows:.3f}",
             change, f"{pairs[name][1]:.2g}" if name in pairs else "-", _found(cases, SIZE_BINS[:2]), _found(cases, SIZE_BINS[2:3]),
             f"{false:.1f}",
         ]  # fmt: skip

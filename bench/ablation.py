@@ -123,9 +123,10 @@ def _table(out: Path) -> str:
         mean, median = (bootstrap([case["dice"] for case in cases], kind) for kind in ("mean", "median"))
         change = f"{pairs[name][0]:+.3f} ({ROWS[name].against})" if name in pairs else "-"
         false = statistics.mean(case["false_lesions"] for case in cases)
-        windows = statistics.mean(case["dice_windows"] for case in cases)
+        in_windows = [case["dice_windows"] for case in cases if case["dice_windows"] is not None]
+        windows = f"{statistics.mean(in_windows):.3f}" if in_windows else "-"
         cells = [
-            ROWS[name].says, str(len(cases)), f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}", f"{windows:.3f}",
+            ROWS[name].says, str(len(cases)), f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}", windows,
             change, f"{pairs[name][1]:.2g}" if name in pairs else "-", _found(cases, SIZE_BINS[:2]), _found(cases, SIZE_BINS[2:3]),
             f"{false:.1f}",
         ]  # fmt: skip

@@ -57,6 +57,8 @@ class Study:
     hosts: tuple[str, ...]
     """Whose head each held-out case is."""
     device: torch.device
+    windows: bool = False
+    """Held-out cases are judged in windows of the crops' size too, which takes as long as a training."""
 
     @property
     def seen(self) -> CaseSet:
@@ -84,6 +86,9 @@ def study_arguments(about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--held-out", type=int, default=100, help="to judge by; as many training cases are judged")
     parser.add_argument(
         "--whole", type=float, default=0.0, help="share of the steps that see a whole head instead of crops"
+    )
+    parser.add_argument(
+        "--windows", action="store_true", help="judge held-out cases in windows of the crops' size as well"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
@@ -120,7 +125,7 @@ def open_study(arguments: argparse.Namespace, recipe: Recipe) -> Study:
     device = choose_device(arguments.device)
     training, _ = _cohort(arguments.data, "train", arguments.cases, recipe, device)
     held_out, hosts = _cohort(arguments.data, "test", arguments.held_out, recipe, device)
-    return Study(training, held_out, hosts, device)
+    return Study(training, held_out, hosts, device, windows=arguments.windows)
 
 
 def _cohort(
@@ -156,7 +161,8 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, A
     found = {
         "name": name, "cases": len(study.train), "recipe": to_dict(recipe), "cohorts": study.fingerprint, "minutes": minutes, "losses": losses,
         "parameters": sum(p.numel() for p in model.parameters()), **machine(study.device),
-        "train": _score(model, study.seen, recipe.train.crop), "held_out": _score(model, study.held_out, recipe.train.crop, study.hosts),
+        "train": _score(model, study.seen),
+        "held_out": _score(model, study.held_out, study.hosts, window=recipe.train.crop if study.windows else None),
     }  # fmt: skip
     write_json(path, found)
     _forget()
@@ -193,10 +199,12 @@ def forward(model: nn.Module, image: Tensor) -> Tensor:
         return model(image.contiguous(memory_format=torch.channels_last_3d)).float()
 
 
-def _score(model: UNet, cases: CaseSet, window: Shape, hosts: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Dice, and lesions found by size, at a threshold of a half for every model; Dice in windows too."""
+def _score(
+    model: UNet, cases: CaseSet, hosts: Sequence[str] = (), *, window: Shape | None = None
+) -> list[dict[str, Any]]:
+    """Dice, and lesions found by size, at a threshold of a half for every model; Dice in windows too if asked."""
 
-    def one(n: int, predicted: np.ndarray, in_windows: np.ndarray) -> dict[str, Any]:
+    def one(n: int, predicted: np.ndarray, in_windows: np.ndarray | None = None) -> dict[str, Any]:
         truth = cases.masks[n].cpu().numpy()
         match = match_lesions(truth, predicted)
         by_size = {name: [0, 0] for name in SIZE_BINS}
@@ -205,7 +213,7 @@ def _score(model: UNet, cases: CaseSet, window: Shape, hosts: Sequence[str] = ()
             by_size[size_bin(size)][1] += 1
         return {
             "case": cases.names[n], "host": hosts[n] if hosts else "", "voxels": int(truth.sum()),
-            "dice": dice_score(truth, predicted), "dice_windows": dice_score(truth, in_windows), "f1_any": match.f1_any, "found": by_size,
+            "dice": dice_score(truth, predicted), "dice_windows": None if in_windows is None else dice_score(truth, in_windows), "f1_any": match.f1_any, "found": by_size,
             "false_lesions": int((~match.predicted_touched).sum()),
         }  # fmt: skip
 
@@ -214,8 +222,10 @@ def _score(model: UNet, cases: CaseSet, window: Shape, hosts: Sequence[str] = ()
         jobs = []
         for n, image in enumerate(cases.images):
             whole = image.to(device).float()[None, None]
-            both = forward(model, whole), windowed_logits(partial(forward, model), whole, window)
-            jobs.append(pool.submit(one, n, *((logits[0, 0] > 0).cpu().numpy() for logits in both)))
+            found = [forward(model, whole)]
+            if window is not None:
+                found.append(windowed_logits(partial(forward, model), whole, window))
+            jobs.append(pool.submit(one, n, *((logits[0, 0] > 0).cpu().numpy() for logits in found)))
         return [job.result() for job in jobs]
 
 

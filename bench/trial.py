@@ -15,7 +15,7 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,10 +28,9 @@ import torch
 from torch import Tensor, nn
 
 from clock import machine, seconds_of, training_step
-from insula.checkpoint import load_weights
+from insula.checkpoint import Weights, load_weights
 from insula.cohort import CaseSet, Part, load_sources
 from insula.config import AttentionUNet, AugmentConfig, Recipe, load_recipe, to_dict
-from insula.data import normalised
 from insula.infer import choose_device
 from insula.io import write_json
 from insula.losses import compound
@@ -42,6 +41,7 @@ from insula.types import Shape
 from windows import windowed_logits
 
 NO_AUGMENTATION = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fraction=0, graft_fraction=0)
+_COHORT_SEED = 655
 _EMA = 0.995  # of a short run
 _WARM, _TIMED = 5, 15
 _PROBE_STEPS = 300
@@ -54,8 +54,6 @@ class Study:
 
     train: CaseSet
     held_out: CaseSet
-    hosts: tuple[str, ...]
-    """Whose head each held-out case is."""
     device: torch.device
     windows: bool = False
     """Held-out cases are judged in windows of the crops' size too, which takes as long as a training."""
@@ -123,27 +121,17 @@ def base_recipe(arguments: argparse.Namespace) -> Recipe:
 def open_study(arguments: argparse.Namespace, recipe: Recipe) -> Study:
     """Simulate both cohorts; the same arguments give the same cohorts."""
     device = choose_device(arguments.device)
-    training, _ = _cohort(arguments.data, "train", arguments.cases, recipe, device)
-    held_out, hosts = _cohort(arguments.data, "test", arguments.held_out, recipe, device)
-    return Study(training, held_out, hosts, device, windows=arguments.windows)
+    training = _cohort(arguments.data, "train", arguments.cases, recipe, device)
+    held_out = _cohort(arguments.data, "test", arguments.held_out, recipe, device)
+    return Study(training, held_out, device, windows=arguments.windows)
 
 
-def _cohort(
-    data: Path, part: Part, count: int, recipe: Recipe, device: torch.device
-) -> tuple[CaseSet, tuple[str, ...]]:
+def _cohort(data: Path, part: Part, count: int, recipe: Recipe, device: torch.device) -> CaseSet:
     sources = load_sources(data, part=part, box=recipe.prepare.box)
-    stream = HeadStream(sources, recipe, device=device)
-    heads = [stream.head(655, n) for n in range(count)]
-    cases = CaseSet(
-        names=tuple(f"{part}{n:03d}" for n in range(count)),
-        images=tuple(normalised(h.image, recipe.prepare).half() for h in heads),
-        masks=tuple(h.truth > 0.5 for h in heads),
-        fingerprint=f"{sources.fingerprint}, {count} heads of {to_dict(recipe.simulate)}",
-    )
-    return cases, tuple(h.host for h in heads)
+    return HeadStream(sources, recipe, device=device).cases(count, seed=_COHORT_SEED)
 
 
-def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, Any]:
+def run_trial(name: str, recipe: Recipe, study: Study, out: Path, *, start: Weights | None = None) -> dict[str, Any]:
     """Train, score, measure; or read what was found before."""
     path = out / f"{name}.json"
     if path.exists():
@@ -154,7 +142,10 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, A
     folder = _empty(out / "runs" / name)
     print(f"{name}: {recipe.train.steps} steps ...", flush=True)
     begun, losses = time.monotonic(), []
-    train(recipe, study.train, folder, report=lambda p: losses.append([p.step, p.loss, round(p.seconds, 2)]))
+    train(
+        recipe, study.train, folder, start=start,
+        report=lambda p: losses.append([p.step, p.loss, round(p.seconds, 2)]),
+    )  # fmt: skip
     minutes = (time.monotonic() - begun) / 60
     weights = load_weights(str(folder / f"{recipe.name}.json"))
     model = weights.model.to(study.device).eval()
@@ -162,7 +153,7 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, A
         "name": name, "cases": len(study.train), "recipe": to_dict(recipe), "cohorts": study.fingerprint, "minutes": minutes, "losses": losses,
         "parameters": sum(p.numel() for p in model.parameters()), **machine(study.device),
         "train": _score(model, study.seen),
-        "held_out": _score(model, study.held_out, study.hosts, window=recipe.train.crop if study.windows else None),
+        "held_out": _score(model, study.held_out, window=recipe.train.crop if study.windows else None),
     }  # fmt: skip
     write_json(path, found)
     _forget()
@@ -199,9 +190,7 @@ def forward(model: nn.Module, image: Tensor) -> Tensor:
         return model(image.contiguous(memory_format=torch.channels_last_3d)).float()
 
 
-def _score(
-    model: UNet, cases: CaseSet, hosts: Sequence[str] = (), *, window: Shape | None = None
-) -> list[dict[str, Any]]:
+def _score(model: UNet, cases: CaseSet, *, window: Shape | None = None) -> list[dict[str, Any]]:
     """Dice, and lesions found by size, at a threshold of a half for every model; Dice in windows too if asked."""
 
     def one(n: int, predicted: np.ndarray, in_windows: np.ndarray | None = None) -> dict[str, Any]:
@@ -212,7 +201,7 @@ def _score(
             by_size[size_bin(size)][0] += touched
             by_size[size_bin(size)][1] += 1
         return {
-            "case": cases.names[n], "host": hosts[n] if hosts else "", "voxels": int(truth.sum()),
+            "case": cases.names[n], "host": cases.names[n].partition(" ")[2], "voxels": int(truth.sum()), "predicted": int(predicted.sum()),
             "dice": dice_score(truth, predicted), "dice_windows": None if in_windows is None else dice_score(truth, in_windows), "f1_any": match.f1_any, "found": by_size,
             "false_lesions": int((~match.predicted_touched).sum()),
         }  # fmt: skip

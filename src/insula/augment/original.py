@@ -13,6 +13,7 @@ from torch import Tensor
 from insula.augment.levels import Levels, find_levels, relative
 from insula.augment.plan import Augmentation
 from insula.augment.strip import CELL, soft_brain
+from insula.geometry import label_components
 from insula.simulate.fields import look_up_each, put
 from insula.simulate.scanner import ScannerLook, ScanNumbers, log_bias, scan_numbers, spreads
 from insula.types import Shape
@@ -59,6 +60,18 @@ class Original:
     def lesion(self) -> Int16[np.ndarray, "n 3"]:
         """The truth's voxels, in the computer's memory: where a crop may look is decided there."""
         return self.mask.nonzero().to(torch.int16).cpu().numpy()
+
+    @cached_property
+    def lesions(self) -> tuple[Int16[np.ndarray, "n 3"], ...]:
+        """The same, each separate lesion for itself."""
+        if not len(self.lesion):
+            return ()
+        corner = self.lesion.min(0)
+        inside = tuple((self.lesion - corner).T)
+        near = np.zeros(self.lesion.max(0) - corner + 1, bool)
+        near[inside] = True
+        number = label_components(near)[0][inside]
+        return tuple(self.lesion[number == n] for n in range(1, number.max() + 1))
 
     @cached_property
     def soft_brain(self) -> UInt8[Tensor, "i2 j2 k2"]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float16
@@ -27,6 +28,8 @@ class CaseSet:
     masks: tuple[Bool[Tensor, "i j k"], ...]
     fingerprint: str
     """SHA-256 of what they were made from."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """What the card of weights says of them beyond that; of a cohort, nothing."""
     painted_from: Sources | None = None
     """Label maps to paint further heads from, if training asks for them."""
 

@@ -40,6 +40,9 @@ class SimulateConfig:
     """Heads that get `most_lesions` outlines, all under 10 ml: what a plain draw hardly ever teaches."""
     blend_fraction: float = 0.0
     """Heads whose image is mixed with one painted from their own tissues: contrasts that no host has."""
+    heads: int = 0
+    """Made before the training, which then augments them as it would a cohort's; 0 makes a new one for every item, which takes far
+    longer than a step."""
     shift_mm: float = 6.0
     """Farthest a head stands from the middle of the box, along each axis."""
 
@@ -56,6 +59,9 @@ class TrainConfig:
     """Parts that each process computes its share of a batch in, one after another: the memory of one part, the gradient of all."""
     crop: Shape = (192, 224, 176)
     """Voxels of the random crop that a step sees, each divisible by 16; the whole box shows the network what it will meet."""
+    focus: Literal["voxel", "lesion"] = "voxel"
+    """What the crops that look at a lesion look for: any voxel of the truth, so that large lesions hide small ones, or any of its
+    separate lesions, by the root of their size."""
     whole_fraction: float = 0.0
     """Share of the steps, at even distances, that sees whole boxes instead of crops."""
     whole_batch: int = 1

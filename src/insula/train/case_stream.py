@@ -66,6 +66,7 @@ class CaseStream(Stream):
             "trained_on": "a labelled cohort",
             "cases": len(self.cases),  # not their names: they may say whose they are
             "cases_sha256": self.cases.fingerprint,
+            **self.cases.provenance,
         }
         return told if self._painter is None else {**told, "painted": self._painter.provenance}
 
@@ -83,7 +84,7 @@ class CaseStream(Stream):
             case = self._case(number)
             plan = Augmentation.sample(rng, config, donors=len(self._donors))
             focus = self._donors[plan.graft.donor] if plan.graft else case
-            window = self._window(focus.lesion, case.box, crop, step, n)
+            window = self._window(self.places(focus), case.box, crop, step, n)
             if plan == Augmentation():
                 image, truth = case.here
                 cut[n] = image[window].float(), truth[window].float()
@@ -97,7 +98,7 @@ class CaseStream(Stream):
     def _painted(self, painter: HeadStream, number: int, crop: Shape, step: int, item: int) -> tuple[Tensor, Tensor]:
         head = painter.head(self.recipe.train.seed, number, 0, _PAINT)
         box = self.recipe.prepare.box
-        window = self._window(head.truth.nonzero().cpu().numpy(), box, crop, step, item)
+        window = self._window(self.places(Original(head.image, head.truth > 0.5)), box, crop, step, item)
         return normalised(head.image, self.recipe.prepare)[window], head.truth[window]
 
     def _augmented(
@@ -115,8 +116,10 @@ class CaseStream(Stream):
         order = np.random.default_rng((self.recipe.train.seed, epoch, 0, _ORDER)).permutation(len(self.cases))
         return self._originals[int(order[place])]
 
-    def _window(self, lesion: np.ndarray, box: Shape, crop: Shape, step: int, item: int) -> tuple[slice, slice, slice]:
-        return crop_window(lesion, box, crop, np.random.default_rng((self.recipe.train.seed, step, item, _CROP)))
+    def _window(
+        self, places: Sequence[np.ndarray], box: Shape, crop: Shape, step: int, item: int
+    ) -> tuple[slice, slice, slice]:
+        return crop_window(places, box, crop, np.random.default_rng((self.recipe.train.seed, step, item, _CROP)))
 
 
 def _fits(cases: CaseSet, config: TrainConfig, device: torch.device) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from insula.cohort import Sources
-from insula.config import Recipe
+from insula.augment import Original
+from insula.cohort import CaseSet, Sources
+from insula.config import Recipe, to_dict
 from insula.data import normalised
 from insula.simulate import LesionShape, SimulatedHead, simulate_head
 from insula.train.stream import Batch, Stream, crop_window
@@ -65,11 +67,23 @@ class HeadStream(Stream):
             key = (self.recipe.train.seed, step, item)
             head = self.head(*key)
             image = normalised(head.image, self.recipe.prepare)
-            places = np.empty((0, 3), np.int64) if crop == box else head.truth.nonzero().cpu().numpy()
+            places = () if crop == box else self.places(Original(image, head.truth > 0.5))
             window = crop_window(places, box, crop, np.random.default_rng((*key, 1)))
             images.append(image[window])
             truths.append(head.truth[window])
         return Batch(torch.stack(images)[:, None], torch.stack(truths)[:, None])
+
+    def cases(self, count: int, *, seed: int) -> CaseSet:
+        """Heads made once, ready to be trained on as a cohort's; named by their number and by whose head each was."""
+        heads = [self.head(seed, n) for n in range(count)]
+        told = f"{self.fingerprint} {seed} {count} {to_dict(self.recipe.simulate)} {to_dict(self.recipe.prepare)}"
+        return CaseSet(
+            names=tuple(f"{n:04d} {head.host}" for n, head in enumerate(heads)),
+            images=tuple(normalised(head.image, self.recipe.prepare).half() for head in heads),
+            masks=tuple(head.truth > 0.5 for head in heads),
+            fingerprint=sha256(told.encode()).hexdigest(),
+            provenance={**self.provenance, "heads": count},
+        )
 
     def _shapes(self, rng: np.random.Generator) -> list[LesionShape]:
         config = self.recipe.simulate

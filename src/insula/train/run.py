@@ -60,11 +60,7 @@ class Run:
         self.model, self.average = model, build_model(recipe.model).to(self.device)
         self.average.load_state_dict(model.state_dict())
         self.steps = Step(model, self.average, recipe.train, device=self.device, world=world)
-        self.stream: Stream = (
-            CaseStream(data, recipe, device=self.device, world=world)
-            if isinstance(data, CaseSet)
-            else HeadStream(data, recipe, device=self.device, world=world)
-        )
+        self.stream = _stream(data, recipe, self.device, world)
         self.step = 0
         """Steps done."""
         self.seconds = 0.0
@@ -157,6 +153,16 @@ class Run:
             card = self.start.card
             told["started_from"] = {"name": card.name, "sha256": self.start.sha256, **card.provenance}
         return told
+
+
+def _stream(data: Sources | CaseSet, recipe: Recipe, device: torch.device, world: World) -> Stream:
+    """Cases as they are, heads made now and kept as cases, or heads made on the way."""
+    if isinstance(data, Sources):
+        made = HeadStream(data, recipe, device=device, world=world)
+        if not recipe.simulate.heads:
+            return made
+        data = made.cases(recipe.simulate.heads, seed=recipe.train.seed)
+    return CaseStream(data, recipe, device=device, world=world)
 
 
 def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:

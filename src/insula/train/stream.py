@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from insula.augment import Original
 from insula.config import Recipe
 from insula.train.world import World
 from insula.types import Shape
@@ -58,6 +59,10 @@ class Stream(ABC):
             return self.world.share(config.whole_batch), box
         i, j, k = (min(pair) for pair in zip(config.crop, box, strict=True))
         return self.world.share(config.batch), (i, j, k)
+
+    def places(self, case: Original) -> Sequence[Int[np.ndarray, "n 3"]]:
+        """Where crops of a case may look."""
+        return case.lesions if self.recipe.train.focus == "lesion" else (case.lesion,)
 
     @property
     @abstractmethod
@@ -105,19 +110,21 @@ class Stream(ABC):
 
 
 def crop_window(
-    lesion: Int[np.ndarray, "n 3"], box: Shape, crop: Shape, rng: np.random.Generator
+    lesions: Sequence[Int[np.ndarray, "n 3"]], box: Shape, crop: Shape, rng: np.random.Generator
 ) -> tuple[slice, slice, slice]:
     """Where a step looks: in two of three around a lesion voxel, otherwise anywhere.
 
     Args:
-        lesion: the voxels it may look for, none for a control.
+        lesions: the voxels it may look for, none for a control; of several lesions one is chosen first, by the root of its size.
         box: voxels of the whole case along each axis.
         crop: and of what a step sees.
         rng: the source of chance.
     """
     room = [n - c for n, c in zip(box, crop, strict=True)]
     start = [int(rng.integers(r + 1)) for r in room]
-    if any(room) and rng.random() < 2 / 3 and len(lesion):
+    sizes = np.sqrt([len(lesion) for lesion in lesions])
+    if any(room) and rng.random() < 2 / 3 and sizes.any():
+        lesion = lesions[int(rng.choice(len(lesions), p=sizes / sizes.sum())) if len(lesions) > 1 else 0]
         chosen = lesion[int(rng.integers(len(lesion)))].tolist()
         jitter = rng.uniform(0.2, 0.8, 3)
         start = [min(max(int(c - u * n), 0), r) for c, u, n, r in zip(chosen, jitter, crop, room, strict=True)]

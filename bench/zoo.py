@@ -1,0 +1,116 @@
+"""What the models reach when each is trained for the same GPU minutes on one large simulated cohort.
+
+python bench/zoo.py --data DATA --out bench/results/zoo [--rows baseline,smart] [--train-minutes 7] [--start FOLDER]
+python bench/zoo.py --out bench/results/zoo
+
+With --data it trains what is missing (a GPU), from the weights NAME.json in the folder --start if there are any, and leaves the weights in
+the folder runs. The models are those of `recipes/`; beside them stands nnU-Net's plain network of 31 M. Judged on heads and outlines
+that none has seen, at a threshold of a half; every row is compared with the one above it and with the 31 M network, case by case.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from insula.checkpoint import load_weights
+from insula.config import PlainUNet, Recipe, SimulateConfig, load_recipe
+from insula.metrics import SIZE_BINS, bootstrap
+from rows import compared, read_rows
+from trial import open_study, probe, run_trial, step_ms, study_arguments
+
+_SIMULATE = SimulateConfig(
+    control_fraction=0.1, chronic_fraction=0.65, painted_fraction=0.25, blend_fraction=0.3, small_fraction=0.35,
+    most_lesions=4, further_lesion_fraction=0.35, shift_mm=10,
+)  # fmt: skip
+_RECIPES = {"baseline": "cohort", "enhanced": "enhanced", "smart": "smart"}
+_SAYS = {
+    "baseline": "baseline (`attention_unet`)",
+    "enhanced": "enhanced (`se_unet`)",
+    "smart": "smart (`mamba_unet`)",
+    "plain": "nnU-Net-style 31 M (`plain_unet`)",
+}
+
+
+def main() -> None:
+    """Run what is missing, then print the table."""
+    parser = study_arguments(__doc__)
+    parser.set_defaults(cases=600)
+    parser.add_argument("--train-minutes", type=float, default=7, help="of the steps of every row")
+    parser.add_argument("--start", type=Path, help="a folder of weights to go on from")
+    arguments = parser.parse_args()
+    if arguments.data is not None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        rows = arguments.rows.split(",") if arguments.rows else list(_SAYS)
+        study = open_study(arguments, _recipe("baseline", arguments.seed))
+        for row in rows:
+            recipe = _recipe(row, arguments.seed)
+            if not (arguments.out / f"{row}.json").exists():
+                pace = probe(recipe, study, arguments.out / "runs" / f"probe-{row}")
+                steps = round(60_000 * arguments.train_minutes / pace)
+                recipe = replace(recipe, train=replace(recipe.train, steps=steps))
+                start = arguments.start / f"{row}.json" if arguments.start else None
+                run_trial(row, recipe, study, arguments.out, start=load_weights(str(start)) if start else None)
+    print(_table(arguments.out))
+
+
+def _recipe(row: str, seed: int) -> Recipe:
+    """As in `recipes/`, but not compiled, with crops around small lesions as well as large ones, and on this cohort."""
+    path = Path(__file__).parents[1] / "recipes" / f"{_RECIPES.get(row, 'cohort')}.toml"
+    recipe = load_recipe(path, ())
+    train = replace(recipe.train, compile=False, focus="lesion", seed=seed, save_minutes=1e9)
+    if row == "plain":
+        train = replace(train, batch=4, crop=(96, 96, 96), lr=1e-3)
+    model = PlainUNet() if row == "plain" else recipe.model
+    return replace(recipe, name=row, model=model, train=train, simulate=_SIMULATE)
+
+
+def _table(out: Path) -> str:
+    found = read_rows(out, _SAYS)
+    lesions = {name: {"held_out": [c for c in trial["held_out"] if c["voxels"]]} for name, trial in found.items()}
+    above = compared(lesions, {name: before for before, name in pairwise(found) if name != "plain"})
+    plain = compared(lesions, {name: "plain" for name in found if name != "plain"})
+    lines = [
+        "| | parameters [M] | steps | n | Dice, mean [95 %] | median | against the row above | p (Holm) | against the 31 M network | p (Holm) | "
+        f"{' | '.join(f'found: {name}' for name in SIZE_BINS)} | false lesions a case | controls: false volume, median, most [ml] | on its own cases |",
+        f"|{'---|' * (13 + len(SIZE_BINS))}",
+    ]
+    for name, trial in found.items():
+        cases = lesions[name]["held_out"]
+        mean, median = (bootstrap([case["dice"] for case in cases], kind) for kind in ("mean", "median"))
+        false = statistics.mean(case["false_lesions"] for case in trial["held_out"])
+        controls = [case["predicted"] / 1000 for case in trial["held_out"] if not case["voxels"]]
+        pairs = [cell for side in (above, plain) for cell in _told(side.get(name))]
+        volumes = f"{statistics.median(controls):.2f}, {max(controls):.1f} (n = {len(controls)})" if controls else "-"
+        own = statistics.mean(case["dice"] for case in trial["train"] if case["voxels"])
+        cells = [
+            _SAYS[name], f"{trial['parameters'] / 1e6:.1f}", str(trial["recipe"]["train"]["steps"]), str(len(cases)),
+            f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}", *pairs,
+            *(_found(cases, size) for size in SIZE_BINS), f"{false:.1f}", volumes, f"{own:.3f}",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    if found:
+        one = next(iter(found.values()))
+        heads = len({case["host"] for case in one["held_out"]})
+        paces = ", ".join(f"{name} {step_ms(trial['losses']):.0f}" for name, trial in found.items())
+        lines += [
+            "",
+            f"{one['cases']} simulated heads to train on, augmented; {len(one['held_out'])} held out, of {heads} other heads, controls among them; "
+            f"threshold 0.5; a step with its data takes [ms]: {paces}; seed {one['recipe']['train']['seed']}, {one['device']}, torch {one['torch']}.",
+        ]
+    return "\n".join(lines)
+
+
+def _told(pair: tuple[float, float] | None) -> tuple[str, str]:
+    return ("-", "-") if pair is None else (f"{pair[0]:+.3f}", f"{pair[1]:.2g}")
+
+
+def _found(cases: list[dict[str, Any]], size: str) -> str:
+    return "/".join(str(sum(case["found"][size][n] for case in cases)) for n in (0, 1))
+
+
+if __name__ == "__main__":
+    main()

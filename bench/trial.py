@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -37,6 +38,7 @@ from insula.losses import compound
 from insula.metrics import SIZE_BINS, dice_score, match_lesions, size_bin
 from insula.models import UNet, build_model
 from insula.train import HeadStream, train
+from insula.train.loop import Progress
 from insula.types import Shape
 from windows import windowed_logits
 
@@ -44,7 +46,7 @@ NO_AUGMENTATION = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fracti
 _COHORT_SEED = 655
 _EMA = 0.995  # of a short run
 _WARM, _TIMED = 5, 15
-_PROBE_STEPS = 300
+_STEADY = 5  # reports of twenty steps
 _LEAST_STEPS = 300  # a run logs every twentieth, and the last fifth of them has to tell its pace
 
 
@@ -175,13 +177,27 @@ def step_ms(losses: list[list[float]]) -> float:
     return 1000 * statistics.median(paces[1:])
 
 
+class _Steady(Exception):
+    """A run that has told its pace."""
+
+
 def probe(recipe: Recipe, study: Study, folder: Path) -> float:
-    """What a step takes in milliseconds, from a short run."""
+    """What a step takes in milliseconds, from the beginning of a run: until a hundred steps are no faster than the hundred before.
+
+    The first steps measure every case, so they are slower for a while.
+    """
     losses: list[list[float]] = []
+
+    def report(progress: Progress) -> None:
+        losses.append([progress.step, progress.loss, progress.seconds])
+        (a, b, c) = (losses[max(len(losses) - 1 - back, 0)][2] for back in (0, _STEADY, 2 * _STEADY))
+        if len(losses) > 2 * _STEADY and a - b > 0.97 * (b - c):
+            raise _Steady
+
     _empty(folder)
-    short = replace(recipe, train=replace(recipe.train, steps=_PROBE_STEPS))
-    train(short, study.train, folder, report=lambda p: losses.append([p.step, p.loss, p.seconds]))
-    return step_ms(losses)
+    with suppress(_Steady):
+        train(recipe, study.train, folder, report=report)
+    return step_ms(losses[-1 - _STEADY :])
 
 
 def forward(model: nn.Module, image: Tensor) -> Tensor:

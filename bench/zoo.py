@@ -23,7 +23,7 @@ from rows import compared, read_rows
 from trial import open_study, probe, run_trial, step_ms, study_arguments
 
 _SIMULATE = SimulateConfig(
-    control_fraction=0.1, chronic_fraction=0.65, painted_fraction=0.25, blend_fraction=0.3, small_fraction=0.35,
+    control_fraction=0.1, chronic_fraction=0.9, painted_fraction=0.25, blend_fraction=0.3, small_fraction=0.35,
     most_lesions=4, further_lesion_fraction=0.35, shift_mm=10,
 )  # fmt: skip
 _RECIPES = {"baseline": "cohort", "enhanced": "enhanced", "smart": "smart"}

@@ -10,9 +10,9 @@ import torch
 
 from insula.checkpoint import load_weights
 from insula.cohort import CaseSet, Sources
-from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, TrainConfig
+from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, SimulateConfig, TrainConfig
 from insula.errors import BadData, Preempted, UsageError
-from insula.train import CaseStream, case_stream, train
+from insula.train import CaseStream, HeadStream, case_stream, train
 from simulate.test_head import small_host, small_shape
 
 _CPU = torch.device("cpu")
@@ -86,6 +86,44 @@ def test_a_share_of_the_steps_sees_whole_boxes(cases: CaseSet) -> None:
     for config in (AugmentConfig(), _OFF):
         crops = CaseStream(cases, _recipe(config, crop=(16, 16, 99)), device=_CPU)
         assert crops.batch(99).image.shape == (2, 1, 16, 16, 32)
+
+
+def test_crops_look_for_small_lesions_too() -> None:
+    mask = torch.zeros(32, 32, 32, dtype=torch.bool)
+    mask[:10, :10, :10] = True
+    mask[30:32, 30:32, 30:32] = True
+    image = torch.zeros(32, 32, 32).half()
+    image[30:32, 30:32, 30:32] = 1
+    case = CaseSet(names=("a",), images=(image,), masks=(mask,), fingerprint="one")
+
+    def met(focus: str) -> int:
+        """How many of 600 crops meet the small lesion, which alone is bright."""
+        stream = CaseStream(case, _recipe(crop=(8, 8, 8), batch=1, focus=focus), device=_CPU)
+        return sum(bool(stream.batch(step).image.any()) for step in range(600))
+
+    assert met("voxel") <= 6  # 8 of 1,008 voxels are the small lesion's
+    assert 12 <= met("lesion") <= 60  # by the roots of their sizes it is one in twelve
+
+
+def test_heads_made_before_the_training_are_its_cohort(tmp_path: Path) -> None:
+    shapes = (small_shape(),)
+    sources = Sources(hosts=(small_host(),), acute=shapes, chronic=shapes, fingerprint="phantom")
+    recipe = replace(
+        _recipe(steps=4, batch=1), prepare=PrepareConfig(box=(64, 72, 64)), simulate=SimulateConfig(heads=2)
+    )
+    stream = HeadStream(sources, recipe, device=_CPU)
+    made = stream.cases(2, seed=0)
+    assert [name.split()[1] for name in made.names] == ["phantom", "phantom"]
+    assert torch.equal(made.images[1], stream.cases(2, seed=0).images[1])
+    assert not torch.equal(made.images[0], made.images[1])
+    others = {stream.cases(1, seed=0).fingerprint, stream.cases(2, seed=1).fingerprint, made.fingerprint}
+    assert len(others) == 3
+    train(recipe, sources, tmp_path)
+    provenance = load_weights(str(tmp_path)).card.provenance
+    assert provenance["heads"] == provenance["cases"] == 2
+    assert provenance["hosts"] == ["phantom"]
+    assert provenance["trained_on"] == "simulated infarcts; not validated on patients"
+    assert provenance["cases_sha256"] == made.fingerprint
 
 
 def test_painted_heads_are_one_more_source(cases: CaseSet) -> None:

@@ -12,12 +12,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from insula.simulate.fields import blur_each, blur_wide, blur_wide_each, gradient, node_counts, noise, put
+from insula.simulate.fields import blur_each, blur_wide, gradient, node_counts, noise, put
 from insula.types import Shape
 
 __all__ = ["LesionLook", "infarct", "insert_lesion", "look_numbers", "pull", "uneven_nodes"]
 
 _UNEVEN_MM = 5.0  # how far apart what is uneven inside varies
+_DEPTH_MM = 3.0  # over which a large lesion goes from rim to core
+_CORE_CELLS = 5  # of 2 mm: where a voxel's core is looked for
 
 Volume = Float[Tensor, "i j k"]
 Volumes = Float[Tensor, "b i j k"]
@@ -129,7 +131,17 @@ def infarct(
     uneven = F.interpolate(nodes[:, None], size=images.shape[1:], mode="trilinear", align_corners=True)[:, 0]
     weight = blur_each(lesions, numbers[:, 0])
     tissue = blur_each(images, torch.ones(1, device=images.device)) * factor * (1 + patchiness * (uneven + 0.3 * grain))
-    depth = blur_wide_each(lesions, 3.0) + 0.08 * uneven
+    depth = _depth(lesions) + 0.08 * uneven
     hollow = torch.sigmoid((depth - cavity) / 0.04) * (cavity <= 1)  # above 1 nothing is
     tissue = hollow * torch.minimum(level + ripple * grain, images) + (1 - hollow) * tissue
     return images + weight * (tissue - images)
+
+
+def _depth(lesions: Volumes) -> Volumes:
+    """How deep inside each voxel lies: 0 outside, 1 in the core, of a lacune as well as of a territory.
+
+    The blurred lesion, relative to the most of it nearby.
+    """
+    coarse = blur_each(F.avg_pool3d(lesions, 2), torch.full((1,), _DEPTH_MM / 2, device=lesions.device))
+    core = F.max_pool3d(coarse, _CORE_CELLS, stride=1, padding=_CORE_CELLS // 2)
+    return F.interpolate((coarse / core.clamp_min(0.02))[:, None], size=lesions.shape[1:], mode="trilinear")[:, 0]

@@ -65,6 +65,14 @@ def test_a_network_is_timed_and_one_that_is_not_installed_says_so(bare: None) ->
     assert "insula[bench]" in str(missing.why_not)
 
 
+def test_recomputation_is_timed_and_costs_a_forward_pass_more() -> None:
+    plain, lean = bench_steps(["full", "full_recomputed"], [], _batch(), repeats=1)
+    assert plain.parameters == lean.parameters
+    assert plain.work is not None
+    assert lean.work is not None
+    assert 1.2 < lean.work.tflop / plain.work.tflop < 1.4  # three passes' arithmetic, and four
+
+
 def test_a_pipeline_is_timed_beside_its_step(bare: None) -> None:
     names = ["baseline", "nnunet", "segresnet"]
     ours, theirs = bench_streams(names, [], _cases(), size=1, patch=32, steps=1, device=_CPU)  # MONAI has no pipeline

@@ -22,6 +22,8 @@ class Contender:
     """For the table."""
     config: ModelConfig | None = None
     """Of one of insula's: trained by insula's own step."""
+    recompute: bool = False
+    """It forgets what is inside a stage and computes it again (`train.recompute`)."""
     build: Callable[[], nn.Module] | None = None
     """Of another's; trained as `trainer` says."""
     trainer: str = "adamw"
@@ -84,6 +86,9 @@ def _import(module: str, package: str) -> Any:
 CONTENDERS = {
     "baseline": Contender("attention_unet, half resolution inside", AttentionUNet(stem="space_to_depth", norm="batch")),
     "full": Contender("attention_unet, a stage at full resolution", AttentionUNet(norm="batch")),
+    "full_recomputed": Contender(
+        "attention_unet, a stage at full resolution, recomputed", AttentionUNet(norm="batch"), recompute=True
+    ),
     "enhanced": Contender("se_unet, half resolution inside", SEUNet(stem="space_to_depth", norm="batch")),
     "smart": Contender("mamba_unet, half resolution inside", MambaUNet(stem="space_to_depth", norm="batch")),
     "nnunet": Contender("nnU-Net v2's PlainConvUNet, its own step", build=_nnunet, trainer="nnunet"),

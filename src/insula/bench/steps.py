@@ -77,7 +77,9 @@ def make_step(
     device = batch.image.device
     if contender.config is not None:
         model = build_model(contender.config).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        config = TrainConfig(compile=compile, losses=((1.0, "dice"), (1.0, "cross_entropy")))
+        config = TrainConfig(
+            compile=compile, recompute=contender.recompute, losses=((1.0, "dice"), (1.0, "cross_entropy"))
+        )
         steps = Step(model, copy.deepcopy(model), config, device=device)
 
         def ours(other: Batch = batch) -> Tensor:

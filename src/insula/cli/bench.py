@@ -30,6 +30,7 @@ def train(
     networks: tuple[str, ...] = (
         "baseline",
         "full",
+        "full_recomputed",
         "enhanced",
         "smart",
         "nnunet",
@@ -52,7 +53,7 @@ def train(
     device, and nnU-Net's by its own on the CPU's cores. Other packages' networks need `pip install 'insula[bench]'`.
 
     Args:
-        networks: Which: baseline, full, enhanced, smart, nnunet, segresnet, attention_unet, swin_unetr.
+        networks: Which: baseline, full, full_recomputed, enhanced, smart, nnunet, segresnet, attention_unet, swin_unetr.
         compiled: Which of them are timed compiled too; that takes minutes each.
         data: A prepared cohort; phantom heads if not given.
         patch: Voxels along each axis of what a step sees; divisible by 32, at least 64.

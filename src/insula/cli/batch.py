@@ -24,7 +24,8 @@ class Batch:
     files: list[Path]
     names: list[str]
     config: SegmentConfig
-    weights: str
+    weights: list[str]
+    """Of each file."""
     frame: int | None = None
     assume_orientation: str | None = None
     debug: bool = False
@@ -47,14 +48,14 @@ def run_batch(batch: Batch, out: Path) -> int:
         from insula.checkpoint import load_weights
         from insula.report import render_index
 
-        weights = load_weights(batch.weights)
+        loaded = {name: load_weights(name) for name in dict.fromkeys(batch.weights)}
         records: list[dict[str, Any]] = []
         refused: list[InsulaError] = []
         with bar(len(batch.files)) as progress:
-            for path, name in zip(batch.files, batch.names, strict=True):
+            for path, name, weights in zip(batch.files, batch.names, batch.weights, strict=True):
                 if progress is not None:
                     progress.update(progress.task_ids[0], description=name[:40])
-                record, error = _one(batch, path, name, weights, folder)
+                record, error = _one(batch, path, name, loaded[weights], folder)
                 records.append(record)
                 if error is not None:
                     refused.append(error)

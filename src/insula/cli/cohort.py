@@ -1,4 +1,4 @@
-"""`insula cohort`: check, split, simulate, prepare; export and import stand in `exchange`."""
+"""`insula cohort`: check, split, simulate, prepare; export and import stand in `exchange`, predict in `folds`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tyro.conf import Positional
 from tyro.extras import SubcommandApp
 
 from insula.cli.exchange import export_cohort, import_cohort
+from insula.cli.folds import predict
 
 if TYPE_CHECKING:
     from insula.cohort import CheckedCohort, Cohort
@@ -22,7 +23,7 @@ _CASES = ("case", "subject", "session", "centre", "chronicity", "days", "axes", 
 def verbs() -> SubcommandApp:
     """The verbs of `insula cohort`."""
     app = SubcommandApp()
-    for verb in (check, split, simulate, prepare):
+    for verb in (check, split, simulate, prepare, predict):
         app.command(verb)
     app.command(name="export")(export_cohort)
     app.command(name="import")(import_cohort)

@@ -51,7 +51,7 @@ def segment(
     files = find_scans(paths)
     config = SegmentConfig(threshold=threshold, tta=tta, device=device, passes="tiled" if low_memory else "auto")
     batch = Batch(
-        files=files, names=name_cases(files), config=config, weights=weights, frame=frame,
+        files=files, names=name_cases(files), config=config, weights=[weights] * len(files), frame=frame,
         assume_orientation=assume_orientation, debug=debug,
     )  # fmt: skip
     return run_batch(batch, out)

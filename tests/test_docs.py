@@ -5,22 +5,32 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
+import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from cohort.sources_tree import plant_sources
+from cohort.tree import plant_tree
+from insula.checkpoint import Card, save_weights
 from insula.cli import main
 from insula.cohort import Store
+from insula.config import AttentionUNet, PrepareConfig
+from insula.models import build_model
 
-_PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "cohort.md"
+_ROOT = Path(__file__).parents[1]
+_PAGE = _ROOT / "docs" / "how-to" / "cohort.md"
+_ATLAS = _ROOT / "docs" / "how-to" / "atlas.md"
 _SMALLER = ("--cases 200 --sites 10", "--cases 5 --sites 3")
 _IN_ONE_PROCESS = ("simulate", "check", "prepare", "evaluate", "export", "import")
 
 
-def _commands() -> list[str]:
-    blocks = re.findall(r"```console\n(.*?)```", _PAGE.read_text(encoding="utf-8"), re.DOTALL)
+def _commands(page: Path) -> list[str]:
+    blocks = re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
@@ -39,7 +49,7 @@ def test_the_walk_through_runs_as_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     plant_sources(tmp_path / "DATA", heads=4, maps=1)  # one of every kind in use; each costs seconds to dress
-    commands = _commands()
+    commands = _commands(_PAGE)
     assert len(commands) == 14
     assert sum(_SMALLER[0] in command for command in commands) == 1
     said: dict[str, str] = {}
@@ -89,3 +99,57 @@ def test_the_walk_through_runs_as_written(
         assert (tmp_path / "from-nnunet" / scan).read_bytes() == (tmp_path / "cohort" / scan).read_bytes()
     assert len(json.loads((tmp_path / "Dataset501_Lesions" / "splits_final.json").read_text())) == 5
     assert len(list((tmp_path / "from-submission").glob("*_mask.nii.gz"))) == 5
+
+
+def test_the_way_from_atlas_to_an_ensemble_runs_as_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On phantoms, with a network of two stages and two steps for each fold."""
+    monkeypatch.chdir(tmp_path)
+    plant_tree(tmp_path / "ATLAS_2", sites=3, each=1, step_mm=6.0)
+    plant_tree(tmp_path / "OWN", sites=4, each=5, step_mm=8.0)
+    _hide(tmp_path / "ATLAS_2", site="R003")
+    shutil.copy(next((tmp_path / "OWN").rglob("*_T1w.nii.gz")), tmp_path / "scan.nii.gz")
+    torch.manual_seed(0)
+    config = AttentionUNet(widths=(2, 4), stem="space_to_depth", norm="batch")
+    save_weights(
+        tmp_path, build_model(config), Card(name="small", model=config, prepare=PrepareConfig(), min_lesion_ml=0.5)
+    )
+    (tmp_path / "recipes").symlink_to(_ROOT / "recipes")
+    smaller = "--set model.widths=[2,4] --set train.steps=2 --set train.batch=1 --set train.crop=[32,32,32] --set train.compile=false --set train.recalibrate=1"
+    said: dict[str, str] = {}
+    for command in _commands(_ATLAS):
+        if command.startswith("tar "):
+            subprocess.run(shlex.split(command), check=True)
+            continue
+        small = command.replace(
+            "--from-weights baseline", f"--from-weights small.json {smaller} --set train.validations=1"
+        )
+        small = small.replace("--folds 5", "--folds 2")
+        if any(f" {verb} " in small for verb in _IN_ONE_PROCESS):
+            small += " --jobs 1"
+        code, out, err = _run(small, capsys, monkeypatch)
+        assert code == 0, (small, out, err)
+        said[command.split(" --")[0]] = out
+    assert "2 usable" in said["insula cohort check ATLAS_2"]
+    for preset in ("atlas2022", "isles2026"):
+        record = json.loads((tmp_path / f"evaluation-{preset}" / "evaluation.json").read_text())
+        assert record["preset"]["name"] == preset
+        assert len(record["sets"]["predictions"]["cases"]) == 2
+    cards = [json.loads((tmp_path / "runs" / "atlas" / f"fold{n}" / "cohort.json").read_text()) for n in range(2)]
+    assert all(card["provenance"]["started_from"]["name"] == "small" for card in cards)
+    assert {card["provenance"]["cases"] for card in cards} == {1}
+    assert "20 cases of 4 centres" in said["insula calibrate runs/atlas OWN"]
+    with tarfile.open("atlas-ensemble.tar.gz") as packed:
+        names = packed.getnames()
+    assert sum(name.endswith(".safetensors") and "best" not in name for name in names) == 2
+    assert not [name for name in names if "state-" in name]
+    assert len(list((tmp_path / "submission").rglob("*_mask.nii.gz"))) == 1
+
+
+def _hide(root: Path, *, site: str) -> None:
+    """Move a site into the part whose masks are not given out."""
+    for folder in (root / "Training" / site).rglob("*_mask.nii.gz"):
+        folder.unlink()
+    (root / "Testing").mkdir()
+    (root / "Training" / site).rename(root / "Testing" / site)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,24 @@ def test_the_temperature_that_was_planted_is_found(sharpness: float) -> None:
     assert facts is not None
     assert facts["log_loss_after"] <= facts["log_loss_before"]  # type: ignore[operator]
     assert facts["cases"] == 60
+
+
+def test_of_a_network_that_says_nothing_the_threshold_is_still_one() -> None:
+    """Its logits are a hundredth of what they should be, and the threshold moves with them."""
+    card = calibrate(_cases(30, sharpness=0.01), _CARD)
+    assert card.calibration.temperature < 0.2
+    assert 0 < card.threshold < 1e-6
+    sure = calibrate(
+        [replace(case, pieces=_only(case.pieces, THRESHOLDS[-1])) for case in _cases(30, sharpness=0.01)], _CARD
+    )
+    assert 1 - 1e-5 < sure.threshold < 1
+
+
+def _only(pieces: Mapping[float, Pieces], best: float) -> dict[float, Pieces]:
+    """Right at one threshold, and wrong at all others."""
+    right = replace(pieces[best], common_ml=pieces[best].volume_ml)
+    wrong = replace(pieces[best], common_ml=np.zeros(3))
+    return {threshold: right if threshold == best else wrong for threshold in pieces}
 
 
 def test_intervals_hold_as_often_as_promised_and_confidence_tells_real_from_false() -> None:

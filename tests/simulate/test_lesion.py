@@ -45,21 +45,26 @@ def test_a_lesion_darkens_white_matter_and_leaves_the_rest(phase: str, seed: int
     assert torch.equal(out[far], image[far])
 
 
+def _hollow(cavity_depth: float) -> LesionLook:
+    return LesionLook(
+        phase="chronic", tissue_factor=0.7, cavity_depth=cavity_depth, cavity_level=0.0, border_mm=0.5, patchiness=0.0,
+        pull_mm=0.0, seed=1,
+    )  # fmt: skip
+
+
 def test_a_cavity_is_csf_and_its_rim_is_not() -> None:
-    look = LesionLook(
-        phase="chronic",
-        tissue_factor=0.7,
-        cavity_depth=0.6,
-        cavity_level=0.0,
-        border_mm=0.5,
-        patchiness=0.0,
-        pull_mm=0.0,
-        seed=1,
-    )
+    look = _hollow(0.6)
     out = insert_lesion(torch.full((48, 48, 48), _WHITE), _ball(12), look, csf=_CSF, grey=_GREY)
     assert float(out[_ball(5) > 0].mean()) == pytest.approx(_CSF, abs=0.03)
     rim = (_ball(11.5) > 0) & (_ball(10.5) == 0)
     assert 0.4 < float(out[rim].mean()) < 0.9
+
+
+@pytest.mark.parametrize("radius", [3.0, 5.0, 12.0])
+def test_a_lacune_has_a_cavity_as_a_territory_has(radius: float) -> None:
+    out = insert_lesion(torch.full((48, 48, 48), _WHITE), _ball(radius), _hollow(0.5), csf=_CSF, grey=_GREY)
+    assert float(out[_ball(1.5) > 0].mean()) == pytest.approx(_CSF, abs=0.06)
+    assert float(out[_ball(radius + 3) == 0].min()) == _WHITE
 
 
 def test_tissue_loss_pulls_the_neighbours_in() -> None:

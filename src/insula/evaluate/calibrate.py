@@ -226,4 +226,5 @@ def _logit(prob: float) -> float:
 
 
 def _sigmoid(logit: float) -> float:
-    return round(1 / (1 + math.exp(-logit)), 6)
+    """To six digits, and never 0 or 1, which no threshold may be."""
+    return min(float(f"{1 / (1 + math.exp(-logit)):.6g}"), 1 - 1e-6)

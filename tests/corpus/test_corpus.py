@@ -37,7 +37,7 @@ def run(tiny_weights: Path, tmp_path: Path) -> Run:
             files=files,
             names=name_cases(files),
             config=SegmentConfig(precision="float32", device="cpu"),
-            weights=str(tiny_weights),
+            weights=[str(tiny_weights)],
             **options,
         )
         return run_batch(batch, out), out

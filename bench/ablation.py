@@ -14,11 +14,11 @@ import json
 import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from insula.config import AttentionUNet, AugmentConfig, MambaUNet, PlainUNet, Recipe, SEUNet, SwinUNet
 from insula.metrics import SIZE_BINS, bootstrap
-from rows import compared, read_rows
+from rows import compared, lesions_found, read_rows
 from trial import Study, base_recipe, measure_cost, open_study, probe, run_rows, run_trial, step_ms, study_arguments
 
 _MISSION = ((0.35, "dice"), (0.25, "focal"), (0.25, "boundary"), (0.15, "tversky"))
@@ -127,7 +127,7 @@ def _table(out: Path) -> str:
         windows = f"{statistics.mean(in_windows):.3f}" if in_windows else "-"
         cells = [
             ROWS[name].says, str(len(cases)), f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}", windows,
-            change, f"{pairs[name][1]:.2g}" if name in pairs else "-", _found(cases, SIZE_BINS[:2]), _found(cases, SIZE_BINS[2:3]),
+            change, f"{pairs[name][1]:.2g}" if name in pairs else "-", lesions_found(cases, SIZE_BINS[:2]), lesions_found(cases, SIZE_BINS[2:3]),
             f"{false:.1f}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
@@ -156,11 +156,6 @@ def _table(out: Path) -> str:
             f"normalisation but in the nnU-Net-style network, bfloat16, seed {knobs['seed']}, {' and '.join(where)}, torch {one['torch']}.",
         ]
     return "\n".join(lines)
-
-
-def _found(cases: list[dict[str, Any]], bins: tuple[str, ...]) -> str:
-    hit, total = (sum(case["found"][name][n] for case in cases for name in bins) for n in (0, 1))
-    return f"{hit}/{total}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +34,9 @@ def compared(found: Mapping[str, dict[str, Any]], against: Mapping[str, str]) ->
 def _paired(trial: dict[str, Any], other: dict[str, Any]) -> tuple[float, float]:
     change = [a["dice"] - b["dice"] for a, b in zip(trial["held_out"], other["held_out"], strict=True)]
     return statistics.mean(change), float(wilcoxon(change).pvalue) if any(change) else 1.0
+
+
+def lesions_found(cases: Sequence[Mapping[str, Any]], bins: Iterable[str]) -> str:
+    """How many true lesions of these sizes are touched, of how many."""
+    pairs = [case["found"][name] for name in bins for case in cases]
+    return f"{sum(hit for hit, _ in pairs)}/{sum(total for _, total in pairs)}"

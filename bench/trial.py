@@ -190,9 +190,10 @@ def probe(recipe: Recipe, study: Study, folder: Path) -> float:
 
     def report(progress: Progress) -> None:
         losses.append([progress.step, progress.loss, progress.seconds])
-        (a, b, c) = (losses[max(len(losses) - 1 - back, 0)][2] for back in (0, _STEADY, 2 * _STEADY))
-        if len(losses) > 2 * _STEADY and a - b > 0.97 * (b - c):
-            raise _Steady
+        if len(losses) > 2 * _STEADY:
+            now, before, earlier = (losses[-1 - back][2] for back in (0, _STEADY, 2 * _STEADY))
+            if now - before > 0.97 * (before - earlier):
+                raise _Steady
 
     _empty(folder)
     with suppress(_Steady):

@@ -14,12 +14,11 @@ import statistics
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from insula.checkpoint import load_weights
 from insula.config import PlainUNet, Recipe, SimulateConfig, load_recipe
 from insula.metrics import SIZE_BINS, bootstrap
-from rows import compared, read_rows
+from rows import compared, lesions_found, read_rows
 from trial import open_study, probe, run_trial, step_ms, study_arguments
 
 _SIMULATE = SimulateConfig(
@@ -89,7 +88,7 @@ def _table(out: Path) -> str:
         cells = [
             _SAYS[name], f"{trial['parameters'] / 1e6:.1f}", str(trial["recipe"]["train"]["steps"]), str(len(cases)),
             f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}", *pairs,
-            *(_found(cases, size) for size in SIZE_BINS), f"{false:.1f}", volumes, f"{own:.3f}",
+            *(lesions_found(cases, (size,)) for size in SIZE_BINS), f"{false:.1f}", volumes, f"{own:.3f}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     if found:
@@ -106,10 +105,6 @@ def _table(out: Path) -> str:
 
 def _told(pair: tuple[float, float] | None) -> tuple[str, str]:
     return ("-", "-") if pair is None else (f"{pair[0]:+.3f}", f"{pair[1]:.2g}")
-
-
-def _found(cases: list[dict[str, Any]], size: str) -> str:
-    return "/".join(str(sum(case["found"][size][n] for case in cases)) for n in (0, 1))
 
 
 if __name__ == "__main__":

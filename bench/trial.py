@@ -133,22 +133,28 @@ def _cohort(data: Path, part: Part, count: int, recipe: Recipe, device: torch.de
     return HeadStream(sources, recipe, device=device).cases(count, seed=_COHORT_SEED)
 
 
-def run_trial(name: str, recipe: Recipe, study: Study, out: Path, *, start: Weights | None = None) -> dict[str, Any]:
-    """Train, score, measure; or read what was found before."""
+def run_trial(
+    name: str, recipe: Recipe, study: Study, out: Path, *, start: Weights | None = None, sitting: float = 0.0
+) -> dict[str, Any]:
+    """Train, score, measure; or read what was found before.
+
+    With a `sitting`, training stops after that many minutes (Preempted) and the next call goes on with it.
+    """
     path = out / f"{name}.json"
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
         if (found.get("recipe"), found.get("cohorts")) != (to_dict(recipe), study.fingerprint):
             sys.exit(f"{path} was run with other settings; take another --out")
         return found
-    folder = _empty(out / "runs" / name)
+    folder = out / "runs" / name
+    if not sitting:
+        _empty(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     print(f"{name}: {recipe.train.steps} steps ...", flush=True)
-    begun, losses = time.monotonic(), []
-    train(
-        recipe, study.train, folder, start=start,
-        report=lambda p: losses.append([p.step, p.loss, round(p.seconds, 2)]),
-    )  # fmt: skip
-    minutes = (time.monotonic() - begun) / 60
+    in_parts = replace(recipe, train=replace(recipe.train, minutes=sitting))
+    train(in_parts, study.train, folder, start=start, resume=bool(sitting))
+    losses = _losses(folder)
+    minutes = losses[-1][2] / 60
     weights = load_weights(str(folder / f"{recipe.name}.json"))
     model = weights.model.to(study.device).eval()
     found = {
@@ -162,6 +168,12 @@ def run_trial(name: str, recipe: Recipe, study: Study, out: Path, *, start: Weig
     mean = statistics.mean(case["dice"] for case in found["held_out"])
     print(f"{name}: {minutes:.1f} min, held-out Dice {mean:.3f}, train {statistics.mean(c['dice'] for c in found['train']):.3f}", flush=True)  # fmt: skip
     return found
+
+
+def _losses(folder: Path) -> list[list[float]]:
+    """Step, loss and seconds so far of every twentieth step, over all sittings."""
+    told = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [[one["step"], one["loss"], round(one["seconds"], 2)] for one in told]
 
 
 def _empty(folder: Path) -> Path:
@@ -184,8 +196,11 @@ class _Steady(Exception):
 def probe(recipe: Recipe, study: Study, folder: Path) -> float:
     """What a step takes in milliseconds, from the beginning of a run: until a hundred steps are no faster than the hundred before.
 
-    The first steps measure every case, so they are slower for a while.
+    The first steps measure every case, so they are slower for a while. What was found is kept in the folder and read from there.
     """
+    kept = folder / "pace.json"
+    if kept.exists():
+        return json.loads(kept.read_text(encoding="utf-8"))["step_ms"]
     losses: list[list[float]] = []
 
     def report(progress: Progress) -> None:
@@ -198,7 +213,9 @@ def probe(recipe: Recipe, study: Study, folder: Path) -> float:
     _empty(folder)
     with suppress(_Steady):
         train(recipe, study.train, folder, report=report)
-    return step_ms(losses[-1 - _STEADY :])
+    pace = step_ms(losses[-1 - _STEADY :])
+    write_json(kept, {"step_ms": pace})
+    return pace
 
 
 def forward(model: nn.Module, image: Tensor) -> Tensor:

@@ -1,15 +1,16 @@
 """What the models reach when each is trained for the same GPU minutes on one large simulated cohort.
 
-python bench/zoo.py --data DATA --out bench/results/zoo [--rows baseline,smart] [--train-minutes 7] [--start FOLDER]
+python bench/zoo.py --data DATA --out bench/results/zoo [--rows baseline,smart] [--train-minutes 7] [--start FOLDER] [--compile] [--sitting 8]
 python bench/zoo.py --out bench/results/zoo
 
 With --data it trains what is missing (a GPU), from the weights NAME.json in the folder --start if there are any, and leaves the weights in
-the folder runs. The models are those of `recipes/`; beside them stands nnU-Net's plain network of 31 M. Judged on heads and outlines
+the folder runs. With --sitting it stops after so many minutes and goes on when called again. The models are those of `recipes/`; beside them stands nnU-Net's plain network of 31 M. Judged on heads and outlines
 that none has seen, at a threshold of a half; every row is compared with the one above it and with the 31 M network, case by case.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 from dataclasses import replace
 from itertools import pairwise
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from insula.checkpoint import load_weights
 from insula.config import PlainUNet, Recipe, SimulateConfig, load_recipe
+from insula.errors import Preempted
 from insula.metrics import SIZE_BINS, bootstrap
 from rows import compared, lesions_found, read_rows
 from trial import open_study, probe, run_trial, step_ms, study_arguments
@@ -40,27 +42,33 @@ def main() -> None:
     parser.set_defaults(cases=600)
     parser.add_argument("--train-minutes", type=float, default=7, help="of the steps of every row")
     parser.add_argument("--start", type=Path, help="a folder of weights to go on from")
+    parser.add_argument("--compile", action="store_true", help="pays in long runs")
+    parser.add_argument("--sitting", type=float, default=0, help="minutes of training in this call; 0 for no limit")
     arguments = parser.parse_args()
     if arguments.data is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
         rows = arguments.rows.split(",") if arguments.rows else list(_SAYS)
-        study = open_study(arguments, _recipe("baseline", arguments.seed))
+        study = open_study(arguments, _recipe("baseline", arguments))
         for row in rows:
-            recipe = _recipe(row, arguments.seed)
+            recipe = _recipe(row, arguments)
             if not (arguments.out / f"{row}.json").exists():
                 pace = probe(recipe, study, arguments.out / "runs" / f"probe-{row}")
                 steps = round(60_000 * arguments.train_minutes / pace)
                 recipe = replace(recipe, train=replace(recipe.train, steps=steps))
                 start = arguments.start / f"{row}.json" if arguments.start else None
-                run_trial(row, recipe, study, arguments.out, start=load_weights(str(start)) if start else None)
+                weights = load_weights(str(start)) if start else None
+                try:
+                    run_trial(row, recipe, study, arguments.out, start=weights, sitting=arguments.sitting)
+                except Preempted as stopped:
+                    print(f"{row}: {stopped}", flush=True)
     print(_table(arguments.out))
 
 
-def _recipe(row: str, seed: int) -> Recipe:
-    """As in `recipes/`, but not compiled, with crops around small lesions as well as large ones, and on this cohort."""
+def _recipe(row: str, arguments: argparse.Namespace) -> Recipe:
+    """As in `recipes/`, compiled only if asked, with crops around small lesions as well as large ones, and on this cohort."""
     path = Path(__file__).parents[1] / "recipes" / f"{_RECIPES.get(row, 'cohort')}.toml"
     recipe = load_recipe(path, ())
-    train = replace(recipe.train, compile=False, focus="lesion", seed=seed, save_minutes=1e9)
+    train = replace(recipe.train, compile=arguments.compile, focus="lesion", seed=arguments.seed, save_minutes=1e9)
     if row == "plain":
         train = replace(train, batch=4, crop=(96, 96, 96), lr=1e-3)
     model = PlainUNet() if row == "plain" else recipe.model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -59,6 +60,22 @@ def test_it_is_causal() -> None:
 def test_gradients_are_those_of_the_function() -> None:
     inputs = [part.requires_grad_() for part in _inputs(11, dtype=torch.float64)]
     assert torch.autograd.gradcheck(lambda *parts: scan_states(*parts, chunk=4), inputs)
+
+
+def test_gradients_cross_from_one_stretch_into_another() -> None:
+    inputs = [part.requires_grad_() for part in _inputs(150, dtype=torch.float64)]
+    found, want = (
+        torch.autograd.grad((scan(*inputs) ** 2).sum(), inputs) for scan in (partial(scan_states, chunk=1), slow_scan)
+    )
+    for one, other in zip(found, want, strict=True):
+        assert float((one - other).norm() / other.norm()) < 1e-10
+
+
+def test_stretches_of_a_cpu_and_of_a_gpu_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = _inputs(700)
+    short = scan_states(*inputs, chunk=4)
+    monkeypatch.setattr("insula.nn.state_space._STRETCH_ON_CPU", 512)
+    torch.testing.assert_close(scan_states(*inputs, chunk=4), short, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

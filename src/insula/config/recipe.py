@@ -88,7 +88,7 @@ class TrainConfig:
     precision: Precision = "auto"
     """Of the network's arithmetic; `auto` is bfloat16 on a GPU and float32 elsewhere. Weights, losses and moments are float32."""
     recompute: bool = False
-    """Forget what is inside a stage and compute it again in the backward pass: half the memory, a third more time."""
+    """Forget what is inside a stage and compute it again in the backward pass: a fifth less memory, a third more time."""
     cohort: Literal["auto", "device", "host"] = "auto"
     """Where cases lie: in the GPU's memory, where they take at most half of what is free there, or in the computer's, and are
     fetched while it works."""

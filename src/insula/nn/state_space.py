@@ -14,7 +14,9 @@ from insula.types import Shape
 __all__ = ["StateSpace", "scan_states"]
 
 _CHUNK = 64
-_MOST_IN_ONE_PRODUCT = 512  # chunks, 32,768 tokens
+_STRETCH, _STRETCH_ON_CPU = 512, 64
+"""Chunks at a time. A GPU wants a whole brain in one go, as every operation costs more in starting than in computing; a CPU
+wants what it works on to stay in its caches."""
 _STEP = (1e-3, 1e-1)
 """Range of the initial time steps: how fast a state forgets when nothing else is learnt."""
 
@@ -25,9 +27,9 @@ def scan_states(
 ) -> Float[Tensor, "b l h p"]:  # fmt: skip
     """Run the recurrence S_t = exp(a_t) S_(t-1) + value_t write_t^T, y_t = S_t read_t, along l.
 
-    Computed chunk by chunk as matrix products (the state-space duality); joining the chunks adds a small term, so the
-    cost is linear in l. Everything is at least float32 and
-    outside autocast: states grow far beyond what float16 holds. Shapes are static, so it compiles and exports.
+    Computed chunk by chunk as matrix products (the state-space duality). The chunks of a stretch are joined by one
+    product, stretches one after the other, so the cost is linear in l. Everything is at least float32 and outside
+    autocast: states grow far beyond what float16 holds. Shapes are static, so it compiles and exports.
 
     Args:
         value: what is stored, h heads of p channels.
@@ -42,21 +44,36 @@ def scan_states(
     Source:
         Dao and Gu 2024, Transformers are SSMs, arXiv 2405.21060, section 6 (chunked SSD).
     """
+    stretch = chunk * (_STRETCH_ON_CPU if value.device.type == "cpu" else _STRETCH)
+    parts = zip(*(part.split(stretch, dim=1) for part in (value, log_decay, write, read)), strict=True)
+    found: list[Tensor] = []
+    state: Tensor | None = None
     with torch.autocast(value.device.type, enabled=False):
-        wide = torch.promote_types(value.dtype, torch.float32)
-        length = value.shape[1]
-        ends = (0, 0, 0, 0, 0, -length % chunk)  # past the end: nothing written, nothing forgotten, nothing asked
-        x, k, q = (
-            F.pad(part.to(wide), ends).unflatten(1, (-1, chunk)).transpose(2, 3) for part in (value, write, read)
-        )  # (b, c, h, s, ...)
-        a = F.pad(log_decay.to(wide), ends[2:]).unflatten(1, (-1, chunk)).transpose(2, 3)  # (b, c, h, s)
-        since = a.cumsum(-1)
-        inside = torch.exp(_between(a)) * (q @ k.mT)  # (b, c, h, s, s)
-        to_end = torch.exp(since[..., -1:] - since)
-        state = (x * to_end[..., None]).mT @ k  # (b, c, h, p, n), what each chunk adds
-        before = _carry(state, since[..., -1])
-        y = inside @ x + (q * torch.exp(since)[..., None]) @ before.mT
-        return y.transpose(2, 3).flatten(1, 2)[:, :length].to(value.dtype)
+        for x, a, k, q in parts:
+            y, state = _scan_stretch(x, a, k, q, state, chunk)
+            found.append(y)
+    return torch.cat(found, dim=1)
+
+
+def _scan_stretch(
+    value: Float[Tensor, "b l h p"], log_decay: Float[Tensor, "b l h"], write: Float[Tensor, "b l h n"],
+    read: Float[Tensor, "b l h n"], start: Float[Tensor, "b h p n"] | None, chunk: int,
+) -> tuple[Float[Tensor, "b l h p"], Float[Tensor, "b h p n"]]:  # fmt: skip
+    """What is read from a state that is `start` at first, nothing if not given; and the state at the end."""
+    wide = torch.promote_types(value.dtype, torch.float32)
+    length = value.shape[1]
+    ends = (0, 0, 0, 0, 0, -length % chunk)  # past the end: nothing written, nothing forgotten, nothing asked
+    x, k, q = (F.pad(part.to(wide), ends).unflatten(1, (-1, chunk)).transpose(2, 3) for part in (value, write, read))
+    a = (
+        F.pad(log_decay.to(wide), ends[2:]).unflatten(1, (-1, chunk)).transpose(2, 3)
+    )  # (b, c, h, s); x: (b, c, h, s, p)
+    since = a.cumsum(-1)
+    inside = torch.exp(_between(a)) * (q @ k.mT)  # (b, c, h, s, s)
+    to_end = torch.exp(since[..., -1:] - since)
+    added = (x * to_end[..., None]).mT @ k  # (b, c, h, p, n), by each chunk
+    before, end = _carry(added, since[..., -1], start)
+    y = inside @ x + (q * torch.exp(since)[..., None]) @ before.mT
+    return y.transpose(2, 3).flatten(1, 2)[:, :length].to(value.dtype), end
 
 
 def _between(a: Float[Tensor, "b c h s"]) -> Float[Tensor, "b c h s s"]:
@@ -67,24 +84,16 @@ def _between(a: Float[Tensor, "b c h s"]) -> Float[Tensor, "b c h s s"]:
     return steps.cumsum(-2).masked_fill(~ones.tril(), -math.inf)
 
 
-def _carry(state: Float[Tensor, "b c h p n"], log_decay: Float[Tensor, "b c h"]) -> Float[Tensor, "b c h p n"]:
-    """The state that each chunk starts with.
-
-    For as many chunks as a brain has, one product with a matrix of what stays between any two chunks: a handful of
-    operations, where every one costs more in starting than in computing. Beyond, a scan in log2(c) doubling steps,
-    whose cost stays linear.
-    """
-    count, step = state.shape[1], 1
-    if count <= _MOST_IN_ONE_PRODUCT:
-        stays = torch.exp(_between(log_decay.mT))  # (b, h, c, c)
-        state = (stays @ state.transpose(1, 2).flatten(3)).unflatten(3, state.shape[3:]).transpose(1, 2)
-    else:
-        while step < count:
-            old = F.pad(state, (0, 0, 0, 0, 0, 0, step, 0))[:, :count]
-            state = state + torch.exp(log_decay)[..., None, None] * old
-            log_decay = log_decay + F.pad(log_decay, (0, 0, step, 0))[:, :count]
-            step *= 2
-    return F.pad(state, (0, 0, 0, 0, 0, 0, 1, 0))[:, :count]
+def _carry(
+    added: Float[Tensor, "b c h p n"], log_decay: Float[Tensor, "b c h"], start: Float[Tensor, "b h p n"] | None
+) -> tuple[Float[Tensor, "b c h p n"], Float[Tensor, "b h p n"]]:
+    """The state before each chunk, and after the last: one product with a matrix of what stays between any two chunks."""
+    stays = torch.exp(_between(log_decay.mT))  # (b, h, c, c)
+    after = (stays @ added.transpose(1, 2).flatten(3)).unflatten(3, added.shape[3:]).transpose(1, 2)
+    if start is not None:
+        after = after + torch.exp(log_decay.cumsum(1))[..., None, None] * start[:, None]
+    first = torch.zeros_like(after[:, :1]) if start is None else start[:, None]
+    return torch.cat([first, after[:, :-1]], dim=1), after[:, -1]
 
 
 class StateSpace(nn.Module):

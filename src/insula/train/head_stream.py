@@ -75,12 +75,17 @@ class HeadStream(Stream):
 
     def cases(self, count: int, *, seed: int) -> CaseSet:
         """Heads made once, ready to be trained on as a cohort's; named by their number and by whose head each was."""
-        heads = [self.head(seed, n) for n in range(count)]
+        names, images, masks = [], [], []
+        for n in range(count):  # a head is large: what is kept of it is small
+            head = self.head(seed, n)
+            names.append(f"{n:04d} {head.host}")
+            images.append(normalised(head.image, self.recipe.prepare).half())
+            masks.append(head.truth > 0.5)
         told = f"{self.fingerprint} {seed} {count} {to_dict(self.recipe.simulate)} {to_dict(self.recipe.prepare)}"
         return CaseSet(
-            names=tuple(f"{n:04d} {head.host}" for n, head in enumerate(heads)),
-            images=tuple(normalised(head.image, self.recipe.prepare).half() for head in heads),
-            masks=tuple(head.truth > 0.5 for head in heads),
+            names=tuple(names),
+            images=tuple(images),
+            masks=tuple(masks),
             fingerprint=sha256(told.encode()).hexdigest(),
             provenance={**self.provenance, "heads": count},
         )

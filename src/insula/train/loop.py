@@ -201,7 +201,7 @@ def too_large(run: Run) -> InsulaError:
             f"train.accumulate={parts} (a step in {config.accumulate / parts:.0%} of the memory; Dice is then of a part of the batch)"
         )
     if not config.recompute:
-        ways.append("train.recompute=true (about half the memory, a third more time)")
+        ways.append("train.recompute=true (about a fifth less memory, a third more time)")
     if voxels != run.recipe.prepare.box or not config.whole_fraction:
         ways.append("a smaller train.crop (memory goes with its voxels)")
     total = torch.cuda.get_device_properties(run.device).total_memory / 2**30 if run.device.type == "cuda" else 0

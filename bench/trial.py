@@ -47,6 +47,7 @@ _COHORT_SEED = 655
 _EMA = 0.995  # of a short run
 _WARM, _TIMED = 5, 15
 _STEADY = 5  # reports of twenty steps
+_SETTLED_STEPS, _SETTLED_SECONDS = 1000, 60.0
 _LEAST_STEPS = 300  # a run logs every twentieth, and the last fifth of them has to tell its pace
 
 
@@ -194,9 +195,10 @@ class _Steady(Exception):
 
 
 def probe(recipe: Recipe, study: Study, folder: Path) -> float:
-    """What a step takes in milliseconds, from the beginning of a run: until a hundred steps are no faster than the hundred before.
+    """What a step takes in milliseconds once it has settled: after a thousand steps, or a minute of them.
 
-    The first steps measure every case, so they are slower for a while. What was found is kept in the folder and read from there.
+    The first hundreds measure cases that have not been met yet, and are far slower. What was found is kept in the folder and
+    read from there.
     """
     kept = folder / "pace.json"
     if kept.exists():
@@ -205,10 +207,9 @@ def probe(recipe: Recipe, study: Study, folder: Path) -> float:
 
     def report(progress: Progress) -> None:
         losses.append([progress.step, progress.loss, progress.seconds])
-        if len(losses) > 2 * _STEADY:
-            now, before, earlier = (losses[-1 - back][2] for back in (0, _STEADY, 2 * _STEADY))
-            if now - before > 0.97 * (before - earlier):
-                raise _Steady
+        settled = progress.step >= _SETTLED_STEPS or progress.seconds - losses[0][2] > _SETTLED_SECONDS
+        if settled and len(losses) > _STEADY:
+            raise _Steady
 
     _empty(folder)
     with suppress(_Steady):

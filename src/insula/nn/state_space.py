@@ -64,9 +64,7 @@ def _scan_stretch(
     length = value.shape[1]
     ends = (0, 0, 0, 0, 0, -length % chunk)  # past the end: nothing written, nothing forgotten, nothing asked
     x, k, q = (F.pad(part.to(wide), ends).unflatten(1, (-1, chunk)).transpose(2, 3) for part in (value, write, read))
-    a = (
-        F.pad(log_decay.to(wide), ends[2:]).unflatten(1, (-1, chunk)).transpose(2, 3)
-    )  # (b, c, h, s); x: (b, c, h, s, p)
+    a = F.pad(log_decay.to(wide), ends[2:]).unflatten(1, (-1, chunk)).transpose(2, 3)  # (b, c, h, s)
     since = a.cumsum(-1)
     inside = torch.exp(_between(a)) * (q @ k.mT)  # (b, c, h, s, s)
     to_end = torch.exp(since[..., -1:] - since)

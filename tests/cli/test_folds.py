@@ -76,6 +76,21 @@ def test_each_case_is_segmented_by_the_fold_that_tests_it(
     assert "p: 4 cases" in scored.out
 
 
+def test_of_several_scans_of_a_case_the_first_is_taken(
+    tree: Path, split: Path, folds: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """One case with a repeated scan does not stop the others."""
+    cohort = tmp_path / "cohort"
+    shutil.copytree(tree, cohort)
+    scan = next(cohort.rglob("*_T1w.nii.gz"))
+    scan.with_name(scan.name.replace("_T1w", "_rec-2_T1w")).write_bytes(b"not the first, and not an image")
+    said = call(
+        capsys, "cohort", "predict", cohort, "--weights", folds, "--split", split, "--out", tmp_path / "p", "--device", "cpu"
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert len(list((tmp_path / "p").glob("*_mask.nii.gz"))) == 4
+
+
 def test_what_does_not_fit_together_is_refused(
     tree: Path, split: Path, folds: Path, tmp_path: Path, capsys: Capture
 ) -> None:

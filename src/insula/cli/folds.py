@@ -20,7 +20,8 @@ def predict(
 ) -> int:
     """Segment each case of a cohort with the fold that has not seen it: the predictions of a cross-validation.
 
-    Writes what `insula segment` writes; `insula evaluate` then scores all cases at once. Cases that no fold tests are left out.
+    Writes what `insula segment` writes; `insula evaluate` then scores all cases at once. Cases that no fold tests are left out; of
+    a case's several T1w scans the first is taken, as by `insula cohort check`.
 
     Args:
         cohort: The folder of scans.
@@ -49,12 +50,8 @@ def predict(
                 rule, remedy = "is tested by several folds", "score them one by one: `insula evaluate --split --fold`"
                 raise BadData("the case", case, rule, remedy)
     cases = sorted((entry for entry in found.entries if entry.case in tested_by), key=lambda entry: entry.case)
-    for entry in cases:
-        if len(entry.images) != 1:
-            rule, remedy = f"has {len(entry.images)} T1w scans", "see `insula cohort check`"
-            raise BadData("the case", entry.case, rule, remedy)
     batch = Batch(
-        files=[entry.images[0] for entry in cases], names=[entry.case for entry in cases],
+        files=[entry.image for entry in cases], names=[entry.case for entry in cases],
         config=SegmentConfig(device=device), weights=[str(weights / f"fold{tested_by[entry.case]}") for entry in cases],
         debug=debug,
     )  # fmt: skip

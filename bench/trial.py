@@ -37,6 +37,7 @@ from insula.io import write_json
 from insula.losses import compound
 from insula.metrics import SIZE_BINS, dice_score, match_lesions, size_bin
 from insula.models import UNet, build_model
+from insula.report import current_lines, read_log
 from insula.train import HeadStream, train
 from insula.train.loop import Progress
 from insula.types import Shape
@@ -148,9 +149,10 @@ def run_trial(
             sys.exit(f"{path} was run with other settings; take another --out")
         return found
     folder = out / "runs" / name
-    if not sitting:
+    if sitting:
+        folder.mkdir(parents=True, exist_ok=True)
+    else:
         _empty(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     print(f"{name}: {recipe.train.steps} steps ...", flush=True)
     in_parts = replace(recipe, train=replace(recipe.train, minutes=sitting))
     train(in_parts, study.train, folder, start=start, resume=bool(sitting))
@@ -173,15 +175,13 @@ def run_trial(
 
 def _losses(folder: Path) -> list[list[float]]:
     """Step, loss and seconds so far of every twentieth step, over all sittings."""
-    told = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [[one["step"], one["loss"], round(one["seconds"], 2)] for one in told]
+    return [[one["step"], one["loss"], round(one["seconds"], 2)] for one in current_lines(read_log(folder))]
 
 
-def _empty(folder: Path) -> Path:
+def _empty(folder: Path) -> None:
     """A folder for a run; what a run that was cut off left there goes."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    return folder
 
 
 def step_ms(losses: list[list[float]]) -> float:

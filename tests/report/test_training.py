@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from insula.report import render_folds, render_training
+from insula.report import current_lines, read_log, render_folds, render_training
 from insula.train.validate import Sample
 
 
@@ -69,3 +70,10 @@ def test_folds_are_listed_with_what_they_reached() -> None:
     assert 'href="fold2/training.html"' in page
     assert "0.700 [0.600, 0.800]" in page
     assert "1/200" in page
+
+
+def test_a_log_is_read_though_a_killed_run_left_half_a_line(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"step": 21}\n{"st\n{"step": 21}\n')
+    lines = read_log(tmp_path)
+    assert [line["step"] for line in lines] == [1, 21, 21]
+    assert [line["step"] for line in current_lines(lines)] == [1, 21]

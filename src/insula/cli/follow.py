@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -54,7 +53,7 @@ class Follower:
 
     def _write(self) -> None:
         from insula.io import write_bytes
-        from insula.report import render_training
+        from insula.report import read_log, render_training
 
         train, recipe = self._recipe.train, self._recipe
         about = {
@@ -66,7 +65,7 @@ class Follower:
             "learning rate": f"{train.lr:g}, AdamW, weight decay {train.weight_decay:g}",
             "seed": str(train.seed),
         }
-        page = render_training(_read(self._folder), name=recipe.name, about=about, samples=self._samples)
+        page = render_training(read_log(self._folder), name=recipe.name, about=about, samples=self._samples)
         write_bytes(self._folder / "training.html", page.encode())
 
 
@@ -92,21 +91,10 @@ def _figures(progress: Progress) -> dict[str, float]:
 def write_folds(out: Path, name: str) -> Path:
     """The page of all folds that have begun; `out` holds them as fold0, fold1, ..."""
     from insula.io import write_bytes
-    from insula.report import render_folds
+    from insula.report import read_log, render_folds
 
     folders = sorted(out.glob("fold*"), key=lambda path: (len(path.name), path.name))
-    logs = {folder.name: _read(folder) for folder in folders if (folder / "log.jsonl").exists()}
+    logs = {folder.name: read_log(folder) for folder in folders if (folder / "log.jsonl").exists()}
     path = out / "index.html"
     write_bytes(path, render_folds({folder: log for folder, log in logs.items() if log}, name=name).encode())
     return path
-
-
-def _read(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    found = []
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except ValueError:  # the line that a killed run was writing
-            continue
-    return found

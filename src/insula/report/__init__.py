@@ -6,13 +6,15 @@ from insula.report.index import render_index
 from insula.report.memory import render_memory
 from insula.report.page import render_page
 from insula.report.picture import Picture, picture
-from insula.report.training import render_folds, render_training
+from insula.report.training import current_lines, read_log, render_folds, render_training
 
 __all__ = [
     "Picture",
+    "current_lines",
     "gallery",
     "odd_ones",
     "picture",
+    "read_log",
     "render_cohort",
     "render_evaluation",
     "render_folds",

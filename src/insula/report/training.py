@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from insula.predict.record import DISCLAIMER
@@ -12,9 +14,30 @@ from insula.report.page import template
 from insula.report.picture import Picture, frame_of, outline_of, picture
 from insula.train.validate import Sample
 
-__all__ = ["render_folds", "render_training"]
+__all__ = ["current_lines", "read_log", "render_folds", "render_training"]
 
 _POINTS = 120  # of a curve; between them the mean
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's `log.jsonl`; what a killed run left half written is passed over."""
+    found = []
+    for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def current_lines(log: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what a run did before it went back to an earlier step."""
+    lines: list[dict[str, Any]] = []
+    for line in log:
+        while lines and lines[-1]["step"] >= line["step"]:
+            lines.pop()
+        lines.append(line)
+    return lines
 
 
 def render_training(
@@ -28,11 +51,7 @@ def render_training(
         about: facts to show, name -> text.
         samples: whole cases of the last validation.
     """
-    lines: list[dict[str, Any]] = []
-    for line in log:
-        while lines and lines[-1]["step"] >= line["step"]:  # a run that went back
-            lines.pop()
-        lines.append(line)
+    lines = current_lines(log)
     last, exams = lines[-1], [line for line in lines if line["validation"] is not None]
     return template("training.html").render(
         name=name, about=about, notice=DISCLAIMER, last=last, left_minutes=_left(last), exam=exams[-1] if exams else None,

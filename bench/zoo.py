@@ -68,7 +68,7 @@ def _recipe(row: str, arguments: argparse.Namespace) -> Recipe:
     """As in `recipes/`, compiled only if asked, with crops around small lesions as well as large ones, and on this cohort."""
     path = Path(__file__).parents[1] / "recipes" / f"{_RECIPES.get(row, 'cohort')}.toml"
     recipe = load_recipe(path, ())
-    train = replace(recipe.train, compile=arguments.compile, focus="lesion", seed=arguments.seed, save_minutes=1e9)
+    train = replace(recipe.train, compile=arguments.compile, focus="lesion", seed=arguments.seed, save_minutes=4)
     if row == "plain":
         train = replace(train, batch=4, crop=(96, 96, 96), lr=1e-3)
     model = PlainUNet() if row == "plain" else recipe.model

@@ -17,7 +17,7 @@ from insula.errors import BadData
 from insula.evaluate import Studied, calibrate, study
 from insula.evaluate.calibrate import LEAST_ML, THRESHOLDS, Pieces
 from insula.io import read_scan
-from insula.metrics import count_logits, dice_score
+from insula.metrics import count_logits, dice_score, match_lesions
 from insula.postprocess import decide
 from insula.predict import segment
 from insula.volume import Mask
@@ -34,9 +34,11 @@ def _cases(count: int, *, sharpness: float = 1.0, seed: int = 0) -> list[Studied
         truth = rng.random(4000) < 1 / (1 + np.exp(-logits))
         told = 1 / (1 + np.exp(-sharpness * logits))
         real = rng.random(3) < 0.5
+        volume_ml = rng.uniform(0.5, 20, 3)
         pieces = Pieces(
-            volume_ml=rng.uniform(0.5, 20, 3), common_ml=np.where(real, 0.3, 0.0), logit=rng.normal(2, 1, 3) + 2 * real
-        )
+            volume_ml=volume_ml, common_ml=np.where(real, 0.3, 0.0), logit=rng.normal(2, 1, 3) + 2 * real,
+            met_ml=volume_ml[real],
+        )  # fmt: skip
         cases.append(
             Studied(
                 case=str(number), centre=f"R{number % 5}", truth_ml=float(truth.sum()) / 100, voxel_ml=0.01,
@@ -93,21 +95,39 @@ def test_one_centre_alone_is_never_left_out() -> None:
     assert "volume_coverage_left_out" not in facts
 
 
-def test_of_thresholds_alike_in_dice_the_one_with_fewer_false_alarms_is_taken() -> None:
+def _raw_threshold(card: Card) -> float:
+    return 1 / (1 + np.exp(-card.calibration.temperature * np.log(card.threshold / (1 - card.threshold))))
+
+
+def test_of_thresholds_alike_in_dice_the_one_with_fewer_false_lesions_is_taken() -> None:
     """True piece at every threshold; low thresholds add a false one to every second case, little against its size."""
     cases = []
     for number, case in enumerate(_cases(40)):
-        found = {
-            t: Pieces(np.array([50.0, 1.0]), np.array([50.0, 0.0]), np.array([3.0, 1.0]))
-            if t < 0.5 and number % 2
-            else Pieces(np.array([50.0 if t < 0.95 else 30.0]), np.array([50.0 if t < 0.95 else 30.0]), np.array([3.0]))
-            for t in THRESHOLDS
-        }
+        whole = np.array([50.0 if number % 3 else 49.0])
+        two = Pieces(np.array([50.0, 1.0]), np.array([50.0, 0.0]), np.array([3.0, 1.0]), whole)
+        one = Pieces(whole, whole, np.array([3.0]), whole)
+        less = Pieces(0.6 * whole, 0.6 * whole, np.array([3.0]), 0.6 * whole)
+        found = {t: two if t < 0.5 and number % 2 else one if t < 0.95 else less for t in THRESHOLDS}
         cases.append(replace(case, truth_ml=60.0 - 0.01 * number, pieces=found))
     card = calibrate(cases, _CARD)
-    raw = 1 / (1 + np.exp(-card.calibration.temperature * np.log(card.threshold / (1 - card.threshold))))
-    assert 0.5 <= round(raw, 4) < 0.95
-    assert card.min_lesion_ml in LEAST_ML
+    assert 0.5 <= round(_raw_threshold(card), 4) < 0.95
+
+
+def test_small_lesions_that_dice_hardly_sees_are_not_dropped() -> None:
+    """Beside a large lesion lies a true one of 0.05 ml; in every tenth case as large a false one, which costs Dice about as little."""
+    cases = []
+    for number, case in enumerate(_cases(40)):
+        real = float(number % 10 > 0)
+        some = Pieces(
+            np.array([50.0, 0.05]), np.array([50.0, 0.05 * real]), np.array([3.0, 1.0]), np.array([50.0, 0.05 * real])
+        )
+        cases.append(replace(case, truth_ml=60.0 - 0.5 * number, pieces=dict.fromkeys(THRESHOLDS, some)))
+    assert calibrate(cases, _CARD).min_lesion_ml <= 0.03
+    noise = [
+        replace(case, pieces=dict.fromkeys(THRESHOLDS, replace(case.pieces[0.5], common_ml=np.array([50.0, 0.0]), met_ml=np.array([50.0]))))
+        for case in cases
+    ]  # fmt: skip
+    assert calibrate(noise, _CARD).min_lesion_ml >= 0.1
 
 
 def test_too_few_cases_are_refused() -> None:
@@ -115,7 +135,7 @@ def test_too_few_cases_are_refused() -> None:
         calibrate(_cases(19), _CARD)
 
 
-def test_a_study_gives_the_dice_that_segment_would_give(tmp_path: Path, tiny_weights: Path) -> None:
+def test_a_study_gives_the_dice_and_the_lesion_f1_that_segment_would_give(tmp_path: Path, tiny_weights: Path) -> None:
     (name,) = plant_tree(tmp_path, sites=1, each=1)
     (entry,) = find_cohort(tmp_path).entries
     weights = load_weights(str(tiny_weights))
@@ -130,6 +150,9 @@ def test_a_study_gives_the_dice_that_segment_would_give(tmp_path: Path, tiny_wei
         for least in LEAST_ML:
             mask = decide(result.prob, scan.grid, threshold=threshold, min_lesion_ml=least)
             assert found.dice(threshold, least) == pytest.approx(dice_score(mask.voxels, truth), abs=1e-9)
+            assert found.lesion_f1(threshold, least) == pytest.approx(
+                match_lesions(truth, mask.voxels).f1_any, abs=1e-9
+            )
 
 
 def test_a_case_without_a_mask_or_on_another_grid_is_refused(tmp_path: Path, tiny_weights: Path) -> None:

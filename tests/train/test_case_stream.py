@@ -175,6 +175,15 @@ def test_where_the_cohort_lies_changes_nothing(cases: CaseSet) -> None:
             assert torch.equal(other.truth, first.truth)
 
 
+def test_what_is_on_the_device_stays_there_however_little_is_free(
+    cases: CaseSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second training on one cohort, where the first still holds memory."""
+    monkeypatch.setattr(case_stream, "free_bytes", lambda _: 0)
+    there = replace(cases, images=tuple(x.to("meta") for x in cases.images))
+    assert case_stream._fits(there, TrainConfig(), torch.device("meta"))
+
+
 def test_a_cohort_lies_on_the_gpu_where_it_leaves_half_of_what_is_free(
     cases: CaseSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,11 +48,14 @@ class Pieces:
     """What of each is truly lesion."""
     logit: NDArray[np.float64]
     """Mean over its voxels, each cut at +-15."""
+    met_ml: NDArray[np.float64]
+    """For each true lesion, the volume of the largest piece that touches it; 0 where none does."""
 
     def kept(self, least_ml: float) -> Pieces:
         """Without those smaller than `least_ml`."""
         big = self.volume_ml >= least_ml
-        return Pieces(self.volume_ml[big], self.common_ml[big], self.logit[big])
+        met = np.where(self.met_ml >= least_ml, self.met_ml, 0.0)
+        return Pieces(self.volume_ml[big], self.common_ml[big], self.logit[big], met)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +76,13 @@ class Studied:
         total = self.truth_ml + float(some.volume_ml.sum())
         return 2 * float(some.common_ml.sum()) / total if total else 1.0
 
+    def lesion_f1(self, threshold: float, least_ml: float) -> float:
+        """Of the mask that both would give, where one common voxel is enough; 1 where it and the truth are empty."""
+        some = self.pieces[threshold].kept(least_ml)
+        found = int((some.met_ml > 0).sum())
+        total = found + len(some.met_ml) + int((some.common_ml == 0).sum())
+        return 2 * found / total if total else 1.0
+
 
 def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig()) -> Studied:
     """Run one case through the network and keep what calibration needs.
@@ -91,9 +101,10 @@ def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig(
     prepared = prepare(scan, weights.card.prepare)
     box, _ = infer_mean(weights.networks, prepared.image, config)
     prob, truth, voxel_ml = prepared.bring_home(box.numpy()), lesion.voxels, scan.grid.voxel_ml
+    true = label_components(truth)
     return Studied(
         case=entry.case, centre=entry.centre, truth_ml=float(truth.sum()) * voxel_ml, voxel_ml=voxel_ml,
-        counts=count_logits(truth, prob), pieces={t: _pieces(prob, truth, t, voxel_ml) for t in THRESHOLDS},
+        counts=count_logits(truth, prob), pieces={t: _pieces(prob, true, t, voxel_ml) for t in THRESHOLDS},
     )  # fmt: skip
 
 
@@ -101,8 +112,8 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
     """Choose and fit everything, and write it into a card.
 
     Threshold and smallest lesion: of all pairs whose mean Dice, controls included, is within one standard error of the
-    best pair's (paired over cases), the one with the least false-positive volume. Temperature: least
-    log loss over all voxels. Interval: split-conformal on log(volume + 1 ml), in units of the case's own doubt. Lesion
+    best pair's (paired over cases), the one with the best mean lesion F1, so that large lesions alone do not decide.
+    Temperature: least log loss over all voxels. Interval: split-conformal on log(volume + 1 ml), in units of the case's own doubt. Lesion
     confidence: logistic regression of `touches a true lesion`. How well the last two hold is measured by leaving out
     one centre after the other.
 
@@ -138,16 +149,13 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
 
 
 def _choose(cases: Sequence[Studied]) -> tuple[float, float]:
-    """The one-standard-error rule: Dice is flat around its best, false positives are not."""
+    """Dice is flat around its best and hardly sees small lesions: what is within one standard error of it, lesion F1 decides."""
     pairs = [(threshold, least) for threshold in THRESHOLDS for least in LEAST_ML]
     dice = np.array([[case.dice(*pair) for case in cases] for pair in pairs])
     behind = dice[dice.mean(1).argmax()] - dice
     close = behind.mean(1) <= behind.std(1, ddof=1) / math.sqrt(len(cases))
-    false_ml = [
-        np.mean([float((p := case.pieces[t].kept(least)).volume_ml.sum() - p.common_ml.sum()) for case in cases])
-        for t, least in pairs
-    ]
-    return min((false, pair) for false, pair, near in zip(false_ml, pairs, close, strict=True) if near)[1]
+    near = [pair for pair, fits in zip(pairs, close, strict=True) if fits]
+    return max(near, key=lambda pair: float(np.mean([case.lesion_f1(*pair) for case in cases])))
 
 
 class _Fit:
@@ -161,12 +169,17 @@ class _Fit:
         self.logit, self.lesion_ml, self.real = pieces.logit / temperature, pieces.volume_ml, pieces.common_ml > 0
 
 
-def _pieces(prob: NDArray[np.float32], truth: NDArray[np.bool_], threshold: float, voxel_ml: float) -> Pieces:
+def _pieces(
+    prob: NDArray[np.float32], true: tuple[NDArray[np.unsignedinteger], int], threshold: float, voxel_ml: float
+) -> Pieces:
     labels, count = label_components(prob >= threshold)
-    sizes, common = (
-        np.bincount(some, minlength=count + 1)[1:].astype(np.float64) for some in (labels.ravel(), labels[truth])
-    )
-    return Pieces(sizes * voxel_ml, common * voxel_ml, mean_logits(prob, labels, count))
+    lesions, many = true
+    inside = lesions > 0
+    mine, theirs = labels[inside].astype(np.int64), lesions[inside].astype(np.int64)
+    sizes, common = (np.bincount(some, minlength=count + 1)[1:].astype(np.float64) for some in (labels.ravel(), mine))
+    met = np.zeros(many + 1)
+    np.maximum.at(met, theirs, np.concatenate([[0.0], sizes])[mine])
+    return Pieces(sizes * voxel_ml, common * voxel_ml, mean_logits(prob, labels, count), met[1:] * voxel_ml)
 
 
 def _volume(fits: Sequence[_Fit]) -> tuple[float, float]:

@@ -126,4 +126,6 @@ def _fits(cases: CaseSet, config: TrainConfig, device: torch.device) -> bool:
     """Whether the cases may lie in the device's memory: as told, or where they take at most half of what is free."""
     if config.cohort != "auto" or device.type == "cpu":
         return config.cohort != "host"
+    if all(image.device.type == device.type for image in cases.images):
+        return True  # already on a GPU: nothing to pin
     return 2 * cases.nbytes <= free_bytes(device)

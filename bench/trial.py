@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from clock import machine, seconds_of, training_step
 from insula.checkpoint import Weights, load_weights
 from insula.cohort import CaseSet, Part, load_sources
-from insula.config import AttentionUNet, AugmentConfig, Recipe, load_recipe, to_dict
+from insula.config import AugmentConfig, Recipe, load_recipe, to_dict
 from insula.infer import choose_device
 from insula.io import write_json
 from insula.losses import compound
@@ -106,20 +106,19 @@ def _steps(text: str) -> int:
 def base_recipe(arguments: argparse.Namespace) -> Recipe:
     """The baseline on a cohort, without augmentation, for the study's steps and seed.
 
-    What is not the baseline's own recipe is there to learn as much as possible in minutes: half resolution inside, batch
-    normalisation, four crops a step (not compiled, which takes longer than it saves here), and a cohort like ATLAS: lesions mostly chronic, real heads, few controls.
+    What is not the recipe's own: four larger crops a step, not compiled (which takes longer than it saves here), and a cohort
+    like ATLAS: lesions mostly chronic, real heads, few controls.
     """
-    recipe = load_recipe(Path(__file__).parents[1] / "recipes" / "baseline.toml", ())
+    recipe = load_recipe(Path(__file__).parents[1] / "recipes" / "cohort.toml", ())
     options = replace(
         recipe.train, steps=arguments.steps, seed=arguments.seed, device=arguments.device, batch=4, crop=(96, 96, 96),
         whole_fraction=arguments.whole, lr=5e-4, losses=((1.0, "dice"), (1.0, "cross_entropy")), ema=_EMA, save_minutes=1e9, compile=False,
     )  # fmt: skip
     simulate = replace(
         recipe.simulate, chronic_fraction=0.9, control_fraction=0.05, painted_fraction=0.0, small_fraction=0.25,
-        most_lesions=3, further_lesion_fraction=0.25,
+        most_lesions=3, further_lesion_fraction=0.25, blend_fraction=0.3, shift_mm=14,
     )  # fmt: skip
-    model = AttentionUNet(stem="space_to_depth", norm="batch")
-    return replace(recipe, model=model, train=options, simulate=simulate, augment=NO_AUGMENTATION)
+    return replace(recipe, name="baseline", train=options, simulate=simulate, augment=NO_AUGMENTATION)
 
 
 def open_study(arguments: argparse.Namespace, recipe: Recipe) -> Study:
@@ -166,6 +165,8 @@ def run_trial(
         "train": _score(model, study.seen),
         "held_out": _score(model, study.held_out, window=recipe.train.crop if study.windows else None),
     }  # fmt: skip
+    if start is not None:  # only of the run before, as no study has begun a third
+        found["before"] = {key: start.card.provenance[key] for key in ("steps", "minutes")}
     write_json(path, found)
     _forget()
     mean = statistics.mean(case["dice"] for case in found["held_out"])

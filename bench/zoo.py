@@ -3,9 +3,10 @@
 python bench/zoo.py --data DATA --out bench/results/zoo [--rows baseline,smart] [--train-minutes 7] [--start FOLDER] [--compile] [--sitting 8]
 python bench/zoo.py --out bench/results/zoo
 
-With --data it trains what is missing (a GPU), from the weights NAME.json in the folder --start if there are any, and leaves the weights in
-the folder runs. With --sitting it stops after so many minutes and goes on when called again. The models are those of `recipes/`; beside them stands nnU-Net's plain network of 31 M. Judged on heads and outlines
-that none has seen, at a threshold of a half; every row is compared with the one above it and with the 31 M network, case by case.
+With --data it trains what is missing (a GPU), from the weights NAME.json in the folder --start if given, and leaves the weights in the
+folder runs. With --sitting it stops after so many minutes and goes on when called again. The models are those of `recipes/`;
+beside them stands nnU-Net's plain network of 31 M. Judged on heads and outlines that none has seen, at a threshold of a half; every
+row is compared with the one above it and with the 31 M network, case by case.
 """
 
 from __future__ import annotations
@@ -81,9 +82,9 @@ def _table(out: Path) -> str:
     above = compared(lesions, {name: before for before, name in pairwise(found) if name != "plain"})
     plain = compared(lesions, {name: "plain" for name in found if name != "plain"})
     lines = [
-        "| | parameters [M] | steps | n | Dice, mean [95 %] | median | against the row above | p (Holm) | against the 31 M network | p (Holm) | "
+        "| | parameters [M] | steps | minutes | n | Dice, mean [95 %] | median | against the row above | p (Holm) | against the 31 M network | p (Holm) | "
         f"{' | '.join(f'found: {name}' for name in SIZE_BINS)} | false lesions a case | controls: false volume, median, most [ml] | on its own cases |",
-        f"|{'---|' * (13 + len(SIZE_BINS))}",
+        f"|{'---|' * (14 + len(SIZE_BINS))}",
     ]
     for name, trial in found.items():
         cases = lesions[name]["held_out"]
@@ -93,8 +94,10 @@ def _table(out: Path) -> str:
         pairs = [cell for side in (above, plain) for cell in _told(side.get(name))]
         volumes = f"{statistics.median(controls):.2f}, {max(controls):.1f} (n = {len(controls)})" if controls else "-"
         own = statistics.mean(case["dice"] for case in trial["train"] if case["voxels"])
+        before = trial.get("before", {"steps": 0, "minutes": 0})
+        steps, minutes = before["steps"] + trial["recipe"]["train"]["steps"], before["minutes"] + trial["minutes"]
         cells = [
-            _SAYS[name], f"{trial['parameters'] / 1e6:.1f}", str(trial["recipe"]["train"]["steps"]), str(len(cases)),
+            _SAYS[name], f"{trial['parameters'] / 1e6:.1f}", str(steps), f"{minutes:.1f}", str(len(cases)),
             f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}", *pairs,
             *(lesions_found(cases, (size,)) for size in SIZE_BINS), f"{false:.1f}", volumes, f"{own:.3f}",
         ]  # fmt: skip

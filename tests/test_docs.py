@@ -111,7 +111,7 @@ def test_the_way_from_atlas_to_an_ensemble_runs_as_written(
     _hide(tmp_path / "ATLAS_2", site="R003")
     shutil.copy(next((tmp_path / "OWN").rglob("*_T1w.nii.gz")), tmp_path / "scan.nii.gz")
     torch.manual_seed(0)
-    config = AttentionUNet(widths=(2, 4))
+    config = AttentionUNet(widths=(2, 4), stem="space_to_depth", norm="batch")
     save_weights(
         tmp_path, build_model(config), Card(name="small", model=config, prepare=PrepareConfig(), min_lesion_ml=0.5)
     )
@@ -136,7 +136,7 @@ def test_the_way_from_atlas_to_an_ensemble_runs_as_written(
         record = json.loads((tmp_path / f"evaluation-{preset}" / "evaluation.json").read_text())
         assert record["preset"]["name"] == preset
         assert len(record["sets"]["predictions"]["cases"]) == 2
-    cards = [json.loads((tmp_path / "runs" / "atlas" / f"fold{n}" / "baseline.json").read_text()) for n in range(2)]
+    cards = [json.loads((tmp_path / "runs" / "atlas" / f"fold{n}" / "cohort.json").read_text()) for n in range(2)]
     assert all(card["provenance"]["started_from"]["name"] == "small" for card in cards)
     assert {card["provenance"]["cases"] for card in cards} == {1}
     assert "20 cases of 4 centres" in said["insula calibrate runs/atlas OWN"]

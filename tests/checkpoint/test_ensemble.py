@@ -107,3 +107,37 @@ def test_members_must_see_alike(folds: Path) -> None:
     _save(folds / "fold3", 3, prepare=PrepareConfig(box=(96, 96, 96)))
     with pytest.raises(BadData, match="prepared in another way"):
         load_weights(str(folds))
+
+
+def test_the_bundled_ensemble_is_of_the_bundled_weights_and_calibrated_with_them() -> None:
+    ensemble = load_weights("ensemble")
+    assert find_weights("ensemble").parent == find_weights("smart").parent
+    alone = [load_weights(name) for name in ("baseline", "enhanced", "smart")]
+    assert [told["sha256"] for told in ensemble.card.provenance["members"]] == [one.sha256 for one in alone]
+    assert [warmth for _, warmth in ensemble.networks] == [one.card.calibration.temperature for one in alone]
+    assert ensemble.card.calibration.fitted_on is not None
+    with pytest.raises(UsageError, match="baseline are named twice"):
+        load_weights("ensemble,baseline")
+
+
+def test_a_bundled_ensemble_notices_that_a_member_is_another(folds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is calibrated and stored under its name, as a folder of folds is."""
+    home = folds.parent / "weights"
+    home.mkdir()
+    for number, name in enumerate(("one", "two")):
+        for kind in ("json", "safetensors"):
+            shutil.copy(folds / f"fold{number}" / f"w.{kind}", home / f"{name}.{kind}")
+    monkeypatch.setattr("insula.checkpoint.weights._BUNDLED", home)
+    members = {name: load_weights(name).sha256 for name in ("one", "two")}
+    told = {"members": members, "threshold": 0.3, "min_lesion_ml": 0.1, "calibration": {}}
+    (home / "both.json").write_text(json.dumps({"format": "insula-ensemble/1", **told}))
+    ensemble = load_weights("both")
+    assert (len(ensemble.networks), ensemble.card.threshold) == (2, 0.3)
+    assert store_card("both", replace(ensemble.card, threshold=0.2)) == home / "both.json"
+    assert load_weights("both").card.threshold == 0.2
+    with pytest.raises(UsageError, match="an ensemble of 2 networks"):
+        _ = load_weights("both").model
+    for kind in ("json", "safetensors"):
+        shutil.copy(folds / "fold2" / f"w.{kind}", home / f"two.{kind}")
+    with pytest.raises(BadData, match="calibrated with other weights"):
+        load_weights("both")

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from insula.checkpoint import Card, find_weights, load_weights, save_weights
-from insula.config import AttentionUNet, PrepareConfig
+from insula.config import AttentionUNet, PrepareConfig, load_recipe
 from insula.errors import BadData, NoInput, UsageError
 from insula.models import build_model
 
+_ROOT = Path(__file__).parents[2]
 _SMALL = AttentionUNet(widths=(2, 4))
 
 
@@ -27,12 +28,15 @@ def test_folder_card_and_tensor_file_all_name_them(saved: Path) -> None:
         assert load_weights(str(name)).card.threshold == 0.4
 
 
-def test_bundled_weights_are_whole_and_say_what_they_are() -> None:
-    weights = load_weights("baseline")
-    assert weights.card.model == AttentionUNet()
+@pytest.mark.parametrize("name", ["baseline", "enhanced", "smart"])
+def test_bundled_weights_are_whole_and_say_what_they_are(name: str) -> None:
+    weights = load_weights(name)
+    assert weights.card.model == load_recipe(_ROOT / "recipes" / f"{name}.toml", ()).model
     assert "simulated" in weights.card.provenance["trained_on"]
     assert "not validated on patients" in weights.card.provenance["trained_on"]
+    assert weights.card.calibration.fitted_on is not None
     assert not weights.model.training
+    assert weights.sha256[:12] in (_ROOT / "docs" / "reference" / "models.md").read_text(encoding="utf-8")
 
 
 def test_unknown_names_list_the_known(tmp_path: Path) -> None:

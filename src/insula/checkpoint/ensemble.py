@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
 
-from insula.checkpoint.weights import Card, Weights, find_one, load_one, read_card, write_card
+from insula.checkpoint.weights import Card, Weights, bundled_card, find_one, load_one, read_card, write_card
 from insula.config import Calibration, from_dict, knobs, to_dict
 from insula.errors import BadData, NoInput, UsageError
 from insula.io import write_json
@@ -30,7 +31,7 @@ class _Together:
 
 
 def find_weights(name: str) -> Path:
-    """The card of bundled weights (`baseline`), of a `.json` or `.safetensors` file, of a run's folder, or of a folder of folds.
+    """The card of bundled weights (`baseline`, `ensemble`), of a `.json` or `.safetensors` file, of a run's folder, or of a folder of folds.
 
     The card of a folder of folds exists once it was calibrated.
 
@@ -61,7 +62,7 @@ def load_weights(name: str) -> Weights:
     parts = [name] if Path(name).exists() else [part.strip() for part in name.split(",")]
     if "" in parts and len(parts) > 1:
         raise NoInput("the weights", name, "name nothing beside a comma", "write a,b")
-    names = [member for part in parts for member in ([str(folder) for folder in _folds(part)] or [part])]
+    names = [member for part in parts for member in (_members(part) or [part])]
     if names == [name]:
         return load_one(find_one(name))
     if twice := [one for n, one in enumerate(names) if one in names[:n]]:
@@ -70,8 +71,8 @@ def load_weights(name: str) -> Weights:
     if len(parts) == 1:
         _refuse_unfinished(names, members)
     ensemble = _together("+".join(Path(part).resolve().name for part in parts), names, members)
-    path = Path(name) / _FILE
-    return _as_calibrated(ensemble, path, names, members) if len(parts) == 1 and path.exists() else ensemble
+    path = find_weights(name) if len(parts) == 1 else None
+    return _as_calibrated(ensemble, path, names, members) if path is not None and path.exists() else ensemble
 
 
 def store_card(name: str, card: Card) -> Path:
@@ -88,16 +89,26 @@ def store_card(name: str, card: Card) -> Path:
         NoInput: no such weights.
         CannotCreate, NoPermission, IOFault: as the disk says.
     """
-    path, folds = find_weights(name), _folds(name)
-    if not folds:
+    path, names = find_weights(name), _members(name)
+    if not names:
         write_card(path, card)
         return path
-    members = {folder.name: load_one(find_one(str(folder))).sha256 for folder in folds}
+    members = {Path(member).name: load_one(find_one(member)).sha256 for member in names}
     told = _Together(
         members=members, threshold=card.threshold, min_lesion_ml=card.min_lesion_ml, calibration=card.calibration
     )
     write_json(path, {"format": _FORMAT, **to_dict(told)})
     return path
+
+
+def _members(name: str) -> list[str]:
+    """What an ensemble is of: a folder's folds, or the bundled weights that a bundled ensemble's card names; nothing for one network."""
+    if folds := _folds(name):
+        return [str(folder) for folder in folds]
+    path = bundled_card(name)
+    if path is None or Path(name).exists() or json.loads(path.read_text(encoding="utf-8"))["format"] != _FORMAT:
+        return []
+    return list(from_dict(_Together, read_card(path, _FORMAT), what="the ensemble's card").members)
 
 
 def _folds(name: str) -> list[Path]:

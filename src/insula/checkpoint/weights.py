@@ -19,7 +19,7 @@ from insula.io import write_bytes, write_json
 from insula.io.bytes import read_file
 from insula.models import UNet, build_model
 
-__all__ = ["Card", "Weights", "find_one", "load_one", "read_card", "save_weights", "write_card"]
+__all__ = ["Card", "Weights", "bundled_card", "find_one", "load_one", "read_card", "save_weights", "write_card"]
 
 _BUNDLED = Path(__file__).parent.parent / "weights"
 _FORMAT = "insula-weights/1"
@@ -104,11 +104,16 @@ def find_one(name: str) -> Path:
         return cards[0]
     if path.suffix in (".json", ".safetensors") and path.with_suffix(".json").is_file():
         return path.with_suffix(".json")
-    bundled = _BUNDLED / f"{name}.json"
-    if bundled.is_file():
+    if (bundled := bundled_card(name)) is not None:
         return bundled
     known = ", ".join(sorted(p.stem for p in _BUNDLED.glob("*.json"))) or "none"
     raise NoInput("the weights", name, "do not exist", f"give a folder, a file or one of: {known}")
+
+
+def bundled_card(name: str) -> Path | None:
+    """The card of weights that come with the package; None where there are none of that name."""
+    path = _BUNDLED / f"{name}.json"
+    return path if path.is_file() else None
 
 
 def load_one(card_path: Path) -> Weights:

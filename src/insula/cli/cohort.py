@@ -124,6 +124,7 @@ def simulate(
     sites: int = 10,
     controls: float = 0.05,
     part: Literal["all", "train", "validation", "test"] = "all",
+    unfamiliar: bool = False,
     seed: int = 0,
     jobs: int = 0,
     debug: bool = False,
@@ -139,10 +140,12 @@ def simulate(
         sites: How many scanners, R001 and so on.
         controls: Fraction without a lesion.
         part: Which part of the sources; the bundled weights were trained on `train`.
+        unfamiliar: Lesions as no training draws them: the same subjects otherwise.
         seed: Of everything random.
         jobs: Processes; 0 takes every core.
         debug: Show a traceback on errors.
     """
+    from dataclasses import replace
     from functools import partial
 
     from insula.cli.console import bar
@@ -155,7 +158,15 @@ def simulate(
         print(f"reading {data} ...", flush=True)
         sources = {name: load_sources(data, part=name, box=PrepareConfig().box) for name in parts}
         specs = plan_cohort(sources, cases=cases, sites=sites, controls=controls, seed=seed)
-        plan = {"cases": cases, "sites": sites, "controls": controls, "part": part, "seed": seed}
+        specs = [replace(spec, unfamiliar=unfamiliar) for spec in specs]
+        plan = {
+            "cases": cases,
+            "sites": sites,
+            "controls": controls,
+            "part": part,
+            "seed": seed,
+            "unfamiliar": unfamiliar,
+        }
         write_sheets(specs, folder, plan | {"sources_sha256": {name: one.fingerprint for name, one in sources.items()}})
         with bar(len(specs), "simulating") as progress:
             for _ in each(partial(write_case, folder=folder), specs, jobs=jobs or processors()):

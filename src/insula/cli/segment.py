@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 __all__ = ["segment"]
 
@@ -16,7 +17,7 @@ def segment(
     threshold: float | None = None,
     tta: bool = False,
     device: str = "auto",
-    weights: str = "baseline",
+    weights: Annotated[str, arg(aliases=("--model",))] = "baseline",
     low_memory: bool = False,
     frame: int | None = None,
     assume_orientation: str | None = None,

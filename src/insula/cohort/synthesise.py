@@ -67,6 +67,8 @@ class CaseSpec:
     days: float | None
     key: tuple[int, ...]
     """Seeds its chance."""
+    unfamiliar: bool = False
+    """Its lesions look as no training draws them."""
 
 
 def plan_cohort(
@@ -175,7 +177,9 @@ def write_case(spec: CaseSpec, folder: Path) -> None:
     config = SimulateConfig(
         strip_fraction=float(site.anonymised == "strip"), deface_fraction=float(site.anonymised == "deface"), painted_fraction=0.0,
     )  # fmt: skip
-    head = simulate_head(spec.host, list(spec.shapes), config, rng, phase=spec.phase, look=look)
+    head = simulate_head(
+        spec.host, list(spec.shapes), config, rng, phase=spec.phase, look=look, unfamiliar=spec.unfamiliar
+    )
     source = Grid(head.image.shape, spec.host.to_atlas)
     image = resample(head.image.numpy(), source, ATLAS_GRID)
     lesion = resample(head.truth.numpy(), source, ATLAS_GRID) > 0.5

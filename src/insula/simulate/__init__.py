@@ -8,6 +8,7 @@ from insula.simulate.lesion import LesionLook, insert_lesion
 from insula.simulate.phantom import phantom_case
 from insula.simulate.scanner import ScannerLook, scan_each, scan_with
 from insula.simulate.subject import demo_case
+from insula.simulate.unfamiliar import UnfamiliarKind, insert_unfamiliar
 
 __all__ = [
     "Artefacts",
@@ -18,10 +19,12 @@ __all__ = [
     "ScannerLook",
     "SimulatedHead",
     "Tissue",
+    "UnfamiliarKind",
     "demo_case",
     "from_dlmuse",
     "from_freesurfer",
     "insert_lesion",
+    "insert_unfamiliar",
     "paint",
     "phantom_case",
     "scan_each",

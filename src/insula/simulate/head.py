@@ -16,6 +16,7 @@ from insula.simulate.deform import Deformation
 from insula.simulate.fields import blur, blur_wide, look_up, smooth_noise
 from insula.simulate.lesion import LesionLook, insert_lesion, pull
 from insula.simulate.scanner import ScannerLook, scan_with
+from insula.simulate.unfamiliar import insert_unfamiliar
 from insula.types import Phase
 
 __all__ = ["Host", "LesionShape", "SimulatedHead", "simulate_head"]
@@ -67,7 +68,7 @@ class SimulatedHead:
 
 def simulate_head(
     host: Host, shapes: list[LesionShape], config: SimulateConfig, rng: np.random.Generator, *,
-    phase: Literal["acute", "chronic"] = "chronic", look: ScannerLook | None = None,
+    phase: Literal["acute", "chronic"] = "chronic", look: ScannerLook | None = None, unfamiliar: bool = False,
 ) -> SimulatedHead:  # fmt: skip
     """Deform a host, infarct it, scan it.
 
@@ -78,6 +79,7 @@ def simulate_head(
         rng: the source of chance; the same state gives the same head on the same kind of device.
         phase: how the lesions look.
         look: the scanner; drawn if not given.
+        unfamiliar: the same head, but its lesions look as `insert_unfamiliar` draws them, which no training sees.
     """
     device = host.tissue.device
     box = (host.tissue.shape[0], host.tissue.shape[1], host.tissue.shape[2])
@@ -115,6 +117,8 @@ def simulate_head(
     image = _white_matter_disease(image, tissue, rng)
     if truth.sum() < _SMALLEST:
         truth = torch.zeros_like(truth)
+    elif unfamiliar:
+        image = insert_unfamiliar(image, truth, np.random.default_rng(infarct.seed), csf=csf, grey=grey)
     else:
         image = insert_lesion(image, truth, infarct, csf=csf, grey=grey)
     image = _undress(image, tissue, host.skull or painted, config, rng)

@@ -1,0 +1,152 @@
+"""The tables of docs/concepts/results.md, from what `insula evaluate` wrote.
+
+python bench/results.py EVALUATION/evaluation.json [OTHER/evaluation.json]
+
+With a second evaluation (the same subjects, seen otherwise) it prints the Dice of both side by side, paired.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import wilcoxon
+
+from insula.evaluate.compare import holm
+
+_METRICS = {
+    "dice": ("Dice", 3), "f1_any": ("lesion F1, one voxel", 3), "f1_iou25": ("lesion F1, IoU 0.25", 3), "hd95_mm": ("HD95 [mm]", 1),
+    "volume_difference_ml": ("volume error [ml]", 1), "pr_auc": ("PR-AUC", 3),
+}  # fmt: skip
+_STRATA = ("all", "chronicity", "lesion voxels", "centre")
+
+
+def main() -> None:
+    """Read and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("evaluation", type=Path)
+    parser.add_argument("other", type=Path, nargs="?")
+    arguments = parser.parse_args()
+    told = json.loads(arguments.evaluation.read_text(encoding="utf-8"))
+    sets = told["sets"]
+    print("\n\n".join([_overall(sets), _sizes(sets), _strata(sets), _controls(sets), _pairs(told["comparisons"])]))
+    if arguments.other is not None:
+        print("\n" + _side_by_side(sets, json.loads(arguments.other.read_text(encoding="utf-8"))["sets"]))
+
+
+def _overall(sets: dict[str, Any]) -> str:
+    """Mean and interval, then the median, of every metric; calibration."""
+    rows = []
+    for metric, (title, digits) in _METRICS.items():
+        rows.append([f"{title}, mean [95 %]", *(_interval(_row(one, metric)["mean"], digits) for one in sets.values())])
+        rows.append(
+            [f"{title}, median", *(f"{_row(one, metric)['median']['value']:.{digits}f}" for one in sets.values())]
+        )
+    rows.append(["expected calibration error", *(f"{one['calibration_error']:.3f}" for one in sets.values())])
+    rows.append(
+        ["volume intervals that hold", *("{hold} of {of}".format(**one["volume_intervals"]) for one in sets.values())]
+    )
+    count = len(next(iter(sets.values()))["cases"])
+    return _table((f"n = {count}", *sets), rows)
+
+
+def _sizes(sets: dict[str, Any]) -> str:
+    """Of true lesions of each size, how many were touched (matched); and false lesions."""
+    bins = [row["bin"] for row in next(iter(sets.values()))["lesions_by_size"]]
+    rows = []
+    for place, name in enumerate(bins):
+        some = [one["lesions_by_size"][place] for one in sets.values()]
+        rows.append(
+            [
+                f"{name} voxels (n = {some[0]['lesions']})",
+                *(f"{_share(row['recall_any'])} ({_share(row['recall_iou25'])})" for row in some),
+            ]
+        )
+    false = [
+        statistics.mean(sum(not lesion["touches"] for lesion in case["predicted_lesions"]) for case in one["cases"])
+        for one in sets.values()
+    ]
+    rows.append(["false lesions a case", *(f"{count:.1f}" for count in false)])
+    return _table(("lesions touched (matched)", *sets), rows)
+
+
+def _strata(sets: dict[str, Any]) -> str:
+    """Dice in every stratum."""
+    rows = []
+    for row in next(iter(sets.values()))["summary"]:
+        if row["metric"] == "dice" and row["stratum"] in _STRATA:
+            same = [_row(one, "dice", row["stratum"], row["group"]) for one in sets.values()]
+            label = "all" if row["stratum"] == "all" else f"{row['stratum']}: {row['group']}"
+            rows.append([label, str(row["n"]), *(_interval(one["mean"], 3) for one in same)])
+    return _table(("Dice", "n", *sets), rows)
+
+
+def _controls(sets: dict[str, Any]) -> str:
+    rows = []
+    for name, one in sets.items():
+        volumes = [case["predicted_ml"] for case in one["cases"] if not case["truth_voxels"]]
+        if volumes:
+            clean = sum(volume == 0 for volume in volumes)
+            rows.append(
+                [name, f"{clean} of {len(volumes)}", f"{statistics.median(volumes):.2f}", f"{max(volumes):.2f}"]
+            )
+    return _table(("controls", "without a false lesion", "false volume, median [ml]", "most [ml]"), rows)
+
+
+def _pairs(comparisons: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        [
+            f"{one['second']} - {one['first']}",
+            _METRICS[one["metric"]][0],
+            str(one["n"]),
+            f"{one['difference']:+.3f}",
+            f"{one['p']:.2g}",
+            f"{one['p_holm']:.2g}",
+        ]
+        for one in comparisons
+        if one["metric"] in ("dice", "f1_any", "f1_iou25") and one["p"] is not None
+    ]
+    return _table(("paired", "metric", "n", "difference", "p", "p (Holm)"), rows)
+
+
+def _side_by_side(first: dict[str, Any], second: dict[str, Any]) -> str:
+    """Of cases with a lesion."""
+    rows, chances = [], []
+    for name in first:
+        before, after = (
+            {case["case"]: case["metrics"]["dice"] for case in side[name]["cases"] if case["truth_voxels"]}
+            for side in (first, second)
+        )
+        both = [(before[case], after[case]) for case in before if case in after]
+        chances.append(float(wilcoxon([b - a for a, b in both]).pvalue))
+        means = [statistics.mean(pair[side] for pair in both) for side in (0, 1)]
+        rows.append([name, str(len(both)), *(f"{mean:.3f}" for mean in means), f"{means[1] - means[0]:+.3f}"])
+    cells = [[*row, f"{chance:.2g}"] for row, chance in zip(rows, holm(chances), strict=True)]
+    return _table(("Dice", "n", "here", "there", "difference", "p (Holm)"), cells)
+
+
+def _row(one: dict[str, Any], metric: str, stratum: str = "all", group: str = "all") -> dict[str, Any]:
+    return next(
+        row for row in one["summary"] if (row["metric"], row["stratum"], row["group"]) == (metric, stratum, group)
+    )
+
+
+def _interval(found: dict[str, float] | None, digits: int) -> str:
+    return "-" if found is None else "{value:.{n}f} [{low:.{n}f}, {high:.{n}f}]".format(**found, n=digits)
+
+
+def _share(found: float | None) -> str:
+    return "-" if found is None else f"{100 * found:.0f} %"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["VERSION", "Axis", "Flag", "Phase", "Shape"]
+__all__ = ["DEFAULT_WEIGHTS", "VERSION", "Axis", "Flag", "Phase", "Shape"]
 
 VERSION = "0.1.0"
 """Of this package."""
+
+DEFAULT_WEIGHTS = "enhanced"
+"""Of the bundled ones: the best mean Dice on the validation subjects (docs/reference/models.md)."""
 
 Shape = tuple[int, int, int]
 """Voxels along i, j, k."""

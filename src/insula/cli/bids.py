@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from insula.cli.exits import as_insula_error, exit_code_of
+from insula.types import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from insula.checkpoint import Weights
@@ -43,7 +44,7 @@ def bids_app(
     analysis_level: Positional[Literal["participant", "group"]],
     /,
     participant_label: tuple[str, ...] = (),
-    weights: str = "baseline",
+    weights: str = DEFAULT_WEIGHTS,
     threshold: float | None = None,
     tta: bool = False,
     low_memory: bool = False,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
+from insula.types import DEFAULT_WEIGHTS
+
 if TYPE_CHECKING:
     from insula.checkpoint import Weights
 
@@ -14,7 +16,7 @@ __all__ = ["inspect"]
 
 
 def inspect(
-    weights: Positional[str] = "baseline", /, scan: Path | None = None, out: Path = Path("insula-memory.html"),
+    weights: Positional[str] = DEFAULT_WEIGHTS, /, scan: Path | None = None, out: Path = Path("insula-memory.html"),
     debug: bool = False,
 ) -> int:  # fmt: skip
     """Show what weights are: model, training, calibration; with a scan, also where the model's memory lies in it.

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from insula.types import DEFAULT_WEIGHTS
+
 __all__ = ["segment"]
 
 
@@ -17,7 +19,7 @@ def segment(
     threshold: float | None = None,
     tta: bool = False,
     device: str = "auto",
-    weights: Annotated[str, arg(aliases=("--model",))] = "baseline",
+    weights: Annotated[str, arg(aliases=("--model",))] = DEFAULT_WEIGHTS,
     low_memory: bool = False,
     frame: int | None = None,
     assume_orientation: str | None = None,

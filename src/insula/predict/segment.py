@@ -16,7 +16,7 @@ from insula.data import prepare
 from insula.infer import InferFacts, infer_mean
 from insula.postprocess import decide, measure_lesions
 from insula.predict.result import Result
-from insula.types import Flag
+from insula.types import DEFAULT_WEIGHTS, Flag
 from insula.volume import Scan
 
 __all__ = ["segment"]
@@ -25,7 +25,7 @@ _cached = lru_cache(maxsize=2)(load_weights)
 _RIM = 2  # voxels of the box within which a lesion may go on outside
 
 
-def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str | Weights = "baseline") -> Result:
+def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str | Weights = DEFAULT_WEIGHTS) -> Result:
     """Segment one scan.
 
     The mask has exactly the shape, affine and orientation of the scan. For research only.

@@ -1,0 +1,100 @@
+"""The files that may hold DICOM images: of a folder, a list, or a zip unpacked where nothing can get out of."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from insula.errors import BadData, NoInput, from_os_error
+
+__all__ = ["gather_files", "is_zip", "looks_like_dicom", "unpack"]
+
+_MOST_MEMBERS = 100_000
+_MOST_BYTES = 8 << 30
+_GREATEST_RATIO = 200
+_PIECE = 1 << 20
+_NOT_FROM_HERE = "make the zip again from the series' folder"
+
+
+def gather_files(paths: Sequence[Path]) -> list[Path]:
+    """Every file of the folders and files named, in order; what is hidden is passed over.
+
+    Raises:
+        NoInput: one does not exist, or there is no file at all.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            for base, folders, files in os.walk(path):
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                found += [Path(base) / name for name in sorted(files) if not name.startswith(".")]
+        elif path.exists():
+            found.append(path)
+        else:
+            raise NoInput("the DICOM file or folder", "", "does not exist", "check the path")
+    if not found:
+        raise NoInput("the DICOM folder", "", "holds no file", "name the folder with the series")
+    return found
+
+
+def looks_like_dicom(path: Path) -> bool:
+    """Whether a file starts as DICOM does: a preamble and DICM."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def is_zip(path: Path) -> bool:
+    """Whether it is a file that says it is a zip."""
+    return path.is_file() and path.suffix.lower() == ".zip"
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a zip under new names, so that nothing that it says of itself is believed.
+
+    Args:
+        archive: the zip.
+        folder: exists; files are named 000000, 000001, ...
+
+    Raises:
+        BadData: it is damaged, encrypted, or has members that lead out of it, are links, are too many, or unpack to far more than they
+            are packed in.
+    """
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            members = [one for one in packed.infolist() if not one.is_dir()]
+            _check(members)
+            left = _MOST_BYTES
+            for number, member in enumerate(members):
+                with packed.open(member) as source, open(folder / f"{number:06d}", "wb") as target:
+                    while piece := source.read(_PIECE):
+                        left -= len(piece)
+                        if left < 0:
+                            raise BadData(
+                                "the zip", "", f"unpacks to more than {_MOST_BYTES >> 30} GiB", "give one series"
+                            )
+                        target.write(piece)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zipfile.LargeZipFile) as error:
+        rule = "is encrypted" if isinstance(error, RuntimeError) else "is damaged"
+        raise BadData("the zip", "", rule, "make it again, without a password") from None
+    except OSError as error:
+        raise from_os_error(error, what="the unpacked files", value="", writing=True) from None
+
+
+def _check(members: Sequence[zipfile.ZipInfo]) -> None:
+    if len(members) > _MOST_MEMBERS:
+        raise BadData("the zip", f"of {len(members):,} members", "has too many", "give one series")
+    for member in members:
+        name = PurePosixPath(member.filename.replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts or ":" in member.filename:
+            raise BadData("the zip", "", "has a member that leads out of it", _NOT_FROM_HERE)
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise BadData("the zip", "", "has a link in it", _NOT_FROM_HERE)
+    size, packed = sum(member.file_size for member in members), sum(member.compress_size for member in members)
+    if size > _MOST_BYTES or size > _GREATEST_RATIO * max(packed, 1 << 16):
+        raise BadData("the zip", f"of {packed:,} bytes", f"would unpack to {size:,}", "check where it comes from")

@@ -1,0 +1,171 @@
+"""From DICOM files to a Scan, and what is needed to write DICOM objects that refer to them."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insula.errors import BadData, InsulaError
+from insula.io.bytes import read_file
+from insula.io.dicom.choose import choose_series
+from insula.io.dicom.gather import gather_files, is_zip, unpack
+from insula.io.dicom.slices import Slice, quiet, read_slices
+from insula.io.dicom.stack import Stack, stack_slices
+from insula.types import Flag
+from insula.volume import FileFacts, Scan
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["DicomScan", "read_dicom"]
+
+_CHANNELS = {"MONOCHROME1": -1.0, "MONOCHROME2": 1.0}
+_AGAIN = "export or send the series again"
+
+
+@dataclass(frozen=True, eq=False)
+class DicomScan:
+    """A scan, and the images that it is made of."""
+
+    scan: Scan
+    """Its name is made of the series' UID, and says nothing of the patient."""
+    headers: tuple[Dataset, ...]
+    """Of each file, without its pixels, in the order of k (one alone for an image of many frames): what results refer to."""
+
+
+def read_dicom(paths: Path | Sequence[Path], *, series: int | None = None) -> DicomScan:
+    """Read the T1w series of a folder, of files, or of a zip.
+
+    Our own checks decide: one series, one patient, one direction, one spacing, even steps. What is not an image is skipped and
+    counted. Pixels are read for the chosen series only.
+
+    Args:
+        paths: a folder, a zip, or files.
+        series: SeriesNumber of the one to take; by rule if not given (`choose_series`).
+
+    Returns:
+        The scan on the grid of its slices: i along rows, j along columns, k from slice to slice, with flags.
+
+    Raises:
+        BadData: damaged, ambiguous, not MR, of several patients, or compressed in a way that cannot be read here.
+        NoInput: no such path, or nothing in it.
+        Unavailable: pydicom is not installed.
+        UsageError: no series has that number.
+    """
+    paths = [paths] if isinstance(paths, Path) else list(paths)
+    if len(paths) == 1 and is_zip(paths[0]):
+        with tempfile.TemporaryDirectory(prefix="insula-") as folder:
+            unpack(paths[0], Path(folder))
+            return _read(gather_files([Path(folder)]), series)
+    return _read(gather_files(paths), series)
+
+
+def _read(files: Sequence[Path], number: int | None) -> DicomScan:
+    slices: list[Slice] = []
+    broken, others = 0, 0
+    for path in files:
+        try:
+            found = read_slices(path)
+        except BadData as error:
+            if error.what == "the DICOMDIR":
+                raise
+            broken += 1
+            continue
+        others += not found
+        slices += found
+    if broken:
+        rule = "cannot be read, and what they hold may be missing"
+        raise BadData("the DICOM files:", f"{broken} of {len(files)}", rule, _AGAIN)
+    if not slices:
+        raise BadData("the files", f"({len(files)} of them)", "are not DICOM images", "name the folder with the series")
+    choice = choose_series(slices, number=number)
+    stack = stack_slices(choice.slices)
+    flags = [*choice.flags, *stack.flags]
+    if others:
+        text = f"{others} file{'s that are' if others > 1 else ' that is'} no DICOM image {'were' if others > 1 else 'was'} skipped."
+        flags.append(Flag("files-skipped", text, "note"))
+    image, headers, facts, inverted = _decode(stack)
+    if inverted:
+        flags.append(Flag("monochrome1", "Stored values run from bright to dark; they were turned round.", "note"))
+    if float(image.min()) == float(image.max()):
+        raise BadData(
+            "the image", f"with the value {image.min():g}", "is the same everywhere", "check how it was exported"
+        )
+    name = "dicom-" + hashlib.sha256(choice.slices[0].series.encode()).hexdigest()[:12]
+    return DicomScan(Scan(image, stack.grid, name=name, flags=tuple(flags), file=facts), headers)
+
+
+def _decode(stack: Stack) -> tuple[NDArray[np.float32], tuple[Dataset, ...], FileFacts, bool]:
+    """Every slice into its place; a file of many frames is read once."""
+    image = np.empty(stack.grid.shape, np.float32)
+    headers: list[Any] = []
+    digest, size, modified, inverted = hashlib.sha256(), 0, 0, False
+    places: dict[Path, list[tuple[int, Slice]]] = {}
+    for k, one in enumerate(stack.slices):
+        places.setdefault(one.path, []).append((k, one))
+    for path, group in places.items():
+        file = read_file(path)
+        digest.update(file.data)
+        size, modified = size + len(file.data), max(modified, file.modified_ns)
+        data, frames, sign = _pixels(path)
+        inverted |= sign < 0
+        for k, one in group:
+            image[:, :, k] = sign * frames[one.frame or 0].T
+        headers.append(data)
+    if not np.isfinite(image).all():
+        raise BadData("the image", "", "holds values that are not finite", _AGAIN)
+    facts = FileFacts(sha256=digest.hexdigest(), bytes=size, modified_ns=modified)
+    return image, tuple(headers), facts, inverted
+
+
+def _pixels(path: Path) -> tuple[Dataset, NDArray[np.float32], float]:
+    """Header without pixels, frames in real values (frame, row, column), and -1 where they run from bright to dark."""
+    from pydicom import dcmread
+
+    with quiet():
+        try:
+            data = dcmread(path)
+            codec = data.file_meta.TransferSyntaxUID
+            sign = _CHANNELS.get(str(data.get("PhotometricInterpretation", "")))
+            if sign is None or int(data.get("SamplesPerPixel") or 1) != 1:
+                raise BadData("the images", "", "are in colour", "give the scanner's own images")
+            stored = _stored(data, codec.name)
+        except InsulaError:
+            raise
+        except Exception:
+            raise BadData("a DICOM image", "", "is cut off or damaged in its pixels", _AGAIN) from None
+        stored = stored.reshape((-1, *stored.shape[-2:])).astype(np.float32)
+        for number, frame in enumerate(stored):
+            slope, intercept = _rescale(data, number)
+            frame *= slope
+            frame += intercept
+        for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
+            if keyword in data:
+                del data[keyword]
+    return data, stored, sign
+
+
+def _stored(data: Dataset, codec: str) -> NDArray[Any]:
+    try:
+        return data.pixel_array
+    except (RuntimeError, NotImplementedError):  # what pydicom raises where no decoder is installed, or one gives up
+        rule = f"are packed as {codec}, which cannot be read here, or are damaged"
+        raise BadData("the images", "", rule, "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg, or export them uncompressed") from None  # fmt: skip
+
+
+def _rescale(data: Dataset, frame: int) -> tuple[float, float]:
+    """Slope and intercept, of the frame if it has its own."""
+    groups: list[Any] = []
+    if "PerFrameFunctionalGroupsSequence" in data:
+        groups = [data.PerFrameFunctionalGroupsSequence[frame], *(data.get("SharedFunctionalGroupsSequence") or [])]
+    for group in groups:
+        if items := group.get("PixelValueTransformationSequence"):
+            return float(items[0].RescaleSlope), float(items[0].RescaleIntercept)
+    return float(data.get("RescaleSlope") or 1), float(data.get("RescaleIntercept") or 0)

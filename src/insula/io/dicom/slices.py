@@ -1,0 +1,179 @@
+"""What is known of a DICOM image before its pixels are read: one `Slice` for each, and nothing that names a person."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from insula.errors import BadData, Unavailable
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["Slice", "quiet", "read_slices"]
+
+_DICOMDIR = "1.2.840.10008.1.3.10"
+_MOST_FRAMES = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """One image, or one frame of an image that holds many."""
+
+    path: Path
+    frame: int | None
+    """Which of the file's frames, from 0; None in a file of one image."""
+    uid: str
+    """SOP instance UID."""
+    sop_class: str
+    series: str
+    """Series instance UID."""
+    patient: str
+    """A hash of the patient's ID, or of the name where there is none; only to tell two patients apart."""
+    modality: str
+    kind: tuple[str, ...]
+    """ImageType, e.g. ORIGINAL, PRIMARY, M."""
+    words: str
+    """Descriptions of series, protocol and sequence, in lower case: to choose by, never to be shown."""
+    series_number: int | None
+    number: int | None
+    """InstanceNumber."""
+    shape: tuple[int, int]
+    """Rows, columns."""
+    position: tuple[float, ...] | None
+    """Of the first pixel's centre [mm], LPS."""
+    axes: tuple[float, ...] | None
+    """Direction of a row, then of a column, LPS."""
+    spacing_mm: tuple[float, float] | None
+    """Between rows, between columns."""
+    thickness_mm: float | None
+    echo_ms: float | None
+    repetition_ms: float | None
+    inversion_ms: float | None
+    contrast: bool
+    """Whether a contrast agent is named."""
+    time: tuple[str, ...]
+    """What tells repeated volumes of one series apart: echo, acquisition, phase."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """pydicom says what it wonders about with the value in it, which may be a name; here it says nothing."""
+    log = logging.getLogger("pydicom")
+    level, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = level
+
+
+def read_slices(path: Path) -> list[Slice]:
+    """The images in a file; none where it is no DICOM image.
+
+    Args:
+        path: any file.
+
+    Raises:
+        Unavailable: pydicom is not installed.
+        BadData: a DICOM file that breaks off in its header, or a DICOMDIR that points out of its folder.
+    """
+    try:
+        from pydicom import dcmread
+        from pydicom.errors import InvalidDicomError
+    except ImportError:
+        raise Unavailable("DICOM", "", "needs pydicom", "run: pip install 'insula[dicom]'") from None
+    with quiet():
+        try:
+            data = dcmread(path, stop_before_pixels=True)
+        except InvalidDicomError:
+            return []
+        except Exception:  # of a broken file pydicom raises whatever its parser trips over
+            raise BadData("a DICOM file", "", "breaks off in its header", "copy the series again") from None
+        try:
+            return _slices(path, data)
+        except (TypeError, ValueError, AttributeError, IndexError, KeyError):
+            raise BadData("a DICOM header", "", "holds values that are none", "export the series again") from None
+
+
+def _slices(path: Path, data: Dataset) -> list[Slice]:
+    if getattr(data, "file_meta", None) is not None and data.file_meta.get("MediaStorageSOPClassUID") == _DICOMDIR:
+        _refuse_far_references(data)
+        return []
+    if "Rows" not in data or "SeriesInstanceUID" not in data:
+        return []
+    frames = int(data.get("NumberOfFrames") or 1)
+    if frames > _MOST_FRAMES:
+        raise BadData("a DICOM file", f"of {frames:,} frames", "has too many", "check where it comes from")
+    if "PerFrameFunctionalGroupsSequence" not in data:
+        return [_slice(path, data, None if frames == 1 else number, ()) for number in range(frames)]
+    shared = list(data.get("SharedFunctionalGroupsSequence") or [])
+    groups = list(data.PerFrameFunctionalGroupsSequence)
+    if len(groups) != frames:
+        raise BadData("a DICOM file", f"of {frames} frames", f"describes {len(groups)}", "export the series again")
+    return [_slice(path, data, number, (group, *shared)) for number, group in enumerate(groups)]
+
+
+def _slice(path: Path, data: Dataset, frame: int | None, groups: tuple[Dataset, ...]) -> Slice:
+    def find(sequence: str, keyword: str) -> Any:
+        """Where a frame has its own value, that; else the file's."""
+        for group in groups:
+            items = group.get(sequence)
+            if items and keyword in items[0]:
+                return items[0][keyword].value
+        return data.get(keyword)
+
+    spacing = _numbers(find("PixelMeasuresSequence", "PixelSpacing"), 2)
+    words = " ".join(str(data.get(key) or "") for key in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName"))  # fmt: skip
+    number = data.get("InstanceNumber")
+    content = [group.FrameContentSequence[0] for group in groups if group.get("FrameContentSequence")]
+    return Slice(
+        path=path, frame=frame, uid=str(data.get("SOPInstanceUID") or ""), sop_class=str(data.get("SOPClassUID") or ""),
+        series=str(data.SeriesInstanceUID), patient=hashlib.sha256(str(data.get("PatientID") or data.get("PatientName") or "").encode()).hexdigest()[:16],
+        modality=str(data.get("Modality") or ""),
+        kind=tuple(str(word).upper() for word in _many(find("MRImageFrameTypeSequence", "FrameType") or data.get("ImageType"))),
+        words=words.lower(), series_number=_whole(data.get("SeriesNumber")),
+        number=frame + 1 if frame is not None else _whole(number), shape=(int(data.Rows), int(data.Columns)),
+        position=_numbers(find("PlanePositionSequence", "ImagePositionPatient"), 3),
+        axes=_numbers(find("PlaneOrientationSequence", "ImageOrientationPatient"), 6),
+        spacing_mm=None if spacing is None else (spacing[0], spacing[1]),
+        thickness_mm=_number(find("PixelMeasuresSequence", "SliceThickness")),
+        echo_ms=_number(find("MREchoSequence", "EffectiveEchoTime") or data.get("EchoTime")),
+        repetition_ms=_number(find("MRTimingAndRelatedParametersSequence", "RepetitionTime")),
+        inversion_ms=_number(data.get("InversionTime")), contrast=bool(data.get("ContrastBolusAgent")),
+        time=tuple(str(data.get(key) or "") for key in ("EchoNumbers", "TemporalPositionIdentifier"))
+        + tuple(str(one.get("TemporalPositionIndex") or "") for one in content),
+    )  # fmt: skip
+
+
+def _refuse_far_references(data: Dataset) -> None:
+    for record in data.get("DirectoryRecordSequence") or []:
+        parts = [str(part) for part in _many(record.get("ReferencedFileID"))]
+        if any(part == ".." or "/" in part or "\\" in part or ":" in part for part in parts):
+            raise BadData("the DICOMDIR", "", "points out of its folder", "do not use it; give the image files alone")
+
+
+def _many(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
+
+
+def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
+    found = tuple(float(one) for one in _many(value))
+    return found if len(found) == count else None
+
+
+def _number(value: Any) -> float | None:
+    return None if value in (None, "") else float(value)
+
+
+def _whole(value: Any) -> int | None:
+    return None if value in (None, "") else int(value)

@@ -1,0 +1,129 @@
+"""From loose slices to one volume's grid; every doubt is a refusal or a flag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from insula.errors import BadData
+from insula.geometry import Grid
+from insula.io.dicom.slices import Slice
+from insula.types import Flag
+
+__all__ = ["Stack", "stack_slices"]
+
+_UNEVEN = 0.01  # of a step
+_NEAR_MM = 1e-3
+_SAME_DIRECTION = 1e-3  # between direction cosines, which scanners write with six digits
+_APART = 1.2  # steps are this much longer than slices are thick: something lies between them
+_EXPORT = "export the whole series again"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices in order, and where they lie."""
+
+    slices: tuple[Slice, ...]
+    """One for each k."""
+    grid: Grid
+    """i along a row, j along a column, k from slice to slice; RAS+ millimetres."""
+    flags: tuple[Flag, ...]
+
+
+def stack_slices(slices: Sequence[Slice]) -> Stack:
+    """Put one series' slices in order along their normal.
+
+    Args:
+        slices: of one series, in any order.
+
+    Raises:
+        BadData: of several patients; not all of one size, direction or pixel spacing; without a place; two at one place; uneven steps,
+            which is a gap; or too few to be a volume.
+    """
+    flags: list[Flag] = []
+    slices = _without_copies(slices, flags)
+    first = slices[0]
+    if len({one.patient for one in slices}) > 1:
+        raise BadData("the series", "", "is of several patients", _EXPORT)
+    if any(one.position is None or one.axes is None or one.spacing_mm is None for one in slices):
+        raise BadData("the series", "", "does not say where its slices lie (ImagePositionPatient)", _EXPORT)
+    if len({one.shape for one in slices}) > 1:
+        raise BadData("the slices", "", "are not all of one size", "give one volume")
+    axes = np.array([one.axes for one in slices])
+    if np.abs(axes - axes[0]).max() > _SAME_DIRECTION:
+        raise BadData("the slices", "", "do not all lie in one direction", "give one volume")
+    spacings = np.array([one.spacing_mm for one in slices])
+    if spacings.min() <= 0 or np.abs(spacings / spacings[0] - 1).max() > _UNEVEN:
+        raise BadData("the pixel spacing", "", "is not above 0 and the same in all slices", _EXPORT)
+    along, across = axes[0, :3], axes[0, 3:]
+    lengths = np.linalg.norm(axes[0].reshape(2, 3), axis=1)
+    if np.abs(lengths - 1).max() > _SAME_DIRECTION or abs(along @ across) > _SAME_DIRECTION:
+        raise BadData("the slices' direction", "", "is not two right-angled unit vectors", _EXPORT)
+    if len(slices) < 2:
+        raise BadData("the series", "of 1 slice", "is no volume", "give the whole series")
+
+    places = np.array([one.position for one in slices])
+    heights = places @ np.cross(along, across)
+    order = np.argsort(heights, kind="stable")
+    slices, places, heights = [slices[n] for n in order], places[order], heights[order]
+    _refuse_uneven(places, heights, len({one.time for one in slices}))
+    step = (places[-1] - places[0]) / (len(slices) - 1)
+    flags += _doubts(slices, float(np.linalg.norm(step)))
+    rows, columns = first.shape
+    affine = np.eye(4)
+    between_rows, between_columns = spacings[0]
+    affine[:3] = np.stack([along * between_columns, across * between_rows, step, places[0]], axis=1)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # LPS -> RAS
+    return Stack(tuple(slices), Grid((columns, rows, len(slices)), affine), tuple(flags))
+
+
+def _without_copies(slices: Sequence[Slice], flags: list[Flag]) -> list[Slice]:
+    """One of each: the same image twice, under one UID, is a copy."""
+    kept: dict[tuple[str, int | None], Slice] = {}
+    for one in sorted(slices, key=lambda one: str(one.path)):
+        known = kept.setdefault((one.uid, one.frame), one)
+        if known is not one and replace(known, path=one.path) != one:
+            raise BadData("two images", "", "differ and have one UID", _EXPORT)
+    if len(kept) < len(slices):
+        count = len(slices) - len(kept)
+        flags.append(
+            Flag("copies-skipped", f"{count} image{'s' if count > 1 else ''} came twice; one of each was used.")
+        )
+    return list(kept.values())
+
+
+def _refuse_uneven(places: np.ndarray, heights: np.ndarray, times: int) -> None:
+    steps = np.diff(heights)
+    usual = float(np.median(steps))
+    same = int((steps < max(_NEAR_MM, 0.05 * usual)).sum())
+    if same:
+        rule = "lies where another does" if same == 1 else "lie where others do"
+        why = "; they are of several echoes or moments" if times > 1 else ""
+        raise BadData(f"{same} slice{'s' if same > 1 else ''}", "", rule + why, "give one volume")
+    wide = steps > (1 + _UNEVEN) * usual + _NEAR_MM
+    if wide.any() or (steps < (1 - _UNEVEN) * usual - _NEAR_MM).any():
+        place = int(np.argmax(np.abs(steps - usual)))
+        rule = f"is {steps[place]:.3g} mm where the others are {usual:.3g} mm: slices are missing or unevenly spaced"
+        raise BadData("the step", f"from slice {place + 1} to {place + 2}", rule, _EXPORT)
+    straight = places[0] + np.linspace(0, 1, len(places))[:, None] * (places[-1] - places[0])
+    if np.abs(places - straight).max() > max(_NEAR_MM, _UNEVEN * usual) * 2:
+        raise BadData("the slices", "", "do not lie in one line", "give one volume")
+
+
+def _doubts(slices: Sequence[Slice], step_mm: float) -> list[Flag]:
+    flags = []
+    thick = slices[0].thickness_mm
+    if thick and step_mm > _APART * thick:
+        text = f"Slices are {thick:.3g} mm thick and {step_mm:.3g} mm apart: there are gaps between them, or every other one is missing."
+        flags.append(Flag("slices-apart", text))
+    numbers = sorted(one.number for one in slices if one.number is not None)
+    if len(numbers) == len(slices) and len(set(numbers)) == len(numbers):
+        if numbers[0] > 1:
+            text = f"The first image has number {numbers[0]}: what was before it is not there."
+            flags.append(Flag("first-images-missing", text))
+        if numbers[-1] - numbers[0] + 1 > len(numbers):
+            count = numbers[-1] - numbers[0] + 1 - len(numbers)
+            flags.append(Flag("image-numbers-missing", f"{count} of the images' numbers are missing."))
+    return flags

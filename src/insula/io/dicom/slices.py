@@ -99,6 +99,8 @@ def read_slices(path: Path) -> list[Slice]:
             raise BadData("a DICOM file", "", "breaks off in its header", "copy the series again") from None
         try:
             return _slices(path, data)
+        except BadData:
+            raise
         except (TypeError, ValueError, AttributeError, IndexError, KeyError):
             raise BadData("a DICOM header", "", "holds values that are none", "export the series again") from None
 
@@ -108,6 +110,8 @@ def _slices(path: Path, data: Dataset) -> list[Slice]:
         _refuse_far_references(data)
         return []
     if "Rows" not in data or "SeriesInstanceUID" not in data:
+        if "Image Storage" in _kind(data):
+            raise BadData("a DICOM image", "", "breaks off in its header", "copy the series again")
         return []
     frames = int(data.get("NumberOfFrames") or 1)
     if frames > _MOST_FRAMES:
@@ -119,6 +123,13 @@ def _slices(path: Path, data: Dataset) -> list[Slice]:
     if len(groups) != frames:
         raise BadData("a DICOM file", f"of {frames} frames", f"describes {len(groups)}", "export the series again")
     return [_slice(path, data, number, (group, *shared)) for number, group in enumerate(groups)]
+
+
+def _kind(data: Dataset) -> str:
+    """The name of what a file says it holds; empty if it does not say."""
+    meta = getattr(data, "file_meta", None)
+    uid = (meta or data).get("MediaStorageSOPClassUID") or data.get("SOPClassUID")
+    return "" if uid is None else uid.name
 
 
 def _slice(path: Path, data: Dataset, frame: int | None, groups: tuple[Dataset, ...]) -> Slice:

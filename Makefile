@@ -60,7 +60,7 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (a few minutes the first time) ..."
-	$(PIP) --editable '.[demo,dev]'
+	$(PIP) --editable '.[demo,dicom,dev]'
 	$(PIP) --no-deps panoptica
 	@touch $@
 

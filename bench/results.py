@@ -136,7 +136,7 @@ def _row(one: dict[str, Any], metric: str, stratum: str = "all", group: str = "a
 
 
 def _interval(found: dict[str, float] | None, digits: int) -> str:
-    return "-" if found is None else "{value:.{n}f} [{low:.{n}f}, {high:.{n}f}]".format(**found, n=digits)
+    return "-" if found is None else "{value:.{d}f} [{low:.{d}f}, {high:.{d}f}]".format(**found, d=digits)
 
 
 def _share(found: float | None) -> str:

@@ -150,7 +150,7 @@ CONTAINER = [
     R("29", ".mgz", save("scan.mgz", lambda: packed(b"\0\0\0\1" + b"\0\0\1\0" * 3 + bytes(600))), "FreeSurfer"),
     R("29b", ".nrrd", save("scan.nrrd", lambda: b"NRRD0004\ntype: short\n" + bytes(600)), "NRRD"),
     R("29c", ".mha", save("scan.mha", lambda: b"ObjectType = Image\nNDims = 3\n" + bytes(600)), "MetaImage"),
-    R("29d", "DICOM", save("scan.dcm", lambda: bytes(128) + b"DICM" + bytes(600)), "dcm2niix"),
+    R("29d", "DICOM", save("scan.dcm", lambda: bytes(128) + b"DICM" + bytes(600)), "DICOM"),
     O("30", "several gzip members", save("scan.nii.gz", lambda: packed(_PLAIN[:9000]) + packed(_PLAIN[9000:]))),
     O("30b", "zero padding after gzip", save("scan.nii.gz", lambda: packed(_PLAIN) + bytes(512))),
     R("30c", "rubbish after gzip", save("scan.nii.gz", lambda: packed(_PLAIN) + b"rubbish"), "7 bytes"),

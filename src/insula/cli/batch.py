@@ -27,6 +27,8 @@ class Batch:
     weights: list[str]
     """Of each file."""
     frame: int | None = None
+    series: int | None = None
+    """SeriesNumber of DICOM to take."""
     assume_orientation: str | None = None
     debug: bool = False
 
@@ -74,12 +76,17 @@ def run_batch(batch: Batch, out: Path) -> int:
 
 def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tuple[dict[str, Any], InsulaError | None]:
     from insula.io import read_scan, write_text
+    from insula.io.dicom import is_dicom, read_dicom
     from insula.predict import result_paths, segment, write_refusal, write_result
     from insula.report import render_page
 
-    paths = result_paths(folder, name)
+    paths, dicom = result_paths(folder, name), is_dicom(path)
     try:
-        scan = read_scan(path, frame=batch.frame, assume_orientation=batch.assume_orientation, name=name)
+        if dicom:
+            scan = read_dicom(path, series=batch.series).scan
+            paths = result_paths(folder, scan.name)
+        else:
+            scan = read_scan(path, frame=batch.frame, assume_orientation=batch.assume_orientation, name=name)
         result = segment(scan, batch.config, weights=weights)
     except Interrupted:
         raise
@@ -89,7 +96,7 @@ def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tup
         known = as_insula_error(error)
         return write_refusal(known, name, paths), known
     try:
-        record = write_result(result, paths, source=path)
+        record = write_result(result, paths, source=None if dicom else path)
     except InsulaError as error:
         if error.code != 65:  # not the input's fault: no later case would fare better
             raise

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from insula.errors import NoInput
 from insula.io import bare_name
+from insula.io.dicom import has_dicom, is_dicom
 
 __all__ = ["find_scans", "name_cases"]
 
@@ -24,7 +25,8 @@ _T1W = re.compile(r"(^|_)T1w\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
 def find_scans(arguments: Sequence[str]) -> list[Path]:
     """Files as named; from a folder, its `*_T1w` files, or if it has none, every image that is not named as a mask.
 
-    Of nnU-Net raw data, the first channel of its images.
+    Of nnU-Net raw data, the first channel of its images. A folder that has no such image but DICOM files stands for the one
+    scan in them.
 
     Hidden files are passed over in folders. A file named twice counts once. Files that do not exist stay in the
     list, so that their case is reported like any other.
@@ -37,11 +39,10 @@ def find_scans(arguments: Sequence[str]) -> list[Path]:
         path = Path(argument)
         if os.path.isdir(path):
             inside = _in_folder(path)
-            if not inside:
-                raise NoInput(
-                    "the folder", argument, "holds no .nii, .nii.gz or .hdr file", "name the folder with the scans"
-                )
-            found |= dict.fromkeys(inside)
+            if not inside and not has_dicom(path):
+                rule = "holds no .nii, .nii.gz or .hdr file, and no DICOM"
+                raise NoInput("the folder", argument, rule, "name the folder with the scans")
+            found |= dict.fromkeys(inside or [path])
         elif os.path.lexists(path) or not glob.has_magic(argument):
             found[path] = None
         else:
@@ -53,8 +54,11 @@ def find_scans(arguments: Sequence[str]) -> list[Path]:
 
 
 def name_cases(paths: Sequence[Path]) -> list[str]:
-    """A different name for each file: its own, with as many parent folders in front as it takes."""
-    names = [bare_name(path) for path in paths]
+    """A different name for each file: its own, with as many parent folders in front as it takes.
+
+    DICOM is only numbered here: its files' and folders' names may be a person's. Once read, it is named by its series.
+    """
+    names = [f"dicom-{number:03d}" if is_dicom(path) else bare_name(path) for number, path in enumerate(paths, 1)]
     for depth in range(1, 8):
         count = Counter(name.casefold() for name in names)
         if max(count.values(), default=1) == 1:

@@ -22,6 +22,7 @@ def segment(
     weights: Annotated[str, arg(aliases=("--model",))] = DEFAULT_WEIGHTS,
     low_memory: bool = False,
     frame: int | None = None,
+    series: int | None = None,
     assume_orientation: str | None = None,
     debug: bool = False,
 ) -> int:
@@ -31,7 +32,7 @@ def segment(
     all. A scan that is refused does not stop the others. For research only; not a medical device.
 
     Args:
-        paths: Files (.nii, .nii.gz, .hdr/.img), folders, or globs.
+        paths: Files (.nii, .nii.gz, .hdr/.img), folders, or globs; of DICOM, a folder or a zip for each scan.
         out: Folder for the results.
         threshold: Probability from which a voxel is lesion; the weights' own if not given.
         tta: Average with the mirrored scan; twice the time.
@@ -39,6 +40,7 @@ def segment(
         weights: Bundled weights by name, or a folder or file of your own; a folder of folds, or a,b, are averaged.
         low_memory: Compute in tiles; the same mask in less memory.
         frame: Which volume of a 4-D file, from 0.
+        series: SeriesNumber of the DICOM series to take; by rule if not given.
         assume_orientation: Axes of files that do not say, e.g. LPS.
         debug: Show a traceback on errors.
     """
@@ -54,7 +56,7 @@ def segment(
     files = find_scans(paths)
     config = SegmentConfig(threshold=threshold, tta=tta, device=device, passes="tiled" if low_memory else "auto")
     batch = Batch(
-        files=files, names=name_cases(files), config=config, weights=[weights] * len(files), frame=frame,
+        files=files, names=name_cases(files), config=config, weights=[weights] * len(files), frame=frame, series=series,
         assume_orientation=assume_orientation, debug=debug,
     )  # fmt: skip
     return run_batch(batch, out)

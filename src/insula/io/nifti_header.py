@@ -35,7 +35,7 @@ _REFUSED = {
 _COPY = "copy or download the file again"
 _OTHERS = (
     (re.compile(rb"\s*<(!doctype|html|\?xml)", re.I), "a web page, as a failed download or an expired login leaves it", "download it again, logged in"),
-    (re.compile(rb".{128}DICM", re.S), "DICOM", "convert it with dcm2niix first"),
+    (re.compile(rb".{128}DICM", re.S), "DICOM", "name its folder to `insula segment`"),
     (re.compile(rb"NRRD"), "NRRD", "convert it to .nii.gz"),
     (re.compile(rb"ObjectType|NDims"), "MetaImage (.mha, .mhd)", "convert it to .nii.gz"),
     (re.compile(rb"\0\0\0\x01\0\0"), "FreeSurfer .mgz or .mgh", "convert it with mri_convert to .nii.gz"),

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from insula.errors import BadData, NoInput, from_os_error
 
-__all__ = ["gather_files", "is_zip", "looks_like_dicom", "unpack"]
+__all__ = ["gather_files", "has_dicom", "is_dicom", "is_zip", "unpack"]
 
 _MOST_MEMBERS = 100_000
 _MOST_BYTES = 8 << 30
@@ -40,18 +40,30 @@ def gather_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def looks_like_dicom(path: Path) -> bool:
-    """Whether a file starts as DICOM does: a preamble and DICM."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+def is_dicom(path: Path) -> bool:
+    """Whether a path is read as DICOM: a folder, a zip, or a file that starts as DICOM does."""
+    return path.is_dir() or is_zip(path) or _starts_as_dicom(path)
+
+
+def has_dicom(folder: Path) -> bool:
+    """Whether a folder holds a file that starts as DICOM does."""
+    return any(
+        _starts_as_dicom(Path(base) / name) for base, _, files in os.walk(folder) for name in files if name[0] != "."
+    )
 
 
 def is_zip(path: Path) -> bool:
     """Whether it is a file that says it is a zip."""
     return path.is_file() and path.suffix.lower() == ".zip"
+
+
+def _starts_as_dicom(path: Path) -> bool:
+    """A preamble, then DICM."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -1,0 +1,86 @@
+"""A folder or a zip of DICOM goes through `insula segment` as a file does, and nobody's name comes out."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from pydicom import Dataset
+
+from cli.call import call
+from insula.simulate import phantom_case
+from insula.simulate.phantom import phantom_grid
+from io_series import CANARY, SPACING, write_series
+
+Capture = pytest.CaptureFixture[str]
+_STEP = 4.0
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Path:
+    """The phantom as a series of axial slices, all of it named as a person."""
+    case = phantom_case(phantom_grid(spacing_mm=(_STEP,) * 3))
+    image = np.round(case.scan.image / case.scan.image.max() * 3000).astype(np.uint16)
+    turned = image[::-1, ::-1]  # RAS -> LPS
+
+    def place(data: Dataset, number: int) -> Dataset:
+        data.PixelSpacing, data.SliceThickness = [_STEP, _STEP], _STEP
+        data.ImagePositionPatient = [-90.0, -100.0, -60.0 + _STEP * number]
+        return data
+
+    assert SPACING[0] != _STEP
+    return write_series(tmp_path / "CANARYFOLDER", turned, change=place, **CANARY)
+
+
+def test_a_folder_and_a_zip_of_it_give_the_same_result(
+    series: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    with zipfile.ZipFile(tmp_path / "CANARYZIP.zip", "w") as packed:
+        for file in series.iterdir():
+            packed.write(file, f"CANARYMEMBER/{file.name}")
+    masks = []
+    for number, source in enumerate((series, tmp_path / "CANARYZIP.zip")):
+        out = tmp_path / f"out{number}"
+        said = call(capsys, "segment", source, "--weights", tiny_weights, "--out", out, "--device", "cpu")
+        assert said.code == 0
+        assert "CANARY" not in (said.out + said.err).replace(str(tmp_path), "")
+        (mask,) = out.glob("dicom-*_mask.nii.gz")
+        masks.append(np.asarray(nib.load(mask).dataobj))
+        record = json.loads(mask.with_name(mask.name.replace("_mask.nii.gz", ".json")).read_text())
+        assert record["case"] == mask.name.removesuffix("_mask.nii.gz")
+        assert record["scan"]["axes"] == "LPS"
+        for path in out.rglob("*"):
+            assert "CANARY" not in path.name
+            assert b"CANARY" not in path.read_bytes()
+    assert masks[0].any()
+    assert np.array_equal(*masks)
+
+
+def test_a_series_that_is_refused_has_a_number_for_a_name(
+    series: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    sorted(series.iterdir())[12].unlink()
+    out = tmp_path / "out"
+    said = call(capsys, "segment", series, "--weights", tiny_weights, "--out", out, "--device", "cpu")
+    assert said.code == 65
+    assert "insula: dicom-001: the step from slice" in said.err
+    record = json.loads((out / "dicom-001.json").read_text())
+    assert record["outcome"] == "refused"
+    assert "CANARY" not in json.dumps(record)
+
+
+def test_a_series_can_be_named(series: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture) -> None:
+    common = ("--weights", tiny_weights, "--out", tmp_path / "out", "--device", "cpu")
+    assert call(capsys, "segment", series, *common, "--series", 3).code == 0
+    assert call(capsys, "segment", series, *common, "--series", 4).code == 2
+
+
+def test_a_folder_of_nothing_says_so(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    said = call(capsys, "segment", tmp_path)
+    assert said.code == 66
+    assert "no DICOM" in said.err

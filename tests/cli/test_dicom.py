@@ -6,6 +6,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import highdicom as hd
 import nibabel as nib
 import numpy as np
 import pytest
@@ -55,7 +56,13 @@ def test_a_folder_and_a_zip_of_it_give_the_same_result(
         assert record["scan"]["axes"] == "LPS"
         for path in out.rglob("*"):
             assert "CANARY" not in path.name
-            assert b"CANARY" not in path.read_bytes()
+            assert path.suffix == ".dcm" or b"CANARY" not in path.read_bytes()  # an object of a study names its patient
+        seg = hd.seg.segread(out / record["files"]["seg"])
+        assert seg.PatientID == CANARY["PatientID"]
+        assert seg.number_of_segments == record["lesion_count"]
+        volume = seg.get_volume(combine_segments=True, skip_overlap_checks=True)
+        assert float((volume.array > 0).sum()) * _STEP**3 / 1000 == pytest.approx(record["volume_ml"])
+        assert hd.seg.segread(out / record["files"]["prob_seg"]).SegmentationType == "FRACTIONAL"
     assert masks[0].any()
     assert np.array_equal(*masks)
 
@@ -65,12 +72,15 @@ def test_a_series_that_is_refused_has_a_number_for_a_name(
 ) -> None:
     sorted(series.iterdir())[12].unlink()
     out = tmp_path / "out"
+    out.mkdir()
+    (out / "dicom-001_seg.dcm").touch()  # of an earlier run
     said = call(capsys, "segment", series, "--weights", tiny_weights, "--out", out, "--device", "cpu")
     assert said.code == 65
     assert "insula: dicom-001: the step from slice" in said.err
     record = json.loads((out / "dicom-001.json").read_text())
     assert record["outcome"] == "refused"
     assert "CANARY" not in json.dumps(record)
+    assert not (out / "dicom-001_seg.dcm").exists()
 
 
 def test_a_series_can_be_named(series: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture) -> None:

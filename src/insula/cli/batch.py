@@ -76,14 +76,16 @@ def run_batch(batch: Batch, out: Path) -> int:
 
 def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tuple[dict[str, Any], InsulaError | None]:
     from insula.io import read_scan, write_text
-    from insula.io.dicom import is_dicom, read_dicom
+    from insula.io.dicom import DicomScan, is_dicom, read_dicom
     from insula.predict import result_paths, segment, write_refusal, write_result
     from insula.report import render_page
 
-    paths, dicom = result_paths(folder, name), is_dicom(path)
+    paths = result_paths(folder, name)
+    source: Path | DicomScan = path
     try:
-        if dicom:
-            scan = read_dicom(path, series=batch.series).scan
+        if is_dicom(path):
+            source = read_dicom(path, series=batch.series)
+            scan = source.scan
             paths = result_paths(folder, scan.name)
         else:
             scan = read_scan(path, frame=batch.frame, assume_orientation=batch.assume_orientation, name=name)
@@ -96,7 +98,7 @@ def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tup
         known = as_insula_error(error)
         return write_refusal(known, name, paths), known
     try:
-        record = write_result(result, paths, source=None if dicom else path)
+        record = write_result(result, paths, source=source)
     except InsulaError as error:
         if error.code != 65:  # not the input's fault: no later case would fare better
             raise

@@ -9,6 +9,8 @@ from typing import Any
 
 from insula.errors import BadData, InsulaError
 from insula.io import still_the_same, write_json, write_mask, write_prob
+from insula.io.dicom import DicomScan, lesion_seg, probability_seg, save_dicom
+from insula.postprocess import number_lesions
 from insula.predict.record import refusal, to_record
 from insula.predict.result import Result
 
@@ -25,36 +27,43 @@ class ResultPaths:
     prob: Path
     record: Path
     page: Path
+    seg: Path
+    """Of DICOM only, as the next."""
+    prob_seg: Path
 
 
 def result_paths(folder: Path, name: str) -> ResultPaths:
-    """The four files of a case; a name too long for a file system is cut and gets a piece of its hash."""
+    """The files of a case; a name too long for a file system is cut and gets a piece of its hash."""
     while len(name.encode()) > _LONGEST_NAME:
         digest = hashlib.sha256(name.encode()).hexdigest()[:8]
         name = name.encode()[: _LONGEST_NAME - 9].decode(errors="ignore") + "-" + digest
     return ResultPaths(
         mask=folder / f"{name}_mask.nii.gz", prob=folder / f"{name}_prob.nii.gz",
         record=folder / f"{name}.json", page=folder / f"{name}.html",
+        seg=folder / f"{name}_seg.dcm", prob_seg=folder / f"{name}_probseg.dcm",
     )  # fmt: skip
 
 
-def write_result(result: Result, paths: ResultPaths, *, source: Path | None = None) -> dict[str, Any]:
-    """Write mask, probability map and record, each atomically.
+def write_result(
+    result: Result, paths: ResultPaths, *, source: Path | DicomScan | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """Write mask, probability map and record, each atomically; of DICOM, both as segmentations of it too.
 
     Args:
         result: what to write.
         paths: where.
-        source: the scan's file; if it changed since it was read, nothing is written.
+        source: the scan's file; if it changed since it was read, nothing is written. Or the series that it was read from.
 
     Returns:
         The record.
 
     Raises:
         BadData: the source changed.
+        Unavailable: highdicom is not installed.
         CannotCreate, NoPermission, IOFault: as the disk says.
     """
     file = result.scan.file
-    if source is not None and file is not None and not still_the_same(source, file):
+    if isinstance(source, Path) and file is not None and not still_the_same(source, file):
         raise BadData(
             "the input",
             f"of {file.bytes:,} bytes",
@@ -63,7 +72,13 @@ def write_result(result: Result, paths: ResultPaths, *, source: Path | None = No
         )
     write_mask(paths.mask, result.mask, file=file)
     write_prob(paths.prob, result.prob, result.scan.grid, file=file)
-    record = to_record(result) | {"files": {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}}
+    files = {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}
+    if isinstance(source, DicomScan):
+        weights = str(result.provenance["weights"]["name"])
+        save_dicom(paths.seg, lesion_seg(source, number_lesions(result.mask), weights=weights))
+        save_dicom(paths.prob_seg, probability_seg(source, result.prob, weights=weights))
+        files |= {"seg": paths.seg.name, "prob_seg": paths.prob_seg.name}
+    record = to_record(result) | {"files": files}
     write_json(paths.record, record)
     return record
 
@@ -73,7 +88,7 @@ def write_refusal(error: InsulaError, name: str, paths: ResultPaths) -> dict[str
 
     Why: a mask from yesterday beside today's refusal would be believed.
     """
-    for stale in (paths.mask, paths.prob, paths.page):
+    for stale in (paths.mask, paths.prob, paths.page, paths.seg, paths.prob_seg):
         stale.unlink(missing_ok=True)
     record = refusal(name, error)
     write_json(paths.record, record)

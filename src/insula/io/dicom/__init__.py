@@ -5,6 +5,7 @@ from insula.io.dicom.gather import gather_files, has_dicom, is_dicom, unpack
 from insula.io.dicom.read import DicomScan, read_dicom
 from insula.io.dicom.slices import Slice, read_slices
 from insula.io.dicom.stack import Stack, stack_slices
+from insula.io.dicom.write_seg import lesion_seg, probability_seg, save_dicom
 
 __all__ = [
     "DicomScan",
@@ -14,8 +15,11 @@ __all__ = [
     "gather_files",
     "has_dicom",
     "is_dicom",
+    "lesion_seg",
+    "probability_seg",
     "read_dicom",
     "read_slices",
+    "save_dicom",
     "stack_slices",
     "unpack",
 ]

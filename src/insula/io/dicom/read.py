@@ -38,6 +38,8 @@ class DicomScan:
     """Its name is made of the series' UID, and says nothing of the patient."""
     headers: tuple[Dataset, ...]
     """Of each file, without its pixels, in the order of k (one alone for an image of many frames): what results refer to."""
+    frames: tuple[int, ...] = ()
+    """Of an image of many frames: which frame, from 0, each k is; empty for files of one image."""
 
 
 def read_dicom(paths: Path | Sequence[Path], *, series: int | None = None) -> DicomScan:
@@ -99,7 +101,8 @@ def _read(files: Sequence[Path], number: int | None) -> DicomScan:
             "the image", f"with the value {image.min():g}", "is the same everywhere", "check how it was exported"
         )
     name = "dicom-" + hashlib.sha256(choice.slices[0].series.encode()).hexdigest()[:12]
-    return DicomScan(Scan(image, stack.grid, name=name, flags=tuple(flags), file=facts), headers)
+    frames = tuple(one.frame for one in stack.slices if one.frame is not None)
+    return DicomScan(Scan(image, stack.grid, name=name, flags=tuple(flags), file=facts), headers, frames)
 
 
 def _decode(stack: Stack) -> tuple[NDArray[np.float32], tuple[Dataset, ...], FileFacts, bool]:

@@ -1,0 +1,116 @@
+"""DICOM segmentations that lie on the slices they were made from: lesions, and their probabilities."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, UInt16
+
+from insula.errors import BadData, Unavailable
+from insula.io.atomic import write_bytes
+from insula.io.dicom.read import DicomScan
+from insula.io.dicom.slices import quiet
+from insula.types import VERSION
+
+if TYPE_CHECKING:
+    from highdicom.seg import Segmentation
+
+__all__ = ["probability_seg", "lesion_seg", "save_dicom"]
+
+_LABEL = "Stroke lesion"
+_STEPS = 255  # of a fractional segmentation
+_SERIES = 9000  # the source's series number is added, so that results stand beside their source
+_MOST_LESIONS = 65_535
+
+
+def lesion_seg(found: DicomScan, labels: UInt16[np.ndarray, "i j k"], *, weights: str) -> Segmentation:
+    """A binary segmentation, one segment for each lesion.
+
+    Args:
+        found: the series.
+        labels: on the scan's grid; 0, and 1 to n for the lesions. All 0 gives a valid object of one empty segment.
+        weights: name of the weights, told as the algorithm's.
+
+    Raises:
+        BadData: the labels are not on the scan's grid, or name more lesions than an object holds.
+        Unavailable: highdicom is not installed.
+
+    Source:
+        DICOM PS3.3 A.51 and C.8.20; coded with SNOMED CT (55641003 infarct, 12738006 brain).
+    """
+    count = int(labels.max(initial=0))
+    if count > _MOST_LESIONS:
+        raise BadData("the mask", f"of {count:,} lesions", "has too many for a segmentation", "raise the threshold")
+    values = labels if count else np.zeros_like(labels)
+    return _segmentation(found, values, "BINARY", max(count, 1), weights)
+
+
+def probability_seg(found: DicomScan, prob: Float[np.ndarray, "i j k"], *, weights: str) -> Segmentation:
+    """A fractional segmentation: the chance of lesion in each voxel, in 255 steps.
+
+    Args:
+        found: the series.
+        prob: on the scan's grid, 0 to 1.
+        weights: as for `lesion_seg`.
+
+    Raises:
+        BadData, Unavailable: as `lesion_seg`.
+    """
+    return _segmentation(found, prob.astype(np.float32), "FRACTIONAL", 1, weights)
+
+
+def save_dicom(path: Path, data: Any) -> None:
+    """Write an object, whole or not at all.
+
+    Raises:
+        CannotCreate, NoPermission, IOFault: as the disk says.
+    """
+    buffer = io.BytesIO()
+    with quiet():
+        data.save_as(buffer, enforce_file_format=True)
+    write_bytes(path, buffer.getvalue())
+
+
+def _segmentation(found: DicomScan, values: np.ndarray, kind: str, segments: int, weights: str) -> Segmentation:
+    try:
+        import highdicom as hd
+        from pydicom.sr.codedict import codes
+        from pydicom.uid import generate_uid
+    except ImportError:
+        raise Unavailable("DICOM SEG", "", "needs highdicom", "run: pip install 'insula[dicom]'") from None
+    if values.shape != found.scan.grid.shape:
+        rule = f"is not on the scan's grid of shape {found.scan.grid.shape}"
+        raise BadData("the mask", f"of shape {values.shape}", rule, "give the mask of this scan")
+    first = found.headers[0]
+    planes = values.transpose(2, 1, 0)  # frame, row, column
+    if found.frames:  # the object wants them as the source has them
+        planes = planes[np.argsort(found.frames)]
+    seeds = [str(first.SeriesInstanceUID), kind, weights, VERSION]
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name=f"insula {weights}"[:64], family=codes.DCM.ArtificialIntelligence, version=VERSION
+    )
+    with quiet():
+        told = [
+            hd.seg.SegmentDescription(
+                segment_number=number + 1, segment_label=_LABEL if segments == 1 else f"{_LABEL} {number + 1}",
+                segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+                segmented_property_type=hd.sr.CodedConcept("55641003", "SCT", "Infarct"),
+                algorithm_type="AUTOMATIC", algorithm_identification=algorithm, anatomic_regions=[codes.SCT.Brain],
+                tracking_uid=generate_uid(entropy_srcs=[*seeds, str(number)]), tracking_id=f"lesion {number + 1}",
+            )
+            for number in range(segments)
+        ]  # fmt: skip
+        made = hd.seg.Segmentation(
+            source_images=list(found.headers), pixel_array=planes, segmentation_type=kind, segment_descriptions=told,
+            series_instance_uid=generate_uid(entropy_srcs=[*seeds, "series"]),
+            sop_instance_uid=generate_uid(entropy_srcs=[*seeds, "instance"]),
+            series_number=_SERIES + int(first.get("SeriesNumber") or 0) + (kind == "FRACTIONAL"), instance_number=1,
+            manufacturer="insula", manufacturer_model_name="insula", software_versions=VERSION, device_serial_number="0",
+            max_fractional_value=_STEPS, content_label="LESION" if kind == "BINARY" else "PROBABILITY",
+            content_description="for research only; not a medical device", omit_empty_frames=bool(values.any()),
+        )  # fmt: skip
+    made.SeriesDescription = "insula lesions" if kind == "BINARY" else "insula lesion probability"
+    return made

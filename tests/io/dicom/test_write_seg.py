@@ -1,0 +1,125 @@
+"""A segmentation lies on its slices, says what it is made from, and is valid when nothing was found."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from pydicom import Dataset, dcmread
+
+from insula.errors import BadData
+from insula.io.dicom import DicomScan, lesion_seg, probability_seg, read_dicom, save_dicom
+from io_series import SHAPE, enhanced, sample, write_series
+
+_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def _oblique(data: Dataset, number: int) -> Dataset:
+    angle = np.radians(20)
+    row, column = np.array([np.cos(angle), np.sin(angle), 0]), np.array([0.0, 0.0, -1.0])
+    data.ImageOrientationPatient = [*row.round(8), *column]
+    data.ImagePositionPatient = list((np.array([5.0, -40.0, 30.0]) + 3.0 * number * np.cross(row, column)).round(8))
+    return data
+
+
+def _labels() -> np.ndarray:
+    labels = np.zeros(SHAPE, np.uint16)
+    labels[2:6, 3:9, 4:7] = 1
+    labels[12:15, 20:22, 15] = 2
+    return labels
+
+
+@pytest.fixture(params=["axial", "oblique", "many frames"])
+def found(request: pytest.FixtureRequest, tmp_path: Path) -> DicomScan:
+    if request.param == "many frames":
+        return read_dicom(enhanced(sample(), tmp_path / "many.dcm"))
+    return read_dicom(write_series(tmp_path / "in", change=_oblique if request.param == "oblique" else None))
+
+
+def _placed(path: Path) -> dict[int, set[tuple[float, ...]]]:
+    """The LPS millimetres of every voxel of each segment, as highdicom reads them."""
+    seg = hd.seg.segread(path)
+    out = {}
+    for number in seg.segment_numbers:
+        volume = seg.get_volume(segment_numbers=[number], combine_segments=True, relabel=True)
+        index = np.argwhere(volume.array > 0)
+        places = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+        out[number] = {tuple(place) for place in places.round(2).tolist()}
+    return out
+
+
+def test_every_voxel_lies_where_it_was_found(found: DicomScan, tmp_path: Path) -> None:
+    labels = _labels()
+    save_dicom(tmp_path / "seg.dcm", lesion_seg(found, labels, weights="tiny"))
+    lps = _TURN @ found.scan.grid.affine
+    there = _placed(tmp_path / "seg.dcm")
+    assert sorted(there) == [1, 2]
+    for number in (1, 2):
+        wanted = np.argwhere(labels == number) @ lps[:3, :3].T + lps[:3, 3]
+        assert {tuple(place) for place in wanted.round(2).tolist()} == there[number]
+
+
+def test_simpleitk_puts_the_first_voxel_there_too(tmp_path: Path) -> None:
+    """It knows no segments, but sizes, directions and places of frames."""
+    found = read_dicom(write_series(tmp_path / "in", change=_oblique))
+    labels = np.ones(SHAPE, np.uint16)
+    save_dicom(tmp_path / "seg.dcm", lesion_seg(found, labels, weights="tiny"))
+    image = sitk.ReadImage(str(tmp_path / "seg.dcm"))
+    assert image.GetSize() == SHAPE
+    np.testing.assert_allclose(image.GetSpacing(), found.scan.grid.spacing_mm, atol=1e-3)
+    lps = _TURN @ found.scan.grid.affine
+    corners = list(product(*((0, n - 1) for n in SHAPE)))  # frames may run either way
+    mine = sorted(tuple((lps @ [*corner, 1])[:3].round(3).tolist()) for corner in corners)
+    theirs = sorted(tuple(np.round(image.TransformIndexToPhysicalPoint(corner), 3).tolist()) for corner in corners)
+    np.testing.assert_allclose(mine, theirs, atol=2e-3)
+
+
+def test_it_refers_to_its_slices_and_carries_their_patient(found: DicomScan, tmp_path: Path) -> None:
+    save_dicom(tmp_path / "seg.dcm", lesion_seg(found, _labels(), weights="tiny"))
+    data = dcmread(tmp_path / "seg.dcm")
+    first = found.headers[0]
+    for keyword in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"):
+        assert data[keyword].value == first[keyword].value
+    assert data.SeriesInstanceUID != first.SeriesInstanceUID
+    told = {one.ReferencedSOPInstanceUID for one in data.ReferencedSeriesSequence[0].ReferencedInstanceSequence}
+    assert told == {one.SOPInstanceUID for one in found.headers}
+    for segment in data.SegmentSequence:
+        assert segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Infarct"
+        assert segment.SegmentAlgorithmType == "AUTOMATIC"
+        assert segment.TrackingUID
+
+
+def test_nothing_found_is_a_valid_answer(found: DicomScan, tmp_path: Path) -> None:
+    save_dicom(tmp_path / "seg.dcm", lesion_seg(found, np.zeros(SHAPE, np.uint16), weights="tiny"))
+    seg = hd.seg.segread(tmp_path / "seg.dcm")
+    assert seg.number_of_segments == 1
+    assert not seg.pixel_array.any()
+    assert seg.NumberOfFrames == SHAPE[2]
+
+
+def test_chances_are_kept_to_a_255th(found: DicomScan, tmp_path: Path) -> None:
+    prob = np.random.default_rng(0).random(SHAPE).astype(np.float32)
+    save_dicom(tmp_path / "prob.dcm", probability_seg(found, prob, weights="tiny"))
+    seg = hd.seg.segread(tmp_path / "prob.dcm")
+    volume = seg.get_volume(combine_segments=False, rescale_fractional=True)
+    lps = _TURN @ found.scan.grid.affine
+    index = np.indices(SHAPE).reshape(3, -1)
+    places = lps @ np.vstack([index, np.ones(index.shape[1])])
+    there = np.round(np.linalg.inv(volume.affine) @ places)[:3].astype(int)
+    read = volume.array[..., 0] if volume.array.ndim == 4 else volume.array
+    np.testing.assert_allclose(read[tuple(there)], prob.ravel(), atol=0.5 / 255 + 1e-6)
+
+
+def test_the_same_result_has_the_same_uids_and_another_has_others(found: DicomScan) -> None:
+    one, two, three = (lesion_seg(found, _labels(), weights=name) for name in ("a", "a", "b"))
+    assert one.SOPInstanceUID == two.SOPInstanceUID
+    assert one.SOPInstanceUID != three.SOPInstanceUID
+
+
+def test_a_mask_of_another_scan_is_refused(found: DicomScan) -> None:
+    with pytest.raises(BadData, match="not on the scan's grid"):
+        lesion_seg(found, np.zeros((2, 2, 2), np.uint16), weights="tiny")

@@ -9,7 +9,7 @@ from typing import Any
 
 from insula.errors import BadData, InsulaError
 from insula.io import still_the_same, write_json, write_mask, write_prob
-from insula.io.dicom import DicomScan, lesion_seg, probability_seg, save_dicom
+from insula.io.dicom import DicomScan, lesion_seg, measurement_sr, probability_seg, save_dicom
 from insula.postprocess import number_lesions
 from insula.predict.record import refusal, to_record
 from insula.predict.result import Result
@@ -30,6 +30,7 @@ class ResultPaths:
     seg: Path
     """Of DICOM only, as the next."""
     prob_seg: Path
+    report: Path
 
 
 def result_paths(folder: Path, name: str) -> ResultPaths:
@@ -41,13 +42,14 @@ def result_paths(folder: Path, name: str) -> ResultPaths:
         mask=folder / f"{name}_mask.nii.gz", prob=folder / f"{name}_prob.nii.gz",
         record=folder / f"{name}.json", page=folder / f"{name}.html",
         seg=folder / f"{name}_seg.dcm", prob_seg=folder / f"{name}_probseg.dcm",
+        report=folder / f"{name}_sr.dcm",
     )  # fmt: skip
 
 
 def write_result(
     result: Result, paths: ResultPaths, *, source: Path | DicomScan | None = None
 ) -> dict[str, Any]:  # fmt: skip
-    """Write mask, probability map and record, each atomically; of DICOM, both as segmentations of it too.
+    """Write mask, probability map and record, each atomically; of DICOM, both as segmentations of it, and a report.
 
     Args:
         result: what to write.
@@ -75,9 +77,11 @@ def write_result(
     files = {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}
     if isinstance(source, DicomScan):
         weights = str(result.provenance["weights"]["name"])
-        save_dicom(paths.seg, lesion_seg(source, number_lesions(result.mask), weights=weights))
+        seg = lesion_seg(source, number_lesions(result.mask), weights=weights)
+        save_dicom(paths.seg, seg)
         save_dicom(paths.prob_seg, probability_seg(source, result.prob, weights=weights))
-        files |= {"seg": paths.seg.name, "prob_seg": paths.prob_seg.name}
+        save_dicom(paths.report, measurement_sr(source, seg, [lesion.volume_ml for lesion in result.lesions]))
+        files |= {"seg": paths.seg.name, "prob_seg": paths.prob_seg.name, "report": paths.report.name}
     record = to_record(result) | {"files": files}
     write_json(paths.record, record)
     return record
@@ -88,7 +92,7 @@ def write_refusal(error: InsulaError, name: str, paths: ResultPaths) -> dict[str
 
     Why: a mask from yesterday beside today's refusal would be believed.
     """
-    for stale in (paths.mask, paths.prob, paths.page, paths.seg, paths.prob_seg):
+    for stale in (paths.mask, paths.prob, paths.page, paths.seg, paths.prob_seg, paths.report):
         stale.unlink(missing_ok=True)
     record = refusal(name, error)
     write_json(paths.record, record)

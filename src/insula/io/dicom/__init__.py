@@ -6,6 +6,7 @@ from insula.io.dicom.read import DicomScan, read_dicom
 from insula.io.dicom.slices import Slice, read_slices
 from insula.io.dicom.stack import Stack, stack_slices
 from insula.io.dicom.write_seg import lesion_seg, probability_seg, save_dicom
+from insula.io.dicom.write_sr import measurement_sr
 
 __all__ = [
     "DicomScan",
@@ -16,6 +17,7 @@ __all__ = [
     "has_dicom",
     "is_dicom",
     "lesion_seg",
+    "measurement_sr",
     "probability_seg",
     "read_dicom",
     "read_slices",

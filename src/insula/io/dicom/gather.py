@@ -20,7 +20,7 @@ _NOT_FROM_HERE = "make the zip again from the series' folder"
 
 
 def gather_files(paths: Sequence[Path]) -> list[Path]:
-    """Every file of the folders and files named, in order; what is hidden is passed over.
+    """Every file of the folders and files named, in order; what is hidden, or is a pipe or a device, is passed over.
 
     Raises:
         NoInput: one does not exist, or there is no file at all.
@@ -30,8 +30,9 @@ def gather_files(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             for base, folders, files in os.walk(path):
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
-                found += [Path(base) / name for name in sorted(files) if not name.startswith(".")]
-        elif path.exists():
+                inside = (Path(base) / name for name in sorted(files) if not name.startswith("."))
+                found += [file for file in inside if file.is_file()]
+        elif path.is_file():
             found.append(path)
         else:
             raise NoInput("the DICOM file or folder", "", "does not exist", "check the path")
@@ -58,7 +59,9 @@ def is_zip(path: Path) -> bool:
 
 
 def _starts_as_dicom(path: Path) -> bool:
-    """A preamble, then DICM."""
+    """A preamble, then DICM; a pipe is never opened, for it would be waited on."""
+    if not path.is_file():
+        return False
     try:
         with open(path, "rb") as file:
             return file.read(132)[128:] == b"DICM"

@@ -55,7 +55,7 @@ $(VENV)/.python:
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (a few minutes the first time) ..."
-	$(PIP) --editable '.[demo]'
+	$(PIP) --editable '.[demo,dicom]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt

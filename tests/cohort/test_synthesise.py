@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,9 @@ def test_a_case_is_written_as_atlas_has_it_and_again_byte_for_byte(specs: list[C
     assert files == [anat / f"{stem}_T1w.nii.gz", anat / f"{stem}_label-L_desc-T1lesion_mask.nii.gz"]
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    write_case(replace(one, unfamiliar=True), tmp_path / "c")  # another look, the same lesion
+    assert (tmp_path / "a" / files[1]).read_bytes() == (tmp_path / "c" / files[1]).read_bytes()
+    assert (tmp_path / "a" / files[0]).read_bytes() != (tmp_path / "c" / files[0]).read_bytes()
     assert read_scan(tmp_path / "a" / files[0]).grid.close_to(ATLAS_GRID)
 
     cohort = find_cohort(tmp_path / "a")

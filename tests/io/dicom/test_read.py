@@ -133,6 +133,13 @@ def test_an_image_of_many_frames_is_the_same_scan(tmp_path: Path) -> None:
     assert many.scan.grid.close_to(single.grid)
     np.testing.assert_allclose(many.scan.image, single.image * np.array(slopes), rtol=1e-6)
     assert len(many.headers) == 1
+    assert sorted(many.frames) == list(range(SHAPE[2]))
+    data = dcmread(tmp_path / "many.dcm")
+    data.SOPInstanceUID = generate_uid()
+    save(data, tmp_path / "two" / "a.dcm")
+    shutil.copy(tmp_path / "many.dcm", tmp_path / "two" / "b.dcm")
+    with pytest.raises(BadData, match="several files of many frames"):
+        read_dicom(tmp_path / "two")
 
 
 def test_names_in_any_script_and_none_at_all(tmp_path: Path) -> None:

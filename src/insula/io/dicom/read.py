@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,6 +89,8 @@ def _read(files: Sequence[Path], number: int | None) -> DicomScan:
     if not slices:
         raise BadData("the files", f"({len(files)} of them)", "are not DICOM images", "name the folder with the series")
     choice = choose_series(slices, number=number)
+    if any(one.frame is not None for one in choice.slices) and len({one.path for one in choice.slices}) > 1:
+        raise BadData("the series", "", "is of several files of many frames", "give one volume")
     stack = stack_slices(choice.slices)
     flags = [*choice.flags, *stack.flags]
     if others:
@@ -117,7 +120,7 @@ def _decode(stack: Stack) -> tuple[NDArray[np.float32], tuple[Dataset, ...], Fil
         file = read_file(path)
         digest.update(file.data)
         size, modified = size + len(file.data), max(modified, file.modified_ns)
-        data, frames, sign = _pixels(path)
+        data, frames, sign = _pixels(file.data)
         inverted |= sign < 0
         for k, one in group:
             image[:, :, k] = sign * frames[one.frame or 0].T
@@ -128,27 +131,27 @@ def _decode(stack: Stack) -> tuple[NDArray[np.float32], tuple[Dataset, ...], Fil
     return image, tuple(headers), facts, inverted
 
 
-def _pixels(path: Path) -> tuple[Dataset, NDArray[np.float32], float]:
+def _pixels(file: bytes) -> tuple[Dataset, NDArray[np.float32], float]:
     """Header without pixels, frames in real values (frame, row, column), and -1 where they run from bright to dark."""
     from pydicom import dcmread
 
     with quiet():
         try:
-            data = dcmread(path)
+            data = dcmread(io.BytesIO(file))
             codec = data.file_meta.TransferSyntaxUID
             sign = _CHANNELS.get(str(data.get("PhotometricInterpretation", "")))
             if sign is None or int(data.get("SamplesPerPixel") or 1) != 1:
                 raise BadData("the images", "", "are in colour", "give the scanner's own images")
             stored = _stored(data, codec.name)
+            stored = stored.reshape((-1, *stored.shape[-2:])).astype(np.float32)
+            for number, frame in enumerate(stored):
+                slope, intercept = _rescale(data, number)
+                frame *= slope
+                frame += intercept
         except InsulaError:
             raise
-        except Exception:
+        except Exception:  # of a broken file pydicom raises whatever it trips over
             raise BadData("a DICOM image", "", "is cut off or damaged in its pixels", _AGAIN) from None
-        stored = stored.reshape((-1, *stored.shape[-2:])).astype(np.float32)
-        for number, frame in enumerate(stored):
-            slope, intercept = _rescale(data, number)
-            frame *= slope
-            frame += intercept
         for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
             if keyword in data:
                 del data[keyword]

@@ -33,8 +33,10 @@ def test_weights_say_what_they_are(tiny_weights: Path, capsys: pytest.CaptureFix
 def test_the_bundled_weights_say_how_they_came_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     said = call(capsys, "inspect")
     assert said.code == 0
-    assert "5,679,205 parameters" in said.out
+    assert "se_unet, 7,465,076 parameters" in said.out
     assert "simulated infarcts" in said.out
+    assert "12,581 steps in 3.7 minutes, NVIDIA H100 80GB HBM3; before them 35,625 steps in 8.1 minutes" in said.out
+    assert "3 networks, the first: attention_unet" in call(capsys, "inspect", "ensemble").out
 
 
 def test_a_memory_is_drawn(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
@@ -57,7 +57,9 @@ def _facts(weights: Weights) -> dict[str, str]:
     card = weights.card
     made, told = card.calibration.fitted_on, card.provenance
     together = f"{len(weights.networks)} networks, the first: " if len(weights.networks) > 1 else ""
-    steps = f"{told['steps']} steps, {told['minutes']:g} minutes, {told['device']}" if "steps" in told else "unknown"
+    steps = f"{_run(told)}, {told['device']}" if "steps" in told else "unknown"
+    if "steps" in (before := told.get("started_from", {})):
+        steps += f"; before them {_run(before)}"
     return {
         "name": card.name,
         "model": f"{together}{card.model.kind}, {sum(p.numel() for p in weights.networks[0][0].parameters()):,} parameters",
@@ -69,3 +71,7 @@ def _facts(weights: Weights) -> dict[str, str]:
         "calibrated on": f"{made['cases']} cases of {made['centres']} centres" if made else "nothing",
         "SHA-256": weights.sha256,
     }
+
+
+def _run(told: dict[str, Any]) -> str:
+    return f"{told['steps']:,} steps in {told['minutes']:g} minutes"

@@ -10,13 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import wilcoxon
-
 from insula.evaluate.compare import holm
+from rows import chance, table
 
 _METRICS = {
     "dice": ("Dice", 3), "f1_any": ("lesion F1, one voxel", 3), "f1_iou25": ("lesion F1, IoU 0.25", 3), "hd95_mm": ("HD95 [mm]", 1),
@@ -51,7 +50,7 @@ def _overall(sets: dict[str, Any]) -> str:
         ["volume intervals that hold", *("{hold} of {of}".format(**one["volume_intervals"]) for one in sets.values())]
     )
     count = len(next(iter(sets.values()))["cases"])
-    return _table((f"n = {count}", *sets), rows)
+    return table((f"n = {count}", *sets), rows)
 
 
 def _sizes(sets: dict[str, Any]) -> str:
@@ -71,7 +70,7 @@ def _sizes(sets: dict[str, Any]) -> str:
         for one in sets.values()
     ]
     rows.append(["false lesions a case", *(f"{count:.1f}" for count in false)])
-    return _table(("lesions touched (matched)", *sets), rows)
+    return table(("lesions touched (matched)", *sets), rows)
 
 
 def _strata(sets: dict[str, Any]) -> str:
@@ -82,7 +81,7 @@ def _strata(sets: dict[str, Any]) -> str:
             same = [_row(one, "dice", row["stratum"], row["group"]) for one in sets.values()]
             label = "all" if row["stratum"] == "all" else f"{row['stratum']}: {row['group']}"
             rows.append([label, str(row["n"]), *(_interval(one["mean"], 3) for one in same)])
-    return _table(("Dice", "n", *sets), rows)
+    return table(("Dice", "n", *sets), rows)
 
 
 def _controls(sets: dict[str, Any]) -> str:
@@ -94,7 +93,7 @@ def _controls(sets: dict[str, Any]) -> str:
             rows.append(
                 [name, f"{clean} of {len(volumes)}", f"{statistics.median(volumes):.2f}", f"{max(volumes):.2f}"]
             )
-    return _table(("controls", "without a false lesion", "false volume, median [ml]", "most [ml]"), rows)
+    return table(("controls", "without a false lesion", "false volume, median [ml]", "most [ml]"), rows)
 
 
 def _pairs(comparisons: Sequence[dict[str, Any]]) -> str:
@@ -110,7 +109,7 @@ def _pairs(comparisons: Sequence[dict[str, Any]]) -> str:
         for one in comparisons
         if one["metric"] in ("dice", "f1_any", "f1_iou25") and one["p"] is not None
     ]
-    return _table(("paired", "metric", "n", "difference", "p", "p (Holm)"), rows)
+    return table(("paired", "metric", "n", "difference", "p", "p (Holm)"), rows)
 
 
 def _side_by_side(first: dict[str, Any], second: dict[str, Any]) -> str:
@@ -122,11 +121,11 @@ def _side_by_side(first: dict[str, Any], second: dict[str, Any]) -> str:
             for side in (first, second)
         )
         both = [(before[case], after[case]) for case in before if case in after]
-        chances.append(float(wilcoxon([b - a for a, b in both]).pvalue))
+        chances.append(chance([b - a for a, b in both]))
         means = [statistics.mean(pair[side] for pair in both) for side in (0, 1)]
         rows.append([name, str(len(both)), *(f"{mean:.3f}" for mean in means), f"{means[1] - means[0]:+.3f}"])
-    cells = [[*row, f"{chance:.2g}"] for row, chance in zip(rows, holm(chances), strict=True)]
-    return _table(("Dice", "n", "here", "there", "difference", "p (Holm)"), cells)
+    cells = [[*row, f"{p:.2g}"] for row, p in zip(rows, holm(chances), strict=True)]
+    return table(("Dice", "n", "here", "there", "difference", "p (Holm)"), cells)
 
 
 def _row(one: dict[str, Any], metric: str, stratum: str = "all", group: str = "all") -> dict[str, Any]:
@@ -141,11 +140,6 @@ def _interval(found: dict[str, float] | None, digits: int) -> str:
 
 def _share(found: float | None) -> str:
     return "-" if found is None else f"{100 * found:.0f} %"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

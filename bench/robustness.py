@@ -14,15 +14,14 @@ import json
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import wilcoxon
 
-from insula.checkpoint import load_weights
-from insula.cohort import CaseSpec, each, find_cohort, load_sources, plan_cohort, processors, read_lesion, write_case
+from insula.checkpoint import Weights, load_weights
+from insula.cohort import Entry, each, find_cohort, load_sources, plan_cohort, processors, read_lesion, write_case
 from insula.config import PrepareConfig, SegmentConfig
 from insula.evaluate.compare import holm
 from insula.geometry import Grid, resample
@@ -32,6 +31,7 @@ from insula.predict import segment
 from insula.report.chart import ACCENT, LESION, SOFT, chart
 from insula.simulate import ScannerLook, scan_with
 from insula.volume import Mask, Scan
+from rows import chance, table
 
 _SEED = 13
 _AS_IS = "as it is"
@@ -51,9 +51,10 @@ def main() -> None:
         arguments.out.mkdir(parents=True, exist_ok=True)
         only = set(filter(None, arguments.only.split(",")))
         for weights in arguments.weights.split(","):
+            loaded = load_weights(weights)
             for name, seen in _ways(arguments.data, arguments.out, arguments.cases):
                 if not only or name == _AS_IS or name.split()[0] in only:
-                    _judge(weights, name, seen, arguments.out)
+                    _judge(loaded, name, seen, arguments.out)
     print(_tell(arguments.out))
 
 
@@ -76,21 +77,23 @@ def _ways(data: Path, out: Path, cases: int) -> Iterator[tuple[str, Callable[[],
 
 
 def _heads(data: Path, folder: Path, cases: int, anonymised: str | None) -> Iterator[_Seen]:
-    """The cohort, simulated unless it is there; anonymised in one way everywhere if told."""
-    sources = {"test": load_sources(data, part="test", box=PrepareConfig().box)}
-    specs = plan_cohort(sources, cases=cases, sites=5, controls=0, seed=_SEED)  # type: ignore[arg-type]
-    if anonymised is not None:
-        specs = [replace(spec, site=replace(spec.site, anonymised=anonymised)) for spec in specs]
-    for _ in each(partial(_written, folder=folder), specs, jobs=processors()):
-        pass
-    for entry in find_cohort(folder).entries:
+    """The cohort, those of it that have a lesion."""
+    for entry in _cohort(data, folder, cases, anonymised):
         truth = read_lesion(entry.mask)
         if truth.voxels.any():
             yield read_scan(entry.image, name=entry.case), Mask(truth.voxels, truth.grid)
 
 
-def _written(spec: CaseSpec, folder: Path) -> None:
-    write_case(spec, folder)
+@cache  # reading the sources takes as long as a way of seeing
+def _cohort(data: Path, folder: Path, cases: int, anonymised: str | None) -> tuple[Entry, ...]:
+    """Simulated unless it is there; anonymised in one way everywhere if told."""
+    sources = {"test": load_sources(data, part="test", box=PrepareConfig().box)}
+    specs = plan_cohort(sources, cases=cases, sites=5, controls=0, seed=_SEED)  # type: ignore[arg-type]
+    if anonymised is not None:
+        specs = [replace(spec, site=replace(spec.site, anonymised=anonymised)) for spec in specs]
+    for _ in each(partial(write_case, folder=folder), specs, jobs=processors()):
+        pass
+    return tuple(find_cohort(folder).entries)
 
 
 def _each(heads: Callable[[], Iterator[_Seen]], change: Callable[[_Seen], _Seen]) -> Iterator[_Seen]:
@@ -100,7 +103,7 @@ def _each(heads: Callable[[], Iterator[_Seen]], change: Callable[[_Seen], _Seen]
 def _scanned(look: ScannerLook, seen: _Seen) -> _Seen:
     """Through one more scanner; white matter is about the 90th percentile of what is not background."""
     scan, truth = seen
-    image = torch.from_numpy(np.ascontiguousarray(scan.image, np.float32))
+    image = torch.from_numpy(np.array(scan.image, np.float32, order="C"))  # a scan is read-only
     white = float(np.percentile(scan.image[scan.image > 0], 90))
     return replace(scan, image=(scan_with(image, look, white=white) * white).numpy()), truth
 
@@ -131,17 +134,16 @@ def _resampled(seen: _Seen, grid: Grid) -> _Seen:
     return replace(scan, image=np.clip(image, 0, None), grid=grid), Mask(mask, grid)
 
 
-def _judge(weights: str, name: str, seen: Callable[[], Iterator[_Seen]], out: Path) -> None:
-    path = out / f"{Path(weights).name} {name}.json"
+def _judge(weights: Weights, name: str, seen: Callable[[], Iterator[_Seen]], out: Path) -> None:
+    path = out / f"{weights.card.name} {name}.json"
     if path.exists():
         return
-    loaded = load_weights(weights)
     found = {
-        scan.name: dice_score(truth.voxels, segment(scan, SegmentConfig(device="cpu"), weights=loaded).mask.voxels)
+        scan.name: dice_score(truth.voxels, segment(scan, SegmentConfig(device="cpu"), weights=weights).mask.voxels)
         for scan, truth in seen()
     }
-    write_json(path, {"weights": Path(weights).name, "way": name, "dice": found})
-    print(f"{Path(weights).name}: {name}: {statistics.mean(found.values()):.3f}", flush=True)
+    write_json(path, {"weights": weights.card.name, "way": name, "dice": found})
+    print(f"{weights.card.name}: {name}: {statistics.mean(found.values()):.3f}", flush=True)
 
 
 def _tell(out: Path) -> str:
@@ -158,30 +160,24 @@ def _tell(out: Path) -> str:
         for way in ways
         if way in some and way != _AS_IS
     }
-    chances = dict(
-        zip(changes, holm([float(wilcoxon(by).pvalue) if any(by) else 1.0 for by in changes.values()]), strict=True)
-    )
-    lines = [f"| mean Dice (change) | {' | '.join(found)} |", f"|{'---|' * (1 + len(found))}"]
-    for way in ways:
-        lines.append(
-            f"| {way} | {' | '.join(_cell(some, way, chances.get((name, way))) for name, some in found.items())} |"
-        )
+    chances = dict(zip(changes, holm([chance(by) for by in changes.values()]), strict=True))
+    rows = [[way, *(_cell(some, way, chances.get((name, way))) for name, some in found.items())] for way in ways]
     count = len(next(iter(found.values()))[_AS_IS])
     (out / "robustness.svg").write_text(_draw(found, ways), encoding="utf-8")
     return (
-        "\n".join(lines)
+        table(("mean Dice (change)", *found), rows)
         + f"\n\nn = {count}; * marks p < 0.05 against `{_AS_IS}`, paired, after Holm's correction over all of the table."
     )
 
 
-def _cell(some: dict[str, dict[str, float]], way: str, chance: float | None) -> str:
+def _cell(some: dict[str, dict[str, float]], way: str, p: float | None) -> str:
     if way not in some:
         return "-"
     mean = bootstrap(list(some[way].values()), "mean")
-    if chance is None:
+    if p is None:
         return f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]"
     change = mean.value - statistics.mean(some[_AS_IS].values())
-    return f"{mean.value:.3f} ({change:+.3f}{'*' if chance < 0.05 else ''})"
+    return f"{mean.value:.3f} ({change:+.3f}{'*' if p < 0.05 else ''})"
 
 
 def _draw(found: dict[str, dict[str, dict[str, float]]], ways: list[str]) -> str:

@@ -33,7 +33,18 @@ def compared(found: Mapping[str, dict[str, Any]], against: Mapping[str, str]) ->
 
 def _paired(trial: dict[str, Any], other: dict[str, Any]) -> tuple[float, float]:
     change = [a["dice"] - b["dice"] for a, b in zip(trial["held_out"], other["held_out"], strict=True)]
-    return statistics.mean(change), float(wilcoxon(change).pvalue) if any(change) else 1.0
+    return statistics.mean(change), chance(change)
+
+
+def chance(change: Sequence[float]) -> float:
+    """The p of Wilcoxon's signed-rank test; 1 where nothing changes."""
+    return float(wilcoxon(change).pvalue) if any(change) else 1.0
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """In Markdown."""
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines)
 
 
 def lesions_found(cases: Sequence[Mapping[str, Any]], bins: Iterable[str]) -> str:

@@ -75,20 +75,17 @@ def run_batch(batch: Batch, out: Path) -> int:
 
 
 def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tuple[dict[str, Any], InsulaError | None]:
-    from insula.io import read_scan, write_text
-    from insula.io.dicom import DicomScan, is_dicom, read_dicom
+    from insula.cli.inputs import open_scan
+    from insula.io import write_text
     from insula.predict import result_paths, segment, write_refusal, write_result
     from insula.report import render_page
 
     paths = result_paths(folder, name)
-    source: Path | DicomScan = path
     try:
-        if is_dicom(path):
-            source = read_dicom(path, series=batch.series)
-            scan = source.scan
-            paths = result_paths(folder, scan.name)
-        else:
-            scan = read_scan(path, frame=batch.frame, assume_orientation=batch.assume_orientation, name=name)
+        scan, source = open_scan(
+            path, name=name, frame=batch.frame, series=batch.series, assume_orientation=batch.assume_orientation
+        )
+        paths = result_paths(folder, scan.name)
         result = segment(scan, batch.config, weights=weights)
     except Interrupted:
         raise

@@ -37,18 +37,18 @@ def inspect(
     if scan is None:
         return 0
 
-    from insula.cli.inputs import find_scans, name_cases
+    from insula.cli.inputs import find_scans, name_cases, open_scan
     from insula.errors import UsageError
-    from insula.io import read_scan, write_text
+    from insula.io import write_text
     from insula.predict import remember
     from insula.report import render_memory
 
     files = find_scans([str(scan)])
     if len(files) != 1:
         raise UsageError("--scan", scan, f"is {len(files)} scans", "name one")
-    case = name_cases(files)[0]
-    found = remember(read_scan(files[0], name=case), loaded)
-    write_text(out, render_memory(found, case=case, model=facts))
+    opened, _ = open_scan(files[0], name=name_cases(files)[0])
+    found = remember(opened, loaded)
+    write_text(out, render_memory(found, case=opened.name, model=facts))
     print(out)
     return 0
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
     UID,
     CTImageStorage,
@@ -24,6 +25,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGLSLossless,
+    MediaStorageDirectoryStorage,
     RLELossless,
     UltrasoundImageStorage,
     generate_uid,
@@ -260,6 +262,26 @@ def test_what_is_no_image_is_skipped_and_counted(tmp_path: Path) -> None:
     assert np.array_equal(found.image, sample())
     (flag,) = found.flags
     assert (flag.code, flag.text[:2], flag.severity) == ("files-skipped", "2 ", "note")
+
+
+@pytest.mark.parametrize("parts", [["IM00000"], ["..", "IM00000"], ["A/../../B"], ["C:"]])
+def test_a_dicomdir_is_never_followed_and_refused_where_it_points_out(parts: list[str], tmp_path: Path) -> None:
+    folder = write_series(tmp_path)
+    record, data = Dataset(), Dataset()
+    record.DirectoryRecordType, record.ReferencedFileID = "IMAGE", parts
+    data.FileSetID, data.DirectoryRecordSequence = "", [record]
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    save(data, folder / "DICOMDIR")
+    if parts == ["IM00000"]:
+        found = read_dicom(folder).scan
+        assert np.array_equal(found.image, sample())
+        assert [flag.code for flag in found.flags] == ["files-skipped"]
+    else:
+        with pytest.raises(BadData, match="DICOMDIR points out of its folder"):
+            read_dicom(folder)
 
 
 def test_nothing_there(tmp_path: Path) -> None:

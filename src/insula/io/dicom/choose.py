@@ -13,9 +13,9 @@ from insula.types import Flag
 __all__ = ["Choice", "choose_series"]
 
 _IMAGES = {
-    "1.2.840.10008.5.1.4.1.1.4": "MR image",
-    "1.2.840.10008.5.1.4.1.1.4.1": "enhanced MR image",
-    "1.2.840.10008.5.1.4.1.1.4.4": "legacy converted enhanced MR image",
+    "1.2.840.10008.5.1.4.1.1.4",  # MR
+    "1.2.840.10008.5.1.4.1.1.4.1",  # enhanced MR
+    "1.2.840.10008.5.1.4.1.1.4.4",  # legacy converted enhanced MR
 }
 _NOT_A_HEAD = {"LOCALIZER", "LOCALISER", "PROJECTION IMAGE", "MIP", "MINIP"}
 _T1 = re.compile(r"t1|mp-?rage|mp2rage|spgr|bravo|\btfe|tfl3d|\bflash|\bvibe|\bmdeft")

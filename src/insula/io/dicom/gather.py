@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from insula.errors import BadData, NoInput, from_os_error
@@ -28,10 +29,7 @@ def gather_files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            for base, folders, files in os.walk(path):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                inside = (Path(base) / name for name in sorted(files) if not name.startswith("."))
-                found += [file for file in inside if file.is_file()]
+            found += _inside(path)
         elif path.is_file():
             found.append(path)
         else:
@@ -48,14 +46,20 @@ def is_dicom(path: Path) -> bool:
 
 def has_dicom(folder: Path) -> bool:
     """Whether a folder holds a file that starts as DICOM does."""
-    return any(
-        _starts_as_dicom(Path(base) / name) for base, _, files in os.walk(folder) for name in files if name[0] != "."
-    )
+    return any(_starts_as_dicom(file) for file in _inside(folder))
 
 
 def is_zip(path: Path) -> bool:
     """Whether it is a file that says it is a zip."""
     return path.is_file() and path.suffix.lower() == ".zip"
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """A folder's files, in order; what is hidden, or is a pipe or a device, is passed over."""
+    for base, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        inside = (Path(base) / name for name in sorted(files) if not name.startswith("."))
+        yield from (file for file in inside if file.is_file())
 
 
 def _starts_as_dicom(path: Path) -> bool:
@@ -94,9 +98,10 @@ def unpack(archive: Path, folder: Path) -> None:
                                 "the zip", "", f"unpacks to more than {_MOST_BYTES >> 30} GiB", "give one series"
                             )
                         target.write(piece)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zipfile.LargeZipFile) as error:
-        rule = "is encrypted" if isinstance(error, RuntimeError) else "is damaged"
-        raise BadData("the zip", "", rule, "make it again, without a password") from None
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, zlib.error):
+        raise BadData("the zip", "", "is damaged", "make it again") from None
+    except RuntimeError:  # zipfile's word for a password, and for packing that it does not know
+        raise BadData("the zip", "", "is encrypted, or packed in a way that cannot be read", "make it again, without a password") from None  # fmt: skip
     except OSError as error:
         raise from_os_error(error, what="the unpacked files", value="", writing=True) from None
 

@@ -161,7 +161,7 @@ def _pixels(file: bytes) -> tuple[Dataset, NDArray[np.float32], float]:
 def _stored(data: Dataset, codec: str) -> NDArray[Any]:
     try:
         return data.pixel_array
-    except (RuntimeError, NotImplementedError):  # what pydicom raises where no decoder is installed, or one gives up
+    except RuntimeError:  # what pydicom raises where no decoder is installed, or one gives up
         rule = f"are packed as {codec}, which cannot be read here, or are damaged"
         raise BadData("the images", "", rule, "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg, or export them uncompressed") from None  # fmt: skip
 

@@ -99,8 +99,6 @@ def read_slices(path: Path) -> list[Slice]:
             raise BadData("a DICOM file", "", "breaks off in its header", "copy the series again") from None
         try:
             return _slices(path, data)
-        except BadData:
-            raise
         except (TypeError, ValueError, AttributeError, IndexError, KeyError):
             raise BadData("a DICOM header", "", "holds values that are none", "export the series again") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,8 +45,7 @@ def lesion_seg(found: DicomScan, labels: UInt16[np.ndarray, "i j k"], *, weights
     count = int(labels.max(initial=0))
     if count > _MOST_LESIONS:
         raise BadData("the mask", f"of {count:,} lesions", "has too many for a segmentation", "raise the threshold")
-    values = labels if count else np.zeros_like(labels)
-    return _segmentation(found, values, "BINARY", max(count, 1), weights)
+    return _segmentation(found, labels, "BINARY", max(count, 1), weights)
 
 
 def probability_seg(found: DicomScan, prob: Float[np.ndarray, "i j k"], *, weights: str) -> Segmentation:
@@ -88,7 +88,8 @@ def _segmentation(found: DicomScan, values: np.ndarray, kind: str, segments: int
     planes = values.transpose(2, 1, 0)  # frame, row, column
     if found.frames:  # the object wants them as the source has them
         planes = planes[np.argsort(found.frames)]
-    seeds = [str(first.SeriesInstanceUID), kind, weights, VERSION]
+    content = hashlib.sha256(np.ascontiguousarray(planes).tobytes()).hexdigest()  # another answer is another object
+    seeds = [str(first.SeriesInstanceUID), kind, weights, VERSION, content]
     algorithm = hd.AlgorithmIdentificationSequence(
         name=f"insula {weights}"[:64], family=codes.DCM.ArtificialIntelligence, version=VERSION
     )

@@ -155,23 +155,36 @@ def run_trial(
     print(f"{name}: {recipe.train.steps} steps ...", flush=True)
     in_parts = replace(recipe, train=replace(recipe.train, minutes=sitting))
     train(in_parts, study.train, folder, start=start, resume=bool(sitting))
-    losses = _losses(folder)
-    minutes = losses[-1][2] / 60
     weights = load_weights(str(folder / f"{recipe.name}.json"))
-    model = weights.model.to(study.device).eval()
-    found = {
-        "name": name, "cases": len(study.train), "recipe": to_dict(recipe), "cohorts": study.fingerprint, "minutes": minutes, "losses": losses,
-        "parameters": sum(p.numel() for p in model.parameters()), **machine(study.device),
-        "train": _score(model, study.seen),
-        "held_out": _score(model, study.held_out, window=recipe.train.crop if study.windows else None),
-    }  # fmt: skip
+    found = judge(
+        name, weights, to_dict(recipe), study, _losses(folder), window=recipe.train.crop if study.windows else None
+    )
     if start is not None:  # only of the run before, as no study has begun a third
         found["before"] = {key: start.card.provenance[key] for key in ("steps", "minutes")}
     write_json(path, found)
     _forget()
     mean = statistics.mean(case["dice"] for case in found["held_out"])
-    print(f"{name}: {minutes:.1f} min, held-out Dice {mean:.3f}, train {statistics.mean(c['dice'] for c in found['train']):.3f}", flush=True)  # fmt: skip
+    print(f"{name}: {found['minutes']:.1f} min, held-out Dice {mean:.3f}, train {statistics.mean(c['dice'] for c in found['train']):.3f}", flush=True)  # fmt: skip
     return found
+
+
+def judge(
+    name: str,
+    weights: Weights,
+    recipe: dict[str, Any],
+    study: Study,
+    losses: list[list[float]],
+    *,
+    window: Shape | None = None,
+) -> dict[str, Any]:
+    """What trained weights reach on the cohort they saw and on the other; minutes from the log, or the card if there is none."""
+    model = weights.model.to(study.device).eval()
+    return {
+        "name": name, "cases": len(study.train), "recipe": recipe, "cohorts": study.fingerprint, "losses": losses,
+        "minutes": losses[-1][2] / 60 if losses else weights.card.provenance["minutes"],
+        "parameters": sum(p.numel() for p in model.parameters()), **machine(study.device),
+        "train": _score(model, study.seen), "held_out": _score(model, study.held_out, window=window),
+    }  # fmt: skip
 
 
 def _losses(folder: Path) -> list[list[float]]:

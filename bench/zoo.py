@@ -13,28 +13,39 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from insula.checkpoint import load_weights
-from insula.config import PlainUNet, Recipe, SimulateConfig, load_recipe
+from insula.config import AttentionUNet, PlainUNet, Recipe, SimulateConfig, load_recipe
 from insula.errors import Preempted
+from insula.io import write_json
 from insula.metrics import SIZE_BINS, bootstrap
 from rows import compared, lesions_found, read_rows
-from trial import open_study, probe, run_trial, step_ms, study_arguments
+from trial import Study, judge, open_study, probe, run_trial, step_ms, study_arguments
 
 _SIMULATE = SimulateConfig(
     control_fraction=0.1, chronic_fraction=0.9, painted_fraction=0.25, blend_fraction=0.3, small_fraction=0.35,
     most_lesions=4, further_lesion_fraction=0.35, shift_mm=10,
 )  # fmt: skip
-_RECIPES = {"baseline": "cohort", "enhanced": "enhanced", "smart": "smart"}
+_RECIPES = {
+    "baseline": "cohort", "enhanced": "enhanced", "smart": "smart", "fine": "cohort", "large": "large", "large-finetune": "large-finetune",
+}  # fmt: skip
 _SAYS = {
     "baseline": "baseline (`attention_unet`)",
     "enhanced": "enhanced (`se_unet`)",
     "smart": "smart (`mamba_unet`)",
+    "fine": "baseline with a stage at full resolution",
+    "large": "15 M (`swin_unet`)",
+    "large-finetune": "15 M, fine-tuned",
     "plain": "nnU-Net-style 31 M (`plain_unet`)",
 }
+_ABOVE = {"enhanced": "baseline", "smart": "enhanced", "fine": "baseline", "large": "smart", "large-finetune": "large"}
+"""What each row is compared with, beside the 31 M network."""
+_AFTER = {"large-finetune": "large"}
+"""Rows that go on from the weights of another, with a third of its minutes, as their recipe has a third of the steps."""
 
 
 def main() -> None:
@@ -42,6 +53,7 @@ def main() -> None:
     parser = study_arguments(__doc__)
     parser.set_defaults(cases=600)
     parser.add_argument("--train-minutes", type=float, default=7, help="of the steps of every row")
+    parser.add_argument("--bundled", action="store_true", help="judge the bundled weights of these rows, train nothing")
     parser.add_argument("--start", type=Path, help="a folder of weights to go on from")
     parser.add_argument("--compile", action="store_true", help="pays in long runs")
     parser.add_argument("--sitting", type=float, default=0, help="minutes of training in this call; 0 for no limit")
@@ -52,17 +64,33 @@ def main() -> None:
         study = open_study(arguments, _recipe("baseline", arguments))
         for row in rows:
             recipe = _recipe(row, arguments)
-            if not (arguments.out / f"{row}.json").exists():
-                pace = probe(recipe, study, arguments.out / "runs" / f"probe-{row}")
-                steps = round(60_000 * arguments.train_minutes / pace)
-                recipe = replace(recipe, train=replace(recipe.train, steps=steps))
-                start = arguments.start / f"{row}.json" if arguments.start else None
-                weights = load_weights(str(start)) if start else None
+            if arguments.bundled:
+                write_json(arguments.out / f"{row}.json", _bundled(row, study))
+            elif not (arguments.out / f"{row}.json").exists():
+                before = _AFTER.get(row)
+                pace = probe(recipe, study, arguments.out / "runs" / f"probe-{before or row}")
+                minutes = arguments.train_minutes / (3 if before else 1)
+                recipe = replace(recipe, train=replace(recipe.train, steps=round(60_000 * minutes / pace)))
+                start = (
+                    arguments.out / "runs" / before / before if before else arguments.start and arguments.start / row
+                )
+                weights = load_weights(f"{start}.json") if start else None
                 try:
                     run_trial(row, recipe, study, arguments.out, start=weights, sitting=arguments.sitting)
                 except Preempted as stopped:
                     print(f"{row}: {stopped}", flush=True)
     print(_table(arguments.out))
+
+
+def _bundled(row: str, study: Study) -> dict[str, Any]:
+    """The bundled weights on both cohorts; of their training, what their card says of the last two runs."""
+    weights = load_weights(row)
+    told = weights.card.provenance
+    if told["cases_sha256"] != study.train.fingerprint:
+        sys.exit(f"{row} was trained on another cohort than this one; --cases {told['cases']}?")
+    found = judge(row, weights, told["recipe"], study, [])
+    before = told.get("started_from")
+    return found if before is None else found | {"before": {key: before[key] for key in ("steps", "minutes")}}
 
 
 def _recipe(row: str, arguments: argparse.Namespace) -> Recipe:
@@ -72,19 +100,19 @@ def _recipe(row: str, arguments: argparse.Namespace) -> Recipe:
     train = replace(recipe.train, compile=arguments.compile, focus="lesion", seed=arguments.seed, save_minutes=4)
     if row == "plain":
         train = replace(train, batch=4, crop=(96, 96, 96), lr=1e-3)
-    model = PlainUNet() if row == "plain" else recipe.model
+    model = {"plain": PlainUNet(), "fine": AttentionUNet(norm="batch")}.get(row, recipe.model)
     return replace(recipe, name=row, model=model, train=train, simulate=_SIMULATE)
 
 
 def _table(out: Path) -> str:
     found = read_rows(out, _SAYS)
     lesions = {name: {"held_out": [c for c in trial["held_out"] if c["voxels"]]} for name, trial in found.items()}
-    above = compared(lesions, {name: before for before, name in pairwise(found) if name != "plain"})
+    above = compared(lesions, _ABOVE)
     plain = compared(lesions, {name: "plain" for name in found if name != "plain"})
     lines = [
-        "| | parameters [M] | steps | minutes | n | Dice, mean [95 %] | median | against the row above | p (Holm) | against the 31 M network | p (Holm) | "
+        "| | parameters [M] | steps | minutes | n | Dice, mean [95 %] | median | against | difference | p (Holm) | against the 31 M network | p (Holm) | "
         f"{' | '.join(f'found: {name}' for name in SIZE_BINS)} | false lesions a case | controls: false volume, median, most [ml] | on its own cases |",
-        f"|{'---|' * (14 + len(SIZE_BINS))}",
+        f"|{'---|' * (15 + len(SIZE_BINS))}",
     ]
     for name, trial in found.items():
         cases = lesions[name]["held_out"]
@@ -98,14 +126,14 @@ def _table(out: Path) -> str:
         steps, minutes = before["steps"] + trial["recipe"]["train"]["steps"], before["minutes"] + trial["minutes"]
         cells = [
             _SAYS[name], f"{trial['parameters'] / 1e6:.1f}", str(steps), f"{minutes:.1f}", str(len(cases)),
-            f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}", *pairs,
+            f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}", _ABOVE.get(name, "-"), *pairs,
             *(lesions_found(cases, (size,)) for size in SIZE_BINS), f"{false:.1f}", volumes, f"{own:.3f}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     if found:
         one = next(iter(found.values()))
         heads = len({case["host"] for case in one["held_out"]})
-        paces = ", ".join(f"{name} {step_ms(trial['losses']):.0f}" for name, trial in found.items())
+        paces = ", ".join(f"{name} {step_ms(trial['losses']):.0f}" for name, trial in found.items() if trial["losses"])
         lines += [
             "",
             f"{one['cases']} simulated heads to train on, augmented; {len(one['held_out'])} held out, of {heads} other heads, controls among them; "

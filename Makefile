@@ -55,12 +55,12 @@ $(VENV)/.python:
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (a few minutes the first time) ..."
-	$(PIP) --editable '.[demo,dicom]'
+	$(PIP) --editable '.[demo,dicom,serve]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (a few minutes the first time) ..."
-	$(PIP) --editable '.[demo,dicom,dev]'
+	$(PIP) --editable '.[demo,dicom,serve,dev]'
 	$(PIP) --no-deps panoptica
 	@touch $@
 

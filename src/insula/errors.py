@@ -3,6 +3,7 @@
 InsulaError                 70  never raised itself
 |-- UsageError               2  the call is wrong
 |-- BadData                 65  the input cannot be trusted
+|   `-- TooLarge            65  it is more than is taken
 |-- NoInput                 66  the input is not there
 |-- Unavailable             69  a device, an extra or a service is missing
 |-- InternalBug             70  ours to mend
@@ -28,8 +29,10 @@ __all__ = [
     "NoInput",
     "NoPermission",
     "Preempted",
+    "TooLarge",
     "Unavailable",
     "UsageError",
+    "as_insula_error",
     "from_os_error",
 ]
 
@@ -72,6 +75,10 @@ class BadData(InsulaError):
     """The input is damaged, ambiguous or not what the job needs."""
 
     code = 65
+
+
+class TooLarge(BadData):
+    """The input is more, or would unpack to more, than is taken."""
 
 
 class NoInput(InsulaError):
@@ -178,3 +185,20 @@ def from_os_error(error: OSError, *, what: str, value: object, writing: bool) ->
         return UsageError(what, value, "is a folder", "name a file")
     verb = "written" if writing else "read"
     return IOFault(what, value, f"could not be {verb} ({reason})", "check the disk or the network share and run again")
+
+
+def as_insula_error(error: Exception) -> InsulaError:
+    """The member of the family that says what happened; a bug of ours if nothing better fits."""
+    if isinstance(error, InsulaError):
+        return error
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return Unavailable("memory", "", "ran out", "try --low-memory, or --device cpu, or close other programs")
+    if isinstance(error, OSError):
+        return from_os_error(error, what="the file", value=error.filename or "", writing=False)
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}" if place else "?"
+    return InternalBug(
+        type(error).__name__, f"at {where} ({error})", "is a bug of insula", "run again with --debug and report it"
+    )

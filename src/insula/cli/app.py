@@ -14,6 +14,7 @@ from insula.cli.evaluate import evaluate
 from insula.cli.exits import exit_code_of
 from insula.cli.inspect import inspect
 from insula.cli.segment import segment
+from insula.cli.serve import serve, token
 from insula.cli.train import train
 
 __all__ = ["main"]
@@ -31,7 +32,7 @@ def main() -> None:
         print(f"insula {insula.__version__}")
         return
     app = SubcommandApp()
-    for verb in (segment, evaluate, demo, train, calibrate, inspect):
+    for verb in (segment, evaluate, demo, train, calibrate, inspect, serve, token):
         app.command(verb)
     app.command(bench.verbs(), name="bench", help="Time training on this machine, beside other tools' networks.")
     app.command(cohort.verbs(), name="cohort", help="Check, split, simulate or prepare a folder of labelled scans.")

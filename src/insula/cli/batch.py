@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from insula.cli.console import bar
-from insula.cli.exits import as_insula_error
 from insula.config import SegmentConfig
-from insula.errors import InsulaError, Interrupted
+from insula.errors import InsulaError, Interrupted, as_insula_error
 
 __all__ = ["Batch", "run_batch"]
 
@@ -75,9 +74,8 @@ def run_batch(batch: Batch, out: Path) -> int:
 
 
 def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tuple[dict[str, Any], InsulaError | None]:
-    from insula.cli.inputs import open_scan
     from insula.io import write_text
-    from insula.predict import result_paths, segment, write_refusal, write_result
+    from insula.predict import open_scan, result_paths, segment, write_refusal, write_result
     from insula.report import render_page
 
     paths = result_paths(folder, name)

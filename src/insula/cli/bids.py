@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
-from insula.cli.exits import as_insula_error, exit_code_of
+from insula.cli.exits import exit_code_of
 from insula.types import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _participants(
 
 
 def _one(scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, debug: bool) -> InsulaError | None:
-    from insula.errors import Interrupted
+    from insula.errors import Interrupted, as_insula_error
     from insula.io import read_scan, write_json, write_text
     from insula.predict import bids_paths, segment, write_bids_result
     from insula.predict.record import refusal

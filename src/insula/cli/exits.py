@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-from insula.errors import InsulaError, InternalBug, Interrupted, from_os_error
+from insula.errors import Interrupted, as_insula_error
 
-__all__ = ["as_insula_error", "exit_code_of"]
+__all__ = ["exit_code_of"]
 
 
 def exit_code_of(call: Callable[[], int | None], *, debug: bool = False) -> int:
@@ -38,25 +38,6 @@ def exit_code_of(call: Callable[[], int | None], *, debug: bool = False) -> int:
         stopped = Interrupted(signal.SIGINT)
         print(f"\ninsula: {stopped}", file=sys.stderr)
         return stopped.exit_code
-
-
-def as_insula_error(error: Exception) -> InsulaError:
-    """The member of the family that says what happened; a bug of ours if nothing better fits."""
-    if isinstance(error, InsulaError):
-        return error
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        from insula.errors import Unavailable
-
-        return Unavailable("memory", "", "ran out", "try --low-memory, or --device cpu, or close other programs")
-    if isinstance(error, OSError):
-        return from_os_error(error, what="the file", value=error.filename or "", writing=False)
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}" if place else "?"
-    return InternalBug(
-        type(error).__name__, f"at {where} ({error})", "is a bug of insula", "run again with --debug and report it"
-    )
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

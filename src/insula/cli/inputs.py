@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from insula.errors import NoInput
-from insula.io import bare_name, read_scan
-from insula.io.dicom import DicomScan, has_dicom, is_dicom, read_dicom
-from insula.volume import Scan
+from insula.io import bare_name
+from insula.io.dicom import has_dicom, is_dicom
 
-__all__ = ["find_scans", "name_cases", "open_scan"]
+__all__ = ["find_scans", "name_cases"]
 
 _SCAN = re.compile(r"\.(nii|nii\.gz|hdr|hdr\.gz)$", re.IGNORECASE)
 _NOT_A_SCAN = re.compile(r"(_mask|_prob|_probseg|_dseg|_label-.*|_lesion.*|_roi)\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
@@ -76,30 +75,6 @@ def name_cases(paths: Sequence[Path]) -> list[str]:
         if seen[name.casefold()] > 1:
             names[number] = f"{name}-{seen[name.casefold()]}"
     return names
-
-
-def open_scan(
-    path: Path, *, name: str, frame: int | None = None, series: int | None = None, assume_orientation: str | None = None
-) -> tuple[Scan, Path | DicomScan]:
-    """Read what `find_scans` found.
-
-    Args:
-        path: a file, or a folder or zip of DICOM.
-        name: what the scan is called, unless it is DICOM, which is called after its series.
-        frame: of a 4-D file.
-        series: SeriesNumber, of DICOM.
-        assume_orientation: of a file that does not say.
-
-    Returns:
-        The scan, and where it is from, as results are written beside it.
-
-    Raises:
-        InsulaError: as `read_scan` and `read_dicom`.
-    """
-    if is_dicom(path):
-        found = read_dicom(path, series=series)
-        return found.scan, found
-    return read_scan(path, frame=frame, assume_orientation=assume_orientation, name=name), path
 
 
 def _in_folder(folder: Path) -> list[Path]:

@@ -37,10 +37,10 @@ def inspect(
     if scan is None:
         return 0
 
-    from insula.cli.inputs import find_scans, name_cases, open_scan
+    from insula.cli.inputs import find_scans, name_cases
     from insula.errors import UsageError
     from insula.io import write_text
-    from insula.predict import remember
+    from insula.predict import open_scan, remember
     from insula.report import render_memory
 
     files = find_scans([str(scan)])

@@ -7,8 +7,9 @@ from insula.config.models import AttentionUNet, MambaUNet, ModelConfig, PlainUNe
 from insula.config.prepare import PrepareConfig
 from insula.config.recipe import Precision, Recipe, SimulateConfig, TrainConfig
 from insula.config.segment import SegmentConfig
+from insula.config.serve import ServeConfig, TokenConfig
 from insula.config.slurm import SlurmConfig
-from insula.config.toml import from_dict, load_recipe, to_dict
+from insula.config.toml import from_dict, load_knobs, load_recipe, to_dict
 
 __all__ = [
     "AttentionUNet",
@@ -22,12 +23,15 @@ __all__ = [
     "Recipe",
     "SEUNet",
     "SegmentConfig",
+    "ServeConfig",
     "SimulateConfig",
     "SlurmConfig",
     "SwinUNet",
+    "TokenConfig",
     "TrainConfig",
     "from_dict",
     "knobs",
+    "load_knobs",
     "load_recipe",
     "to_dict",
 ]

@@ -12,16 +12,23 @@ from typing import Any, TypeVar
 from insula.config.recipe import Recipe
 from insula.errors import NoInput, UsageError
 
-__all__ = ["from_dict", "load_recipe", "to_dict"]
+__all__ = ["from_dict", "load_knobs", "load_recipe", "to_dict"]
 
 T = TypeVar("T")
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply overrides such as `train.lr=3e-4`.
+    """Read a recipe, e.g. one of recipes/; as `load_knobs`."""
+    return load_knobs(Recipe, path, overrides, what="the recipe")
+
+
+def load_knobs(cls: type[T], path: Path | None, overrides: Sequence[str] = (), *, what: str) -> T:
+    """Read a file of knobs and apply overrides such as `train.lr=3e-4`.
 
     Args:
-        path: a TOML file.
+        cls: a knobs class.
+        path: a TOML file; without one, only what is overridden differs from the defaults.
+        what: the file's name for messages.
         overrides: `key.key=value`, the value in TOML's spelling; a bare word is a string.
 
     Raises:
@@ -29,23 +36,23 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         UsageError: not TOML, an unknown key, or a value of the wrong kind; the message names the key.
     """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = {} if path is None else tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise NoInput("the recipe", path, "does not exist", "name one of recipes/*.toml") from None
+        raise NoInput(what, path, "does not exist", "name a TOML file, for a recipe one of recipes/*.toml") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError("the recipe", path, f"is not TOML ({error})", "mend the line it names") from None
+        raise UsageError(what, path, f"is not TOML ({error})", "mend the line it names") from None
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise UsageError("--set", override, "is not key=value", "write e.g. --set train.lr=3e-4")
-        branch = tree
+        branch: dict[str, Any] = tree
         *parents, leaf = key.split(".")
         for parent in parents:
             branch = branch.setdefault(parent, {})
             if not isinstance(branch, dict):
                 raise UsageError("--set", override, f"goes through {parent}, which is a value", "check the key")
         branch[leaf] = _value(text)
-    return from_dict(Recipe, tree, what="the recipe")
+    return from_dict(cls, tree, what=what)
 
 
 def from_dict(cls: type[T], tree: Any, *, what: str) -> T:

@@ -5,6 +5,7 @@ from insula.predict.record import refusal, to_record
 from insula.predict.remember import Remembered, Token, remember
 from insula.predict.result import Result
 from insula.predict.segment import segment
+from insula.predict.source import open_scan
 from insula.predict.write import ResultPaths, result_paths, write_refusal, write_result
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Token",
     "bids_paths",
     "find_bids_scans",
+    "open_scan",
     "refusal",
     "remember",
     "result_paths",

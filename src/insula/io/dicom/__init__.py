@@ -1,7 +1,7 @@
 """DICOM: a series in, a segmentation and a report out."""
 
 from insula.io.dicom.choose import choose_series
-from insula.io.dicom.gather import gather_files, has_dicom, is_dicom, unpack
+from insula.io.dicom.gather import check_zip, gather_files, has_dicom, is_dicom, unpack
 from insula.io.dicom.read import DicomScan, read_dicom
 from insula.io.dicom.slices import Slice, read_slices
 from insula.io.dicom.stack import Stack, stack_slices
@@ -12,6 +12,7 @@ __all__ = [
     "DicomScan",
     "Slice",
     "Stack",
+    "check_zip",
     "choose_series",
     "gather_files",
     "has_dicom",

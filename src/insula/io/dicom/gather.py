@@ -7,11 +7,12 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from insula.errors import BadData, NoInput, from_os_error
+from insula.errors import BadData, NoInput, TooLarge, from_os_error
 
-__all__ = ["gather_files", "has_dicom", "is_dicom", "is_zip", "unpack"]
+__all__ = ["check_zip", "gather_files", "has_dicom", "is_dicom", "is_zip", "unpack"]
 
 _MOST_MEMBERS = 100_000
 _MOST_BYTES = 8 << 30
@@ -73,6 +74,17 @@ def _starts_as_dicom(path: Path) -> bool:
         return False
 
 
+def check_zip(archive: Path) -> None:
+    """Look at what a zip says of itself, without unpacking it.
+
+    Raises:
+        TooLarge: it has too many members, or they would unpack to far more than they are packed in.
+        BadData: it is damaged, or has members that lead out of it or are links.
+    """
+    with _opened(archive):
+        pass
+
+
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip under new names, so that nothing that it says of itself is believed.
 
@@ -81,23 +93,28 @@ def unpack(archive: Path, folder: Path) -> None:
         folder: exists; files are named 000000, 000001, ...
 
     Raises:
-        BadData: it is damaged, encrypted, or has members that lead out of it, are links, are too many, or unpack to far more than they
-            are packed in.
+        TooLarge, BadData: as `check_zip`; or it is encrypted.
     """
+    with _opened(archive) as packed:
+        left = _MOST_BYTES
+        for number, member in enumerate(one for one in packed.infolist() if not one.is_dir()):
+            with packed.open(member) as source, open(folder / f"{number:06d}", "wb") as target:
+                while piece := source.read(_PIECE):
+                    left -= len(piece)
+                    if left < 0:
+                        raise TooLarge(
+                            "the zip", "", f"unpacks to more than {_MOST_BYTES >> 30} GiB", "give one series"
+                        )
+                    target.write(piece)
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip whose members have been looked at; whatever goes wrong with it is said in our words."""
     try:
         with zipfile.ZipFile(archive) as packed:
-            members = [one for one in packed.infolist() if not one.is_dir()]
-            _check(members)
-            left = _MOST_BYTES
-            for number, member in enumerate(members):
-                with packed.open(member) as source, open(folder / f"{number:06d}", "wb") as target:
-                    while piece := source.read(_PIECE):
-                        left -= len(piece)
-                        if left < 0:
-                            raise BadData(
-                                "the zip", "", f"unpacks to more than {_MOST_BYTES >> 30} GiB", "give one series"
-                            )
-                        target.write(piece)
+            _check([one for one in packed.infolist() if not one.is_dir()])
+            yield packed
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, zlib.error):
         raise BadData("the zip", "", "is damaged", "make it again") from None
     except RuntimeError:  # zipfile's word for a password, and for packing that it does not know
@@ -108,7 +125,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 def _check(members: Sequence[zipfile.ZipInfo]) -> None:
     if len(members) > _MOST_MEMBERS:
-        raise BadData("the zip", f"of {len(members):,} members", "has too many", "give one series")
+        raise TooLarge("the zip", f"of {len(members):,} members", "has too many", "give one series")
     for member in members:
         name = PurePosixPath(member.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts or ":" in member.filename:
@@ -117,4 +134,4 @@ def _check(members: Sequence[zipfile.ZipInfo]) -> None:
             raise BadData("the zip", "", "has a link in it", _NOT_FROM_HERE)
     size, packed = sum(member.file_size for member in members), sum(member.compress_size for member in members)
     if size > _MOST_BYTES or size > _GREATEST_RATIO * max(packed, 1 << 16):
-        raise BadData("the zip", f"of {packed:,} bytes", f"would unpack to {size:,}", "check where it comes from")
+        raise TooLarge("the zip", f"of {packed:,} bytes", f"would unpack to {size:,}", "check where it comes from")

@@ -1,0 +1,35 @@
+"""Where a scan comes from: a NIfTI file, or DICOM in a folder, a file or a zip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from insula.io import read_scan
+from insula.io.dicom import DicomScan, is_dicom, read_dicom
+from insula.volume import Scan
+
+__all__ = ["open_scan"]
+
+
+def open_scan(
+    path: Path, *, name: str, frame: int | None = None, series: int | None = None, assume_orientation: str | None = None
+) -> tuple[Scan, Path | DicomScan]:
+    """Read a scan from whatever kind of file it is in.
+
+    Args:
+        path: a file, or a folder or zip of DICOM.
+        name: what the scan is called, unless it is DICOM, which is called after its series.
+        frame: of a 4-D file.
+        series: SeriesNumber, of DICOM.
+        assume_orientation: of a file that does not say.
+
+    Returns:
+        The scan, and where it is from, as results are written beside it.
+
+    Raises:
+        InsulaError: as `read_scan` and `read_dicom`.
+    """
+    if is_dicom(path):
+        found = read_dicom(path, series=series)
+        return found.scan, found
+    return read_scan(path, frame=frame, assume_orientation=assume_orientation, name=name), path

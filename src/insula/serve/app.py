@@ -1,0 +1,96 @@
+"""The HTTP application: who may come in, how a refusal reads, what every answer carries."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+import insula
+from insula.errors import BadData, InsulaError, NoInput, TooLarge, UsageError
+from insula.serve.routes import router
+from insula.serve.service import Service, problem
+from insula.serve.upload import TooSlow, Unknown
+from insula.serve.worker import told
+
+__all__ = ["create_app"]
+
+_PAGE = Path(__file__).with_name("page")
+_STATUS: tuple[tuple[type[InsulaError], int], ...] = (
+    (TooSlow, 408), (TooLarge, 413), (Unknown, 415), (BadData, 400), (UsageError, 422), (NoInput, 404), (InsulaError, 500),
+)  # fmt: skip
+_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; script-src 'self' 'wasm-unsafe-eval'; "
+    "worker-src 'self' blob:; connect-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+}  # fmt: skip
+
+
+def create_app(
+    service: Service, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
+) -> FastAPI:
+    """The application; whoever runs it starts the workers.
+
+    Args:
+        service: what it serves.
+        lifespan: what runs around it.
+    """
+    app = FastAPI(
+        title="insula", version=insula.__version__, description="For research only; not a medical device.", docs_url=None, redoc_url=None,
+        openapi_url="/v1/openapi.json", lifespan=lifespan,
+    )  # fmt: skip
+    app.state.service = service
+    app.middleware("http")(_around)
+    app.add_exception_handler(InsulaError, _refused)
+    app.add_exception_handler(HTTPException, _known)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.include_router(router)
+    app.add_api_route("/", _page, include_in_schema=False)
+    app.mount("/page", StaticFiles(directory=_PAGE, check_dir=False))
+    if service.config.origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(service.config.origins), allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Idempotency-Key"],
+        )  # fmt: skip
+    return app
+
+
+async def _around(request: Request, forward: Callable[[Request], Awaitable[Response]]) -> Response:
+    with request.app.state.service.meter.request(request) as seen:
+        response = await forward(request)
+        seen.status = response.status_code
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, InsulaError)
+    status = next(code for kind, code in _STATUS if isinstance(error, kind))
+    return JSONResponse({"error": told(error)}, status)
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    name = str(first["loc"][-1])
+    return await _known(
+        request, problem(422, f"the parameter {name}", f"is refused ({first['msg']})", "see /v1/openapi.json")
+    )
+
+
+def _page() -> Response:
+    return FileResponse(_PAGE / "index.html")

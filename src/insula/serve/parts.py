@@ -1,0 +1,31 @@
+"""The files that a job can be asked for, by their names in its address."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from insula.serve.store import JobFolder
+
+__all__ = ["PARTS", "part_path", "record_of"]
+
+PARTS = {
+    "scan": "application/gzip", "mask": "application/gzip", "prob": "application/gzip", "record": "application/json",
+    "page": "text/html; charset=utf-8", "seg": "application/dicom", "probseg": "application/dicom", "sr": "application/dicom", "zip": "application/zip",
+}  # fmt: skip
+"""Their media types."""
+
+
+def part_path(folder: JobFolder, part: str) -> Path:
+    """Where a part of a job is, or would be."""
+    results = folder.results
+    return {
+        "scan": folder.scan, "mask": results.mask, "prob": results.prob, "record": results.record, "page": results.page,
+        "seg": results.seg, "probseg": results.prob_seg, "sr": results.report, "zip": folder.archive,
+    }[part]  # fmt: skip
+
+
+def record_of(folder: JobFolder) -> dict[str, Any]:
+    """The record of a job that is done."""
+    return json.loads(folder.results.record.read_text(encoding="utf-8"))

@@ -1,0 +1,113 @@
+"""From settings to a service that answers, until it is told to stop."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import date
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from insula.checkpoint import load_weights
+from insula.config import ServeConfig, TokenConfig, to_dict
+from insula.errors import CannotCreate, UsageError
+from insula.io import OutputFolder, write_json
+from insula.serve.app import create_app
+from insula.serve.jobs import Jobs
+from insula.serve.protocol import timed_protocol
+from insula.serve.service import Service
+from insula.serve.store import Store
+from insula.serve.tokens import token_hash
+from insula.serve.workers import Workers
+
+__all__ = ["serve"]
+
+_BACKLOG = 256
+_GRACE_SECONDS = 5
+
+
+def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: Callable[[str], None]) -> None:
+    """Run the service until SIGINT or SIGTERM; jobs that were running then are queued for the next start.
+
+    Args:
+        folder: jobs and results; one service at a time.
+        config: model, devices, limits, tokens.
+        host: an address of this machine; only on loopback is there a token of its own making.
+        port: 0 takes a free one.
+        announce: is given the page's address, with the token if it was made here.
+
+    Raises:
+        UsageError: a bad token entry, or no token where others could call.
+        CannotCreate: another service has the folder, or another program the port.
+    """
+    tokens, shown = _tokens(config, host)
+    load_weights(config.model)  # before the workers: a wrong name is said once, here
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    with OutputFolder(folder):
+        store = Store(folder.resolve())
+        jobs = Jobs(store.database)
+        store.sweep(jobs.ids())
+        write_json(store.settings, to_dict(config))
+        workers = Workers(store, jobs, config)
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            workers.start()
+            try:
+                yield
+            finally:
+                workers.stop()
+
+        app = create_app(Service(store, jobs, workers, config, tokens), lifespan)
+        settings = uvicorn.Config(
+            app, host=host, port=port, access_log=False, log_level="warning", server_header=False, backlog=_BACKLOG,
+            http=timed_protocol(config.header_seconds), timeout_keep_alive=15, timeout_graceful_shutdown=_GRACE_SECONDS,
+        )  # fmt: skip
+        try:
+            listening = settings.bind_socket()
+        except SystemExit:
+            raise CannotCreate("the port", port, "is taken, or not for this user", "choose another --port") from None
+        try:
+            announce(f"http://{_named(host)}:{listening.getsockname()[1]}/" + (f"#token={shown}" if shown else ""))
+            uvicorn.Server(settings).run([listening])
+        finally:
+            listening.close()
+            jobs.close()
+
+
+def _tokens(config: ServeConfig, host: str) -> tuple[Sequence[TokenConfig], str | None]:
+    """Who may come in, and the token to be shown, if it was made here."""
+    for one in config.tokens:
+        if len(one.sha256) != 64 or set(one.sha256.lower()) - set("0123456789abcdef"):
+            raise UsageError(
+                "the token of", one.owner, "has no SHA-256 in hexadecimal", "make one with: insula token OWNER"
+            )
+        try:
+            date.fromisoformat(one.expires or "2000-01-01")
+        except ValueError:
+            raise UsageError("the token of", one.owner, "expires on no date", "write e.g. 2027-01-31") from None
+    if config.tokens:
+        return config.tokens, None
+    given = os.environ.get("INSULA_TOKEN")
+    if not given and not _loopback(host):
+        rule = "can be reached from other machines, and no token is set"
+        raise UsageError("--host", host, rule, "set INSULA_TOKEN, or name tokens in --settings")
+    token = given or secrets.token_urlsafe(24)
+    return (TokenConfig(owner="local", sha256=token_hash(token)),), None if given else token
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _named(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,82 @@
+"""What the routes work with, and who may use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Header, HTTPException, Request
+
+from insula.config import ServeConfig, TokenConfig
+from insula.serve.jobs import Job, Jobs
+from insula.serve.meter import Meter
+from insula.serve.store import Store
+from insula.serve.tokens import owner_of
+from insula.serve.workers import Workers
+
+__all__ = ["Mine", "Owner", "Service", "TheService", "problem"]
+
+
+@dataclass
+class Service:
+    """One running service."""
+
+    store: Store
+    """Its folder, swept."""
+    jobs: Jobs
+    workers: Workers
+    config: ServeConfig
+    tokens: Sequence[TokenConfig]
+    """Who may use it."""
+    receiving: set[str] = field(default_factory=set)
+    """Uploads that are on their way; they have a place in the queue already."""
+
+    def __post_init__(self) -> None:
+        self.meter = Meter(self.jobs, self.workers)
+
+
+def problem(status: int, what: str, rule: str, remedy: str, headers: dict[str, str] | None = None) -> HTTPException:
+    """An answer that is no result, in the four parts of every refusal."""
+    error = {
+        "kind": "HTTP",
+        "what": what,
+        "value": "",
+        "rule": rule,
+        "remedy": remedy,
+        "message": f"{what} {rule}; {remedy}",
+    }
+    return HTTPException(status, error, headers)
+
+
+def _service(request: Request) -> Service:
+    return request.app.state.service
+
+
+TheService = Annotated[Service, Depends(_service)]
+"""The one that the application serves."""
+
+
+def _owner(service: TheService, authorization: Annotated[str, Header()] = "") -> str:
+    owner = owner_of(authorization, service.tokens)
+    if owner is None:
+        headers = {"WWW-Authenticate": "Bearer"}
+        raise problem(
+            401, "the token", "is missing, wrong or expired", "send the header Authorization: Bearer TOKEN", headers
+        )
+    return owner
+
+
+Owner = Annotated[str, Depends(_owner)]
+"""Whose token came with the request; 401 without."""
+
+
+def _mine(id: str, service: TheService, owner: Owner) -> Job:
+    job = service.jobs.get(id, owner=owner)
+    if job is None:  # the same answer for what is another's
+        raise problem(404, "the job", "does not exist, or has expired", "send the scan again")
+    return job
+
+
+Mine = Annotated[Job, Depends(_mine)]
+"""The job in the address, if it is the caller's; 404 otherwise."""

@@ -1,0 +1,130 @@
+"""A process that segments one job after the other on one device; if it dies, the service does not.
+
+It ends when its standard input does, which is when the service is gone, however that died.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from insula.config import SegmentConfig, ServeConfig, from_dict
+from insula.errors import InsulaError, InternalBug, as_insula_error
+from insula.serve.jobs import Job, Jobs
+from insula.serve.store import Store
+
+if TYPE_CHECKING:
+    from insula.checkpoint import Weights
+
+__all__ = ["main", "run_job", "told", "work"]
+
+_LOOK_SECONDS = 0.1
+_REFUSED = (65, 2)  # the input's or the caller's fault; trying again would not help
+
+
+def main() -> None:
+    """What a worker process runs; its arguments are the service's folder, a device and a name."""
+    folder, device, name = sys.argv[1:]
+    threading.Thread(target=_end_with_the_service, daemon=True).start()
+    work(Store(Path(folder)), device=device, name=name)
+
+
+def work(store: Store, *, device: str, name: str) -> None:
+    """Take jobs for ever.
+
+    Args:
+        store: the service's folder.
+        device: as `insula segment --device`.
+        name: under which jobs are taken.
+    """
+    from insula.checkpoint import load_weights
+
+    config = from_dict(ServeConfig, json.loads(store.settings.read_text(encoding="utf-8")), what="the settings")
+    weights = load_weights(config.model)
+    jobs = Jobs(store.database)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    while True:
+        job = jobs.take(name)
+        if job is None:
+            time.sleep(_LOOK_SECONDS)
+            continue
+        try:
+            run_job(job, jobs, store, weights, device=device)
+        except Exception as error:
+            known = as_insula_error(error)
+            jobs.end(job, "refused" if known.code in _REFUSED else "failed", told(known))
+
+
+def run_job(job: Job, jobs: Jobs, store: Store, weights: Weights, *, device: str) -> None:
+    """Read, segment, write, end.
+
+    Raises:
+        InsulaError: what the scan or the disk is refused for; the job has not ended then.
+    """
+    from insula.io import write_scan, write_text
+    from insula.predict import open_scan, segment, write_result
+    from insula.report import render_page
+
+    folder = store.job(job.id)
+    options = job.options
+    scan, source = open_scan(
+        folder.upload(), name="scan", frame=options.get("frame"), series=options.get("series"),
+        assume_orientation=options.get("assume_orientation"),
+    )  # fmt: skip
+    scan = replace(scan, name="scan")
+    if not jobs.tell(job, "segmenting", 0.2):
+        return
+    config = SegmentConfig(device=device, threshold=options.get("threshold"), tta=bool(options.get("tta")))
+    result = segment(scan, config, weights=weights)
+    if not jobs.tell(job, "writing", 0.8):
+        return
+    paths = folder.results
+    paths.record.parent.mkdir(exist_ok=True)
+    write_scan(folder.scan, _shades(scan.image), scan.grid)
+    record = write_result(result, paths, source=source)
+    write_text(paths.page, render_page(result, record))
+    _pack(paths.record.parent, folder.archive)
+    jobs.end(job, "done")
+
+
+def told(error: InsulaError) -> dict[str, Any]:
+    """A refusal as the service tells it; of bugs only where, for their text may quote what was sent."""
+    if isinstance(error, InternalBug):
+        error = InternalBug(
+            "insula", "", "has a bug that this scan shows", "report it, with the version and the kind of scan"
+        )
+    return {
+        "kind": type(error).__name__, "what": error.what, "value": error.value, "rule": error.rule, "remedy": error.remedy,
+        "message": str(error),
+    }  # fmt: skip
+
+
+def _shades(image: np.ndarray) -> np.ndarray:
+    """An image's intensities as 0 to 4095, whatever they were: for looking at, not for measuring."""
+    low, high = np.percentile(image, (0.1, 99.9))
+    return np.clip((image.astype(np.float32) - low) / max(float(high - low), 1e-6), 0, 1) * 4095
+
+
+def _pack(folder: Path, archive: Path) -> None:
+    """All files of a folder into a zip that is whole or not there; most are packed already."""
+    part = archive.with_suffix(".part")
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
+        for path in sorted(folder.iterdir()):
+            if not path.name.startswith("."):
+                packed.write(path, path.name)
+    os.replace(part, archive)
+
+
+def _end_with_the_service() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)

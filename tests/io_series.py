@@ -19,6 +19,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from insula.simulate import phantom_case
+from insula.simulate.phantom import phantom_grid
+
 STUDY = generate_uid(entropy_srcs=["study"])
 CANARY = {
     "PatientName": "CANARYNAME^Bird",
@@ -28,6 +31,7 @@ CANARY = {
 }
 SHAPE = (20, 24, 22)  # columns, rows, slices
 SPACING = (1.5, 2.0, 3.0)  # along i, j, k
+HEAD_MM = 4.0
 ORIGIN = (-12.0, -31.0, 8.0)  # LPS
 
 
@@ -108,6 +112,19 @@ def write_series(
         if changed is not None:
             save(changed, folder / f"IM{(number * 7919) % 10007:05d}")
     return folder
+
+
+def write_head(folder: Path, **values: Any) -> Path:
+    """The phantom's head at 4 mm, as axial slices."""
+    case = phantom_case(phantom_grid(spacing_mm=(HEAD_MM,) * 3))
+    image = np.round(case.scan.image / case.scan.image.max() * 3000).astype(np.uint16)
+
+    def place(data: Dataset, number: int) -> Dataset:
+        data.PixelSpacing, data.SliceThickness = [HEAD_MM, HEAD_MM], HEAD_MM
+        data.ImagePositionPatient = [-90.0, -100.0, -60.0 + HEAD_MM * number]
+        return data
+
+    return write_series(folder, image[::-1, ::-1], change=place, **values)  # RAS -> LPS
 
 
 def enhanced(image: NDArray[Any], path: Path, *, slopes: tuple[float, ...] | None = None) -> Path:

@@ -23,7 +23,9 @@ def owner_of(authorization: str, tokens: Sequence[TokenConfig]) -> str | None:
     Every token is compared, and each in constant time, so that the time says nothing of any.
     """
     scheme, _, token = authorization.partition(" ")
-    sent = token_hash(token.strip()) if scheme.lower() == "bearer" else ""
+    if scheme.lower() != "bearer":
+        return None
+    sent = token_hash(token.strip())
     found = [one for one in tokens if hmac.compare_digest(one.sha256.lower().encode(), sent.encode())]
     today = datetime.now(UTC).date()
     valid = [one for one in found if not one.expires or date.fromisoformat(one.expires) >= today]

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import io
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from insula.errors import BadData, TooLarge
+from insula.serve.upload import TooSlow, Unknown, receive, recognise
+
+
+async def _pieces(*pieces: bytes, pause: float = 0.0) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        await asyncio.sleep(pause)
+        yield piece
+
+
+def _receive(path: Path, *pieces: bytes, pause: float = 0.0) -> tuple[str, int]:
+    got = asyncio.run(receive(_pieces(*pieces, pause=pause), path, most_bytes=10, pause_seconds=0.2))
+    return got.sha256, got.bytes
+
+
+def test_what_comes_is_on_the_disk(tmp_path: Path) -> None:
+    assert _receive(tmp_path / "a", b"one", b"two") == (hashlib.sha256(b"onetwo").hexdigest(), 6)
+    assert (tmp_path / "a").read_bytes() == b"onetwo"
+
+
+def test_too_much_is_refused_before_the_rest_comes(tmp_path: Path) -> None:
+    with pytest.raises(TooLarge):
+        _receive(tmp_path / "a", b"0123456789", b"x", b"never written")
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
+
+
+def test_a_pause_and_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TooSlow, match="paused"):
+        _receive(tmp_path / "a", b"x", pause=0.5)
+    with pytest.raises(BadData, match="empty"):
+        _receive(tmp_path / "a")
+
+
+def _zip(*names: str, data: bytes = b"x", link: bool = False) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            if link:
+                info.external_attr = 0o120777 << 16
+            archive.writestr(info, data)
+    return packed.getvalue()
+
+
+_HEAD = (348).to_bytes(4, "little") + bytes(344)
+
+
+@pytest.mark.parametrize(
+    ("data", "ending"),
+    [
+        (_HEAD, ".nii"), ((540).to_bytes(4, "big") + bytes(536), ".nii"), (gzip.compress(_HEAD), ".nii.gz"),
+        (_zip("a.dcm", "b/c.dcm"), ".zip"), (bytes(128) + b"DICM", ".dcm"),
+    ],
+)  # fmt: skip
+def test_known_kinds(tmp_path: Path, data: bytes, ending: str) -> None:
+    (tmp_path / "a").write_bytes(data)
+    assert recognise(tmp_path / "a") == ending
+
+
+@pytest.mark.parametrize("data", [b"x", b"%PDF-1.7", gzip.compress(b"hello"), b"\x89PNG\r\n\x1a\n" + bytes(200), bytes(500)])  # fmt: skip
+def test_unknown_kinds(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(Unknown):
+        recognise(tmp_path / "a")
+
+
+@pytest.mark.parametrize("data", [
+    gzip.compress(_HEAD)[:9], b"\x1f\x8bxx", b"PK\x03\x04rest", _zip("a")[:-10], _zip("../a"), _zip("a/../../b"), _zip("/etc/a"),
+    _zip("C:\\a"), _zip("a", link=True),
+])  # fmt: skip
+def test_damaged_and_hostile_ones(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(BadData):
+        recognise(tmp_path / "a")
+
+
+def test_bombs_are_too_large(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(_zip("a", data=bytes(50 << 20)))
+    with pytest.raises(TooLarge, match="would unpack"):
+        recognise(tmp_path / "a")
+    (tmp_path / "b").write_bytes(_zip(*(f"{n}" for n in range(100_001)), data=b""))
+    with pytest.raises(TooLarge, match="too many"):
+        recognise(tmp_path / "b")

@@ -90,7 +90,7 @@ def test_dicom_comes_back_as_dicom_and_nothing_else_names_the_patient(running: A
         for name in ("jobs.sqlite", "jobs.sqlite-wal")
         if (running.store / name).exists()
     ]
-    dicom = {parts[name].text for name in ("seg", "probseg", "sr", "zip")}
+    dicom = {parts[name].text for name in ("seg", "probseg", "sr", "sc", "zip")}
     for value in (*CANARY.values(), "CANARYFOLDER"):
         assert not any(value in text for text in told if text not in dicom), value
 

@@ -74,9 +74,8 @@ def run_batch(batch: Batch, out: Path) -> int:
 
 
 def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tuple[dict[str, Any], InsulaError | None]:
-    from insula.io import write_text
-    from insula.predict import open_scan, result_paths, segment, write_refusal, write_result
-    from insula.report import render_page
+    from insula.predict import open_scan, result_paths, segment, write_refusal
+    from insula.report import write_case
 
     paths = result_paths(folder, name)
     try:
@@ -93,13 +92,11 @@ def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tup
         known = as_insula_error(error)
         return write_refusal(known, name, paths), known
     try:
-        record = write_result(result, paths, source=source)
+        return write_case(result, paths, source=source), None
     except InsulaError as error:
         if error.code != 65:  # not the input's fault: no later case would fare better
             raise
         return write_refusal(error, name, paths), error
-    write_text(paths.page, render_page(result, record))
-    return record, None
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ class ResultPaths:
     """Of DICOM only, as the next."""
     prob_seg: Path
     report: Path
+    capture: Path
 
 
 def result_paths(folder: Path, name: str) -> ResultPaths:
@@ -42,7 +43,7 @@ def result_paths(folder: Path, name: str) -> ResultPaths:
         mask=folder / f"{name}_mask.nii.gz", prob=folder / f"{name}_prob.nii.gz",
         record=folder / f"{name}.json", page=folder / f"{name}.html",
         seg=folder / f"{name}_seg.dcm", prob_seg=folder / f"{name}_probseg.dcm",
-        report=folder / f"{name}_sr.dcm",
+        report=folder / f"{name}_sr.dcm", capture=folder / f"{name}_sc.dcm",
     )  # fmt: skip
 
 
@@ -81,7 +82,12 @@ def write_result(
         save_dicom(paths.seg, seg)
         save_dicom(paths.prob_seg, probability_seg(source, result.prob, weights=weights))
         save_dicom(paths.report, measurement_sr(source, seg, [lesion.volume_ml for lesion in result.lesions]))
-        files |= {"seg": paths.seg.name, "prob_seg": paths.prob_seg.name, "report": paths.report.name}
+        files |= {
+            "seg": paths.seg.name,
+            "prob_seg": paths.prob_seg.name,
+            "report": paths.report.name,
+            "capture": paths.capture.name,
+        }
     record = to_record(result) | {"files": files}
     write_json(paths.record, record)
     return record
@@ -92,7 +98,7 @@ def write_refusal(error: InsulaError, name: str, paths: ResultPaths) -> dict[str
 
     Why: a mask from yesterday beside today's refusal would be believed.
     """
-    for stale in (paths.mask, paths.prob, paths.page, paths.seg, paths.prob_seg, paths.report):
+    for stale in (paths.mask, paths.prob, paths.page, paths.seg, paths.prob_seg, paths.report, paths.capture):
         stale.unlink(missing_ok=True)
     record = refusal(name, error)
     write_json(paths.record, record)

@@ -1,5 +1,7 @@
 """Pages that a person can check: one per case, one for all, one for a cohort, one for an evaluation, one for a run."""
 
+from insula.report.capture import render_capture
+from insula.report.case import write_case
 from insula.report.cohort import odd_ones, render_cohort
 from insula.report.evaluation import gallery, render_evaluation
 from insula.report.index import render_index
@@ -15,6 +17,7 @@ __all__ = [
     "odd_ones",
     "picture",
     "read_log",
+    "render_capture",
     "render_cohort",
     "render_evaluation",
     "render_folds",
@@ -22,4 +25,5 @@ __all__ = [
     "render_memory",
     "render_page",
     "render_training",
+    "write_case",
 ]

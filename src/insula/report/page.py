@@ -13,7 +13,7 @@ from insula.geometry import ras_map
 from insula.predict import Result
 from insula.report.picture import Frame, Picture, Plane, frame_of, picture
 
-__all__ = ["render_page", "template"]
+__all__ = ["frame_and_focus", "render_page", "template"]
 
 _STRIP = 12
 _VIEWS: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
@@ -44,18 +44,23 @@ def render_page(result: Result, record: dict[str, Any], *, truth: dict[str, Any]
         One self-contained document: three planes through the largest lesion, a strip of axial slices, the table of
         lesions, flags and provenance.
     """
-    axes, grid = ras_map(result.scan.grid), result.scan.grid
-    spacing = tuple(grid.spacing_mm[axis] for axis in axes.order)
-    frame = frame_of(
-        axes.apply(result.scan.image), axes.apply(result.mask.voxels), (spacing[0], spacing[1], spacing[2])
-    )
-    centre = _focus(frame)
+    frame, centre = frame_and_focus(result)
     return template("page.html").render(
         record=record, truth=truth, planes=[picture(frame, plane, centre[plane]) for plane in _VIEWS],
         strip=_strip(frame), warnings=[f for f in record["flags"] if f["severity"] == "warning"],
         notes=[f for f in record["flags"] if f["severity"] == "note"],
         provenance=json.dumps(record["provenance"], indent=2),
     )  # fmt: skip
+
+
+def frame_and_focus(result: Result) -> tuple[Frame, dict[Plane, int]]:
+    """What pictures of a result share, and for each plane the slice to show."""
+    axes, grid = ras_map(result.scan.grid), result.scan.grid
+    spacing = tuple(grid.spacing_mm[axis] for axis in axes.order)
+    frame = frame_of(
+        axes.apply(result.scan.image), axes.apply(result.mask.voxels), (spacing[0], spacing[1], spacing[2])
+    )
+    return frame, _focus(frame)
 
 
 def _focus(frame: Frame) -> dict[Plane, int]:

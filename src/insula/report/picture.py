@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Frame", "Picture", "Plane", "frame_of", "outline_of", "picture"]
+__all__ = ["Frame", "Picture", "Plane", "frame_of", "outline_of", "picture", "polygons_of", "shown"]
 
 Plane = Literal["axial", "coronal", "sagittal"]
 _AXIS: dict[Plane, int] = {"sagittal": 0, "coronal": 1, "axial": 2}
@@ -72,11 +72,9 @@ def picture(frame: Frame, plane: Plane, index: int) -> Picture:
         plane: which way to cut.
         index: of the slice, in the RAS+ volume.
     """
-    shown = _cut(frame, plane, index, frame.image).astype(np.float32)
-    grey = np.clip((shown - frame.low) / (frame.high - frame.low), 0, 1)
-    step_x, step_y = _steps(frame, plane)
+    grey, (step_x, step_y) = shown(frame, plane, index)
     buffer = io.BytesIO()
-    Image.fromarray((255 * grey**0.9).astype(np.uint8)).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(grey).save(buffer, format="PNG", optimize=True)
     left, right = _MARKS[plane]
     return Picture(
         plane=plane, width_mm=grey.shape[1] * step_x, height_mm=grey.shape[0] * step_y,
@@ -85,9 +83,28 @@ def picture(frame: Frame, plane: Plane, index: int) -> Picture:
     )  # fmt: skip
 
 
+def shown(frame: Frame, plane: Plane, index: int) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """A slice's grey levels, rows from the top, and the size of its pixels [mm] across and down."""
+    cut = _cut(frame, plane, index, frame.image).astype(np.float32)
+    grey = np.clip((cut - frame.low) / (frame.high - frame.low), 0, 1)
+    return (255 * grey**0.9).astype(np.uint8), _steps(frame, plane)
+
+
 def outline_of(frame: Frame, plane: Plane, index: int, mask: NDArray[np.bool_]) -> str:
     """The outline of any mask in a picture of the frame, as an SVG path; empty where it has none there."""
-    return _outline(_cut(frame, plane, index, mask), *_steps(frame, plane))
+    pieces = []
+    for points in polygons_of(frame, plane, index, mask):
+        pieces.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points[:-1]) + "Z")
+    return "".join(pieces)
+
+
+def polygons_of(frame: Frame, plane: Plane, index: int, mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """The border between mask and not in a picture of the frame: closed lines of points, in millimetres from the upper left corner."""
+    flat = _cut(frame, plane, index, mask)
+    if not flat.any():
+        return []
+    lines = contourpy.contour_generator(z=np.pad(flat.astype(np.float32), 1)).lines(0.5)
+    return [(np.asarray(line) - 0.5) * _steps(frame, plane) for line in lines]
 
 
 def _cut(frame: Frame, plane: Plane, index: int, volume: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -99,16 +116,3 @@ def _cut(frame: Frame, plane: Plane, index: int, volume: NDArray[np.generic]) ->
 def _steps(frame: Frame, plane: Plane) -> tuple[float, float]:
     across, up = (n for n in range(3) if n != _AXIS[plane])
     return frame.spacing_mm[across], frame.spacing_mm[up]
-
-
-def _outline(mask: NDArray[np.generic], step_x: float, step_y: float) -> str:
-    """The border between lesion and not, as closed polygons in millimetres from the upper left corner."""
-    if not mask.any():
-        return ""
-    padded = np.pad(mask.astype(np.float32), 1)
-    lines = contourpy.contour_generator(z=padded).lines(0.5)
-    pieces = []
-    for line in lines:
-        points = (np.asarray(line) - 0.5) * (step_x, step_y)
-        pieces.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points[:-1]) + "Z")
-    return "".join(pieces)

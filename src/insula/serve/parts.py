@@ -12,7 +12,8 @@ __all__ = ["PARTS", "part_path", "record_of"]
 
 PARTS = {
     "scan": "application/gzip", "mask": "application/gzip", "prob": "application/gzip", "record": "application/json",
-    "page": "text/html; charset=utf-8", "seg": "application/dicom", "probseg": "application/dicom", "sr": "application/dicom", "zip": "application/zip",
+    "page": "text/html; charset=utf-8", "seg": "application/dicom", "probseg": "application/dicom", "sr": "application/dicom",
+    "sc": "application/dicom", "zip": "application/zip",
 }  # fmt: skip
 """Their media types."""
 
@@ -22,7 +23,7 @@ def part_path(folder: JobFolder, part: str) -> Path:
     results = folder.results
     return {
         "scan": folder.scan, "mask": results.mask, "prob": results.prob, "record": results.record, "page": results.page,
-        "seg": results.seg, "probseg": results.prob_seg, "sr": results.report, "zip": folder.archive,
+        "seg": results.seg, "probseg": results.prob_seg, "sr": results.report, "sc": results.capture, "zip": folder.archive,
     }[part]  # fmt: skip
 
 

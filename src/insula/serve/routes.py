@@ -95,7 +95,7 @@ def get_results(service: TheService, job: Mine) -> Response:
 
 @router.get("/v1/jobs/{id}/result/{part}")
 def get_result(service: TheService, job: Mine, part: str) -> Response:
-    """One file: scan, mask, prob, record, page; of DICOM, seg, probseg and sr too."""
+    """One file: scan, mask, prob, record, page; of DICOM, seg, probseg, sr and sc too."""
     return _file(service, job, part)
 
 

@@ -71,9 +71,9 @@ def run_job(job: Job, jobs: Jobs, store: Store, weights: Weights, *, device: str
     Raises:
         InsulaError: what the scan or the disk is refused for; the job has not ended then.
     """
-    from insula.io import write_scan, write_text
-    from insula.predict import open_scan, segment, write_result
-    from insula.report import render_page
+    from insula.io import write_scan
+    from insula.predict import open_scan, segment
+    from insula.report import write_case
 
     folder = store.job(job.id)
     options = job.options
@@ -91,8 +91,7 @@ def run_job(job: Job, jobs: Jobs, store: Store, weights: Weights, *, device: str
     paths = folder.results
     paths.record.parent.mkdir(exist_ok=True)
     write_scan(folder.scan, _shades(scan.image), scan.grid)
-    record = write_result(result, paths, source=source)
-    write_text(paths.page, render_page(result, record))
+    write_case(result, paths, source=source)
     _pack(paths.record.parent, folder.archive)
     jobs.end(job, "done")
 

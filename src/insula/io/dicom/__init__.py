@@ -5,6 +5,7 @@ from insula.io.dicom.gather import check_zip, gather_files, has_dicom, is_dicom,
 from insula.io.dicom.read import DicomScan, read_dicom
 from insula.io.dicom.slices import Slice, read_slices
 from insula.io.dicom.stack import Stack, stack_slices
+from insula.io.dicom.write_sc import secondary_capture
 from insula.io.dicom.write_seg import lesion_seg, probability_seg, save_dicom
 from insula.io.dicom.write_sr import measurement_sr
 
@@ -23,6 +24,7 @@ __all__ = [
     "read_dicom",
     "read_slices",
     "save_dicom",
+    "secondary_capture",
     "stack_slices",
     "unpack",
 ]

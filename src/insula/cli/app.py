@@ -7,7 +7,7 @@ import sys
 from tyro.extras import SubcommandApp
 
 import insula
-from insula.cli import bench, cohort
+from insula.cli import bench, cohort, dicom
 from insula.cli.calibrate import calibrate
 from insula.cli.demo import demo
 from insula.cli.evaluate import evaluate
@@ -36,6 +36,8 @@ def main() -> None:
         app.command(verb)
     app.command(bench.verbs(), name="bench", help="Time training on this machine, beside other tools' networks.")
     app.command(cohort.verbs(), name="cohort", help="Check, split, simulate or prepare a folder of labelled scans.")
+
+    app.command(dicom.verbs(), name="dicom", help="A DICOM node: series in, segmentations and reports out.")
 
     def call() -> int | None:
         return app.cli(prog="insula", description=_ABOUT, args=arguments or ["--help"])

@@ -3,6 +3,7 @@
 from insula.config.augment import AugmentConfig
 from insula.config.calibration import Calibration
 from insula.config.knobs import knobs
+from insula.config.listen import ListenConfig
 from insula.config.models import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SEUNet, SwinUNet
 from insula.config.prepare import PrepareConfig
 from insula.config.recipe import Precision, Recipe, SimulateConfig, TrainConfig
@@ -15,6 +16,7 @@ __all__ = [
     "AttentionUNet",
     "AugmentConfig",
     "Calibration",
+    "ListenConfig",
     "MambaUNet",
     "ModelConfig",
     "PlainUNet",

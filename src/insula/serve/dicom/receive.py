@@ -1,0 +1,128 @@
+"""What comes by C-STORE, on the disk before it is acknowledged; and which series are complete."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from insula.errors import InsulaError
+from insula.io import write_bytes, write_text
+from insula.io.atomic import TEMPORARY
+
+if TYPE_CHECKING:
+    from pynetdicom.ae import ApplicationEntity
+    from pynetdicom.events import Event
+
+__all__ = ["Complete", "Receiver"]
+
+_log = logging.getLogger(__name__)
+_SUCCESS, _NO_RESOURCES, _CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
+_TAKEN = ".taken"
+_NAME = 24  # hexadecimal digits of a hash
+
+
+@dataclass(frozen=True)
+class Complete:
+    """A series of which nothing more has come for a while."""
+
+    folder: Path
+    digest: str
+    """Of its instances: the same series with one more is another."""
+
+    def copy_to(self, folder: Path) -> None:
+        """Its files in another folder, as links where the disk can."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in _instances(self.folder):
+            target = folder / path.name
+            target.unlink(missing_ok=True)
+            try:
+                os.link(path, target)
+            except OSError:
+                shutil.copyfile(path, target)
+
+
+class Receiver:
+    """A folder for each series, named by hashes: neither folder nor file says whose it is.
+
+    Args:
+        folder: where series lie until they have been kept long enough.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def store(self, event: Event) -> int:
+        """Handle a C-STORE request: success is said once the instance is on the disk."""
+        try:
+            series, instance = str(event.dataset.SeriesInstanceUID), str(event.dataset.SOPInstanceUID)
+        except Exception:  # whatever pydicom cannot read
+            return _CANNOT_UNDERSTAND
+        folder = self._folder / _hashed(series)
+        try:
+            folder.mkdir(exist_ok=True)
+            write_bytes(folder / f"{_hashed(instance)}.dcm", event.encoded_dataset())
+        except (InsulaError, OSError) as error:
+            _log.error("an instance could not be stored: %s", error)
+            return _NO_RESOURCES
+        return _SUCCESS
+
+    def complete(self, quiet_seconds: float) -> Iterator[Complete]:
+        """Every series that is quiet and has not been taken as it is."""
+        for folder in sorted(self._folder.iterdir()):
+            files = _instances(folder)
+            if not files or time.time() - max(path.stat().st_mtime for path in files) < quiet_seconds:
+                continue
+            digest = hashlib.sha256("".join(path.name for path in files).encode()).hexdigest()
+            taken = folder / _TAKEN
+            if not taken.exists() or taken.read_text(encoding="utf-8") != digest:
+                yield Complete(folder, digest)
+
+    def take(self, series: Complete) -> None:
+        """Remember that it has become a job."""
+        write_text(series.folder / _TAKEN, series.digest)
+
+    def forget(self, keep_seconds: float) -> None:
+        """Delete series of which nothing has come for so long."""
+        for folder in self._folder.iterdir():
+            times = [path.stat().st_mtime for path in _instances(folder)]
+            if time.time() - max(times, default=folder.stat().st_mtime) > keep_seconds:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Take away what a receiver that died had not finished."""
+        for path in self._folder.rglob(TEMPORARY):
+            path.unlink(missing_ok=True)
+
+
+def storage_node(title: str, callers: Sequence[str]) -> ApplicationEntity:
+    """An application entity that takes MR images in every transfer syntax that is read, and answers C-ECHO."""
+    from pynetdicom import AE, ALL_TRANSFER_SYNTAXES
+    from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+        EnhancedMRImageStorage,
+        LegacyConvertedEnhancedMRImageStorage,
+        MRImageStorage,
+        Verification,
+    )
+
+    node = AE(ae_title=title)
+    node.require_calling_aet = list(callers)
+    node.add_supported_context(Verification)
+    for kind in (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage):
+        node.add_supported_context(kind, ALL_TRANSFER_SYNTAXES)
+    return node
+
+
+def _instances(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.dcm"))
+
+
+def _hashed(uid: str) -> str:
+    return hashlib.sha256(uid.encode()).hexdigest()[:_NAME]

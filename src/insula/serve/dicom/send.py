@@ -1,0 +1,81 @@
+"""Results to an archive by C-STORE; what it says of each instance is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from insula.errors import Unavailable, UsageError
+
+__all__ = ["Target", "send"]
+
+_SUCCESS = 0x0000
+_WARNINGS = range(0xB000, 0xC000)  # stored, with some elements changed
+
+
+@dataclass(frozen=True)
+class Target:
+    """An archive."""
+
+    host: str
+    port: int
+    title: str
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """From TITLE@HOST:PORT.
+
+        Raises:
+            UsageError: it is written in another way.
+        """
+        title, _, address = text.partition("@")
+        host, _, port = address.rpartition(":")
+        if not (title and host and port.isdigit() and len(title) <= 16):
+            raise UsageError("--send", text, "is not TITLE@HOST:PORT", "write e.g. ORTHANC@127.0.0.1:4242")
+        return cls(host.strip("[]"), int(port), title)
+
+
+def send(paths: Sequence[Path], target: Target, *, title: str) -> dict[Path, int]:
+    """Offer files to an archive.
+
+    Args:
+        paths: DICOM files.
+        target: who is called.
+        title: our own AE title.
+
+    Returns:
+        Of each file its status (DICOM PS3.7 C.2): 0 and warnings mean that it is stored.
+
+    Raises:
+        Unavailable: the archive does not answer, or takes none of these.
+    """
+    from pydicom import dcmread
+    from pynetdicom import AE
+
+    objects = {path: dcmread(path) for path in paths}
+    caller = AE(ae_title=title)
+    for data in objects.values():
+        caller.add_requested_context(data.SOPClassUID, data.file_meta.TransferSyntaxUID)
+    association = caller.associate(target.host, target.port, ae_title=target.title)
+    if not association.is_established:
+        rule = "does not answer, or does not know this node"
+        raise Unavailable("the archive", f"{target.title} at {target.host}:{target.port}", rule, "check its address, and whether it lets us in")  # fmt: skip
+    found: dict[Path, int] = {}
+    try:
+        for path, data in objects.items():
+            try:
+                answer = association.send_c_store(data)
+            except (ValueError, RuntimeError):  # not negotiated, or the archive hung up
+                found[path] = -1
+                continue
+            found[path] = int(answer.Status) if "Status" in answer else -1
+    finally:
+        if association.is_established:
+            association.release()
+    return found
+
+
+def stored(status: int) -> bool:
+    """Whether a status means that the archive has the instance."""
+    return status == _SUCCESS or status in _WARNINGS

@@ -1,0 +1,85 @@
+"""A real archive: Orthanc sends a series to the node, and then holds the study with segmentation and report."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydicom import dcmread
+
+from io_series import write_head
+
+_ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
+pytestmark = pytest.mark.skipif(_ORTHANC is None, reason="orthanc is not installed")
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path) -> Iterator[tuple[httpx.Client, int]]:
+    web, dicom = _free_port(), _free_port()
+    settings = {
+        "Name": "test", "StorageDirectory": str(tmp_path / "db"), "IndexDirectory": str(tmp_path / "db"), "HttpPort": web, "DicomPort": dicom,
+        "DicomAet": "ORTHANC", "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomCheckModalityHost": False,
+        "DicomAlwaysAllowStore": True, "Plugins": [],
+    }  # fmt: skip
+    (tmp_path / "orthanc.json").write_text(json.dumps(settings))
+    with open(tmp_path / "orthanc.log", "w") as log:
+        process = subprocess.Popen([str(_ORTHANC), str(tmp_path / "orthanc.json")], stdout=log, stderr=log)
+    with httpx.Client(base_url=f"http://127.0.0.1:{web}", timeout=30) as client:
+        end = time.monotonic() + 30
+        while True:
+            try:
+                client.get("/system").raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert time.monotonic() < end, (tmp_path / "orthanc.log").read_text()
+                time.sleep(0.2)
+        yield client, dicom
+    process.terminate()
+    process.wait(20)
+
+
+def test_the_study_in_orthanc_holds_the_results(
+    orthanc: tuple[httpx.Client, int], start_node: Any, tmp_path: Path
+) -> None:
+    client, port = orthanc
+    series = write_head(tmp_path / "series")
+    for path in series.iterdir():
+        client.post("/instances", content=path.read_bytes()).raise_for_status()
+    (source,) = client.get("/series").json()
+    with start_node(tmp_path / "node", "--send", f"ORTHANC@127.0.0.1:{port}") as node:
+        client.put(
+            "/modalities/insula", json={"AET": "INSULA", "Host": "127.0.0.1", "Port": node.port}
+        ).raise_for_status()
+        client.post("/modalities/insula/store", json=[source]).raise_for_status()
+        node.says(": stored", times=2)
+    (study,) = client.get("/studies").json()
+    inside = client.get(f"/studies/{study}/series").json()
+    found = {one["MainDicomTags"]["Modality"]: one for one in inside}
+    assert set(found) == {"MR", "SEG", "SR"}
+    sent = {dcmread(path).SOPInstanceUID for path in series.iterdir()}
+    (seg_id,), (sr_id,) = found["SEG"]["Instances"], found["SR"]["Instances"]
+    seg, sr = (dcmread(io.BytesIO(client.get(f"/instances/{id}/file").content)) for id in (seg_id, sr_id))
+    assert {one.ReferencedSOPInstanceUID for one in seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence} <= sent
+    evidence = [one for item in sr.CurrentRequestedProcedureEvidenceSequence for one in item.ReferencedSeriesSequence]
+    assert {one.SeriesInstanceUID for one in evidence} == {
+        seg.SeriesInstanceUID,
+        found["MR"]["MainDicomTags"]["SeriesInstanceUID"],
+    }
+    assert seg.SOPInstanceUID in {
+        one.ReferencedSOPInstanceUID for item in evidence for one in item.ReferencedSOPSequence
+    }

@@ -3,6 +3,7 @@
 # make soak   the tests that take minutes: runs that are killed again and again
 # make check  style, types, architecture
 # make bench  speed, memory and accuracy; DATA=folder for the parts that need open data
+# make page   build the page of insula serve again (node and npm; the built page is part of the repository)
 # make docs   the documentation as HTML in docs/_build
 # Nothing here needs a GPU, or the network once it is installed.
 
@@ -13,7 +14,7 @@ RESULTS := bench/results
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test soak check bench bench-heldout docs clean
+.PHONY: demo test soak check bench bench-heldout page docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -42,6 +43,9 @@ bench-heldout: $(VENV)/.bench
 	$(BIN)/insula evaluate $(RESULTS)/heldout $(RESULTS)/bundled --out $(RESULTS)/evaluation
 	$(BIN)/insula cohort prepare $(RESULTS)/heldout --out $(RESULTS)/store
 	$(BIN)/python bench/store.py $(RESULTS)/store
+
+page:
+	cd web && npm ci --no-audit --no-fund && npm run build
 
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build

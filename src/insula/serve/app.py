@@ -26,8 +26,8 @@ _STATUS: tuple[tuple[type[InsulaError], int], ...] = (
     (TooSlow, 408), (TooLarge, 413), (Unknown, 415), (BadData, 400), (UsageError, 422), (NoInput, 404), (InsulaError, 500),
 )  # fmt: skip
 _POLICY = (
-    "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; script-src 'self' 'wasm-unsafe-eval'; "
-    "worker-src 'self' blob:; connect-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; script-src 'self'; "
+    "connect-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",

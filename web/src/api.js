@@ -1,0 +1,59 @@
+// The server's API: every call carries the token, every refusal says what the server said.
+import { token } from "./session.js";
+
+export class Refusal extends Error {
+  constructor(status, body, retryAfter) {
+    super(message(body) ?? `The server answered ${status}.`);
+    this.status = status;
+    this.seconds = Math.max(1, Number(retryAfter) || 10);
+  }
+}
+
+export class Unreachable extends Error {
+  constructor() {
+    super("The server cannot be reached.");
+  }
+}
+
+function message(body) {
+  try {
+    return JSON.parse(body).error.message;
+  } catch {
+    return null;
+  }
+}
+
+const bearer = () => `Bearer ${token.get()}`;
+
+async function call(path, options = {}) {
+  const response = await fetch(path, { ...options, headers: { Authorization: bearer() }, cache: "no-store" }).catch(lost);
+  if (!response.ok) throw new Refusal(response.status, await response.text(), response.headers.get("Retry-After"));
+  return response;
+}
+
+function lost(error) {
+  throw error instanceof TypeError ? new Unreachable() : error;
+}
+
+export const job = async (id, signal) => (await call(`v1/jobs/${id}`, { signal })).json();
+export const file = async (id, name, signal) => (await call(`v1/jobs/${id}/result${name && `/${name}`}`, { signal })).blob();
+export const remove = (id) => call(`v1/jobs/${id}`, { method: "DELETE" });
+
+// XMLHttpRequest, since fetch does not tell how far an upload is.
+export function upload(body, { signal, onProgress }) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "v1/segment");
+    request.setRequestHeader("Authorization", bearer());
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.upload.onprogress = (event) => onProgress(event.loaded / event.total);
+    request.onload = () => {
+      if (request.status < 300) resolve(JSON.parse(request.responseText));
+      else reject(new Refusal(request.status, request.responseText, request.getResponseHeader("Retry-After")));
+    };
+    request.onerror = () => reject(new Unreachable());
+    request.onabort = () => reject(signal.reason);
+    signal.addEventListener("abort", () => request.abort(), { once: true });
+    request.send(body);
+  });
+}

@@ -1,0 +1,17 @@
+// NIfTI files as the server sends them: compressed, in the scan's own space.
+import { readHeader, readImage } from "nifti-reader-js";
+
+const ARRAYS = { 2: Uint8Array, 4: Int16Array, 8: Int32Array, 16: Float32Array, 64: Float64Array, 512: Uint16Array };
+
+export async function unzipped(blob) {
+  const magic = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
+  if (magic[0] !== 0x1f || magic[1] !== 0x8b) return blob.arrayBuffer();
+  return new Response(blob.stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+}
+
+export function read(buffer) {
+  const header = readHeader(buffer);
+  const values = new ARRAYS[header.datatypeCode](readImage(header, buffer));
+  const [, x, y, z] = header.pixDims;
+  return { values, slope: header.scl_slope || 1, intercept: header.scl_inter || 0, voxelMl: Math.abs(x * y * z) / 1000 };
+}

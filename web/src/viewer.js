@@ -1,0 +1,147 @@
+// The scan and its lesions in three planes and in 3-D.
+import { Niivue, NVImage, SLICE_TYPE } from "@niivue/niivue";
+
+export const VIEWS = {
+  Planes: SLICE_TYPE.MULTIPLANAR,
+  Axial: SLICE_TYPE.AXIAL,
+  Coronal: SLICE_TYPE.CORONAL,
+  Sagittal: SLICE_TYPE.SAGITTAL,
+  "3-D": SLICE_TYPE.RENDER,
+};
+const LESION = { R: [255, 255], G: [90, 90], B: [60, 60], A: [0, 255], I: [0, 255] };
+const OPACITY = 0.6;
+const TURN_DEGREES = 5;
+const FACING = { left: 110, right: 250, elevation: 10 };
+const SIZE_3D = 1.4;
+// Steps towards right, anterior and superior; the patient's right is on the screen's left.
+const AXIAL = { across: [-1, 0, 0], up: [0, 1, 0], through: [0, 0, 1] };
+const AXES = {
+  [SLICE_TYPE.MULTIPLANAR]: AXIAL,
+  [SLICE_TYPE.AXIAL]: AXIAL,
+  [SLICE_TYPE.CORONAL]: { across: [-1, 0, 0], up: [0, 0, 1], through: [0, 1, 0] },
+  [SLICE_TYPE.SAGITTAL]: { across: [0, 1, 0], up: [0, 0, 1], through: [1, 0, 0] },
+};
+const MOVES = {
+  ArrowLeft: ["across", -1], ArrowRight: ["across", 1],
+  ArrowDown: ["up", -1], ArrowUp: ["up", 1],
+  PageDown: ["through", -1], PageUp: ["through", 1],
+};
+const TURNS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
+
+export const supported = document.createElement("canvas").getContext("webgl2") !== null;
+
+export class Viewer {
+  #niivue;
+  #lesions;
+  #steps;
+  #kept;
+  #due = false;
+
+  static async open(canvas, { scan, mask, steps }, onMove) {
+    const viewer = new Viewer();
+    await viewer.#attach(canvas, onMove);
+    await viewer.#load(scan, mask, steps);
+    return viewer;
+  }
+
+  async #attach(canvas, onMove) {
+    this.#niivue = new Niivue({
+      isRadiologicalConvention: true,
+      multiplanarPadPixels: 4,
+      crosshairColor: [0.39, 0.78, 0.75, 0.9],
+      crosshairWidth: 0.8,
+      crosshairWidthUnit: "mm",
+      crosshairGap: 8,
+      fontColor: [0.81, 0.85, 0.87, 1],
+      scrollRequiresFocus: true,
+      dragAndDropEnabled: false,
+      loadingText: "",
+      logLevel: "error",
+    });
+    this.#niivue.onLocationChange = ({ mm }) => onMove(Array.from(mm).slice(0, 3));
+    // Before NiiVue's own keys, which change modes that the page has no sign for.
+    canvas.addEventListener("keydown", (event) => this.#press(event), { capture: true });
+    canvas.addEventListener("keyup", (event) => event.stopImmediatePropagation(), { capture: true });
+    await this.#niivue.attachToCanvas(canvas, true);
+  }
+
+  async #load(scan, mask, steps) {
+    this.#niivue.addColormap("lesion", LESION);
+    this.#niivue.addVolume(await NVImage.new(scan, "scan.nii", "gray"));
+    this.#lesions = await NVImage.new(mask, "mask.nii", "lesion", OPACITY);
+    this.#steps = steps;
+    this.#kept = this.#lesions.img;
+    this.#niivue.addVolume(this.#lesions);
+    this.#niivue.setScale(SIZE_3D);
+    this.#niivue.createOnLocationChange();
+    this.showMask();
+  }
+
+  close() {
+    this.#niivue.cleanup();
+    this.#niivue.gl.getExtension("WEBGL_lose_context")?.loseContext();
+  }
+
+  showMask() {
+    this.#showFrom(this.#kept, 1);
+  }
+
+  showFrom(step) {
+    this.#showFrom(this.#steps, step);
+  }
+
+  #showFrom(image, least) {
+    Object.assign(this.#lesions, { img: image, cal_min: least - 0.5, cal_max: 100 });
+    this.#refresh();
+  }
+
+  set overlay(shown) {
+    this.#lesions.opacity = shown ? OPACITY : 0;
+    this.#refresh();
+  }
+
+  set view(name) {
+    this.#niivue.opts.isOrientCube = VIEWS[name] === SLICE_TYPE.RENDER;
+    this.#niivue.setSliceType(VIEWS[name]);
+  }
+
+  goTo(mm) {
+    this.#niivue.scene.crosshairPos = this.#niivue.mm2frac(mm, 0, true);
+    this.#niivue.createOnLocationChange();
+    this.#niivue.setRenderAzimuthElevation(mm[0] > 0 ? FACING.right : FACING.left, FACING.elevation);
+  }
+
+  // Once a frame: a slider may move more often.
+  #refresh() {
+    if (this.#due) return;
+    this.#due = true;
+    requestAnimationFrame(() => {
+      this.#due = false;
+      this.#niivue.refreshLayers(this.#lesions, 1);
+      this.#niivue.drawScene();
+    });
+  }
+
+  #press(event) {
+    event.stopImmediatePropagation();
+    const acted = this.#niivue.opts.sliceType === SLICE_TYPE.RENDER ? this.#turn(event.key) : this.#move(event.key);
+    if (acted) event.preventDefault();
+  }
+
+  #turn(key) {
+    const turn = TURNS[key];
+    if (!turn) return false;
+    const { renderAzimuth, renderElevation } = this.#niivue.scene;
+    this.#niivue.setRenderAzimuthElevation(renderAzimuth + turn[0] * TURN_DEGREES, renderElevation + turn[1] * TURN_DEGREES);
+    return true;
+  }
+
+  #move(key) {
+    const move = MOVES[key];
+    if (!move) return false;
+    const [axis, sign] = move;
+    const step = AXES[this.#niivue.opts.sliceType][axis];
+    this.#niivue.moveCrosshairInVox(...step.map((part) => sign * part));
+    return true;
+  }
+}

@@ -1,6 +1,6 @@
 # make demo   set up, segment a simulated subject, show the page
 # make test   set up, pass the tests
-# make soak   the tests that take minutes: runs that are killed again and again
+# make soak   what takes minutes: runs that are killed again and again, the service under load
 # make check  style, types, architecture
 # make bench  speed, memory and accuracy; DATA=folder for the parts that need open data
 # make page   build the page of insula serve again (node and npm; the built page is part of the repository)
@@ -25,6 +25,7 @@ test: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak
+	$(BIN)/python bench/load.py --clients 50 --minutes 10
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check --quiet .

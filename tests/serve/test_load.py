@@ -1,0 +1,35 @@
+"""The short form of bench/load.py; the long one is `make soak`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+_BENCH = Path(__file__).parents[2] / "bench"
+
+
+def test_a_few_seconds_of_load_lose_nothing(quiet_weights: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        str(_BENCH / "load.py"),
+        "--clients",
+        "6",
+        "--minutes",
+        "0.2",
+        "--spacing",
+        "4",
+        "--kill-seconds",
+        "5",
+    ]
+    done = subprocess.run(
+        [*command, "--weights", str(quiet_weights), "--out", str(tmp_path / "load.json")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads((tmp_path / "load.json").read_text())
+    assert told["lost"] == "0"
+    assert " done" in told["jobs that ended"]
+    assert told["connections that broke"] == "{}"

@@ -180,6 +180,23 @@ def test_a_slow_head_and_a_slow_body_are_cut(running: Any) -> None:
         assert slow.recv(100).startswith(b"HTTP/1.1 408")
 
 
+def test_a_sender_that_hangs_up_leaves_nothing(running: Any) -> None:
+    host, port = running.client.base_url.host, running.client.base_url.port
+    before = running.client.get("/v1/jobs").json()
+    token = running.client.headers["authorization"].encode()
+    with socket.create_connection((host, port), timeout=10) as sender:
+        sender.sendall(
+            b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nAuthorization: " + token + b"\r\n\r\n\0\0"
+        )
+        time.sleep(0.3)
+        assert len(list((running.store / "incoming").iterdir())) == 1
+    end = time.monotonic() + 5
+    while list((running.store / "incoming").iterdir()) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert list((running.store / "incoming").iterdir()) == []
+    assert running.client.get("/v1/jobs").json() == before
+
+
 def test_a_full_queue_says_when_to_come_back(running: Any, scan_bytes: bytes) -> None:
     answers = [running.post(scan_bytes) for _ in range(12)]
     full = [answer for answer in answers if answer.status_code == 503]

@@ -12,6 +12,7 @@ from insula.cli.calibrate import calibrate
 from insula.cli.demo import demo
 from insula.cli.evaluate import evaluate
 from insula.cli.exits import exit_code_of
+from insula.cli.export import export
 from insula.cli.inspect import inspect
 from insula.cli.segment import segment
 from insula.cli.serve import serve, token
@@ -32,7 +33,7 @@ def main() -> None:
         print(f"insula {insula.__version__}")
         return
     app = SubcommandApp()
-    for verb in (segment, evaluate, demo, train, calibrate, inspect, serve, token):
+    for verb in (segment, evaluate, demo, train, calibrate, inspect, export, serve, token):
         app.command(verb)
     app.command(bench.verbs(), name="bench", help="Time training on this machine, beside other tools' networks.")
     app.command(cohort.verbs(), name="cohort", help="Check, split, simulate or prepare a folder of labelled scans.")

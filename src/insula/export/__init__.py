@@ -1,0 +1,6 @@
+"""Weights for programs that are not insula."""
+
+from insula.export.monai_bundle import export_monai_bundle
+from insula.export.monai_steps import AfterNetwork, BeforeNetwork
+
+__all__ = ["AfterNetwork", "BeforeNetwork", "export_monai_bundle"]

@@ -1,0 +1,54 @@
+"""What happens before and after the network, as steps of a MONAI pipeline: dictionaries in, dictionaries out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from insula.checkpoint import load_weights
+from insula.data import prepare
+from insula.io import bare_name, read_scan, write_mask, write_prob
+from insula.postprocess import decide
+
+__all__ = ["AfterNetwork", "BeforeNetwork"]
+
+
+class BeforeNetwork:
+    """From `{"path": FILE}` to `{"path": FILE, "image": Tensor[1, i, j, k]}`: read strictly, RAS+, centred on the head, normalised.
+
+    Args:
+        card: path of the weights' card, which says how.
+    """
+
+    def __init__(self, card: str) -> None:
+        self._card = load_weights(card).card
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        path = Path(data["path"])
+        prepared = prepare(read_scan(path, name=bare_name(path)), self._card.prepare)
+        return {**data, "path": str(path), "image": prepared.image[0]}
+
+
+class AfterNetwork:
+    """From logits in the box to mask and probabilities on the scan's own grid, written as `insula segment` does.
+
+    Args:
+        card: path of the weights' card.
+        output_dir: where NAME_mask.nii.gz and NAME_prob.nii.gz go; made if it is not there.
+    """
+
+    def __init__(self, card: str, output_dir: str) -> None:
+        self._card, self._out = load_weights(card).card, Path(output_dir)
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        path, card = Path(data["path"]), self._card
+        scan = read_scan(path, name=bare_name(path))
+        logits = torch.as_tensor(data["pred"]).float().cpu()[0]
+        prob = prepare(scan, card.prepare).bring_home(torch.sigmoid(logits / card.calibration.temperature).numpy())
+        mask = decide(prob, scan.grid, threshold=card.threshold, min_lesion_ml=card.min_lesion_ml)
+        self._out.mkdir(parents=True, exist_ok=True)
+        write_mask(self._out / f"{scan.name}_mask.nii.gz", mask, file=scan.file)
+        write_prob(self._out / f"{scan.name}_prob.nii.gz", prob, scan.grid, file=scan.file)
+        return {**data, "volume_ml": mask.volume_ml}

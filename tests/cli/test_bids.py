@@ -69,6 +69,36 @@ def test_participants_then_group_and_the_validator_finds_no_error(
     assert _errors(out) == []
 
 
+def test_participants_at_the_same_time_into_one_folder_and_nothing_into_the_input(
+    raw: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    for path in raw.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    raw.chmod(0o555)
+    before = {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in (raw, *raw.rglob("*"))}
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", "from insula.cli.bids import main; main()", str(raw), str(out), "participant"]
+    options = ["--weights", str(tiny_weights), "--device", "cpu"]
+    runs = [
+        subprocess.Popen(
+            [*command, "--participant-label", label, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for label in ("01", "02")
+    ]
+    said = [run.communicate(timeout=120) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert len(list(out.rglob("*_mask.nii.gz"))) == 3
+    assert json.loads((out / "dataset_description.json").read_text())["DatasetType"] == "derivative"
+    assert before == {
+        path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in (raw, *raw.rglob("*"))
+    }
+    for path in (raw, *raw.rglob("*")):
+        path.chmod(0o755)
+
+
 def test_the_validator_would_tell(raw: Path, tiny_weights: Path, capsys: Capture) -> None:
     out = raw.parent / "out"
     call(capsys, raw, out, "participant", "--participant-label", "02", "--weights", tiny_weights, "--device", "cpu")

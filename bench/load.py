@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +50,8 @@ class Seen:
     lost: list[str] = field(default_factory=list)
     kills: int = 0
     broken: Counter[str] = field(default_factory=Counter)
+    open: set[str] = field(default_factory=set)
+    """Accepted, and not ended yet."""
 
 
 def main() -> None:
@@ -127,6 +130,7 @@ def _load(folder: Path, good: bytes, arguments: argparse.Namespace) -> Seen:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+    seen.lost += [f"{id}: never ended" for id in seen.open]
     return seen
 
 
@@ -146,10 +150,11 @@ def _client(
                 continue
             seen.statuses[str(answer.status_code)] += 1
             if answer.status_code == 503:
-                stop.wait(min(float(answer.headers["retry-after"]), 2 + 3 * chance.random()))
+                stop.wait(float(answer.headers["retry-after"]) * (0.8 + 0.4 * chance.random()))
             elif answer.status_code == 202:
                 if not bad:
                     seen.accept_ms.append(1000 * (time.perf_counter() - begun))
+                seen.open.add(answer.json()["id"])
                 _follow(client, answer.json()["id"], "refused" if bad else "done", seen)
 
 
@@ -163,6 +168,7 @@ def _follow(client: httpx.Client, id: str, wanted: str, seen: Seen) -> None:
         state = answer.json()["state"]
         if state in _ENDED:
             seen.ends[state] += 1
+            seen.open.discard(id)
             if state != wanted:
                 seen.lost.append(f"{id}: {state}, not {wanted}")
             seen.statuses[str(client.delete(f"/v1/jobs/{id}").status_code)] += 1
@@ -175,7 +181,11 @@ def _health(address: str, pid: int, seen: Seen, stop: threading.Event) -> None:
     with httpx.Client(base_url=address, timeout=60) as client:
         while not stop.wait(0.25):
             begun = time.perf_counter()
-            seen.statuses[str(client.get("/health").status_code)] += 1
+            try:
+                seen.statuses[str(client.get("/health").status_code)] += 1
+            except httpx.TransportError as error:
+                seen.broken[f"/health: {type(error).__name__}"] += 1
+                continue
             seen.health_ms.append(1000 * (time.perf_counter() - begun))
             seen.memory_mb.append(psutil.Process(pid).memory_info().rss / 1e6)
 
@@ -183,8 +193,9 @@ def _health(address: str, pid: int, seen: Seen, stop: threading.Event) -> None:
 def _kill(pid: int, seconds: float, chance: random.Random, seen: Seen, stop: threading.Event) -> None:
     while not stop.wait(chance.expovariate(1 / seconds)):
         for child in psutil.Process(pid).children():
-            child.kill()
-            seen.kills += 1
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+                seen.kills += 1
 
 
 def _summary(seen: Seen, size: int) -> dict[str, str]:

@@ -85,7 +85,12 @@ def service(folder: Path, weights: Path, *sets: str, wait: bool = True) -> Itera
         command += ["--set", one]
     with open(log, "a") as file:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=file, text=True, env={**os.environ, "INSULA_TOKEN": TOKEN}
+            command,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+            env={**os.environ, "INSULA_TOKEN": TOKEN},
+            start_new_session=True,
         )
     try:
         assert process.stdout is not None

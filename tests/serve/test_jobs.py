@@ -67,6 +67,15 @@ def test_a_dead_workers_job_is_queued_again_and_fails_at_last(jobs: Jobs) -> Non
     assert jobs.release("w", attempts=2, error=_ERROR) == []
 
 
+def test_what_a_stopping_service_puts_back_was_not_begun(jobs: Jobs) -> None:
+    _add(jobs, "a")
+    jobs.take("w")
+    jobs.put_back()
+    again = jobs.take("w")
+    assert again is not None
+    assert again.attempts == 1
+
+
 def test_only_the_dead_workers_jobs_are_released(jobs: Jobs) -> None:
     _add(jobs, "a")
     _add(jobs, "b")

@@ -11,6 +11,13 @@ from typing import Any
 import psutil
 
 
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_a_killed_worker_takes_nothing_with_it(start: Any, scan_bytes: bytes, tmp_path: Path) -> None:
     with start(tmp_path, "attempts=5") as running:
         ids = [running.post(scan_bytes).json()["id"] for _ in range(3)]
@@ -18,7 +25,7 @@ def test_a_killed_worker_takes_nothing_with_it(start: Any, scan_bytes: bytes, tm
             os.kill(pid, signal.SIGKILL)
         begun = time.monotonic()
         assert running.client.get("/health").status_code == 200
-        assert time.monotonic() - begun < 1, "the service answers while its worker is dead"
+        assert time.monotonic() - begun < 5, "the service answers while its worker is dead"
         assert [running.wait(id)["state"] for id in ids] == ["done"] * 3
         assert "insula_worker_restarts 1.0" in running.client.get("/metrics").text
 
@@ -49,9 +56,9 @@ def test_a_killed_service_loses_no_job_and_leaves_no_process(start: Any, scan_by
         running.process.kill()
         running.process.wait()
     end = time.monotonic() + 10
-    while any(map(psutil.pid_exists, workers)) and time.monotonic() < end:
+    while any(map(_alive, workers)) and time.monotonic() < end:
         time.sleep(0.05)
-    assert not any(map(psutil.pid_exists, workers))
+    assert not any(map(_alive, workers))
     with start(tmp_path) as running:
         assert {job["id"] for job in running.client.get("/v1/jobs").json()} == set(ids)
         assert [running.wait(id)["state"] for id in ids] == ["done"] * 4
@@ -63,6 +70,17 @@ def test_a_service_that_is_stopped_hands_its_jobs_to_the_next(start: Any, scan_b
         ids = [running.post(scan_bytes).json()["id"] for _ in range(3)]
     with start(tmp_path, "attempts=1") as running:
         assert [running.wait(id)["state"] for id in ids] == ["done"] * 3
+
+
+def test_a_signal_to_the_whole_group_is_a_stop_like_any_other(start: Any, scan_bytes: bytes, tmp_path: Path) -> None:
+    """Ctrl-C in a terminal reaches the workers too."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with start(tmp_path, "attempts=1") as running:
+            ids = [running.post(scan_bytes).json()["id"] for _ in range(3)]
+            os.killpg(running.process.pid, number)
+            running.process.wait(20)
+        with start(tmp_path, "attempts=1") as running:
+            assert [running.wait(id)["state"] for id in ids] == ["done"] * 3
 
 
 def test_results_expire(start: Any, scan_bytes: bytes, tmp_path: Path) -> None:

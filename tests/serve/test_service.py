@@ -8,7 +8,7 @@ import json
 import socket
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -180,21 +180,44 @@ def test_a_slow_head_and_a_slow_body_are_cut(running: Any) -> None:
         assert slow.recv(100).startswith(b"HTTP/1.1 408")
 
 
-def test_a_sender_that_hangs_up_leaves_nothing(running: Any) -> None:
+def test_who_does_not_read_is_hung_up_on(running: Any) -> None:
     host, port = running.client.base_url.host, running.client.base_url.port
-    before = running.client.get("/v1/jobs").json()
-    token = running.client.headers["authorization"].encode()
-    with socket.create_connection((host, port), timeout=10) as sender:
-        sender.sendall(
-            b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nAuthorization: " + token + b"\r\n\r\n\0\0"
-        )
-        time.sleep(0.3)
-        assert len(list((running.store / "incoming").iterdir())) == 1
-    end = time.monotonic() + 5
-    while list((running.store / "incoming").iterdir()) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert list((running.store / "incoming").iterdir()) == []
-    assert running.client.get("/v1/jobs").json() == before
+    size, count = len(running.client.get("/page/page.js").content), 40
+    with socket.create_connection((host, port), timeout=10) as lazy:
+        lazy.sendall(b"GET /page/page.js HTTP/1.1\r\nHost: x\r\n\r\n" * count)
+        time.sleep(4)
+        got = 0
+        try:
+            while piece := lazy.recv(1 << 20):
+                got += len(piece)
+        except (ConnectionResetError, TimeoutError):
+            pass
+    assert got < size * count
+
+
+def test_addresses_and_methods_that_do_not_exist_are_told_in_the_same_form(running: Any) -> None:
+    for method, path, status in (
+        ("GET", "/v1/nothing", 404),
+        ("PUT", "/v1/segment", 405),
+        ("GET", "/page/nothing.js", 404),
+    ):
+        answer = running.client.request(method, path)
+        assert answer.status_code == status
+        assert answer.json()["error"]["remedy"]
+        assert "content-security-policy" in answer.headers
+
+
+def test_methods_that_a_client_makes_up_are_not_kept(running: Any) -> None:
+    for n in range(5):
+        running.client.request(f"MADEUP{n}", "/health")
+    told = running.client.get("/metrics").text
+    assert "MADEUP" not in told
+    assert 'method="other"' in told
+
+
+def test_what_is_stored_is_for_this_user_only(running: Any, scan_bytes: bytes) -> None:
+    running.wait(running.post(scan_bytes).json()["id"])
+    assert not [path for path in running.store.rglob("*") if path.stat().st_mode & 0o077]
 
 
 def test_a_full_queue_says_when_to_come_back(running: Any, scan_bytes: bytes) -> None:
@@ -221,6 +244,29 @@ def test_it_describes_itself_and_counts(running: Any) -> None:
     told = running.client.get("/metrics").text
     assert "insula_workers_ready 1.0" in told
     assert 'route="/v1/segment",status="415"' in told
+
+
+def test_a_sender_that_hangs_up_leaves_nothing(start: Any, tmp_path: Path) -> None:
+    with start(tmp_path, "body_seconds=600", wait=False) as running:
+        host, port = running.client.base_url.host, running.client.base_url.port
+        incoming = running.store / "incoming"
+        token = running.client.headers["authorization"].encode()
+        with socket.create_connection((host, port), timeout=10) as sender:
+            sender.sendall(
+                b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nAuthorization: "
+                + token
+                + b"\r\n\r\n\0\0"
+            )
+            _until(lambda: len(list(incoming.iterdir())) == 1)
+        _until(lambda: not list(incoming.iterdir()))
+        assert running.client.get("/v1/jobs").json() == []
+
+
+def _until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_owners_do_not_see_each_others_jobs(start: Any, scan_bytes: bytes, tmp_path: Path) -> None:

@@ -78,12 +78,19 @@ def test_unknown_kinds(tmp_path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [
-    gzip.compress(_HEAD)[:9], b"\x1f\x8bxx", b"PK\x03\x04rest", _zip("a")[:-10], _zip("../a"), _zip("a/../../b"), _zip("/etc/a"),
+    gzip.compress(_HEAD)[:9], b"\x1f\x8bxx", b"\x1f\x8b\x08\x08" + bytes(6) + b"A" * 200_000, b"PK\x03\x04rest", _zip("a")[:-10], _zip("../a"), _zip("a/../../b"), _zip("/etc/a"),
     _zip("C:\\a"), _zip("a", link=True),
 ])  # fmt: skip
 def test_damaged_and_hostile_ones(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(BadData):
+        recognise(tmp_path / "a")
+
+
+def test_a_list_of_members_that_is_too_long_is_not_read(tmp_path: Path) -> None:
+    end = b"PK\x05\x06" + bytes(4) + b"\xff\xff\xff\xff" + (30 << 20).to_bytes(4, "little") + bytes(6)
+    (tmp_path / "a").write_bytes(b"PK\x03\x04" + bytes(1000) + end)
+    with pytest.raises(TooLarge, match="too many"):
         recognise(tmp_path / "a")
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-import shutil
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ __all__ = ["export_monai_bundle"]
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 _NOTICE = "For research only; not a medical device."
 _MONAI = "1.6.1"  # what it was run with, where monai is not installed
-_LICENSE = Path(__file__).parents[3] / "LICENSE"
 
 
 def export_monai_bundle(weights: str, folder: Path) -> Path:
@@ -53,8 +51,7 @@ def export_monai_bundle(weights: str, folder: Path) -> Path:
     save_weights(folder / "models", model, card)
     write_json(folder / "configs" / "inference.json", _inference(card.name))
     write_text(folder / "docs" / "README.md", _readme(card))
-    if _LICENSE.is_file():
-        shutil.copyfile(_LICENSE, folder / "LICENSE")
+    write_text(folder / "LICENSE", distribution("insula").read_text("licenses/LICENSE") or "Apache-2.0\n")
     write_json(folder / "configs" / "metadata.json", _metadata(card))
     return folder
 

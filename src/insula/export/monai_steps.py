@@ -9,6 +9,7 @@ import torch
 
 from insula.checkpoint import load_weights
 from insula.data import prepare
+from insula.errors import UsageError
 from insula.io import bare_name, read_scan, write_mask, write_prob
 from insula.postprocess import decide
 
@@ -37,14 +38,21 @@ class AfterNetwork:
     Args:
         card: path of the weights' card.
         output_dir: where NAME_mask.nii.gz and NAME_prob.nii.gz go; made if it is not there.
+
+    Raises:
+        UsageError: two scans of the same name.
     """
 
     def __init__(self, card: str, output_dir: str) -> None:
         self._card, self._out = load_weights(card).card, Path(output_dir)
+        self._seen: dict[str, Path] = {}
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
         path, card = Path(data["path"]), self._card
         scan = read_scan(path, name=bare_name(path))
+        if scan.name in self._seen and self._seen[scan.name] != path:
+            raise UsageError("the scan", path, "has the name of another", "give each scan a name of its own")
+        self._seen[scan.name] = path
         logits = torch.as_tensor(data["pred"]).float().cpu()[0]
         prob = prepare(scan, card.prepare).bring_home(torch.sigmoid(logits / card.calibration.temperature).numpy())
         mask = decide(prob, scan.grid, threshold=card.threshold, min_lesion_ml=card.min_lesion_ml)

@@ -11,7 +11,7 @@ from typing import Any
 
 from insula.errors import from_os_error
 
-__all__ = ["TEMPORARY", "write_bytes", "write_json", "write_text"]
+__all__ = ["TEMPORARY", "sync_folder", "write_bytes", "write_json", "write_text"]
 
 TEMPORARY = ".insula-*.tmp"
 """What unfinished files are called; `OutputFolder` sweeps them at the next start."""
@@ -37,7 +37,7 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
     try:
         _write_whole(temporary, data)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary)
@@ -67,7 +67,8 @@ def _write_whole(path: Path, data: bytes | memoryview) -> None:
         os.close(handle)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the disk keep what was made, renamed or removed in a folder."""
     if os.name == "nt":  # a folder cannot be opened there, and the rename is journalled
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
 import insula
-from insula.errors import BadData, InsulaError, NoInput, TooLarge, UsageError
+from insula.errors import BadData, CannotCreate, InsulaError, IOFault, NoInput, TooLarge, UsageError, as_insula_error
 from insula.serve.routes import router
 from insula.serve.service import Service, problem
 from insula.serve.upload import TooSlow, Unknown
@@ -21,9 +23,11 @@ from insula.serve.worker import told
 
 __all__ = ["create_app"]
 
+_log = logging.getLogger(__name__)
 _PAGE = Path(__file__).with_name("page")
 _STATUS: tuple[tuple[type[InsulaError], int], ...] = (
-    (TooSlow, 408), (TooLarge, 413), (Unknown, 415), (BadData, 400), (UsageError, 422), (NoInput, 404), (InsulaError, 500),
+    (TooSlow, 408), (TooLarge, 413), (Unknown, 415), (BadData, 400), (UsageError, 422), (NoInput, 404), (CannotCreate, 507),
+    (IOFault, 503), (InsulaError, 500),
 )  # fmt: skip
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; script-src 'self'; "
@@ -65,7 +69,11 @@ def create_app(
 
 async def _around(request: Request, forward: Callable[[Request], Awaitable[Response]]) -> Response:
     with request.app.state.service.meter.request(request) as seen:
-        response = await forward(request)
+        try:
+            response = await forward(request)
+        except Exception as error:
+            _log.exception("an answer failed")
+            response = JSONResponse({"error": told(as_insula_error(error))}, 500)
         seen.status = response.status_code
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
@@ -80,6 +88,14 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.detail, str):  # starlette's own: no such address, no such method
+        error = problem(
+            error.status_code,
+            "the request",
+            f"is refused ({error.detail})",
+            "see /v1/openapi.json",
+            dict(error.headers or {}),
+        )
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 

@@ -144,6 +144,13 @@ class Jobs:
             told = json.dumps(error) if error is not None else None
             return db.execute(query, (state, state, told, time.time(), job.id, job.lease)).rowcount == 1
 
+    def put_back(self) -> None:
+        """Queue again what is running, as if it had not been begun: the service stops, and no worker is to blame."""
+        with self._writing() as db:
+            db.execute(
+                "UPDATE jobs SET state = 'queued', step = 'waiting', progress = 0, lease = NULL, attempts = attempts - 1 WHERE state = 'running'"
+            )
+
     def release(self, worker: str | None, *, attempts: int, error: Mapping[str, Any]) -> list[Job]:
         """Queue again what a dead worker (or, if None, any) was running; what was begun too often has failed.
 

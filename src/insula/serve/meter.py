@@ -16,6 +16,7 @@ from insula.serve.workers import Workers
 __all__ = ["Meter"]
 
 _STATES = ("queued", "running", "done", "refused", "failed")
+_METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS")
 _EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -53,7 +54,8 @@ class Meter:
             yield seen
         finally:
             route = getattr(request.scope.get("route"), "path", "other")
-            labels = (request.method, route, str(seen.status))
+            method = request.method if request.method in _METHODS else "other"  # what a client makes up would be kept
+            labels = (method, route, str(seen.status))
             self._seconds.labels(*labels).observe(time.perf_counter() - begun)
 
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, but a request's head has to come in time (slow loris)."""
+"""HTTP/1.1 as uvicorn speaks it, but nobody holds a connection by being slow: heads have to come, answers to be read, in time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ __all__ = ["timed_protocol"]
 
 
 def timed_protocol(seconds: float) -> type[H11Protocol]:
-    """A protocol that hangs up when a request has begun to come, or a connection was made, and no whole head has come in time."""
+    """A protocol that hangs up when no whole head has come in time, or an answer is not read for as long."""
 
     class Timed(H11Protocol):
         _late: asyncio.TimerHandle | None = None
+        _unread: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -27,13 +28,27 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
             else:
                 self._done()
 
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._unread = self.loop.call_later(seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._read()
+            super().resume_writing()
+
         def connection_lost(self, exc: Exception | None) -> None:
             self._done()
+            self._read()
             super().connection_lost(exc)
 
         def _wait(self) -> None:
             if self._late is None:
-                self._late = self.loop.call_later(seconds, self.transport.close)
+                self._late = self.loop.call_later(seconds, self.transport.abort)
+
+        def _read(self) -> None:
+            if self._unread is not None:
+                self._unread.cancel()
+                self._unread = None
 
         def _done(self) -> None:
             if self._late is not None:

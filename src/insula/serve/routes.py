@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -12,8 +13,8 @@ from fastapi.responses import FileResponse, PlainTextResponse
 import insula
 from insula.serve.jobs import Job
 from insula.serve.parts import PARTS, part_path, record_of
-from insula.serve.service import Mine, Owner, Service, TheService, problem
-from insula.serve.upload import receive, recognise
+from insula.serve.service import Mine, Owner, Service, TheService, gone, problem
+from insula.serve.upload import keep, receive, recognise
 
 __all__ = ["router"]
 
@@ -43,7 +44,8 @@ async def segment(
         "assume_orientation": assume_orientation,
     }
     config, jobs = service.config, service.jobs
-    if jobs.count().get("queued", 0) + len(service.receiving) >= config.most_queued:
+    waiting = (await asyncio.to_thread(jobs.count)).get("queued", 0)
+    if waiting + len(service.receiving) >= config.most_queued:
         retry = {"Retry-After": str(_RETRY_SECONDS)}
         raise problem(503, "the queue", f"is full ({config.most_queued} jobs)", "try again later", retry)
     id = secrets.token_hex(16)
@@ -53,11 +55,11 @@ async def segment(
         got = await receive(
             aiter(request.stream()), part, most_bytes=config.most_mb * 10**6, pause_seconds=config.body_seconds
         )
-        ending = recognise(part)
-        folder.mkdir()
-        part.rename(folder / f"upload{ending}")
-        job = jobs.add(
-            owner=owner, key=idempotency_key, upload=(id, got.sha256, got.bytes), options=options, keep_seconds=3600 * config.keep_hours
+        ending = await asyncio.to_thread(recognise, part)
+        await asyncio.to_thread(keep, part, folder / f"upload{ending}")
+        job = await asyncio.to_thread(
+            jobs.add, owner=owner, key=idempotency_key, upload=(id, got.sha256, got.bytes), options=options,
+            keep_seconds=3600 * config.keep_hours,
         )  # fmt: skip
     except BaseException:  # the client's going away is one
         part.unlink(missing_ok=True)
@@ -84,7 +86,12 @@ def list_jobs(service: TheService, owner: Owner) -> list[dict[str, Any]]:
 def get_job(service: TheService, job: Mine) -> dict[str, Any]:
     """How far a job is; once it is done, its record too."""
     told = _told(service, job)
-    return told | {"record": record_of(service.store.job(job.id))} if job.state == "done" else told
+    if job.state != "done":
+        return told
+    try:
+        return told | {"record": record_of(service.store.job(job.id))}
+    except FileNotFoundError:  # deleted, or expired, since it was found
+        raise gone() from None
 
 
 @router.get("/v1/jobs/{id}/result")

@@ -28,7 +28,7 @@ from insula.serve.workers import Workers
 
 __all__ = ["serve"]
 
-_BACKLOG = 256
+_BACKLOG, _MOST_CONNECTIONS = 256, 1000
 _GRACE_SECONDS = 5
 
 
@@ -47,6 +47,7 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
         CannotCreate: another service has the folder, or another program the port.
     """
     tokens, shown = _tokens(config, host)
+    os.umask(0o077)  # what was sent is for this user's eyes
     load_weights(config.model)  # before the workers: a wrong name is said once, here
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     with OutputFolder(folder):
@@ -67,12 +68,13 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
         app = create_app(Service(store, jobs, workers, config, tokens), lifespan)
         settings = uvicorn.Config(
             app, host=host, port=port, access_log=False, log_level="warning", server_header=False, backlog=_BACKLOG,
-            http=timed_protocol(config.header_seconds), timeout_keep_alive=15, timeout_graceful_shutdown=_GRACE_SECONDS,
+            http=timed_protocol(config.header_seconds), timeout_keep_alive=15, ws="none", limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE_SECONDS,
         )  # fmt: skip
         try:
             listening = settings.bind_socket()
         except SystemExit:
             raise CannotCreate("the port", port, "is taken, or not for this user", "choose another --port") from None
+        listening.listen(_BACKLOG)
         try:
             announce(f"http://{_named(host)}:{listening.getsockname()[1]}/" + (f"#token={shown}" if shown else ""))
             uvicorn.Server(settings).run([listening])

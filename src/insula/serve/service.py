@@ -15,7 +15,7 @@ from insula.serve.store import Store
 from insula.serve.tokens import owner_of
 from insula.serve.workers import Workers
 
-__all__ = ["Mine", "Owner", "Service", "TheService", "problem"]
+__all__ = ["Mine", "Owner", "Service", "TheService", "gone", "problem"]
 
 
 @dataclass
@@ -49,6 +49,11 @@ def problem(status: int, what: str, rule: str, remedy: str, headers: dict[str, s
     return HTTPException(status, error, headers)
 
 
+def gone() -> HTTPException:
+    """The answer for a job that is not, or no longer, there."""
+    return problem(404, "the job", "does not exist, or has expired", "send the scan again")
+
+
 def _service(request: Request) -> Service:
     return request.app.state.service
 
@@ -74,7 +79,7 @@ Owner = Annotated[str, Depends(_owner)]
 def _mine(id: str, service: TheService, owner: Owner) -> Job:
     job = service.jobs.get(id, owner=owner)
     if job is None:  # the same answer for what is another's
-        raise problem(404, "the job", "does not exist, or has expired", "send the scan again")
+        raise gone()
     return job
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from insula.errors import NoInput
 from insula.predict import ResultPaths, result_paths
 
 __all__ = ["JobFolder", "Store"]
@@ -35,8 +37,15 @@ class JobFolder:
         return self.path / "results.zip"
 
     def upload(self) -> Path:
-        """What was sent."""
-        return next(self.path.glob("upload*"))
+        """What was sent.
+
+        Raises:
+            NoInput: it is gone.
+        """
+        found = next(self.path.glob("upload*"), None)
+        if found is None:
+            raise NoInput("the upload", "", "is no longer on the disk", "send it again")
+        return found
 
 
 @dataclass(frozen=True)
@@ -64,15 +73,29 @@ class Store:
         """A job's folder."""
         return JobFolder(self.path / "jobs" / id)
 
+    def temporary(self, worker: str) -> Path:
+        """Where a worker unpacks."""
+        return self.path / "tmp" / worker
+
     def remove(self, id: str) -> None:
-        """A job's files."""
-        shutil.rmtree(self.job(id).path, ignore_errors=True)
+        """A job's files; out of the way first, so that a worker that is still at it can add none."""
+        away = self._trash / id
+        try:
+            os.rename(self.job(id).path, away)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(away, ignore_errors=True)
 
     def sweep(self, known: set[str]) -> None:
-        """Take away what a service that died left: unfinished uploads, and folders that belong to no job."""
-        shutil.rmtree(self.incoming, ignore_errors=True)
-        for folder in (self.incoming, self.path / "jobs"):
+        """Take away what a service that died left: unfinished uploads, what was unpacked, and folders that belong to no job."""
+        for folder in (self.incoming, self._trash, self.path / "tmp"):
+            shutil.rmtree(folder, ignore_errors=True)
+        for folder in (self.incoming, self._trash, self.path / "tmp", self.path / "jobs"):
             folder.mkdir(parents=True, exist_ok=True)
         for folder in (self.path / "jobs").iterdir():
             if folder.name not in known:
-                shutil.rmtree(folder, ignore_errors=True)
+                self.remove(folder.name)
+
+    @property
+    def _trash(self) -> Path:
+        return self.path / "trash"

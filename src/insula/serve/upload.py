@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import hashlib
 import os
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from insula.errors import BadData, TooLarge
+from insula.errors import BadData, TooLarge, from_os_error
+from insula.io.atomic import sync_folder
 from insula.io.dicom import check_zip
 
-__all__ = ["Received", "TooSlow", "Unknown", "receive", "recognise"]
+__all__ = ["Received", "TooSlow", "Unknown", "keep", "receive", "recognise"]
 
+_HEAD_BYTES = 1 << 16
 _NIFTI = {(348).to_bytes(4, "little"), (348).to_bytes(4, "big"), (540).to_bytes(4, "little"), (540).to_bytes(4, "big")}
 
 
@@ -44,7 +46,7 @@ async def receive(pieces: AsyncIterator[bytes], path: Path, *, most_bytes: int, 
         BadData: nothing came at all.
     """
     digest, count = hashlib.sha256(), 0
-    with open(path, "wb") as file:
+    with _disk_errors(), open(path, "wb") as file:
         while True:
             try:
                 piece = await asyncio.wait_for(anext(pieces), pause_seconds)
@@ -68,6 +70,23 @@ async def receive(pieces: AsyncIterator[bytes], path: Path, *, most_bytes: int, 
     return Received(digest.hexdigest(), count)
 
 
+def keep(part: Path, path: Path) -> None:
+    """Move an upload into a new folder of its own, on the disk for good before it is acknowledged."""
+    with _disk_errors():
+        path.parent.mkdir()
+        part.rename(path)
+        for folder in (path.parent, path.parent.parent):
+            sync_folder(folder)
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error, what="the upload", value="", writing=True) from None
+
+
 def recognise(path: Path) -> str:
     """The ending that a file's first bytes call for: .nii, .nii.gz, .zip or .dcm.
 
@@ -81,7 +100,7 @@ def recognise(path: Path) -> str:
     if head[:4] in _NIFTI:
         return ".nii"
     if head[:2] == b"\x1f\x8b":
-        if _first_bytes(path) not in _NIFTI:
+        if _inflated(path)[:4] not in _NIFTI:
             raise Unknown("the upload", "", "is packed by gzip, but no NIfTI is in it", "send a .nii.gz file")
         return ".nii.gz"
     if head[:2] == b"PK":
@@ -92,9 +111,14 @@ def recognise(path: Path) -> str:
     raise Unknown("the upload", "", "is neither NIfTI nor DICOM", "send .nii, .nii.gz, or a zip of a DICOM series")
 
 
-def _first_bytes(path: Path) -> bytes:
+def _inflated(path: Path) -> bytes:
+    """The first bytes of what gzip has packed; not by the gzip module, which reads a header without end byte by byte."""
+    with open(path, "rb") as file:
+        head = file.read(_HEAD_BYTES)
     try:
-        with gzip.open(path) as file:
-            return file.read(4)
-    except (OSError, EOFError, zlib.error):
-        raise BadData("the upload", "", "is cut or damaged", "send it again") from None
+        first = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(head, 4)
+    except zlib.error:
+        first = b""
+    if len(first) < 4:
+        raise BadData("the upload", "", "is cut or damaged", "send it again")
+    return first

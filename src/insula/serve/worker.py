@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
+import traceback
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -28,12 +30,14 @@ if TYPE_CHECKING:
 __all__ = ["main", "run_job", "told", "work"]
 
 _LOOK_SECONDS = 0.1
-_REFUSED = (65, 2)  # the input's or the caller's fault; trying again would not help
+_REFUSED = (65, 66, 2)  # the input's or the caller's fault; trying again would not help
 
 
 def main() -> None:
     """What a worker process runs; its arguments are the service's folder, a device and a name."""
     folder, device, name = sys.argv[1:]
+    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the service, which ends its workers itself
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_service, daemon=True).start()
     work(Store(Path(folder)), device=device, name=name)
 
@@ -62,7 +66,13 @@ def work(store: Store, *, device: str, name: str) -> None:
             run_job(job, jobs, store, weights, device=device)
         except Exception as error:
             known = as_insula_error(error)
-            jobs.end(job, "refused" if known.code in _REFUSED else "failed", told(known))
+            if known.code in _REFUSED:
+                jobs.end(job, "refused", told(known))
+                continue
+            if job.attempts >= config.attempts:
+                jobs.end(job, "failed", told(known))
+            # A disk that is full, a GPU that is lost, a bug: a fresh process may do better, and starts later each time
+            sys.exit(f"job {job.id}: {_place(error)}")
 
 
 def run_job(job: Job, jobs: Jobs, store: Store, weights: Weights, *, device: str) -> None:
@@ -106,6 +116,12 @@ def told(error: InsulaError) -> dict[str, Any]:
         "kind": type(error).__name__, "what": error.what, "value": error.value, "rule": error.rule, "remedy": error.remedy,
         "message": str(error),
     }  # fmt: skip
+
+
+def _place(error: Exception) -> str:
+    """What and where, without the error's own words, which may quote what was sent."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
 
 
 def _shades(image: np.ndarray) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,6 +24,7 @@ _LOOK_SECONDS = 0.25
 _SWEEP_SECONDS = 30.0
 _LONGEST_PAUSE = 30.0
 _COMMAND = "from insula.serve.worker import main; main()"
+_STARTS = 5  # of a service at one job: some scan may bring the whole machine down
 _QUICK_DEATH = 20.0  # seconds within which dying again is a sign that starting does not help
 
 
@@ -69,18 +72,18 @@ class Workers:
 
     def start(self) -> None:
         """Queue again what a service that died was running; start everything."""
-        self._release(None)
+        self._release(None, attempts=max(_STARTS, self._config.attempts))
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop everything; what was running is queued for the next start, and does not count as begun twice."""
+        """Stop everything; what was running is queued for the next start, and does not count as begun."""
         self._stop.set()
         self._thread.join()
         for one in self._workers:
             if one.process is not None:
                 one.process.kill()
                 one.process.wait()
-        self._jobs.release(None, attempts=1 << 30, error={})
+        self._jobs.put_back()
 
     def _watch(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
@@ -103,19 +106,24 @@ class Workers:
                 min(2 * one.pause + 0.5, _LONGEST_PAUSE) if time.monotonic() - one.started < _QUICK_DEATH else 0.0
             )
             one.process, one.ready = None, False
-            self._release(one.name)
+            shutil.rmtree(self._store.temporary(one.name), ignore_errors=True)
+            self._release(one.name, attempts=self._config.attempts)
         if one.process is None and time.monotonic() >= one.started + one.pause:
             self._begin(one)
 
     def _begin(self, one: _Worker) -> None:
         command = [sys.executable, "-c", _COMMAND, str(self._store.path), one.device, one.name]
-        one.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        temporary = self._store.temporary(one.name)
+        temporary.mkdir(parents=True, exist_ok=True)
+        one.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env={**os.environ, "TMPDIR": str(temporary)}
+        )  # fmt: skip
         one.started, one.restarts = time.monotonic(), one.restarts + 1
         threading.Thread(target=_listen, args=(one, one.process), daemon=True).start()
 
-    def _release(self, worker: str | None) -> None:
-        error = told(Unavailable("the worker", "", f"died {self._config.attempts} times at this scan", "check the server's log and memory"))  # fmt: skip
-        for job in self._jobs.release(worker, attempts=self._config.attempts, error=error):
+    def _release(self, worker: str | None, *, attempts: int) -> None:
+        error = told(Unavailable("the worker", "", f"died {attempts} times at this scan", "check the server's log and memory"))  # fmt: skip
+        for job in self._jobs.release(worker, attempts=attempts, error=error):
             _log.warning("job %s: its worker died; now %s", job.id, job.state)
 
     def _sweep(self) -> None:

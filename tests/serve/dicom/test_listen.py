@@ -73,9 +73,8 @@ def test_late_slices_make_a_new_job_of_the_whole_series(start_node: Any, tmp_pat
         node.says(f"a series of {count - 5} files is complete")
         node.send(series)
         node.says(f"a series of {count} files is complete")
-        time.sleep(2)
         node.send(series)
-        time.sleep(3)
+        node.says("its series has come again")
         assert node.log.read_text().count("is complete") == 2, "the same again is no new job"
 
 
@@ -90,6 +89,28 @@ def test_what_cannot_be_segmented_is_said_without_a_name(start_node: Any, tmp_pa
         said = node.says(": refused: ")
     for value in CANARY.values():
         assert value not in said
+
+
+def test_what_came_to_nothing_is_tried_once_more_when_it_is_sent_again(start_node: Any, tmp_path: Path) -> None:
+    series = write_series(tmp_path / "series", SeriesDescription="t2_flair", EchoTime=90.0, RepetitionTime=9000.0)
+    with start_node(tmp_path / "node") as node:
+        node.send(series)
+        node.says(": refused: ")
+        node.send(series)
+        node.says(": refused: ", times=2)
+
+
+def test_a_job_that_expires_while_the_archive_is_away_does_not_end_the_node(start_node: Any, tmp_path: Path) -> None:
+    with start_node(tmp_path / "node", "--send", "NOBODY@127.0.0.1:1", "--set", "service.keep_hours=0.001") as node:
+        node.send(write_head(tmp_path / "series"))
+        node.says("does not answer")
+        end = time.monotonic() + 60
+        while list((node.store / "jobs").iterdir()) and time.monotonic() < end:
+            time.sleep(0.2)
+        assert not list((node.store / "jobs").iterdir())
+        time.sleep(1.5)
+        assert node.process.poll() is None, node.log.read_text()
+        assert set(node.send(write_series(tmp_path / "other"))) == {0}
 
 
 def test_only_callers_that_are_named_get_in(start_node: Any, tmp_path: Path) -> None:

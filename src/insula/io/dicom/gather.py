@@ -18,6 +18,8 @@ _MOST_MEMBERS = 100_000
 _MOST_BYTES = 8 << 30
 _GREATEST_RATIO = 200
 _PIECE = 1 << 20
+_MOST_DIRECTORY = 20 << 20  # bytes of the list of members
+_END_BYTES = (1 << 16) + 256  # that a zip's last record and its comment take at most
 _NOT_FROM_HERE = "make the zip again from the series' folder"
 
 
@@ -112,6 +114,7 @@ def unpack(archive: Path, folder: Path) -> None:
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     """A zip whose members have been looked at; whatever goes wrong with it is said in our words."""
     try:
+        _check_directory(archive)
         with zipfile.ZipFile(archive) as packed:
             _check([one for one in packed.infolist() if not one.is_dir()])
             yield packed
@@ -121,6 +124,24 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         raise BadData("the zip", "", "is encrypted, or packed in a way that cannot be read", "make it again, without a password") from None  # fmt: skip
     except OSError as error:
         raise from_os_error(error, what="the unpacked files", value="", writing=True) from None
+
+
+def _check_directory(archive: Path) -> None:
+    """Refuse a list of members that is longer than theirs can be, before it is read."""
+    with open(archive, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _END_BYTES))
+        end = file.read()
+    found = end.rfind(b"PK\x05\x06")
+    if found >= 0 and len(end) >= found + 16:
+        members = int.from_bytes(end[found + 10 : found + 12], "little")
+        length = int.from_bytes(end[found + 12 : found + 16], "little")
+        if length > _MOST_DIRECTORY and length != 0xFFFFFFFF:
+            raise TooLarge("the zip", f"of {members:,} members or more", "has too many", "give one series")
+        if length == 0xFFFFFFFF and size > _MOST_DIRECTORY and b"PK\x06\x06" in end:
+            length = int.from_bytes(end[(at := end.rfind(b"PK\x06\x06")) + 40 : at + 48], "little")
+            if length > _MOST_DIRECTORY:
+                raise TooLarge("the zip", f"with a list of {length:,} bytes", "has too many members", "give one series")
 
 
 def _check(members: Sequence[zipfile.ZipInfo]) -> None:

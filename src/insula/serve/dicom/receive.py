@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from insula.errors import InsulaError
 from insula.io import write_bytes, write_text
-from insula.io.atomic import TEMPORARY
+from insula.io.atomic import TEMPORARY, sync_folder
 
 if TYPE_CHECKING:
     from pynetdicom.ae import ApplicationEntity
@@ -35,6 +36,8 @@ class Complete:
     folder: Path
     digest: str
     """Of its instances: the same series with one more is another."""
+    latest: int
+    """When its last instance came [ns since 1970]."""
 
     def copy_to(self, folder: Path) -> None:
         """Its files in another folder, as links where the disk can."""
@@ -46,6 +49,8 @@ class Complete:
                 os.link(path, target)
             except OSError:
                 shutil.copyfile(path, target)
+        for made in (folder, folder.parent):
+            sync_folder(made)
 
 
 class Receiver:
@@ -56,7 +61,7 @@ class Receiver:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder, self._lock = folder, threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
     def store(self, event: Event) -> int:
@@ -67,34 +72,38 @@ class Receiver:
             return _CANNOT_UNDERSTAND
         folder = self._folder / _hashed(series)
         try:
-            folder.mkdir(exist_ok=True)
-            write_bytes(folder / f"{_hashed(instance)}.dcm", event.encoded_dataset())
+            data = event.encoded_dataset()
+            with self._lock:  # or it might be forgotten between the two
+                folder.mkdir(exist_ok=True)
+                write_bytes(folder / f"{_hashed(instance)}.dcm", data)
         except (InsulaError, OSError) as error:
             _log.error("an instance could not be stored: %s", error)
             return _NO_RESOURCES
         return _SUCCESS
 
     def complete(self, quiet_seconds: float) -> Iterator[Complete]:
-        """Every series that is quiet and has not been taken as it is."""
+        """Every series that is quiet and of which something has come, be it once more, since it was taken."""
         for folder in sorted(self._folder.iterdir()):
             files = _instances(folder)
-            if not files or time.time() - max(path.stat().st_mtime for path in files) < quiet_seconds:
+            latest = max((path.stat().st_mtime_ns for path in files), default=0)
+            if not files or time.time() - latest / 1e9 < quiet_seconds:
                 continue
             digest = hashlib.sha256("".join(path.name for path in files).encode()).hexdigest()
             taken = folder / _TAKEN
-            if not taken.exists() or taken.read_text(encoding="utf-8") != digest:
-                yield Complete(folder, digest)
+            if not taken.exists() or taken.read_text(encoding="utf-8") != f"{digest} {latest}":
+                yield Complete(folder, digest, latest)
 
     def take(self, series: Complete) -> None:
         """Remember that it has become a job."""
-        write_text(series.folder / _TAKEN, series.digest)
+        write_text(series.folder / _TAKEN, f"{series.digest} {series.latest}")
 
     def forget(self, keep_seconds: float) -> None:
         """Delete series of which nothing has come for so long."""
         for folder in self._folder.iterdir():
-            times = [path.stat().st_mtime for path in _instances(folder)]
-            if time.time() - max(times, default=folder.stat().st_mtime) > keep_seconds:
-                shutil.rmtree(folder, ignore_errors=True)
+            with self._lock:
+                times = [path.stat().st_mtime for path in _instances(folder)]
+                if time.time() - max(times, default=folder.stat().st_mtime) > keep_seconds:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> None:
         """Take away what a receiver that died had not finished."""

@@ -11,6 +11,7 @@ from insula.errors import Unavailable, UsageError
 __all__ = ["Target", "send"]
 
 _SUCCESS = 0x0000
+_CONNECT_SECONDS = 10.0
 _WARNINGS = range(0xB000, 0xC000)  # stored, with some elements changed
 
 
@@ -55,6 +56,7 @@ def send(paths: Sequence[Path], target: Target, *, title: str) -> dict[Path, int
 
     objects = {path: dcmread(path) for path in paths}
     caller = AE(ae_title=title)
+    caller.connection_timeout = _CONNECT_SECONDS
     for data in objects.values():
         caller.add_requested_context(data.SOPClassUID, data.file_meta.TransferSyntaxUID)
     association = caller.associate(target.host, target.port, ae_title=target.title)

@@ -65,12 +65,12 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (a few minutes the first time) ..."
-	$(PIP) --editable '.[demo,dicom,serve,dev]'
+	$(PIP) --editable '.[demo,dicom,serve,export,dev]'
 	$(PIP) --no-deps panoptica
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.python pyproject.toml constraints.txt
-	$(PIP) --editable '.[demo,bench]'
+	$(PIP) --editable '.[demo,bench,export]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.python pyproject.toml constraints.txt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -21,6 +21,7 @@ def segment(
     device: str = "auto",
     weights: Annotated[str, arg(aliases=("--model",))] = DEFAULT_WEIGHTS,
     low_memory: bool = False,
+    engine: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto",
     frame: int | None = None,
     series: int | None = None,
     assume_orientation: str | None = None,
@@ -39,6 +40,7 @@ def segment(
         device: auto, cpu, cuda or cuda:N.
         weights: Bundled weights by name, or a folder or file of your own; a folder of folds, or a,b, are averaged.
         low_memory: Compute in tiles; the same mask in less memory.
+        engine: What computes on a processor; all but torch need pip install 'insula[export]'.
         frame: Which volume of a 4-D file, from 0.
         series: SeriesNumber of the DICOM series to take; by rule if not given.
         assume_orientation: Axes of files that do not say, e.g. LPS.
@@ -54,7 +56,9 @@ def segment(
     if threshold is not None and not 0 < threshold <= 1:
         raise UsageError("--threshold", threshold, "is not above 0 and at most 1", "use e.g. 0.5")
     files = find_scans(paths)
-    config = SegmentConfig(threshold=threshold, tta=tta, device=device, passes="tiled" if low_memory else "auto")
+    config = SegmentConfig(
+        threshold=threshold, tta=tta, device=device, engine=engine, passes="tiled" if low_memory else "auto"
+    )
     batch = Batch(
         files=files, names=name_cases(files), config=config, weights=[weights] * len(files), frame=frame, series=series,
         assume_orientation=assume_orientation, debug=debug,

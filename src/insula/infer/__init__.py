@@ -1,16 +1,22 @@
 """From a prepared scan to probabilities: device, precision, one pass or tiles."""
 
 from insula.infer.device import choose_device, choose_precision, free_bytes, settle
+from insula.infer.engines import Engine, choose_engine, engine_run
+from insula.infer.graph import onnx_graph
 from insula.infer.run import InferFacts, infer, infer_mean
 from insula.infer.tiles import tiled_logits
 
 __all__ = [
+    "Engine",
     "InferFacts",
     "choose_device",
+    "choose_engine",
     "choose_precision",
+    "engine_run",
     "free_bytes",
     "infer",
     "infer_mean",
+    "onnx_graph",
     "settle",
     "tiled_logits",
 ]

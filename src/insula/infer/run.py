@@ -12,7 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from insula.config import SegmentConfig
+from insula.errors import UsageError
 from insula.infer.device import choose_device, choose_precision, free_bytes
+from insula.infer.engines import Engine, choose_engine, engine_run
 from insula.infer.fuse import fused
 from insula.infer.tiles import tiled_logits, why_whole
 from insula.models import UNet
@@ -32,6 +34,7 @@ class InferFacts:
     passes: Literal["whole", "tiled"]
     why: str
     tta: bool
+    engine: Engine = "torch"
 
 
 @torch.inference_mode()
@@ -53,6 +56,8 @@ def infer(
         The probability of lesion, and what was decided.
     """
     device = choose_device(config.device)
+    if (engine := choose_engine(config.engine, device)) != "torch":
+        return _with_engine(engine, model, image, config, temperature)
     precision = choose_precision(device, config.precision)
     passes, why = _choose_passes(model, image, config, device, precision)
     attempts: list[tuple[torch.device, Literal["whole", "tiled"], str]] = [(device, passes, why)]
@@ -98,6 +103,28 @@ def infer_mean(
         facts.append(told)
     mean = torch.sigmoid(torch.logit(total.clamp(0, 1), eps=1e-6) / temperature) if temperature != 1 else total
     return mean, next((told for told in facts if told != facts[0]), facts[0])  # what was not as for the first is told
+
+
+def _with_engine(
+    engine: Engine, model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, temperature: float
+) -> tuple[Float[Tensor, "i j k"], InferFacts]:
+    if config.passes == "tiled":
+        raise UsageError("--engine", engine, "takes whole volumes", "leave --low-memory out, or take the engine torch")
+    half = engine == "openvino" and choose_precision(torch.device("cpu"), config.precision) == torch.bfloat16
+    precision = torch.bfloat16 if half else torch.float32
+    i, j, k = image.shape[2:]
+    run = engine_run(model, engine, (i, j, k), precision)
+
+    def once(x: Tensor) -> Tensor:
+        return torch.sigmoid(torch.from_numpy(run(x.contiguous().numpy())).float() / temperature)
+
+    prob = once(image)
+    if config.tta:
+        prob = (prob + once(image.flip(2)).flip(2)) / 2
+    told = str(precision).removeprefix("torch.")
+    return prob[0, 0], InferFacts(
+        device="cpu", precision=told, passes="whole", why="the engine takes whole volumes", tta=config.tta, engine=engine
+    )  # fmt: skip
 
 
 def _choose_passes(

@@ -60,13 +60,20 @@ class SwinBlock(nn.Module):
         bias = self.bias[self._pair].permute(2, 0, 1)[None]  # (1, h, w^3, w^3)
         if shift or whole != grid:
             bias = bias.masked_fill(_apart(grid, w, shift, x.device)[:, None], -torch.inf)
-        y = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+        y = _attend(query, key, value, bias.to(query.dtype))
         y = self.out(y.transpose(2, 3).flatten(3))
         y = y.unflatten(2, (w, w, w)).unflatten(1, (i // w, j // w, k // w)).permute(0, 1, 4, 2, 5, 3, 6, 7)
         y = y.flatten(5, 6).flatten(3, 4).flatten(1, 2)
         if shift:
             y = y.roll((shift,) * 3, (1, 2, 3))
         return y[:, : grid[0], : grid[1], : grid[2]]
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Scaled dot-product attention; spelt out for exporters, which know it with one batch axis only."""
+    if torch.compiler.is_exporting():
+        return ((query @ key.transpose(-1, -2)) * query.shape[-1] ** -0.5 + bias).softmax(-1) @ value
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
 
 
 def _whole(grid: Shape, window: int) -> Shape:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["main", "run_job", "told", "work"]
 
 _LOOK_SECONDS = 0.1
+_NICENESS = 10
 _REFUSED = (65, 66, 2)  # the input's or the caller's fault; trying again would not help
 
 
@@ -38,6 +39,8 @@ def main() -> None:
     folder, device, name = sys.argv[1:]
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the service, which ends its workers itself
         signal.signal(number, signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)  # computing waits for answering
     threading.Thread(target=_end_with_the_service, daemon=True).start()
     work(Store(Path(folder)), device=device, name=name)
 

@@ -1,0 +1,119 @@
+"""Every engine gives what PyTorch gives, for every network of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SegmentConfig, SEUNet, SwinUNet
+from insula.errors import Unavailable, UsageError
+from insula.infer import choose_engine, infer, onnx_graph
+from insula.models import UNet, build_model
+
+_SHAPE = (32, 48, 32)
+_NETWORKS: dict[str, ModelConfig] = {
+    "attention": AttentionUNet(widths=(4, 8, 16), norm="batch"),
+    "attention, folded": AttentionUNet(widths=(4, 8, 16), stem="space_to_depth", norm="batch"),
+    "squeeze": SEUNet(widths=(4, 8, 16), stem="space_to_depth", norm="batch"),
+    "squeeze, group norm": SEUNet(widths=(8, 16, 32)),
+    "mamba": MambaUNet(widths=(4, 8, 32, 64), stem="space_to_depth", norm="batch", memory_size=8),
+    "swin": SwinUNet(widths=(4, 8, 32), blocks=(0, 0, 2), window=4),
+    "plain": PlainUNet(widths=(4, 8, 16), last_stride=(2, 2, 1)),
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSULA_CACHE", str(tmp_path / "cache"))
+
+
+def _model(name: str) -> UNet:
+    torch.manual_seed(0)
+    model = build_model(_NETWORKS[name])
+    with torch.no_grad():
+        model(torch.randn(2, 1, *_SHAPE))  # statistics that are not those of the start
+        model.head.weight *= 30  # answers from 0 to 1
+    return model.eval()
+
+
+def _image() -> torch.Tensor:
+    return torch.randn(1, 1, *_SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", _NETWORKS)
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_probabilities_are_those_of_torch(name: str, engine: str) -> None:
+    model, image = _model(name), _image()
+    config = SegmentConfig(device="cpu", precision="float32", passes="whole")
+    ours, _ = infer(model, image, config, temperature=1.3)
+    theirs, facts = infer(
+        model, image, SegmentConfig(device="cpu", precision="float32", engine=engine), temperature=1.3
+    )
+    assert facts.engine == engine
+    assert ours.std() > 1e-3
+    assert float((ours - theirs).abs().max()) < 1e-3
+
+
+def test_mirroring_goes_through_the_engine_too() -> None:
+    model, image = _model("squeeze"), _image()
+    ours, _ = infer(model, image, SegmentConfig(device="cpu", precision="float32", tta=True))
+    theirs, facts = infer(model, image, SegmentConfig(device="cpu", precision="float32", tta=True, engine="openvino"))
+    assert facts.tta
+    assert float((ours - theirs).abs().max()) < 1e-3
+
+
+def test_the_graph_is_made_once_for_each_set_of_weights(tmp_path: Path) -> None:
+    config = SegmentConfig(device="cpu", precision="float32", engine="onnxruntime")
+    first, _ = infer(_model("squeeze"), _image(), config)
+    (kept,) = (tmp_path / "cache").iterdir()
+    made = kept.stat().st_mtime_ns
+    again, _ = infer(_model("squeeze"), _image(), config)
+    assert kept.stat().st_mtime_ns == made
+    assert torch.equal(first, again)
+    other = _model("squeeze")
+    with torch.no_grad():
+        next(other.parameters()).mul_(1.01)
+    infer(other, _image(), config)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("INSULA_CACHE", str(tmp_path / "file"))
+    _, facts = infer(
+        _model("squeeze"), _image(), SegmentConfig(device="cpu", precision="float32", engine="onnxruntime")
+    )
+    assert facts.engine == "onnxruntime"
+
+
+@pytest.mark.parametrize("name", _NETWORKS)
+def test_graphs_use_standard_operators_of_two_opsets_at_most(name: str) -> None:
+    graph = onnx.load_from_string(onnx_graph(_model(name), _SHAPE, temperature=1.0))
+    onnx.checker.check_model(graph, full_check=True)
+    assert {one.domain for one in graph.opset_import} <= {"", "ai.onnx"}
+    assert [one.name for one in graph.graph.input] == ["image"]
+    assert [one.name for one in graph.graph.output] == ["probability"]
+
+
+def test_batches_of_any_size_if_wanted() -> None:
+    import onnxruntime
+
+    model = _model("squeeze")
+    session = onnxruntime.InferenceSession(
+        onnx_graph(model, _SHAPE, any_batch=True), providers=["CPUExecutionProvider"]
+    )
+    images = torch.randn(3, 1, *_SHAPE)
+    with torch.no_grad():
+        wanted = model(images)
+    assert abs(session.run(None, {"image": images.numpy()})[0] - wanted.numpy()).max() < 1e-3
+
+
+def test_what_an_engine_cannot_do_is_said() -> None:
+    with pytest.raises(Unavailable, match="for processors"):
+        choose_engine("openvino", torch.device("cuda"))
+    assert choose_engine("auto", torch.device("cuda")) == "torch"
+    with pytest.raises(UsageError, match="whole volumes"):
+        infer(_model("squeeze"), _image(), SegmentConfig(device="cpu", engine="openvino", passes="tiled"))

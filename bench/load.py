@@ -34,6 +34,7 @@ from insula.simulate.phantom import phantom_grid
 from rows import table
 
 _BAD = 0.05
+_SPREAD = 1 / 30  # the part of the time in which clients begin, one after the other
 _ENDED = ("done", "refused", "failed")
 _ATTEMPTS = 20  # random kills may hit one job several times
 
@@ -80,7 +81,10 @@ def main() -> None:
 def _scan(folder: Path, spacing: float) -> bytes:
     """The phantom, not packed: 15 MB at 1 mm."""
     case = phantom_case(phantom_grid(spacing_mm=(spacing,) * 3))
-    nib.save(nib.Nifti1Image((1000 * case.scan.image).astype(np.int16), case.scan.grid.affine), folder / "scan.nii")
+    nib.save(
+        nib.Nifti1Image((3000 * case.scan.image / case.scan.image.max()).astype(np.int16), case.scan.grid.affine),
+        folder / "scan.nii",
+    )
     return (folder / "scan.nii").read_bytes()
 
 
@@ -111,7 +115,16 @@ def _load(folder: Path, good: bytes, arguments: argparse.Namespace) -> Seen:
                 time.sleep(0.2)
         work = [
             threading.Thread(
-                target=_client, args=(address, headers, good, random.Random(f"{arguments.seed} {n}"), seen, stop)
+                target=_client,
+                args=(
+                    address,
+                    headers,
+                    good,
+                    random.Random(f"{arguments.seed} {n}"),
+                    seen,
+                    stop,
+                    60 * arguments.minutes * _SPREAD,
+                ),
             )
             for n in range(arguments.clients)
         ]
@@ -135,9 +148,16 @@ def _load(folder: Path, good: bytes, arguments: argparse.Namespace) -> Seen:
 
 
 def _client(
-    address: str, headers: dict[str, str], good: bytes, chance: random.Random, seen: Seen, stop: threading.Event
+    address: str,
+    headers: dict[str, str],
+    good: bytes,
+    chance: random.Random,
+    seen: Seen,
+    stop: threading.Event,
+    spread: float,
 ) -> None:
     """Send, wait, take the record, delete; come back when told to; now and then send rubbish."""
+    stop.wait(spread * chance.random())  # nobody's clients all begin in one instant
     with httpx.Client(base_url=address, headers=headers, timeout=120) as client:
         while not stop.is_set():
             bad = chance.random() < _BAD

@@ -58,7 +58,10 @@ def _unshared() -> bool:
 @pytest.mark.skipif(not _unshared(), reason="no user namespaces here")
 def test_it_segments_without_a_network_or_a_home(coarse_case: Case, tmp_path: Path) -> None:
     nib.save(
-        nib.Nifti1Image((1000 * coarse_case.scan.image).astype(np.int16), coarse_case.scan.grid.affine),
+        nib.Nifti1Image(
+            (3000 * coarse_case.scan.image / coarse_case.scan.image.max()).astype(np.int16),
+            coarse_case.scan.grid.affine,
+        ),
         tmp_path / "scan.nii.gz",
     )
     command = [

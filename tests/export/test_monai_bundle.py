@@ -28,7 +28,10 @@ def bundle(quiet_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_monai_runs_it_to_the_same_masks(bundle: Path, quiet_weights: Path, coarse_case: Case, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name, axes in (("a", "RAS"), ("b", "PIL")):
-        image = nib.Nifti1Image((1000 * coarse_case.scan.image).astype(np.int16), coarse_case.scan.grid.affine)
+        image = nib.Nifti1Image(
+            (3000 * coarse_case.scan.image / coarse_case.scan.image.max()).astype(np.int16),
+            coarse_case.scan.grid.affine,
+        )
         turn = nib.orientations.ornt_transform(
             nib.orientations.io_orientation(image.affine), nib.orientations.axcodes2ornt(axes)
         )

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import onnx
 import onnxruntime
@@ -10,13 +13,19 @@ import pytest
 import torch
 
 from insula.checkpoint import load_weights
-from insula.config import PrepareConfig, from_dict
+from insula.config import PrepareConfig, SegmentConfig, from_dict
 from insula.data import prepare
 from insula.errors import CannotCreate, UsageError
 from insula.export import export_onnx
+from insula.io import read_scan
 from insula.postprocess import decide
 from insula.predict import segment
+from insula.simulate import phantom_case
+from insula.simulate.phantom import phantom_grid
 from insula.volume import Case
+
+_EXACT = SegmentConfig(device="cpu", precision="float32")
+_CONSUMER = Path(__file__).parents[2] / "docs" / "how-to" / "onnx_consumer.py"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +43,7 @@ def test_the_file_alone_is_enough_for_the_same_mask(exported: Path, quiet_weight
     mask = decide(
         home, coarse_case.scan.grid, threshold=float(about["threshold"]), min_lesion_ml=float(about["min_lesion_ml"])
     )
-    ours = segment(coarse_case.scan, weights=str(quiet_weights))
+    ours = segment(coarse_case.scan, _EXACT, weights=str(quiet_weights))
     assert ours.mask.voxels.any()
     assert np.array_equal(mask.voxels, ours.mask.voxels)
     assert np.abs(home - ours.prob).max() < 1e-3
@@ -66,3 +75,33 @@ def test_what_is_there_stays_and_ensembles_are_refused(exported: Path, quiet_wei
     assert exported.read_bytes() == before
     with pytest.raises(UsageError, match="ensemble"):
         export_onnx("ensemble", tmp_path / "new.onnx")
+
+
+def test_the_consumer_of_the_documentation_needs_nothing_of_insula(
+    exported: Path, quiet_weights: Path, coarse_case: Case, tmp_path: Path
+) -> None:
+    """In any orientation; run by an interpreter to which insula, torch, scipy and nibabel do not exist."""
+    hidden = "import sys; sys.modules.update(dict.fromkeys(('insula', 'torch', 'scipy', 'nibabel'))); import runpy; runpy.run_path(sys.argv.pop(1))"
+    case = phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.5)))  # where no centre lies just between two voxels
+    image = nib.Nifti1Image((3000 * case.scan.image / case.scan.image.max()).astype(np.int16), case.scan.grid.affine)
+    for name, axes in (("ras.nii", "RAS"), ("pil.nii.gz", "PIL"), ("lsa.nii", "LSA")):
+        turn = nib.orientations.ornt_transform(
+            nib.orientations.io_orientation(image.affine), nib.orientations.axcodes2ornt(axes)
+        )
+        nib.save(image.as_reoriented(turn), tmp_path / name)
+        command = [
+            sys.executable,
+            "-c",
+            hidden,
+            str(_CONSUMER),
+            str(exported),
+            str(tmp_path / name),
+            str(tmp_path / "prob.npy"),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        ours = segment(read_scan(tmp_path / name), _EXACT, weights=str(quiet_weights))
+        assert np.abs(np.load(tmp_path / "prob.npy") - ours.prob).max() < 2e-3
+        told = (ours.prob >= ours.threshold).sum() * ours.scan.grid.voxel_ml
+        assert done.stdout.startswith(f"{told:.2f} ml") or abs(float(done.stdout.split()[0]) - told) < 1
+    assert len([line for line in _CONSUMER.read_text().splitlines() if line.strip()]) <= 70

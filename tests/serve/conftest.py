@@ -115,7 +115,13 @@ def service(folder: Path, weights: Path, *sets: str, wait: bool = True) -> Itera
 def scan_bytes(coarse_case: Case, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The phantom as a .nii.gz."""
     path = tmp_path_factory.mktemp("scan") / "scan.nii.gz"
-    nib.save(nib.Nifti1Image((1000 * coarse_case.scan.image).astype(np.int16), coarse_case.scan.grid.affine), path)
+    nib.save(
+        nib.Nifti1Image(
+            (3000 * coarse_case.scan.image / coarse_case.scan.image.max()).astype(np.int16),
+            coarse_case.scan.grid.affine,
+        ),
+        path,
+    )
     return path.read_bytes()
 
 

@@ -8,3 +8,4 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 suppress_warnings = ["ref.python"]
 exclude_patterns = ["_build"]
+myst_heading_anchors = 3

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import nibabel as nib
 import numpy as np
+import psutil
 import pytest
 from pydicom import dcmread
 
@@ -221,9 +222,14 @@ def test_what_is_stored_is_for_this_user_only(running: Any, scan_bytes: bytes) -
 
 
 def test_a_full_queue_says_when_to_come_back(running: Any, scan_bytes: bytes) -> None:
-    answers = [running.post(scan_bytes) for _ in range(12)]
+    (worker,) = map(psutil.Process, running.workers())
+    worker.suspend()
+    try:
+        answers = [running.post(scan_bytes) for _ in range(7)]
+    finally:
+        worker.resume()
     full = [answer for answer in answers if answer.status_code == 503]
-    assert full, [answer.status_code for answer in answers]
+    assert len(full) in (2, 3), "of seven, one may be with the worker, and four wait"
     assert all(
         int(answer.headers["retry-after"]) > 0 and "full" in answer.json()["error"]["message"] for answer in full
     )

@@ -9,6 +9,8 @@ from typing import Annotated
 from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
+from insula.cli.serve import check_port
+
 __all__ = ["listen", "verbs"]
 
 
@@ -48,6 +50,8 @@ def listen(
         from insula.errors import Unavailable
 
         raise Unavailable("the node", "", "needs packages that are not installed", "pip install 'insula[dicom,serve]'")
+
+    check_port(port)
 
     from insula.config import ListenConfig, load_knobs
     from insula.serve.dicom import Target

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-__all__ = ["serve", "token"]
+__all__ = ["check_port", "serve", "token"]
 
 
 def serve(
@@ -41,6 +41,8 @@ def serve(
 
         raise Unavailable("the service", "", "needs packages that are not installed", "pip install 'insula[serve]'")
 
+    check_port(port)
+
     from insula.config import ServeConfig, load_knobs
     from insula.serve.run import serve as run
 
@@ -56,6 +58,18 @@ def serve(
 
     run(store, config, host=host, port=port, announce=announce)
     return 0
+
+
+def check_port(port: int) -> None:
+    """Refuse what is no port.
+
+    Raises:
+        UsageError: below 0 or over 65535.
+    """
+    if not 0 <= port <= 65535:
+        from insula.errors import UsageError
+
+        raise UsageError("--port", port, "is not from 0 to 65535", "use e.g. 8080")
 
 
 def token(owner: Positional[str], /, days: int = 365, debug: bool = False) -> int:

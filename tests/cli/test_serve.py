@@ -1,0 +1,70 @@
+"""What the doors say to those who ask wrongly; none of it starts a service."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.call import call
+from insula.io import OutputFolder
+from insula.serve import token_hash
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _own_umask() -> Iterator[None]:
+    """A service makes its files private for the whole process."""
+    before = os.umask(0)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("serve", "--port", "99999"), 2, "0 to 65535"),
+        (("serve", "--set", "most_queued=lots"), 2, "most_queued"),
+        (("serve", "--set", "nothing=1"), 2, "nothing"),
+        (("serve", "--settings", "none.toml"), 66, "does not exist"),
+        (("serve", "--host", "0.0.0.0"), 2, "no token is set"),
+        (("serve", "--set", 'tokens=[{owner="a", sha256="short"}]'), 2, "no SHA-256"),
+        (("serve", "--set", f'tokens=[{{owner="a", sha256="{"0" * 64}", expires="soon"}}]'), 2, "on no date"),
+        (("serve", "--weights", "nope"), 66, "do not exist"),
+        (("dicom", "listen", "--send", "foo"), 2, "TITLE@HOST:PORT"),
+        (("dicom", "listen", "--port", "-1"), 2, "0 to 65535"),
+        (("dicom", "listen", "--set", 'title="A-TITLE-THAT-IS-TOO-LONG"'), 2, "1 to 16 characters"),
+        (("token", "Dr Smith"), 2, "letters, digits"),
+        (("token", "ward", "--days", "0"), 2, "less than a day"),
+        (("export", "nope", "--out", "x.onnx"), 66, "do not exist"),
+    ],
+)
+def test_one_line_and_a_code(
+    arguments: tuple[str, ...], code: int, words: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("INSULA_TOKEN", raising=False)
+    said = call(capsys, *arguments)
+    assert (said.code, said.out) == (code, "")
+    assert words in said.err
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_a_token_and_its_hash(capsys: Capture) -> None:
+    said = call(capsys, "token", "ward-3", "--days", "10")
+    token, *lines = said.out.splitlines()
+    assert lines[0] == "[[tokens]]"
+    assert f'sha256 = "{token_hash(token)}"' in lines
+    assert re.fullmatch(r'expires = "\d{4}-\d\d-\d\d"', lines[-1])
+
+
+def test_a_folder_that_another_service_has(capsys: Capture, tmp_path: Path) -> None:
+    with OutputFolder(tmp_path):
+        said = call(capsys, "serve", "--store", tmp_path, "--port", "0")
+    assert said.code == 73
+    assert "another run" in said.err

@@ -34,6 +34,8 @@ def sample(volume, places, fill):
     return volume
 
 
+if len(sys.argv) != 4:
+    sys.exit(__doc__)
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 about = session.get_modelmeta().custom_metadata_map
 prepare = json.loads(about["prepare"])

@@ -36,6 +36,13 @@ def _own_umask() -> Iterator[None]:
         (("serve", "--set", 'tokens=[{owner="a", sha256="short"}]'), 2, "no SHA-256"),
         (("serve", "--set", f'tokens=[{{owner="a", sha256="{"0" * 64}", expires="soon"}}]'), 2, "on no date"),
         (("serve", "--weights", "nope"), 66, "do not exist"),
+        (
+            ("serve", "--set", f'tokens=[{{owner="a", sha256="{"0" * 64}", expires="2020-01-01"}}]'),
+            2,
+            "have all expired",
+        ),
+        (("serve", "--set", 'devices=["cuda:63"]'), 69, "not there"),
+        (("token", "ward", "--days", "99999999"), 2, "a century"),
         (("dicom", "listen", "--send", "foo"), 2, "TITLE@HOST:PORT"),
         (("dicom", "listen", "--port", "-1"), 2, "0 to 65535"),
         (("dicom", "listen", "--set", 'title="A-TITLE-THAT-IS-TOO-LONG"'), 2, "1 to 16 characters"),
@@ -53,6 +60,15 @@ def test_one_line_and_a_code(
     assert (said.code, said.out) == (code, "")
     assert words in said.err
     assert len(said.err.strip().splitlines()) == 1
+
+
+def test_a_short_token_is_for_this_machine_only(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSULA_TOKEN", "abc")
+    said = call(capsys, "serve", "--host", "0.0.0.0", "--store", tmp_path / "store")
+    assert said.code == 2
+    assert "shorter than 16" in said.err
 
 
 def test_a_token_and_its_hash(capsys: Capture) -> None:

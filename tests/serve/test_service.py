@@ -65,7 +65,15 @@ def test_options_are_heeded(running: Any, scan_bytes: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "params", [{"threshold": "0"}, {"threshold": "x"}, {"frame": -1}, {"assume_orientation": "XYZ"}]
+    "params",
+    [
+        {"threshold": "0"},
+        {"treshold": 0.5},
+        {"model": "smart"},
+        {"threshold": "x"},
+        {"frame": -1},
+        {"assume_orientation": "XYZ"},
+    ],
 )
 def test_bad_options_are_named(running: Any, scan_bytes: bytes, params: dict[str, Any]) -> None:
     answer = running.post(scan_bytes, params=params)

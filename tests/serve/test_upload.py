@@ -70,7 +70,7 @@ def test_known_kinds(tmp_path: Path, data: bytes, ending: str) -> None:
     assert recognise(tmp_path / "a") == ending
 
 
-@pytest.mark.parametrize("data", [b"x", b"%PDF-1.7", gzip.compress(b"hello"), b"\x89PNG\r\n\x1a\n" + bytes(200), bytes(500)])  # fmt: skip
+@pytest.mark.parametrize("data", [b"x", b"%PDF-1.7", _zip("a/scan.nii.gz"), gzip.compress(b"hello"), b"\x89PNG\r\n\x1a\n" + bytes(200), bytes(500)])  # fmt: skip
 def test_unknown_kinds(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(Unknown):

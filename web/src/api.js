@@ -37,6 +37,7 @@ function lost(error) {
 
 export const job = async (id, signal) => (await call(`v1/jobs/${id}`, { signal })).json();
 export const file = async (id, name, signal) => (await call(`v1/jobs/${id}/result${name && `/${name}`}`, { signal })).blob();
+export const greet = () => call("v1/jobs");
 export const remove = (id) => call(`v1/jobs/${id}`, { method: "DELETE" });
 
 // XMLHttpRequest, since fetch does not tell how far an upload is.

@@ -49,7 +49,10 @@ function another() {
 function enter() {
   if (!token.get()) askForAccess();
   else if (kept.get()) start();
-  else begin();
+  else {
+    begin();
+    api.greet().catch(onTrouble); // a token that the server does not know is asked for now, not after an upload
+  }
 }
 
 async function discard() {

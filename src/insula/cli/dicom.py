@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
-from insula.cli.serve import check_port
+from insula.cli.serve import check_port, until_stopped
 
 __all__ = ["listen", "verbs"]
 
@@ -49,7 +49,9 @@ def listen(
     if any(importlib.util.find_spec(name) is None for name in ("pynetdicom", "highdicom", "fastapi")):
         from insula.errors import Unavailable
 
-        raise Unavailable("the node", "", "needs packages that are not installed", "pip install 'insula[dicom,serve]'")
+        raise Unavailable(
+            "the node", "", "needs packages that are not installed", "run: pip install 'insula[dicom,serve]'"
+        )
 
     check_port(port)
 
@@ -60,5 +62,6 @@ def listen(
     chosen = (*set, f"service.model={weights}") if weights is not None else set
     config = load_knobs(ListenConfig, settings, chosen, what="the settings")
     target = Target.parse(send) if send is not None else None
-    run(store, config, address=(host, port), target=target, announce=lambda where: print(where, flush=True))
+    with until_stopped():
+        run(store, config, address=(host, port), target=target, announce=lambda where: print(where, flush=True))
     return 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-__all__ = ["check_port", "serve", "token"]
+__all__ = ["check_port", "serve", "token", "until_stopped"]
 
 
 def serve(
@@ -39,7 +41,9 @@ def serve(
     if any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn", "prometheus_client")):
         from insula.errors import Unavailable
 
-        raise Unavailable("the service", "", "needs packages that are not installed", "pip install 'insula[serve]'")
+        raise Unavailable(
+            "the service", "", "needs packages that are not installed", "run: pip install 'insula[serve]'"
+        )
 
     check_port(port)
 
@@ -56,8 +60,20 @@ def serve(
 
             webbrowser.open(address)
 
-    run(store, config, host=host, port=port, announce=announce)
+    with until_stopped():
+        run(store, config, host=host, port=port, announce=announce)
     return 0
+
+
+@contextmanager
+def until_stopped() -> Iterator[None]:
+    """Being told to stop is how a service ends."""
+    from insula.errors import Interrupted
+
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt):
+        print("stopped; what waits goes on at the next start", flush=True)
 
 
 def check_port(port: int) -> None:
@@ -87,8 +103,8 @@ def token(owner: Positional[str], /, days: int = 365, debug: bool = False) -> in
 
     if not owner.isidentifier() and not owner.replace("-", "").replace("_", "").isalnum():
         raise UsageError("the owner", owner, "is not made of letters, digits, - and _", "use e.g. ward-3")
-    if days < 1:
-        raise UsageError("--days", days, "is less than a day", "use e.g. 365")
+    if not 1 <= days <= 36_500:
+        raise UsageError("--days", days, "is less than a day or more than a century", "use e.g. 365")
     import hashlib
 
     made = secrets.token_urlsafe(24)

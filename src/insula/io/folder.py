@@ -24,6 +24,7 @@ class OutputFolder:
     Args:
         path: the folder; made with its parents.
         nested: this run owns the folders inside it too, and sweeps them.
+        option: what the user names it by.
 
     Raises:
         CannotCreate: it cannot be made, or another run holds it.
@@ -34,8 +35,8 @@ class OutputFolder:
         ...     write_bytes(folder / "a.txt", b"whole")
     """
 
-    def __init__(self, path: Path, *, nested: bool = False) -> None:
-        self.path, self.nested = path, nested
+    def __init__(self, path: Path, *, nested: bool = False, option: str = "--out") -> None:
+        self.path, self.nested, self.option = path, nested, option
         self._lock: FileLock | None = None
 
     def __enter__(self) -> Path:
@@ -45,7 +46,9 @@ class OutputFolder:
             lock.acquire(timeout=0)
         except Timeout:
             rule = "is being written by another run"
-            raise CannotCreate("the output folder", self.path, rule, "wait for it, or choose another --out") from None
+            raise CannotCreate(
+                "the output folder", self.path, rule, f"wait for it, or choose another {self.option}"
+            ) from None
         except OSError as error:
             raise from_os_error(error, what="the output folder", value=self.path, writing=True) from error
         self._lock = lock

@@ -43,6 +43,8 @@ async def segment(
         "series": series,
         "assume_orientation": assume_orientation,
     }
+    if strange := sorted(set(request.query_params) - set(options)):
+        raise problem(422, f"the parameter {strange[0][:40]}", "does not exist", f"use one of {', '.join(options)}")
     config, jobs = service.config, service.jobs
     waiting = (await asyncio.to_thread(jobs.count)).get("queued", 0)
     if waiting + len(service.receiving) >= config.most_queued:

@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import secrets
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
@@ -23,13 +24,14 @@ from insula.serve.jobs import Jobs
 from insula.serve.protocol import timed_protocol
 from insula.serve.service import Service
 from insula.serve.store import Store
-from insula.serve.tokens import token_hash
-from insula.serve.workers import Workers
+from insula.serve.tokens import expired, token_hash
+from insula.serve.workers import Workers, check_devices
 
 __all__ = ["serve"]
 
 _BACKLOG, _MOST_CONNECTIONS = 256, 1000
 _GRACE_SECONDS = 5
+_SHORTEST_TOKEN = 16
 
 
 def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: Callable[[str], None]) -> None:
@@ -48,9 +50,10 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
     """
     tokens, shown = _tokens(config, host)
     os.umask(0o077)  # what was sent is for this user's eyes
+    check_devices(config)
     load_weights(config.model)  # before the workers: a wrong name is said once, here
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    with OutputFolder(folder):
+    with OutputFolder(folder, option="--store"):
         store = Store(folder.resolve())
         jobs = Jobs(store.database)
         store.sweep(jobs.ids())
@@ -70,17 +73,23 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
             app, host=host, port=port, access_log=False, log_level="warning", server_header=False, backlog=_BACKLOG,
             http=timed_protocol(config.header_seconds), timeout_keep_alive=15, ws="none", limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE_SECONDS,
         )  # fmt: skip
-        try:
-            listening = settings.bind_socket()
-        except SystemExit:
-            raise CannotCreate("the port", port, "is taken, or not for this user", "choose another --port") from None
-        listening.listen(_BACKLOG)
+        listening = _listen(host, port)
         try:
             announce(f"http://{_named(host)}:{listening.getsockname()[1]}/" + (f"#token={shown}" if shown else ""))
             uvicorn.Server(settings).run([listening])
         finally:
             listening.close()
             jobs.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
+        )
+    except OSError as error:
+        rule = f"cannot be listened at ({error.strerror or error})"
+        raise CannotCreate("the address", f"{host}:{port}", rule, "choose another --port or --host") from None
 
 
 def _tokens(config: ServeConfig, host: str) -> tuple[Sequence[TokenConfig], str | None]:
@@ -95,11 +104,16 @@ def _tokens(config: ServeConfig, host: str) -> tuple[Sequence[TokenConfig], str 
         except ValueError:
             raise UsageError("the token of", one.owner, "expires on no date", "write e.g. 2027-01-31") from None
     if config.tokens:
+        if all(expired(one) for one in config.tokens):
+            raise UsageError("the tokens", "", "have all expired", "make a new one with: insula token OWNER")
         return config.tokens, None
     given = os.environ.get("INSULA_TOKEN")
     if not given and not _loopback(host):
         rule = "can be reached from other machines, and no token is set"
         raise UsageError("--host", host, rule, "set INSULA_TOKEN, or name tokens in --settings")
+    if given and len(given) < _SHORTEST_TOKEN and not _loopback(host):
+        rule = f"is shorter than {_SHORTEST_TOKEN} characters, and others can call"
+        raise UsageError("INSULA_TOKEN", "", rule, "make one with: insula token OWNER")
     token = given or secrets.token_urlsafe(24)
     return (TokenConfig(owner="local", sha256=token_hash(token)),), None if given else token
 

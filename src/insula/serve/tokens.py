@@ -9,7 +9,12 @@ from datetime import UTC, date, datetime
 
 from insula.config import TokenConfig
 
-__all__ = ["owner_of", "token_hash"]
+__all__ = ["expired", "owner_of", "token_hash"]
+
+
+def expired(token: TokenConfig) -> bool:
+    """Whether its last day is over."""
+    return bool(token.expires) and date.fromisoformat(token.expires) < datetime.now(UTC).date()
 
 
 def token_hash(token: str) -> str:
@@ -27,6 +32,5 @@ def owner_of(authorization: str, tokens: Sequence[TokenConfig]) -> str | None:
         return None
     sent = token_hash(token.strip())
     found = [one for one in tokens if hmac.compare_digest(one.sha256.lower().encode(), sent.encode())]
-    today = datetime.now(UTC).date()
-    valid = [one for one in found if not one.expires or date.fromisoformat(one.expires) >= today]
+    valid = [one for one in found if not expired(one)]
     return valid[0].owner if valid else None

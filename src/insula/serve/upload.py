@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import zipfile
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -105,6 +106,11 @@ def recognise(path: Path) -> str:
         return ".nii.gz"
     if head[:2] == b"PK":
         check_zip(path)
+        with zipfile.ZipFile(path) as packed:
+            if any(name.lower().endswith((".nii", ".nii.gz")) for name in packed.namelist()):
+                raise Unknown(
+                    "the zip", "", "holds NIfTI, and zips are read as DICOM", "send the .nii or .nii.gz itself"
+                )
         return ".zip"
     if head[128:] == b"DICM":
         return ".dcm"
@@ -120,5 +126,5 @@ def _inflated(path: Path) -> bytes:
     except zlib.error:
         first = b""
     if len(first) < 4:
-        raise BadData("the upload", "", "is cut or damaged", "send it again")
+        raise BadData("the upload", "", "is cut or damaged", "send it again; with curl, by --data-binary")
     return first

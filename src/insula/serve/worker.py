@@ -144,5 +144,6 @@ def _pack(folder: Path, archive: Path) -> None:
 
 
 def _end_with_the_service() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not through sys.stdin, whose lock a thread may not hold when Python ends
+        pass
     os._exit(0)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 
 from insula.config import ServeConfig
 from insula.errors import Unavailable
+from insula.infer import choose_device
 from insula.serve.jobs import Jobs
 from insula.serve.store import Store
 from insula.serve.worker import told
 
-__all__ = ["Workers"]
+__all__ = ["Workers", "check_devices"]
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.25
@@ -26,6 +27,16 @@ _LONGEST_PAUSE = 30.0
 _COMMAND = "from insula.serve.worker import main; main()"
 _STARTS = 5  # of a service at one job: some scan may bring the whole machine down
 _QUICK_DEATH = 20.0  # seconds within which dying again is a sign that starting does not help
+
+
+def check_devices(config: ServeConfig) -> None:
+    """Refuse devices that are not there, before anything is promised.
+
+    Raises:
+        UsageError, Unavailable: as `choose_device`.
+    """
+    for device in config.devices:
+        choose_device(device)
 
 
 @dataclass

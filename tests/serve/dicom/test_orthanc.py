@@ -67,6 +67,9 @@ def test_the_study_in_orthanc_holds_the_results(
         ).raise_for_status()
         client.post("/modalities/insula/store", json=[source]).raise_for_status()
         node.says(": stored", times=2)
+        (study,) = client.get("/studies").json()  # reports and segmentations come along, and are passed over
+        client.post("/modalities/insula/store", json=[study]).raise_for_status()
+        node.says("passed over", times=2)
     (study,) = client.get("/studies").json()
     inside = client.get(f"/studies/{study}/series").json()
     found = {one["MainDicomTags"]["Modality"]: one for one in inside}

@@ -21,7 +21,7 @@ from insula.serve.dicom.send import Target, send, stored
 from insula.serve.jobs import Job, Jobs
 from insula.serve.parts import part_path
 from insula.serve.store import Store
-from insula.serve.workers import Workers
+from insula.serve.workers import Workers, check_devices
 
 __all__ = ["listen"]
 
@@ -50,11 +50,12 @@ def listen(folder: Path, config: ListenConfig, *, address: tuple[str, int], targ
 
     if not 0 < len(config.title) <= 16:
         raise UsageError("the AE title", config.title, "is not of 1 to 16 characters", "choose another")
+    check_devices(config.service)
     os.umask(0o077)  # what was sent is for this user's eyes
     load_weights(config.service.model)  # a wrong name is said once, here
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs what was sent, names and all
-    with OutputFolder(folder):
+    with OutputFolder(folder, option="--store"):
         store = Store(folder.resolve())
         receiver = Receiver(store.path / "received")
         receiver.sweep()

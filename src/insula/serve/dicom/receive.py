@@ -25,6 +25,8 @@ __all__ = ["Complete", "Receiver"]
 
 _log = logging.getLogger(__name__)
 _SUCCESS, _NO_RESOURCES, _CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
+_IMAGES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
+"""MR Image, Enhanced MR Image, Legacy Converted Enhanced MR Image Storage (DICOM PS3.4 B.5)."""
 _TAKEN = ".taken"
 _NAME = 24  # hexadecimal digits of a hash
 
@@ -65,11 +67,14 @@ class Receiver:
         folder.mkdir(parents=True, exist_ok=True)
 
     def store(self, event: Event) -> int:
-        """Handle a C-STORE request: success is said once the instance is on the disk."""
+        """Handle a C-STORE request: success is said once the instance is on the disk, or is no image and is passed over."""
         try:
             series, instance = str(event.dataset.SeriesInstanceUID), str(event.dataset.SOPInstanceUID)
         except Exception:  # whatever pydicom cannot read
             return _CANNOT_UNDERSTAND
+        if event.context.abstract_syntax not in _IMAGES:  # who sends a whole study sends reports and segmentations too
+            _log.info("an object that is no MR image was passed over")
+            return _SUCCESS
         folder = self._folder / _hashed(series)
         try:
             data = event.encoded_dataset()
@@ -112,20 +117,15 @@ class Receiver:
 
 
 def storage_node(title: str, callers: Sequence[str]) -> ApplicationEntity:
-    """An application entity that takes MR images in every transfer syntax that is read, and answers C-ECHO."""
-    from pynetdicom import AE, ALL_TRANSFER_SYNTAXES
-    from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-        EnhancedMRImageStorage,
-        LegacyConvertedEnhancedMRImageStorage,
-        MRImageStorage,
-        Verification,
-    )
+    """An application entity that takes every kind of object in every transfer syntax, so that whole studies may come, and answers C-ECHO."""
+    from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
+    from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
     node = AE(ae_title=title)
     node.require_calling_aet = list(callers)
     node.add_supported_context(Verification)
-    for kind in (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage):
-        node.add_supported_context(kind, ALL_TRANSFER_SYNTAXES)
+    for context in AllStoragePresentationContexts:
+        node.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
     return node
 
 

@@ -6,7 +6,8 @@ python bench/zoo.py --out bench/results/zoo
 With --data it trains what is missing (a GPU), from the weights NAME.json in the folder --start if given, and leaves the weights in the
 folder runs. With --sitting it stops after so many minutes and goes on when called again. The models are those of `recipes/`;
 beside them stands nnU-Net's plain network of 31 M. Judged on heads and outlines that none has seen, at a threshold of a half; every
-row is compared with the one above it and with the 31 M network, case by case.
+row is compared with another of ours and with the 31 M network, case by case. With --bundled it judges the bundled weights of the rows instead
+of training: on the very cohort that their cards name, or not at all.
 """
 
 from __future__ import annotations

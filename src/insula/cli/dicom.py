@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
-from insula.cli.serve import check_port, until_stopped
+from insula.cli.doors import check_door, until_stopped
 
 __all__ = ["listen", "verbs"]
 
@@ -46,14 +45,7 @@ def listen(
         set: One of them, e.g. --set quiet_seconds=30; repeatable.
         debug: Show a traceback on errors.
     """
-    if any(importlib.util.find_spec(name) is None for name in ("pynetdicom", "highdicom", "fastapi")):
-        from insula.errors import Unavailable
-
-        raise Unavailable(
-            "the node", "", "needs packages that are not installed", "run: pip install 'insula[dicom,serve]'"
-        )
-
-    check_port(port)
+    check_door("the node", packages=("pynetdicom", "highdicom", "fastapi"), extras="dicom,serve", port=port)
 
     from insula.config import ListenConfig, load_knobs
     from insula.serve.dicom import Target

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-__all__ = ["check_port", "serve", "token", "until_stopped"]
+from insula.cli.doors import check_door, until_stopped
+
+__all__ = ["serve", "token"]
 
 
 def serve(
@@ -38,14 +37,7 @@ def serve(
         open: Show the page in the browser.
         debug: Show a traceback on errors.
     """
-    if any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn", "prometheus_client")):
-        from insula.errors import Unavailable
-
-        raise Unavailable(
-            "the service", "", "needs packages that are not installed", "run: pip install 'insula[serve]'"
-        )
-
-    check_port(port)
+    check_door("the service", packages=("fastapi", "uvicorn", "prometheus_client"), extras="serve", port=port)
 
     from insula.config import ServeConfig, load_knobs
     from insula.serve.run import serve as run
@@ -63,29 +55,6 @@ def serve(
     with until_stopped():
         run(store, config, host=host, port=port, announce=announce)
     return 0
-
-
-@contextmanager
-def until_stopped() -> Iterator[None]:
-    """Being told to stop is how a service ends."""
-    from insula.errors import Interrupted
-
-    try:
-        yield
-    except (Interrupted, KeyboardInterrupt):
-        print("stopped; what waits goes on at the next start", flush=True)
-
-
-def check_port(port: int) -> None:
-    """Refuse what is no port.
-
-    Raises:
-        UsageError: below 0 or over 65535.
-    """
-    if not 0 <= port <= 65535:
-        from insula.errors import UsageError
-
-        raise UsageError("--port", port, "is not from 0 to 65535", "use e.g. 8080")
 
 
 def token(owner: Positional[str], /, days: int = 365, debug: bool = False) -> int:

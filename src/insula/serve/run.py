@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import os
 import secrets
 import socket
@@ -15,17 +14,13 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from insula.checkpoint import load_weights
-from insula.config import ServeConfig, TokenConfig, to_dict
+from insula.config import ServeConfig, TokenConfig
 from insula.errors import CannotCreate, UsageError
-from insula.io import OutputFolder, write_json
 from insula.serve.app import create_app
-from insula.serve.jobs import Jobs
+from insula.serve.opened import opened
 from insula.serve.protocol import timed_protocol
 from insula.serve.service import Service
-from insula.serve.store import Store
 from insula.serve.tokens import expired, token_hash
-from insula.serve.workers import Workers, check_devices
 
 __all__ = ["serve"]
 
@@ -49,16 +44,7 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
         CannotCreate: another service has the folder, or another program the port.
     """
     tokens, shown = _tokens(config, host)
-    os.umask(0o077)  # what was sent is for this user's eyes
-    check_devices(config)
-    load_weights(config.model)  # before the workers: a wrong name is said once, here
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    with OutputFolder(folder, option="--store"):
-        store = Store(folder.resolve())
-        jobs = Jobs(store.database)
-        store.sweep(jobs.ids())
-        write_json(store.settings, to_dict(config))
-        workers = Workers(store, jobs, config)
+    with opened(folder, config) as (store, jobs, workers):
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -79,7 +65,6 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
             uvicorn.Server(settings).run([listening])
         finally:
             listening.close()
-            jobs.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

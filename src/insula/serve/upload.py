@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import zipfile
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -105,12 +104,8 @@ def recognise(path: Path) -> str:
             raise Unknown("the upload", "", "is packed by gzip, but no NIfTI is in it", "send a .nii.gz file")
         return ".nii.gz"
     if head[:2] == b"PK":
-        check_zip(path)
-        with zipfile.ZipFile(path) as packed:
-            if any(name.lower().endswith((".nii", ".nii.gz")) for name in packed.namelist()):
-                raise Unknown(
-                    "the zip", "", "holds NIfTI, and zips are read as DICOM", "send the .nii or .nii.gz itself"
-                )
+        if any(name.lower().endswith((".nii", ".nii.gz")) for name in check_zip(path)):
+            raise Unknown("the zip", "", "holds NIfTI, and zips are read as DICOM", "send the .nii or .nii.gz itself")
         return ".zip"
     if head[128:] == b"DICM":
         return ".dcm"

@@ -37,6 +37,7 @@ class Node:
     def send(self, folder: Path, *, title: str = "SCANNER", leave_out: int = 0) -> list[int]:
         """Send a series as a scanner does; the statuses of its instances."""
         caller = AE(ae_title=title)
+        caller.dimse_timeout = caller.network_timeout = 120  # a disk that is busy with other tests is waited for
         caller.add_requested_context(MRImageStorage)
         caller.add_requested_context(Verification)
         association = caller.associate("127.0.0.1", self.port, ae_title="INSULA")

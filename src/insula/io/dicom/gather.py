@@ -76,15 +76,18 @@ def _starts_as_dicom(path: Path) -> bool:
         return False
 
 
-def check_zip(archive: Path) -> None:
+def check_zip(archive: Path) -> list[str]:
     """Look at what a zip says of itself, without unpacking it.
+
+    Returns:
+        Its members' names.
 
     Raises:
         TooLarge: it has too many members, or they would unpack to far more than they are packed in.
         BadData: it is damaged, or has members that lead out of it or are links.
     """
-    with _opened(archive):
-        pass
+    with _opened(archive) as packed:
+        return packed.namelist()
 
 
 def unpack(archive: Path, folder: Path) -> None:

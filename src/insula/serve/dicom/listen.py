@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import secrets
 import threading
 import time
@@ -12,16 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from insula.checkpoint import load_weights
-from insula.config import ListenConfig, to_dict
+from insula.config import ListenConfig
 from insula.errors import CannotCreate, Interrupted, Unavailable, UsageError, as_insula_error
-from insula.io import OutputFolder, write_json
+from insula.io import write_json
 from insula.serve.dicom.receive import Complete, Receiver, storage_node
 from insula.serve.dicom.send import Target, send, stored
 from insula.serve.jobs import Job, Jobs
+from insula.serve.opened import opened
 from insula.serve.parts import part_path
 from insula.serve.store import Store
-from insula.serve.workers import Workers, check_devices
 
 __all__ = ["listen"]
 
@@ -50,19 +48,10 @@ def listen(folder: Path, config: ListenConfig, *, address: tuple[str, int], targ
 
     if not 0 < len(config.title) <= 16:
         raise UsageError("the AE title", config.title, "is not of 1 to 16 characters", "choose another")
-    check_devices(config.service)
-    os.umask(0o077)  # what was sent is for this user's eyes
-    load_weights(config.service.model)  # a wrong name is said once, here
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs what was sent, names and all
-    with OutputFolder(folder, option="--store"):
-        store = Store(folder.resolve())
+    with opened(folder, config.service) as (store, jobs, workers):
+        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs what was sent, names and all
         receiver = Receiver(store.path / "received")
         receiver.sweep()
-        jobs = Jobs(store.database)
-        store.sweep(jobs.ids())
-        write_json(store.settings, to_dict(config.service))
-        workers = Workers(store, jobs, config.service)
         node = _Node(store, jobs, receiver, config, target)
         try:
             server = storage_node(config.title, config.callers).start_server(
@@ -86,7 +75,6 @@ def listen(folder: Path, config: ListenConfig, *, address: tuple[str, int], targ
             server.shutdown()
             workers.stop()
             sender.join()
-            jobs.close()
 
 
 class _Node:

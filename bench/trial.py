@@ -36,10 +36,11 @@ from insula.infer import choose_device
 from insula.io import write_json
 from insula.losses import compound
 from insula.metrics import SIZE_BINS, dice_score, match_lesions, size_bin
-from insula.models import UNet, build_model
+from insula.models import build_model
 from insula.report import current_lines, read_log
 from insula.train import HeadStream, train
 from insula.train.loop import Progress
+from insula.train.teacher import Teacher
 from insula.types import Shape
 from windows import windowed_logits
 
@@ -177,13 +178,22 @@ def judge(
     *,
     window: Shape | None = None,
 ) -> dict[str, Any]:
-    """What trained weights reach on the cohort they saw and on the other; minutes from the log, or the card if there is none."""
-    model = weights.model.to(study.device).eval()
+    """What trained weights reach on the cohort they saw and on the other; minutes from the log, or the card if there is none.
+
+    Of several networks their mean answers, which is of no minutes and takes no windows.
+    """
+    for network, _ in weights.networks:
+        network.to(study.device).eval()
+    if len(weights.networks) == 1:
+        answer = partial(forward, weights.model)
+    else:
+        ensemble = Teacher(weights, study.device)
+        answer = lambda image: ensemble(image, torch.bfloat16) - 0.5  # noqa: E731
     return {
         "name": name, "cases": len(study.train), "recipe": recipe, "cohorts": study.fingerprint, "losses": losses,
-        "minutes": losses[-1][2] / 60 if losses else weights.card.provenance["minutes"],
-        "parameters": sum(p.numel() for p in model.parameters()), **machine(study.device),
-        "train": _score(model, study.seen), "held_out": _score(model, study.held_out, window=window),
+        "minutes": losses[-1][2] / 60 if losses else weights.card.provenance.get("minutes", 0.0),
+        "parameters": sum(p.numel() for network, _ in weights.networks for p in network.parameters()), **machine(study.device),
+        "train": _score(answer, study.seen, study.device), "held_out": _score(answer, study.held_out, study.device, window=window),
     }  # fmt: skip
 
 
@@ -239,8 +249,10 @@ def forward(model: nn.Module, image: Tensor) -> Tensor:
         return model(image.contiguous(memory_format=torch.channels_last_3d)).float()
 
 
-def _score(model: UNet, cases: CaseSet, *, window: Shape | None = None) -> list[dict[str, Any]]:
-    """Dice, and lesions found by size, at a threshold of a half for every model; Dice in windows too if asked."""
+def _score(
+    answer: Callable[[Tensor], Tensor], cases: CaseSet, device: torch.device, *, window: Shape | None = None
+) -> list[dict[str, Any]]:
+    """Dice, and lesions found by size, where the answer is above 0, a probability of a half; Dice in windows too if asked."""
 
     def one(n: int, predicted: np.ndarray, in_windows: np.ndarray | None = None) -> dict[str, Any]:
         truth = cases.masks[n].cpu().numpy()
@@ -255,14 +267,13 @@ def _score(model: UNet, cases: CaseSet, *, window: Shape | None = None) -> list[
             "false_lesions": int((~match.predicted_touched).sum()),
         }  # fmt: skip
 
-    device = next(model.parameters()).device
     with ThreadPoolExecutor(8) as pool, torch.inference_mode():
         jobs = []
         for n, image in enumerate(cases.images):
             whole = image.to(device).float()[None, None]
-            found = [forward(model, whole)]
+            found = [answer(whole)]
             if window is not None:
-                found.append(windowed_logits(partial(forward, model), whole, window))
+                found.append(windowed_logits(answer, whole, window))
             jobs.append(pool.submit(one, n, *((logits[0, 0] > 0).cpu().numpy() for logits in found)))
         return [job.result() for job in jobs]
 

@@ -27,7 +27,7 @@ from insula.metrics import SIZE_BINS, bootstrap
 from rows import compared, lesions_found, read_rows
 from trial import Study, judge, open_study, probe, run_trial, step_ms, study_arguments
 
-_SIMULATE = SimulateConfig(
+SIMULATE = SimulateConfig(
     control_fraction=0.1, chronic_fraction=0.9, painted_fraction=0.25, blend_fraction=0.3, small_fraction=0.35,
     most_lesions=4, further_lesion_fraction=0.35, shift_mm=10,
 )  # fmt: skip
@@ -102,7 +102,7 @@ def _recipe(row: str, arguments: argparse.Namespace) -> Recipe:
     if row == "plain":
         train = replace(train, batch=4, crop=(96, 96, 96), lr=1e-3)
     model = {"plain": PlainUNet(), "fine": AttentionUNet(norm="batch")}.get(row, recipe.model)
-    return replace(recipe, name=row, model=model, train=train, simulate=_SIMULATE)
+    return replace(recipe, name=row, model=model, train=train, simulate=SIMULATE)
 
 
 def _table(out: Path) -> str:

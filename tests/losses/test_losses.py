@@ -16,6 +16,7 @@ from insula.losses import (
     cross_entropy,
     deep_supervision,
     dice,
+    distil,
     edges,
     focal,
     topk10,
@@ -149,3 +150,34 @@ def test_a_compound_is_the_weighted_sum() -> None:
     logits, truth = _case(0.3, 12)
     both = compound([(0.25, "dice"), (2.0, "topk10")])(logits, truth)
     assert float(both) == pytest.approx(0.25 * float(dice(logits, truth)) + 2 * float(topk10(logits, truth)), rel=1e-6)
+
+
+def test_distil_by_hand() -> None:
+    logits, _ = _case(0.25, 0)
+    taught = torch.full(_SHAPE, 0.5)  # P = 25, T = 50, D = 25
+    apart = 25 / (25 + 50 + 1)
+    entropy = -math.log(0.5)
+    cross = -(0.5 * math.log(0.25) + 0.5 * math.log(0.75))
+    assert float(distil(logits, taught)) == pytest.approx(apart + cross - entropy, rel=1e-5)
+
+
+@pytest.mark.parametrize("prob", [0.1, 0.5, 0.9])
+def test_a_student_that_answers_as_its_teacher_loses_nothing(prob: float) -> None:
+    logits = torch.full(_SHAPE, math.log(prob / (1 - prob)), requires_grad=True)
+    loss = distil(logits, torch.full(_SHAPE, prob))
+    assert float(loss) == pytest.approx(0, abs=1e-5)
+    assert float(distil(logits + 0.5, torch.full(_SHAPE, prob))) > 0.01
+    assert float(distil(logits - 0.5, torch.full(_SHAPE, prob))) > 0.01
+
+
+def test_distil_of_a_sure_teacher_is_the_loss_of_the_truth() -> None:
+    logits, truth = _case(0.25, 20)
+    assert float(distil(logits, truth)) == pytest.approx(float(dice(logits, truth) + cross_entropy(logits, truth)), rel=1e-5)  # fmt: skip
+
+
+def test_distil_of_a_part_of_a_batch_knows_the_whole() -> None:
+    logits, taught = torch.randn(4, 1, 4, 4, 4), torch.rand(4, 1, 4, 4, 4)
+    prob = torch.sigmoid(logits)
+    sums = torch.stack([(prob - taught).abs().sum(), prob.sum(), taught.sum()])
+    parts = [distil(logits[n : n + 2], taught[n : n + 2], total=lambda _: sums) for n in (0, 2)]
+    assert float(sum(parts) / 2) == pytest.approx(float(distil(logits, taught)), rel=1e-5)

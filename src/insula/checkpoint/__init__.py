@@ -1,6 +1,7 @@
 """Weights that can be trusted, and training states that survive."""
 
 from insula.checkpoint.ensemble import find_weights, load_weights, store_card
+from insula.checkpoint.soup import soup
 from insula.checkpoint.state import has_state, load_state, save_state
 from insula.checkpoint.weights import Card, Weights, save_weights
 
@@ -13,5 +14,6 @@ __all__ = [
     "load_weights",
     "save_state",
     "save_weights",
+    "soup",
     "store_card",
 ]

@@ -83,6 +83,10 @@ class TrainConfig:
         (1.0, "cross_entropy"),
     )
     """(weight, name) pairs, summed."""
+    teacher: str = ""
+    """Weights by name, folder or file, one network or several, whose answers are learnt beside the truth; none if empty."""
+    teacher_share: float = 0.5
+    """Of the loss that is asked by the teacher; the rest by the truth."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, or one GPU as torch writes it."""
     precision: Precision = "auto"

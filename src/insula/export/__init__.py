@@ -3,5 +3,6 @@
 from insula.export.monai_bundle import export_monai_bundle
 from insula.export.monai_steps import AfterNetwork, BeforeNetwork
 from insula.export.onnx_file import export_onnx
+from insula.export.soup import export_soup
 
-__all__ = ["AfterNetwork", "BeforeNetwork", "export_monai_bundle", "export_onnx"]
+__all__ = ["AfterNetwork", "BeforeNetwork", "export_monai_bundle", "export_onnx", "export_soup"]

@@ -2,6 +2,7 @@
 
 from insula.infer.device import choose_device, choose_precision, free_bytes, settle
 from insula.infer.engines import Engine, choose_engine, engine_run
+from insula.infer.fuse import fused
 from insula.infer.graph import onnx_graph
 from insula.infer.run import InferFacts, infer, infer_mean
 from insula.infer.tiles import tiled_logits
@@ -14,6 +15,7 @@ __all__ = [
     "choose_precision",
     "engine_run",
     "free_bytes",
+    "fused",
     "infer",
     "infer_mean",
     "onnx_graph",

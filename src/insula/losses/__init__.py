@@ -1,6 +1,7 @@
 """What training makes small: functions of logits and truth."""
 
 from insula.losses.compound import LOSSES, Loss, compound, deep_supervision
+from insula.losses.distil import distil
 from insula.losses.overlap import dice, tversky
 from insula.losses.voxelwise import boundary, cross_entropy, edges, focal, topk10
 
@@ -12,6 +13,7 @@ __all__ = [
     "cross_entropy",
     "deep_supervision",
     "dice",
+    "distil",
     "edges",
     "focal",
     "topk10",

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from safetensors.torch import save as to_bytes
 
-from insula.checkpoint import Card, Weights, load_state, save_state, save_weights
+from insula.checkpoint import Card, Weights, load_state, load_weights, save_state, save_weights
 from insula.cohort import CaseSet, Sources
 from insula.config import Recipe, to_dict
-from insula.errors import BadData
+from insula.errors import BadData, UsageError
 from insula.io import write_bytes
 from insula.models import build_model
 from insula.train.case_stream import CaseStream
@@ -20,6 +20,7 @@ from insula.train.head_stream import HeadStream
 from insula.train.recalibrate import recalibrate
 from insula.train.step import Step
 from insula.train.stream import Batch, Stream
+from insula.train.teacher import Teacher
 from insula.train.validate import Validation, validate
 from insula.train.world import World
 
@@ -37,8 +38,9 @@ class Run:
         world: the processes that train together.
 
     Raises:
-        BadData: the weights to start from are of another model.
-        UsageError: the batch cannot be dealt out to the processes.
+        BadData: the weights to start from are of another model, or the teacher wants scans prepared in another way.
+        NoInput: no such teacher.
+        UsageError: the batch cannot be dealt out to the processes, or the teacher's share is none.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class Run:
             model.load_state_dict(start.model.state_dict())
         self.model, self.average = model, build_model(recipe.model).to(self.device)
         self.average.load_state_dict(model.state_dict())
-        self.steps = Step(model, self.average, recipe.train, device=self.device, world=world)
+        self.taught_by = _teacher(recipe)
+        teacher = None if self.taught_by is None else Teacher(self.taught_by, self.device, compile=recipe.train.compile)
+        self.steps = Step(model, self.average, recipe.train, device=self.device, world=world, teacher=teacher)
         self.stream = _stream(data, recipe, self.device, world)
         self.step = 0
         """Steps done."""
@@ -149,10 +153,24 @@ class Run:
             "processes": self.world.size,
             "versions": {"insula": insula.__version__, "torch": torch.__version__, "python": platform.python_version()},
         }
+        if self.taught_by is not None:
+            told["taught_by"] = {"name": self.taught_by.card.name, "sha256": self.taught_by.sha256}
         if self.start is not None:
             card = self.start.card
             told["started_from"] = {"name": card.name, "sha256": self.start.sha256, **card.provenance}
         return told
+
+
+def _teacher(recipe: Recipe) -> Weights | None:
+    if not recipe.train.teacher:
+        return None
+    if not 0 <= (share := recipe.train.teacher_share) <= 1:
+        raise UsageError("train.teacher_share", share, "is not from 0 to 1", "use e.g. 0.5")
+    weights = load_weights(recipe.train.teacher)
+    if weights.card.prepare != recipe.prepare:
+        rule, remedy = "wants scans prepared in another way", "take a teacher of the recipe's `prepare`"
+        raise BadData("the teacher", weights.card.name, rule, remedy)
+    return weights
 
 
 def _stream(data: Sources | CaseSet, recipe: Recipe, device: torch.device, world: World) -> Stream:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from insula.config import Precision, TrainConfig
-from insula.losses import compound, deep_supervision
+from insula.losses import compound, deep_supervision, distil
 from insula.models import UNet
 from insula.nn import Recorder
 from insula.train.stream import Batch
+from insula.train.teacher import Teacher
 from insula.train.world import World
 
 __all__ = ["Step"]
@@ -34,12 +35,15 @@ class Step:
         config: the optimisation.
         device: where both are.
         world: the processes that share every batch.
+        teacher: whose answers are learnt beside the truth.
     """
 
     def __init__(
-        self, model: UNet, average: UNet, config: TrainConfig, *, device: torch.device, world: World = World()
+        self, model: UNet, average: UNet, config: TrainConfig, *, device: torch.device, world: World = World(),
+        teacher: Teacher | None = None,
     ) -> None:  # fmt: skip
         self.model, self.average, self.config, self.device, self.world = model, average, config, device, world
+        self.teacher = teacher
         self._mark: Callable[[str], None] = lambda _: None
         model.recompute = config.recompute
         self.dtype = _dtype(config.precision, device)
@@ -147,7 +151,13 @@ class Step:
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             outputs = self._run(image)
         self._mark("forward")
-        loss = share * deep_supervision(self._loss_of, outputs, batch.truth)
+        loss = deep_supervision(self._loss_of, outputs, batch.truth)
+        if self.teacher is not None:
+            answer = self.teacher(image, self.dtype)
+            self._mark("teacher")
+            taught = distil(outputs[0], answer, total=self.world.total)
+            loss = (1 - self.config.teacher_share) * loss + self.config.teacher_share * taught
+        loss = share * loss
         self._mark("loss")
         (loss * self._scale).backward()
         self._mark("backward")

@@ -1,0 +1,33 @@
+"""Several weights as one set that costs what one network costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from insula.checkpoint import load_weights, save_weights, soup
+from insula.errors import CannotCreate
+
+__all__ = ["export_soup"]
+
+
+def export_soup(weights: str, folder: Path) -> Path:
+    """Write the mean of several networks' weights, named as the folder; to be calibrated before it is used.
+
+    Args:
+        weights: names joined by commas, or a folder of folds.
+        folder: made; must not hold anything.
+
+    Returns:
+        The card.
+
+    Raises:
+        UsageError: one network.
+        BadData: networks of several architectures.
+        CannotCreate: the folder is not empty.
+    """
+    mean = soup(load_weights(weights), folder.name)
+    if folder.exists() and any(folder.iterdir()):
+        raise CannotCreate("the folder", folder, "is not empty", "name a new one")
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(folder, mean.model, mean.card)
+    return folder / f"{mean.card.name}.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import onnx
@@ -10,7 +11,7 @@ import torch
 
 from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SegmentConfig, SEUNet, SwinUNet
 from insula.errors import Unavailable, UsageError
-from insula.infer import choose_engine, infer, onnx_graph
+from insula.infer import choose_engine, engine_precision, infer, onnx_graph
 from insula.models import UNet, build_model
 
 _SHAPE = (32, 48, 32)
@@ -98,6 +99,26 @@ def test_graphs_use_standard_operators_of_two_opsets_at_most(name: str) -> None:
     assert [one.name for one in graph.graph.output] == ["probability"]
 
 
+@pytest.mark.parametrize("name", ["squeeze", "mamba"])
+def test_a_graph_of_float16_is_valid_and_gives_the_same(name: str) -> None:
+    import onnxruntime
+
+    graph = onnx_graph(_model(name), _SHAPE, temperature=1.0, precision=torch.float16)
+    kinds = {tensor.data_type for tensor in onnx.load_from_string(graph).graph.initializer if len(tensor.dims) == 5}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    ours, _ = infer(_model(name), _image(), SegmentConfig(device="cpu", precision="float32", passes="whole"))
+    assert abs(session.run(None, {"image": _image().numpy()})[0][0, 0] - ours.numpy()).max() < 1e-2
+
+
+def test_what_engines_compute_in() -> None:
+    half, single = torch.bfloat16, torch.float32
+    assert [engine_precision(name, half) for name in ("onnxruntime", "openvino", "aoti", "tensorrt")] == [
+        single, half, half, torch.float16
+    ]  # fmt: skip
+    assert {engine_precision(name, single) for name in ("onnxruntime", "openvino", "aoti", "tensorrt")} == {single}
+
+
 def test_batches_of_any_size_if_wanted() -> None:
     import onnxruntime
 
@@ -114,6 +135,13 @@ def test_batches_of_any_size_if_wanted() -> None:
 def test_what_an_engine_cannot_do_is_said() -> None:
     with pytest.raises(Unavailable, match="for processors"):
         choose_engine("openvino", torch.device("cuda"))
+    for engine in ("aoti", "tensorrt"):
+        with pytest.raises(Unavailable, match="for GPUs"):
+            choose_engine(engine, torch.device("cpu"))
+    if importlib.util.find_spec("tensorrt") is None:
+        with pytest.raises(Unavailable, match=r"insula\[tensorrt\]"):
+            choose_engine("tensorrt", torch.device("cuda"))
+    assert choose_engine("aoti", torch.device("cuda")) == "aoti"
     assert choose_engine("auto", torch.device("cuda")) == "torch"
     with pytest.raises(UsageError, match="whole volumes"):
         infer(_model("squeeze"), _image(), SegmentConfig(device="cpu", engine="openvino", passes="tiled"))

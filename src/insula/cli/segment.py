@@ -21,7 +21,7 @@ def segment(
     device: str = "auto",
     weights: Annotated[str, arg(aliases=("--model",))] = DEFAULT_WEIGHTS,
     low_memory: bool = False,
-    engine: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto",
+    engine: Literal["auto", "torch", "onnxruntime", "openvino", "aoti", "tensorrt"] = "auto",
     frame: int | None = None,
     series: int | None = None,
     assume_orientation: str | None = None,
@@ -40,7 +40,7 @@ def segment(
         device: auto, cpu, cuda or cuda:N.
         weights: Bundled weights by name, or a folder or file of your own; a folder of folds, or a,b, are averaged.
         low_memory: Compute in tiles; the same mask in less memory.
-        engine: What computes on a processor; all but torch need pip install 'insula[export]'.
+        engine: What computes: onnxruntime or openvino (pip install 'insula[export]') on a processor, aoti or tensorrt on a GPU.
         frame: Which volume of a 4-D file, from 0.
         series: SeriesNumber of the DICOM series to take; by rule if not given.
         assume_orientation: Axes of files that do not say, e.g. LPS.

@@ -21,8 +21,8 @@ class SegmentConfig:
     """`auto`, `cpu`, `cuda`, or one GPU as torch writes it."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto` takes bfloat16 where the processor computes in it."""
-    engine: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto"
-    """What computes on a processor; `auto` is PyTorch."""
+    engine: Literal["auto", "torch", "onnxruntime", "openvino", "aoti", "tensorrt"] = "auto"
+    """What computes: `onnxruntime` and `openvino` on processors, `aoti` and `tensorrt` on GPUs; `auto` is PyTorch."""
     passes: Literal["auto", "whole", "tiled"] = "auto"
     """`auto` takes the whole volume at once unless free memory is short."""
     tile: int = 32

@@ -1,9 +1,11 @@
 """From a prepared scan to probabilities: device, precision, one pass or tiles."""
 
 from insula.infer.device import choose_device, choose_precision, free_bytes, settle
-from insula.infer.engines import Engine, choose_engine, engine_run
+from insula.infer.engines import Engine, choose_engine, engine_precision, engine_run
 from insula.infer.fuse import fused
 from insula.infer.graph import onnx_graph
+from insula.infer.package import compiled_package
+from insula.infer.plan import tensorrt_plan
 from insula.infer.run import InferFacts, infer, infer_mean
 from insula.infer.tiles import tiled_logits
 
@@ -13,6 +15,8 @@ __all__ = [
     "choose_device",
     "choose_engine",
     "choose_precision",
+    "compiled_package",
+    "engine_precision",
     "engine_run",
     "free_bytes",
     "fused",
@@ -20,5 +24,6 @@ __all__ = [
     "infer_mean",
     "onnx_graph",
     "settle",
+    "tensorrt_plan",
     "tiled_logits",
 ]

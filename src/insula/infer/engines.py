@@ -1,34 +1,38 @@
-"""Other engines than PyTorch for a whole volume on a processor: ONNX Runtime and OpenVINO, from the same graph."""
+"""Other engines than PyTorch for a whole volume: on processors ONNX Runtime and OpenVINO, on GPUs compiled packages and TensorRT."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
-from insula.errors import InsulaError, Unavailable
-from insula.infer.graph import OPSET, onnx_graph
-from insula.io import write_bytes
+from insula.errors import Unavailable
+from insula.infer.cache import kept
+from insula.infer.graph import IMAGE, OPSET, onnx_graph
+from insula.infer.package import compiled_package, package_run
+from insula.infer.plan import plan_run, tensorrt_plan
 from insula.models import UNet
-from insula.types import VERSION, Shape
+from insula.types import Shape
 
-__all__ = ["Engine", "Run", "choose_engine", "engine_run"]
+__all__ = ["Engine", "Run", "choose_engine", "engine_precision", "engine_run"]
 
-Engine = Literal["torch", "onnxruntime", "openvino"]
-Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Engine = Literal["torch", "onnxruntime", "openvino", "aoti", "tensorrt"]
+Run = Callable[[Tensor], Tensor]
 """Logits, (1, 1, i, j, k), from an image of that shape."""
-_CACHE = "INSULA_CACHE"
 
-_kept: WeakKeyDictionary[UNet, dict[tuple[Any, ...], Run]] = WeakKeyDictionary()
+_NEEDS = {
+    "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
+    "openvino": ("openvino", "onnx", "onnxscript"),
+    "tensorrt": ("tensorrt", "onnx", "onnxscript"),
+}
+_FOR: dict[str, str] = {"onnxruntime": "cpu", "openvino": "cpu", "aoti": "cuda", "tensorrt": "cuda"}
+
+_running: WeakKeyDictionary[UNet, dict[tuple[Any, ...], Run]] = WeakKeyDictionary()
 
 
 def choose_engine(wanted: str, device: torch.device) -> Engine:
@@ -39,79 +43,92 @@ def choose_engine(wanted: str, device: torch.device) -> Engine:
     """
     if wanted in ("auto", "torch"):
         return "torch"
-    if device.type != "cpu":
-        raise Unavailable(
-            "the engine", wanted, f"is for processors, not for {device}", "add --device cpu, or leave --engine out"
-        )
-    if any(importlib.util.find_spec(name) is None for name in (wanted, "onnx", "onnxscript")):
-        raise Unavailable("the engine", wanted, "is not installed", "run: pip install 'insula[export]'")
+    if device.type != _FOR[wanted]:
+        kinds = {"cpu": ("processors", "add --device cpu"), "cuda": ("GPUs", "add --device cuda where there is one")}
+        what, remedy = kinds[_FOR[wanted]]
+        raise Unavailable("the engine", wanted, f"is for {what}, not for {device}", f"{remedy}, or leave --engine out")
+    if any(importlib.util.find_spec(name) is None for name in _NEEDS.get(wanted, ())):
+        extra = "tensorrt" if wanted == "tensorrt" else "export"
+        raise Unavailable("the engine", wanted, "is not installed", f"run: pip install 'insula[{extra}]'")
     return wanted  # type: ignore[return-value]
 
 
-def engine_run(model: UNet, engine: Engine, shape: Shape, precision: torch.dtype) -> Run:
+def engine_precision(engine: Engine, wanted: torch.dtype) -> torch.dtype:
+    """What an engine computes in where PyTorch would in `wanted`: half precision is float16 in TensorRT, and nothing in ONNX Runtime."""
+    if engine == "onnxruntime" or wanted == torch.float32:
+        return torch.float32
+    return torch.float16 if engine == "tensorrt" else wanted
+
+
+def engine_run(model: UNet, engine: Engine, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
     """The network in another engine, kept for as long as the model is.
 
-    Its graph is made once for each set of weights and size, which takes seconds, and is then read from the user's cache
-    (`INSULA_CACHE`, or `insula` in the system's place for caches); where nothing can be written it is made each time.
+    What it runs is made once for each set of weights and size: a graph in seconds, a package in half a minute, a plan in minutes. It is then read from
+    the user's cache (`insula.infer.cache.kept`).
 
     Args:
         model: in evaluation mode.
         engine: not `torch`.
         shape: of the volume.
-        precision: float32, or bfloat16, which OpenVINO alone computes in.
+        precision: as `engine_precision` says.
+        device: where it runs.
     """
-    kept = _kept.setdefault(model, {})
-    key = (engine, shape, precision)
-    if key not in kept:
-        graph = _graph(model, shape)
-        kept[key] = _onnxruntime(graph) if engine == "onnxruntime" else _openvino(graph, precision)
-    return kept[key]
+    running = _running.setdefault(model, {})
+    key = (engine, shape, precision, device)
+    if key not in running:
+        running[key] = _STARTS[engine](model, shape, precision, device)
+    return running[key]
 
 
-def _onnxruntime(graph: bytes) -> Run:
+def _onnxruntime(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    return lambda image: session.run(None, {"image": image})[0]
+    session = onnxruntime.InferenceSession(str(_graph(model, shape)), options, providers=["CPUExecutionProvider"])
+    return lambda image: torch.from_numpy(session.run(None, {IMAGE: image.contiguous().numpy()})[0])
 
 
-def _openvino(graph: bytes, precision: torch.dtype) -> Run:
+def _openvino(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
     import openvino
 
-    core = openvino.Core()
     hints = {
         "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": "bf16" if precision == torch.bfloat16 else "f32",
     }  # fmt: skip
-    compiled = core.compile_model(core.read_model(graph), "CPU", hints)
-    return lambda image: compiled(image)[0]
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(_graph(model, shape)), "CPU", hints)
+    return lambda image: torch.from_numpy(compiled(image.contiguous().numpy())[0])
 
 
-def _graph(model: UNet, shape: Shape) -> bytes:
-    path = _cache() / f"{_digest(model, shape)}.onnx"
-    with suppress(OSError):
-        return path.read_bytes()
-    graph = onnx_graph(model, shape)
-    with suppress(InsulaError, OSError):  # a cache that cannot be written is none
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, graph)
-    return graph
+def _aoti(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
+    def make() -> bytes:
+        return compiled_package(model, shape, device, precision=precision)
+
+    return package_run(kept(model, "pt2", make, shape, precision, _machine(device)), device)
 
 
-def _cache() -> Path:
-    if told := os.environ.get(_CACHE):
-        return Path(told)
-    system = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
-    return Path(system or Path.home() / ".cache") / "insula"
+def _tensorrt(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
+    import tensorrt
+
+    def make() -> bytes:
+        return tensorrt_plan(onnx_graph(model, shape, precision=precision))
+
+    return plan_run(kept(model, "plan", make, shape, precision, _machine(device), tensorrt.__version__), device)
 
 
-def _digest(model: UNet, shape: Shape) -> str:
-    """Of all that the graph follows from."""
-    digest = hashlib.sha256(f"{VERSION} {torch.__version__} {OPSET} {shape} {model}".encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def _graph(model: UNet, shape: Shape) -> Path:
+    return kept(model, "onnx", lambda: onnx_graph(model, shape), shape, OPSET)
+
+
+def _machine(device: torch.device) -> str:
+    """What a compiled program fits."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} {torch.version.cuda}"
+    return f"cpu {torch.cpu.get_capabilities()}"
+
+
+_STARTS: dict[str, Callable[[UNet, Shape, torch.dtype, torch.device], Run]] = {
+    "onnxruntime": _onnxruntime, "openvino": _openvino, "aoti": _aoti, "tensorrt": _tensorrt,
+}  # fmt: skip

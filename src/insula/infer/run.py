@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from insula.config import SegmentConfig
 from insula.errors import UsageError
 from insula.infer.device import choose_device, choose_precision, free_bytes
-from insula.infer.engines import Engine, choose_engine, engine_run
+from insula.infer.engines import Engine, choose_engine, engine_precision, engine_run
 from insula.infer.fuse import fused
 from insula.infer.tiles import tiled_logits, why_whole
 from insula.models import UNet
@@ -57,7 +57,7 @@ def infer(
     """
     device = choose_device(config.device)
     if (engine := choose_engine(config.engine, device)) != "torch":
-        return _with_engine(engine, model, image, config, temperature)
+        return _with_engine(engine, model, image, config, device, temperature)
     precision = choose_precision(device, config.precision)
     passes, why = _choose_passes(model, image, config, device, precision)
     attempts: list[tuple[torch.device, Literal["whole", "tiled"], str]] = [(device, passes, why)]
@@ -106,24 +106,24 @@ def infer_mean(
 
 
 def _with_engine(
-    engine: Engine, model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, temperature: float
-) -> tuple[Float[Tensor, "i j k"], InferFacts]:
+    engine: Engine, model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, device: torch.device,
+    temperature: float,
+) -> tuple[Float[Tensor, "i j k"], InferFacts]:  # fmt: skip
     if config.passes == "tiled":
         raise UsageError("--engine", engine, "takes whole volumes", "leave --low-memory out, or take the engine torch")
-    half = engine == "openvino" and choose_precision(torch.device("cpu"), config.precision) == torch.bfloat16
-    precision = torch.bfloat16 if half else torch.float32
+    precision = engine_precision(engine, choose_precision(device, config.precision))
     i, j, k = image.shape[2:]
-    run = engine_run(model, engine, (i, j, k), precision)
+    run = engine_run(model, engine, (i, j, k), precision, device)
 
     def once(x: Tensor) -> Tensor:
-        return torch.sigmoid(torch.from_numpy(run(x.contiguous().numpy())).float() / temperature)
+        return torch.sigmoid(run(x).float() / temperature)
 
     prob = once(image)
     if config.tta:
         prob = (prob + once(image.flip(2)).flip(2)) / 2
-    told = str(precision).removeprefix("torch.")
-    return prob[0, 0], InferFacts(
-        device="cpu", precision=told, passes="whole", why="the engine takes whole volumes", tta=config.tta, engine=engine
+    return prob[0, 0].cpu(), InferFacts(
+        device=str(device), precision=str(precision).removeprefix("torch."), passes="whole",
+        why="the engine takes whole volumes", tta=config.tta, engine=engine,
     )  # fmt: skip
 
 

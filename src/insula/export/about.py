@@ -1,0 +1,63 @@
+"""What a foreign program has to know of exported weights: how to prepare an image, and what to make of the answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from insula.checkpoint import Weights
+from insula.config import to_dict
+from insula.errors import CannotCreate, UsageError
+from insula.models import UNet
+from insula.types import VERSION, Shape
+
+__all__ = ["about", "new_file", "size_of"]
+
+_BEFORE = (
+    "Reorder the scan to RAS+. Foreground: what exceeds a tenth of the way from the 1st to the 99.5th percentile. Resample linearly to spacing_mm in a box "
+    "of so many voxels, centred on the centre of mass of the head's upper 130 mm, filled outside with the median of the rest. "
+    "(value - the foreground's median) / (its high_percentile - its low_percentile), clipped to +-clip; float32."
+)
+_AFTER = (
+    "The output is the probability of lesion, calibrated. Bring it back to the scan's grid linearly, keep what is at or above threshold, drop "
+    "pieces (26-connected) under min_lesion_ml."
+)
+
+
+def about(loaded: Weights) -> dict[str, str]:
+    """The card in words and numbers, for a file's metadata."""
+    card = loaded.card
+    return {
+        "insula": VERSION, "notice": "For research only; not a medical device.", "weights": card.name, "weights_sha256": loaded.sha256,
+        "trained_on": str(card.provenance.get("trained_on", "unknown")), "prepare": json.dumps(to_dict(card.prepare)),
+        "threshold": repr(card.threshold), "min_lesion_ml": repr(card.min_lesion_ml), "before": _BEFORE, "after": _AFTER,
+    }  # fmt: skip
+
+
+def new_file(path: Path, ending: str) -> Path:
+    """A path for a file that is not there yet.
+
+    Raises:
+        UsageError: the name does not end as it has to.
+        CannotCreate: something stands there already.
+    """
+    if path.suffix != ending:
+        raise UsageError("--out", path, f"does not end in {ending}", f"use e.g. {path.with_suffix(ending).name}")
+    if path.exists():
+        raise CannotCreate("the file", path, "exists", "name a new one")
+    return path
+
+
+def size_of(loaded: Weights, wanted: Shape | None) -> Shape:
+    """The volume that an exported network takes: the whole box, or a tile of so many voxels.
+
+    Raises:
+        UsageError: the network cannot halve that size.
+    """
+    if wanted is None:
+        return loaded.card.prepare.box
+    model: UNet = loaded.model
+    if any(n < 1 or n % divisor for n, divisor in zip(wanted, model.divisors, strict=True)):
+        told = " x ".join(str(divisor) for divisor in model.divisors)
+        raise UsageError("--shape", " x ".join(map(str, wanted)), f"is not divisible by {told}", "use e.g. 96 96 96")
+    return wanted

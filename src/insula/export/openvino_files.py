@@ -1,0 +1,53 @@
+"""Weights in OpenVINO's form: NAME.xml with the network and all that has to be known, NAME.bin with the numbers."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from pathlib import Path
+
+from insula.checkpoint import load_weights
+from insula.errors import Unavailable
+from insula.export.about import about, new_file, size_of
+from insula.infer import onnx_graph
+from insula.io import write_bytes
+from insula.types import Shape
+
+__all__ = ["export_openvino"]
+
+
+def export_openvino(weights: str, path: Path, *, shape: Shape | None = None) -> Path:
+    """Write NAME.xml and NAME.bin: from a prepared image to probabilities, the weights in float16 as they are stored.
+
+    What has to be known stands in the runtime information under `insula`.
+
+    Args:
+        weights: of one network.
+        path: the file, ending in .xml; its folder exists.
+        shape: of what it takes [voxels]; the whole box if not given.
+
+    Returns:
+        The path.
+
+    Raises:
+        UsageError: an ensemble, or a size that the network cannot halve.
+        CannotCreate: something stands there already.
+        Unavailable: openvino or onnx is not installed.
+    """
+    loaded = load_weights(weights)
+    new_file(path, ".xml")
+    numbers = new_file(path.with_suffix(".bin"), ".bin")
+    if importlib.util.find_spec("openvino") is None:
+        raise Unavailable("OpenVINO", "", "is not installed", "run: pip install 'insula[export]'")
+    import openvino
+
+    graph = onnx_graph(loaded.model, size_of(loaded, shape), temperature=loaded.card.calibration.temperature)
+    model = openvino.Core().read_model(graph)
+    for key, value in about(loaded).items():
+        model.set_rt_info(value, ["insula", key])
+    with tempfile.TemporaryDirectory(prefix="insula-") as folder:
+        made = Path(folder) / "model.xml"
+        openvino.save_model(model, made, compress_to_fp16=True)
+        write_bytes(numbers, made.with_suffix(".bin").read_bytes())
+        write_bytes(path, made.read_bytes())
+    return path

@@ -1,0 +1,71 @@
+"""What takes long to make and follows from the weights, kept from one start to the next."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from insula.errors import InsulaError
+from insula.io import write_bytes
+from insula.models import UNet
+from insula.types import VERSION
+
+__all__ = ["kept"]
+
+_CACHE = "INSULA_CACHE"
+
+
+def kept(model: UNet, kind: str, make: Callable[[], bytes], *facts: object) -> Path:
+    """A file in the user's cache (`INSULA_CACHE`, or `insula` in the system's place for caches), made if it is not there.
+
+    Where nothing can be written it lies in a temporary folder until the program ends.
+
+    Args:
+        model: whose weights and architecture it follows from, with the versions of insula and torch.
+        kind: the name's ending.
+        make: its content.
+        facts: what else it follows from.
+    """
+    name = f"{_digest(model, *facts)}.{kind}"
+    path = _folder() / name
+    if path.is_file():
+        return path
+    content = make()
+    with suppress(InsulaError, OSError):  # a cache that cannot be written is none
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content)
+        return path
+    path = _passing() / name
+    path.write_bytes(content)
+    return path
+
+
+def _folder() -> Path:
+    if told := os.environ.get(_CACHE):
+        return Path(told)
+    system = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
+    return Path(system or Path.home() / ".cache") / "insula"
+
+
+@cache
+def _passing() -> Path:
+    folder = tempfile.mkdtemp(prefix="insula-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _digest(model: UNet, *facts: object) -> str:
+    digest = hashlib.sha256(f"{VERSION} {torch.__version__} {facts} {model}".encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""TensorRT: an ONNX graph as a plan for one kind of GPU, and a plan as a function.
+
+Not run on hardware by us: the graph is checked by ONNX and run by ONNX Runtime, the calls by a stand-in for the vendor's library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from insula.errors import Unavailable
+from insula.infer.graph import IMAGE
+
+__all__ = ["plan_run", "tensorrt_plan"]
+
+
+def tensorrt_plan(graph: bytes) -> bytes:
+    """Build a plan; minutes. It fits the GPU it was built on and the version of TensorRT.
+
+    Args:
+        graph: ONNX, of one size; its types are the plan's (strongly typed), so a graph of float16 computes in float16.
+
+    Raises:
+        Unavailable: TensorRT is not installed, or refuses the graph.
+    """
+    trt = _library()
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(graph):
+        raise Unavailable("TensorRT", parser.get_error(0), "does not take the graph", "take --engine torch or aoti")
+    plan = builder.build_serialized_network(network, builder.create_builder_config())
+    if plan is None:
+        raise Unavailable("TensorRT", trt.__version__, "built no plan for this GPU", "take --engine torch or aoti")
+    return bytes(plan)
+
+
+def plan_run(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """A plan as a function of an image on a GPU; only of files that insula made.
+
+    Raises:
+        Unavailable: TensorRT is not installed, or the plan is not of this GPU and version.
+    """
+    trt = _library()
+    engine = trt.Runtime(trt.Logger(trt.Logger.ERROR)).deserialize_cuda_engine(path.read_bytes())
+    if engine is None:
+        raise Unavailable("the plan", path.name, "is not of this GPU or this version of TensorRT", "build it again")
+    context = engine.create_execution_context()
+    output = next(name for n in range(engine.num_io_tensors) if (name := engine.get_tensor_name(n)) != IMAGE)
+
+    def run(image: Tensor) -> Tensor:
+        given = image.to(device).float().contiguous()
+        found = torch.empty_like(given)
+        context.set_tensor_address(IMAGE, given.data_ptr())
+        context.set_tensor_address(output, found.data_ptr())
+        stream = torch.cuda.current_stream(device)
+        if not context.execute_async_v3(stream.cuda_stream):
+            raise Unavailable("TensorRT", trt.__version__, "could not run the plan", "take --engine torch or aoti")
+        stream.synchronize()  # what it reads and writes is freed after this
+        return found
+
+    return run
+
+
+def _library() -> Any:
+    try:
+        import tensorrt
+    except ImportError:
+        raise Unavailable(
+            "TensorRT", "", "is not installed", "see NVIDIA's guide; pip needs their index for `tensorrt`"
+        ) from None
+    return tensorrt

@@ -1,0 +1,33 @@
+"""Exporters and compilers speak to the terminal of what concerns their developers."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+__all__ = ["quiet"]
+
+
+@contextlib.contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Hush warnings, the terminal, and a logger below errors.
+
+    Args:
+        name: the logger's.
+    """
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

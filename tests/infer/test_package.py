@@ -1,0 +1,73 @@
+"""A network compiled ahead is the same network."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from insula.config import MambaUNet, ModelConfig, SegmentConfig, SEUNet
+from insula.errors import Unavailable
+from insula.infer import compiled_package, infer
+from insula.infer.engines import engine_run
+from insula.infer.package import package_run
+from insula.models import UNet, build_model
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+
+_CPU = torch.device("cpu")
+_SHAPE = (16, 32, 16)
+_NETWORKS: dict[str, ModelConfig] = {
+    "squeeze": SEUNet(widths=(4, 8, 16), stem="space_to_depth", norm="batch"),
+    "mamba": MambaUNet(widths=(4, 8, 32, 64), stem="space_to_depth", norm="batch", memory_size=8),
+}
+
+
+def _model(name: str) -> UNet:
+    torch.manual_seed(0)
+    model = build_model(_NETWORKS[name])
+    with torch.no_grad():
+        model.head.weight *= 30
+    return model.eval()
+
+
+def _image() -> torch.Tensor:
+    return torch.randn(1, 1, *_SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("name", "precision"), [("squeeze", "float32"), ("mamba", "float32"), ("squeeze", "bfloat16")])
+def test_it_answers_as_the_network_does(name: str, precision: str, tmp_path: Path) -> None:
+    config = SegmentConfig(device="cpu", precision=precision, passes="whole")  # type: ignore[arg-type]
+    wanted, _ = infer(_model(name), _image(), config, temperature=1.3)
+    package = compiled_package(
+        _model(name), _SHAPE, _CPU, precision=getattr(torch, precision), temperature=1.3, about={"insula": "x"}
+    )
+    (tmp_path / "it.pt2").write_bytes(package)
+    found = package_run(tmp_path / "it.pt2", _CPU)(_image())
+    assert wanted.std() > 1e-3
+    assert found.dtype == torch.float32
+    assert float((found[0, 0] - wanted).abs().max()) < (1e-3 if precision == "float32" else 3e-2)
+
+
+def test_as_an_engine_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
+    first = engine_run(_model("squeeze"), "aoti", _SHAPE, torch.float32, _CPU)(_image())
+    (kept,) = tmp_path.iterdir()
+    made = kept.stat().st_mtime_ns
+    model = _model("squeeze")
+    again = engine_run(model, "aoti", _SHAPE, torch.float32, _CPU)(_image())
+    assert kept.stat().st_mtime_ns == made
+    assert torch.equal(first, again)
+    with torch.no_grad():
+        assert float((first - model(_image())).abs().max()) < 1e-2
+
+
+def test_a_machine_without_a_compiler_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("no compiler\nand a long story")
+
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", fails)
+    with pytest.raises(Unavailable, match=r"no compiler\)"):
+        compiled_package(_model("squeeze"), _SHAPE, _CPU, precision=torch.float32)

@@ -68,6 +68,12 @@ def test_a_batch_of_any_size_if_wanted(quiet_weights: Path, tmp_path: Path) -> N
     assert np.abs(three - ones).max() < 1e-4
 
 
+def test_a_tile_if_wanted(quiet_weights: Path, tmp_path: Path) -> None:
+    path = export_onnx(str(quiet_weights), tmp_path / "tile.onnx", shape=(16, 32, 16))
+    shape = onnx.load(str(path)).graph.input[0].type.tensor_type.shape
+    assert [d.dim_value for d in shape.dim] == [1, 1, 16, 32, 16]
+
+
 def test_what_is_there_stays_and_ensembles_are_refused(exported: Path, quiet_weights: Path, tmp_path: Path) -> None:
     before = exported.read_bytes()
     with pytest.raises(CannotCreate, match="exists"):

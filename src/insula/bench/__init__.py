@@ -1,7 +1,8 @@
-"""What a training step costs on this machine, beside the networks and pipelines of others."""
+"""What training and segmenting cost on this machine, beside the networks and pipelines of others."""
 
 from insula.bench.contenders import CONTENDERS, Contender
 from insula.bench.cost import Cost, Limits, Work, cost_of, limits_of
+from insula.bench.predict import PredictBench, SeenCase, Way, bench_predict, parse_way
 from insula.bench.steps import StepBench, bench_steps
 from insula.bench.streams import StreamBench, bench_streams
 
@@ -10,11 +11,16 @@ __all__ = [
     "Contender",
     "Cost",
     "Limits",
+    "PredictBench",
+    "SeenCase",
     "StepBench",
     "StreamBench",
+    "Way",
     "Work",
+    "bench_predict",
     "bench_steps",
     "bench_streams",
     "cost_of",
     "limits_of",
+    "parse_way",
 ]

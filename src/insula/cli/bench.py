@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.extras import SubcommandApp
 
+from insula.cli.bench_predict import predict
+
 if TYPE_CHECKING:
     import torch
 
@@ -22,6 +24,7 @@ _PHANTOMS = 4
 def verbs() -> SubcommandApp:
     """The verbs of `insula bench`."""
     app = SubcommandApp()
+    app.command(predict)
     app.command(train)
     return app
 

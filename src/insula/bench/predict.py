@@ -1,0 +1,181 @@
+"""What segmenting costs and what it reaches: every set of weights in every engine and precision, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from insula.checkpoint import Weights, load_weights
+from insula.cohort import Entry, read_lesion
+from insula.config import SegmentConfig
+from insula.data import prepare
+from insula.errors import InsulaError, UsageError
+from insula.infer import choose_device, infer_mean, settle
+from insula.io import read_scan
+from insula.metrics import dice_score
+from insula.predict import Result, segment
+from insula.simulate import phantom_case
+from insula.volume import Scan
+
+__all__ = ["PredictBench", "SeenCase", "Way", "bench_predict", "parse_way"]
+
+_EXACT = "torch:float32"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One set of weights in one engine and precision."""
+
+    weights: str
+    engine: str
+    precision: str
+
+    @property
+    def told(self) -> str:
+        """As the command line writes it."""
+        return f"{self.engine}:{self.precision}"
+
+
+@dataclass(frozen=True)
+class SeenCase:
+    """One case of the cohort, in one way."""
+
+    dice: float | None
+    """Against the truth; None without one."""
+    apart: float
+    """Largest difference of probability from PyTorch in float32."""
+    same: float
+    """Dice of the mask with that of PyTorch in float32."""
+
+
+@dataclass(frozen=True)
+class PredictBench:
+    """What one way costs and gives."""
+
+    way: Way
+    parameters: int = 0
+    cold_s: float = 0.0
+    """From weights on disk and a scan that was read to its probabilities; what is compiled once has been."""
+    seconds: float = 0.0
+    """Median of further passes over the same head, network only."""
+    peak_gib: float = 0.0
+    """Of the processor's memory above what the interpreter has with insula imported and a scan read, or of the GPU's."""
+    cases: dict[str, SeenCase] = field(default_factory=dict)
+    why_not: str | None = None
+    """What kept it from running."""
+
+
+def parse_way(text: str) -> tuple[str, str]:
+    """Engine and precision from `engine:precision`.
+
+    Raises:
+        UsageError: not such a pair.
+    """
+    engine, _, precision = text.partition(":")
+    if engine not in ("torch", "onnxruntime", "openvino", "aoti", "tensorrt") or precision not in ("float32", "bfloat16"):  # fmt: skip
+        raise UsageError("--ways", text, "is not an engine and a precision", "write e.g. openvino:bfloat16")
+    return engine, precision
+
+
+def bench_predict(
+    weights: Sequence[str], ways: Sequence[str], entries: Sequence[Entry], *, device: str = "auto", repeats: int = 5
+) -> Iterator[PredictBench]:
+    """Each way after the other; of each set of weights PyTorch in float32 first, for the others are compared with it.
+
+    Args:
+        weights: as `load_weights` takes them.
+        ways: engine and precision, as `parse_way` takes them.
+        entries: cases with one scan each, and a truth if there is one; without any, a phantom is timed and nothing scored.
+        device: as `choose_device` takes it.
+        repeats: passes that are timed.
+    """
+    with tempfile.TemporaryDirectory(prefix="insula-") as folder:
+        for name in weights:
+            for told in dict.fromkeys((_EXACT, *ways)):
+                way, kept = Way(name, *parse_way(told)), Path(folder) / name.replace("/", "_")
+                if way.engine != "torch":  # what is compiled once is, elsewhere: it takes memory that running does not
+                    _apart(way, (), device, 0, kept)
+                yield _apart(way, tuple(entries), device, repeats, kept)
+
+
+def _apart(way: Way, *rest: Any) -> PredictBench:
+    """In a process of its own, so that the peak of memory is its own."""
+    context = multiprocessing.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(send, way, *rest))
+    process.start()
+    send.close()
+    try:
+        found: PredictBench = receive.recv()
+    except EOFError:
+        process.join()
+        return PredictBench(way, why_not=f"its process ended with {process.exitcode}")
+    process.join()
+    return found
+
+
+def _work(send: Any, way: Way, *rest: Any) -> None:
+    try:
+        send.send(_measure(way, *rest))
+    except InsulaError as error:
+        send.send(PredictBench(way, why_not=str(error)))
+
+
+def _measure(way: Way, entries: tuple[Entry, ...], device: str, repeats: int, kept: Path) -> PredictBench:
+    config = SegmentConfig(device=device, engine=way.engine, precision=way.precision, passes="whole")  # type: ignore[arg-type]
+    where, cold = choose_device(device), 0.0
+    scan = read_scan(entries[0].image) if entries else phantom_case().scan
+    before, begun = _resident(), time.perf_counter()
+    loaded = load_weights(way.weights)
+    image = prepare(scan, loaded.card.prepare).image
+    times = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        infer_mean(loaded.networks, image, config)
+        settle(where)
+        times.append(time.perf_counter() - started)
+        cold = (time.perf_counter() - begun) if len(times) == 1 else cold
+    found = PredictBench(
+        way=way, cold_s=cold, seconds=statistics.median(times[1:] or times), peak_gib=_peak(where, before),
+        parameters=sum(p.numel() for network, _ in loaded.networks for p in network.parameters()),
+    )  # fmt: skip
+    return replace(found, cases={entry.case: _see(entry, loaded, config, kept) for entry in entries})
+
+
+def _see(entry: Entry, loaded: Weights, config: SegmentConfig, kept: Path) -> SeenCase:
+    scan: Scan = read_scan(entry.image)
+    result: Result = segment(scan, config, weights=loaded)
+    exact = kept / f"{entry.case}.npz"
+    if not exact.exists():  # this is the way that others are compared with
+        exact.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(exact, prob=result.prob, mask=result.mask.voxels)
+    with np.load(exact) as held:
+        apart, same = float(np.abs(held["prob"] - result.prob).max()), dice_score(held["mask"], result.mask.voxels)
+    truth = read_lesion(entry.mask).voxels if entry.masks else None
+    return SeenCase(None if truth is None else dice_score(truth, result.mask.voxels), apart, same)
+
+
+def _resident() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _peak(device: torch.device, before: int) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        peak = next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):  # not Linux
+        peak = _resident()
+    return max(peak - before, 0) / 2**30

@@ -1,0 +1,145 @@
+"""`insula bench predict`: what every set of weights costs and reaches in every engine and precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tyro.conf import Positional
+
+if TYPE_CHECKING:
+    from insula.bench import PredictBench
+
+__all__ = ["predict"]
+
+_ON = {
+    "cpu": ("torch:float32", "torch:bfloat16", "onnxruntime:float32", "openvino:float32", "openvino:bfloat16"),
+    "cuda": ("torch:float32", "torch:bfloat16", "aoti:float32", "aoti:bfloat16", "tensorrt:bfloat16"),
+}
+
+
+def predict(
+    cohort: Positional[Path | None] = None,
+    /,
+    weights: tuple[str, ...] = ("baseline", "enhanced", "smart"),
+    ways: tuple[str, ...] = (),
+    repeats: int = 5,
+    device: str = "auto",
+    label: int | None = None,
+    out: Path = Path("insula-bench-predict.json"),
+    debug: bool = False,
+) -> int:
+    """Segment a cohort in every way: time, memory, Dice, and how far each way is from PyTorch in float32.
+
+    Every way runs in a process of its own. On processors times are multiples of the first, on GPUs milliseconds. A drawing of time against Dice lies
+    beside --out.
+
+    Args:
+        cohort: A folder with scans and true masks; without it a phantom is timed and nothing scored.
+        weights: By name, folder or file.
+        ways: Engine and precision, e.g. openvino:bfloat16; all that the device has if not given.
+        repeats: Passes that are timed.
+        device: auto, cpu, cuda or cuda:N.
+        label: The value that is lesion in the true masks, if they hold several.
+        out: All figures.
+        debug: Show a traceback on errors.
+    """
+    from dataclasses import asdict
+
+    import torch
+
+    from insula.bench import bench_predict, parse_way
+    from insula.checkpoint import find_weights
+    from insula.cohort import find_cohort
+    from insula.errors import BadData, UsageError
+    from insula.infer import choose_device
+    from insula.io import write_json, write_text
+
+    if repeats < 1:
+        raise UsageError("--repeats", repeats, "is below 1", "use 5")
+    where = choose_device(device)
+    chosen = ways or _ON[where.type]
+    for way in chosen:
+        parse_way(way)
+    for name in weights:
+        find_weights(name)
+    entries = [] if cohort is None else find_cohort(cohort, label=label).entries
+    if odd := next((one for one in entries if len(one.images) != 1 or len(one.masks) > 1), None):
+        raise BadData("the case", odd.case, "has not exactly one scan and one mask", "see `insula cohort check`")
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu"
+    facts: dict[str, Any] = {
+        "format": "insula-bench-predict/1", "device": name, "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "cases": len(entries),
+    }  # fmt: skip
+    found: list[PredictBench] = []
+    write_json(out, {**facts, "ways": []})  # said before the minutes, not after
+    for told in bench_predict(weights, chosen, entries, device=device, repeats=repeats):
+        print(f"  {told.way.weights} {told.way.told}: {told.why_not or 'done'}", flush=True)
+        found.append(told)
+        write_json(out, {**facts, "ways": [asdict(one) for one in found]})
+    _show(found, milliseconds=where.type == "cuda", scored=bool(entries))
+    print(out)
+    if drawing := _drawing(found, milliseconds=where.type == "cuda"):
+        write_text(out.with_suffix(".svg"), drawing)
+        print(out.with_suffix(".svg"))
+    return 0
+
+
+def _show(found: list[PredictBench], *, milliseconds: bool, scored: bool) -> None:
+    from insula.cli.console import table
+
+    timed = [told for told in found if told.why_not is None]
+    if not timed:
+        return
+    rows = []
+    for told in timed:
+        row: list[Any] = [
+            told.way.weights, told.way.told, round(told.parameters / 1e6, 1), round(told.peak_gib, 2),
+            _pace(told, timed, milliseconds), round(told.cold_s / timed[0].cold_s, 2),
+        ]  # fmt: skip
+        if scored:
+            worst = min(told.cases, key=lambda case: told.cases[case].same)
+            row += [_dice(told), f"{max(case.apart for case in told.cases.values()):.2g}", f"{told.cases[worst].same:.4f} ({worst})"]  # fmt: skip
+        rows.append(row)
+    head = ["weights", "way", "parameters [M]", "memory [GiB]", "time [ms]" if milliseconds else "time [x the first]", "cold [x the first]"]  # fmt: skip
+    more = ["Dice [95 %]", "largest difference of probability", "least Dice with PyTorch float32 (case)"]
+    table([*head, *(more if scored else [])], rows)
+
+
+def _pace(told: PredictBench, timed: list[PredictBench], milliseconds: bool) -> float:
+    return round(1000 * told.seconds, 2) if milliseconds else round(told.seconds / timed[0].seconds, 2)
+
+
+def _dice(told: PredictBench) -> str:
+    from insula.metrics import bootstrap
+
+    scores = [case.dice for case in told.cases.values() if case.dice is not None]
+    if not scores:
+        return "-"
+    mean = bootstrap(scores, "mean")
+    return f"{mean.value:.4f} [{mean.low:.3f}, {mean.high:.3f}]"
+
+
+def _drawing(found: list[PredictBench], *, milliseconds: bool) -> str:
+    """Time against mean Dice, a point for each way, as large as its memory; nothing without scores."""
+    import statistics
+
+    from insula.report.chart import ACCENT, LESION, SOFT, chart
+
+    timed = [told for told in found if any(case.dice is not None for case in told.cases.values())]
+    if not timed:
+        return ""
+    with chart(width=6.4, height=4.2) as made:
+        for place, name in enumerate(dict.fromkeys(told.way.weights for told in timed)):
+            some = [told for told in timed if told.way.weights == name]
+            times = [_pace(told, timed, milliseconds) for told in some]
+            dice = [statistics.mean(c.dice for c in told.cases.values() if c.dice is not None) for told in some]
+            colour = (ACCENT, LESION, SOFT, "#b58900", "#6c5ce7")[place % 5]
+            made.axes.scatter(times, dice, s=[60 * told.peak_gib for told in some], color=colour, alpha=0.6, label=name)
+            for told, x, y in zip(some, times, dice, strict=True):
+                made.axes.annotate(told.way.told, (x, y), fontsize=7, xytext=(4, 4), textcoords="offset points")
+        made.axes.set_xscale("log")
+        made.axes.set_xlabel("time of one head [ms]" if milliseconds else "time of one head [x the first]")
+        made.axes.set_ylabel("mean Dice")
+        made.axes.legend(title="area: memory")
+    return made.svg

@@ -1,0 +1,53 @@
+"""Every way is measured alone, and compared with PyTorch in float32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from insula.bench import bench_predict, parse_way
+from insula.cohort import find_cohort
+from insula.errors import UsageError
+from insula.volume import Case
+
+
+@pytest.fixture
+def cohort(coarse_case: Case, tmp_path: Path) -> Path:
+    for kind, voxels in (("T1w", coarse_case.scan.image), ("label-L_mask", coarse_case.truth.voxels.astype(np.uint8))):
+        name = tmp_path / "cohort" / "sub-1" / "anat" / f"sub-1_{'space-orig_' if kind != 'T1w' else ''}{kind}.nii.gz"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(voxels, coarse_case.scan.grid.affine), name)
+    return tmp_path / "cohort"
+
+
+def test_each_way_is_timed_scored_and_compared(
+    cohort: Path, quiet_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSULA_CACHE", str(tmp_path / "cache"))
+    entries = find_cohort(cohort).entries
+    ways = ("openvino:float32", "tensorrt:bfloat16")
+    found = {told.way.told: told for told in bench_predict([str(quiet_weights)], ways, entries, device="cpu", repeats=2)}  # fmt: skip
+    assert list(found) == ["torch:float32", *ways]
+    exact, other, never = found.values()
+    for told in (exact, other):
+        assert told.seconds > 0
+        assert told.cold_s > told.seconds / 2
+        assert 0 < told.peak_gib < 8
+        assert told.parameters > 0
+    [(case, alone)] = exact.cases.items()
+    assert (alone.apart, alone.same) == (0.0, 1.0)
+    assert 0 < other.cases[case].apart < 1e-3
+    assert other.cases[case].same > 0.999
+    assert alone.dice is not None
+    assert never.why_not is not None
+    assert "GPUs" in never.why_not
+
+
+def test_ways_are_pairs() -> None:
+    assert parse_way("openvino:bfloat16") == ("openvino", "bfloat16")
+    for wrong in ("openvino", "openvino:int4", "caffe:float32", ""):
+        with pytest.raises(UsageError, match="engine and a precision"):
+            parse_way(wrong)

@@ -1,0 +1,38 @@
+"""`insula export` as a user calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.call import call
+
+
+def test_a_file_in_each_form_that_any_machine_makes(
+    tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for form, name in (("onnx", "it.onnx"), ("openvino", "it.xml")):
+        said = call(capsys, "export", tiny_weights, "--format", form, "--shape", 16, 16, 16, "--out", tmp_path / name)
+        assert (said.code, said.out.strip()) == (0, str(tmp_path / name))
+        assert (tmp_path / name).stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("--format", "aoti", "--any-batch"), 2, "is of one volume"),
+        (("--format", "soup", "--shape", "16", "16", "16"), 2, "no size of its own"),
+        (("--format", "onnx", "--device", "cpu"), 2, "not compiled for one"),
+        (("--format", "soup"), 2, "a mean is of several"),
+        (("--format", "onnx"), 2, "does not end in .onnx"),
+        (("--shape", "0", "16", "16"), 2, "does not end in .onnx"),
+    ],
+)
+def test_what_makes_no_sense_gets_one_line(
+    arguments: tuple[str, ...], code: int, says: str, tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    said = call(capsys, "export", tiny_weights, *arguments, "--out", tmp_path / "it")
+    assert said.code == code
+    assert says in " ".join(said.err.split())
+    assert not list(tmp_path.iterdir())

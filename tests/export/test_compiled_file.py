@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from insula.checkpoint import load_weights
+from insula.config import SegmentConfig
+from insula.errors import CannotCreate, Unavailable, UsageError
+from insula.export import export_aoti, export_tensorrt
+from insula.infer import infer
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_the_package_gives_probabilities_and_says_what_it_is(tiny_weights: Path, tmp_path: Path) -> None:
+    path = export_aoti(str(tiny_weights), tmp_path / "tiny.pt2", shape=(16, 32, 16), device="cpu")
+    loaded = load_weights(str(tiny_weights))
+    package = torch._inductor.aoti_load_package(str(path))
+    told = package.loader.get_metadata()
+    assert "not a medical device" in told["notice"]
+    assert told["weights_sha256"] == loaded.sha256
+    image = torch.randn(1, 1, 16, 32, 16)
+    config = SegmentConfig(device="cpu", precision=told["precision"], passes="whole")
+    wanted, _ = infer(loaded.model, image, config, temperature=loaded.card.calibration.temperature)
+    assert float((package(image.contiguous(memory_format=torch.channels_last_3d))[0, 0] - wanted).abs().max()) < 3e-2
+    with pytest.raises(CannotCreate, match="exists"):
+        export_aoti(str(tiny_weights), path)
+
+
+def test_wrong_names_and_sizes_are_refused_before_anything_is_compiled(tiny_weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"end in \.pt2"):
+        export_aoti(str(tiny_weights), tmp_path / "it.so")
+    with pytest.raises(UsageError, match="not divisible"):
+        export_aoti(str(tiny_weights), tmp_path / "it.pt2", shape=(1, 2, 3), device="cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_plan_needs_a_gpu(tiny_weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="GPUs found"):
+        export_tensorrt(str(tiny_weights), tmp_path / "it.plan")
+    assert not list(tmp_path.iterdir())

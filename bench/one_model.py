@@ -67,7 +67,7 @@ def _do(row: str, study: Study, arguments: argparse.Namespace) -> None:
         train = replace(recipe.train, steps=round(60_000 * arguments.minutes_each / pace))
         run_trial(row, replace(recipe, train=train), study, out, start=load_weights(_START))
     elif row in _SOUPS:
-        weights = soup(load_weights(",".join(_named(part, out) for part in _SOUPS[row])), row.replace(" ", ""))
+        weights = soup([load_weights(_named(part, out)) for part in _SOUPS[row]], row.replace(" ", ""))
         write_json(out / f"{row}.json", judge(row, weights, {}, study, []))
         kept = out / "runs" / weights.card.name
         kept.mkdir(parents=True, exist_ok=True)

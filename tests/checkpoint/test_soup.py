@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from insula.checkpoint import Card, Weights, soup
-from insula.config import AttentionUNet, Calibration, PrepareConfig, SEUNet
+from insula.config import AttentionUNet, Calibration, PrepareConfig
 from insula.errors import BadData, UsageError
 from insula.models import UNet, build_model
 
 _CARD = Card(
-    name="both", model=AttentionUNet(widths=(2, 4), norm="batch"), prepare=PrepareConfig(),
-    calibration=Calibration(temperature=2.0), provenance={"members": []},
+    name="w", model=AttentionUNet(widths=(2, 4), norm="batch"), prepare=PrepareConfig(),
+    calibration=Calibration(temperature=2.0), provenance={"trained_on": "heads", "steps": 5},
 )  # fmt: skip
 
 
@@ -27,33 +27,36 @@ def _networks(count: int) -> list[UNet]:
     return made
 
 
-def _weights(networks: list[UNet]) -> Weights:
-    return Weights(networks=tuple((network.eval(), 1.5) for network in networks), card=_CARD, sha256="abc")
+def _members(networks: list[UNet], card: Card = _CARD) -> list[Weights]:
+    return [
+        Weights(networks=((network.eval(), 1.0),), card=replace(card, name=f"w{n}", threshold=0.4 + 0.2 * n), sha256=f"{n}")
+        for n, network in enumerate(networks)
+    ]  # fmt: skip
 
 
 def test_every_number_is_the_mean_and_counts_are_the_first_ones() -> None:
     networks = _networks(3)
-    mean = soup(_weights(networks), "mean")
+    mean = soup(_members(networks), "mean")
     for key, value in mean.model.state_dict().items():
         parts = torch.stack([network.state_dict()[key] for network in networks])
         torch.testing.assert_close(value, parts.mean(0) if value.is_floating_point() else parts[0], msg=key)
     assert not mean.model.training
 
 
-def test_its_calibration_is_nobodys() -> None:
-    mean = soup(_weights(_networks(2)), "mean")
-    assert mean.networks[0][1] == 1.0
+def test_its_calibration_is_nobodys_and_its_provenance_everybodys() -> None:
+    mean = soup(_members(_networks(2)), "mean")
     assert mean.card.calibration == Calibration()
-    assert (mean.card.name, mean.card.provenance) == ("mean", {"members": [], "mean_of_weights": True})
-    assert mean.sha256 != "abc"
+    assert (mean.card.name, mean.card.threshold) == ("mean", pytest.approx(0.5))
+    assert mean.card.provenance == {
+        "trained_on": "heads",
+        "mean_of": [{"name": f"w{n}", "sha256": f"{n}", "trained_on": "heads", "steps": 5} for n in range(2)],
+    }
 
 
-def test_one_network_and_several_architectures_have_no_mean() -> None:
+def test_one_network_and_several_models_have_no_mean() -> None:
     with pytest.raises(UsageError, match="joined by commas"):
-        soup(_weights(_networks(1)), "mean")
-    other = build_model(SEUNet(widths=(2, 4), norm="batch"))
-    with pytest.raises(BadData, match="several architectures"):
-        soup(_weights([*_networks(1), other]), "mean")
-    wider = build_model(replace(_CARD.model, widths=(2, 8)))
-    with pytest.raises(BadData, match="several architectures"):
-        soup(_weights([*_networks(1), wider]), "mean")
+        soup(_members(_networks(1)), "mean")
+    one, two = _members(_networks(2))
+    for card in (replace(_CARD, model=AttentionUNet(widths=(2, 8))), replace(_CARD, prepare=PrepareConfig(box=(32, 32, 32)))):  # fmt: skip
+        with pytest.raises(BadData, match="another model"):
+            soup([one, replace(two, card=card)], "mean")

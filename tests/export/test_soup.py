@@ -28,7 +28,7 @@ def test_the_mean_of_folds_is_written_as_weights_of_its_own(folds: Path, tmp_pat
     assert card == tmp_path / "one" / "one.json"
     loaded = load_weights(str(tmp_path / "one"))
     assert (loaded.card.name, loaded.card.threshold) == ("one", pytest.approx(0.5))
-    assert len(loaded.card.provenance["members"]) == 2
+    assert len(loaded.card.provenance["mean_of"]) == 2
     parts = [load_weights(str(folds / f"fold{n}")).model.head.weight for n in range(2)]
     torch.testing.assert_close(loaded.model.head.weight, torch.stack(parts).mean(0), atol=1e-3, rtol=1e-3)
 

@@ -1,6 +1,6 @@
 """Weights that can be trusted, and training states that survive."""
 
-from insula.checkpoint.ensemble import find_weights, load_weights, store_card
+from insula.checkpoint.ensemble import find_weights, load_members, load_weights, store_card
 from insula.checkpoint.soup import soup
 from insula.checkpoint.state import has_state, load_state, save_state
 from insula.checkpoint.weights import Card, Weights, save_weights
@@ -10,6 +10,7 @@ __all__ = [
     "Weights",
     "find_weights",
     "has_state",
+    "load_members",
     "load_state",
     "load_weights",
     "save_state",

@@ -13,7 +13,7 @@ from insula.config import Calibration, from_dict, knobs, to_dict
 from insula.errors import BadData, NoInput, UsageError
 from insula.io import write_json
 
-__all__ = ["find_weights", "load_weights", "store_card"]
+__all__ = ["find_weights", "load_members", "load_weights", "store_card"]
 
 _FORMAT = "insula-ensemble/1"
 _FILE = "ensemble.json"
@@ -59,20 +59,26 @@ def load_weights(name: str) -> Weights:
             want scans prepared differently, are not those that it was calibrated with, or folds are not trained to their end.
         UsageError: a name twice.
     """
-    parts = [name] if Path(name).exists() else [part.strip() for part in name.split(",")]
-    if "" in parts and len(parts) > 1:
-        raise NoInput("the weights", name, "name nothing beside a comma", "write a,b")
-    names = [member for part in parts for member in (_members(part) or [part])]
+    parts, names = _parts(name), _named(name)
     if names == [name]:
         return load_one(find_one(name))
-    if twice := [one for n, one in enumerate(names) if one in names[:n]]:
-        raise UsageError("the weights", twice[0], "are named twice", "name each once")
-    members = [load_one(find_one(part)) for part in names]
-    if len(parts) == 1:
-        _refuse_unfinished(names, members)
+    members = load_members(name)
     ensemble = _together("+".join(Path(part).resolve().name for part in parts), names, members)
     path = find_weights(name) if len(parts) == 1 else None
     return _as_calibrated(ensemble, path, names, members) if path is not None and path.exists() else ensemble
+
+
+def load_members(name: str) -> list[Weights]:
+    """Each of the networks that `load_weights` would put together, with its own card; one alone if there is one.
+
+    Raises:
+        NoInput, BadData, UsageError: as `load_weights`.
+    """
+    names = _named(name)
+    members = [load_one(find_one(part)) for part in names]
+    if len(names) > 1 and len(_parts(name)) == 1:
+        _refuse_unfinished(names, members)
+    return members
 
 
 def store_card(name: str, card: Card) -> Path:
@@ -99,6 +105,22 @@ def store_card(name: str, card: Card) -> Path:
     )
     write_json(path, {"format": _FORMAT, **to_dict(told)})
     return path
+
+
+def _parts(name: str) -> list[str]:
+    """What is named: one, or several joined by commas."""
+    parts = [name] if Path(name).exists() else [part.strip() for part in name.split(",")]
+    if "" in parts and len(parts) > 1:
+        raise NoInput("the weights", name, "name nothing beside a comma", "write a,b")
+    return parts
+
+
+def _named(name: str) -> list[str]:
+    """The single networks of what is named."""
+    names = [member for part in _parts(name) for member in (_members(part) or [part])]
+    if twice := [one for n, one in enumerate(names) if one in names[:n]]:
+        raise UsageError("the weights", twice[0], "are named twice", "name each once")
+    return names
 
 
 def _members(name: str) -> list[str]:

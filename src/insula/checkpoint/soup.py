@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -15,42 +17,46 @@ from insula.models import build_model
 __all__ = ["soup"]
 
 
-def soup(weights: Weights, name: str) -> Weights:
-    """One network whose every parameter and statistic is the mean of an ensemble's.
+def soup(members: Sequence[Weights], name: str) -> Weights:
+    """One network whose every parameter and statistic is the mean of the members'.
 
     It costs what one network costs. It is worth something where the networks went on from the same weights: those of other beginnings have
     no mean that means anything.
 
     Args:
-        weights: of several networks of one architecture.
+        members: of one network each, of one model, for scans prepared in one way.
         name: what the mean will be called.
 
     Returns:
-        Uncalibrated weights, the thresholds of the ensemble.
+        Weights that are not calibrated, with the mean of the thresholds; their provenance holds the members'.
 
     Raises:
-        UsageError: one network.
-        BadData: networks of several architectures.
+        UsageError: one alone.
+        BadData: several models, or several ways to prepare.
 
     Source:
         Wortsman 2022, Model soups, arXiv 2203.05482.
     """
-    networks = [network for network, _ in weights.networks]
-    if len(networks) < 2:
+    first = members[0].card
+    if len(members) < 2:
         rule = "are one network, and a mean is of several"
-        raise UsageError("the weights", weights.card.name, rule, "name several, joined by commas, or a folder of folds")
-    states = [network.state_dict() for network in networks]
-    shapes = [{key: tuple(value.shape) for key, value in state.items()} for state in states]
-    if any(type(network) is not type(networks[0]) for network in networks) or any(x != shapes[0] for x in shapes):
-        rule = "are of several architectures, and have no mean"
-        raise BadData("the weights", weights.card.name, rule, "name weights that went on from the same ones")
-    mean = build_model(weights.card.model).eval()
+        raise UsageError("the weights", first.name, rule, "name several, joined by commas, or a folder of folds")
+    for member in members:
+        if (member.card.model, member.card.prepare) != (first.model, first.prepare):
+            rule = f"are of another model than {first.name}, or want scans prepared in another way"
+            raise BadData("the weights", member.card.name, rule, "name weights that went on from the same ones")
+    states = [member.model.state_dict() for member in members]
+    mean = build_model(first.model).eval()
     mean.load_state_dict({
-        key: torch.stack([state[key] for state in states]).mean(0) if first.is_floating_point() else first
-        for key, first in states[0].items()
+        key: torch.stack([state[key] for state in states]).mean(0) if value.is_floating_point() else value
+        for key, value in states[0].items()
     })  # fmt: skip
+    told = [{"name": one.card.name, "sha256": one.sha256, **one.card.provenance} for one in members]
     card = replace(
-        weights.card, name=name, calibration=Calibration(), provenance={**weights.card.provenance, "mean_of_weights": True}
+        first, name=name, calibration=Calibration(),
+        threshold=statistics.mean(one.card.threshold for one in members),
+        min_lesion_ml=statistics.mean(one.card.min_lesion_ml for one in members),
+        provenance={"trained_on": first.provenance.get("trained_on", "unknown"), "mean_of": told},
     )  # fmt: skip
-    sha = hashlib.sha256(f"the mean of {weights.sha256}".encode()).hexdigest()
+    sha = hashlib.sha256(b"the mean of " + "".join(one.sha256 for one in members).encode()).hexdigest()
     return Weights(networks=((mean, 1.0),), card=card, sha256=sha)

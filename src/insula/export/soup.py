@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from insula.checkpoint import load_weights, save_weights, soup
+from insula.checkpoint import load_members, save_weights, soup
 from insula.errors import CannotCreate
 
 __all__ = ["export_soup"]
@@ -22,10 +22,10 @@ def export_soup(weights: str, folder: Path) -> Path:
 
     Raises:
         UsageError: one network.
-        BadData: networks of several architectures.
+        BadData: several models.
         CannotCreate: the folder is not empty.
     """
-    mean = soup(load_weights(weights), folder.name)
+    mean = soup(load_members(weights), folder.name)
     if folder.exists() and any(folder.iterdir()):
         raise CannotCreate("the folder", folder, "is not empty", "name a new one")
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from insula.checkpoint import load_weights
-from insula.infer import choose_precision, fused, onnx_graph
+from insula.infer import choose_precision, fused, onnx_graph, openvino
 from insula.models import UNet
 from rows import table
 
@@ -70,14 +70,12 @@ def _place(shapes: list[Any], image: torch.Tensor) -> str:
 
 
 def _in_openvino(model: UNet, image: torch.Tensor, precision: torch.dtype, repeats: int) -> dict[str, float]:
-    import openvino
-
     i, j, k = image.shape[2:]
     hints = {
         "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERF_COUNT": True,
         "INFERENCE_PRECISION_HINT": "bf16" if precision == torch.bfloat16 else "f32",
     }  # fmt: skip
-    core = openvino.Core()
+    core = openvino().Core()
     compiled = core.compile_model(core.read_model(onnx_graph(model, (i, j, k))), "CPU", hints)
     request = compiled.create_infer_request()
     places = {

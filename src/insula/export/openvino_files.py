@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from pathlib import Path
 
 from insula.checkpoint import load_weights
-from insula.errors import Unavailable
 from insula.export.about import about, new_file, size_of
-from insula.infer import onnx_graph
+from insula.infer import onnx_graph, openvino
 from insula.io import write_bytes
 from insula.types import Shape
 
@@ -37,17 +35,14 @@ def export_openvino(weights: str, path: Path, *, shape: Shape | None = None) -> 
     loaded = load_weights(weights)
     new_file(path, ".xml")
     numbers = new_file(path.with_suffix(".bin"), ".bin")
-    if importlib.util.find_spec("openvino") is None:
-        raise Unavailable("OpenVINO", "", "is not installed", "run: pip install 'insula[export]'")
-    import openvino
-
+    library = openvino()
     graph = onnx_graph(loaded.model, size_of(loaded, shape), temperature=loaded.card.calibration.temperature)
-    model = openvino.Core().read_model(graph)
+    model = library.Core().read_model(graph)
     for key, value in about(loaded).items():
         model.set_rt_info(value, ["insula", key])
     with tempfile.TemporaryDirectory(prefix="insula-") as folder:
         made = Path(folder) / "model.xml"
-        openvino.save_model(model, made, compress_to_fp16=True)
+        library.save_model(model, made, compress_to_fp16=True)
         write_bytes(numbers, made.with_suffix(".bin").read_bytes())
         write_bytes(path, made.read_bytes())
     return path

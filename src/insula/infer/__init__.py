@@ -8,6 +8,7 @@ from insula.infer.package import compiled_package
 from insula.infer.plan import tensorrt_plan
 from insula.infer.run import InferFacts, infer, infer_mean
 from insula.infer.tiles import tiled_logits
+from insula.infer.vino import openvino
 
 __all__ = [
     "Engine",
@@ -23,6 +24,7 @@ __all__ = [
     "infer",
     "infer_mean",
     "onnx_graph",
+    "openvino",
     "settle",
     "tensorrt_plan",
     "tiled_logits",

@@ -16,6 +16,7 @@ from insula.infer.cache import kept
 from insula.infer.graph import IMAGE, OPSET, onnx_graph
 from insula.infer.package import compiled_package, package_run
 from insula.infer.plan import plan_run, tensorrt_plan
+from insula.infer.vino import openvino
 from insula.models import UNet
 from insula.types import Shape
 
@@ -91,13 +92,11 @@ def _onnxruntime(model: UNet, shape: Shape, precision: torch.dtype, device: torc
 
 
 def _openvino(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
-    import openvino
-
     hints = {
         "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": "bf16" if precision == torch.bfloat16 else "f32",
     }  # fmt: skip
-    core = openvino.Core()
+    core = openvino().Core()
     compiled = core.compile_model(core.read_model(_graph(model, shape)), "CPU", hints)
     return lambda image: torch.from_numpy(compiled(image.contiguous().numpy())[0])
 

@@ -56,7 +56,6 @@ def main() -> None:
     parser.add_argument("--weights", default="enhanced")
     parser.add_argument("--keep", type=int, default=4, help="convolutions that stay in floating point")
     arguments = parser.parse_args()
-    logging.getLogger("nncf").setLevel(logging.ERROR)
     loaded = load_weights(arguments.weights)
     graph = _graph(loaded)
     ranges = [_image(entry, loaded) for entry in find_cohort(arguments.calibration).entries[::2]]
@@ -96,6 +95,7 @@ def _image(entry: Entry, loaded: Weights) -> NDArray[np.float32]:
 def _quantised(graph: _Graph, ranges: Iterable[NDArray[np.float32]], *, keep: Iterable[str]) -> Any:
     import nncf
 
+    nncf.set_log_level(logging.ERROR)
     images = list(ranges)
     options = nncf.AdvancedQuantizationParameters(disable_bias_correction=True, overflow_fix=nncf.OverflowFix.DISABLE)
     others = ["Multiply", "MatMul", "ReduceMean", "Interpolate", "Add", "Sigmoid", "Relu", "ConvolutionBackpropData"]

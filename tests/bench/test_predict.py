@@ -34,6 +34,7 @@ def test_each_way_is_timed_scored_and_compared(
     exact, other, never = found.values()
     for told in (exact, other):
         assert told.seconds > 0
+        assert 0 < told.network_s < 2 * told.seconds
         assert told.cold_s > told.seconds / 2
         assert 0 < told.peak_gib < 8
         assert told.parameters > 0

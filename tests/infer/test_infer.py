@@ -137,3 +137,14 @@ def test_a_container_limit_counts(tmp_path: object, monkeypatch: pytest.MonkeyPa
     assert free_bytes(torch.device("cpu")) == 600_000
     (folder / "memory.max").write_text("max\n")
     assert free_bytes(torch.device("cpu")) > 1 << 20
+
+
+def test_a_network_whose_weights_change_is_made_ready_again() -> None:
+    torch.manual_seed(0)
+    model = build_model(AttentionUNet(widths=(2, 4), norm="batch")).eval()
+    image, config = torch.randn(1, 1, 16, 16, 16), SegmentConfig(device="cpu", precision="float32", passes="whole")
+    first, _ = infer(model, image, config)
+    assert torch.equal(first, infer(model, image, config)[0])
+    with torch.no_grad():
+        model.head.bias += 1
+    assert not torch.equal(first, infer(model, image, config)[0])

@@ -19,7 +19,7 @@ from insula.cohort import Entry, read_lesion
 from insula.config import SegmentConfig
 from insula.data import prepare
 from insula.errors import InsulaError, UsageError
-from insula.infer import choose_device, infer_mean, settle
+from insula.infer import choose_device, choose_engine, engine_precision, engine_run, infer_mean, settle
 from insula.io import read_scan
 from insula.metrics import dice_score
 from insula.predict import Result, segment
@@ -66,7 +66,9 @@ class PredictBench:
     cold_s: float = 0.0
     """From weights on disk and a scan that was read to its probabilities; what is compiled once has been."""
     seconds: float = 0.0
-    """Median of further passes over the same head, network only."""
+    """Median of further passes over the same head, from the prepared image in the computer's memory to probabilities there."""
+    network_s: float = 0.0
+    """Of that, the networks: from an image on the device to logits on it; median."""
     peak_gib: float = 0.0
     """Of the processor's memory above what the interpreter has with insula imported and a scan read, or of the GPU's."""
     cases: dict[str, SeenCase] = field(default_factory=dict)
@@ -144,11 +146,29 @@ def _measure(way: Way, entries: tuple[Entry, ...], device: str, repeats: int, ke
         settle(where)
         times.append(time.perf_counter() - started)
         cold = (time.perf_counter() - begun) if len(times) == 1 else cold
+    peak = _peak(where, before)
     found = PredictBench(
-        way=way, cold_s=cold, seconds=statistics.median(times[1:] or times), peak_gib=_peak(where, before),
+        way=way, cold_s=cold, seconds=statistics.median(times[1:] or times), peak_gib=peak,
+        network_s=_networks_alone(loaded, way, image.to(where), repeats) if repeats else 0.0,
         parameters=sum(p.numel() for network, _ in loaded.networks for p in network.parameters()),
     )  # fmt: skip
     return replace(found, cases={entry.case: _see(entry, loaded, config, kept) for entry in entries})
+
+
+@torch.inference_mode()
+def _networks_alone(loaded: Weights, way: Way, image: torch.Tensor, repeats: int) -> float:
+    i, j, k = image.shape[2:]
+    engine = choose_engine(way.engine, image.device)
+    precision = engine_precision(engine, getattr(torch, way.precision))
+    runs = [engine_run(network, engine, (i, j, k), precision, image.device) for network, _ in loaded.networks]
+    times = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        for run in runs:
+            run(image)
+        settle(image.device)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])
 
 
 def _see(entry: Entry, loaded: Weights, config: SegmentConfig, kept: Path) -> SeenCase:

@@ -95,19 +95,20 @@ def _show(found: list[PredictBench], *, milliseconds: bool, scored: bool) -> Non
     for told in timed:
         row: list[Any] = [
             told.way.weights, told.way.told, round(told.parameters / 1e6, 1), round(told.peak_gib, 2),
-            _pace(told, timed, milliseconds), round(told.cold_s / timed[0].cold_s, 2),
+            _pace(told.network_s, timed[0].network_s, milliseconds), _pace(told.seconds, timed[0].seconds, milliseconds),
+            round(told.cold_s / timed[0].cold_s, 2),
         ]  # fmt: skip
         if scored:
             worst = min(told.cases, key=lambda case: told.cases[case].same)
             row += [_dice(told), f"{max(case.apart for case in told.cases.values()):.2g}", f"{told.cases[worst].same:.4f} ({worst})"]  # fmt: skip
         rows.append(row)
-    head = ["weights", "way", "parameters [M]", "memory [GiB]", "time [ms]" if milliseconds else "time [x the first]", "cold [x the first]"]  # fmt: skip
+    head = ["weights", "way", "parameters [M]", "memory [GiB]", *(f"{what} [{'ms' if milliseconds else 'x the first'}]" for what in ("network", "with copies")), "cold [x the first]"]  # fmt: skip
     more = ["Dice [95 %]", "largest difference of probability", "least Dice with PyTorch float32 (case)"]
     table([*head, *(more if scored else [])], rows)
 
 
-def _pace(told: PredictBench, timed: list[PredictBench], milliseconds: bool) -> float:
-    return round(1000 * told.seconds, 2) if milliseconds else round(told.seconds / timed[0].seconds, 2)
+def _pace(seconds: float, first: float, milliseconds: bool) -> float:
+    return round(1000 * seconds, 2) if milliseconds else round(seconds / first, 2)
 
 
 def _dice(told: PredictBench) -> str:
@@ -132,7 +133,7 @@ def _drawing(found: list[PredictBench], *, milliseconds: bool) -> str:
     with chart(width=6.4, height=4.2) as made:
         for place, name in enumerate(dict.fromkeys(told.way.weights for told in timed)):
             some = [told for told in timed if told.way.weights == name]
-            times = [_pace(told, timed, milliseconds) for told in some]
+            times = [_pace(told.seconds, timed[0].seconds, milliseconds) for told in some]
             dice = [statistics.mean(c.dice for c in told.cases.values() if c.dice is not None) for told in some]
             colour = (ACCENT, LESION, SOFT, "#b58900", "#6c5ce7")[place % 5]
             made.axes.scatter(times, dice, s=[60 * told.peak_gib for told in some], color=colour, alpha=0.6, label=name)

@@ -1,4 +1,4 @@
-"""Other engines than PyTorch for a whole volume: on processors ONNX Runtime and OpenVINO, on GPUs compiled packages and TensorRT."""
+"""What computes a whole volume: PyTorch; on processors ONNX Runtime and OpenVINO, on GPUs compiled packages and TensorRT."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from insula.errors import Unavailable
 from insula.infer.cache import kept
+from insula.infer.fuse import fused
 from insula.infer.graph import IMAGE, OPSET, onnx_graph
 from insula.infer.package import compiled_package, package_run
 from insula.infer.plan import plan_run, tensorrt_plan
@@ -20,7 +21,7 @@ from insula.infer.vino import openvino
 from insula.models import UNet
 from insula.types import Shape
 
-__all__ = ["Engine", "Run", "choose_engine", "engine_precision", "engine_run"]
+__all__ = ["Engine", "Run", "choose_engine", "engine_precision", "engine_run", "ready_network"]
 
 Engine = Literal["torch", "onnxruntime", "openvino", "aoti", "tensorrt"]
 Run = Callable[[Tensor], Tensor]
@@ -33,7 +34,8 @@ _NEEDS = {
 }
 _FOR: dict[str, str] = {"onnxruntime": "cpu", "openvino": "cpu", "aoti": "cuda", "tensorrt": "cuda"}
 
-_running: WeakKeyDictionary[UNet, dict[tuple[Any, ...], Run]] = WeakKeyDictionary()
+_running: WeakKeyDictionary[UNet, dict[Any, Any]] = WeakKeyDictionary()
+_versions: WeakKeyDictionary[UNet, tuple[int, ...]] = WeakKeyDictionary()
 
 
 def choose_engine(wanted: str, device: torch.device) -> Engine:
@@ -62,23 +64,61 @@ def engine_precision(engine: Engine, wanted: torch.dtype) -> torch.dtype:
 
 
 def engine_run(model: UNet, engine: Engine, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
-    """The network in another engine, kept for as long as the model is.
+    """The network in an engine, kept until the model goes or its weights change.
 
-    What it runs is made once for each set of weights and size: a graph in seconds, a package in half a minute, a plan in minutes. It is then read from
+    What other engines than PyTorch run is made once for each set of weights and size: a graph in seconds, a package in half a minute, a plan in minutes. It is then read from
     the user's cache (`insula.infer.cache.kept`).
 
     Args:
         model: in evaluation mode.
-        engine: not `torch`.
+        engine: which.
         shape: of the volume.
         precision: as `engine_precision` says.
         device: where it runs.
     """
-    running = _running.setdefault(model, {})
-    key = (engine, shape, precision, device)
+    running, key = _kept_of(model), (engine, shape, precision, device)
     if key not in running:
         running[key] = _STARTS[engine](model, shape, precision, device)
-    return running[key]
+    run: Run = running[key]
+    return run
+
+
+def ready_network(model: UNet, device: torch.device) -> UNet:
+    """The network as PyTorch runs it best, on a device; kept until the model goes or its weights change.
+
+    Args:
+        model: in evaluation mode; untouched.
+        device: where it runs.
+    """
+    kept_of = _kept_of(model)
+    if device not in kept_of:
+        kept_of[device] = fused(model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    ready: UNet = kept_of[device]
+    return ready
+
+
+def _kept_of(model: UNet) -> dict[Any, Any]:
+    """What was made of a model as it is now."""
+    if _versions.get(model) != (now := _version(model)):
+        _running.pop(model, None)
+        _versions[model] = now
+    return _running.setdefault(model, {})
+
+
+def _version(model: UNet) -> tuple[int, ...]:
+    """Counts of how often each of its tensors was written to."""
+    return tuple(0 if x.is_inference() else x._version for x in (*model.parameters(), *model.buffers()))
+
+
+def _torch(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
+    ready = ready_network(model, device)
+
+    def run(image: Tensor) -> Tensor:
+        image = image.to(device).contiguous(memory_format=torch.channels_last_3d)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+            return ready(image).float()
+
+    return run
 
 
 def _onnxruntime(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
@@ -129,5 +169,5 @@ def _machine(device: torch.device) -> str:
 
 
 _STARTS: dict[str, Callable[[UNet, Shape, torch.dtype, torch.device], Run]] = {
-    "onnxruntime": _onnxruntime, "openvino": _openvino, "aoti": _aoti, "tensorrt": _tensorrt,
+    "torch": _torch, "onnxruntime": _onnxruntime, "openvino": _openvino, "aoti": _aoti, "tensorrt": _tensorrt,
 }  # fmt: skip

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from insula.config import SegmentConfig
 from insula.errors import UsageError
 from insula.infer.device import choose_device, choose_precision, free_bytes
-from insula.infer.engines import Engine, choose_engine, engine_precision, engine_run
-from insula.infer.fuse import fused
+from insula.infer.engines import Engine, choose_engine, engine_precision, engine_run, ready_network
 from insula.infer.tiles import tiled_logits, why_whole
 from insula.models import UNet
 
@@ -149,12 +148,12 @@ def _probabilities(
     temperature: float,
 ) -> Float[Tensor, "i j k"]:  # fmt: skip
     precision = choose_precision(device, config.precision)
-    model = fused(model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    ready = ready_network(model, device)
 
     def once(x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-            logits = model(x) if passes == "whole" else tiled_logits(model, x, tile=config.tile)
+            logits = ready(x) if passes == "whole" else tiled_logits(ready, x, tile=config.tile)
         return torch.sigmoid(logits.float() / temperature)
 
     x = image.to(device)

@@ -51,6 +51,13 @@ def _segresnet(*, half: bool) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     return _theirs(SegResNet(spatial_dims=3, init_filters=16, in_channels=1, out_channels=1), half=half)
 
 
+def _monai_unet(*, half: bool) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+    from monai.networks.nets import UNet
+
+    model = UNet(spatial_dims=3, in_channels=1, out_channels=1, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2), num_res_units=2)  # fmt: skip
+    return _theirs(model, half=half)
+
+
 def _nnunet_style(*, half: bool) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     from monai.inferers import sliding_window_inference
     from monai.networks.nets import DynUNet
@@ -77,6 +84,8 @@ CONTENDERS: dict[str, Callable[[], tuple[nn.Module, Callable[[Tensor], Tensor]]]
     "plain_unet, one pass": lambda: _ours(PlainUNet()),
     "MONAI SegResNet, bfloat16": lambda: _segresnet(half=True),
     "MONAI SegResNet, float32": lambda: _segresnet(half=False),
+    "MONAI UNet, bfloat16": lambda: _monai_unet(half=True),
+    "MONAI UNet, float32": lambda: _monai_unet(half=False),
     "nnU-Net-style DynUNet, 128^3 windows, 50 % overlap, bfloat16": lambda: _nnunet_style(half=True),
     "nnU-Net-style DynUNet, 128^3 windows, 50 % overlap, float32": lambda: _nnunet_style(half=False),
 }

@@ -77,10 +77,10 @@ def main() -> None:
 
 
 def _graph(loaded: Weights) -> _Graph:
-    from openvino._offline_transformations import apply_moc_transformations
-
     onnx = onnx_graph(loaded.model, loaded.card.prepare.box)
     model = openvino().Core().read_model(onnx)
+    from openvino._offline_transformations import apply_moc_transformations
+
     apply_moc_transformations(model, False)
     found = [op for op in model.get_ordered_ops() if op.get_type_name() == "Convolution"]
     gates = [op for op in found if list(op.input(1).get_shape())[2:] != [3, 3, 3]]
@@ -187,8 +187,8 @@ def _judge(ways: Mapping[str, _Run], entries: Iterable[Entry], loaded: Weights) 
             same[name][entry.case] = dice_score(exact, mask)
             if truth.any():
                 dice[name].append(dice_score(truth, mask))
-            match = match_lesions(truth, prob >= card.threshold)
-            false[name][0] += int((~match_lesions(truth, mask).predicted_touched).sum())
+            match = match_lesions(truth, mask)
+            false[name][0] += int((~match.predicted_touched).sum())
             for size, hit in zip(match.truth_sizes.tolist(), match.truth_touched.tolist(), strict=True):
                 place = size_bin(size)
                 kind = small if place in _SMALL else middle if place == "100-1k" else None

@@ -4,7 +4,8 @@ python bench/one_model.py --data DATA --out bench/results/one-model --cases 1000
 python bench/one_model.py --out bench/results/one-model
 
 From the bundled enhanced weights two runs go on for the same minutes on the cohort of `bench/zoo.py`: one by the truth alone, one by half of the truth and
-half of what the ensemble answers (recipes/distil.toml). Soups are means of weights: of the start and one run, of all three. All are
+half of what the ensemble answers (recipes/distil.toml). Soups are means of weights: of any two and of all three. The figures in the documentation are of the
+enhanced weights and the ensemble as they were bundled before "longer" took their place (revision 3398fe0). All are
 judged on heads and outlines that none has seen, at a threshold of a half, and compared with the ensemble and the start, case by case.
 """
 

@@ -3,7 +3,7 @@
 python bench/recall.py COHORT RESULTS [RESULTS ...] [--rates 1,2,5,10,20]
 
 RESULTS are folders of `insula segment` on that cohort, each with probability maps. Every map is cut at many thresholds, nothing is dropped for its
-size; at each rate of false lesions a case stands the lowest threshold that does not exceed it.
+size; at each rate of false lesions a case stands the lowest threshold from which on it is never exceeded.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ def main() -> None:
             counts = np.sum(list(pool.map(partial(_count, sizes=sizes), pairs)), axis=0)
         false = counts[:, 0] / len(pairs)
         for rate in map(float, arguments.rates.split(",")):
-            within = np.flatnonzero(false <= rate)
+            above = np.flatnonzero(false > rate)
+            within = np.arange(
+                above[-1] + 1 if above.size else 0, len(false)
+            )  # a map that floods is one piece, and no answer
             if not within.size:
                 rows.append([folder.name, f"{rate:g}", "-", *["-"] * len(sizes)])
                 continue

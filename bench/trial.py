@@ -160,13 +160,21 @@ def run_trial(
     found = judge(
         name, weights, to_dict(recipe), study, _losses(folder), window=recipe.train.crop if study.windows else None
     )
-    if start is not None:  # only of the run before, as no study has begun a third
-        found["before"] = {key: start.card.provenance[key] for key in ("steps", "minutes")}
+    if start is not None:
+        found["before"] = trained_before({"started_from": start.card.provenance})
     write_json(path, found)
     _forget()
     mean = statistics.mean(case["dice"] for case in found["held_out"])
     print(f"{name}: {found['minutes']:.1f} min, held-out Dice {mean:.3f}, train {statistics.mean(c['dice'] for c in found['train']):.3f}", flush=True)  # fmt: skip
     return found
+
+
+def trained_before(provenance: Mapping[str, Any]) -> dict[str, float]:
+    """Steps and minutes of all the runs that a run went on from."""
+    told = {"steps": 0, "minutes": 0.0}
+    while provenance := provenance.get("started_from", {}):
+        told = {key: told[key] + provenance.get(key, 0) for key in told}
+    return told
 
 
 def judge(
@@ -188,7 +196,7 @@ def judge(
         answer = partial(forward, weights.model)
     else:
         ensemble = Teacher(weights, study.device)
-        answer = lambda image: ensemble(image, torch.bfloat16) - 0.5  # noqa: E731
+        answer = lambda image: ensemble(image, torch.bfloat16 if image.is_cuda else torch.float32) - 0.5  # noqa: E731
     return {
         "name": name, "cases": len(study.train), "recipe": recipe, "cohorts": study.fingerprint, "losses": losses,
         "minutes": losses[-1][2] / 60 if losses else weights.card.provenance.get("minutes", 0.0),

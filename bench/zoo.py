@@ -25,7 +25,7 @@ from insula.errors import Preempted
 from insula.io import write_json
 from insula.metrics import SIZE_BINS, bootstrap
 from rows import compared, lesions_found, read_rows
-from trial import Study, judge, open_study, probe, run_trial, step_ms, study_arguments
+from trial import Study, judge, open_study, probe, run_trial, step_ms, study_arguments, trained_before
 
 SIMULATE = SimulateConfig(
     control_fraction=0.1, chronic_fraction=0.9, painted_fraction=0.25, blend_fraction=0.3, small_fraction=0.35,
@@ -84,14 +84,13 @@ def main() -> None:
 
 
 def _bundled(row: str, study: Study) -> dict[str, Any]:
-    """The bundled weights on both cohorts; of their training, what their card says of the last two runs."""
+    """The bundled weights on both cohorts; of their training, what their card says."""
     weights = load_weights(row)
     told = weights.card.provenance
     if told["cases_sha256"] != study.train.fingerprint:
         sys.exit(f"{row} was trained on another cohort than this one; --cases {told['cases']}?")
     found = judge(row, weights, told["recipe"], study, [])
-    before = told.get("started_from")
-    return found if before is None else found | {"before": {key: before[key] for key in ("steps", "minutes")}}
+    return found | {"before": trained_before(told)}
 
 
 def _recipe(row: str, arguments: argparse.Namespace) -> Recipe:

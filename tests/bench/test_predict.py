@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from insula.bench import bench_predict, parse_way
+from insula.bench.predict import _see
+from insula.checkpoint import load_weights
 from insula.cohort import find_cohort
+from insula.config import SegmentConfig
 from insula.errors import UsageError
 from insula.volume import Case
 
@@ -47,8 +50,17 @@ def test_each_way_is_timed_scored_and_compared(
     assert "GPUs" in never.why_not
 
 
+def test_without_the_exact_way_nothing_is_compared(cohort: Path, quiet_weights: Path, tmp_path: Path) -> None:
+    entry, loaded = find_cohort(cohort).entries[0], load_weights(str(quiet_weights))
+    config = SegmentConfig(device="cpu", precision="float32")
+    alone = _see(entry, loaded, config, tmp_path, exact=False)
+    assert (alone.apart, alone.same) == (None, None)
+    assert _see(entry, loaded, config, tmp_path, exact=True).same == 1.0
+    assert _see(entry, loaded, config, tmp_path, exact=False).apart == 0.0
+
+
 def test_ways_are_pairs() -> None:
     assert parse_way("openvino:bfloat16") == ("openvino", "bfloat16")
-    for wrong in ("openvino", "openvino:int4", "caffe:float32", ""):
-        with pytest.raises(UsageError, match="engine and a precision"):
+    for wrong in ("openvino", "onnxruntime:bfloat16", "openvino:int4", "caffe:float32", ""):
+        with pytest.raises(UsageError, match="--ways"):
             parse_way(wrong)

@@ -14,7 +14,7 @@ from insula.models import UNet, build_model
 
 _CARD = Card(
     name="w", model=AttentionUNet(widths=(2, 4), norm="batch"), prepare=PrepareConfig(),
-    calibration=Calibration(temperature=2.0), provenance={"trained_on": "heads", "steps": 5},
+    calibration=Calibration(temperature=2.0), provenance={"trained_on": "heads", "steps": 5, "started_from": {"sha256": "start"}},
 )  # fmt: skip
 
 
@@ -49,7 +49,10 @@ def test_its_calibration_is_nobodys_and_its_provenance_everybodys() -> None:
     assert (mean.card.name, mean.card.threshold) == ("mean", pytest.approx(0.5))
     assert mean.card.provenance == {
         "trained_on": "heads",
-        "mean_of": [{"name": f"w{n}", "sha256": f"{n}", "trained_on": "heads", "steps": 5} for n in range(2)],
+        "mean_of": [
+            {"name": f"w{n}", "sha256": f"{n}", "trained_on": "heads", "steps": 5, "started_from": {"sha256": "start"}}
+            for n in range(2)
+        ],
     }
 
 
@@ -60,3 +63,14 @@ def test_one_network_and_several_models_have_no_mean() -> None:
     for card in (replace(_CARD, model=AttentionUNet(widths=(2, 8))), replace(_CARD, prepare=PrepareConfig(box=(32, 32, 32)))):  # fmt: skip
         with pytest.raises(BadData, match="another model"):
             soup([one, replace(two, card=card)], "mean")
+
+
+def test_weights_of_other_beginnings_have_no_mean() -> None:
+    one, two, three = _members(_networks(3))
+    stranger = replace(two, card=replace(two.card, provenance={"started_from": {"sha256": "elsewhere"}}))
+    with pytest.raises(BadData, match="same weights"):
+        soup([one, stranger], "mean")
+    grandchild = {"started_from": {"sha256": "x", "started_from": {"sha256": "start"}}}
+    mixed = {"mean_of": [{"sha256": "y", "started_from": {"sha256": "start"}}]}
+    family = [one, replace(two, card=replace(two.card, provenance=grandchild)), replace(three, card=replace(three.card, provenance=mixed))]  # fmt: skip
+    assert soup(family, "mean").card.name == "mean"

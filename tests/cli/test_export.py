@@ -26,7 +26,7 @@ def test_a_file_in_each_form_that_any_machine_makes(
         (("--format", "onnx", "--device", "cpu"), 2, "not compiled for one"),
         (("--format", "soup"), 2, "a mean is of several"),
         (("--format", "onnx"), 2, "does not end in .onnx"),
-        (("--shape", "0", "16", "16"), 2, "does not end in .onnx"),
+        (("--format", "monai-bundle", "--any-batch"), 2, "is of one volume"),
     ],
 )
 def test_what_makes_no_sense_gets_one_line(
@@ -35,4 +35,13 @@ def test_what_makes_no_sense_gets_one_line(
     said = call(capsys, "export", tiny_weights, *arguments, "--out", tmp_path / "it")
     assert said.code == code
     assert says in " ".join(said.err.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_size_that_the_network_cannot_halve(
+    tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = call(capsys, "export", tiny_weights, "--shape", 0, 16, 16, "--out", tmp_path / "it.onnx")
+    assert said.code == 2
+    assert "not divisible" in said.err
     assert not list(tmp_path.iterdir())

@@ -30,6 +30,10 @@ def test_a_new_file_of_the_right_ending(tmp_path: Path) -> None:
     assert new_file(tmp_path / "a.onnx", ".onnx") == tmp_path / "a.onnx"
     with pytest.raises(UsageError, match=r"e\.g\. a\.onnx"):
         new_file(tmp_path / "a", ".onnx")
+    with pytest.raises(UsageError, match=r"e\.g\. weights\.onnx"):
+        new_file(Path(), ".onnx")
+    with pytest.raises(CannotCreate, match="does not exist"):
+        new_file(tmp_path / "nowhere" / "a.onnx", ".onnx")
     (tmp_path / "a.onnx").touch()
     with pytest.raises(CannotCreate, match="exists"):
         new_file(tmp_path / "a.onnx", ".onnx")

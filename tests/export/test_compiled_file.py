@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from insula.config import SegmentConfig
 from insula.errors import CannotCreate, Unavailable, UsageError
 from insula.export import export_aoti, export_tensorrt
 from insula.infer import infer
+from insula.infer.plan import plan_run
+from tensorrt_stand_in import stand_in
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
@@ -34,6 +37,25 @@ def test_wrong_names_and_sizes_are_refused_before_anything_is_compiled(tiny_weig
         export_aoti(str(tiny_weights), tmp_path / "it.so")
     with pytest.raises(UsageError, match="not divisible"):
         export_aoti(str(tiny_weights), tmp_path / "it.pt2", shape=(1, 2, 3), device="cpu")
+
+
+def test_a_plan_and_what_has_to_be_known_of_it(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for the library, and for the GPU."""
+    stand_in(monkeypatch)
+    monkeypatch.setattr("insula.export.compiled_file.choose_engine", lambda *_: "tensorrt")
+    monkeypatch.setattr("insula.export.compiled_file.choose_device", lambda _: torch.device("cpu"))
+    path = export_tensorrt(str(tiny_weights), tmp_path / "tiny.plan", shape=(16, 32, 16))
+    told = json.loads((tmp_path / "tiny.json").read_text())
+    loaded = load_weights(str(tiny_weights))
+    assert told["weights_sha256"] == loaded.sha256
+    image = torch.randn(1, 1, 16, 32, 16)
+    config = SegmentConfig(device="cpu", precision="float32", passes="whole")
+    wanted, _ = infer(loaded.model, image, config, temperature=loaded.card.calibration.temperature)
+    assert float((plan_run(path, torch.device("cpu"))(image)[0, 0] - wanted).abs().max()) < 3e-2
+    with pytest.raises(CannotCreate, match="exists"):
+        export_tensorrt(str(tiny_weights), path)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import openvino
 import pytest
 
 from insula.checkpoint import load_weights
@@ -12,6 +11,7 @@ from insula.config import PrepareConfig, SegmentConfig, from_dict
 from insula.data import prepare
 from insula.errors import CannotCreate, UsageError
 from insula.export import export_openvino
+from insula.infer import openvino
 from insula.postprocess import decide
 from insula.predict import segment
 from insula.volume import Case
@@ -25,7 +25,7 @@ def exported(quiet_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def test_the_two_files_alone_are_enough_for_the_same_mask(exported: Path, quiet_weights: Path, coarse_case: Case) -> None:  # fmt: skip
-    core = openvino.Core()
+    core = openvino().Core()
     model = core.read_model(exported)
     about = {key: model.get_rt_info(["insula", key]).astype(str) for key in ("prepare", "threshold", "min_lesion_ml", "notice", "weights_sha256")}  # fmt: skip
     assert "not a medical device" in about["notice"]
@@ -42,7 +42,7 @@ def test_the_two_files_alone_are_enough_for_the_same_mask(exported: Path, quiet_
 
 def test_a_tile_if_wanted(quiet_weights: Path, tmp_path: Path) -> None:
     path = export_openvino(str(quiet_weights), tmp_path / "tile.xml", shape=(16, 32, 16))
-    assert list(openvino.Core().read_model(path).input(0).shape) == [1, 1, 16, 32, 16]
+    assert list(openvino().Core().read_model(path).input(0).shape) == [1, 1, 16, 32, 16]
     with pytest.raises(UsageError, match="not divisible"):
         export_openvino(str(quiet_weights), tmp_path / "odd.xml", shape=(16, 31, 16))
 

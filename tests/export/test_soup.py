@@ -19,7 +19,7 @@ def folds(tmp_path: Path) -> Path:
         torch.manual_seed(number)
         folder = tmp_path / "cv" / f"fold{number}"
         folder.mkdir(parents=True)
-        save_weights(folder, build_model(config), Card(name="w", model=config, prepare=PrepareConfig(), threshold=0.4 + 0.2 * number))  # fmt: skip
+        save_weights(folder, build_model(config), Card(name="w", model=config, prepare=PrepareConfig(), threshold=0.4 + 0.2 * number, provenance={"started_from": {"sha256": "x"}}))  # fmt: skip
     return tmp_path / "cv"
 
 
@@ -38,3 +38,5 @@ def test_what_is_there_is_not_overwritten(folds: Path, tmp_path: Path) -> None:
     (tmp_path / "one" / "file").touch()
     with pytest.raises(CannotCreate, match="not empty"):
         export_soup(str(folds), tmp_path / "one")
+    with pytest.raises(CannotCreate, match="is a file"):
+        export_soup(str(folds), tmp_path / "one" / "file")

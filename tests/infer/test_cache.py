@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from insula.config import AttentionUNet
+from insula.config import AttentionUNet, MambaUNet
 from insula.infer.cache import kept
 from insula.models import UNet, build_model
 
@@ -40,9 +40,39 @@ def test_the_systems_place_for_caches(place: str, tmp_path: Path, monkeypatch: p
     assert path.parent == tmp_path / ("insula" if place == "XDG_CACHE_HOME" else ".cache/insula")
 
 
-def test_where_nothing_can_be_written_it_is_made_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_written_it_lasts_as_long_as_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path / "file"))
-    path = kept(_model(), "onnx", lambda: b"graph")
+    made: list[int] = []
+
+    def make() -> bytes:
+        made.append(1)
+        return b"graph"
+
+    path = kept(_model(), "onnx", make, str(tmp_path))
     assert path.read_bytes() == b"graph"
     assert tmp_path not in path.parents
+    assert kept(_model(), "onnx", make, str(tmp_path)) == path  # until the program ends
+    assert len(made) == 1
+
+
+def test_a_file_of_somebody_else_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
+    kept(_model(), "onnx", lambda: b"theirs")
+    monkeypatch.setattr("insula.infer.cache.os.access", lambda *_: False)
+    assert kept(_model(), "onnx", lambda: b"mine").read_bytes() == b"mine"
+
+
+def test_models_of_the_same_layers_that_use_them_otherwise_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
+    one, other = (MambaUNet(widths=(2, 4, 8), memory=memory, memory_size=4) for memory in ("self_sorting", "self_sorting_mirror"))  # fmt: skip
+    models = []
+    for config in (one, other):
+        torch.manual_seed(0)
+        models.append(build_model(config))
+    paths = {kept(model, "onnx", lambda: b"x") for model in models}
+    assert len(paths) == 2

@@ -7,7 +7,7 @@ import torch
 
 from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SegmentConfig, SEUNet, SwinUNet
 from insula.errors import Unavailable, UsageError
-from insula.infer import choose_device, choose_precision, free_bytes, infer, tiled_logits
+from insula.infer import choose_device, choose_precision, engine_run, free_bytes, infer, tiled_logits
 from insula.infer import run as run_module
 from insula.infer.fuse import fused
 from insula.models import UNet, build_model
@@ -147,4 +147,17 @@ def test_a_network_whose_weights_change_is_made_ready_again() -> None:
     assert torch.equal(first, infer(model, image, config)[0])
     with torch.no_grad():
         model.head.bias += 1
-    assert not torch.equal(first, infer(model, image, config)[0])
+    second, _ = infer(model, image, config)
+    assert not torch.equal(first, second)
+    torch.nn.utils.vector_to_parameters(2 * torch.nn.utils.parameters_to_vector(model.parameters()), model.parameters())
+    assert not torch.equal(second, infer(model, image, config)[0])
+
+
+def test_what_was_made_ready_at_inference_works_elsewhere() -> None:
+    torch.manual_seed(0)
+    model = build_model(AttentionUNet(widths=(2, 4), norm="batch")).eval()
+    image, config = torch.randn(1, 1, 16, 16, 16), SegmentConfig(device="cpu", precision="float32", passes="whole")
+    prob, _ = infer(model, image, config)
+    logits = engine_run(model, "torch", (16, 16, 16), torch.float32, torch.device("cpu"))(image)
+    torch.testing.assert_close(torch.sigmoid(logits)[0, 0], prob)
+    assert all(parameter.requires_grad for parameter in model.parameters())

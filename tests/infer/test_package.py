@@ -15,7 +15,7 @@ from insula.infer.engines import engine_run
 from insula.infer.package import package_run
 from insula.models import UNet, build_model
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 
 _CPU = torch.device("cpu")
 _SHAPE = (16, 32, 16)
@@ -37,6 +37,7 @@ def _image() -> torch.Tensor:
     return torch.randn(1, 1, *_SHAPE, generator=torch.Generator().manual_seed(1))
 
 
+@needs_a_compiler
 @pytest.mark.parametrize(("name", "precision"), [("squeeze", "float32"), ("mamba", "float32"), ("squeeze", "bfloat16")])
 def test_it_answers_as_the_network_does(name: str, precision: str, tmp_path: Path) -> None:
     config = SegmentConfig(device="cpu", precision=precision, passes="whole")  # type: ignore[arg-type]
@@ -51,8 +52,17 @@ def test_it_answers_as_the_network_does(name: str, precision: str, tmp_path: Pat
     assert float((found[0, 0] - wanted).abs().max()) < (1e-3 if precision == "float32" else 3e-2)
 
 
+@needs_a_compiler
 def test_as_an_engine_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
+    monkeypatch.setattr("insula.infer.run.choose_engine", lambda *_: "aoti")  # as if there were a GPU
+    config = SegmentConfig(device="cpu", precision="float32", engine="aoti", tta=True)
+    prob, facts = infer(_model("squeeze"), _image(), config)
+    assert facts.engine == "aoti"
+    monkeypatch.undo()
+    monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
+    plain, _ = infer(_model("squeeze"), _image(), SegmentConfig(device="cpu", precision="float32", tta=True))
+    torch.testing.assert_close(prob, plain, atol=1e-3, rtol=1e-3)
     first = engine_run(_model("squeeze"), "aoti", _SHAPE, torch.float32, _CPU)(_image())
     (kept,) = tmp_path.iterdir()
     made = kept.stat().st_mtime_ns
@@ -69,5 +79,14 @@ def test_a_machine_without_a_compiler_is_told_so(monkeypatch: pytest.MonkeyPatch
         raise RuntimeError("no compiler\nand a long story")
 
     monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", fails)
-    with pytest.raises(Unavailable, match=r"no compiler\)"):
+    with pytest.raises(Unavailable, match=r"no compiler\).*install a C\+\+"):
+        compiled_package(_model("squeeze"), _SHAPE, _CPU, precision=torch.float32)
+
+
+def test_what_it_does_not_say_is_not_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", fails)
+    with pytest.raises(Unavailable, match="does not say why.*use PyTorch"):
         compiled_package(_model("squeeze"), _SHAPE, _CPU, precision=torch.float32)

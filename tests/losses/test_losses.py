@@ -163,7 +163,7 @@ def test_distil_by_hand() -> None:
 
 @pytest.mark.parametrize("prob", [0.1, 0.5, 0.9])
 def test_a_student_that_answers_as_its_teacher_loses_nothing(prob: float) -> None:
-    logits = torch.full(_SHAPE, math.log(prob / (1 - prob)), requires_grad=True)
+    logits = torch.full(_SHAPE, math.log(prob / (1 - prob)))
     loss = distil(logits, torch.full(_SHAPE, prob))
     assert float(loss) == pytest.approx(0, abs=1e-5)
     assert float(distil(logits + 0.5, torch.full(_SHAPE, prob))) > 0.01

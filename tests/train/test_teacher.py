@@ -70,7 +70,7 @@ def test_a_student_comes_to_answer_as_its_teacher_where_the_truth_says_nothing()
     wanted = teacher(batch.image, torch.float32)
 
     def apart() -> float:
-        return float((torch.sigmoid(model(batch.image)) - wanted).abs().mean())
+        return float((torch.sigmoid(model(batch.image)) - wanted).abs().mean().detach())
 
     first, losses = apart(), []
     for _ in range(60):
@@ -120,4 +120,15 @@ def test_the_card_names_the_teacher(tmp_path: Path) -> None:
     recipe = Recipe(name="s", model=_MODEL, prepare=PrepareConfig(box=(32, 32, 32)), train=config)
     Run(recipe, _cases(), tmp_path, start=None, world=World()).save()
     told = load_weights(str(tmp_path / "s.json")).card.provenance["taught_by"]
-    assert told == {"name": "t", "sha256": load_weights(name).sha256}
+    assert told == {"name": "t", "sha256": load_weights(name).sha256, "temperatures": [1.0, 1.0]}
+
+
+def test_a_run_goes_on_with_its_teacher_only(tmp_path: Path) -> None:
+    name = _saved(tmp_path / "t")
+    config = TrainConfig(device="cpu", teacher=name, steps=1, crop=(16, 16, 16), recalibrate=0)
+    recipe = Recipe(name="s", model=_MODEL, prepare=PrepareConfig(box=(32, 32, 32)), train=config)
+    Run(recipe, _cases(), tmp_path, start=None, world=World()).save()
+    assert Run(recipe, _cases(), tmp_path, start=None, world=World()).restore()
+    save_weights(Path(name), _network(1), Card(name="t", model=_MODEL, prepare=PrepareConfig(box=(32, 32, 32))))
+    with pytest.raises(BadData, match="taught by other weights"):
+        Run(recipe, _cases(), tmp_path, start=None, world=World()).restore()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from insula.cohort import Entry, read_lesion
 from insula.config import SegmentConfig
 from insula.data import prepare
 from insula.errors import InsulaError, UsageError
-from insula.infer import choose_device, choose_engine, engine_precision, engine_run, infer_mean, settle
+from insula.infer import Engine, choose_device, choose_engine, engine_precision, engine_run, infer_mean, settle
 from insula.io import read_scan
 from insula.metrics import dice_score
 from insula.predict import Result, segment
@@ -51,10 +51,10 @@ class SeenCase:
 
     dice: float | None
     """Against the truth; None without one."""
-    apart: float
-    """Largest difference of probability from PyTorch in float32."""
-    same: float
-    """Dice of the mask with that of PyTorch in float32."""
+    apart: float | None
+    """Largest difference of probability from PyTorch in float32; None if that could not be run."""
+    same: float | None
+    """Dice of the mask with that of PyTorch in float32; as before."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class PredictBench:
     network_s: float = 0.0
     """Of that, the networks: from an image on the device to logits on it; median."""
     peak_gib: float = 0.0
-    """Of the processor's memory above what the interpreter has with insula imported and a scan read, or of the GPU's."""
+    """Of the processor's memory above what the interpreter has with insula imported and a scan read, or of PyTorch's on the GPU: what a package or TensorRT
+    takes for itself there is not in it."""
     cases: dict[str, SeenCase] = field(default_factory=dict)
     why_not: str | None = None
     """What kept it from running."""
@@ -83,8 +84,10 @@ def parse_way(text: str) -> tuple[str, str]:
         UsageError: not such a pair.
     """
     engine, _, precision = text.partition(":")
-    if engine not in ("torch", "onnxruntime", "openvino", "aoti", "tensorrt") or precision not in ("float32", "bfloat16"):  # fmt: skip
+    if engine not in get_args(Engine) or precision not in ("float32", "bfloat16"):
         raise UsageError("--ways", text, "is not an engine and a precision", "write e.g. openvino:bfloat16")
+    if (engine, precision) == ("onnxruntime", "bfloat16"):
+        raise UsageError("--ways", text, "is not there, ONNX Runtime computes in float32", "write onnxruntime:float32")
     return engine, precision
 
 
@@ -102,8 +105,9 @@ def bench_predict(
     """
     with tempfile.TemporaryDirectory(prefix="insula-") as folder:
         for name in weights:
+            kept = Path(tempfile.mkdtemp(dir=folder))
             for told in dict.fromkeys((_EXACT, *ways)):
-                way, kept = Way(name, *parse_way(told)), Path(folder) / name.replace("/", "_")
+                way = Way(name, *parse_way(told))
                 if way.engine != "torch":  # what is compiled once is, elsewhere: it takes memory that running does not
                     _apart(way, (), device, 0, kept)
                 yield _apart(way, tuple(entries), device, repeats, kept)
@@ -152,7 +156,9 @@ def _measure(way: Way, entries: tuple[Entry, ...], device: str, repeats: int, ke
         network_s=_networks_alone(loaded, way, image.to(where), repeats) if repeats else 0.0,
         parameters=sum(p.numel() for network, _ in loaded.networks for p in network.parameters()),
     )  # fmt: skip
-    return replace(found, cases={entry.case: _see(entry, loaded, config, kept) for entry in entries})
+    return replace(
+        found, cases={entry.case: _see(entry, loaded, config, kept, exact=way.told == _EXACT) for entry in entries}
+    )
 
 
 @torch.inference_mode()
@@ -171,15 +177,15 @@ def _networks_alone(loaded: Weights, way: Way, image: torch.Tensor, repeats: int
     return statistics.median(times[1:])
 
 
-def _see(entry: Entry, loaded: Weights, config: SegmentConfig, kept: Path) -> SeenCase:
+def _see(entry: Entry, loaded: Weights, config: SegmentConfig, kept: Path, *, exact: bool) -> SeenCase:
     scan: Scan = read_scan(entry.image)
     result: Result = segment(scan, config, weights=loaded)
-    exact = kept / f"{entry.case}.npz"
-    if not exact.exists():  # this is the way that others are compared with
-        exact.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(exact, prob=result.prob, mask=result.mask.voxels)
-    with np.load(exact) as held:
-        apart, same = float(np.abs(held["prob"] - result.prob).max()), dice_score(held["mask"], result.mask.voxels)
+    path, apart, same = kept / f"{entry.case}.npz", None, None
+    if exact:
+        np.savez(path, prob=result.prob, mask=result.mask.voxels)
+    if path.exists():
+        with np.load(path) as held:
+            apart, same = float(np.abs(held["prob"] - result.prob).max()), dice_score(held["mask"], result.mask.voxels)
     truth = read_lesion(entry.mask).voxels if entry.masks else None
     return SeenCase(None if truth is None else dice_score(truth, result.mask.voxels), apart, same)
 

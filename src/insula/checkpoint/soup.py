@@ -32,7 +32,7 @@ def soup(members: Sequence[Weights], name: str) -> Weights:
 
     Raises:
         UsageError: one alone.
-        BadData: several models, or several ways to prepare.
+        BadData: several models, or several ways to prepare; or the members did not go on from the same weights.
 
     Source:
         Wortsman 2022, Model soups, arXiv 2203.05482.
@@ -40,11 +40,14 @@ def soup(members: Sequence[Weights], name: str) -> Weights:
     first = members[0].card
     if len(members) < 2:
         rule = "are one network, and a mean is of several"
-        raise UsageError("the weights", first.name, rule, "name several, joined by commas, or a folder of folds")
+        raise UsageError("the weights", first.name, rule, "name several, joined by commas")
     for member in members:
         if (member.card.model, member.card.prepare) != (first.model, first.prepare):
             rule = f"are of another model than {first.name}, or want scans prepared in another way"
             raise BadData("the weights", member.card.name, rule, "name weights that went on from the same ones")
+    if not set.intersection(*(_line(member) for member in members)):
+        rule = "did not go on from the same weights, and their mean would be no network"
+        raise BadData("the weights", ", ".join(one.card.name for one in members), rule, "train on with --from-weights")
     states = [member.model.state_dict() for member in members]
     mean = build_model(first.model).eval()
     mean.load_state_dict({
@@ -60,3 +63,14 @@ def soup(members: Sequence[Weights], name: str) -> Weights:
     )  # fmt: skip
     sha = hashlib.sha256(b"the mean of " + "".join(one.sha256 for one in members).encode()).hexdigest()
     return Weights(networks=((mean, 1.0),), card=card, sha256=sha)
+
+
+def _line(weights: Weights) -> set[str]:
+    """SHA-256 of the weights and of all that they came from."""
+    found, left = {weights.sha256}, [weights.card.provenance]
+    while left:
+        told = left.pop()
+        before = [*([told["started_from"]] if "started_from" in told else []), *told.get("mean_of", [])]
+        found |= {one["sha256"] for one in before}
+        left += before
+    return found

@@ -14,7 +14,14 @@ __all__ = ["predict"]
 
 _ON = {
     "cpu": ("torch:float32", "torch:bfloat16", "onnxruntime:float32", "openvino:float32", "openvino:bfloat16"),
-    "cuda": ("torch:float32", "torch:bfloat16", "aoti:float32", "aoti:bfloat16", "tensorrt:bfloat16"),
+    "cuda": (
+        "torch:float32",
+        "torch:bfloat16",
+        "aoti:float32",
+        "aoti:bfloat16",
+        "tensorrt:float32",
+        "tensorrt:bfloat16",
+    ),
 }
 
 
@@ -49,7 +56,7 @@ def predict(
     import torch
 
     from insula.bench import bench_predict, parse_way
-    from insula.checkpoint import find_weights
+    from insula.checkpoint import load_weights
     from insula.cohort import find_cohort
     from insula.errors import BadData, UsageError
     from insula.infer import choose_device
@@ -62,7 +69,7 @@ def predict(
     for way in chosen:
         parse_way(way)
     for name in weights:
-        find_weights(name)
+        load_weights(name)  # what is wrong with them is said before the minutes
     entries = [] if cohort is None else find_cohort(cohort, label=label).entries
     if odd := next((one for one in entries if len(one.images) != 1 or len(one.masks) > 1), None):
         raise BadData("the case", odd.case, "has not exactly one scan and one mask", "see `insula cohort check`")
@@ -99,12 +106,25 @@ def _show(found: list[PredictBench], *, milliseconds: bool, scored: bool) -> Non
             round(told.cold_s / timed[0].cold_s, 2),
         ]  # fmt: skip
         if scored:
-            worst = min(told.cases, key=lambda case: told.cases[case].same)
-            row += [_dice(told), f"{max(case.apart for case in told.cases.values()):.2g}", f"{told.cases[worst].same:.4f} ({worst})"]  # fmt: skip
+            row += [_dice(told), *_agreement(told)]
         rows.append(row)
     head = ["weights", "way", "parameters [M]", "memory [GiB]", *(f"{what} [{'ms' if milliseconds else 'x the first'}]" for what in ("network", "with copies")), "cold [x the first]"]  # fmt: skip
-    more = ["Dice [95 %]", "largest difference of probability", "least Dice with PyTorch float32 (case)"]
+    more = [
+        "Dice [95 %]",
+        "largest difference of probability",
+        "Dice of masks with PyTorch float32: mean, least (case)",
+    ]
     table([*head, *(more if scored else [])], rows)
+
+
+def _agreement(told: PredictBench) -> tuple[str, str]:
+    """Largest difference of probability; mean and least Dice of masks, and whose that is."""
+    apart = [case.apart for case in told.cases.values() if case.apart is not None]
+    same = {name: case.same for name, case in told.cases.items() if case.same is not None}
+    if not apart:
+        return "-", "-"
+    worst = min(same, key=lambda name: same[name])
+    return f"{max(apart):.2g}", f"{sum(same.values()) / len(same):.4f}, {same[worst]:.4f} ({worst})"
 
 
 def _pace(seconds: float, first: float, milliseconds: bool) -> float:

@@ -29,7 +29,7 @@ def export(
             soup: of weights joined by commas one set, their mean.
         any_batch: Of onnx, for batches of any size; of one volume otherwise.
         shape: Voxels along each axis, for a tile; the whole box if not given.
-        device: Of aoti, for which: auto, cpu, cuda or cuda:N.
+        device: Of aoti and tensorrt, for which: auto, cpu, cuda or cuda:N.
         debug: Show a traceback on errors.
     """
     from insula.errors import UsageError
@@ -46,13 +46,13 @@ def export(
         raise UsageError("--any-batch", format, "is of one volume", "leave it out, or take --format onnx")
     if shape is not None and format in ("monai-bundle", "soup"):
         raise UsageError("--shape", format, "has no size of its own", "leave it out")
-    if device != "auto" and format != "aoti":
+    if device != "auto" and format not in ("aoti", "tensorrt"):
         raise UsageError("--device", format, "is not compiled for one", "leave it out, or take --format aoti")
     made = {
         "onnx": lambda: export_onnx(weights, out, any_batch=any_batch, shape=shape),
         "openvino": lambda: export_openvino(weights, out, shape=shape),
         "aoti": lambda: export_aoti(weights, out, shape=shape, device=device),
-        "tensorrt": lambda: export_tensorrt(weights, out, shape=shape),
+        "tensorrt": lambda: export_tensorrt(weights, out, shape=shape, device="cuda" if device == "auto" else device),
         "monai-bundle": lambda: export_monai_bundle(weights, out),
         "soup": lambda: export_soup(weights, out),
     }[format]()

@@ -39,12 +39,14 @@ def new_file(path: Path, ending: str) -> Path:
 
     Raises:
         UsageError: the name does not end as it has to.
-        CannotCreate: something stands there already.
+        CannotCreate: something stands there already, or its folder does not exist.
     """
     if path.suffix != ending:
-        raise UsageError("--out", path, f"does not end in {ending}", f"use e.g. {path.with_suffix(ending).name}")
+        raise UsageError("--out", path, f"does not end in {ending}", f"use e.g. {path.stem or 'weights'}{ending}")
     if path.exists():
         raise CannotCreate("the file", path, "exists", "name a new one")
+    if not path.resolve().parent.is_dir():
+        raise CannotCreate("the folder", path.parent, "does not exist", "make it first")
     return path
 
 

@@ -6,7 +6,15 @@ from pathlib import Path
 
 from insula.checkpoint import load_weights
 from insula.export.about import about, new_file, size_of
-from insula.infer import choose_device, choose_precision, compiled_package, engine_precision, onnx_graph, tensorrt_plan
+from insula.infer import (
+    choose_device,
+    choose_engine,
+    choose_precision,
+    compiled_package,
+    engine_precision,
+    onnx_graph,
+    tensorrt_plan,
+)
 from insula.io import write_bytes, write_json
 from insula.types import Shape
 
@@ -42,13 +50,14 @@ def export_aoti(weights: str, path: Path, *, shape: Shape | None = None, device:
     return path
 
 
-def export_tensorrt(weights: str, path: Path, *, shape: Shape | None = None) -> Path:
-    """Write NAME.plan for this machine's GPU, and beside it NAME.json with what has to be known.
+def export_tensorrt(weights: str, path: Path, *, shape: Shape | None = None, device: str = "cuda") -> Path:
+    """Write NAME.plan for a GPU of this machine, and beside it NAME.json with what has to be known.
 
     Args:
         weights: of one network.
         path: the file, ending in .plan; its folder exists.
         shape: of what it takes [voxels]; the whole box if not given.
+        device: which one.
 
     Returns:
         The path.
@@ -56,15 +65,16 @@ def export_tensorrt(weights: str, path: Path, *, shape: Shape | None = None) -> 
     Raises:
         UsageError: an ensemble, or a size that the network cannot halve.
         CannotCreate: something stands there already.
-        Unavailable: no GPU, no TensorRT, or it refuses the network.
+        Unavailable: no such GPU, no TensorRT, or it refuses the network.
     """
-    loaded, where = load_weights(weights), choose_device("cuda")
+    loaded, where = load_weights(weights), choose_device(device)
     new_file(path, ".plan")
     told = new_file(path.with_suffix(".json"), ".json")
+    choose_engine("tensorrt", where)
     precision = engine_precision("tensorrt", choose_precision(where, "auto"))
     graph = onnx_graph(
         loaded.model, size_of(loaded, shape), temperature=loaded.card.calibration.temperature, precision=precision
     )
-    write_bytes(path, tensorrt_plan(graph))
+    write_bytes(path, tensorrt_plan(graph, where))
     write_json(told, about(loaded) | {"precision": str(precision).removeprefix("torch.")})
     return path

@@ -15,7 +15,7 @@ __all__ = ["export_openvino"]
 
 
 def export_openvino(weights: str, path: Path, *, shape: Shape | None = None) -> Path:
-    """Write NAME.xml and NAME.bin: from a prepared image to probabilities, the weights in float16 as they are stored.
+    """Write NAME.xml and NAME.bin: from a prepared image to probabilities, the weights in float16.
 
     What has to be known stands in the runtime information under `insula`.
 

@@ -14,7 +14,7 @@ def export_soup(weights: str, folder: Path) -> Path:
     """Write the mean of several networks' weights, named as the folder; to be calibrated before it is used.
 
     Args:
-        weights: names joined by commas, or a folder of folds.
+        weights: names joined by commas.
         folder: made; must not hold anything.
 
     Returns:
@@ -22,10 +22,12 @@ def export_soup(weights: str, folder: Path) -> Path:
 
     Raises:
         UsageError: one network.
-        BadData: several models.
-        CannotCreate: the folder is not empty.
+        BadData: several models, or they did not go on from the same weights.
+        CannotCreate: the folder is a file, or not empty.
     """
-    mean = soup(load_members(weights), folder.name)
+    mean = soup(load_members(weights), folder.resolve().name)
+    if folder.is_file():
+        raise CannotCreate("the folder", folder, "is a file", "name a new folder")
     if folder.exists() and any(folder.iterdir()):
         raise CannotCreate("the folder", folder, "is not empty", "name a new one")
     folder.mkdir(parents=True, exist_ok=True)

@@ -36,24 +36,31 @@ def kept(model: UNet, kind: str, make: Callable[[], bytes], *facts: object) -> P
         facts: what else it follows from.
     """
     name = f"{_digest(model, *facts)}.{kind}"
-    path = _folder() / name
-    if path.is_file():
-        return path
+    folder = _folder()
+    for path in (folder / name, _passing() / name) if folder else (_passing() / name,):
+        with suppress(OSError):  # of somebody else, perhaps
+            if os.access(path, os.R_OK) and path.is_file():
+                return path
     content = make()
     with suppress(InsulaError, OSError):  # a cache that cannot be written is none
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, content)
-        return path
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(folder / name, content)
+            return folder / name
     path = _passing() / name
     path.write_bytes(content)
     return path
 
 
-def _folder() -> Path:
+def _folder() -> Path | None:
+    """None where there is no home."""
     if told := os.environ.get(_CACHE):
         return Path(told)
     system = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
-    return Path(system or Path.home() / ".cache") / "insula"
+    try:
+        return Path(system or Path.home() / ".cache") / "insula"
+    except RuntimeError:
+        return None
 
 
 @cache
@@ -64,7 +71,7 @@ def _passing() -> Path:
 
 
 def _digest(model: UNet, *facts: object) -> str:
-    digest = hashlib.sha256(f"{VERSION} {torch.__version__} {facts} {model}".encode())
+    digest = hashlib.sha256(f"{VERSION} {torch.__version__} {facts} {model.config} {model}".encode())
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -16,7 +16,7 @@ from insula.infer.cache import kept
 from insula.infer.fuse import fused
 from insula.infer.graph import IMAGE, OPSET, onnx_graph
 from insula.infer.package import compiled_package, package_run
-from insula.infer.plan import plan_run, tensorrt_plan
+from insula.infer.plan import plan_run, tensorrt_plan, tensorrt_version
 from insula.infer.vino import openvino
 from insula.models import UNet
 from insula.types import Shape
@@ -35,7 +35,7 @@ _NEEDS = {
 _FOR: dict[str, str] = {"onnxruntime": "cpu", "openvino": "cpu", "aoti": "cuda", "tensorrt": "cuda"}
 
 _running: WeakKeyDictionary[UNet, dict[Any, Any]] = WeakKeyDictionary()
-_versions: WeakKeyDictionary[UNet, tuple[int, ...]] = WeakKeyDictionary()
+_versions: WeakKeyDictionary[UNet, tuple[tuple[int, torch.dtype, int], ...]] = WeakKeyDictionary()
 
 
 def choose_engine(wanted: str, device: torch.device) -> Engine:
@@ -92,9 +92,11 @@ def ready_network(model: UNet, device: torch.device) -> UNet:
     """
     kept_of = _kept_of(model)
     if device not in kept_of:
-        kept_of[device] = fused(model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    ready: UNet = kept_of[device]
-    return ready
+        with torch.inference_mode(mode=False), torch.no_grad():  # of use outside of it too
+            ready = fused(model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            kept_of[device] = ready.requires_grad_(requires_grad=False)
+    found: UNet = kept_of[device]
+    return found
 
 
 def _kept_of(model: UNet) -> dict[Any, Any]:
@@ -105,9 +107,10 @@ def _kept_of(model: UNet) -> dict[Any, Any]:
     return _running.setdefault(model, {})
 
 
-def _version(model: UNet) -> tuple[int, ...]:
-    """Counts of how often each of its tensors was written to."""
-    return tuple(0 if x.is_inference() else x._version for x in (*model.parameters(), *model.buffers()))
+def _version(model: UNet) -> tuple[tuple[int, torch.dtype, int], ...]:
+    """Which tensors it has, and how often each was written to; what is written through `.data` does not count."""
+    tensors = (*model.parameters(), *model.buffers())
+    return tuple((x.data_ptr(), x.dtype, 0 if x.is_inference() else x._version) for x in tensors)
 
 
 def _torch(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
@@ -149,12 +152,10 @@ def _aoti(model: UNet, shape: Shape, precision: torch.dtype, device: torch.devic
 
 
 def _tensorrt(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
-    import tensorrt
-
     def make() -> bytes:
-        return tensorrt_plan(onnx_graph(model, shape, precision=precision))
+        return tensorrt_plan(onnx_graph(model, shape, precision=precision), device)
 
-    return plan_run(kept(model, "plan", make, shape, precision, _machine(device), tensorrt.__version__), device)
+    return plan_run(kept(model, "plan", make, shape, precision, _machine(device), tensorrt_version()), device)
 
 
 def _graph(model: UNet, shape: Shape) -> Path:
@@ -163,9 +164,8 @@ def _graph(model: UNet, shape: Shape) -> Path:
 
 def _machine(device: torch.device) -> str:
     """What a compiled program fits."""
-    if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)} {torch.version.cuda}"
-    return f"cpu {torch.cpu.get_capabilities()}"
+    gpu = f"{torch.cuda.get_device_name(device)} {torch.version.cuda}" if device.type == "cuda" else ""
+    return f"{gpu} {torch.cpu.get_capabilities()}"  # what calls a GPU's programs is compiled for the processor
 
 
 _STARTS: dict[str, Callable[[UNet, Shape, torch.dtype, torch.device], Run]] = {

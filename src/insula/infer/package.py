@@ -36,7 +36,7 @@ def compiled_package(
         about: kept as the package's metadata.
 
     Raises:
-        Unavailable: what compiles on this machine is missing.
+        Unavailable: it could not be compiled, for lack of a compiler or of memory, say.
     """
     network = Deployed(model, temperature, precision).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     example = torch.zeros(1, 1, *shape, device=device).contiguous(memory_format=torch.channels_last_3d)
@@ -48,8 +48,10 @@ def compiled_package(
                 program, package_path=str(path), inductor_configs={"aot_inductor.metadata": dict(about)}
             )
         except Exception as error:  # of many kinds; a compiler's own
-            rule = f"could not be compiled ahead ({str(error).strip().splitlines()[0][:120]})"
-            raise Unavailable("the network", type(error).__name__, rule, "a C++ compiler is needed; or take --engine torch") from error  # fmt: skip
+            said = next(iter(str(error).strip().splitlines()), "it does not say why")
+            rule = f"could not be compiled ahead ({said[:120]})"
+            remedy = "install a C++ compiler" if "Compile" in type(error).__name__ or "compiler" in said else "use PyTorch"  # fmt: skip
+            raise Unavailable("the network", type(error).__name__, rule, remedy) from error
         return path.read_bytes()
 
 

@@ -15,28 +15,30 @@ from torch import Tensor
 from insula.errors import Unavailable
 from insula.infer.graph import IMAGE
 
-__all__ = ["plan_run", "tensorrt_plan"]
+__all__ = ["plan_run", "tensorrt_plan", "tensorrt_version"]
 
 
-def tensorrt_plan(graph: bytes) -> bytes:
+def tensorrt_plan(graph: bytes, device: torch.device) -> bytes:
     """Build a plan; minutes. It fits the GPU it was built on and the version of TensorRT.
 
     Args:
         graph: ONNX, of one size; its types are the plan's (strongly typed), so a graph of float16 computes in float16.
+        device: the GPU.
 
     Raises:
         Unavailable: TensorRT is not installed, or refuses the graph.
     """
     trt = _library()
     logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse(graph):
-        raise Unavailable("TensorRT", parser.get_error(0), "does not take the graph", "take --engine torch or aoti")
-    plan = builder.build_serialized_network(network, builder.create_builder_config())
+    with torch.cuda.device(device):
+        builder = trt.Builder(logger)
+        network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+        parser = trt.OnnxParser(network, logger)
+        if not parser.parse(graph):
+            raise Unavailable("TensorRT", parser.get_error(0), "does not take the graph", "use PyTorch")
+        plan = builder.build_serialized_network(network, builder.create_builder_config())
     if plan is None:
-        raise Unavailable("TensorRT", trt.__version__, "built no plan for this GPU", "take --engine torch or aoti")
+        raise Unavailable("TensorRT", trt.__version__, "built no plan for this GPU", "use PyTorch")
     return bytes(plan)
 
 
@@ -47,10 +49,11 @@ def plan_run(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
         Unavailable: TensorRT is not installed, or the plan is not of this GPU and version.
     """
     trt = _library()
-    engine = trt.Runtime(trt.Logger(trt.Logger.ERROR)).deserialize_cuda_engine(path.read_bytes())
-    if engine is None:
-        raise Unavailable("the plan", path.name, "is not of this GPU or this version of TensorRT", "build it again")
-    context = engine.create_execution_context()
+    with torch.cuda.device(device):
+        engine = trt.Runtime(trt.Logger(trt.Logger.ERROR)).deserialize_cuda_engine(path.read_bytes())
+        if engine is None:
+            raise Unavailable("the plan", path.name, "is not of this GPU or this version of TensorRT", "build it again")
+        context = engine.create_execution_context()
     output = next(name for n in range(engine.num_io_tensors) if (name := engine.get_tensor_name(n)) != IMAGE)
 
     def run(image: Tensor) -> Tensor:
@@ -58,13 +61,23 @@ def plan_run(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
         found = torch.empty_like(given)
         context.set_tensor_address(IMAGE, given.data_ptr())
         context.set_tensor_address(output, found.data_ptr())
-        stream = torch.cuda.current_stream(device)
-        if not context.execute_async_v3(stream.cuda_stream):
-            raise Unavailable("TensorRT", trt.__version__, "could not run the plan", "take --engine torch or aoti")
-        stream.synchronize()  # what it reads and writes is freed after this
+        with torch.cuda.device(device):
+            stream = torch.cuda.current_stream(device)
+            if not context.execute_async_v3(stream.cuda_stream):
+                raise Unavailable("TensorRT", trt.__version__, "could not run the plan", "use PyTorch")
+            stream.synchronize()  # what it reads and writes is freed after this
         return found
 
     return run
+
+
+def tensorrt_version() -> str:
+    """Of the library; a plan is of one version.
+
+    Raises:
+        Unavailable: TensorRT is not installed.
+    """
+    return str(_library().__version__)
 
 
 def _library() -> Any:

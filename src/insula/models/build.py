@@ -17,6 +17,12 @@ __all__ = ["build_model"]
 
 def build_model(config: ModelConfig) -> UNet:
     """Build the network that `config` describes, with fresh weights from torch's global generator."""
+    model = _build(config)
+    model.config = config
+    return model
+
+
+def _build(config: ModelConfig) -> UNet:
     match config:
         case AttentionUNet():
             return build_attention_unet(config)

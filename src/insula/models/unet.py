@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from insula.config import ModelConfig
 from insula.errors import UsageError
 from insula.types import Shape
 
@@ -37,6 +38,8 @@ class UNet(nn.Module):
 
     halo = 8
     """Voxels that `shallow` and `merge` together look beyond a tile, rounded up to an even number."""
+    config: ModelConfig | None = None
+    """What it was built of (`build_model`); two models of the same layers may differ in what they do with them."""
     recompute = False
     """Whether the inside of a stage is forgotten after the forward pass and computed again in the backward pass."""
 

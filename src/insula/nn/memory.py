@@ -135,10 +135,10 @@ class MemoryAttention(nn.Module):
         self.gate = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Float[Tensor, "b c i j k"], bank: Bank) -> Float[Tensor, "b c i j k"]:
-        tokens = self.norm(x.flatten(2).mT.float())  # (b, n, c); in float32 everywhere, as autocast does it on a GPU
+        tokens = self.norm(x.flatten(2).mT.to(self.norm.weight.dtype))  # (b, n, c); as autocast does it on a GPU
         place = self._places(x)
         query = rotate(self._split(self.query(tokens)), place)  # (b, h, n, d)
-        known = self.memory_norm(bank.token.float())
+        known = self.memory_norm(bank.token.to(self.norm.weight.dtype))
         key = rotate(self._split(self.key(known)), bank.place)
         value = self._split(self.value(known) * bank.score[..., None].to(known.dtype))
         key = torch.cat([key, self.other_key.to(key.dtype).expand(len(x), -1, -1, -1)], dim=2)

@@ -11,7 +11,7 @@ from safetensors.torch import save as to_bytes
 
 from insula.checkpoint import Card, Weights, load_state, load_weights, save_state, save_weights
 from insula.cohort import CaseSet, Sources
-from insula.config import Recipe, to_dict
+from insula.config import Recipe, TrainConfig, to_dict
 from insula.errors import BadData, UsageError
 from insula.io import write_bytes
 from insula.models import build_model
@@ -78,14 +78,20 @@ class Run:
         """Go back to the newest state that is whole; False when there is none.
 
         Raises:
-            BadData: it is of another recipe or of other data, or all states are damaged.
+            BadData: it is of another recipe, of other data or of another teacher, or all states are damaged.
         """
         saved = load_state(self.folder, device=self.device)
         if saved is None:
             return False
-        if _lasting(saved["recipe"]) != _lasting(to_dict(self.recipe)):
+        defaults = to_dict(TrainConfig())  # of knobs that are younger than the state
+        kept = {**saved["recipe"], "train": {**defaults, **saved["recipe"]["train"]}}
+        if _lasting(kept) != _lasting(to_dict(self.recipe)):
             rule, remedy = "belongs to another recipe", "resume with the recipe it was started with"
             raise BadData("the saved state", self.folder.name, rule, remedy)
+        if saved.get("taught_by") != self._teachers():
+            raise BadData(
+                "the saved state", self.folder.name, "was taught by other weights", "resume with that teacher"
+            )
         if saved["data"] != self.stream.fingerprint:
             rule, remedy = "was on other data", "resume with the data it was started with"
             raise BadData("the saved state", self.folder.name, rule, remedy)
@@ -101,7 +107,7 @@ class Run:
         if self.world.rank:
             return ""
         state = {
-            "recipe": to_dict(self.recipe), "data": self.stream.fingerprint, "step": self.step, "seconds": self.seconds,
+            "recipe": to_dict(self.recipe), "data": self.stream.fingerprint, "taught_by": self._teachers(), "step": self.step, "seconds": self.seconds,
             "slower": self.slower, "best": self.best, "model": self.model.state_dict(), "average": self.average.state_dict(),
             **self.steps.state(),
         }  # fmt: skip
@@ -136,6 +142,18 @@ class Run:
         write_bytes(self.folder / name, to_bytes(tensors))
         return name
 
+    def _teachers(self) -> dict[str, Any] | None:
+        """Who teaches, as exactly as a run that goes on has to know."""
+        if self.taught_by is None:
+            return None
+        card = self.taught_by.card
+        own = [temperature for _, temperature in self.taught_by.networks]
+        return {
+            "name": card.name,
+            "sha256": self.taught_by.sha256,
+            "temperatures": [*own, card.calibration.temperature],
+        }
+
     def _card(self, **more: Any) -> Card:
         recipe = self.recipe
         provenance = {**self._provenance(), **more}
@@ -154,7 +172,7 @@ class Run:
             "versions": {"insula": insula.__version__, "torch": torch.__version__, "python": platform.python_version()},
         }
         if self.taught_by is not None:
-            told["taught_by"] = {"name": self.taught_by.card.name, "sha256": self.taught_by.sha256}
+            told["taught_by"] = self._teachers()
         if self.start is not None:
             card = self.start.card
             told["started_from"] = {"name": card.name, "sha256": self.start.sha256, **card.provenance}

@@ -11,7 +11,7 @@ import torch
 
 from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SegmentConfig, SEUNet, SwinUNet
 from insula.errors import Unavailable, UsageError
-from insula.infer import choose_engine, engine_precision, infer, onnx_graph
+from insula.infer import Engine, choose_engine, engine_precision, infer, onnx_graph
 from insula.models import UNet, build_model
 
 _SHAPE = (32, 48, 32)
@@ -113,10 +113,11 @@ def test_a_graph_of_float16_is_valid_and_gives_the_same(name: str) -> None:
 
 def test_what_engines_compute_in() -> None:
     half, single = torch.bfloat16, torch.float32
-    assert [engine_precision(name, half) for name in ("onnxruntime", "openvino", "aoti", "tensorrt")] == [
-        single, half, half, torch.float16
-    ]  # fmt: skip
-    assert {engine_precision(name, single) for name in ("onnxruntime", "openvino", "aoti", "tensorrt")} == {single}
+    engines: tuple[Engine, ...] = ("onnxruntime", "openvino", "aoti", "tensorrt")
+    convolutions, states = _model("squeeze"), _model("mamba")
+    assert [engine_precision(name, half, convolutions) for name in engines] == [single, half, half, torch.float16]
+    assert [engine_precision(name, half, states) for name in engines] == [single, single, half, torch.float16]
+    assert {engine_precision(name, single, convolutions) for name in engines} == {single}
 
 
 def test_batches_of_any_size_if_wanted() -> None:

@@ -19,7 +19,16 @@ from insula.cohort import Entry, read_lesion
 from insula.config import SegmentConfig
 from insula.data import prepare
 from insula.errors import InsulaError, UsageError
-from insula.infer import Engine, choose_device, choose_engine, engine_precision, engine_run, infer_mean, settle
+from insula.infer import (
+    Engine,
+    InferFacts,
+    choose_device,
+    choose_engine,
+    engine_precision,
+    engine_run,
+    infer_mean,
+    settle,
+)
 from insula.io import read_scan
 from insula.metrics import dice_score
 from insula.predict import Result, segment
@@ -146,8 +155,10 @@ def _measure(way: Way, entries: tuple[Entry, ...], device: str, repeats: int, ke
     times = []
     for _ in range(repeats + 1):
         started = time.perf_counter()
-        infer_mean(loaded.networks, image, config)
+        _, facts = infer_mean(loaded.networks, image, config)
         settle(where)
+        if (reason := _otherwise(facts, way, where)) is not None:
+            return PredictBench(way, why_not=reason)
         times.append(time.perf_counter() - started)
         cold = (time.perf_counter() - begun) if len(times) == 1 else cold
     peak = _peak(where, before)
@@ -161,12 +172,25 @@ def _measure(way: Way, entries: tuple[Entry, ...], device: str, repeats: int, ke
     )
 
 
+def _otherwise(facts: InferFacts, way: Way, device: torch.device) -> str | None:
+    """How a pass was not what was asked for, if it was not."""
+    half = "float16" if way.engine == "tensorrt" and way.precision != "float32" else way.precision
+    if facts.precision != half:
+        return f"this network is computed in {facts.precision} there"
+    if (facts.device, facts.passes) != (str(device), "whole"):
+        return f"{facts.why}; it was computed on {facts.device}, {facts.passes}"
+    return None
+
+
 @torch.inference_mode()
 def _networks_alone(loaded: Weights, way: Way, image: torch.Tensor, repeats: int) -> float:
     i, j, k = image.shape[2:]
     engine = choose_engine(way.engine, image.device)
-    precision = engine_precision(engine, getattr(torch, way.precision))
-    runs = [engine_run(network, engine, (i, j, k), precision, image.device) for network, _ in loaded.networks]
+    wanted = getattr(torch, way.precision)
+    runs = [
+        engine_run(network, engine, (i, j, k), engine_precision(engine, wanted, network), image.device)
+        for network, _ in loaded.networks
+    ]
     times = []
     for _ in range(repeats + 1):
         started = time.perf_counter()

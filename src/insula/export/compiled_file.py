@@ -71,7 +71,7 @@ def export_tensorrt(weights: str, path: Path, *, shape: Shape | None = None, dev
     new_file(path, ".plan")
     told = new_file(path.with_suffix(".json"), ".json")
     choose_engine("tensorrt", where)
-    precision = engine_precision("tensorrt", choose_precision(where, "auto"))
+    precision = engine_precision("tensorrt", choose_precision(where, "auto"), loaded.model)
     graph = onnx_graph(
         loaded.model, size_of(loaded, shape), temperature=loaded.card.calibration.temperature, precision=precision
     )

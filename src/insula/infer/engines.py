@@ -19,6 +19,7 @@ from insula.infer.package import compiled_package, package_run
 from insula.infer.plan import plan_run, tensorrt_plan, tensorrt_version
 from insula.infer.vino import openvino
 from insula.models import UNet
+from insula.nn import StateSpace
 from insula.types import Shape
 
 __all__ = ["Engine", "Run", "choose_engine", "engine_precision", "engine_run", "ready_network"]
@@ -56,9 +57,15 @@ def choose_engine(wanted: str, device: torch.device) -> Engine:
     return wanted  # type: ignore[return-value]
 
 
-def engine_precision(engine: Engine, wanted: torch.dtype) -> torch.dtype:
-    """What an engine computes in where PyTorch would in `wanted`: half precision is float16 in TensorRT, and nothing in ONNX Runtime."""
+def engine_precision(engine: Engine, wanted: torch.dtype, model: UNet) -> torch.dtype:
+    """What an engine computes a network in where PyTorch would in `wanted`.
+
+    Half precision is float16 in TensorRT, and nothing in ONNX Runtime; nor in OpenVINO for a state space, whose sums need float32 and would not get it there: masks
+    were others altogether (`insula bench predict`).
+    """
     if engine == "onnxruntime" or wanted == torch.float32:
+        return torch.float32
+    if engine == "openvino" and any(isinstance(module, StateSpace) for module in model.modules()):
         return torch.float32
     return torch.float16 if engine == "tensorrt" else wanted
 

@@ -11,6 +11,7 @@ from insula.errors import Unavailable
 from insula.infer.deployed import Deployed
 from insula.infer.quiet import quiet
 from insula.models import UNet
+from insula.nn import SqueezeExcite
 from insula.types import Shape
 
 __all__ = ["IMAGE", "OPSET", "onnx_graph"]
@@ -49,6 +50,9 @@ def onnx_graph(
             "ONNX", "", "needs packages that are not installed", "run: pip install 'insula[export]'"
         ) from None
     network = Deployed(model, temperature, precision)
+    for module in network.modules():
+        if isinstance(module, SqueezeExcite):
+            module.in_steps = True
     batch: Any = {IMAGE: {0: torch.export.Dim("batch")}} if any_batch else None
     example = torch.zeros(2 if any_batch else 1, 1, *shape)
     with torch.no_grad(), quiet("torch.onnx"):

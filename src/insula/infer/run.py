@@ -110,7 +110,7 @@ def _with_engine(
 ) -> tuple[Float[Tensor, "i j k"], InferFacts]:  # fmt: skip
     if config.passes == "tiled":
         raise UsageError("--engine", engine, "takes whole volumes", "leave --low-memory out, or take the engine torch")
-    precision = engine_precision(engine, choose_precision(device, config.precision))
+    precision = engine_precision(engine, choose_precision(device, config.precision), model)
     i, j, k = image.shape[2:]
     run = engine_run(model, engine, (i, j, k), precision, device)
 

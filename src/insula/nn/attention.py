@@ -54,6 +54,9 @@ class SqueezeExcite(nn.Module):
         Hu 2018, Squeeze-and-Excitation Networks, arXiv 1709.01507, equations 2 to 4.
     """
 
+    in_steps = False
+    """Average along one axis after another: engines that add up a million values one by one lose digits on the way."""
+
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
         inner = max(channels // reduction, 1)
@@ -61,6 +64,13 @@ class SqueezeExcite(nn.Module):
         self.excite = nn.Linear(inner, channels)
 
     def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c i j k"]:
-        weight = x.mean(dim=(2, 3, 4))  # (b, c)
+        weight = _in_steps(x) if self.in_steps else x.mean(dim=(2, 3, 4))  # (b, c)
         weight = torch.sigmoid(self.excite(F.relu(self.squeeze(weight))))
         return x * weight[:, :, None, None, None]
+
+
+def _in_steps(x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c"]:
+    """The mean over the volume, line by line, plane by plane; pools, because engines would merge means again."""
+    lines = F.avg_pool3d(x.float(), (1, 1, x.shape[4]))
+    planes = F.avg_pool3d(lines, (1, x.shape[3], 1))
+    return planes.mean(dim=(2, 3, 4)).to(x.dtype)

@@ -1,6 +1,6 @@
 """What static int8 brings on a processor: speed beside float32 and bfloat16, each convolution's sensitivity, and what is left of the masks.
 
-python bench/int8.py CALIBRATION TEST [--weights enhanced] [--keep 4]
+python bench/int8.py CALIBRATION TEST [--weights enhanced] [--keep 3]
 
 Both are labelled cohorts (`insula cohort simulate`): ranges come from every second case of the first, figures from the second. NNCF quantises the
 convolutions for OpenVINO; those that suffer most, and the gates, stay in bfloat16. ONNX Runtime quantises the same convolutions of the same graph (QDQ).
@@ -54,19 +54,20 @@ def main() -> None:
     parser.add_argument("calibration", type=Path)
     parser.add_argument("test", type=Path)
     parser.add_argument("--weights", default="enhanced")
-    parser.add_argument("--keep", type=int, default=4, help="convolutions that stay in floating point")
+    parser.add_argument("--keep", type=int, default=3, help="convolutions that stay in bfloat16, beside stem and gates")
     arguments = parser.parse_args()
     loaded = load_weights(arguments.weights)
     graph = _graph(loaded)
     ranges = [_image(entry, loaded) for entry in find_cohort(arguments.calibration).entries[::2]]
     error = _sensitivity(graph, ranges)
-    worst = sorted(error, key=lambda name: -error[name])[: arguments.keep]
+    others = [name for name in graph.convolutions if name not in graph.gates]
+    worst = sorted(others, key=lambda name: -error[name])[: arguments.keep]
     print(table(["convolution quantised alone", "mean squared error of logits near 0"], [[name, f"{error[name]:.3f}"] for name in sorted(error, key=lambda name: -error[name])]), "\n", flush=True)  # fmt: skip
     ways: dict[str, _Run] = {
         "OpenVINO float32": _compiled(graph.model, "f32"),
         "OpenVINO bfloat16": _compiled(graph.model, "bf16"),
         "OpenVINO int8, all convolutions": _compiled(_quantised(graph, ranges, keep=()), "bf16"),
-        f"OpenVINO int8, gates and {len(worst)} convolutions in bfloat16": _compiled(_quantised(graph, ranges, keep=(*graph.gates, *worst)), "bf16"),
+        f"OpenVINO int8, stem, gates and {len(worst)} convolutions in bfloat16": _compiled(_quantised(graph, ranges, keep=(*graph.gates, *worst)), "bf16"),
         "ONNX Runtime float32": _ort(graph.onnx),
         "ONNX Runtime int8, all convolutions": _ort(_qdq(graph.onnx, ranges[:4])),
     }  # fmt: skip

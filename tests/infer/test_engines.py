@@ -11,8 +11,9 @@ import torch
 
 from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SegmentConfig, SEUNet, SwinUNet
 from insula.errors import Unavailable, UsageError
-from insula.infer import Engine, choose_engine, engine_precision, infer, onnx_graph
+from insula.infer import Engine, choose_engine, engine_precision, engine_run, infer, onnx_graph
 from insula.models import UNet, build_model
+from insula.nn import SqueezeExcite
 
 _SHAPE = (32, 48, 32)
 _NETWORKS: dict[str, ModelConfig] = {
@@ -146,3 +147,25 @@ def test_what_an_engine_cannot_do_is_said() -> None:
     assert choose_engine("auto", torch.device("cuda")) == "torch"
     with pytest.raises(UsageError, match="whole volumes"):
         infer(_model("squeeze"), _image(), SegmentConfig(device="cpu", engine="openvino", passes="tiled"))
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_mean_over_a_large_volume_keeps_its_digits(engine: Engine) -> None:
+    """Engines that add up a million values one by one in float32 were off by 0.008 in probability on a whole head."""
+    torch.manual_seed(0)
+    layer = SqueezeExcite(4, 2).eval()
+    shape = (96, 112, 88)
+    image = 3 + torch.randn(1, 1, *shape, generator=torch.Generator().manual_seed(1)).abs()
+
+    class Squeezed(UNet):
+        def __init__(self) -> None:
+            torch.nn.Module.__init__(self)
+            self.layer = layer
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(torch.cat([x, 2 * x, -x, 0.1 * x], dim=1))[:, :1]
+
+    found = engine_run(Squeezed(), engine, shape, torch.float32, torch.device("cpu"))(image)
+    with torch.no_grad():
+        exact = Squeezed().double()(image.double())
+    assert float((found - exact).abs().max() / exact.abs().max()) < 2e-6

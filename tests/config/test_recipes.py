@@ -12,7 +12,7 @@ from insula.models import build_model
 _RECIPES = Path(__file__).parents[2] / "recipes"
 _MILLIONS = {
     "baseline": (5.6, 5.7), "cohort": (5.6, 5.7), "enhanced": (7.0, 8.0), "smart": (8.0, 10.0),
-    "large": (14.5, 15.5), "large-finetune": (14.5, 15.5),
+    "large": (14.5, 15.5), "large-finetune": (14.5, 15.5), "distil": (7.0, 8.0),
 }  # fmt: skip
 
 
@@ -28,6 +28,13 @@ def test_a_recipe_builds_a_model_of_its_size_that_fits_its_crops(name: str) -> N
     low, high = _MILLIONS[name]
     assert low < sum(p.numel() for p in model.parameters()) / 1e6 < high
     assert all(n % 16 == 0 for n in recipe.train.crop)
+
+
+def test_a_student_is_of_its_starts_model_and_learns_the_same_losses() -> None:
+    start, student = (load_recipe(_RECIPES / f"{name}.toml", ()) for name in ("enhanced", "distil"))
+    assert student.model == start.model
+    assert student.train.losses == start.train.losses
+    assert student.train.teacher == "ensemble"
 
 
 def test_fine_tuning_is_of_the_same_model() -> None:

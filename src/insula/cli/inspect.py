@@ -58,7 +58,8 @@ def _facts(weights: Weights) -> dict[str, str]:
     made, told = card.calibration.fitted_on, card.provenance
     together = f"{len(weights.networks)} networks, the first: " if len(weights.networks) > 1 else ""
     steps = f"{_run(told)}, {told['device']}" if "steps" in told else "unknown"
-    if "steps" in (before := told.get("started_from", {})):
+    before = told
+    while "steps" in (before := before.get("started_from", {})):
         steps += f"; before them {_run(before)}"
     return {
         "name": card.name,

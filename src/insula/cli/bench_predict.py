@@ -23,6 +23,7 @@ _ON = {
         "tensorrt:bfloat16",
     ),
 }
+_MARKS = {"torch": "o", "onnxruntime": "s", "openvino": "D", "aoti": "^", "tensorrt": "v"}
 
 
 def predict(
@@ -101,20 +102,20 @@ def _show(found: list[PredictBench], *, milliseconds: bool, scored: bool) -> Non
     rows = []
     for told in timed:
         row: list[Any] = [
-            told.way.weights, told.way.told, round(told.parameters / 1e6, 1), round(told.peak_gib, 2),
-            _pace(told.network_s, timed[0].network_s, milliseconds), _pace(told.seconds, timed[0].seconds, milliseconds),
-            round(told.cold_s / timed[0].cold_s, 2),
+            f"{told.way.weights} {told.way.told}", round(told.peak_gib, 2), _pace(told.network_s, timed[0].network_s, milliseconds),
+            _pace(told.seconds, timed[0].seconds, milliseconds), round(told.cold_s / timed[0].cold_s, 2),
         ]  # fmt: skip
         if scored:
             row += [_dice(told), *_agreement(told)]
         rows.append(row)
-    head = ["weights", "way", "parameters [M]", "memory [GiB]", *(f"{what} [{'ms' if milliseconds else 'x the first'}]" for what in ("network", "with copies")), "cold [x the first]"]  # fmt: skip
-    more = [
-        "Dice [95 %]",
-        "largest difference of probability",
-        "Dice of masks with PyTorch float32: mean, least (case)",
-    ]
+    head = ["way", "memory", "network", "with copies", "cold"]
+    more = ["Dice [95 %]", "p differs", "masks agree: mean, least"]
     table([*head, *(more if scored else [])], rows)
+    print(
+        f"memory in GiB above the interpreter's; network and copies in {'ms' if milliseconds else 'multiples of the first'}, cold in multiples of the first"
+    )
+    if scored:
+        print("p differs: largest difference of probability from PyTorch in float32; masks agree: Dice with its masks")
 
 
 def _agreement(told: PredictBench) -> tuple[str, str]:
@@ -124,7 +125,7 @@ def _agreement(told: PredictBench) -> tuple[str, str]:
     if not apart:
         return "-", "-"
     worst = min(same, key=lambda name: same[name])
-    return f"{max(apart):.2g}", f"{sum(same.values()) / len(same):.4f}, {same[worst]:.4f} ({worst})"
+    return f"{max(apart):.2g}", f"{sum(same.values()) / len(same):.4f}, {same[worst]:.4f} in {worst}"
 
 
 def _pace(seconds: float, first: float, milliseconds: bool) -> float:
@@ -142,7 +143,7 @@ def _dice(told: PredictBench) -> str:
 
 
 def _drawing(found: list[PredictBench], *, milliseconds: bool) -> str:
-    """Time against mean Dice, a point for each way, as large as its memory; nothing without scores."""
+    """Time against mean Dice, a mark for each way, as large as its memory; nothing without scores."""
     import statistics
 
     from insula.report.chart import ACCENT, LESION, SOFT, chart
@@ -150,17 +151,27 @@ def _drawing(found: list[PredictBench], *, milliseconds: bool) -> str:
     timed = [told for told in found if any(case.dice is not None for case in told.cases.values())]
     if not timed:
         return ""
+    names = list(dict.fromkeys(told.way.weights for told in timed))
+    colours = dict(zip(names, (ACCENT, LESION, SOFT, "#b58900", "#6c5ce7") * len(names), strict=False))
     with chart(width=6.4, height=4.2) as made:
-        for place, name in enumerate(dict.fromkeys(told.way.weights for told in timed)):
-            some = [told for told in timed if told.way.weights == name]
-            times = [_pace(told.seconds, timed[0].seconds, milliseconds) for told in some]
-            dice = [statistics.mean(c.dice for c in told.cases.values() if c.dice is not None) for told in some]
-            colour = (ACCENT, LESION, SOFT, "#b58900", "#6c5ce7")[place % 5]
-            made.axes.scatter(times, dice, s=[60 * told.peak_gib for told in some], color=colour, alpha=0.6, label=name)
-            for told, x, y in zip(some, times, dice, strict=True):
-                made.axes.annotate(told.way.told, (x, y), fontsize=7, xytext=(4, 4), textcoords="offset points")
+        for told in timed:
+            mean = statistics.mean(case.dice for case in told.cases.values() if case.dice is not None)
+            colour = colours[told.way.weights]
+            filled = colour if told.way.precision == "bfloat16" else "none"
+            pace = _pace(told.seconds, timed[0].seconds, milliseconds)
+            made.axes.scatter(
+                pace, mean, s=90 * told.peak_gib, marker=_MARKS[told.way.engine], facecolor=filled, edgecolor=colour
+            )
+        for name, colour in colours.items():
+            made.axes.plot([], [], "-", color=colour, label=name, linewidth=4)
+        for engine in dict.fromkeys(told.way.engine for told in timed):
+            made.axes.plot([], [], _MARKS[engine], color=SOFT, markerfacecolor="none", label=engine)
         made.axes.set_xscale("log")
+        low, high = made.axes.get_xlim()
+        ticks = [n * 10**power for power in range(-4, 6) for n in (1, 2, 5) if low <= n * 10**power <= high]
+        made.axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        made.axes.set_xticks([], minor=True)
         made.axes.set_xlabel("time of one head [ms]" if milliseconds else "time of one head [x the first]")
         made.axes.set_ylabel("mean Dice")
-        made.axes.legend(title="area: memory")
+        made.axes.legend(title="filled: bfloat16; area: memory", loc="center left", bbox_to_anchor=(1, 0.5))
     return made.svg

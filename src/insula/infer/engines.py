@@ -14,7 +14,7 @@ from torch import Tensor
 from insula.errors import Unavailable
 from insula.infer.cache import kept
 from insula.infer.fuse import fused
-from insula.infer.graph import IMAGE, OPSET, onnx_graph
+from insula.infer.graph import FORM, IMAGE, OPSET, onnx_graph
 from insula.infer.package import compiled_package, package_run
 from insula.infer.plan import plan_run, tensorrt_plan, tensorrt_version
 from insula.infer.vino import openvino
@@ -162,11 +162,11 @@ def _tensorrt(model: UNet, shape: Shape, precision: torch.dtype, device: torch.d
     def make() -> bytes:
         return tensorrt_plan(onnx_graph(model, shape, precision=precision), device)
 
-    return plan_run(kept(model, "plan", make, shape, precision, _machine(device), tensorrt_version()), device)
+    return plan_run(kept(model, "plan", make, shape, precision, FORM, _machine(device), tensorrt_version()), device)
 
 
 def _graph(model: UNet, shape: Shape) -> Path:
-    return kept(model, "onnx", lambda: onnx_graph(model, shape), shape, OPSET)
+    return kept(model, "onnx", lambda: onnx_graph(model, shape), shape, OPSET, FORM)
 
 
 def _machine(device: torch.device) -> str:

@@ -14,10 +14,12 @@ from insula.models import UNet
 from insula.nn import SqueezeExcite
 from insula.types import Shape
 
-__all__ = ["IMAGE", "OPSET", "onnx_graph"]
+__all__ = ["FORM", "IMAGE", "OPSET", "onnx_graph"]
 
 IMAGE = "image"
 OPSET = 18
+FORM = 2
+"""Raised when the same network gets another graph than before, so that older ones in caches are not taken for it."""
 
 
 def onnx_graph(

@@ -97,6 +97,16 @@ def test_only_folds_that_are_done_and_named_once_count(folds: Path) -> None:
     assert len(load_weights(f"{folds / 'fold0'},{folds / 'fold2'}").networks) == 2
 
 
+def test_a_single_fold_counts_when_it_is_done(folds: Path) -> None:
+    for number in (1, 2):
+        shutil.rmtree(folds / f"fold{number}")
+    card = load_weights(str(folds)).card
+    store_card(str(folds / "fold0"), replace(card, provenance={"steps": 3, "recipe": {"train": {"steps": 9}}}))
+    with pytest.raises(BadData, match="fold0 stands at step 3 of 9"):
+        load_weights(str(folds))
+    assert len(load_weights(str(folds / "fold0")).networks) == 1
+
+
 def test_a_comma_in_a_folders_name_is_no_list(folds: Path) -> None:
     folder = folds.rename(folds.with_name("x,y"))
     assert load_weights(str(folder)).card.name == "x,y"

@@ -62,7 +62,7 @@ def load_weights(name: str) -> Weights:
     parts, names = _parts(name), _named(name)
     if names == [name]:
         return load_one(find_one(name))
-    members = load_members(name)
+    members = _load_each(parts, names)
     ensemble = _together("+".join(Path(part).resolve().name for part in parts), names, members)
     path = find_weights(name) if len(parts) == 1 else None
     return _as_calibrated(ensemble, path, names, members) if path is not None and path.exists() else ensemble
@@ -74,11 +74,7 @@ def load_members(name: str) -> list[Weights]:
     Raises:
         NoInput, BadData, UsageError: as `load_weights`.
     """
-    names = _named(name)
-    members = [load_one(find_one(part)) for part in names]
-    if len(names) > 1 and len(_parts(name)) == 1:
-        _refuse_unfinished(names, members)
-    return members
+    return _load_each(_parts(name), _named(name))
 
 
 def store_card(name: str, card: Card) -> Path:
@@ -105,6 +101,13 @@ def store_card(name: str, card: Card) -> Path:
     )
     write_json(path, {"format": _FORMAT, **to_dict(told)})
     return path
+
+
+def _load_each(parts: list[str], names: list[str]) -> list[Weights]:
+    members = [load_one(find_one(one)) for one in names]
+    if len(parts) == 1 and names != parts:  # folds
+        _refuse_unfinished(names, members)
+    return members
 
 
 def _parts(name: str) -> list[str]:

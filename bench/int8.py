@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from insula.checkpoint import Weights, load_weights
 from insula.cohort import Entry, find_cohort, read_lesion
 from insula.data import prepare
-from insula.infer import onnx_graph, openvino
+from insula.infer import on_processor, onnx_graph, openvino
 from insula.io import read_scan
 from insula.metrics import dice_score, match_lesions, size_bin
 from insula.postprocess import decide
@@ -64,10 +64,10 @@ def main() -> None:
     worst = sorted(others, key=lambda name: -error[name])[: arguments.keep]
     print(table(["convolution quantised alone", "mean squared error of logits near 0"], [[name, f"{error[name]:.3f}"] for name in sorted(error, key=lambda name: -error[name])]), "\n", flush=True)  # fmt: skip
     ways: dict[str, _Run] = {
-        "OpenVINO float32": _compiled(graph.model, "f32"),
-        "OpenVINO bfloat16": _compiled(graph.model, "bf16"),
-        "OpenVINO int8, all convolutions": _compiled(_quantised(graph, ranges, keep=()), "bf16"),
-        f"OpenVINO int8, stem, gates and {len(worst)} convolutions in bfloat16": _compiled(_quantised(graph, ranges, keep=(*graph.gates, *worst)), "bf16"),
+        "OpenVINO float32": _compiled(graph.model, torch.float32),
+        "OpenVINO bfloat16": _compiled(graph.model, torch.bfloat16),
+        "OpenVINO int8, all convolutions": _compiled(_quantised(graph, ranges, keep=()), torch.bfloat16),
+        f"OpenVINO int8, stem, gates and {len(worst)} convolutions in bfloat16": _compiled(_quantised(graph, ranges, keep=(*graph.gates, *worst)), torch.bfloat16),
         "ONNX Runtime float32": _ort(graph.onnx),
         "ONNX Runtime int8, all convolutions": _ort(_qdq(graph.onnx, ranges[:4])),
     }  # fmt: skip
@@ -109,10 +109,10 @@ def _quantised(graph: _Graph, ranges: Iterable[NDArray[np.float32]], *, keep: It
 def _sensitivity(graph: _Graph, ranges: list[NDArray[np.float32]]) -> dict[str, float]:
     """What each convolution does to the logits when it alone is quantised, over two scans."""
     seen = ranges[:: max(1, len(ranges) // 2)][:2]
-    exact = [_compiled(graph.model, "f32")(image) for image in seen]
+    exact = [_compiled(graph.model, torch.float32)(image) for image in seen]
     error = {}
     for name in graph.convolutions:
-        run = _compiled(_quantised(graph, ranges[:4], keep=set(graph.convolutions) - {name}), "f32")
+        run = _compiled(_quantised(graph, ranges[:4], keep=set(graph.convolutions) - {name}), torch.float32)
         error[name] = statistics.mean(_near(run(image), there) for image, there in zip(seen, exact, strict=True))
     return error
 
@@ -122,9 +122,8 @@ def _near(found: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
     return float(np.square(found[near] - exact[near]).mean()) if near.any() else 0.0
 
 
-def _compiled(model: Any, precision: str) -> _Run:
-    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": precision}  # fmt: skip
-    compiled = openvino().Core().compile_model(model, "CPU", hints)
+def _compiled(model: Any, precision: torch.dtype) -> _Run:
+    compiled = on_processor(model, precision)
     return lambda image: compiled(image)[0]
 
 

@@ -21,7 +21,7 @@ from insula.checkpoint import load_weights, save_weights, soup
 from insula.config import Recipe, load_recipe
 from insula.io import write_json
 from insula.metrics import SIZE_BINS, bootstrap
-from rows import compared, lesions_found, read_rows, table
+from rows import compared, lesions_found, read_rows, table, told
 from trial import Study, judge, open_study, probe, run_trial, study_arguments
 from zoo import SIMULATE
 
@@ -106,18 +106,14 @@ def _table(out: Path) -> str:
         mean, median = (bootstrap([case["dice"] for case in cases], kind) for kind in ("mean", "median"))
         false = statistics.mean(case["false_lesions"] for case in trial["held_out"])
         own = statistics.mean(case["dice"] for case in trial["train"] if case["voxels"])
-        pairs = [cell for side in (with_all, with_start) for cell in _told(side.get(name))]
+        pairs = [cell for side in (with_all, with_start) for cell in told(side.get(name))]
         lines.append([
             _SAYS[name], "3" if name == _ALL else "1", str(len(cases)), f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]",
             f"{median.value:.3f}", *pairs, *(lesions_found(cases, (size,)) for size in SIZE_BINS), f"{false:.1f}", f"{own:.3f}",
         ])  # fmt: skip
-    told = [f"{name}: {found[name]['recipe']['train']['steps']} steps, {found[name]['minutes']:.1f} minutes" for name in _TRAINED if name in found]  # fmt: skip
+    runs = [f"{name}: {found[name]['recipe']['train']['steps']} steps, {found[name]['minutes']:.1f} minutes" for name in _TRAINED if name in found]  # fmt: skip
     one: dict[str, Any] = next(iter(found.values()), {})
-    return "\n".join([table(head, lines), "", f"{'; '.join(told)}; {one.get('device')}, torch {one.get('torch')}."])
-
-
-def _told(pair: tuple[float, float] | None) -> tuple[str, str]:
-    return ("-", "-") if pair is None else (f"{pair[0]:+.3f}", f"{pair[1]:.2g}")
+    return "\n".join([table(head, lines), "", f"{'; '.join(runs)}; {one.get('device')}, torch {one.get('torch')}."])
 
 
 if __name__ == "__main__":

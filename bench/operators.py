@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from insula.checkpoint import load_weights
-from insula.infer import choose_precision, fused, onnx_graph, openvino
+from insula.infer import choose_precision, on_processor, onnx_graph, openvino, ready_network
 from insula.models import UNet
 from rows import table
 
@@ -44,7 +44,7 @@ def _shares(engine: str, times: Mapping[str, float]) -> str:
 
 
 def _in_torch(model: UNet, image: torch.Tensor, precision: torch.dtype, repeats: int) -> dict[str, float]:
-    ready = fused(model).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    ready = ready_network(model, torch.device("cpu"))
     x, half = image.contiguous(memory_format=torch.channels_last_3d), precision == torch.bfloat16
     times: dict[str, float] = defaultdict(float)
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
@@ -71,12 +71,8 @@ def _place(shapes: list[Any], image: torch.Tensor) -> str:
 
 def _in_openvino(model: UNet, image: torch.Tensor, precision: torch.dtype, repeats: int) -> dict[str, float]:
     i, j, k = image.shape[2:]
-    hints = {
-        "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERF_COUNT": True,
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == torch.bfloat16 else "f32",
-    }  # fmt: skip
-    core = openvino().Core()
-    compiled = core.compile_model(core.read_model(onnx_graph(model, (i, j, k))), "CPU", hints)
+    graph = openvino().Core().read_model(onnx_graph(model, (i, j, k)))
+    compiled = on_processor(graph, precision, PERF_COUNT=True)
     request = compiled.create_infer_request()
     places = {
         node.get_friendly_name(): list(node.output(0).shape)

@@ -31,6 +31,11 @@ def compared(found: Mapping[str, dict[str, Any]], against: Mapping[str, str]) ->
     return {name: (change, corrected) for (name, (change, _)), corrected in zip(pairs.items(), p, strict=True)}
 
 
+def told(pair: tuple[float, float] | None) -> tuple[str, str]:
+    """A difference and its p, as cells."""
+    return ("-", "-") if pair is None else (f"{pair[0]:+.3f}", f"{pair[1]:.2g}")
+
+
 def _paired(trial: dict[str, Any], other: dict[str, Any]) -> tuple[float, float]:
     change = [a["dice"] - b["dice"] for a, b in zip(trial["held_out"], other["held_out"], strict=True)]
     return statistics.mean(change), chance(change)

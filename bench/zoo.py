@@ -24,7 +24,7 @@ from insula.config import AttentionUNet, PlainUNet, Recipe, SimulateConfig, load
 from insula.errors import Preempted
 from insula.io import write_json
 from insula.metrics import SIZE_BINS, bootstrap
-from rows import compared, lesions_found, read_rows
+from rows import compared, lesions_found, read_rows, told
 from trial import Study, judge, open_study, probe, run_trial, step_ms, study_arguments, trained_before
 
 SIMULATE = SimulateConfig(
@@ -119,7 +119,7 @@ def _table(out: Path) -> str:
         mean, median = (bootstrap([case["dice"] for case in cases], kind) for kind in ("mean", "median"))
         false = statistics.mean(case["false_lesions"] for case in trial["held_out"])
         controls = [case["predicted"] / 1000 for case in trial["held_out"] if not case["voxels"]]
-        pairs = [cell for side in (above, plain) for cell in _told(side.get(name))]
+        pairs = [cell for side in (above, plain) for cell in told(side.get(name))]
         volumes = f"{statistics.median(controls):.2f}, {max(controls):.1f} (n = {len(controls)})" if controls else "-"
         own = statistics.mean(case["dice"] for case in trial["train"] if case["voxels"])
         before = trial.get("before", {"steps": 0, "minutes": 0})
@@ -140,10 +140,6 @@ def _table(out: Path) -> str:
             f"threshold 0.5; a step with its data takes [ms]: {paces}; seed {one['recipe']['train']['seed']}, {one['device']}, torch {one['torch']}.",
         ]
     return "\n".join(lines)
-
-
-def _told(pair: tuple[float, float] | None) -> tuple[str, str]:
-    return ("-", "-") if pair is None else (f"{pair[0]:+.3f}", f"{pair[1]:.2g}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """From a prepared scan to probabilities: device, precision, one pass or tiles."""
 
 from insula.infer.device import choose_device, choose_precision, free_bytes, settle
-from insula.infer.engines import Engine, choose_engine, engine_precision, engine_run
-from insula.infer.fuse import fused
+from insula.infer.engines import Engine, choose_engine, engine_precision, engine_run, ready_network
 from insula.infer.graph import onnx_graph
 from insula.infer.package import compiled_package
 from insula.infer.plan import tensorrt_plan
 from insula.infer.run import InferFacts, infer, infer_mean
 from insula.infer.tiles import tiled_logits
-from insula.infer.vino import openvino
+from insula.infer.vino import on_processor, openvino
 
 __all__ = [
     "Engine",
@@ -20,11 +19,12 @@ __all__ = [
     "engine_precision",
     "engine_run",
     "free_bytes",
-    "fused",
     "infer",
     "infer_mean",
+    "on_processor",
     "onnx_graph",
     "openvino",
+    "ready_network",
     "settle",
     "tensorrt_plan",
     "tiled_logits",

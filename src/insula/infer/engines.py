@@ -17,12 +17,13 @@ from insula.infer.fuse import fused
 from insula.infer.graph import FORM, IMAGE, OPSET, onnx_graph
 from insula.infer.package import compiled_package, package_run
 from insula.infer.plan import plan_run, tensorrt_plan, tensorrt_version
-from insula.infer.vino import openvino
+from insula.infer.tiles import tiled_logits
+from insula.infer.vino import on_processor, openvino
 from insula.models import UNet
 from insula.nn import StateSpace
 from insula.types import Shape
 
-__all__ = ["Engine", "Run", "choose_engine", "engine_precision", "engine_run", "ready_network"]
+__all__ = ["Engine", "Run", "choose_engine", "engine_precision", "engine_run", "ready_network", "torch_run"]
 
 Engine = Literal["torch", "onnxruntime", "openvino", "aoti", "tensorrt"]
 Run = Callable[[Tensor], Tensor]
@@ -35,8 +36,9 @@ _NEEDS = {
 }
 _FOR: dict[str, str] = {"onnxruntime": "cpu", "openvino": "cpu", "aoti": "cuda", "tensorrt": "cuda"}
 
-_running: WeakKeyDictionary[UNet, dict[Any, Any]] = WeakKeyDictionary()
-_versions: WeakKeyDictionary[UNet, tuple[tuple[int, torch.dtype, int], ...]] = WeakKeyDictionary()
+_Version = tuple[tuple[int, torch.dtype, int], ...]
+_made: WeakKeyDictionary[UNet, tuple[_Version, dict[Any, Any]]] = WeakKeyDictionary()
+"""What was made of a model, and of which version of it."""
 
 
 def choose_engine(wanted: str, device: torch.device) -> Engine:
@@ -106,29 +108,41 @@ def ready_network(model: UNet, device: torch.device) -> UNet:
     return found
 
 
+def torch_run(model: UNet, precision: torch.dtype, device: torch.device, *, tile: int | None = None) -> Run:
+    """The network in PyTorch.
+
+    Args:
+        model: in evaluation mode; untouched.
+        precision: float32 or bfloat16.
+        device: where it runs.
+        tile: thickness of the slabs that full-resolution features are computed in (`tiled_logits`); one pass if not given.
+    """
+    ready = ready_network(model, device)
+
+    def run(image: Tensor) -> Tensor:
+        image = image.to(device).contiguous(memory_format=torch.channels_last_3d)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+            return (ready(image) if tile is None else tiled_logits(ready, image, tile=tile)).float()
+
+    return run
+
+
 def _kept_of(model: UNet) -> dict[Any, Any]:
     """What was made of a model as it is now."""
-    if _versions.get(model) != (now := _version(model)):
-        _running.pop(model, None)
-        _versions[model] = now
-    return _running.setdefault(model, {})
+    now = _version(model)
+    if model not in _made or _made[model][0] != now:
+        _made[model] = (now, {})
+    return _made[model][1]
 
 
-def _version(model: UNet) -> tuple[tuple[int, torch.dtype, int], ...]:
+def _version(model: UNet) -> _Version:
     """Which tensors it has, and how often each was written to; what is written through `.data` does not count."""
     tensors = (*model.parameters(), *model.buffers())
     return tuple((x.data_ptr(), x.dtype, 0 if x.is_inference() else x._version) for x in tensors)
 
 
 def _torch(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
-    ready = ready_network(model, device)
-
-    def run(image: Tensor) -> Tensor:
-        image = image.to(device).contiguous(memory_format=torch.channels_last_3d)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-            return ready(image).float()
-
-    return run
+    return torch_run(model, precision, device)
 
 
 def _onnxruntime(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
@@ -142,12 +156,7 @@ def _onnxruntime(model: UNet, shape: Shape, precision: torch.dtype, device: torc
 
 
 def _openvino(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
-    hints = {
-        "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == torch.bfloat16 else "f32",
-    }  # fmt: skip
-    core = openvino().Core()
-    compiled = core.compile_model(core.read_model(_graph(model, shape)), "CPU", hints)
+    compiled = on_processor(openvino().Core().read_model(_graph(model, shape)), precision)
     return lambda image: torch.from_numpy(compiled(image.contiguous().numpy())[0])
 
 

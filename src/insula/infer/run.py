@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from insula.config import SegmentConfig
 from insula.errors import UsageError
 from insula.infer.device import choose_device, choose_precision, free_bytes
-from insula.infer.engines import Engine, choose_engine, engine_precision, engine_run, ready_network
-from insula.infer.tiles import tiled_logits, why_whole
+from insula.infer.engines import Engine, Run, choose_engine, engine_precision, engine_run, torch_run
+from insula.infer.tiles import why_whole
 from insula.models import UNet
 
 __all__ = ["InferFacts", "infer", "infer_mean"]
@@ -113,14 +113,7 @@ def _with_engine(
     precision = engine_precision(engine, choose_precision(device, config.precision), model)
     i, j, k = image.shape[2:]
     run = engine_run(model, engine, (i, j, k), precision, device)
-
-    def once(x: Tensor) -> Tensor:
-        return torch.sigmoid(run(x).float() / temperature)
-
-    prob = once(image)
-    if config.tta:
-        prob = (prob + once(image.flip(2)).flip(2)) / 2
-    return prob[0, 0].cpu(), InferFacts(
+    return _answer(run, image.to(device), config, temperature), InferFacts(
         device=str(device), precision=str(precision).removeprefix("torch."), passes="whole",
         why="the engine takes whole volumes", tta=config.tta, engine=engine,
     )  # fmt: skip
@@ -148,16 +141,17 @@ def _probabilities(
     temperature: float,
 ) -> Float[Tensor, "i j k"]:  # fmt: skip
     precision = choose_precision(device, config.precision)
-    ready = ready_network(model, device)
+    run = torch_run(model, precision, device, tile=config.tile if passes == "tiled" else None)
+    return _answer(run, image.to(device), config, temperature)
+
+
+def _answer(run: Run, image: Tensor, config: SegmentConfig, temperature: float) -> Float[Tensor, "i j k"]:
+    """Probabilities from logits, mirrored or not."""
 
     def once(x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last_3d)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-            logits = ready(x) if passes == "whole" else tiled_logits(ready, x, tile=config.tile)
-        return torch.sigmoid(logits.float() / temperature)
+        return torch.sigmoid(run(x).float() / temperature)
 
-    x = image.to(device)
-    prob = once(x)
+    prob = once(image)
     if config.tta:
-        prob = (prob + once(x.flip(2)).flip(2)) / 2
+        prob = (prob + once(image.flip(2)).flip(2)) / 2
     return prob[0, 0].cpu()

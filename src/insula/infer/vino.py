@@ -6,9 +6,11 @@ import importlib.util
 import sys
 from typing import Any
 
+import torch
+
 from insula.errors import Unavailable
 
-__all__ = ["openvino"]
+__all__ = ["on_processor", "openvino"]
 
 
 def openvino() -> Any:
@@ -27,3 +29,18 @@ def openvino() -> Any:
     import openvino
 
     return openvino
+
+
+def on_processor(model: Any, precision: torch.dtype, **more: Any) -> Any:
+    """An OpenVINO model compiled for one volume at a time, on as many threads as PyTorch takes.
+
+    Args:
+        model: as `Core.read_model` gives it.
+        precision: float32, or bfloat16 where it can be.
+        more: further properties of the plug-in.
+    """
+    hints = {
+        "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == torch.bfloat16 else "f32", **more,
+    }  # fmt: skip
+    return openvino().Core().compile_model(model, "CPU", hints)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from insula.checkpoint import Weights
-from insula.infer import fused
+from insula.infer import ready_network
 
 __all__ = ["Teacher"]
 
@@ -27,8 +27,7 @@ class Teacher:
         self._temperature = weights.card.calibration.temperature
         self._networks: list[tuple[Callable[[Tensor], Tensor], float]] = []
         for network, own in weights.networks:
-            ready = fused(network).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-            ready.requires_grad_(requires_grad=False)
+            ready = ready_network(network, device)
             self._networks.append((torch.compile(ready, dynamic=False) if compile else ready, own))
 
     @torch.no_grad()

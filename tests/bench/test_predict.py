@@ -31,7 +31,7 @@ def test_each_way_is_timed_scored_and_compared(
 ) -> None:
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path / "cache"))
     entries = find_cohort(cohort).entries
-    ways = ("openvino:float32", "tensorrt:bfloat16")
+    ways = ("openvino:float32", "tensorrt:float16")
     found = {told.way.told: told for told in bench_predict([str(quiet_weights)], ways, entries, device="cpu", repeats=2)}  # fmt: skip
     assert list(found) == ["torch:float32", *ways]
     exact, other, never = found.values()
@@ -61,6 +61,14 @@ def test_without_the_exact_way_nothing_is_compared(cohort: Path, quiet_weights: 
 
 def test_ways_are_pairs() -> None:
     assert parse_way("openvino:bfloat16") == ("openvino", "bfloat16")
-    for wrong in ("openvino", "onnxruntime:bfloat16", "openvino:int4", "caffe:float32", ""):
+    for wrong in (
+        "openvino",
+        "onnxruntime:bfloat16",
+        "openvino:int4",
+        "caffe:float32",
+        "tensorrt:bfloat16",
+        "openvino:float16",
+        "",
+    ):
         with pytest.raises(UsageError, match="--ways"):
             parse_way(wrong)

@@ -93,6 +93,26 @@ def test_bfloat16_stays_near_float32() -> None:
     assert float((full - half).abs().mean()) < 0.01
 
 
+@pytest.mark.parametrize(("strength", "precision"), [(1, "float16"), (1e7, "float32")])
+def test_what_float16_cannot_hold_is_computed_in_float32(
+    strength: float, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, image = _ready(_MODELS[0]), torch.randn(1, 1, 16, 16, 16)
+    with torch.no_grad():
+        model.encoders[0][0][0].weight *= strength
+        model.encoders[0][1][0].weight /= strength
+    exact, _ = infer(model, image, SegmentConfig(device="cpu", precision="float32"))
+
+    def as_on_a_gpu(_: torch.device, wish: str) -> torch.dtype:
+        return torch.float32 if wish == "float32" else torch.float16
+
+    monkeypatch.setattr(run_module, "choose_precision", as_on_a_gpu)
+    prob, facts = infer(model, image, SegmentConfig(device="cpu", passes="whole"))
+    assert facts.precision == precision
+    assert ("too large a number for float16" in facts.why) == (precision == "float32")
+    assert float((prob - exact).abs().max()) < 0.02
+
+
 def test_inference_repeats_to_the_bit() -> None:
     model, image = _ready(_MODELS[0]), torch.randn(1, 1, 16, 16, 16)
     assert torch.equal(*(infer(model, image, SegmentConfig(device="cpu"))[0] for _ in range(2)))
@@ -118,6 +138,10 @@ def test_devices_are_chosen_or_refused() -> None:
     assert choose_device("cpu").type == "cpu"
     assert free_bytes(torch.device("cpu")) > 1 << 20
     assert choose_precision(torch.device("cpu"), "float32") == torch.float32
+    assert choose_precision(torch.device("cuda"), "auto") == torch.float16
+    assert choose_precision(torch.device("cuda"), "bfloat16") == torch.bfloat16
+    with pytest.raises(UsageError, match="float16 is for GPUs, not for cpu; use auto"):
+        choose_precision(torch.device("cpu"), "float16")
     with pytest.raises(UsageError, match="gpu is not a device"):
         choose_device("gpu")
     if not torch.cuda.is_available():

@@ -11,8 +11,9 @@ import torch
 from insula.config import MambaUNet, ModelConfig, SegmentConfig, SEUNet
 from insula.errors import Unavailable
 from insula.infer import compiled_package, infer
+from insula.infer import package as package_module
 from insula.infer.engines import engine_run
-from insula.infer.package import package_run
+from insula.infer.package import package_run, prove
 from insula.models import UNet, build_model
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
@@ -72,6 +73,31 @@ def test_as_an_engine_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert torch.equal(first, again)
     with torch.no_grad():
         assert float((first - model(_image())).abs().max()) < 1e-2
+
+
+@needs_a_compiler
+def test_what_ends_its_program_or_computes_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, example = tmp_path / "it.pt2", tmp_path / "example.pt"
+    model, image = _model("squeeze"), _image()
+    package.write_bytes(compiled_package(model, _SHAPE, _CPU, precision=torch.float32))
+    with torch.no_grad():
+        answer = model(image)
+    torch.save((image, answer, False), example)
+    prove(package, example, _CPU)
+    torch.save((image, 1.2 * answer, False), example)
+    with pytest.raises(
+        Unavailable,
+        match=r"the package for cpu does not run as it should \(what it computes is off by 1[67]\.\d %\); use PyTorch",
+    ):
+        prove(package, example, _CPU)
+    package.write_bytes(package.read_bytes()[:1000])
+    with pytest.raises(Unavailable, match="does not run as it should .*use PyTorch"):
+        prove(package, example, _CPU)
+    monkeypatch.setattr(package_module, "_TRY", "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(Unavailable, match=r"ends the program that loads it \(SIGSEGV\); .*CXX"):
+        compiled_package(model, _SHAPE, _CPU, precision=torch.float32)
 
 
 def test_a_machine_without_a_compiler_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

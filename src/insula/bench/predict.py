@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from insula.config import SegmentConfig
 from insula.data import prepare
 from insula.errors import InsulaError, UsageError
 from insula.infer import (
-    Engine,
     InferFacts,
     choose_device,
     choose_engine,
@@ -37,7 +36,13 @@ from insula.volume import Scan
 
 __all__ = ["PredictBench", "SeenCase", "Way", "bench_predict", "parse_way"]
 
+Precision = Literal["float32", "bfloat16", "float16"]
+
 _EXACT = "torch:float32"
+_COMPUTES: dict[str, tuple[Precision, ...]] = {
+    "torch": ("float32", "bfloat16", "float16"), "aoti": ("float32", "bfloat16", "float16"),
+    "tensorrt": ("float32", "float16"), "openvino": ("float32", "bfloat16"), "onnxruntime": ("float32",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Way:
 
     weights: str
     engine: str
-    precision: str
+    precision: Precision
 
     @property
     def told(self) -> str:
@@ -86,18 +91,20 @@ class PredictBench:
     """What kept it from running."""
 
 
-def parse_way(text: str) -> tuple[str, str]:
+def parse_way(text: str) -> tuple[str, Precision]:
     """Engine and precision from `engine:precision`.
 
     Raises:
         UsageError: not such a pair.
     """
     engine, _, precision = text.partition(":")
-    if engine not in get_args(Engine) or precision not in ("float32", "bfloat16"):
+    if engine not in _COMPUTES or precision not in _COMPUTES["torch"]:
         raise UsageError("--ways", text, "is not an engine and a precision", "write e.g. openvino:bfloat16")
-    if (engine, precision) == ("onnxruntime", "bfloat16"):
-        raise UsageError("--ways", text, "is not there, ONNX Runtime computes in float32", "write onnxruntime:float32")
-    return engine, precision
+    for one in _COMPUTES[engine]:
+        if one == precision:
+            return engine, one
+    there = " or ".join(f"{engine}:{one}" for one in _COMPUTES[engine])
+    raise UsageError("--ways", text, f"is not there, {engine} does not compute in {precision}", f"write {there}")
 
 
 def bench_predict(
@@ -174,8 +181,7 @@ def _measure(way: Way, entries: tuple[Entry, ...], device: str, repeats: int, ke
 
 def _otherwise(facts: InferFacts, way: Way, device: torch.device) -> str | None:
     """How a pass was not what was asked for, if it was not."""
-    half = "float16" if way.engine == "tensorrt" and way.precision != "float32" else way.precision
-    if facts.precision != half:
+    if facts.precision != way.precision:
         return f"this network is computed in {facts.precision} there"
     if (facts.device, facts.passes) != (str(device), "whole"):
         return f"{facts.why}; it was computed on {facts.device}, {facts.passes}"

@@ -17,10 +17,12 @@ _ON = {
     "cuda": (
         "torch:float32",
         "torch:bfloat16",
+        "torch:float16",
         "aoti:float32",
         "aoti:bfloat16",
+        "aoti:float16",
         "tensorrt:float32",
-        "tensorrt:bfloat16",
+        "tensorrt:float16",
     ),
 }
 _MARKS = {"torch": "o", "onnxruntime": "s", "openvino": "D", "aoti": "^", "tensorrt": "v"}
@@ -60,7 +62,7 @@ def predict(
     from insula.checkpoint import load_weights
     from insula.cohort import find_cohort
     from insula.errors import BadData, UsageError
-    from insula.infer import choose_device
+    from insula.infer import choose_device, choose_precision
     from insula.io import write_json, write_text
 
     if repeats < 1:
@@ -68,7 +70,7 @@ def predict(
     where = choose_device(device)
     chosen = ways or _ON[where.type]
     for way in chosen:
-        parse_way(way)
+        choose_precision(where, parse_way(way)[1])
     for name in weights:
         load_weights(name)  # what is wrong with them is said before the minutes
     entries = [] if cohort is None else find_cohort(cohort, label=label).entries
@@ -146,6 +148,8 @@ def _drawing(found: list[PredictBench], *, milliseconds: bool) -> str:
     """Time against mean Dice, a mark for each way, as large as its memory; nothing without scores."""
     import statistics
 
+    from matplotlib.colors import to_rgba
+
     from insula.report.chart import ACCENT, LESION, SOFT, chart
 
     timed = [told for told in found if any(case.dice is not None for case in told.cases.values())]
@@ -157,7 +161,7 @@ def _drawing(found: list[PredictBench], *, milliseconds: bool) -> str:
         for told in timed:
             mean = statistics.mean(case.dice for case in told.cases.values() if case.dice is not None)
             colour = colours[told.way.weights]
-            filled = colour if told.way.precision == "bfloat16" else "none"
+            filled = {"float32": "none", "bfloat16": colour, "float16": to_rgba(colour, 0.35)}[told.way.precision]
             pace = _pace(told.seconds, timed[0].seconds, milliseconds)
             made.axes.scatter(
                 pace, mean, s=90 * told.peak_gib, marker=_MARKS[told.way.engine], facecolor=filled, edgecolor=colour
@@ -173,5 +177,9 @@ def _drawing(found: list[PredictBench], *, milliseconds: bool) -> str:
         made.axes.set_xticks([], minor=True)
         made.axes.set_xlabel("time of one head [ms]" if milliseconds else "time of one head [x the first]")
         made.axes.set_ylabel("mean Dice")
-        made.axes.legend(title="filled: bfloat16; area: memory", loc="center left", bbox_to_anchor=(1, 0.5))
+        made.axes.legend(
+            title="empty: float32, full: bfloat16,\npale: float16; area: memory",
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+        )
     return made.svg

@@ -33,12 +33,20 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_precision(device: torch.device, wish: Literal["auto", "float32", "bfloat16"]) -> torch.dtype:
-    """bfloat16 where the processor computes in it (AVX512-BF16, AMX, recent GPUs), else float32."""
+def choose_precision(device: torch.device, wish: Literal["auto", "float32", "bfloat16", "float16"]) -> torch.dtype:
+    """The precision asked for; `auto` is float16 on GPUs, bfloat16 on processors that compute in it (AVX512-BF16, AMX), else float32.
+
+    float16 rounds eight times finer than bfloat16 and ends at 65,504; who computes in it looks whether that was enough (`insula.infer.run`).
+
+    Raises:
+        UsageError: float16 on a processor.
+    """
+    if wish == "float16" and device.type != "cuda":
+        raise UsageError("the precision", wish, f"is for GPUs, not for {device}", "use auto, bfloat16 or float32")
     if wish != "auto":
-        return torch.bfloat16 if wish == "bfloat16" else torch.float32
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wish]
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+        return torch.float16
     able = torch.cpu.get_capabilities()
     return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
 

@@ -113,7 +113,7 @@ def torch_run(model: UNet, precision: torch.dtype, device: torch.device, *, tile
 
     Args:
         model: in evaluation mode; untouched.
-        precision: float32 or bfloat16.
+        precision: of its arithmetic.
         device: where it runs.
         tile: thickness of the slabs that full-resolution features are computed in (`tiled_logits`); one pass if not given.
     """
@@ -121,7 +121,8 @@ def torch_run(model: UNet, precision: torch.dtype, device: torch.device, *, tile
 
     def run(image: Tensor) -> Tensor:
         image = image.to(device).contiguous(memory_format=torch.channels_last_3d)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+        half = None if precision == torch.float32 else precision
+        with torch.autocast(device.type, dtype=half, enabled=half is not None):
             return (ready(image) if tile is None else tiled_logits(ready, image, tile=tile)).float()
 
     return run

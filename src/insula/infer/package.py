@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from insula.errors import Unavailable
 from insula.infer.deployed import Deployed
@@ -15,17 +18,25 @@ from insula.infer.quiet import quiet
 from insula.models import UNet
 from insula.types import Shape
 
-__all__ = ["compiled_package", "package_run"]
+__all__ = ["compiled_package", "package_run", "prove", "try_package"]
+
+_APART = 0.05
+"""Mean difference of logits, as a part of their mean size; seen: 0.002 in half precision, 0.26 where a layout was mistaken."""
+_TRY = """
+import sys
+from insula.infer.package import try_package
+try_package(*sys.argv[1:])
+"""
 
 
 def compiled_package(
     model: UNet, shape: Shape, device: torch.device, *, precision: torch.dtype, temperature: float | None = None,
     about: Mapping[str, str] = {},
 ) -> bytes:  # fmt: skip
-    """The network for one volume of one size, as a package of AOTInductor; half a minute of compiling.
+    """The network for one volume of one size, as a package of AOTInductor; a minute of compiling.
 
     It runs on processors or GPUs like the one it was made on, in the same version of PyTorch, from Python and C++. Its input and output are float32,
-    (1, 1, i, j, k).
+    (1, 1, i, j, k). It has been run once, in a process of its own: what a compiler got wrong ends that one.
 
     Args:
         model: in evaluation mode; untouched.
@@ -36,31 +47,90 @@ def compiled_package(
         about: kept as the package's metadata.
 
     Raises:
-        Unavailable: it could not be compiled, for lack of a compiler or of memory, say.
+        Unavailable: it could not be compiled, for lack of a compiler or of memory, say; or it does not run, or gives something else.
     """
-    network = Deployed(model, temperature, precision).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    example = torch.zeros(1, 1, *shape, device=device).contiguous(memory_format=torch.channels_last_3d)
+    network = _laid_out(Deployed(model, temperature, precision).to(device))
+    image = torch.randn(1, 1, *shape, generator=torch.Generator().manual_seed(0)).to(device)
     with tempfile.TemporaryDirectory(prefix="insula-") as folder, torch.no_grad(), quiet("torch"):
         path = Path(folder) / "package.pt2"
-        program = torch.export.export(network, (example,))
+        torch.save((image, network(image), temperature is not None), Path(folder) / "example.pt")
+        program = torch.export.export(network, (image,))
         try:
-            torch._inductor.aoti_compile_and_package(
-                program, package_path=str(path), inductor_configs={"aot_inductor.metadata": dict(about)}
-            )
+            # freezing: weights are in the package in the precision that they are used in
+            configs = {"aot_inductor.metadata": dict(about), "freezing": True}
+            torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=configs)
         except Exception as error:  # of many kinds; a compiler's own
             said = next(iter(str(error).strip().splitlines()), "it does not say why")
             rule = f"could not be compiled ahead ({said[:120]})"
             remedy = "install a C++ compiler" if "Compile" in type(error).__name__ or "compiler" in said else "use PyTorch"  # fmt: skip
             raise Unavailable("the network", type(error).__name__, rule, remedy) from error
+        prove(path, Path(folder) / "example.pt", device)
         return path.read_bytes()
 
 
 def package_run(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
     """A package as a function of an image on its device; only of files that insula made, for a package is a program."""
     number = device.index if device.index is not None else torch.cuda.current_device() if device.type == "cuda" else -1
-    loaded = torch._inductor.aoti_load_package(str(path), device_index=number)
+    # `torch._inductor.aoti_load_package` would import the compiler, and run it to compare this machine with the package's: seconds, half a minute on some machines
+    loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", False, 1, number)
 
     def run(image: Tensor) -> Tensor:
-        return loaded(image.to(device).contiguous(memory_format=torch.channels_last_3d))
+        logits: Tensor
+        [logits] = loader.boxed_run([_plain(image.to(device))])
+        return logits
 
     return run
+
+
+def prove(path: Path, example: Path, device: torch.device) -> None:
+    """Try a package in a process of its own: a compiler that links the C++ library into it, say, makes one that ends its program.
+
+    Args:
+        path: the package.
+        example: as `try_package` takes it.
+        device: where.
+
+    Raises:
+        Unavailable: it does not run, or gives something else.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _TRY, str(path), str(example), str(device)], capture_output=True, text=True, check=False
+    )
+    if done.returncode < 0:
+        rule = f"was compiled, and ends the program that loads it ({signal.Signals(-done.returncode).name})"
+        raise Unavailable("the package", f"for {device}", rule, "try another C++ compiler, e.g. CXX=/usr/bin/g++")
+    if done.returncode:
+        said = next(iter(reversed(done.stderr.strip().splitlines())), "it does not say why")
+        raise Unavailable("the package", f"for {device}", f"does not run as it should ({said[:120]})", "use PyTorch")
+
+
+def try_package(package: str, example: str, device: str) -> None:
+    """Run a package on an image and compare with what the network said; by a process that may end on it.
+
+    Args:
+        package: its file.
+        example: image, answer, and whether that is probabilities, as `torch.save` writes them.
+        device: where.
+    """
+    image, wanted, probabilities = torch.load(example, map_location=device, weights_only=True)
+    with torch.no_grad():
+        found = package_run(Path(package), torch.device(device))(image)
+    if probabilities:
+        found, wanted = (torch.logit(one, eps=1e-7) for one in (found, wanted))
+    apart = float((found - wanted).abs().mean() / wanted.abs().mean())
+    if not apart < _APART:
+        sys.exit(f"what it computes is off by {100 * apart:.1f} %")
+
+
+def _laid_out(network: Deployed) -> Deployed:
+    """Channels last but for what has one channel: there both layouts look the same to cuDNN, and AOTInductor took the other one than cuDNN did."""
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d) and module.in_channels == 1:
+            module.weight = nn.Parameter(_plain(module.weight.detach()), requires_grad=False)
+    return network
+
+
+def _plain(x: Tensor) -> Tensor:
+    """Strides as of a new tensor; of an axis of one element they can be others in what counts as contiguous."""
+    return x.contiguous().view(-1).view(x.shape)

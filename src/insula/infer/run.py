@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -22,6 +23,10 @@ __all__ = ["InferFacts", "infer", "infer_mean"]
 
 _log = logging.getLogger(__name__)
 _COPIES = 7  # of the full-resolution features alive at the peak of one pass; measured by bench/speed.py, rounded up
+
+
+class _Overflow(Exception):
+    """A number was too large for float16."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ def infer(
     """Probabilities on the image's grid, float32 on the CPU.
 
     The whole volume goes through at once. When free memory is short it is cut into tiles, with the same result
-    (`tiled_logits`); when a GPU runs out all the same, tiles on the GPU, then the CPU.
+    (`tiled_logits`); when a GPU runs out all the same, tiles on the GPU, then the CPU. What is too large for float16 is computed in float32, by PyTorch.
 
     Args:
         model: in evaluation mode.
@@ -55,26 +60,14 @@ def infer(
         The probability of lesion, and what was decided.
     """
     device = choose_device(config.device)
-    if (engine := choose_engine(config.engine, device)) != "torch":
-        return _with_engine(engine, model, image, config, device, temperature)
-    precision = choose_precision(device, config.precision)
-    passes, why = _choose_passes(model, image, config, device, precision)
-    attempts: list[tuple[torch.device, Literal["whole", "tiled"], str]] = [(device, passes, why)]
-    if device.type == "cuda":
-        if why_whole(model) is None:
-            attempts.append((device, "tiled", "the GPU ran out of memory"))
-        attempts.append((torch.device("cpu"), "whole", "the GPU ran out of memory"))
-    for number, (where, how, reason) in enumerate(attempts):
-        try:
-            prob = _probabilities(model, image, config, where, how, temperature)
-        except torch.OutOfMemoryError:
-            if number == len(attempts) - 1:
-                raise
-            torch.cuda.empty_cache()
-            continue
-        name = str(choose_precision(where, config.precision)).removeprefix("torch.")
-        return prob, InferFacts(device=str(where), precision=name, passes=how, why=reason, tta=config.tta)
-    raise AssertionError("unreachable")
+    engine = choose_engine(config.engine, device)
+    one = _with_torch if engine == "torch" else partial(_with_engine, engine)
+    try:
+        return one(model, image, config, device, temperature)
+    except _Overflow:
+        wide = replace(config, precision="float32")
+        prob, facts = _with_torch(model, image, wide, device, temperature)
+        return prob, replace(facts, why=f"too large a number for float16; {facts.why}")
 
 
 def infer_mean(
@@ -104,6 +97,33 @@ def infer_mean(
     return mean, next((told for told in facts if told != facts[0]), facts[0])  # what was not as for the first is told
 
 
+def _with_torch(
+    model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, device: torch.device, temperature: float
+) -> tuple[Float[Tensor, "i j k"], InferFacts]:
+    precision = choose_precision(device, config.precision)
+    passes, why = _choose_passes(model, image, config, device, precision)
+    attempts: list[tuple[torch.device, torch.dtype, Literal["whole", "tiled"], str]] = [
+        (device, precision, passes, why)
+    ]
+    if device.type == "cuda":
+        if why_whole(model) is None:
+            attempts.append((device, precision, "tiled", "the GPU ran out of memory"))
+        there = torch.device("cpu")
+        instead = choose_precision(there, "auto" if config.precision == "float16" else config.precision)
+        attempts.append((there, instead, "whole", "the GPU ran out of memory"))
+    for number, (where, half, how, reason) in enumerate(attempts):
+        try:
+            run = torch_run(model, half, where, tile=config.tile if how == "tiled" else None)
+            prob = _answer(run, image.to(where), config, half, temperature)
+        except torch.OutOfMemoryError:
+            if number == len(attempts) - 1:
+                raise
+            torch.cuda.empty_cache()
+            continue
+        return prob, InferFacts(device=str(where), precision=_name(half), passes=how, why=reason, tta=config.tta)
+    raise AssertionError("unreachable")
+
+
 def _with_engine(
     engine: Engine, model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, device: torch.device,
     temperature: float,
@@ -113,9 +133,9 @@ def _with_engine(
     precision = engine_precision(engine, choose_precision(device, config.precision), model)
     i, j, k = image.shape[2:]
     run = engine_run(model, engine, (i, j, k), precision, device)
-    return _answer(run, image.to(device), config, temperature), InferFacts(
-        device=str(device), precision=str(precision).removeprefix("torch."), passes="whole",
-        why="the engine takes whole volumes", tta=config.tta, engine=engine,
+    return _answer(run, image.to(device), config, precision, temperature), InferFacts(
+        device=str(device), precision=_name(precision), passes="whole", why="the engine takes whole volumes",
+        tta=config.tta, engine=engine,
     )  # fmt: skip
 
 
@@ -136,22 +156,22 @@ def _choose_passes(
     return "whole", f"memory is short, but this is a model {reason}"
 
 
-def _probabilities(
-    model: UNet, image: Tensor, config: SegmentConfig, device: torch.device, passes: Literal["whole", "tiled"],
-    temperature: float,
-) -> Float[Tensor, "i j k"]:  # fmt: skip
-    precision = choose_precision(device, config.precision)
-    run = torch_run(model, precision, device, tile=config.tile if passes == "tiled" else None)
-    return _answer(run, image.to(device), config, temperature)
-
-
-def _answer(run: Run, image: Tensor, config: SegmentConfig, temperature: float) -> Float[Tensor, "i j k"]:
+def _answer(
+    run: Run, image: Tensor, config: SegmentConfig, precision: torch.dtype, temperature: float
+) -> Float[Tensor, "i j k"]:
     """Probabilities from logits, mirrored or not."""
 
     def once(x: Tensor) -> Tensor:
-        return torch.sigmoid(run(x).float() / temperature)
+        logits = run(x).float()
+        if precision == torch.float16 and not torch.isfinite(logits).all():
+            raise _Overflow
+        return torch.sigmoid(logits / temperature)
 
     prob = once(image)
     if config.tta:
         prob = (prob + once(image.flip(2)).flip(2)) / 2
     return prob[0, 0].cpu()
+
+
+def _name(precision: torch.dtype) -> str:
+    return str(precision).removeprefix("torch.")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SegmentConfig, SEUNet, SwinUNet
 from insula.errors import Unavailable, UsageError
 from insula.infer import choose_device, choose_precision, engine_run, free_bytes, infer, tiled_logits
 from insula.infer import run as run_module
-from insula.infer.fuse import fused
+from insula.infer.fuse import SubvoxelHead, fused
 from insula.models import UNet, build_model
 
 _MODELS: list[ModelConfig] = [
@@ -69,6 +70,19 @@ def test_folding_the_norms_changes_nothing(config: ModelConfig) -> None:
     before = model(image)
     assert torch.allclose(fused(model)(image), before, atol=1e-4)
     assert torch.equal(model(image), before), "the model itself is untouched"
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_subvoxel_head_is_the_transposed_convolution(bias: bool) -> None:
+    torch.manual_seed(0)
+    plain, x = nn.ConvTranspose3d(5, 1, kernel_size=2, stride=2, bias=bias), torch.randn(2, 5, 3, 4, 2)
+    head = SubvoxelHead(plain)
+    torch.testing.assert_close(head(x), plain(x))
+    folded = build_model(AttentionUNet(widths=(4, 6, 8), stem="space_to_depth")).eval()
+    assert isinstance(fused(folded).head, SubvoxelHead)
+    assert isinstance(folded.head, nn.ConvTranspose3d)
+    folded.head = nn.ConvTranspose3d(6, 1, kernel_size=3, stride=2)
+    assert isinstance(fused(folded).head, nn.ConvTranspose3d)
 
 
 def test_the_mirror_is_the_mean_of_both_looks() -> None:

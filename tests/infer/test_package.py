@@ -100,6 +100,25 @@ def test_what_ends_its_program_or_computes_something_else_is_refused(
         compiled_package(model, _SHAPE, _CPU, precision=torch.float32)
 
 
+def test_what_cannot_be_compiled_is_tried_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[int] = []
+
+    def fails(*_: object, **__: object) -> bytes:
+        tries.append(1)
+        raise Unavailable("the network", "", "could not be compiled", "use PyTorch")
+
+    monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
+    monkeypatch.setattr("insula.infer.engines.compiled_package", fails)
+    model = _model("squeeze")
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="could not be compiled"):
+            engine_run(model, "aoti", _SHAPE, torch.float32, _CPU)
+    assert len(tries) == 1
+    assert caplog.messages == ["aoti: making the network ready for cpu takes a minute or two, once"]
+
+
 def test_a_machine_without_a_compiler_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("no compiler\nand a long story")

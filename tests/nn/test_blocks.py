@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from insula.config.models import Norm
-from insula.nn import ConvStage, SubvoxelHead, Upsample, make_norm
+from insula.nn import ConvStage, Upsample, make_norm
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,3 @@ def test_without_a_norm_the_variance_is_kept() -> None:
     torch.manual_seed(0)
     out = ConvStage(8, 32, norm="none", convs=3)(torch.randn(1, 8, 16, 16, 16))
     assert 0.3 < out.square().mean().item() < 3
-
-
-def test_a_subvoxel_head_is_a_transposed_convolution() -> None:
-    torch.manual_seed(0)
-    head = SubvoxelHead(5)
-    x, y = (torch.randn(2, 5, 3, 4, 2, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in range(2))
-    plain = nn.ConvTranspose3d.forward(head, y)
-    found = head(x)
-    torch.testing.assert_close(found, plain)
-    seen = torch.autograd.grad(found.square().sum(), [x, *head.parameters()])
-    wanted = torch.autograd.grad(plain.square().sum(), [y, *head.parameters()])
-    torch.testing.assert_close(seen, wanted, atol=1e-4, rtol=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,8 @@ Engine = Literal["torch", "onnxruntime", "openvino", "aoti", "tensorrt"]
 Run = Callable[[Tensor], Tensor]
 """Logits, (1, 1, i, j, k), from an image of that shape."""
 
+_log = logging.getLogger(__name__)
+_PATIENCE = "%s: making the network ready for %s takes a minute or two, once"
 _NEEDS = {
     "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
     "openvino": ("openvino", "onnx", "onnxscript"),
@@ -75,8 +78,8 @@ def engine_precision(engine: Engine, wanted: torch.dtype, model: UNet) -> torch.
 def engine_run(model: UNet, engine: Engine, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
     """The network in an engine, kept until the model goes or its weights change.
 
-    What other engines than PyTorch run is made once for each set of weights and size: a graph in seconds, a package in half a minute, a plan in minutes. It is then read from
-    the user's cache (`insula.infer.cache.kept`).
+    What other engines than PyTorch run is made once for each set of weights and size: a graph in seconds, a package or a plan in minutes. It is then read from
+    the user's cache (`insula.infer.cache.kept`). What cannot be made is not tried again.
 
     Args:
         model: in evaluation mode.
@@ -84,11 +87,19 @@ def engine_run(model: UNet, engine: Engine, shape: Shape, precision: torch.dtype
         shape: of the volume.
         precision: as `engine_precision` says.
         device: where it runs.
+
+    Raises:
+        Unavailable: it cannot be made here.
     """
     running, key = _kept_of(model), (engine, shape, precision, device)
     if key not in running:
-        running[key] = _STARTS[engine](model, shape, precision, device)
-    run: Run = running[key]
+        try:
+            running[key] = _STARTS[engine](model, shape, precision, device)
+        except Unavailable as error:
+            running[key] = error
+    run: Run | Unavailable = running[key]
+    if isinstance(run, Unavailable):
+        raise run
     return run
 
 
@@ -163,13 +174,15 @@ def _openvino(model: UNet, shape: Shape, precision: torch.dtype, device: torch.d
 
 def _aoti(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
     def make() -> bytes:
+        _log.warning(_PATIENCE, "aoti", device)
         return compiled_package(model, shape, device, precision=precision)
 
-    return package_run(kept(model, "pt2", make, shape, precision, _machine(device)), device)
+    return package_run(kept(model, "pt2", make, shape, precision, FORM, _machine(device)), device)
 
 
 def _tensorrt(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
     def make() -> bytes:
+        _log.warning(_PATIENCE, "tensorrt", device)
         return tensorrt_plan(onnx_graph(model, shape, precision=precision), device)
 
     return plan_run(kept(model, "plan", make, shape, precision, FORM, _machine(device), tensorrt_version()), device)

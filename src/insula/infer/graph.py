@@ -18,7 +18,7 @@ __all__ = ["FORM", "IMAGE", "OPSET", "onnx_graph"]
 
 IMAGE = "image"
 OPSET = 18
-FORM = 2
+FORM = 3
 """Raised when the same network gets another graph than before, so that older ones in caches are not taken for it."""
 
 

@@ -16,6 +16,7 @@ from insula.errors import Unavailable
 from insula.infer.deployed import Deployed
 from insula.infer.quiet import quiet
 from insula.models import UNet
+from insula.nn import StateSpace
 from insula.types import Shape
 
 __all__ = ["compiled_package", "package_run", "prove", "try_package"]
@@ -56,8 +57,9 @@ def compiled_package(
         torch.save((image, network(image), temperature is not None), Path(folder) / "example.pt")
         program = torch.export.export(network, (image,))
         try:
-            # freezing: weights are in the package in the precision that they are used in
-            configs = {"aot_inductor.metadata": dict(about), "freezing": True}
+            # weights as they are used, cast once; in half precision on a GPU that gave state spaces wrong ones (PyTorch 2.11)
+            frozen = not any(isinstance(module, StateSpace) for module in network.modules())
+            configs = {"aot_inductor.metadata": dict(about), "freezing": frozen}
             torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=configs)
         except Exception as error:  # of many kinds; a compiler's own
             said = next(iter(str(error).strip().splitlines()), "it does not say why")

@@ -10,7 +10,6 @@ from torch import nn
 
 from insula.config.models import Stem
 from insula.errors import UsageError
-from insula.nn import SubvoxelHead
 
 __all__ = ["channels_in", "with_stem"]
 
@@ -44,7 +43,7 @@ def with_stem(stem: Stem, widths: Sequence[int], *, sides: int = 0, **parts: Any
         parts[name][0] = nn.Identity()
     pools = [nn.MaxPool3d(2) for _ in widths[2:]]
     downs = [(down, (2, 2, 2)) for down in (_space_to_depth(), *pools)]
-    return {**parts, "downs": downs, "head": SubvoxelHead(widths[1])}
+    return {**parts, "downs": downs, "head": nn.ConvTranspose3d(widths[1], 1, kernel_size=2, stride=2)}
 
 
 def _space_to_depth() -> nn.Conv3d:

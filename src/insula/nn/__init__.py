@@ -1,7 +1,7 @@
 """The parts that networks are made of."""
 
 from insula.nn.attention import AttentionGate, SqueezeExcite
-from insula.nn.blocks import ConvNormAct, ConvStage, SubvoxelHead, Upsample, make_norm
+from insula.nn.blocks import ConvNormAct, ConvStage, Upsample, make_norm
 from insula.nn.memory import LesionMemory, MemoryAttention
 from insula.nn.recorded import Recorder
 from insula.nn.state_space import StateSpace, scan_states
@@ -16,7 +16,6 @@ __all__ = [
     "Recorder",
     "SqueezeExcite",
     "StateSpace",
-    "SubvoxelHead",
     "SwinBlock",
     "Upsample",
     "make_norm",

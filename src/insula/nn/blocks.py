@@ -6,12 +6,11 @@ from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from insula.config.models import Norm
 from insula.types import Shape
 
-__all__ = ["ConvNormAct", "ConvStage", "SubvoxelHead", "Upsample", "make_norm"]
+__all__ = ["ConvNormAct", "ConvStage", "Upsample", "make_norm"]
 
 
 def make_norm(kind: Norm, channels: int) -> nn.Module:
@@ -71,26 +70,3 @@ class Upsample(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c2 i2 j2 k2"]:
         return self.conv(x)  # (b, c2, 2i, 2j, 2k)
-
-
-class SubvoxelHead(nn.ConvTranspose3d):
-    """One logit for each of a coarse voxel's 2x2x2 fine ones: eight weighted sums, put in their places.
-
-    It has the weights of a transposed convolution of kernel and stride 2, and is one; but cuDNN's way to a single output
-    channel took a quarter of the time of a whole network.
-
-    Args:
-        channels: of the coarse features.
-
-    Source:
-        Shi 2016, Sub-Pixel Convolution, arXiv 1609.05158.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, 1, kernel_size=2, stride=2)
-
-    def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b 1 i2 j2 k2"]:  # type: ignore[override]
-        b, c, i, j, k = x.shape
-        bias = None if self.bias is None else self.bias.repeat(8)
-        eight = F.conv3d(x, self.weight.reshape(c, 8).T.reshape(8, c, 1, 1, 1), bias)  # (b, 8, i, j, k)
-        return eight.reshape(b, 2, 2, 2, i, j, k).permute(0, 4, 1, 5, 2, 6, 3).reshape(b, 1, 2 * i, 2 * j, 2 * k)

@@ -54,6 +54,22 @@ def test_it_answers_as_the_network_does(name: str, precision: str, tmp_path: Pat
 
 
 @needs_a_compiler
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("name", _NETWORKS)
+def test_on_a_gpu_too(name: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
+    exact, _ = infer(_model(name), _image(), SegmentConfig(device="cpu", precision="float32"))
+    prob, facts = infer(
+        _model(name),
+        _image(),
+        SegmentConfig(device="cuda", engine="aoti", precision=precision),  # type: ignore[arg-type]
+    )
+    assert (facts.engine, facts.precision) == ("aoti", precision)
+    assert float((prob - exact).abs().max()) < (0.1 if precision == "bfloat16" else 0.02)
+
+
+@needs_a_compiler
 def test_as_an_engine_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
     monkeypatch.setattr("insula.infer.run.choose_engine", lambda *_: "aoti")  # as if there were a GPU

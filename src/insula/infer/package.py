@@ -34,7 +34,7 @@ def compiled_package(
     model: UNet, shape: Shape, device: torch.device, *, precision: torch.dtype, temperature: float | None = None,
     about: Mapping[str, str] = {},
 ) -> bytes:  # fmt: skip
-    """The network for one volume of one size, as a package of AOTInductor; a minute of compiling.
+    """The network for one volume of one size, as a package of AOTInductor; a minute or two of compiling.
 
     It runs on processors or GPUs like the one it was made on, in the same version of PyTorch, from Python and C++. Its input and output are float32,
     (1, 1, i, j, k). It has been run once, in a process of its own: what a compiler got wrong ends that one.
@@ -100,7 +100,9 @@ def prove(path: Path, example: Path, device: torch.device) -> None:
     )
     if done.returncode < 0:
         rule = f"was compiled, and ends the program that loads it ({signal.Signals(-done.returncode).name})"
-        raise Unavailable("the package", f"for {device}", rule, "try another C++ compiler, e.g. CXX=/usr/bin/g++")
+        raise Unavailable(
+            "the package", f"for {device}", rule, "try another C++ compiler, e.g. CXX=/usr/bin/g++, or use PyTorch"
+        )
     if done.returncode:
         said = next(iter(reversed(done.stderr.strip().splitlines())), "it does not say why")
         raise Unavailable("the package", f"for {device}", f"does not run as it should ({said[:120]})", "use PyTorch")

@@ -10,6 +10,7 @@ from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, Segm
 from insula.errors import Unavailable, UsageError
 from insula.infer import choose_device, choose_precision, engine_run, free_bytes, infer, tiled_logits
 from insula.infer import run as run_module
+from insula.infer.engines import torch_run
 from insula.infer.fuse import SubvoxelHead, fused
 from insula.models import UNet, build_model
 
@@ -79,6 +80,9 @@ def test_a_subvoxel_head_is_the_transposed_convolution(bias: bool) -> None:
     head = SubvoxelHead(plain)
     torch.testing.assert_close(head(x), plain(x))
     folded = build_model(AttentionUNet(widths=(4, 6, 8), stem="space_to_depth")).eval()
+    before = torch.get_rng_state()
+    fused(folded)
+    assert torch.equal(torch.get_rng_state(), before)
     assert isinstance(fused(folded).head, SubvoxelHead)
     assert isinstance(folded.head, nn.ConvTranspose3d)
     folded.head = nn.ConvTranspose3d(6, 1, kernel_size=3, stride=2)
@@ -125,6 +129,42 @@ def test_what_float16_cannot_hold_is_computed_in_float32(
     assert facts.precision == precision
     assert ("too large a number for float16" in facts.why) == (precision == "float32")
     assert float((prob - exact).abs().max()) < 0.02
+
+
+def test_an_engine_whose_float16_overflows_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, image = _ready(_MODELS[0]), torch.randn(1, 1, 16, 16, 16)
+    monkeypatch.setattr(run_module, "choose_engine", lambda *_: "aoti")
+    monkeypatch.setattr(run_module, "engine_precision", lambda *_: torch.float16)
+    looks = iter([0.0, torch.inf])  # the second look is the mirrored one
+    monkeypatch.setattr(run_module, "engine_run", lambda *_: lambda x: x + next(looks))
+    config = SegmentConfig(device="cpu", precision="float32", tta=True, engine="aoti")
+    prob, facts = infer(model, image, config)
+    assert (facts.engine, facts.precision) == ("torch", "float32")
+    assert facts.why.startswith("too large a number for float16; ")
+    monkeypatch.undo()
+    assert torch.equal(prob, infer(model, image, SegmentConfig(device="cpu", precision="float32", tta=True))[0])
+
+
+@pytest.mark.parametrize(("wish", "instead"), [("float16", "auto"), ("float32", "float32")])
+def test_a_gpu_that_runs_out_is_replaced(wish: str, instead: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, image = _ready(_MODELS[0]), torch.randn(1, 1, 16, 16, 16)
+    tried: list[tuple[str, torch.dtype, int | None]] = []
+
+    def full(_: UNet, precision: torch.dtype, where: torch.device, *, tile: int | None) -> run_module.Run:
+        tried.append((where.type, precision, tile))
+        if where.type == "cuda":
+            raise torch.OutOfMemoryError
+        return torch_run(model, precision, where, tile=tile)
+
+    monkeypatch.setattr(run_module, "choose_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(run_module, "free_bytes", lambda _: 1 << 40)
+    monkeypatch.setattr(run_module, "torch_run", full)
+    prob, facts = infer(model, image, SegmentConfig(device="cuda", precision=wish))  # type: ignore[arg-type]
+    there, here = getattr(torch, wish), choose_precision(torch.device("cpu"), instead)  # type: ignore[arg-type]
+    assert tried == [("cuda", there, None), ("cuda", there, 32), ("cpu", here, None)]
+    assert (facts.device, facts.passes, facts.why) == ("cpu", "whole", "the GPU ran out of memory")
+    monkeypatch.undo()
+    assert torch.equal(prob, infer(model, image, SegmentConfig(device="cpu", precision=instead))[0])  # type: ignore[arg-type]
 
 
 def test_inference_repeats_to_the_bit() -> None:

@@ -69,6 +69,8 @@ class SeenCase:
     """Largest difference of probability from PyTorch in float32; None if that could not be run."""
     same: float | None
     """Dice of the mask with that of PyTorch in float32; as before."""
+    precision: str
+    """What it was computed in."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,10 @@ def bench_predict(
             kept = Path(tempfile.mkdtemp(dir=folder))
             for told in dict.fromkeys((_EXACT, *ways)):
                 way = Way(name, *parse_way(told))
-                if way.engine != "torch":  # what is compiled once is, elsewhere: it takes memory that running does not
-                    _apart(way, (), device, 0, kept)
-                yield _apart(way, tuple(entries), device, repeats, kept)
+                first = (
+                    _apart(way, (), device, 0, kept) if way.engine != "torch" else None
+                )  # compiling takes memory that running does not
+                yield first if first and first.why_not else _apart(way, tuple(entries), device, repeats, kept)
 
 
 def _apart(way: Way, *rest: Any) -> PredictBench:
@@ -182,7 +185,7 @@ def _measure(way: Way, entries: tuple[Entry, ...], device: str, repeats: int, ke
 def _otherwise(facts: InferFacts, way: Way, device: torch.device) -> str | None:
     """How a pass was not what was asked for, if it was not."""
     if facts.precision != way.precision:
-        return f"this network is computed in {facts.precision} there"
+        return facts.why if facts.engine != way.engine else f"this network is computed in {facts.precision} there"
     if (facts.device, facts.passes) != (str(device), "whole"):
         return f"{facts.why}; it was computed on {facts.device}, {facts.passes}"
     return None
@@ -217,7 +220,8 @@ def _see(entry: Entry, loaded: Weights, config: SegmentConfig, kept: Path, *, ex
         with np.load(path) as held:
             apart, same = float(np.abs(held["prob"] - result.prob).max()), dice_score(held["mask"], result.mask.voxels)
     truth = read_lesion(entry.mask).voxels if entry.masks else None
-    return SeenCase(None if truth is None else dice_score(truth, result.mask.voxels), apart, same)
+    dice = None if truth is None else dice_score(truth, result.mask.voxels)
+    return SeenCase(dice, apart, same, result.provenance["inference"]["precision"])
 
 
 def _resident() -> int:

@@ -116,6 +116,11 @@ def _show(found: list[PredictBench], *, milliseconds: bool, scored: bool) -> Non
     print(
         f"memory in GiB above the interpreter's; network and copies in {'ms' if milliseconds else 'multiples of the first'}, cold in multiples of the first"
     )
+    for told in timed:
+        if others := [name for name, case in told.cases.items() if case.precision != told.way.precision]:
+            print(
+                f"{told.way.weights} {told.way.told}: {len(others)} cases needed another precision: {', '.join(others)}"
+            )
     if scored:
         print("p differs: largest difference of probability from PyTorch in float32; masks agree: Dice with its masks")
 

@@ -18,7 +18,8 @@ class Deployed(nn.Module):
     Args:
         model: in evaluation mode; untouched.
         temperature: what logits are divided by before they become probabilities; without it the output is logits.
-        precision: of its arithmetic; what goes in and comes out is float32.
+        precision: of its arithmetic; what goes in and comes out is float32. Where float16 overflows into a logit, what comes out is not a
+            number: a probability of 0 or 1 would hide it.
     """
 
     def __init__(self, model: UNet, temperature: float | None = None, precision: torch.dtype = torch.float32) -> None:
@@ -32,4 +33,8 @@ class Deployed(nn.Module):
         else:
             with torch.autocast(image.device.type, dtype=self.precision):
                 logits = self.model(image).float()
-        return logits if self.temperature is None else torch.sigmoid(logits / self.temperature)
+        if self.temperature is None:
+            return logits
+        if self.precision == torch.float16:
+            logits = torch.where(logits.abs() < torch.inf, logits, torch.nan)
+        return torch.sigmoid(logits / self.temperature)

@@ -96,10 +96,11 @@ def engine_run(model: UNet, engine: Engine, shape: Shape, precision: torch.dtype
         try:
             running[key] = _STARTS[engine](model, shape, precision, device)
         except Unavailable as error:
-            running[key] = error
-    run: Run | Unavailable = running[key]
-    if isinstance(run, Unavailable):
-        raise run
+            running[key] = (error.what, error.value, error.rule, error.remedy)  # and not what hangs on its traceback
+            raise
+    run: Run | tuple[str, str, str, str] = running[key]
+    if isinstance(run, tuple):
+        raise Unavailable(*run)
     return run
 
 

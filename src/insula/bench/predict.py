@@ -9,14 +9,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from insula.checkpoint import Weights, load_weights
 from insula.cohort import Entry, read_lesion
-from insula.config import SegmentConfig
+from insula.config import Precision, SegmentConfig
 from insula.data import prepare
 from insula.errors import InsulaError, UsageError
 from insula.infer import (
@@ -35,8 +35,6 @@ from insula.simulate import phantom_case
 from insula.volume import Scan
 
 __all__ = ["PredictBench", "SeenCase", "Way", "bench_predict", "parse_way"]
-
-Precision = Literal["float32", "bfloat16", "float16"]
 
 _EXACT = "torch:float32"
 _COMPUTES: dict[str, tuple[Precision, ...]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from insula.config.knobs import knobs
+from insula.config.recipe import Precision
 
 __all__ = ["SegmentConfig"]
 
@@ -19,7 +20,7 @@ class SegmentConfig:
     """Average with the left-right mirrored scan; twice the time."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, or one GPU as torch writes it."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Precision = "auto"
     """`auto` takes float16 on GPUs, bfloat16 on processors that compute in it."""
     engine: Literal["auto", "torch", "onnxruntime", "openvino", "aoti", "tensorrt"] = "auto"
     """What computes: `onnxruntime` and `openvino` on processors, `aoti` and `tensorrt` on GPUs; `auto` is PyTorch."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from insula.config import Precision
 from insula.errors import Unavailable, UsageError
 
 __all__ = ["choose_device", "choose_precision", "free_bytes", "settle"]
@@ -33,7 +33,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_precision(device: torch.device, wish: Literal["auto", "float32", "bfloat16", "float16"]) -> torch.dtype:
+def choose_precision(device: torch.device, wish: Precision) -> torch.dtype:
     """The precision asked for; `auto` is float16 on GPUs, bfloat16 on processors that compute in it (AVX512-BF16, AMX), else float32.
 
     float16 rounds eight times finer than bfloat16 and ends at 65,504; who computes in it looks whether that was enough (`insula.infer.run`).

@@ -122,7 +122,7 @@ def prove(path: Path, example: Path, device: torch.device) -> None:
             else "see whether memory is short"
         )
         raise Unavailable("the package", f"for {where}", rule, f"{remedy}, or use PyTorch")
-    said = done.stdout.strip() or next(iter(reversed(done.stderr.strip().splitlines())), "it does not say why")
+    said = (done.stdout.strip() or done.stderr.strip() or "it does not say why").splitlines()[-1]
     if done.returncode or said != _RIGHT:
         raise Unavailable("the package", f"for {where}", f"does not run as it should ({said[:120]})", "use PyTorch")
 

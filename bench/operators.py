@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from insula.checkpoint import load_weights
-from insula.infer import choose_precision, on_processor, onnx_graph, openvino, ready_network
+from insula.infer import choose_precision, on_processor, onnx_graph, openvino, precision_name, ready_network
 from insula.models import UNet
 from rows import table
 
@@ -29,7 +29,7 @@ def main() -> None:
     arguments = parser.parse_args()
     loaded = load_weights(arguments.weights)
     precision = choose_precision(torch.device("cpu"), "auto")
-    print(f"{arguments.weights}, {torch.get_num_threads()} threads, {str(precision).removeprefix('torch.')}\n")
+    print(f"{arguments.weights}, {torch.get_num_threads()} threads, {precision_name(precision)}\n")
     image = torch.randn(1, 1, *loaded.card.prepare.box)
     print(_shares("PyTorch", _in_torch(loaded.model, image, precision, arguments.repeats)))
     print(_shares("OpenVINO", _in_openvino(loaded.model, image, precision, arguments.repeats)))

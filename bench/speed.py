@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from insula.checkpoint import load_weights
 from insula.config import AttentionUNet, ModelConfig, PlainUNet, SegmentConfig
-from insula.infer import choose_precision, infer
+from insula.infer import choose_precision, infer, precision_name
 from insula.io import write_json
 from insula.models import build_model
 
@@ -127,7 +127,7 @@ def main() -> None:
             )
             results.append(json.loads(done.stdout.splitlines()[-1]))
     first = statistics.median(run["seconds"] for run in runs[_FIRST])
-    precision = str(choose_precision(torch.device("cpu"), "auto")).removeprefix("torch.")
+    precision = precision_name(choose_precision(torch.device("cpu"), "auto"))
     print(
         f"one volume of {'x'.join(map(str, _BOX))}, {torch.get_num_threads()} CPU threads; auto precision here is {precision}\n"
     )

@@ -124,9 +124,8 @@ def bench_predict(
             kept = Path(tempfile.mkdtemp(dir=folder))
             for told in dict.fromkeys((_EXACT, *ways)):
                 way = Way(name, *parse_way(told))
-                first = (
-                    _apart(way, (), device, 0, kept) if way.engine != "torch" else None
-                )  # compiling takes memory that running does not
+                # what is compiled once is, elsewhere: it takes memory that running does not
+                first = _apart(way, (), device, 0, kept) if way.engine != "torch" else None
                 yield first if first and first.why_not else _apart(way, tuple(entries), device, repeats, kept)
 
 

@@ -13,6 +13,7 @@ from insula.infer import (
     compiled_package,
     engine_precision,
     onnx_graph,
+    precision_name,
     tensorrt_plan,
 )
 from insula.io import write_bytes, write_json
@@ -41,7 +42,7 @@ def export_aoti(weights: str, path: Path, *, shape: Shape | None = None, device:
     loaded, where = load_weights(weights), choose_device(device)
     new_file(path, ".pt2")
     precision = choose_precision(where, "auto")
-    told = about(loaded) | {"precision": str(precision).removeprefix("torch.")}
+    told = about(loaded) | {"precision": precision_name(precision)}
     package = compiled_package(
         loaded.model, size_of(loaded, shape), where, precision=precision,
         temperature=loaded.card.calibration.temperature, about=told,
@@ -76,5 +77,5 @@ def export_tensorrt(weights: str, path: Path, *, shape: Shape | None = None, dev
         loaded.model, size_of(loaded, shape), temperature=loaded.card.calibration.temperature, precision=precision
     )
     write_bytes(path, tensorrt_plan(graph, where))
-    write_json(told, about(loaded) | {"precision": str(precision).removeprefix("torch.")})
+    write_json(told, about(loaded) | {"precision": precision_name(precision)})
     return path

@@ -9,7 +9,7 @@ import torch
 from insula.config import Precision
 from insula.errors import Unavailable, UsageError
 
-__all__ = ["choose_device", "choose_precision", "free_bytes", "settle"]
+__all__ = ["choose_device", "choose_precision", "free_bytes", "precision_name", "settle"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -49,6 +49,11 @@ def choose_precision(device: torch.device, wish: Precision) -> torch.dtype:
         return torch.float16
     able = torch.cpu.get_capabilities()
     return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
+
+
+def precision_name(precision: torch.dtype) -> str:
+    """As records and metadata write it."""
+    return str(precision).removeprefix("torch.")
 
 
 def free_bytes(device: torch.device) -> int:

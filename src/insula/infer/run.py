@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from insula.config import SegmentConfig
 from insula.errors import UsageError
-from insula.infer.device import choose_device, choose_precision, free_bytes
+from insula.infer.device import choose_device, choose_precision, free_bytes, precision_name
 from insula.infer.engines import Engine, Run, choose_engine, engine_precision, engine_run, torch_run
 from insula.infer.tiles import why_whole
 from insula.models import UNet
@@ -120,7 +120,9 @@ def _with_torch(
                 raise
             torch.cuda.empty_cache()
             continue
-        return prob, InferFacts(device=str(where), precision=_name(half), passes=how, why=reason, tta=config.tta)
+        return prob, InferFacts(
+            device=str(where), precision=precision_name(half), passes=how, why=reason, tta=config.tta
+        )
     raise AssertionError("unreachable")
 
 
@@ -134,7 +136,7 @@ def _with_engine(
     i, j, k = image.shape[2:]
     run = engine_run(model, engine, (i, j, k), precision, device)
     return _answer(run, image.to(device), config, precision, temperature), InferFacts(
-        device=str(device), precision=_name(precision), passes="whole", why="the engine takes whole volumes",
+        device=str(device), precision=precision_name(precision), passes="whole", why="the engine takes whole volumes",
         tta=config.tta, engine=engine,
     )  # fmt: skip
 
@@ -171,7 +173,3 @@ def _answer(
     if config.tta:
         prob = (prob + once(image.flip(2)).flip(2)) / 2
     return prob[0, 0].cpu()
-
-
-def _name(precision: torch.dtype) -> str:
-    return str(precision).removeprefix("torch.")

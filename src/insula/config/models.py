@@ -30,6 +30,8 @@ class AttentionUNet:
     """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and logits come back the same way."""
     sides: int = 0
     """Decoder stages below full resolution that training supervises as well."""
+    brain: bool = True
+    """A second output, the brain: lesion probability ends where it ends."""
 
 
 @knobs
@@ -48,6 +50,8 @@ class SEUNet:
     """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and logits come back the same way."""
     sides: int = 0
     """Decoder stages below full resolution that training supervises as well."""
+    brain: bool = True
+    """A second output, the brain: lesion probability ends where it ends."""
     reduction: int = 4
     """Squeeze-and-excitation's bottleneck: channels / reduction."""
     bottleneck_convs: int = 3
@@ -70,6 +74,8 @@ class MambaUNet:
     """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and logits come back the same way."""
     sides: int = 0
     """Decoder stages below full resolution that training supervises as well."""
+    brain: bool = True
+    """A second output, the brain: lesion probability ends where it ends."""
     reduction: int = 4
     """Squeeze-and-excitation's bottleneck: channels / reduction."""
     scans: int = 2
@@ -98,6 +104,8 @@ class SwinUNet:
     """Normalisation after each convolution below full resolution."""
     full_norm: Norm = "none"
     """And at full resolution."""
+    brain: bool = True
+    """A second output, the brain: lesion probability ends where it ends."""
 
 
 @knobs
@@ -112,6 +120,8 @@ class PlainUNet:
     """Of the coarsest stage: 176 voxels cannot be halved five times."""
     norm: Norm = "instance"
     """Normalisation after each convolution, at full resolution too, so it cannot be computed in tiles."""
+    brain: bool = True
+    """A second output, the brain: lesion probability ends where it ends."""
 
 
 ModelConfig: TypeAlias = AttentionUNet | SEUNet | MambaUNet | SwinUNet | PlainUNet

@@ -6,7 +6,7 @@ from insula.models.mamba_unet import MemoryUNet, build_mamba_unet
 from insula.models.plain_unet import build_plain_unet
 from insula.models.se_unet import build_se_unet
 from insula.models.swin_unet import build_swin_unet
-from insula.models.unet import UNet
+from insula.models.unet import UNet, probabilities
 
 __all__ = [
     "MemoryUNet",
@@ -17,4 +17,5 @@ __all__ = [
     "build_plain_unet",
     "build_se_unet",
     "build_swin_unet",
+    "probabilities",
 ]

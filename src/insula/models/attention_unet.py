@@ -25,6 +25,7 @@ def build_attention_unet(config: AttentionUNet) -> UNet:
         **with_stem(
             config.stem,
             widths,
+            outputs=1 + config.brain,
             sides=config.sides,
             encoders=[ConvStage(a, b, norm=norm) for a, b, norm in stages],
             gates=[AttentionGate(fine, coarse) for fine, coarse in pairwise(widths)],

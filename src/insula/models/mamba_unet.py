@@ -58,7 +58,7 @@ class MemoryUNet(UNet):
 
         return self.decode(stages, coarse, recall), bank
 
-    def remember(self, x: Float[Tensor, "b 1 i j k"]) -> tuple[Bank, Float[Tensor, "b 1 i j k"]]:
+    def remember(self, x: Float[Tensor, "b 1 i j k"]) -> tuple[Bank, Float[Tensor, "b c i j k"]]:
         """The memory of each scan, and the logits; of a model that has a memory."""
         self.check_size(x)
         skip = self.shallow(x)
@@ -96,6 +96,7 @@ def build_mamba_unet(config: MambaUNet) -> MemoryUNet:
     parts = with_stem(
         config.stem,
         widths,
+        outputs=1 + config.brain,
         sides=config.sides,
         encoders=encoders,
         gates=[AttentionGate(fine, coarse) for fine, coarse in pairwise(widths)],

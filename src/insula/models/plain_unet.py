@@ -42,6 +42,6 @@ def build_plain_unet(config: PlainUNet) -> UNet:
         gates=[_Open() for _ in pairs],
         upsamples=[Upsample(coarse, fine, stride=step) for (fine, coarse), step in pairs],
         decoders=[ConvStage(2 * fine, fine, norm=config.norm, act=act) for fine in widths[:-1]],
-        head=nn.Conv3d(widths[0], 1, kernel_size=1),
+        head=nn.Conv3d(widths[0], 1 + config.brain, kernel_size=1),
         sides=[nn.Conv3d(widths[level], 1, kernel_size=1) for level in range(1, bottom)],
     )

@@ -32,6 +32,7 @@ def build_se_unet(config: SEUNet) -> UNet:
         **with_stem(
             config.stem,
             widths,
+            outputs=1 + config.brain,
             sides=config.sides,
             encoders=[stage(n, level) for level, n in enumerate(channels_in(config.stem, widths))],
             gates=[AttentionGate(fine, coarse) for fine, coarse in pairwise(widths)],

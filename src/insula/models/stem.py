@@ -21,12 +21,13 @@ def channels_in(stem: Stem, widths: Sequence[int]) -> tuple[int, ...]:
     return (1, _FOLDED if stem == "space_to_depth" else widths[0], *widths[1:-1])
 
 
-def with_stem(stem: Stem, widths: Sequence[int], *, sides: int = 0, **parts: Any) -> dict[str, Any]:
+def with_stem(stem: Stem, widths: Sequence[int], *, outputs: int, sides: int = 0, **parts: Any) -> dict[str, Any]:
     """What `UNet` takes: the stages given, the heads, and the stem.
 
     Args:
         stem: `space_to_depth` takes the stage at full resolution out of every list of `parts`.
         widths: channels per stage.
+        outputs: channels of the head: lesion, and brain if the model has it.
         sides: decoder stages below full resolution that get a head of their own.
         parts: `encoders`, `gates`, `upsamples`, `decoders`, full resolution first.
 
@@ -38,12 +39,12 @@ def with_stem(stem: Stem, widths: Sequence[int], *, sides: int = 0, **parts: Any
         raise UsageError("model.sides", sides, rule, f"use {len(widths) - 2} at most")
     parts["sides"] = [nn.Conv3d(width, 1, kernel_size=1) for width in widths[1 : 1 + sides]]
     if stem == "full":
-        return {**parts, "head": nn.Conv3d(widths[0], 1, kernel_size=1)}
+        return {**parts, "head": nn.Conv3d(widths[0], outputs, kernel_size=1)}
     for name in ("encoders", "gates", "upsamples", "decoders"):
         parts[name][0] = nn.Identity()
     pools = [nn.MaxPool3d(2) for _ in widths[2:]]
     downs = [(down, (2, 2, 2)) for down in (_space_to_depth(), *pools)]
-    return {**parts, "downs": downs, "head": nn.ConvTranspose3d(widths[1], 1, kernel_size=2, stride=2)}
+    return {**parts, "downs": downs, "head": nn.ConvTranspose3d(widths[1], outputs, kernel_size=2, stride=2)}
 
 
 def _space_to_depth() -> nn.Conv3d:

@@ -42,6 +42,6 @@ def build_swin_unet(config: SwinUNet) -> UNet:
         gates=[AttentionGate(fine, coarse) for fine, coarse in pairwise(widths)],
         upsamples=[Upsample(coarse, fine) for fine, coarse in pairwise(widths)],
         decoders=[ConvStage(2 * fine, fine, norm=norm_at(level)) for level, fine in enumerate(widths[:-1])],
-        head=nn.Conv3d(widths[0], 1, kernel_size=1),
+        head=nn.Conv3d(widths[0], 1 + config.brain, kernel_size=1),
         sides=[nn.Conv3d(width, 1, kernel_size=1) for width in widths[1:-1]],
     )

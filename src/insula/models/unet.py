@@ -15,7 +15,7 @@ from insula.config import ModelConfig
 from insula.errors import UsageError
 from insula.types import Shape
 
-__all__ = ["UNet"]
+__all__ = ["UNet", "probabilities"]
 
 
 class UNet(nn.Module):
@@ -29,7 +29,7 @@ class UNet(nn.Module):
         gates: `gate(skip, coarse) -> skip`, one per stage but the last.
         upsamples: from stage n+1's channels to stage n's, twice the resolution.
         decoders: from twice stage n's channels to stage n's.
-        head: from the first stage's channels to one logit.
+        head: from the first stage's channels to the logits: lesion, and brain if the model has that output.
         downs: from stage n to the grid of stage n+1, and by how much that one is coarser; max-pooling 2x2x2 if not given.
             Where the first encoder is an identity there is no stage at full resolution: the first of these starts from the
             image, and `head` from the second stage's channels.
@@ -65,8 +65,8 @@ class UNet(nn.Module):
         i, j, k = (prod(axis) for axis in zip(*self.strides, strict=True))
         return i, j, k
 
-    def forward(self, x: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b 1 i j k"]:
-        """Logits on the image's grid.
+    def forward(self, x: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b c i j k"]:
+        """Logits on the image's grid: lesion, then brain if the model has that output.
 
         Raises:
             UsageError: an axis is not divisible by its part of `divisors`.
@@ -74,7 +74,7 @@ class UNet(nn.Module):
         return self.outputs(x)[0]
 
     def outputs(self, x: Float[Tensor, "b 1 i j k"]) -> list[Tensor]:
-        """What training supervises: the logits, then those of coarser heads, if the model has any."""
+        """What training supervises: the logits, then the lesion logits of coarser heads, if the model has any."""
         self.check_size(x)
         skip = self.shallow(x)
         coarse: list[Tensor] = []
@@ -117,10 +117,10 @@ class UNet(nn.Module):
         return x
 
     def merge(
-        self, skip: Float[Tensor, "b c i j k"], coarse: Float[Tensor, "b c2 i2 j2 k2"]
-    ) -> Float[Tensor, "b 1 i j k"]:
+        self, skip: Float[Tensor, "b c i j k"], coarse: Float[Tensor, "b c3 i2 j2 k2"]
+    ) -> Float[Tensor, "b c2 i j k"]:
         """Logits from full-resolution features and the deep ones; looks two voxels around."""
-        return self.head(coarse if self.folded else self._up(0, skip, coarse))  # (b, 1, i, j, k)
+        return self.head(coarse if self.folded else self._up(0, skip, coarse))  # (b, 1 or 2, i, j, k)
 
     def _up(self, level: int, skip: Tensor, coarse: Tensor) -> Tensor:
         gated = self.gates[level](skip, coarse)
@@ -144,6 +144,22 @@ class UNet(nn.Module):
                 near = f"{low} or {low + divisor}" if low else f"{divisor}"
                 rule = f"is not divisible by {divisor} ({len(self.encoders) - 1} down-samplings)"
                 raise UsageError("the input", f"{size} on axis {axis}", rule, f"use {near}")
+
+
+def probabilities(logits: Float[Tensor, "b c i j k"], *, temperature: float = 1.0) -> Float[Tensor, "b c i j k"]:
+    """Probabilities from a network's logits; lesion probability is 0 where the network sees no brain.
+
+    Written without a branch on values, so that exported graphs hold the same rule.
+
+    Args:
+        logits: lesion, and brain if the network has that output.
+        temperature: what the lesion logits are divided by; the brain's are taken as they are.
+    """
+    lesion = torch.sigmoid(logits[:, :1] / temperature)
+    if logits.shape[1] == 1:
+        return lesion
+    brain = logits[:, 1:]
+    return torch.cat([lesion * (brain > 0), torch.sigmoid(brain)], dim=1)
 
 
 @contextmanager

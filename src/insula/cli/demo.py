@@ -65,7 +65,7 @@ def _segment_simulated(folder: Path, device: str) -> Path:
     from insula.metrics import dice_score
     from insula.predict import segment
     from insula.report import Truth
-    from insula.simulate import demo_case
+    from insula.augment import demo_case
 
     print("building a simulated subject with a chronic infarct ...", flush=True)
     case = demo_case()

@@ -9,7 +9,6 @@ from insula.simulate.looks import Acute, Chronic, Haemorrhagic, Lacune, Laminar,
 from insula.simulate.phantom import phantom_case
 from insula.simulate.scanner import ScannerLook, scan_each, scan_with
 from insula.simulate.shift import Shift
-from insula.simulate.subject import demo_case
 from insula.simulate.unfamiliar import UnfamiliarKind, insert_unfamiliar
 
 __all__ = [
@@ -30,7 +29,6 @@ __all__ = [
     "Subacute",
     "Tissue",
     "UnfamiliarKind",
-    "demo_case",
     "draw_look",
     "draw_ovoid",
     "from_dlmuse",

@@ -116,13 +116,13 @@ def from_freesurfer(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
 
 
 def add_skull(tissue: NDArray[np.uint8], *, skull_mm: float = 6.0, scalp_mm: float = 6.0) -> NDArray[np.uint8]:
-    """Close a shell of CSF, skull and scalp around a brain-only tissue map at 1 mm; tissues inside stay."""
+    """Close a shell of outer CSF, skull and scalp around a brain-only tissue map at 1 mm; tissues inside stay."""
     brain = ndimage.binary_closing(np.pad(tissue > 0, 8), iterations=4)[8:-8, 8:-8, 8:-8] | (tissue > 0)
     distance = ndimage.distance_transform_edt(~brain)
     shell = np.zeros_like(tissue)
     shell[distance <= 2 + skull_mm + scalp_mm] = Tissue.SCALP
     shell[distance <= 2 + skull_mm] = Tissue.SKULL
-    shell[distance <= 2] = Tissue.SULCAL_CSF
+    shell[distance <= 2] = Tissue.OUTER_CSF
     return np.where(tissue > 0, tissue, shell)
 
 

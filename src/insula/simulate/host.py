@@ -29,6 +29,8 @@ class Host:
     """4x4: voxel of the box -> millimetre of the space the outlines were drawn in."""
     skull: bool
     """Whether the head has one, in the image or in the label map."""
+    labelled: bool = True
+    """Whether the tissues are a label map's; guessed ones cannot teach what is brain."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

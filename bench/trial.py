@@ -36,7 +36,7 @@ from insula.infer import choose_device
 from insula.io import write_json
 from insula.losses import compound
 from insula.metrics import SIZE_BINS, dice_score, match_lesions, size_bin
-from insula.models import build_model
+from insula.models import build_model, probabilities
 from insula.report import current_lines, read_log
 from insula.train import HeadStream, train
 from insula.train.loop import Progress
@@ -193,7 +193,7 @@ def judge(
     for network, _ in weights.networks:
         network.to(study.device).eval()
     if len(weights.networks) == 1:
-        answer = partial(forward, weights.model)
+        answer = partial(lesion_answer, weights.model)
     else:
         ensemble = Teacher(weights, study.device)
         answer = lambda image: ensemble(image, torch.bfloat16 if image.is_cuda else torch.float32) - 0.5  # noqa: E731
@@ -201,7 +201,7 @@ def judge(
         "name": name, "cases": len(study.train), "recipe": recipe, "cohorts": study.fingerprint, "losses": losses,
         "minutes": losses[-1][2] / 60 if losses else weights.card.provenance.get("minutes", 0.0),
         "parameters": sum(p.numel() for network, _ in weights.networks for p in network.parameters()), **machine(study.device),
-        "train": _score(answer, study.seen, study.device), "held_out": _score(answer, study.held_out, study.device, window=window),
+        "train": score(answer, study.seen, study.device), "held_out": score(answer, study.held_out, study.device, window=window),
     }  # fmt: skip
 
 
@@ -257,7 +257,12 @@ def forward(model: nn.Module, image: Tensor) -> Tensor:
         return model(image.contiguous(memory_format=torch.channels_last_3d)).float()
 
 
-def _score(
+def lesion_answer(model: nn.Module, image: Tensor) -> Tensor:
+    """Above 0 where a network sees lesion, in the brain if it knows that."""
+    return probabilities(forward(model, image))[:, :1] - 0.5
+
+
+def score(
     answer: Callable[[Tensor], Tensor], cases: CaseSet, device: torch.device, *, window: Shape | None = None
 ) -> list[dict[str, Any]]:
     """Dice, and lesions found by size, where the answer is above 0, a probability of a half; Dice in windows too if asked."""

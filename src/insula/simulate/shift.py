@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -105,11 +106,17 @@ def widen(
         widening_mm: near the lesion.
     """
     away = index - shifts[:, 2:5, None, None, None]
-    radii = torch.tensor([22.0, 45.0, 30.0], device=index.device).view(1, 3, 1, 1, 1)
+    radii = _side_radii(index.device)
     side = torch.exp(-2 * (away / radii).square().sum(1) ** 2)
     millimetres = shifts[:, 0, None, None, None] + shifts[:, 1, None, None, None] * side
     millimetres = millimetres + widening_mm[:, None, None, None] * near * (1 - inside)
     return direction * millimetres[:, None]
+
+
+@cache
+def _side_radii(device: torch.device) -> Tensor:
+    """About half the size of a lateral ventricle and its surroundings [mm]; kept, for work that is recorded copies nothing."""
+    return torch.tensor([22.0, 45.0, 30.0]).view(1, 3, 1, 1, 1).to(device)
 
 
 def push(index: Vectors, shifts: Float[Tensor, "b 10"]) -> Vectors:

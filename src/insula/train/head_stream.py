@@ -69,11 +69,11 @@ class HeadStream(Stream):
         host = self._host(rng)
         return host, draw_head(rng, host, self.outlines, self.recipe.simulate)
 
-    def head(self, *key: int) -> SimulatedHead:
-        """One whole head, drawn from `key`."""
+    def head(self, *key: int, unfamiliar: bool = False) -> SimulatedHead:
+        """One whole head, drawn from `key`; its lesions as no training draws them, if `unfamiliar`."""
         rng = np.random.default_rng(key)
         host = self._host(rng)
-        return simulate_head(host, self.outlines, self.recipe.simulate, rng)
+        return simulate_head(host, self.outlines, self.recipe.simulate, rng, unfamiliar=unfamiliar)
 
     def batch(self, step: int) -> Batch:
         """This process's part of the batch of one step."""
@@ -96,16 +96,16 @@ class HeadStream(Stream):
         image = normalise_each(found.image, measure_each(found.sample, prepare), prepare)
         return Batch(image[:, None], found.truth[:, None], found.brain[:, None])
 
-    def cases(self, count: int, *, seed: int) -> CaseSet:
+    def cases(self, count: int, *, seed: int, unfamiliar: bool = False) -> CaseSet:
         """Heads drawn once, ready to be trained on as a cohort's; named by their number and by whose head each was."""
         names, images, masks, brains = [], [], [], []
         for n in range(count):  # a head is large: what is kept of it is small
-            head = self.head(seed, n)
+            head = self.head(seed, n, unfamiliar=unfamiliar)
             names.append(f"{n:04d} {head.host}")
             images.append(normalised(head.image, self.recipe.prepare).half())
             masks.append(head.truth > 0.5)
             brains.append(head.brain.to(torch.int8))
-        drawn = f"{self.fingerprint} {seed} {count} {to_dict(self.recipe.simulate)} {to_dict(self.recipe.prepare)}"
+        drawn = f"{self.fingerprint} {seed} {count} {unfamiliar} {to_dict(self.recipe.simulate)} {to_dict(self.recipe.prepare)}"
         return CaseSet(
             names=tuple(names), images=tuple(images), masks=tuple(masks), brains=tuple(brains),
             fingerprint=sha256(drawn.encode()).hexdigest(), provenance={**self.provenance, "heads": count},

@@ -10,11 +10,25 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insula.augment import Augmentation, Augmenter, Graft, Original, augment
+from insula.augment import Augmentation, Augmenter, Graft, LesionGrafts, Original, Paint, augment
+from insula.augment.graft import within_box
 from insula.config import AugmentConfig, PrepareConfig
 from insula.data import measure, measure_each
-from insula.simulate import Artefacts, Deformation, LesionLook, ScannerLook, phantom_case
-from insula.simulate.deform import deformed_indices
+from insula.simulate import (
+    Acute,
+    Artefacts,
+    Chronic,
+    Confounders,
+    Deformation,
+    Haemorrhagic,
+    Lacune,
+    Laminar,
+    Outline,
+    ScannerLook,
+    Subacute,
+    phantom_case,
+)
+from insula.simulate.deform import carry_all, deformed_indices
 from insula.simulate.fields import look_up
 from insula.simulate.phantom import phantom_grid
 
@@ -30,8 +44,29 @@ def _whole(
     original = Original(image, truth.bool())
     i, j, k = image.shape
     starts = [(0, 0, 0)] * len(plans)
-    found = augment([original] * len(plans), plans, starts=starts, crop=(i, j, k), donors=donors or [])
+    found = augment([original] * len(plans), plans, starts=starts, crop=(i, j, k), outlines=outlines_of(donors or []))
     return found.image, found.truth
+
+
+def outlines_of(masks: list[torch.Tensor]) -> list[Outline]:
+    """Masks of whole cases, as a cohort's outlines."""
+    return [Outline(name="mask", voxels=mask.bool(), origin_mm=(0.0, 0.0, 0.0)) for mask in masks]
+
+
+def sampled(seed: object, config: AugmentConfig, truth: torch.Tensor | None) -> Augmentation:
+    """A plan for the phantom; with a truth, it may graft that."""
+    box = (48, 56, 48) if truth is None else tuple(truth.shape)
+    some = [] if truth is None else outlines_of([truth])
+    return Augmentation.sample(np.random.default_rng(seed), config, box=box, outlines=some)  # type: ignore[arg-type]
+
+
+def lesions(look: object, truth: torch.Tensor, move: Deformation = Deformation()) -> LesionGrafts:
+    """One graft of a mask of the same box."""
+    i, j, k = truth.shape
+    graft = Graft(outline=0, placement=within_box(move, (i, j, k)))
+    return LesionGrafts(
+        grafts=(graft,), look=look, cells_mm=(2.5, 4.0, 12.0), volume_ml=float(truth.sum()) / 1000, seed=1  # type: ignore[arg-type]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +83,20 @@ def test_a_plan_of_nothing_only_sets_the_unit(head: tuple[torch.Tensor, torch.Te
     assert float(changed.min()) == 0
     ratio = changed[0][image > 100] / (image - image.min())[image > 100]
     assert float(ratio.std()) < 1e-6 * float(ratio.mean()) + 1e-9
-    assert Augmentation.sample(np.random.default_rng(0), _OFF, donors=3) == Augmentation()
+    assert sampled(0, _OFF, truth) == Augmentation()
 
 
 def test_the_same_plan_gives_the_same_bits_and_prints_what_it_does(head: tuple[torch.Tensor, torch.Tensor]) -> None:
     image, truth = head
-    plans = [Augmentation.sample(np.random.default_rng(5), _ALL, donors=1) for _ in range(2)]
+    plans = [sampled(5, _ALL, truth) for _ in range(2)]
     assert plans[0] == plans[1]
-    names = {n.__name__: n for n in (Augmentation, Graft, Deformation, LesionLook, ScannerLook, Artefacts)}
+    names = {
+        n.__name__: n
+        for n in (
+            Augmentation, Graft, LesionGrafts, Paint, Deformation, Confounders, ScannerLook, Artefacts, Acute, Chronic,
+            Subacute, Laminar, Haemorrhagic, Lacune,
+        )
+    }  # fmt: skip
     assert eval(repr(plans[0]), dict(names)) == plans[0]
     one, two = (_whole(image, truth, [plan], [truth]) for plan in plans)
     assert torch.equal(one[0], two[0])
@@ -64,7 +105,7 @@ def test_the_same_plan_gives_the_same_bits_and_prints_what_it_does(head: tuple[t
 
 def test_an_item_does_not_depend_on_the_rest_of_its_batch(head: tuple[torch.Tensor, torch.Tensor]) -> None:
     image, truth = head
-    plans = [Augmentation.sample(np.random.default_rng(n), _ALL, donors=1) for n in range(3)]
+    plans = [sampled(n, _ALL, truth) for n in range(3)]
     together = _whole(image, truth, plans, [truth])
     for n, plan in enumerate(plans):
         alone = _whole(image, truth, [plan], [truth])
@@ -78,11 +119,11 @@ def test_work_that_others_need_changes_nothing(seed: int, head: tuple[torch.Tens
     image, truth = head
     half = AugmentConfig(deform_fraction=0.5, scan_fraction=0.5, artefact_chance=0.5, strip_fraction=0.5, graft_fraction=0.5)  # fmt: skip
     original, crop = Original(image, truth.bool()), (32, 40, 36)
-    plans = [Augmentation.sample(np.random.default_rng((seed, n)), half, donors=1) for n in range(3)]
+    plans = [sampled((seed, n), half, truth) for n in range(3)]
     starts = [(0, 0, 0), (16, 16, 12), (8, 3, 5)]
-    together = augment([original] * 3, plans, starts=starts, crop=crop, donors=[truth])
+    together = augment([original] * 3, plans, starts=starts, crop=crop, outlines=outlines_of([truth]))
     for n, (plan, start) in enumerate(zip(plans, starts, strict=True)):
-        alone = augment([original], [plan], starts=[start], crop=crop, donors=[truth])
+        alone = augment([original], [plan], starts=[start], crop=crop, outlines=outlines_of([truth]))
         assert torch.allclose(together.image[n], alone.image[0], atol=1e-4)
         assert torch.allclose(together.sample[n], alone.sample[0], atol=1e-4)
         assert float((together.truth[n] - alone.truth[0]).abs().sum()) <= 2
@@ -91,7 +132,7 @@ def test_work_that_others_need_changes_nothing(seed: int, head: tuple[torch.Tens
 @pytest.mark.parametrize("seed", range(8))
 def test_masks_stay_binary_and_images_finite_and_positive(seed: int, head: tuple[torch.Tensor, torch.Tensor]) -> None:
     image, truth = head
-    plan = Augmentation.sample(np.random.default_rng(seed), _ALL, donors=1)
+    plan = sampled(seed, _ALL, truth)
     changed, moved = _whole(image, truth, [plan], [truth])
     assert set(moved.unique().tolist()) <= {0.0, 1.0}
     assert torch.isfinite(changed).all()
@@ -118,9 +159,10 @@ def test_a_graft_comes_down_where_its_outline_was(seed: int) -> None:
     box = (96, 112, 88)
     outline = torch.zeros(box, dtype=torch.bool)
     outline[18:30, 40:56, 40:52] = True  # to one side
-    plan = Graft.sample(np.random.default_rng(seed), donors=1)
+    plan = LesionGrafts.sample(np.random.default_rng(seed), outlines_of([outline]), box)
     index = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in box], indexing="ij"))
-    placed = look_up(outline[None], plan.placement.carry(index, box))[0] > 0.5
+    placement = torch.tensor(plan.grafts[0].placement)[None]
+    placed = look_up(outline[None], carry_all(placement, index[None])[0])[0] > 0.5
     window = (slice(0, 48), slice(24, 72), slice(22, 70))
     assert float(placed[window].sum()) > 0.6 * float(outline.sum())
 
@@ -143,8 +185,8 @@ def test_a_graft_adds_a_lesion_inside_the_brain_and_changes_nothing_else(
     healthy = phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0)), ())
     clean = torch.tensor(healthy.scan.image)
     outline = head[1]
-    look = replace(LesionLook.sample(np.random.default_rng(1), phase="chronic"), patchiness=0.0, border_mm=0.5)
-    plan = Augmentation(graft=Graft(donor=0, placement=Deformation(), look=look))
+    look = Lacune(inset_mm=0.3, border_mm=0.4, texture=0.0, level=0.25, cavity=True)
+    plan = Augmentation(lesions=lesions(look, outline))
     plain, _ = _whole(clean, torch.zeros_like(clean), [Augmentation()])
     changed, truth = _whole(clean, torch.zeros_like(clean), [plan], [outline])
     assert 5 <= float(truth.sum()) <= float(outline.sum())
@@ -159,24 +201,24 @@ def test_a_graft_where_there_is_no_brain_is_left_out(head: tuple[torch.Tensor, t
     image, truth = head
     corner = torch.zeros_like(truth)
     corner[:6, :6, :6] = 1
-    look = LesionLook.sample(np.random.default_rng(1), phase="acute")
-    plan = Augmentation(graft=Graft(donor=0, placement=Deformation(), look=look))
+    plan = Augmentation(lesions=lesions(Acute.sample(np.random.default_rng(1)), corner))
     changed, same = _whole(image, truth, [plan], [corner])
     assert torch.equal(same[0], truth)
-    assert torch.equal(changed, _whole(image, truth, [Augmentation()])[0])
+    apart = (changed - _whole(image, truth, [Augmentation()])[0]).abs()
+    assert float(apart.mean()) < 1e-3  # the air beside it may move
 
 
 @pytest.mark.parametrize("config", [_OFF, replace(_OFF, strip_fraction=1), replace(_OFF, graft_fraction=1)])
 def test_a_crop_is_a_part_of_the_whole(config: AugmentConfig, head: tuple[torch.Tensor, torch.Tensor]) -> None:
     """What does not depend on where the middle is comes out as if the whole case had been augmented and cut after."""
     image, truth = head
-    plan = Augmentation.sample(np.random.default_rng(2), config, donors=1)
-    if plan.graft is not None:  # the look's grain is drawn for a crop
-        look = replace(plan.graft.look, patchiness=0.0, cavity_depth=2.0, border_mm=0.4)
-        plan = replace(plan, graft=replace(plan.graft, look=look))
+    plan = sampled(2, config, truth)
+    if plan.lesions is not None:  # the look's noises are drawn for a crop
+        look = Lacune(inset_mm=0.3, border_mm=0.4, texture=0.0, level=0.7, cavity=False)
+        plan = replace(plan, lesions=replace(plan.lesions, look=look))
     whole = _whole(image, truth, [plan], [truth])
     start, crop = (8, 10, 4), (32, 36, 40)
-    part = augment([Original(image, truth.bool())], [plan], starts=[start], crop=crop, donors=[truth])
+    part = augment([Original(image, truth.bool())], [plan], starts=[start], crop=crop, outlines=outlines_of([truth]))
     window = tuple(slice(a + 6, a + n - 6) for a, n in zip(start, crop, strict=True))
     inner = tuple(slice(6, n - 6) for n in crop)  # at the rim of a crop, blurs see no farther
     assert torch.allclose(part[0][0][inner], whole[0][0][window], atol=1e-4)
@@ -198,7 +240,7 @@ def test_the_sample_of_a_plan_is_what_its_whole_head_shows(seed: int) -> None:
     image = torch.tensor(phantom_case(phantom_grid(spacing_mm=(1.5, 1.5, 1.5)), ()).scan.image)
     truth = torch.zeros_like(image)
     config = replace(_ALL, deform_fraction=0, graft_fraction=0, artefact_chance=0, strip_fraction=seed % 2)
-    plan = Augmentation.sample(np.random.default_rng(seed), config)
+    plan = sampled(seed, config, None)
     assert plan.scanner is not None
     original, (i, j, k) = Original(image, truth.bool()), image.shape
     found = augment([original], [plan], starts=[(0, 0, 0)], crop=(i, j, k))
@@ -211,7 +253,7 @@ def test_the_sample_of_a_plan_is_what_its_whole_head_shows(seed: int) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_shows_what_a_processor_shows(head: tuple[torch.Tensor, torch.Tensor]) -> None:
     """But for noise, whose source is another there: the scanner's, and the elastic part's."""
-    plans = [Augmentation.sample(np.random.default_rng(n), replace(_ALL, artefact_chance=0)) for n in range(3)]
+    plans = [sampled(n, replace(_ALL, artefact_chance=0), None) for n in range(3)]
     plans = [
         replace(plan, scanner=replace(plan.scanner, noise=0.0), deformation=replace(plan.deformation, elastic_mm=0.0))  # type: ignore[type-var]
         for plan in plans
@@ -230,12 +272,15 @@ def test_recorded_work_is_the_work_and_never_waits(head: tuple[torch.Tensor, tor
         Original(2 * head[0].cuda(), head[1].flip(0).bool().cuda()),
     ]
     configs = [_ALL, replace(_ALL, graft_fraction=0.3, strip_fraction=0.3, artefact_chance=0.3, deform_fraction=0.7)]
-    recorded, donors = Augmenter(torch.device("cuda")), [case.mask for case in cases]
+    recorded, outlines = Augmenter(torch.device("cuda")), outlines_of([case.mask for case in cases])
     drawn = []
     for n in range(60):
-        plans = [Augmentation.sample(np.random.default_rng((n, m)), configs[n % 2], donors=2) for m in range(2)]
+        plans = [
+            Augmentation.sample(np.random.default_rng((n, m)), configs[n % 2], box=cases[0].box, outlines=outlines)
+            for m in range(2)
+        ]
         order, starts = cases[:: 1 - 2 * (n // 2 % 2)], [(n % 7, 6, 2), (4, n % 9, 1)]
-        drawn.append((order, plans, {"starts": starts, "crop": (40, 40, 40), "donors": donors}))
+        drawn.append((order, plans, {"starts": starts, "crop": (40, 40, 40), "outlines": outlines}))
     for order, plans, place in drawn:
         recorded(order, plans, **place)  # type: ignore[arg-type]
     torch.cuda.set_sync_debug_mode("error")

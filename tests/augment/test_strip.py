@@ -38,8 +38,8 @@ def test_a_lesion_at_the_rim_is_not_cut_off() -> None:
     i, j, k = shell.nonzero()[len(shell.nonzero()) // 2].tolist()
     truth = torch.zeros_like(head)
     truth[i - 2 : i + 3, j - 2 : j + 3, k - 2 : k + 3] = 1
-    (without, _, _), (within, after, _) = (
-        augment([Original(head, mask)], [Augmentation(strip=True)], starts=[(0, 0, 0)], crop=tuple(head.shape))
+    (without, *_), (within, after, *_) = (
+        augment([Original(head, mask)], [Augmentation(strip=0.5)], starts=[(0, 0, 0)], crop=tuple(head.shape))
         for mask in (torch.zeros_like(truth, dtype=torch.bool), truth.bool())
     )
     assert torch.equal(after[0], truth)

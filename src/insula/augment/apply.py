@@ -147,7 +147,7 @@ def _work(
         )  # fmt: skip
         if stages.paint:
             image = _painted(image, codes, numbers, texture=0.7 * noises[:, 1] + 0.5 * volumes["speckle"])
-            sample = _painted(sample, volumes["few_codes"], numbers, texture=None)
+            sample = _painted(sample, volumes["few_codes"], numbers, kept=_kept(volumes, numbers))
         if stages.confounders:
             image = _confounded(image, index, codes, noises[:, 1], numbers)
         if outline is not None:
@@ -175,19 +175,26 @@ def _outline_at(outlines: Float[Tensor, "b n x y z"], placement: Float[Tensor, "
 def _displacement(index: Tensor, outline: Volumes | None, numbers: Numbers, volumes: Numbers) -> Tensor:
     """How tissue moves inside a head: neighbours of lesions, ventricles and sulci, what a mass touches."""
     looks, shifts = numbers["lesion"], numbers["shift"]
+    around = around_at(volumes["around"], index)
+    direction = around[:, :3]
+    if outline is not None:
+        outline = outline * (around[:, 3] > 0.5)
     inside = torch.zeros_like(index[:, 0]) if outline is None else outline
-    direction = around_at(volumes["around"], index)[:, :3]
     step = widen(index, direction, near_lesion(inside), inside, shifts, looks[:, _LOOKS_WIDEN]) + push(index, shifts)
     return step if outline is None else step + pull(outline, looks[:, _LOOKS_PULL])
 
 
-def _painted(image: Volumes, codes: Volumes, numbers: Numbers, *, texture: Volumes | None) -> Volumes:
+def _painted(
+    image: Volumes, codes: Volumes, numbers: Numbers, *, texture: Volumes | None = None, kept: Tensor | None = None
+) -> Volumes:
     """Mixed with, or replaced by, an image painted from the tissues."""
     share, uneven, blur_mm = numbers["paint"][:, :, None, None, None].unbind(1)
     painted = numbers["palette"].gather(1, codes.flatten(1).long()).view_as(image)
     if texture is not None:
         painted = painted * (1 + uneven * texture * brain_codes(codes))
         painted = blur_each(painted, blur_mm.flatten())
+    if kept is not None:
+        painted = painted * kept
     return ((1 - share) * image + share * painted).clamp_min(0)
 
 
@@ -228,15 +235,26 @@ def _taken_off(
     image: Volumes, sample: Volumes, truth: Volumes, index: Tensor, numbers: Numbers, volumes: Numbers
 ) -> tuple[Volumes, Volumes]:
     """Without skull, or without face, as data sharing leaves heads."""
-    edge = numbers["strip"][:, None, None, None]
-    deface = numbers["deface"][:, None, None, None] > 0
+    around = around_at(volumes["around"], index)
     near = blur_each(truth, torch.full((1,), 2.0, device=truth.device)) > 0.05  # a lesion at the rim is not cut off
+    image = image * ((_inside(around, numbers) & ~_face(around, numbers)) | near)
+    return image, sample * ~_face(volumes["few_around"], numbers)
 
-    def kept(around: Tensor) -> Tensor:
-        soft, face = around[:, -2], around[:, -1]
-        return ((soft > edge) | (edge < 0)) & ~((face > 0.5) & deface)
 
-    return image * (kept(around_at(volumes["around"], index)) | near), sample * kept(volumes["few_around"])
+def _kept(volumes: Numbers, numbers: Numbers) -> Tensor:
+    """What a skull strip leaves of coarse heads; all of them where nothing is stripped."""
+    if "few_around" not in volumes:
+        return torch.ones_like(volumes["few_codes"], dtype=torch.bool)
+    return _inside(volumes["few_around"], numbers)
+
+
+def _inside(around: Tensor, numbers: Numbers) -> Tensor:
+    edge = numbers["strip"][:, None, None, None]
+    return (around[:, -2] > edge) | (edge < 0)
+
+
+def _face(around: Tensor, numbers: Numbers) -> Tensor:
+    return (around[:, -1] > 0.5) & (numbers["deface"][:, None, None, None] > 0)
 
 
 def _any_of(codes: Volumes, kinds: Sequence[int]) -> Tensor:

@@ -182,32 +182,44 @@ class Original:
         return look_up(self.around[3:], (index - (CELL - 1) / 2) / CELL, repeat_rim=True)
 
     @cached_property
-    def _coarse_images(self) -> Float[Tensor, "7 i8 j8 k8"]:
+    def _with_skull(self) -> Float[Tensor, "7 i8 j8 k8"]:
+        return self._coarse_images(strip=False)
+
+    @cached_property
+    def _without_skull(self) -> Float[Tensor, "7 i8 j8 k8"]:
+        return self._coarse_images(strip=True)
+
+    def _coarse_images(self, *, strip: bool) -> Float[Tensor, "7 i8 j8 k8"]:
         """Every eighth voxel: as it is, and in slices of either thickness along each axis."""
         if self.image is None:
             return torch.zeros(7, *self.coarse_codes.shape, device=self.device)
         image = self.image.to(self.device)
-        found = [self._lines(image, None)]
+        found = [self._lines(image, None, strip=strip)]
         for axis in range(3):
             looks = [ScannerLook(slice_mm=thick, slice_axis=axis) for thick in _SLICES_MM]
-            told = scan_numbers(looks, white=[1.0, 1.0], box=self.box, shape=self.box)
+            scans = scan_numbers(looks, white=[1.0, 1.0], box=self.box, shape=self.box)
             blur, slab, count = (
-                put(part, self.device) for part in (told.blur, told.slab[:, axis], told.slices[:, axis])
+                put(part, self.device) for part in (scans.blur, scans.slab[:, axis], scans.slices[:, axis])
             )
-            lines = self._lines(image, axis).movedim(axis, 0)
+            lines = self._lines(image, axis, strip=strip).movedim(axis, 0)
             for rows in spreads(self.box[axis], blur, slab, count):
                 found.append(torch.tensordot(rows[::COARSE], lines, 1).movedim(0, axis))
         return torch.stack(found).half()
 
-    def _lines(self, image: Tensor, axis: int | None) -> Float[Tensor, "i j k"]:
+    def _lines(self, image: Tensor, axis: int | None, *, strip: bool) -> Float[Tensor, "i j k"]:
         """Every eighth voxel along each axis but one, air 0 and white matter about 1."""
         i, j, k = (slice(None, None, 1 if axis == other else COARSE) for other in range(3))
-        return relative(image[i, j, k], self.levels)
+        x = relative(image[i, j, k], self.levels)
+        if strip:
+            places = _places(self.box, self.device)
+            index = torch.stack(torch.meshgrid(places[0][i], places[1][j], places[2][k], indexing="ij"))
+            x = x * (around_at(self.around[None].float(), index[None])[0, 3] > 0.5)
+        return x
 
     def coarse(self, plan: Augmentation) -> Float[Tensor, "i8 j8 k8"]:
-        """Every eighth voxel, in slices as thick as the plan has them, or about."""
+        """Every eighth voxel, with a skull or without, in slices as thick as the plan has them, or about."""
         look, (thin, thick) = plan.scanner or ScannerLook(), _SLICES_MM
-        held = self._coarse_images
+        held = self._with_skull if plan.strip is None else self._without_skull
         if look.slice_mm <= 1:
             return held[0].float()
         first = 1 + 2 * look.slice_axis

@@ -29,8 +29,8 @@ _ANATOMY = Deformation(
     elastic_mm=3.0, cell_mm=36.0, seed=152,
 )  # fmt: skip
 _LOOK = Chronic(
-    inset_mm=0.8, border_mm=0.6, texture=0.08, gliosis_level=0.64, flatness=0.6, cavity_share=0.7, cavity_level=0.22,
-    strands=0.5, softness=0.35, regions=0.6, rim_mm=2.0, pull_mm=2.0, widening_mm=1.2,
+    inset_mm=0.5, border_mm=0.5, texture=0.08, gliosis_level=0.60, flatness=0.7, cavity_share=0.85, cavity_level=0.22,
+    strands=0.5, softness=0.35, regions=0.5, rim_mm=1.0, pull_mm=2.0, widening_mm=1.2,
 )  # fmt: skip
 _NO_MOVE = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0))
 _VENTRICLES_MM = 22.0  # deeper than this inside the brain, CSF is a ventricle's

@@ -1,0 +1,46 @@
+"""Label maps become tissues; skulls close; CSF is trimmed to what the brain mask means."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from insula.simulate import Tissue, from_dlmuse, from_freesurfer
+from insula.simulate.anatomy import BRAIN, add_skull, draw_palette, trim_csf
+
+
+def test_label_tables_know_their_tissues() -> None:
+    assert from_dlmuse(np.array([0, 1, 51, 36, 81, 206, 38, 40, 35, 999])).tolist() == [0, 2, 1, 4, 5, 3, 6, 7, 8, 0]
+    assert from_freesurfer(np.array([0, 24, 4, 10, 2, 1012, 8, 7, 16, 2035])).tolist() == [0, 2, 1, 4, 5, 3, 6, 7, 8, 3]
+    assert from_freesurfer(np.array([507, 515, 502])).tolist() == [Tissue.SCALP, Tissue.SKULL, Tissue.FACE]
+
+
+def test_a_skull_closes_around_the_brain_and_adds_none() -> None:
+    tissue = np.zeros((64, 64, 64), np.uint8)
+    tissue[20:44, 20:44, 20:44] = Tissue.WHITE
+    dressed = add_skull(tissue)
+    assert (dressed[tissue > 0] == Tissue.WHITE).all()
+    assert dressed[19, 32, 32] == Tissue.OUTER_CSF
+    assert dressed[14, 32, 32] == Tissue.SKULL
+    assert dressed[8, 32, 32] == Tissue.SCALP
+    assert dressed[0, 0, 0] == Tissue.OUTSIDE
+    assert np.isin(dressed, BRAIN).sum() == (tissue > 0).sum()
+
+
+def test_csf_far_from_the_brain_and_below_it_is_not_brain() -> None:
+    tissue = np.full((64, 64, 64), Tissue.SULCAL_CSF, np.uint8)
+    tissue[20:44, 20:44, 20:44] = Tissue.WHITE
+    tissue[30:32, 20:44, 20:44] = Tissue.SULCAL_CSF  # a fissure
+    trimmed = trim_csf(tissue, reach_mm=3)
+    assert trimmed[18, 32, 32] == Tissue.SULCAL_CSF
+    assert trimmed[12, 32, 32] == Tissue.OUTER_CSF
+    assert trimmed[32, 32, 18] == Tissue.OUTER_CSF
+    assert trimmed[31, 32, 32] == Tissue.SULCAL_CSF
+    assert (trimmed[tissue == Tissue.WHITE] == Tissue.WHITE).all()
+
+
+def test_palettes_keep_the_order_of_t1w() -> None:
+    for seed in range(20):
+        palette = draw_palette(np.random.default_rng(seed))
+        assert palette[Tissue.WHITE] == 1
+        assert palette[Tissue.VENTRICLE] < palette[Tissue.CORTEX] < 1
+        assert len(palette) == len(Tissue)

@@ -59,7 +59,7 @@ _EXTRAS = {
     "plain": ("simulate.confounders=0",), "whole": ("train.whole_fraction=0.04",),
     "nomemory": ('model.memory=off',), "noscan": ("model.scans=0",),
 }  # fmt: skip
-_PROBED, _WARM = 60, 100
+_PROBED, _WARM = 60, 700
 _SEED = 2411
 
 

@@ -13,7 +13,7 @@ from insula.cohort import CaseSet, Sources
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, SimulateConfig, TrainConfig
 from insula.errors import BadData, Preempted, UsageError
 from insula.train import CaseStream, HeadStream, case_stream, train
-from simulate.test_head import small_host, small_shape
+from simulate.hosts import ball_outline, small_host
 
 _CPU = torch.device("cpu")
 _OFF = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fraction=0, graft_fraction=0)
@@ -106,7 +106,7 @@ def test_crops_look_for_small_lesions_too() -> None:
 
 
 def test_heads_made_before_the_training_are_its_cohort(tmp_path: Path) -> None:
-    shapes = (small_shape(),)
+    shapes = (ball_outline(),)
     sources = Sources(hosts=(small_host(),), acute=shapes, chronic=shapes, fingerprint="phantom")
     recipe = replace(
         _recipe(steps=4, batch=1), prepare=PrepareConfig(box=(64, 72, 64)), simulate=SimulateConfig(heads=2)
@@ -127,7 +127,7 @@ def test_heads_made_before_the_training_are_its_cohort(tmp_path: Path) -> None:
 
 
 def test_painted_heads_are_one_more_source(cases: CaseSet) -> None:
-    shapes = (small_shape(),)
+    shapes = (ball_outline(),)
     sources = Sources(hosts=(small_host(),), acute=shapes, chronic=shapes, fingerprint="phantom")
     recipe = _recipe(replace(_OFF, synthetic_fraction=1.0), batch=1)
     recipe = replace(recipe, prepare=PrepareConfig(box=(64, 72, 64)))

@@ -23,7 +23,7 @@ from insula.train import HeadStream, train
 from insula.train.loop import Progress
 from insula.train.step import Step
 from insula.train.stream import Batch
-from simulate.test_head import small_host, small_shape
+from simulate.hosts import ball_outline, small_host
 
 _CPU = torch.device("cpu")
 
@@ -38,7 +38,7 @@ def _recipe(**train_options: object) -> Recipe:
 
 @pytest.fixture(scope="module")
 def sources() -> Sources:
-    shapes = (small_shape(),)
+    shapes = (ball_outline(),)
     return Sources(hosts=(small_host(),), acute=shapes, chronic=shapes, fingerprint="phantom")
 
 

@@ -31,6 +31,10 @@ Volumes = Float[Tensor, "b i j k"]
 Numbers = Mapping[str, Tensor]
 LesionPainter = Callable[[Volumes, Volumes], Volumes]
 """Another way to draw lesions into images, given their truths."""
+_VENTRICLE, _SULCUS, _CORTEX, _WHITE = (
+    int(kind) for kind in (Tissue.VENTRICLE, Tissue.SULCAL_CSF, Tissue.CORTEX, Tissue.WHITE)
+)
+_WHITES = tuple(int(kind) for kind in WHITE)
 _LOOKS_PULL, _LOOKS_WIDEN = (Ingredients._fields.index(name) for name in ("pull_mm", "widening_mm"))
 
 
@@ -151,7 +155,7 @@ def _work(
         if stages.confounders:
             image = _confounded(image, index, codes, noises[:, 1], numbers)
         if outline is not None:
-            allowed = brain_codes(codes) & (codes != Tissue.VENTRICLE)
+            allowed = brain_codes(codes) & (codes != _VENTRICLE)
             new = lay_truth(outline, allowed, truth)
             image = painter(image, new) if painter else _infarcted(image, new, codes, noises, numbers, volumes)
             truth = torch.maximum(truth, new)
@@ -200,22 +204,22 @@ def _painted(
 
 def _confounded(image: Volumes, index: Tensor, codes: Volumes, noise: Volumes, numbers: Numbers) -> Volumes:
     """With what looks like a lesion and is none."""
-    white = _any_of(codes, WHITE)
-    ventricle, sulcus = codes == Tissue.VENTRICLE, codes == Tissue.SULCAL_CSF
+    white = _any_of(codes, _WHITES)
+    ventricle, sulcus = codes == _VENTRICLE, codes == _SULCUS
     outside = ~brain_codes(codes)
     grey = ~(white | ventricle | sulcus | outside)
     classes = torch.stack([white, grey, sulcus, ventricle, outside], dim=1).float()
-    image = white_matter_disease(image, ventricle, codes == Tissue.WHITE, noise, numbers["caps"])
+    image = white_matter_disease(image, ventricle, codes == _WHITE, noise, numbers["caps"])
     return draw_blobs(image, index, numbers, classes).clamp_min(0)
 
 
 def _infarcted(
     image: Volumes, truth: Volumes, codes: Volumes, noises: Tensor, numbers: Numbers, volumes: Numbers
 ) -> Volumes:  # fmt: skip
-    fluid = (codes == Tissue.SULCAL_CSF) | (codes == Tissue.VENTRICLE)
+    fluid = (codes == _SULCUS) | (codes == _VENTRICLE)
     return infarct(
-        image, truth, numbers["lesion"], noises, volumes["speckle"], white=_any_of(codes, WHITE),
-        cortex=codes == Tissue.CORTEX, fluid=fluid, outside=~brain_codes(codes),
+        image, truth, numbers["lesion"], noises, volumes["speckle"], white=_any_of(codes, _WHITES),
+        cortex=codes == _CORTEX, fluid=fluid, outside=~brain_codes(codes),
     )  # fmt: skip
 
 

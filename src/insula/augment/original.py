@@ -244,7 +244,7 @@ def around_at(around: Float[Tensor, "b 5 i2 j2 k2"], index: Float[Tensor, "b 3 i
 
 def brain_codes(codes: Tensor) -> Bool[Tensor, "..."]:
     """Where tissue codes are brain."""
-    return (codes >= BRAIN[0]) & (codes <= BRAIN[-1])
+    return (codes >= int(BRAIN[0])) & (codes <= int(BRAIN[-1]))
 
 
 def _places(box: Shape, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ _NEAR_MM = 14.0  # and of the one that says how near a lesion is
 _NEAR = 0.12  # of that blur: near enough for the whole effect
 _VENTRICLE_MM, _SULCUS_MM = 4.0, 1.5  # sigma of the blur that says where the nearest CSF lies
 _VENTRICLE_TIMES = 2.0  # ventricles give way more than sulci
+_SIDE_MM = 22.0, 45.0, 30.0  # half the size of a lateral ventricle and what surrounds it
 _LARGEST = 0.62  # a push never brings a voxel nearer than this share of its way to the middle
 
 Volumes = Float[Tensor, "b i j k"]
@@ -105,18 +105,12 @@ def widen(
         shifts: rows of `Shift.numbers`.
         widening_mm: near the lesion.
     """
-    away = index - shifts[:, 2:5, None, None, None]
-    radii = _side_radii(index.device)
-    side = torch.exp(-2 * (away / radii).square().sum(1) ** 2)
+    x, y, z = (index - shifts[:, 2:5, None, None, None]).unbind(1)
+    a, b, c = _SIDE_MM
+    side = torch.exp(-2 * ((x / a) ** 2 + (y / b) ** 2 + (z / c) ** 2) ** 2)
     millimetres = shifts[:, 0, None, None, None] + shifts[:, 1, None, None, None] * side
     millimetres = millimetres + widening_mm[:, None, None, None] * near * (1 - inside)
     return direction * millimetres[:, None]
-
-
-@cache
-def _side_radii(device: torch.device) -> Tensor:
-    """About half the size of a lateral ventricle and its surroundings [mm]; kept, for work that is recorded copies nothing."""
-    return torch.tensor([22.0, 45.0, 30.0]).view(1, 3, 1, 1, 1).to(device)
 
 
 def push(index: Vectors, shifts: Float[Tensor, "b 10"]) -> Vectors:

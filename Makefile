@@ -1,4 +1,4 @@
-# make demo   set up, segment a simulated subject, show the page
+# make demo   set up, segment a real patient, print the page
 # make test   set up, pass the tests
 # make soak   what takes minutes: runs that are killed again and again, the service under load
 # make check  style, types, architecture

@@ -15,7 +15,6 @@ import pytest
 from cli.call import call
 from corpus.files import GRID, nifti, packed
 from insula.io import read_mask
-from insula.metrics import dice_score
 
 _INSULA = [sys.executable, "-m", "insula"]
 
@@ -179,19 +178,3 @@ def test_kill_nine_leaves_whole_files_and_the_next_run_goes_on(tiny_weights: Pat
     assert done.returncode == 0, done.stderr
     assert not list(out.glob(".insula-*.tmp"))
     assert len(list(out.glob("*_mask.nii.gz"))) == 10
-
-
-def test_the_demo_runs_prints_what_its_files_say_and_the_page_last(tmp_path: Path) -> None:
-    """With the bundled weights, as a newcomer would: volume, count and Dice are recomputed from the files."""
-    done = _run("demo", "--out", str(tmp_path / "demo"))
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    page = Path(lines[-1])
-    assert page.is_file()
-    facts = {line.split()[0]: line.split()[1] for line in lines if line.split()[0] in ("volume", "lesions", "Dice")}
-    mask, truth = (read_mask(page.parent / f"demo_{name}.nii.gz") for name in ("mask", "truth_mask"))
-    assert float(facts["volume"]) == pytest.approx(mask.volume_ml, abs=0.01)
-    assert float(facts["Dice"]) == pytest.approx(dice_score(mask.voxels, truth.voxels), abs=1e-3)
-    assert int(facts["lesions"]) == json.loads((page.parent / "demo.json").read_text())["lesion_count"]
-    assert "simulated" in done.stdout
-    assert "simulated" in page.read_text()

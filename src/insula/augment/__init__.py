@@ -1,9 +1,29 @@
-"""One case, many: drawn first, carried out on the training device after."""
+"""One case, many; a lesion-free head, a patient: drawn first, carried out on the training device after."""
 
 from insula.augment.apply import Augmented, Augmenter, augment
-from insula.augment.graft import Graft
+from insula.augment.graft import Graft, LesionGrafts
+from insula.augment.head import OutlineSet, SimulatedHead, carry_out, draw_head, look_at, place, simulate_head
 from insula.augment.original import Original
-from insula.augment.plan import Augmentation
+from insula.augment.plan import Augmentation, Paint
 from insula.augment.strip import brain_of
+from insula.augment.subject import demo_case
 
-__all__ = ["Augmentation", "Augmented", "Augmenter", "Graft", "Original", "augment", "brain_of"]
+__all__ = [
+    "Augmentation",
+    "Augmented",
+    "Augmenter",
+    "Graft",
+    "LesionGrafts",
+    "Original",
+    "OutlineSet",
+    "Paint",
+    "SimulatedHead",
+    "augment",
+    "brain_of",
+    "carry_out",
+    "demo_case",
+    "draw_head",
+    "look_at",
+    "place",
+    "simulate_head",
+]

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from insula.augment.gather import Desk, Stages, numbers_of, pack, unpack
-from insula.augment.graft import graft
-from insula.augment.original import Original, bare, brain_at
+from insula.augment.graft import lay_truth
+from insula.augment.original import COARSE, Original, around_at, bare, brain_codes
 from insula.augment.plan import Augmentation
 from insula.nn import Recorder
-from insula.simulate import ScannerLook
+from insula.simulate import Outline, ScannerLook, Tissue
+from insula.simulate.anatomy import WHITE
+from insula.simulate.confounders import draw_blobs, white_matter_disease
 from insula.simulate.deform import carry_all, indices
 from insula.simulate.fields import blur_each, identity, look_up_each, noise, put
+from insula.simulate.infarct import grain, infarct
+from insula.simulate.looks import Ingredients
 from insula.simulate.scanner import ScanNumbers, acquire, add_noise, disturb_each
+from insula.simulate.shift import near_lesion, pull, push, widen
 from insula.types import Shape
 
 __all__ = ["Augmented", "Augmenter", "augment"]
 
 Volumes = Float[Tensor, "b i j k"]
+Numbers = Mapping[str, Tensor]
+LesionPainter = Callable[[Volumes, Volumes], Volumes]
+"""Another way to draw lesions into images, given their truths."""
+_LOOKS_PULL, _LOOKS_WIDEN = (Ingredients._fields.index(name) for name in ("pull_mm", "widening_mm"))
 
 
 class Augmented(NamedTuple):
@@ -32,14 +41,16 @@ class Augmented(NamedTuple):
     """Air 0, white matter about 1; not normalised."""
     truth: Volumes
     """0 or 1."""
+    brain: Volumes
+    """1 brain, 0 not; -1 where that is not known."""
     sample: Float[Tensor, "b n"]
     """Intensities of each whole head as it would be shown, at every eighth voxel, sorted: a crop can be normalised as its head
-    would be. The skull strip, contrast, bias field, thick slices and noise are in it; point spread and what went wrong in the
-    scan change these intensities little, a graft and a deformation less."""
+    would be. Lesions, paint, skull strip, contrast, bias field, thick slices and noise are in it; point spread and what went wrong
+    in the scan change these intensities little, confounders and a deformation less."""
 
 
 class Augmenter:
-    """Cuts, deforms, grafts, strips and scans: each item by its own plan, all on the cases' device.
+    """Cuts, deforms, infarcts, strips and scans: each item by its own plan, all on the cases' device.
 
     Only the voxels of the crop are computed, read from the whole case: it turns about the crop's middle, and what comes in from
     outside the crop is real. Image and truth move together, in one look-up. The same plans on the same kind of device
@@ -51,15 +62,17 @@ class Augmenter:
     Args:
         device: of the cases.
         record: on a GPU; off to look into the work with a debugger.
+        heads: every case is a lesion-free head with known tissues, and every batch takes the same work.
+        grafts: the most lesions that a plan grafts.
     """
 
-    def __init__(self, device: torch.device, *, record: bool = True) -> None:
-        self.device = device
+    def __init__(self, device: torch.device, *, record: bool = True, heads: bool = False, grafts: int = 1) -> None:
+        self.device, self.heads, self.grafts = device, heads, grafts
         self._desk, self._recorder = Desk(device), Recorder(device, on=record)
 
     def __call__(
         self, originals: Sequence[Original], plans: Sequence[Augmentation], *, starts: Sequence[Shape], crop: Shape,
-        donors: Sequence[Bool[Tensor, "i j k"]] = (),
+        outlines: Sequence[Outline] = (), painter: LesionPainter | None = None,
     ) -> Augmented:  # fmt: skip
         """One batch.
 
@@ -68,60 +81,166 @@ class Augmenter:
             plans: one each.
             starts: the crop's first voxel in each case.
             crop: voxels of the crop along each axis; all of a case, or less.
-            donors: the outlines that the plans' grafts number, on the cases' grid.
+            outlines: those that the plans' grafts number.
+            painter: draws the lesions instead of the plans' looks; not with recorded work.
         """
-        stages, box = Stages.of(plans), originals[0].box
-        flat, layout = pack(numbers_of(originals, plans, starts, crop))
+        stages, box = Stages.of_heads() if self.heads else Stages.of(originals, plans), originals[0].box
+        flat, layout = pack(numbers_of(originals, plans, starts, crop, grafts=self.grafts))
         held = self._desk.place("numbers", len(flat))
         held.copy_(put(flat, self.device))
-        volumes = self._desk.lay_out(originals, plans, starts, crop, donors)
+        volumes = self._desk.lay_out(originals, plans, starts, crop, outlines, stages=stages, grafts=self.grafts)
         key = (stages, crop, layout, tuple(volume.data_ptr() for volume in volumes.values()))
-        image, truth, sample = self._recorder.run(
-            key, lambda: _work(unpack(held, layout), volumes, stages, crop, box)
+        image, truth, brain, sample = self._recorder.run(
+            key, lambda: _work(unpack(held, layout), volumes, stages, crop, box, painter)
         )  # fmt: skip
         if self._recorder.on:  # the next batch overwrites what was recorded
-            truth, sample = truth.clone(), sample.clone()
+            truth, brain, sample = truth.clone(), brain.clone(), sample.clone()
         looks = [plan.scanner or ScannerLook() for plan in plans]
         image = disturb_each(image, looks)
-        grain = self._desk.place("noise", len(plans), 2, *crop)
-        for part, look in zip(grain, looks, strict=True):
+        static = self._desk.place("noise", len(plans), 2, *crop)
+        for part, look in zip(static, looks, strict=True):
             part.copy_(noise((2, *crop), seed=look.seed + 1, device=self.device)) if look.noise else part.zero_()
-        return Augmented(add_noise(image, unpack(held, layout)["scan_level"][:, 2], grain), truth, sample)
+        image = add_noise(image, unpack(held, layout)["scan_level"][:, 2], static)
+        return Augmented(image, truth, brain, sample)
 
 
 def augment(
     originals: Sequence[Original], plans: Sequence[Augmentation], *, starts: Sequence[Shape], crop: Shape,
-    donors: Sequence[Bool[Tensor, "i j k"]] = (),
+    outlines: Sequence[Outline] = (), painter: LesionPainter | None = None,
 ) -> Augmented:  # fmt: skip
     """One batch by an `Augmenter` of its own: for a look at what plans do."""
-    once = Augmenter(originals[0].device, record=False)
-    return once(originals, plans, starts=starts, crop=crop, donors=donors)
+    most = max((len(plan.lesions.grafts) for plan in plans if plan.lesions), default=1)
+    once = Augmenter(originals[0].device, record=False, grafts=most)
+    return once(originals, plans, starts=starts, crop=crop, outlines=outlines, painter=painter)
 
 
 def _work(
-    numbers: Mapping[str, Tensor], volumes: Mapping[str, Tensor], stages: Stages, crop: Shape, box: Shape
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The same work for every batch of these stages: images before noise, truths, samples of the heads. It uses up the images."""
+    numbers: Numbers, volumes: Numbers, stages: Stages, crop: Shape, box: Shape, painter: LesionPainter | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same work for every batch of these stages: images before noise, truths, brains, samples of the heads.
+
+    It uses up the images.
+    """
     scans = ScanNumbers(*(numbers[f"scan_{name}"] for name in ScanNumbers._fields))
     air, width = numbers["unit"].T[:, :, None, None, None]
     volumes["pair"][:, 0] -= air  # what lies outside a case is air
     start = scans.start[:, :, None, None, None]
     if stages.deform:
         index = indices(numbers["affine"], volumes["velocity"], numbers["apart"], crop) + start
-        image, truth = look_up_each(volumes["pair"], index).unbind(1)
     else:
         index = identity(crop, device=start.device)[None] + start
-        image, truth = volumes["pair"].unbind(1)
-    image, truth = (image / width).clamp_min(0), (truth > 0.5).float()
-    if stages.graft:
-        outline = look_up_each(volumes["donor"][:, None], carry_all(numbers["placement"], index))[:, 0] > 0.5
-        noises = volumes["uneven"], volumes["grain"]
-        image, truth = graft(image, truth, outline, numbers["tissue"], numbers["infarct"], *noises)
+    outline = _outline_at(volumes["outline"], numbers["placement"], index) if stages.lesions else None
+    if stages.moves:
+        index = index + _displacement(index, outline, numbers, volumes)
+    moved = stages.deform or stages.moves
+    pair = look_up_each(volumes["pair"], index) if moved else volumes["pair"]
+    image = (pair[:, 0] / width).clamp_min(0)
+    truth = (pair[:, 1] > 0.5).float() if stages.truth else torch.zeros_like(image)
+    sample = volumes["coarse"]
+    brain = pair[:, -1].round() if stages.brain else torch.full_like(image, -1.0)
+    if stages.tissue:
+        codes = look_up_each(volumes["codes"], index, nearest=True)[:, 0] if moved else volumes["codes"][:, 0]
+        known = numbers["known"][:, None, None, None] > 0
+        brain = torch.where(known, brain_codes(codes).float(), brain)
+        noises = (
+            grain(volumes["nodes"], numbers["grain_apart"], crop) if "nodes" in volumes else image[:, None].expand(-1, 3, -1, -1, -1)
+        )  # fmt: skip
+        if stages.paint:
+            image = _painted(image, codes, numbers, texture=0.7 * noises[:, 1] + 0.5 * volumes["speckle"])
+            sample = _painted(sample, volumes["few_codes"], numbers, texture=None)
+        if stages.confounders:
+            image = _confounded(image, index, codes, noises[:, 1], numbers)
+        if outline is not None:
+            allowed = brain_codes(codes) & (codes != Tissue.VENTRICLE)
+            new = lay_truth(outline, allowed, truth)
+            image = painter(image, new) if painter else _infarcted(image, new, codes, noises, numbers, volumes)
+            truth = torch.maximum(truth, new)
+            sample = _sample_with_lesion(sample, numbers, volumes)
     if stages.strip:
-        near = blur_each(truth, torch.full((1,), 2.0, device=truth.device)) > 0.05  # a lesion at the rim is not cut off
-        kept = numbers["keep"][:, None, None, None] > 0
-        image = image * (brain_at(volumes["brain"], index) | near | kept)
+        image, sample = _taken_off(image, sample, truth, index, numbers, volumes)
     if stages.scan:
         image = acquire(image, scans, box=box)
-    sample = add_noise(bare(volumes["coarse"], scans, box), scans.level[:, 2], volumes["speckle"][None])
-    return image, truth, sample.flatten(1).sort().values
+    sample = add_noise(bare(sample, scans, box), scans.level[:, 2], volumes["hiss"][None])
+    return image, truth, brain, sample.flatten(1).sort().values
+
+
+def _outline_at(outlines: Float[Tensor, "b n x y z"], placement: Float[Tensor, "b n 3 4"], index: Tensor) -> Volumes:
+    """All of each head's outlines at places given in its voxels, 0 or 1."""
+    rooms, places = outlines.flatten(0, 1)[:, None], placement.flatten(0, 1)
+    count = outlines.shape[1]
+    there = carry_all(places, index.repeat_interleave(count, dim=0) if len(index) > 1 else index)
+    return (look_up_each(rooms, there).unflatten(0, (-1, count)).amax((1, 2)) > 0.5).float()
+
+
+def _displacement(index: Tensor, outline: Volumes | None, numbers: Numbers, volumes: Numbers) -> Tensor:
+    """How tissue moves inside a head: neighbours of lesions, ventricles and sulci, what a mass touches."""
+    looks, shifts = numbers["lesion"], numbers["shift"]
+    inside = torch.zeros_like(index[:, 0]) if outline is None else outline
+    direction = around_at(volumes["around"], index)[:, :3]
+    step = widen(index, direction, near_lesion(inside), inside, shifts, looks[:, _LOOKS_WIDEN]) + push(index, shifts)
+    return step if outline is None else step + pull(outline, looks[:, _LOOKS_PULL])
+
+
+def _painted(image: Volumes, codes: Volumes, numbers: Numbers, *, texture: Volumes | None) -> Volumes:
+    """Mixed with, or replaced by, an image painted from the tissues."""
+    share, uneven, blur_mm = numbers["paint"][:, :, None, None, None].unbind(1)
+    painted = numbers["palette"].gather(1, codes.flatten(1).long()).view_as(image)
+    if texture is not None:
+        painted = painted * (1 + uneven * texture * brain_codes(codes))
+        painted = blur_each(painted, blur_mm.flatten())
+    return ((1 - share) * image + share * painted).clamp_min(0)
+
+
+def _confounded(image: Volumes, index: Tensor, codes: Volumes, noise: Volumes, numbers: Numbers) -> Volumes:
+    """With what looks like a lesion and is none."""
+    white = _any_of(codes, WHITE)
+    ventricle, sulcus = codes == Tissue.VENTRICLE, codes == Tissue.SULCAL_CSF
+    outside = ~brain_codes(codes)
+    grey = ~(white | ventricle | sulcus | outside)
+    classes = torch.stack([white, grey, sulcus, ventricle, outside], dim=1).float()
+    image = white_matter_disease(image, ventricle, codes == Tissue.WHITE, noise, numbers["caps"])
+    return draw_blobs(image, index, numbers, classes).clamp_min(0)
+
+
+def _infarcted(
+    image: Volumes, truth: Volumes, codes: Volumes, noises: Tensor, numbers: Numbers, volumes: Numbers
+) -> Volumes:  # fmt: skip
+    fluid = (codes == Tissue.SULCAL_CSF) | (codes == Tissue.VENTRICLE)
+    return infarct(
+        image, truth, numbers["lesion"], noises, volumes["speckle"], white=_any_of(codes, WHITE),
+        cortex=codes == Tissue.CORTEX, fluid=fluid, outside=~brain_codes(codes),
+    )  # fmt: skip
+
+
+def _sample_with_lesion(sample: Volumes, numbers: Numbers, volumes: Numbers) -> Volumes:
+    """The coarse head with about what its lesions leave: fluid and scar in proportion."""
+    shape = sample.shape[1:]
+    places = identity((shape[0], shape[1], shape[2]), device=sample.device)[None] * COARSE
+    there = _outline_at(volumes["outline"], numbers["placement"], places) * brain_codes(volumes["few_codes"])
+    n = Ingredients(*(column[:, None, None, None] for column in numbers["lesion"].unbind(1)))
+    fluid = (1 - torch.special.ndtr(n.csf_cut)) * (n.csf_cut < 5)
+    scar = (1 - n.flatness) * n.white_factor * sample + n.flatness * n.gliosis_level
+    shown = there * (n.inset_mm > 0)
+    return sample + shown * (torch.minimum(fluid * n.cavity_level + (1 - fluid) * scar, sample) - sample)
+
+
+def _taken_off(
+    image: Volumes, sample: Volumes, truth: Volumes, index: Tensor, numbers: Numbers, volumes: Numbers
+) -> tuple[Volumes, Volumes]:
+    """Without skull, or without face, as data sharing leaves heads."""
+    edge = numbers["strip"][:, None, None, None]
+    deface = numbers["deface"][:, None, None, None] > 0
+    near = blur_each(truth, torch.full((1,), 2.0, device=truth.device)) > 0.05  # a lesion at the rim is not cut off
+
+    def kept(around: Tensor) -> Tensor:
+        soft, face = around[:, -2], around[:, -1]
+        return ((soft > edge) | (edge < 0)) & ~((face > 0.5) & deface)
+
+    return image * (kept(around_at(volumes["around"], index)) | near), sample * kept(volumes["few_around"])
+
+
+def _any_of(codes: Volumes, kinds: Sequence[int]) -> Tensor:
+    found = codes == kinds[0]
+    for kind in kinds[1:]:
+        found = found | (codes == kind)
+    return found

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool
 from torch import Tensor
 
-from insula.augment.graft import tissue_bounds
+from insula.augment.graft import NO_PLACEMENT, ingredients_of
 from insula.augment.original import Original
-from insula.augment.plan import Augmentation
-from insula.simulate import Deformation, ScannerLook
+from insula.augment.plan import Augmentation, Paint
+from insula.simulate import Confounders, Deformation, Outline, ScannerLook, Tissue
+from insula.simulate.confounders import blob_numbers
 from insula.simulate.deform import affines, lay_velocity, most_nodes, nodes_apart
-from insula.simulate.fields import noise
-from insula.simulate.lesion import look_numbers, uneven_nodes
+from insula.simulate.fields import node_counts, noise
+from insula.simulate.infarct import grain_room
 from insula.simulate.scanner import scan_numbers
 from insula.types import Shape
 
@@ -25,47 +25,117 @@ __all__ = ["Desk", "Layout", "Stages", "numbers_of", "pack", "unpack"]
 
 Layout = tuple[tuple[str, tuple[int, ...]], ...]
 """Names and shapes of the arrays that were packed, in order."""
+_NO_PAINT = Paint(palette=(0.0,) * len(Tissue), share=0.0, texture=0.0, blur_mm=0.0)
+_CELLS_MM = 3.0, 4.5, 12.0  # of the noises of a head without a lesion: its paint's texture, its caps' borders
 
 
 class Stages(NamedTuple):
     """Which kinds of work a batch needs; an item that does not need one goes through it unchanged."""
 
+    truth: bool
+    """Cases with lesions of their own."""
+    brain: bool
+    """Cases with a brain mask of their own."""
+    tissue: bool
+    """Anything that has to know where which tissue is."""
     deform: bool
-    graft: bool
+    lesions: bool
+    confounders: bool
+    paint: bool
     strip: bool
     scan: bool
 
     @classmethod
-    def of(cls, plans: Sequence[Augmentation]) -> Stages:
+    def of(cls, originals: Sequence[Original], plans: Sequence[Augmentation]) -> Stages:
         """All kinds that any of the plans has."""
+        lesions = any(plan.lesions is not None for plan in plans)
+        confounders = any(plan.confounders is not None for plan in plans)
+        paint = any(plan.paint is not None for plan in plans)
+        known = any(original.tissue is not None for original in originals)
         return cls(
+            truth=any(original.tissue is None for original in originals),
+            brain=any(original.brain is not None for original in originals),
+            tissue=known or lesions or confounders or paint,
             deform=any(plan.deformation is not None for plan in plans),
-            graft=any(plan.graft is not None for plan in plans),
-            strip=any(plan.strip for plan in plans),
+            lesions=lesions, confounders=confounders, paint=paint,
+            strip=any(plan.strip is not None or plan.deface for plan in plans),
             scan=any(plan.scanner is not None for plan in plans),
+        )  # fmt: skip
+
+    @classmethod
+    def of_heads(cls) -> Stages:
+        """Everything that a simulated head may need: one recording serves every batch."""
+        return cls(
+            truth=False, brain=False, tissue=True, deform=True, lesions=True, confounders=True, paint=True, strip=True,
+            scan=True,
         )
+
+    @property
+    def moves(self) -> bool:
+        """Whether tissue is displaced inside a head."""
+        return self.lesions or self.confounders
 
 
 def numbers_of(
-    originals: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape], crop: Shape
+    originals: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape], crop: Shape, *, grafts: int
 ) -> dict[str, np.ndarray]:
-    """Arrays by name, the batch first; a plan without a deformation, a graft or a scanner has numbers that change nothing."""
+    """Arrays by name, the batch first; a plan that lacks something has numbers that change nothing.
+
+    Args:
+        originals: whole cases.
+        plans: one each.
+        starts: the crops' first voxels.
+        crop: voxels of a crop.
+        grafts: room for so many lesions in each.
+    """
     box, levels = originals[0].box, [original.levels for original in originals]
     deformations = [plan.deformation or Deformation() for plan in plans]
-    placements = [plan.graft.placement if plan.graft else Deformation() for plan in plans]
-    infarcts = [plan.graft.look if plan.graft else None for plan in plans]
     looks = [plan.scanner or ScannerLook() for plan in plans]
+    paints = [plan.paint or _NO_PAINT for plan in plans]
     scans = scan_numbers(looks, white=[1.0] * len(plans), box=box, shape=crop, starts=starts)
+    confounders = [plan.confounders or Confounders() for plan in plans]
+    tones = [
+        (_mixed(level.csf, paint, Tissue.VENTRICLE), _mixed(level.grey, paint, Tissue.CORTEX))
+        for level, paint in zip(levels, paints, strict=True)
+    ]
+    ingredients = [
+        ingredients_of(plan.lesions, csf=csf, grey=grey) for plan, (csf, grey) in zip(plans, tones, strict=True)
+    ]
     return {
         "affine": affines(deformations, crop),
         "apart": nodes_apart(deformations, crop),
         "unit": np.array([(level.air, level.width) for level in levels]),
-        "keep": np.array([not plan.strip for plan in plans]),
-        "placement": affines(placements, box),
-        "tissue": np.array([tissue_bounds(level) for level in levels]),
-        "infarct": look_numbers(infarcts, csf=[level.csf for level in levels], grey=[level.grey for level in levels]),
+        "known": np.array([original.knows_brain for original in originals]),
+        "strip": np.array([-1.0 if plan.strip is None else plan.strip for plan in plans]),
+        "deface": np.array([plan.deface for plan in plans]),
+        "placement": np.array([_placements(plan, grafts) for plan in plans]),
+        "lesion": np.array(ingredients),
+        "grain_apart": np.stack([_apart(plan, crop) for plan in plans]),
+        "shift": np.array([one.shift.numbers() for one in confounders]),
+        **blob_numbers(confounders),
+        "palette": np.array([paint.palette for paint in paints]),
+        "paint": np.array([(paint.share, paint.texture, paint.blur_mm) for paint in paints]),
         **{f"scan_{name}": part for name, part in scans._asdict().items()},
     }
+
+
+def _mixed(level: float, paint: Paint, tissue: Tissue) -> float:
+    return (1 - paint.share) * level + paint.share * paint.palette[tissue]
+
+
+def _placements(plan: Augmentation, room: int) -> list[object]:
+    placed = [graft.placement for graft in plan.lesions.grafts] if plan.lesions else []
+    return [*placed, *[NO_PLACEMENT] * (room - len(placed))]
+
+
+def _cells(plan: Augmentation) -> tuple[float, float, float]:
+    return plan.lesions.cells_mm if plan.lesions else _CELLS_MM
+
+
+def _apart(plan: Augmentation, crop: Shape) -> np.ndarray:
+    """How far apart the nodes of the three noises lie along each axis [voxels]."""
+    counts = [node_counts(crop, mm) for mm in _cells(plan)]
+    return (np.array(crop) - 1) / (np.array(counts) - 1)
 
 
 def pack(numbers: Mapping[str, np.ndarray]) -> tuple[np.ndarray, Layout]:
@@ -95,53 +165,104 @@ class Desk:
 
     def lay_out(
         self, originals: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape], crop: Shape,
-        donors: Sequence[Bool[Tensor, "i j k"]],
+        outlines: Sequence[Outline], *, stages: Stages, grafts: int,
     ) -> dict[str, Tensor]:  # fmt: skip
         """Every item's volumes in the batch's own, by name; (b, ...)."""
-        stages, count, box = Stages.of(plans), len(plans), originals[0].box
+        count = len(plans)
         coarse = [original.coarse(plan) for original, plan in zip(originals, plans, strict=True)]
-        laid = {"coarse": self.place("coarse", count, *coarse[0].shape), "speckle": self._speckle(coarse[0])}
+        laid = {"coarse": self.place("coarse", count, *coarse[0].shape), "hiss": self._hiss(coarse[0])}
         for held, part in zip(laid["coarse"], coarse, strict=True):
             held.copy_(part)
-        shape = box if stages.deform else crop
-        laid["pair"] = self.place("pair", count, 2, *shape)
-        for held, original, start in zip(laid["pair"], originals, starts, strict=True):
-            i, j, k = (slice(a, a + n) for a, n in zip(start, crop, strict=True))
-            window = (slice(None),) * 3 if stages.deform else (i, j, k)
-            for part, volume in zip(held, original.here, strict=True):
-                part.copy_(volume[window])
+        laid["pair"] = self._cut(originals, starts, crop, stages)
+        if stages.tissue:
+            laid |= self._tissues(originals, starts, crop, stages)
         if stages.deform:
             deformations = [plan.deformation or Deformation() for plan in plans]
             laid["velocity"] = self.place("velocity", count, 3, *most_nodes(deformations, crop))
             for held, deformation in zip(laid["velocity"], deformations, strict=True):
                 lay_velocity(held, deformation, crop)
-        if stages.graft:
-            laid |= self._grafts(plans, crop, donors)
-        if stages.strip:
-            laid["brain"] = self.place("brain", count, *originals[0].soft_brain.shape)
-            for held, original, plan in zip(laid["brain"], originals, plans, strict=True):
-                if plan.strip:
-                    held.copy_(original.soft_brain)
+        if stages.strip or stages.moves:
+            laid |= self._around(originals)
+        if stages.lesions:
+            laid["outline"] = self._outlines(plans, outlines, grafts)
+        if stages.moves or stages.paint:
+            laid |= self._grain(plans, crop)
         return laid
 
-    def _grafts(
-        self, plans: Sequence[Augmentation], crop: Shape, donors: Sequence[Bool[Tensor, "i j k"]]
+    def _cut(
+        self, originals: Sequence[Original], starts: Sequence[Shape], crop: Shape, stages: Stages
+    ) -> Tensor:  # fmt: skip
+        """Images, and truths where there are any: whole where something moves, otherwise the crops."""
+        whole = stages.deform or stages.moves
+        shape = originals[0].box if whole else crop
+        pairs = self.place("pair", len(originals), 1 + stages.truth + stages.brain, *shape)
+        for held, original, window in zip(pairs, originals, _windows(starts, crop, whole=whole), strict=True):
+            image, mask = original.here
+            held[0].copy_(image[window])
+            if stages.truth:
+                held[1].copy_(mask[window])
+            if stages.brain and original.brain is not None:
+                held[-1].copy_(original.brain[window], non_blocking=True)
+            elif stages.brain:
+                held[-1].fill_(-1)
+        return pairs
+
+    def _tissues(
+        self, originals: Sequence[Original], starts: Sequence[Shape], crop: Shape, stages: Stages
     ) -> dict[str, Tensor]:
-        grafts = [plan.graft for plan in plans]
-        drawn = [None if graft is None else uneven_nodes(crop, graft.look, self.device) for graft in grafts]
-        some = next(nodes for nodes in drawn if nodes is not None)
-        shapes = {"donor": donors[0].shape, "uneven": some.shape, "grain": crop}
-        laid = {name: self.place(name, len(plans), *shape) for name, shape in shapes.items()}
-        for n, (graft, nodes) in enumerate(zip(grafts, drawn, strict=True)):
-            if graft is None or nodes is None:
-                laid["donor"][n].zero_()
-            else:
-                laid["donor"][n].copy_(donors[graft.donor].to(self.device, non_blocking=True))
-                laid["uneven"][n].copy_(nodes)
-                laid["grain"][n].copy_(noise(crop, seed=graft.look.seed + 1, device=self.device))
-        return laid
+        whole = stages.deform or stages.moves
+        shape = originals[0].box if whole else crop
+        codes = self.place("codes", len(originals), 1, *shape)
+        few = self.place("few_codes", len(originals), *originals[0].coarse_codes.shape)
+        for n, (original, window) in enumerate(zip(originals, _windows(starts, crop, whole=whole), strict=True)):
+            codes[n, 0].copy_(original.codes[window])
+            few[n].copy_(original.coarse_codes)
+        return {"codes": codes, "few_codes": few}
 
-    def _speckle(self, like: Tensor) -> Tensor:
+    def _around(self, originals: Sequence[Original]) -> dict[str, Tensor]:
+        around = self.place("around", len(originals), *originals[0].around.shape)
+        few = self.place("few_around", len(originals), *originals[0].coarse_around.shape)
+        for n, original in enumerate(originals):
+            around[n].copy_(original.around)
+            few[n].copy_(original.coarse_around)
+        return {"around": around, "few_around": few}
+
+    def _outlines(self, plans: Sequence[Augmentation], outlines: Sequence[Outline], grafts: int) -> Tensor:
+        """Each graft's outline in a corner of the same room."""
+        i, j, k = (max(sizes) for sizes in zip(*(outline.voxels.shape for outline in outlines), strict=True))
+        room = self.place("outline", len(plans), grafts, i, j, k).zero_()
+        for held, plan in zip(room, plans, strict=True):
+            for slot, graft in zip(held, plan.lesions.grafts if plan.lesions else (), strict=False):
+                voxels = outlines[graft.outline].voxels
+                a, b, c = voxels.shape
+                slot[:a, :b, :c].copy_(voxels, non_blocking=True)
+        return room
+
+    def _grain(self, plans: Sequence[Augmentation], crop: Shape) -> dict[str, Tensor]:
+        """Noise at nodes for textures of a few millimetres, and voxel by voxel."""
+        room = grain_room(crop)
+        nodes, speckle = self.place("nodes", len(plans), 3, *room), self.place("speckle", len(plans), *crop)
+        for n, plan in enumerate(plans):
+            seed = plan.lesions.seed if plan.lesions else plan.paint.seed if plan.paint else 0
+            for held, mm in zip(nodes[n], _cells(plan), strict=True):
+                i, j, k = node_counts(crop, mm)
+                held[:i, :j, :k].copy_(noise((i, j, k), seed=seed + round(1000 * mm), device=self.device))
+            speckle[n].copy_(noise(crop, seed=seed + 1, device=self.device))
+        return {"nodes": nodes, "speckle": speckle}
+
+    def _hiss(self, like: Tensor) -> Tensor:
         """Two fields of standard normal noise, the same for all heads: in so many voxels none is like another."""
-        held = self.place("speckle", 2, *like.shape)
+        held = self.place("hiss", 2, *like.shape)
         return held.copy_(noise((2, *like.shape), seed=0, device=self.device))
+
+
+def _windows(
+    starts: Sequence[Shape], crop: Shape, *, whole: bool
+) -> list[tuple[slice, slice, slice]]:  # fmt: skip
+    if whole:
+        return [(slice(None),) * 3 for _ in starts]
+    out = []
+    for start in starts:
+        i, j, k = (slice(a, a + n) for a, n in zip(start, crop, strict=True))
+        out.append((i, j, k))
+    return out

@@ -2,83 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from insula.augment.levels import Levels
-from insula.simulate import Deformation, LesionLook
-from insula.simulate.fields import blur_wide_each
-from insula.simulate.lesion import infarct
+from insula.simulate import Deformation, Look, Outline, draw_look
+from insula.simulate.infarct import grain_cells
+from insula.simulate.looks import NO_LESION, Ingredients
+from insula.types import Shape
 
-__all__ = ["Graft", "graft", "tissue_bounds"]
+__all__ = ["Graft", "LesionGrafts", "NO_PLACEMENT", "ingredients_of", "lay_truth", "within_box"]
 
 _LEAST_VOXELS = 5
-_TISSUE = 0.25, 1.25  # of the way from CSF to white matter: what can infarct
 _CHRONIC = 0.6
+_INSET_PART = 0.25  # of a lesion's radius: the visible change of a small one ends no farther inside
 
 Volumes = Float[Tensor, "b i j k"]
+Placement = tuple[tuple[float, float, float, float], ...]
+NO_PLACEMENT: Placement = ((0.0, 0.0, 0.0, -1e4),) * 3
+"""Reads nothing from any outline."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Graft:
-    """Whose outline, where it goes, what it looks like; as numbers."""
+    """Whose outline, and where it goes."""
 
-    donor: int
-    """Which of the donors."""
-    placement: Deformation
-    """From the donor's box to this one; its affine part alone is used, as the case that gets it is deformed anyway."""
-    look: LesionLook
-    """How the lesion appears; the donor's own intensities are not used."""
+    outline: int
+    """Which of the outlines that are given with the plan."""
+    placement: Placement
+    """3x4: voxel of the head -> voxel of the outline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LesionGrafts:
+    """The lesions that a head gets, and what they look like."""
+
+    grafts: tuple[Graft, ...]
+    """At least one."""
+    look: Look
+    """Of all of them: infarcts of one head are mostly of one time."""
+    cells_mm: tuple[float, float, float]
+    """How far apart the nodes of their three noises lie."""
+    volume_ml: float
+    """About that of the smallest; a small lesion shows nearly out to its outline."""
+    seed: int
+    """Of the noises."""
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, *, donors: int) -> Graft:
-        """Draw one of `donors` outlines, moved a little, acute or chronic.
+    def of(cls, rng: np.random.Generator, grafts: Sequence[Graft], look: Look, *, volume_ml: float) -> LesionGrafts:
+        """Draw the noises for grafts and a look."""
+        return cls(
+            grafts=tuple(grafts), look=look, cells_mm=grain_cells(rng), volume_ml=volume_ml, seed=int(rng.integers(2**31))
+        )
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, outlines: Sequence[Outline], box: Shape) -> LesionGrafts:
+        """One of a cohort's own outlines in another case of the same box, moved a little, acute or chronic.
 
         It stays on its side, where a crop looks for it; the deformation of the case exchanges left and right.
         """
         phase: Literal["acute", "chronic"] = "chronic" if rng.random() < _CHRONIC else "acute"
-        return cls(
-            donor=int(rng.integers(donors)),
-            placement=replace(Deformation.sample(rng), elastic_mm=0.0, mirror=False),
-            look=LesionLook.sample(rng, phase=phase),
-        )
+        number = int(rng.integers(len(outlines)))
+        move = replace(Deformation.sample(rng), elastic_mm=0.0, mirror=False)
+        graft = Graft(outline=number, placement=within_box(move, box))
+        return cls.of(rng, [graft], draw_look(rng, phase=phase), volume_ml=outlines[number].volume_ml)
 
 
-def tissue_bounds(levels: Levels) -> tuple[float, float]:
-    """Below and above which nothing can infarct: CSF and bone, and fat."""
-    low, high = (levels.csf + share * (1 - levels.csf) for share in _TISSUE)
-    return low, high
+def within_box(move: Deformation, box: Shape) -> Placement:
+    """The placement of an outline that lies in a box like the head's own, moved by the affine part of a deformation."""
+    return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in move.affine(box))
 
 
-def graft(
-    images: Volumes, truths: Volumes, outlines: Bool[Tensor, "b i j k"], tissue: Float[Tensor, "b 2"],
-    numbers: Float[Tensor, "b 6"], nodes: Float[Tensor, "b x y z"], grain: Volumes,
-) -> tuple[Volumes, Volumes]:  # fmt: skip
-    """Put each outline's lesion where that head has brain.
+def ingredients_of(lesions: LesionGrafts | None, *, csf: float, grey: float) -> Ingredients:
+    """What the infarct's arithmetic needs; where there is none, what changes nothing."""
+    if lesions is None:
+        return NO_LESION
+    found = lesions.look.ingredients(csf=csf, grey=grey)
+    radius_mm = (3 * 1000 * lesions.volume_ml / (4 * np.pi)) ** (1 / 3)
+    return found._replace(inset_mm=min(found.inset_mm, max(_INSET_PART * radius_mm, 0.05)))
 
-    Only tissue can infarct: voxels that are too dark, too bright or lie in thin shells (scalp, dura) stay, and a
-    lesion of under five voxels is left out.
+
+def lay_truth(outlines: Volumes, allowed: Bool[Tensor, "b i j k"], truths: Volumes) -> Volumes:
+    """The grafts' own truth: the outline, where an expert could have drawn it and where no lesion is yet.
 
     Args:
-        images: air 0, white matter 1.
-        truths: 0 or 1.
-        outlines: where the lesions would be, on the images' grid.
-        tissue: as `tissue_bounds` gives them.
-        numbers: what the lesions look like; these, nodes and grain as in `insula.simulate.lesion.infarct`.
-        nodes: of their unevenness.
-        grain: noise.
+        outlines: 0 or 1, on the images' grid.
+        allowed: the brain with the CSF in its sulci, without its ventricles.
+        truths: lesions that the head has already.
 
     Returns:
-        The images and their new truths.
+        0 or 1; a graft of under five voxels is left out.
     """
-    low, high = tissue.T[:, :, None, None, None]
-    able = (images > low) & (images < high)
-    deep = blur_wide_each(able.float(), 4.0) > 0.6  # most of what surrounds it is tissue: not scalp
-    lesions = outlines & able & deep & (truths < 0.5)
-    lesions = (lesions & (lesions.sum((1, 2, 3), keepdim=True) >= _LEAST_VOXELS)).float()
-    return infarct(images, lesions, numbers, nodes, grain), torch.maximum(truths, lesions)
+    new = (outlines > 0.5) & allowed & (truths < 0.5)
+    return (new & (new.sum((1, 2, 3), keepdim=True) >= _LEAST_VOXELS)).float()

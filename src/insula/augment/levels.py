@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-__all__ = ["Levels", "find_levels", "relative"]
+from insula.simulate import Tissue
 
+__all__ = ["Levels", "find_levels", "levels_of_tissues", "relative"]
+
+_LEAST = 50
 _STEP = 3  # every third voxel along each axis says enough
 _OF_FOREGROUND = {"csf": 0.05, "grey": 0.40, "white": 0.80}
 
@@ -35,6 +39,24 @@ def find_levels(image: Float[Tensor, "i j k"]) -> Levels:
     air, csf, grey, white = values[[0, *chosen]].tolist()
     width = max(white - air, 1e-6)
     return Levels(air=air, width=width, csf=(csf - air) / width, grey=(grey - air) / width)
+
+
+def levels_of_tissues(image: Float[Tensor, "i j k"], tissue: UInt8[Tensor, "i j k"]) -> Levels:
+    """The same for a head whose tissues are known: medians of white and grey matter and of the ventricles' CSF, air at 0.
+
+    A tissue with fewer than fifty voxels in the sample gets what `find_levels` says.
+    """
+    values, codes = (volume[::2, ::2, ::2] for volume in (image.float(), tissue))
+    rough = find_levels(image)
+
+    def level(kind: Tissue, otherwise: float) -> float:
+        found = values[codes == kind]
+        return float(found.median()) if found.numel() >= _LEAST else otherwise * rough.width + rough.air
+
+    air = min(rough.air, float(torch.quantile(values.flatten()[::7], 0.01)))
+    width = max(level(Tissue.WHITE, 1.0) - air, 1e-6)
+    csf, grey = ((level(kind, share) - air) / width for kind, share in ((Tissue.VENTRICLE, rough.csf), (Tissue.CORTEX, rough.grey)))
+    return Levels(air=air, width=width, csf=min(csf, 0.6), grey=max(min(grey, 0.95), csf + 0.05))
 
 
 def relative(image: Float[Tensor, "i j k"], levels: Levels) -> Float[Tensor, "i j k"]:

@@ -2,49 +2,92 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int16, UInt8
+from jaxtyping import Bool, Float, Int8, Int16, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
-from insula.augment.levels import Levels, find_levels, relative
+from insula.augment.levels import Levels, find_levels, levels_of_tissues, relative
 from insula.augment.plan import Augmentation
 from insula.augment.strip import CELL, soft_brain
 from insula.geometry import label_components
-from insula.simulate.fields import look_up_each, put
-from insula.simulate.scanner import ScannerLook, ScanNumbers, log_bias, scan_numbers, spreads
+from insula.simulate import Host, ScannerLook, Tissue
+from insula.simulate.anatomy import BRAIN
+from insula.simulate.fields import blur_wide_each, look_up, look_up_each, put
+from insula.simulate.scanner import ScanNumbers, log_bias, scan_numbers, spreads
+from insula.simulate.shift import toward_csf
 from insula.types import Shape
 
-__all__ = ["Original", "bare", "brain_at"]
+__all__ = ["COARSE", "Original", "around_at", "bare", "brain_codes"]
 
-_COARSE = 8  # every eighth voxel along each axis is enough to normalise by
+COARSE = 8
+"""Every eighth voxel along each axis is enough to normalise by."""
 _SLICES_MM = 2.5, 5.0  # of which a case's coarse look is kept; thinner and thicker ones lie between or beyond
+_PLACES = 2000  # voxels of each tissue to choose from
+_RIM_MM = 1.5  # sigma of the blur that a skull strip's border is read from
+_FACE_MM, _FACE = 10.0, 0.02  # blur of the brain, and below what of it a voxel is far from it
 
 
 @dataclass(frozen=True, eq=False)
 class Original:
-    """A case; what is measured of it is measured once, when it is first asked for."""
+    """A case; what is measured of it is measured once, when it is first needed."""
 
-    image: Float[Tensor, "i j k"]
-    """Any scale."""
+    image: Float[Tensor, "i j k"] | None
+    """Any scale; None for a head that is always painted."""
     mask: Bool[Tensor, "i j k"]
     """The truth."""
     worked_on: torch.device | None = None
     """The device that needs it, where that is not the one it lies on: a cohort too large for a GPU lies in pinned memory."""
+    brain: Int8[Tensor, "i j k"] | None = None
+    """1 brain, 0 not, -1 not known; None where no voxel is known."""
+    tissue: UInt8[Tensor, "i j k"] | None = None
+    """Codes of `Tissue`, where they are known; otherwise they are guessed from the image, and the brain counts as unknown."""
+    to_atlas: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
+    """4x4: voxel -> millimetre of the space that outlines lie in."""
+    skull: bool = True
+    """Whether the head has one."""
+    labelled: bool = True
+    """Whether `tissue`, if given, says where the brain is."""
+    name: str = ""
+    """Where it comes from."""
+
+    @classmethod
+    def of(cls, host: Host, device: torch.device) -> Original:
+        """A lesion-free host as a case, on a device."""
+        return cls(
+            image=None if host.image is None else host.image.to(device),
+            mask=torch.zeros(host.tissue.shape, dtype=torch.bool, device=device), tissue=host.tissue.to(device),
+            to_atlas=host.to_atlas, skull=host.skull, labelled=host.labelled, name=host.name,
+        )  # fmt: skip
 
     @property
     def device(self) -> torch.device:
         """Where it is worked on, and where what is measured of it lies."""
-        return self.worked_on or self.image.device
+        return self.worked_on or self.mask.device
 
     @property
     def here(self) -> tuple[Float[Tensor, "i j k"], Bool[Tensor, "i j k"]]:
         """Image and truth on that device; sent there if need be, without waiting."""
-        image, mask = (part.to(self.device, non_blocking=True) for part in (self.image, self.mask))
-        return image, mask
+        mask = self.mask.to(self.device, non_blocking=True)
+        return torch.zeros_like(mask) if self.image is None else self.image.to(self.device, non_blocking=True), mask
+
+    def cut(self, window: tuple[slice, slice, slice]) -> tuple[Tensor, Tensor, Tensor]:
+        """A part of the image, of the truth and of the brain, as float32 on the device that needs it."""
+        image, truth = self.here
+        brain = torch.full_like(truth[window], -1, dtype=torch.float32)
+        if self.brain is not None:
+            brain = self.brain.to(self.device, non_blocking=True)[window].float()
+        return image[window].float(), truth[window].float(), brain
+
+    @property
+    def knows_brain(self) -> bool:
+        """Whether its tissues can teach where the brain is."""
+        return self.tissue is not None and self.labelled
 
     @property
     def box(self) -> Shape:
@@ -54,6 +97,10 @@ class Original:
     @cached_property
     def levels(self) -> Levels:
         """Of the image's tissues."""
+        if self.image is None:
+            return Levels(air=0.0, width=1.0, csf=0.2, grey=0.6)
+        if self.tissue is not None:
+            return levels_of_tissues(self.image, self.tissue)
         return find_levels(self.image)
 
     @cached_property
@@ -74,47 +121,93 @@ class Original:
         return tuple(self.lesion[number == n] for n in range(1, number.max() + 1))
 
     @cached_property
-    def soft_brain(self) -> UInt8[Tensor, "i2 j2 k2"]:
-        """On the strip's coarse grid, 255 where it is certain."""
-        return (255 * soft_brain(relative(self.image.to(self.device), self.levels))).to(torch.uint8)
+    def codes(self) -> UInt8[Tensor, "i j k"]:
+        """The tissues, known or guessed."""
+        if self.tissue is not None:
+            return self.tissue.to(self.device)
+        assert self.image is not None
+        x, levels = relative(self.image.to(self.device), self.levels), self.levels
+        brain = F.interpolate(self._soft_brain[None, None], size=self.box, mode="trilinear")[0, 0] > 0.5
+        codes = torch.full_like(x, int(Tissue.CORTEX), dtype=torch.uint8)
+        codes[x > (1 + levels.grey) / 2] = int(Tissue.WHITE)
+        codes[x < (levels.csf + levels.grey) / 2] = int(Tissue.SULCAL_CSF)
+        codes[~brain | (x < 0.5 * levels.csf) | (x > 1.4)] = int(Tissue.OUTSIDE)
+        return codes
 
     @cached_property
-    def _with_skull(self) -> Float[Tensor, "7 i8 j8 k8"]:
-        return self._coarse(strip=False)
+    def around(self) -> Float[Tensor, "5 i2 j2 k2"]:
+        """On the strip's coarse grid: the direction to the nearest CSF, how much brain there is, and whether it is face."""
+        brain = self._soft_brain
+        far = blur_wide_each(brain[None], _FACE_MM / CELL)[0] < _FACE
+        far[:, : far.shape[1] // 2] = False
+        far[:, :, far.shape[2] // 2 :] = False
+        return torch.cat([toward_csf(self.codes), brain[None], far[None].float()]).half()
 
     @cached_property
-    def _without_skull(self) -> Float[Tensor, "7 i8 j8 k8"]:
-        return self._coarse(strip=True)
+    def places(self) -> dict[Tissue, np.ndarray]:
+        """Voxels of each tissue, some thousands at most, in the computer's memory."""
+        out = {}
+        for kind in Tissue:
+            found = (self.codes == kind).nonzero()
+            step = max(1, len(found) // _PLACES)
+            out[kind] = found[::step].cpu().numpy().astype(np.float64)
+        return out
 
-    def _coarse(self, *, strip: bool) -> Float[Tensor, "7 i8 j8 k8"]:
+    @cached_property
+    def half_codes(self) -> UInt8[np.ndarray, "i2 j2 k2"]:
+        """The tissues of every second voxel, in the computer's memory: whether a place is brain is asked there."""
+        return self.codes[::2, ::2, ::2].cpu().numpy()
+
+    @cached_property
+    def _soft_brain(self) -> Float[Tensor, "i2 j2 k2"]:
+        if self.tissue is None:
+            assert self.image is not None
+            return soft_brain(relative(self.image.to(self.device), self.levels))
+        brain = torch.zeros(self.box, device=self.device)
+        for kind in BRAIN:
+            brain += self.codes == kind
+        return blur_wide_each(F.avg_pool3d(brain[None], CELL), _RIM_MM / CELL)[0]
+
+    @cached_property
+    def coarse_codes(self) -> UInt8[Tensor, "i8 j8 k8"]:
+        """The tissues of every eighth voxel."""
+        return self.codes[::COARSE, ::COARSE, ::COARSE].contiguous()
+
+    @cached_property
+    def coarse_around(self) -> Float[Tensor, "2 i8 j8 k8"]:
+        """How much brain there is at every eighth voxel, and whether it is face."""
+        index = torch.stack(torch.meshgrid(*_places(self.box, self.device), indexing="ij"))[
+            :, ::COARSE, ::COARSE, ::COARSE
+        ]
+        return look_up(self.around[3:], (index - (CELL - 1) / 2) / CELL, repeat_rim=True)
+
+    @cached_property
+    def _coarse_images(self) -> Float[Tensor, "7 i8 j8 k8"]:
         """Every eighth voxel: as it is, and in slices of either thickness along each axis."""
+        if self.image is None:
+            return torch.zeros(7, *self.coarse_codes.shape, device=self.device)
         image = self.image.to(self.device)
-        found = [self._lines(image, None, strip=strip)]
+        found = [self._lines(image, None)]
         for axis in range(3):
             looks = [ScannerLook(slice_mm=thick, slice_axis=axis) for thick in _SLICES_MM]
             told = scan_numbers(looks, white=[1.0, 1.0], box=self.box, shape=self.box)
             blur, slab, count = (
                 put(part, self.device) for part in (told.blur, told.slab[:, axis], told.slices[:, axis])
             )
-            lines = self._lines(image, axis, strip=strip).movedim(axis, 0)
+            lines = self._lines(image, axis).movedim(axis, 0)
             for rows in spreads(self.box[axis], blur, slab, count):
-                found.append(torch.tensordot(rows[::_COARSE], lines, 1).movedim(0, axis))
+                found.append(torch.tensordot(rows[::COARSE], lines, 1).movedim(0, axis))
         return torch.stack(found).half()
 
-    def _lines(self, image: Tensor, axis: int | None, *, strip: bool) -> Float[Tensor, "i j k"]:
+    def _lines(self, image: Tensor, axis: int | None) -> Float[Tensor, "i j k"]:
         """Every eighth voxel along each axis but one, air 0 and white matter about 1."""
-        i, j, k = (slice(None, None, 1 if axis == other else _COARSE) for other in range(3))
-        x = relative(image[i, j, k], self.levels)
-        if strip:
-            places = _places(self.box, self.device)
-            index = torch.stack(torch.meshgrid(places[0][i], places[1][j], places[2][k], indexing="ij"))
-            x = x * brain_at(self.soft_brain[None], index[None])[0]
-        return x
+        i, j, k = (slice(None, None, 1 if axis == other else COARSE) for other in range(3))
+        return relative(image[i, j, k], self.levels)
 
     def coarse(self, plan: Augmentation) -> Float[Tensor, "i8 j8 k8"]:
-        """Every eighth voxel, with a skull or without, in slices as thick as the plan has them, or about."""
+        """Every eighth voxel, in slices as thick as the plan has them, or about."""
         look, (thin, thick) = plan.scanner or ScannerLook(), _SLICES_MM
-        held = self._without_skull if plan.strip else self._with_skull
+        held = self._coarse_images
         if look.slice_mm <= 1:
             return held[0].float()
         first = 1 + 2 * look.slice_axis
@@ -127,14 +220,19 @@ class Original:
 
 def bare(coarse: Float[Tensor, "b i8 j8 k8"], scans: ScanNumbers[Tensor], box: Shape) -> Float[Tensor, "b i8 j8 k8"]:
     """Coarse heads as their scanners show them, without noise."""
-    places = [along_it[None, ::_COARSE] for along_it in _places(box, coarse.device)]
+    places = [along_it[None, ::COARSE] for along_it in _places(box, coarse.device)]
     gamma = scans.level[:, 1, None, None, None]
     return coarse**gamma * torch.exp(log_bias(scans, box, places))
 
 
-def brain_at(soft: Float[Tensor, "b i2 j2 k2"], index: Float[Tensor, "b 3 i j k"]) -> Bool[Tensor, "b i j k"]:
-    """Whether there is brain at these places [voxels of the image], from `Original.soft_brain`."""
-    return look_up_each(soft[:, None], (index - (CELL - 1) / 2) / CELL)[:, 0] > 255 / 2
+def around_at(around: Float[Tensor, "b 5 i2 j2 k2"], index: Float[Tensor, "b 3 i j k"]) -> Float[Tensor, "b 5 i j k"]:
+    """`Original.around` at places given in voxels of the image."""
+    return look_up_each(around, (index - (CELL - 1) / 2) / CELL, repeat_rim=True)
+
+
+def brain_codes(codes: Tensor) -> Bool[Tensor, "..."]:
+    """Where tissue codes are brain."""
+    return (codes >= BRAIN[0]) & (codes <= BRAIN[-1])
 
 
 def _places(box: Shape, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,48 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from insula.augment.graft import Graft
+from insula.augment.graft import LesionGrafts
 from insula.config import AugmentConfig
-from insula.simulate import Deformation, ScannerLook
+from insula.simulate import Confounders, Deformation, Outline, ScannerLook
+from insula.types import Shape
 
-__all__ = ["Augmentation"]
+__all__ = ["Augmentation", "Paint"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paint:
+    """A T1w-like intensity for each tissue of a label map."""
+
+    palette: tuple[float, ...]
+    """In the order of `Tissue`, white matter 1."""
+    share: float = 1.0
+    """Of the painted image; the rest is the scan."""
+    texture: float = 0.03
+    """Unevenness at a few millimetres."""
+    blur_mm: float = 0.6
+    """Of the borders between tissues (sigma)."""
+    seed: int = 0
+    """Of the texture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """One draw: print it, replay it. The default leaves a case as it is."""
 
-    graft: Graft | None = None
-    """A lesion more."""
+    lesions: LesionGrafts | None = None
+    """Lesions more."""
     deformation: Deformation | None = None
     """Another anatomy."""
-    strip: bool = False
-    """The skull taken off."""
+    confounders: Confounders | None = None
+    """What looks like a lesion and is none."""
+    paint: Paint | None = None
+    """Another contrast, from a label map."""
+    strip: float | None = None
+    """The skull taken off, 0 to 1: a half cuts at the brain's border, less leaves a rim of what lies around it."""
+    deface: bool = False
+    """The face taken off."""
     scanner: ScannerLook | None = None
     """Another scanner."""
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, config: AugmentConfig, *, donors: int = 0) -> Augmentation:
-        """Draw one.
+    def sample(
+        cls, rng: np.random.Generator, config: AugmentConfig, *, box: Shape, outlines: Sequence[Outline] = ()
+    ) -> Augmentation:
+        """Draw one for a case of a cohort.
 
         Args:
             rng: the source of chance.
             config: how often each kind is drawn.
-            donors: how many lesions there are to graft; 0 for no grafts.
+            box: voxels of the case.
+            outlines: the cohort's lesions, to graft; none for no grafts.
         """
         grafts, deforms, strips, scans = rng.random(4) < (
-            config.graft_fraction if donors else 0.0,
+            config.graft_fraction if outlines else 0.0,
             config.deform_fraction,
             config.strip_fraction,
             config.scan_fraction,
         )
         return cls(
-            graft=Graft.sample(rng, donors=donors) if grafts else None,
+            lesions=LesionGrafts.sample(rng, outlines, box) if grafts else None,
             deformation=Deformation.sample(rng, strength=config.strength, shift_mm=config.shift_mm) if deforms else None,
-            strip=bool(strips),
+            strip=0.5 if strips else None,
             scanner=ScannerLook.sample(rng, artefacts=config.artefact_chance) if scans else None,
         )  # fmt: skip

@@ -86,4 +86,5 @@ def _ours(cases: CaseSet, size: int, patch: int, steps: int, device: torch.devic
 
 def _theirs(cases: CaseSet, size: int, patch: int, device: torch.device) -> Iterator[Batch]:
     for image, truth in PatchLoader(cases, size=size, patch=patch):
-        yield Batch(image.to(device, non_blocking=True), truth.to(device, non_blocking=True))
+        there = truth.to(device, non_blocking=True)
+        yield Batch(image.to(device, non_blocking=True), there, torch.full_like(there, -1))

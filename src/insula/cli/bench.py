@@ -160,7 +160,7 @@ def _batch(cases: CaseSet, size: int, patch: int, device: torch.device) -> Batch
         i, j, k = (slice((m - patch) // 2, (m - patch) // 2 + patch) for m in image.shape)
         parts.append((image[i, j, k].float(), mask[i, j, k].float()))
     image, truth = (torch.stack(part)[:, None].to(device) for part in zip(*parts, strict=True))
-    return Batch(image, truth)
+    return Batch(image, truth, truth)
 
 
 def _show_steps(found: list[StepBench], limits: Limits, *, voxels: int, cuda: bool) -> None:

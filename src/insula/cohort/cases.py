@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float16
+from jaxtyping import Bool, Float16, Int8
 from torch import Tensor
 
 from insula.cohort.sources import Sources
@@ -30,6 +30,8 @@ class CaseSet:
     """SHA-256 of what they were made from."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """What the card of weights says of them beyond that; of a cohort, nothing."""
+    brains: tuple[Int8[Tensor, "i j k"], ...] = ()
+    """1 brain, 0 not, -1 not known, where brains are known at all."""
     painted_from: Sources | None = None
     """Label maps to paint further heads from, if training asks for them."""
 
@@ -57,21 +59,24 @@ class CaseSet:
 
     def to(self, device: torch.device) -> CaseSet:
         """The same cases in a device's memory."""
-        return replace(
-            self, images=tuple(x.to(device) for x in self.images), masks=tuple(x.to(device) for x in self.masks)
-        )
+        images, masks, brains = (tuple(x.to(device) for x in part) for part in self._parts)
+        return replace(self, images=images, masks=masks, brains=brains)
 
     def pinned(self) -> CaseSet:
         """The same cases where a GPU can fetch them from while it works."""
         if not torch.cuda.is_available():
             return self
-        images, masks = (tuple(x.pin_memory() for x in part) for part in (self.images, self.masks))
-        return replace(self, images=images, masks=masks)
+        images, masks, brains = (tuple(x.pin_memory() for x in part) for part in self._parts)
+        return replace(self, images=images, masks=masks, brains=brains)
 
     @property
     def nbytes(self) -> int:
-        """Of all images and masks."""
-        return sum(part.nbytes for part in (*self.images, *self.masks))
+        """Of all of them."""
+        return sum(x.nbytes for part in self._parts for x in part)
+
+    @property
+    def _parts(self) -> tuple[tuple[Tensor, ...], ...]:
+        return self.images, self.masks, self.brains
 
     def __len__(self) -> int:
         return len(self.names)

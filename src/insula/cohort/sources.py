@@ -24,14 +24,20 @@ from scipy import ndimage
 from insula.errors import BadData, NoInput
 from insula.geometry import Grid, ras_grid, ras_map, resample
 from insula.io import read_labels, read_scan
-from insula.simulate import Host, LesionShape, Tissue, from_dlmuse, from_freesurfer
-from insula.simulate.anatomy import BRAIN, add_skull
+from insula.simulate import Host, Outline, Tissue, from_dlmuse, from_freesurfer
+from insula.simulate.anatomy import BRAIN, add_skull, trim_csf
 from insula.types import Shape
 from insula.volume import Mask
 
 __all__ = ["Part", "Sources", "load_sources"]
 
 Part = Literal["train", "validation", "test"]
+_LESION_SHARES = 0.80, 0.85
+_HOST_SHARES = 0.65, 0.80
+_FEW = 5
+_SALT = "596 "
+"""Of the hosts' hashes; chosen so that every part has heads of each source, and the test part none that 0.1.0 trained on."""
+_EVEN_MM = 1.05  # label maps this fine show no steps at 1 mm
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,9 +46,9 @@ class Sources:
 
     hosts: tuple[Host, ...]
     """Heads and label maps."""
-    acute: tuple[LesionShape, ...]
+    acute: tuple[Outline, ...]
     """Outlines drawn on acute strokes."""
-    chronic: tuple[LesionShape, ...]
+    chronic: tuple[Outline, ...]
     """Outlines drawn on chronic strokes."""
     fingerprint: str
     """SHA-256 over the names and bytes of every file used."""
@@ -51,8 +57,8 @@ class Sources:
 def load_sources(folder: Path, *, part: Part, box: Shape, most_lesions: int | None = None) -> Sources:
     """Read one part of the folder.
 
-    Hosts are dealt by their place in the sorted list of each kind (of five: three to train, one to validation, one
-    to test), lesions by the hash of their name (80, 5, 15 %), so that a new file never moves an old one's part.
+    Hosts and lesions are dealt by the hash of their name, so that a new file never moves an old one's part: of lesions
+    80, 5 and 15 % to train, to validate and to test, of heads and label maps about 65, 15 and 20 %.
 
     Args:
         folder: laid out as above.
@@ -76,7 +82,7 @@ def load_sources(folder: Path, *, part: Part, box: Shape, most_lesions: int | No
             )
     atlas = _atlas_brain(folder)
     hosts = [p for paths in (heads, maps) for p in _deal(paths, part)]
-    drawn = [[p for p in paths if _part_of(p.name) == part][:most_lesions] for paths in (acute, chronic)]
+    drawn = [[p for p in paths if _part_of(p.name, _LESION_SHARES) == part][:most_lesions] for paths in (acute, chronic)]
     with ThreadPoolExecutor() as pool:
         ready = list(pool.map(lambda p: _host(p, box, atlas), hosts))
         shapes = [tuple(pool.map(_lesion, paths)) for paths in drawn]
@@ -93,22 +99,26 @@ def _paths(folder: Path, *patterns: str) -> list[Path]:
 
 
 def _deal(paths: list[Path], part: Part) -> list[Path]:
-    places: dict[Part, tuple[int, ...]] = {"train": (0, 1, 2), "validation": (3,), "test": (4,)}
-    if len(paths) < 5:  # too few to validate on: the last is kept for the test
+    if len(paths) < _FEW:  # too few to validate on: the last is kept for the test
         return {"train": paths[:-1], "validation": [], "test": paths[-1:]}[part]
-    return [path for number, path in enumerate(paths) if number % 5 in places[part]]
+    return [path for path in paths if _part_of(_SALT + _host_name(path), _HOST_SHARES) == part]
 
 
-def _part_of(name: str) -> Part:
+def _host_name(path: Path) -> str:
+    return path.parent.name if path.name == "T1w.nii.gz" else path.name.split(".")[0]
+
+
+def _part_of(name: str, shares: tuple[float, float]) -> Part:
+    """By where a name's hash falls between 0 and 1: what lies below the two shares trains and validates."""
     share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32
-    return "train" if share < 0.80 else "validation" if share < 0.85 else "test"
+    return "train" if share < shares[0] else "validation" if share < shares[1] else "test"
 
 
 def _sha(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _lesion(path: Path) -> LesionShape:
+def _lesion(path: Path) -> Outline:
     """The outline's bounding box and two voxels around it, at 1 mm along the patient's axes."""
     labels, grid = read_labels(path)
     voxels, grid = ras_map(grid).apply(labels) > 0, ras_grid(grid)
@@ -123,7 +133,7 @@ def _lesion(path: Path) -> LesionShape:
     i, j, k = (int(n) for n in np.ceil(stop - start).astype(int) + 1)
     ones = resample(voxels, grid, Grid((i, j, k), affine)) > 0.5
     x, y, z = (float(v) for v in start)
-    return LesionShape(name=path.name, voxels=torch.from_numpy(ones.astype(np.uint8)), origin_mm=(x, y, z))
+    return Outline(name=path.name, voxels=torch.from_numpy(ones.astype(np.uint8)), origin_mm=(x, y, z))
 
 
 def _atlas_brain(folder: Path) -> Mask:
@@ -148,10 +158,12 @@ def _moments(brain: Mask) -> NDArray[np.float64]:
 
 def _host(path: Path, box: Shape, atlas: Mask) -> Host:
     painted = path.name.endswith(("_dlmuse.nii.gz", "_synthseg.nii.gz"))
+    labelled, skull = True, "_brain_" not in path.name
     if painted:
         labels, grid = read_labels(path)
         image = None
         tissue = (from_freesurfer if "synthseg" in path.name else from_dlmuse)(labels)
+        skull = bool((tissue == Tissue.SCALP).any())
     else:
         scan = read_scan(path)
         image, grid = scan.image, scan.grid
@@ -159,10 +171,11 @@ def _host(path: Path, box: Shape, atlas: Mask) -> Host:
             tissue = from_dlmuse(read_labels(beside)[0])
         else:
             tissue = _by_intensity(image, grid, brain_only="_brain_" in path.name, atlas=atlas)
+            labelled = "_brain_" in path.name
     axes, grid = ras_map(grid), ras_grid(grid)
     tissue = axes.apply(tissue)
     target = _head_box(grid, np.argwhere(np.isin(tissue, BRAIN)).mean(0), box)
-    codes = resample(tissue, grid, target, order=0, antialias=False).astype(np.uint8)
+    codes = trim_csf(_smooth_codes(tissue, grid, target)) if painted else _smooth_codes(tissue, grid, target)
     voxels = Grid(box, np.eye(4))
     (centre, spread), (here, width) = _moments(atlas), _moments(Mask(np.isin(codes, BRAIN), voxels))
     to_atlas = np.diag([*(spread / width), 1.0])
@@ -170,9 +183,26 @@ def _host(path: Path, box: Shape, atlas: Mask) -> Host:
     picture = None
     if image is not None:
         picture = torch.from_numpy(np.clip(resample(axes.apply(image), grid, target), 0, None)).half()
-    name = path.parent.name if path.name == "T1w.nii.gz" else path.name.split(".")[0]
-    skull = image is not None and "_brain_" not in path.name
-    return Host(name=name, image=picture, tissue=torch.from_numpy(add_skull(codes)), to_atlas=to_atlas, skull=skull)
+    if not (painted and skull):
+        codes = add_skull(codes)
+    return Host(
+        name=_host_name(path), image=picture, tissue=torch.from_numpy(codes), to_atlas=to_atlas,
+        skull=skull or image is None, labelled=labelled,
+    )  # fmt: skip
+
+
+def _smooth_codes(tissue: NDArray[np.uint8], grid: Grid, target: Grid) -> NDArray[np.uint8]:
+    """Tissues on another grid, each voxel the one with the largest share there: without the steps of coarse voxels."""
+    if max(grid.spacing_mm) <= _EVEN_MM:
+        return resample(tissue, grid, target, order=0, antialias=False).astype(np.uint8)
+    codes, most = np.zeros(target.shape, np.uint8), np.zeros(target.shape, np.float32)
+    for kind in np.unique(tissue).tolist():
+        share = resample((tissue == kind).astype(np.float32), grid, target, antialias=False)
+        if kind == Tissue.OUTSIDE:
+            share = share - 1e-3  # what lies outside the map has no share of anything
+        better = share > most
+        codes[better], most[better] = kind, share[better]
+    return codes
 
 
 def _head_box(grid: Grid, centre: NDArray[np.float64], box: Shape) -> Grid:

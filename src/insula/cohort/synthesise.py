@@ -18,7 +18,8 @@ from insula.config import SimulateConfig
 from insula.errors import CannotCreate, UsageError
 from insula.geometry import Grid, resample
 from insula.io import write_mask, write_scan, write_text
-from insula.simulate import Host, LesionShape, ScannerLook, simulate_head
+from insula.augment import Original, OutlineSet, simulate_head
+from insula.simulate import Host, Outline, ScannerLook
 from insula.volume import Mask
 
 __all__ = ["ATLAS_GRID", "CaseSpec", "SiteSpec", "plan_cohort", "write_case", "write_sheets"]
@@ -62,7 +63,7 @@ class CaseSpec:
     subject: str
     site: SiteSpec
     host: Host
-    shapes: tuple[LesionShape, ...]
+    shapes: tuple[Outline, ...]
     phase: Literal["acute", "chronic"]
     days: float | None
     key: tuple[int, ...]
@@ -175,15 +176,19 @@ def write_case(spec: CaseSpec, folder: Path) -> None:
         bias=site.look.bias * float(rng.uniform(0.7, 1.3)), gamma=site.look.gamma * float(np.exp(rng.normal(0, 0.03))),
     )  # fmt: skip
     config = SimulateConfig(
-        strip_fraction=float(site.anonymised == "strip"), deface_fraction=float(site.anonymised == "deface"), painted_fraction=0.0,
+        strip_fraction=float(site.anonymised == "strip"), deface_fraction=float(site.anonymised == "deface"),
     )  # fmt: skip
+    device = torch.device("cpu")
     head = simulate_head(
-        spec.host, list(spec.shapes), config, rng, phase=spec.phase, look=look, unfamiliar=spec.unfamiliar
-    )
+        Original.of(spec.host, device), OutlineSet(acute=spec.shapes, chronic=()), config, rng,
+        numbers=tuple(range(len(spec.shapes))), phase=spec.phase, scanner=look, unfamiliar=spec.unfamiliar,
+    )  # fmt: skip
     source = Grid(head.image.shape, spec.host.to_atlas)
     image = resample(head.image.numpy(), source, ATLAS_GRID)
-    lesion = resample(head.truth.numpy(), source, ATLAS_GRID) > 0.5
+    lesion, known = (resample(volume.numpy(), source, ATLAS_GRID) > 0.5 for volume in (head.truth, head.brain))
     write_scan(scan, np.clip(image, 0, None) * np.float32(site.gain), ATLAS_GRID)
+    if spec.host.labelled:
+        write_mask(anat / f"{stem}_desc-brain_mask.nii.gz", Mask(known, ATLAS_GRID))
     write_mask(mask, Mask(lesion, ATLAS_GRID))
 
 

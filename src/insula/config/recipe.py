@@ -14,7 +14,7 @@ from insula.types import Shape
 __all__ = ["LossName", "Recipe", "SimulateConfig", "TrainConfig"]
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-LossName = Literal["dice", "tversky", "cross_entropy", "topk10", "focal", "boundary"]
+LossName = Literal["dice", "tversky", "precise_tversky", "cross_entropy", "topk10", "focal", "boundary"]
 """What `insula.losses.LOSSES` holds."""
 
 
@@ -26,8 +26,8 @@ class SimulateConfig:
     """Heads without a lesion."""
     chronic_fraction: float = 0.6
     """Of the lesions; the rest are acute."""
-    painted_fraction: float = 0.35
-    """Heads painted from a label map with random contrast instead of taken from a scanner."""
+    painted_fraction: float = 0.2
+    """Heads drawn from hosts that are label maps only, and painted with a random contrast; the others are real scans."""
     strip_fraction: float = 0.5
     """Heads shown without their skull."""
     deface_fraction: float = 0.4
@@ -38,11 +38,16 @@ class SimulateConfig:
     """Drawn for one head."""
     small_fraction: float = 0.0
     """Heads that get `most_lesions` outlines, all under 10 ml: what a plain draw hardly ever teaches."""
+    lacune_fraction: float = 0.1
+    """Heads whose lesions are lacunes: ovoids of 3 to 15 mm, deep in the brain."""
+    confounders: float = 1.0
+    """How often what looks like an infarct and is none is drawn; 1 is each kind's own rate, 0 never."""
     blend_fraction: float = 0.0
     """Heads whose image is mixed with one painted from their own tissues: contrasts that no host has."""
+    artefact_chance: float = 0.1
+    """Of each of ghosts, a movement and a spike."""
     heads: int = 0
-    """Made before the training, which then augments them as it would a cohort's; 0 makes a new one for every item, which takes far
-    longer than a step."""
+    """Drawn before the training, which then augments them as it would a cohort's; 0 draws a new head for every item."""
     shift_mm: float = 6.0
     """Farthest a head stands from the middle of the box, along each axis."""
 
@@ -82,7 +87,9 @@ class TrainConfig:
         (1.0, "dice"),
         (1.0, "cross_entropy"),
     )
-    """(weight, name) pairs, summed."""
+    """(weight, name) pairs, summed: the loss of the lesion output."""
+    brain_weight: float = 0.3
+    """Weight of the brain output's cross-entropy beside them, where the brain is known."""
     teacher: str = ""
     """Weights by name, folder or file, one network or several, whose answers are learnt beside the truth; none if empty."""
     teacher_share: float = 0.5

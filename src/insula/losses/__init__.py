@@ -1,14 +1,16 @@
 """What training makes small: functions of logits and truth."""
 
+from insula.losses.brain import brain_loss
 from insula.losses.compound import LOSSES, Loss, compound, deep_supervision
 from insula.losses.distil import distil
-from insula.losses.overlap import dice, tversky
+from insula.losses.overlap import dice, precise_tversky, tversky
 from insula.losses.voxelwise import boundary, cross_entropy, edges, focal, topk10
 
 __all__ = [
     "LOSSES",
     "Loss",
     "boundary",
+    "brain_loss",
     "compound",
     "cross_entropy",
     "deep_supervision",
@@ -16,6 +18,7 @@ __all__ = [
     "distil",
     "edges",
     "focal",
+    "precise_tversky",
     "topk10",
     "tversky",
 ]

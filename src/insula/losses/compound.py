@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from insula.losses.overlap import Scalar, Total, alone, dice, tversky
+from insula.losses.overlap import Scalar, Total, alone, dice, precise_tversky, tversky
 from insula.losses.voxelwise import boundary, cross_entropy, focal, topk10
 
 __all__ = ["LOSSES", "Loss", "compound", "deep_supervision"]
@@ -17,12 +17,12 @@ Loss = Callable[..., Tensor]
 """A function of logits and truth, (b, 1, i, j, k) both; a scalar."""
 
 LOSSES: dict[str, Loss] = {
-    "dice": dice, "tversky": tversky, "cross_entropy": cross_entropy, "topk10": topk10, "focal": focal,
+    "dice": dice, "tversky": tversky, "precise_tversky": precise_tversky, "cross_entropy": cross_entropy, "topk10": topk10, "focal": focal,
     "boundary": boundary,
 }  # fmt: skip
 """By the name that a recipe uses."""
 
-_RATIOS = frozenset({"dice", "tversky", "boundary"})
+_RATIOS = frozenset({"dice", "tversky", "precise_tversky", "boundary"})
 """Quotients of sums over the batch; the others are means over voxels, of which parts can be averaged."""
 
 

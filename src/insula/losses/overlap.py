@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Logits", "Scalar", "Total", "alone", "dice", "tversky"]
+__all__ = ["Logits", "Scalar", "Total", "alone", "dice", "precise_tversky", "tversky"]
 
 Logits = Float[Tensor, "b 1 i j k"]
 Scalar = Float[Tensor, ""]
@@ -60,3 +60,12 @@ def tversky(
     overlap, predicted, true = total(torch.stack([(prob * truth).sum(), prob.sum(), truth.sum()]))
     wrong = false_positive * (predicted - overlap) + false_negative * (true - overlap)
     return 1 - (overlap + smooth) / (overlap + wrong + smooth)
+
+
+def precise_tversky(logits: Logits, truth: Logits, *, total: Total = alone) -> Scalar:
+    """Tversky that asks for precision: a voxel too many costs 0.7, a missed one 0.3.
+
+    Source:
+        The weights that lifted precision on lesions pasted into healthy brains (SynthStroke, .504 -> .566 Dice on ATLAS).
+    """
+    return tversky(logits, truth, false_positive=0.7, false_negative=0.3, total=total)

@@ -6,12 +6,13 @@ from insula.report.cohort import odd_ones, render_cohort
 from insula.report.evaluation import gallery, render_evaluation
 from insula.report.index import render_index
 from insula.report.memory import render_memory
-from insula.report.page import render_page
+from insula.report.page import Truth, render_page
 from insula.report.picture import Picture, picture
 from insula.report.training import current_lines, read_log, render_folds, render_training
 
 __all__ = [
     "Picture",
+    "Truth",
     "current_lines",
     "gallery",
     "odd_ones",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -13,10 +14,24 @@ from insula.geometry import ras_map
 from insula.predict import Result
 from insula.report.picture import Frame, Picture, Plane, frame_of, picture
 
-__all__ = ["frame_and_focus", "render_page", "template"]
+__all__ = ["Truth", "frame_and_focus", "render_page", "template"]
 
 _STRIP = 12
 _VIEWS: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What is known of a lesion beside the result, for a page that shows both."""
+
+    volume_ml: float
+    """The lesion's volume [ml]."""
+    source: Literal["simulation", "experts"]
+    """Whether the lesion was simulated, or drawn by experts."""
+    note: str
+    """One or two sentences about the case."""
+    dice: float | None = None
+    """Dice of the result with the truth [0, 1]; None where only the volume is known."""
 
 
 @lru_cache
@@ -32,13 +47,13 @@ def template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def render_page(result: Result, record: dict[str, Any], *, truth: dict[str, Any] | None = None) -> str:
+def render_page(result: Result, record: dict[str, Any], *, truth: Truth | None = None) -> str:
     """The case's page as HTML.
 
     Args:
         result: what was found.
         record: its JSON record, so that page and record can never differ.
-        truth: for simulated cases, `dice` and `volume_ml` of the known lesion.
+        truth: the volume to show beside the result's; None for an ordinary scan.
 
     Returns:
         One self-contained document: three planes through the largest lesion, a strip of axial slices, the table of

@@ -1,33 +1,40 @@
 """Heads whose truth is known: phantoms for tests, simulated infarcts for training and for the demo."""
 
-from insula.simulate.anatomy import Tissue, from_dlmuse, from_freesurfer, paint
+from insula.simulate.anatomy import Tissue, from_dlmuse, from_freesurfer
 from insula.simulate.artefacts import Artefacts
+from insula.simulate.confounders import Blob, Confounders
 from insula.simulate.deform import Deformation
-from insula.simulate.head import Host, LesionShape, SimulatedHead, simulate_head
-from insula.simulate.lesion import LesionLook, insert_lesion
+from insula.simulate.host import Host, Outline, draw_ovoid
+from insula.simulate.looks import Acute, Chronic, Haemorrhagic, Lacune, Laminar, Look, Subacute, draw_look
 from insula.simulate.phantom import phantom_case
 from insula.simulate.scanner import ScannerLook, scan_each, scan_with
-from insula.simulate.subject import demo_case
+from insula.simulate.shift import Shift
 from insula.simulate.unfamiliar import UnfamiliarKind, insert_unfamiliar
 
 __all__ = [
+    "Acute",
     "Artefacts",
+    "Blob",
+    "Chronic",
+    "Confounders",
     "Deformation",
+    "Haemorrhagic",
     "Host",
-    "LesionLook",
-    "LesionShape",
+    "Lacune",
+    "Laminar",
+    "Look",
+    "Outline",
     "ScannerLook",
-    "SimulatedHead",
+    "Shift",
+    "Subacute",
     "Tissue",
     "UnfamiliarKind",
-    "demo_case",
+    "draw_look",
+    "draw_ovoid",
     "from_dlmuse",
     "from_freesurfer",
-    "insert_lesion",
     "insert_unfamiliar",
-    "paint",
     "phantom_case",
     "scan_each",
     "scan_with",
-    "simulate_head",
 ]

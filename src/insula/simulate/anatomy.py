@@ -1,19 +1,25 @@
-"""Tissues, and heads painted from them."""
+"""Tissues: where label maps have them, and what they look like."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
 
-from insula.simulate.fields import blur, noise, smooth_noise
-
-__all__ = ["BRAIN", "PARENCHYMA", "Tissue", "add_skull", "from_dlmuse", "from_freesurfer", "paint"]
+__all__ = [
+    "BRAIN",
+    "GREY",
+    "PARENCHYMA",
+    "WHITE",
+    "Tissue",
+    "add_skull",
+    "draw_palette",
+    "from_dlmuse",
+    "from_freesurfer",
+    "trim_csf",
+]
 
 
 class Tissue(IntEnum):
@@ -30,10 +36,16 @@ class Tissue(IntEnum):
     BRAINSTEM = 8
     SKULL = 9
     SCALP = 10
+    OUTER_CSF = 11
+    FACE = 12
 
 
 BRAIN = tuple(range(Tissue.VENTRICLE, Tissue.BRAINSTEM + 1))
-"""Everything inside the skull."""
+"""What the brain mask holds: tissue, ventricles and the CSF in its sulci; not the CSF farther out (OUTER_CSF)."""
+WHITE = (Tissue.WHITE, Tissue.CEREBELLAR_WHITE, Tissue.BRAINSTEM)
+"""Where infarcts look like infarcts of white matter."""
+GREY = (Tissue.CORTEX, Tissue.DEEP_GREY, Tissue.CEREBELLAR_GREY)
+"""And of grey matter."""
 PARENCHYMA = tuple(range(Tissue.CORTEX, Tissue.BRAINSTEM + 1))
 """What can infarct."""
 
@@ -49,6 +61,8 @@ _T1_LOOK = {  # lowest and highest mean intensity on T1w, white matter about 1
     Tissue.BRAINSTEM: (0.78, 1.00),
     Tissue.SKULL: (0.02, 0.35),
     Tissue.SCALP: (0.50, 1.60),
+    Tissue.OUTER_CSF: (0.10, 0.40),
+    Tissue.FACE: (0.05, 1.20),
 }
 
 
@@ -74,14 +88,18 @@ _DLMUSE = _table(
 )
 _FREESURFER = _table(
     {
-        Tissue.WHITE: [2, 41, 77, 251, 252, 253, 254, 255],
+        Tissue.WHITE: [2, 25, 30, 41, 57, 62, 77, 85, 251, 252, 253, 254, 255],
         Tissue.CORTEX: [3, 42, *range(1000, 1036), *range(2000, 2036)],
-        Tissue.VENTRICLE: [4, 5, 14, 15, 43, 44, 72],
+        Tissue.VENTRICLE: [4, 5, 14, 15, 43, 44, 72, 136, 137, 163, 164],
         Tissue.SULCAL_CSF: [24],
         Tissue.CEREBELLAR_WHITE: [7, 46],
         Tissue.CEREBELLAR_GREY: [8, 47],
         Tissue.BRAINSTEM: [16, 28, 60],
         Tissue.DEEP_GREY: [10, 11, 12, 13, 17, 18, 26, 49, 50, 51, 52, 53, 54, 58],
+        # SynthSeg's labels of what lies around the brain
+        Tissue.SKULL: [511, 514, 515],
+        Tissue.SCALP: [507],
+        Tissue.FACE: [502, 506, 508, 509, 512, 516, 530],
     },
     4096,
 )
@@ -98,37 +116,35 @@ def from_freesurfer(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
 
 
 def add_skull(tissue: NDArray[np.uint8], *, skull_mm: float = 6.0, scalp_mm: float = 6.0) -> NDArray[np.uint8]:
-    """Close a shell of CSF, skull and scalp around a brain-only tissue map at 1 mm; tissues inside stay."""
+    """Close a shell of outer CSF, skull and scalp around a brain-only tissue map at 1 mm; tissues inside stay."""
     brain = ndimage.binary_closing(np.pad(tissue > 0, 8), iterations=4)[8:-8, 8:-8, 8:-8] | (tissue > 0)
     distance = ndimage.distance_transform_edt(~brain)
     shell = np.zeros_like(tissue)
     shell[distance <= 2 + skull_mm + scalp_mm] = Tissue.SCALP
     shell[distance <= 2 + skull_mm] = Tissue.SKULL
-    shell[distance <= 2] = Tissue.SULCAL_CSF
+    shell[distance <= 2] = Tissue.OUTER_CSF
     return np.where(tissue > 0, tissue, shell)
 
 
-def paint(
-    tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator
-) -> tuple[Float[Tensor, "i j k"], dict[Tissue, float]]:
-    """Give every tissue a random T1w-like intensity, a texture and soft borders.
+def trim_csf(tissue: NDArray[np.uint8], *, reach_mm: float = 3.0) -> NDArray[np.uint8]:
+    """Call CSF that lies farther than `reach_mm` from the brain's closed surface, or below its stem, OUTER_CSF.
+
+    Label maps differ in how much CSF they draw: SynthSeg's fill the skull and the spinal canal, DLMUSE's follow the
+    brain. A brain mask has to mean one thing.
 
     Args:
-        tissue: codes of `Tissue` at 1 mm.
-        rng: the source of chance.
-
-    Returns:
-        The image, white matter about 1, and the mean that each tissue was given.
+        tissue: codes of `Tissue` at 1 mm, k upward.
+        reach_mm: how much CSF around the closed brain belongs to it.
     """
-    means = {kind: float(rng.uniform(*_T1_LOOK[kind])) for kind in Tissue}
-    device = tissue.device
-    values = torch.tensor([means[kind] for kind in Tissue], device=device)
-    spread = torch.tensor(
-        [0.0 if kind == Tissue.OUTSIDE else float(rng.uniform(0.01, 0.06)) for kind in Tissue], device=device
-    )
-    shape = (tissue.shape[0], tissue.shape[1], tissue.shape[2])
-    fine = noise(shape, seed=int(rng.integers(2**31)), device=device)
-    broad = smooth_noise(shape, cell_mm=12, seed=int(rng.integers(2**31)), device=device)[0]
-    code = tissue.long()
-    image = values[code] + spread[code] * (0.7 * fine + 0.7 * broad)
-    return blur(image, float(rng.uniform(0.5, 0.9))).clamp_min(0), means
+    solid = np.isin(tissue, (Tissue.VENTRICLE, *PARENCHYMA))
+    closed = ndimage.binary_closing(np.pad(solid, 8), iterations=4)[8:-8, 8:-8, 8:-8] | solid
+    near = ndimage.distance_transform_edt(~closed) <= reach_mm
+    lowest = int(np.flatnonzero(solid.any((0, 1)))[0]) if solid.any() else 0
+    near[:, :, :lowest] = False
+    return np.where((tissue == Tissue.SULCAL_CSF) & ~near, np.uint8(Tissue.OUTER_CSF), tissue)
+
+
+def draw_palette(rng: np.random.Generator) -> tuple[float, ...]:
+    """A T1w-like mean intensity for every tissue, in the order of `Tissue`, white matter 1."""
+    means = [float(rng.uniform(*_T1_LOOK[kind])) for kind in Tissue]
+    return tuple(mean / means[Tissue.WHITE] for mean in means)

@@ -77,7 +77,7 @@ class Deformation:
         """Where these voxels of a result of `shape` come from, by the affine part alone [voxels of the source]."""
         return carry_all(put(affines([self], shape), points.device), points[None])[0]
 
-    def _affine(self, shape: Shape) -> np.ndarray:
+    def affine(self, shape: Shape) -> np.ndarray:
         """From the result to the source, about the middle of the volume: (3, 4)."""
         centre = (np.array(shape) - 1) / 2
         matrix = np.linalg.inv(self._matrix())
@@ -107,7 +107,7 @@ def deformed_indices(
 
 def affines(deformations: Sequence[Deformation], shape: Shape) -> Float[np.ndarray, "b 3 4"]:
     """From the result to the source, about the middle of the volume."""
-    return np.stack([deformation._affine(shape) for deformation in deformations])
+    return np.stack([deformation.affine(shape) for deformation in deformations])
 
 
 def most_nodes(deformations: Sequence[Deformation], shape: Shape) -> Shape:

@@ -6,19 +6,21 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
+from scipy.spatial import cKDTree
 from torch import Tensor
 
-from insula.simulate.fields import blur, smooth_noise
+from insula.simulate.fields import blur, identity, look_up, smooth_noise
 
 __all__ = ["UnfamiliarKind", "insert_unfamiliar"]
 
-UnfamiliarKind = Literal["cysts", "laminar", "bleeding"]
-"""Many small cysts in scarred tissue; dark tissue with a bright cortical rim (laminar necrosis); dark tissue with bright blood in it."""
+UnfamiliarKind = Literal["honeycomb", "layered", "scrambled"]
+"""Chambers of fluid with thin walls; a fluid level between two even layers; the patient's own tissue torn and faded."""
 
-_CELLS_MM = (2.0, 4.0, 9.0)  # of the grain that says where cysts and blood are
-_BORDER_MM = 0.4
-_RIM_MM = 2.0
+_CELL_MM = 4.0, 9.0  # across a chamber
+_WALL_MM = 0.9
+_TEAR_MM = 7.0  # displacement of torn tissue
+_BORDER_MM = 0.5
 
 Volume = Float[Tensor, "i j k"]
 
@@ -27,11 +29,10 @@ def insert_unfamiliar(
     image: Volume, lesion: Volume, rng: np.random.Generator, *, csf: float, grey: float,
     kind: UnfamiliarKind | None = None,
 ) -> Volume:  # fmt: skip
-    """Turn healthy tissue into infarct where `lesion` is 1, in another manner than `insert_lesion`.
+    """Turn healthy tissue into infarct where `lesion` is 1, in a manner that shares nothing with `infarct`.
 
-    What remains of the tissue loses its contrast and goes to one level, instead of being darkened in proportion; cysts are
-    scattered by a grain of three sizes, instead of filling the core; and two of the three kinds are in places brighter than
-    any training's infarct is on T1. The border is sharp.
+    Its textures are made differently (chambers around random points, even layers, displaced tissue instead of band-limited
+    noise), it has no rim, and its border is the outline itself.
 
     Args:
         image: T1w intensities.
@@ -43,38 +44,47 @@ def insert_unfamiliar(
 
     Returns:
         The image with the infarct; unchanged farther than three `_BORDER_MM` from it.
-
-    Source:
-        Kinkel 2001, AJNR 22:1750-1756 (laminar necrosis on T1); Bradley 1993, Radiology 189:15 (blood on T1).
     """
     kind = kind or get_args(UnfamiliarKind)[int(rng.integers(3))]
-    grain = _grain(image, rng)
-    level = csf + float(rng.uniform(0.35, 0.85)) * (grey - csf)
-    flat = float(rng.uniform(0.6, 0.9))
-    tissue = (1 - flat) * image + flat * level
-    if kind == "cysts":
-        tissue = torch.where(_most(grain, lesion, rng.uniform(0.3, 0.6)), csf * float(rng.uniform(0.9, 1.1)), tissue)
-    elif kind == "laminar":
-        rim = (blur(lesion, _RIM_MM) < 0.75) & _most(grain, lesion, 0.7)
-        tissue = torch.where(rim, grey * float(rng.uniform(1.3, 1.7)), tissue)
-    else:
-        blood = _most(grain, lesion, rng.uniform(0.1, 0.3))
-        tissue = torch.where(blood, grey * float(rng.uniform(1.4, 1.9)), tissue)
+    draw = {"honeycomb": _honeycomb, "layered": _layered, "scrambled": _scrambled}[kind]
     weight = blur(lesion, _BORDER_MM)
-    return image + weight * (blur(tissue, _BORDER_MM) - image)
+    return image + weight * (draw(image, lesion, rng, csf, grey) - image)
 
 
-def _grain(image: Volume, rng: np.random.Generator) -> Volume:
-    """Noise, uneven at three scales, the coarsest most."""
+def _honeycomb(image: Volume, lesion: Volume, rng: np.random.Generator, csf: float, grey: float) -> Volume:
+    """Each voxel belongs to the nearest of scattered points; where two are about as near, there is a wall."""
+    inside = (lesion > 0.5).nonzero().cpu().numpy().astype(np.float64)
+    count = max(3, int(len(inside) / float(rng.uniform(*_CELL_MM)) ** 3))
+    points = inside[rng.integers(len(inside), size=count)] + rng.uniform(-0.5, 0.5, (count, 3))
+    distance, owner = cKDTree(points).query(inside, k=2)
+    wall = distance[:, 1] - distance[:, 0] < 2 * _WALL_MM
+    fluid = csf + (grey - csf) * rng.uniform(0.0, 0.5, count)[owner[:, 0]]
+    values = np.where(wall, grey * float(rng.uniform(0.7, 0.95)), fluid)
+    return _place(image, lesion, values)
+
+
+def _layered(image: Volume, lesion: Volume, rng: np.random.Generator, csf: float, grey: float) -> Volume:
+    """Lighter fluid above heavier one, a level between them, as in a patient who lies on their back."""
+    inside = (lesion > 0.5).nonzero().cpu().numpy().astype(np.float64)
+    down = rng.normal(0, 0.25, 3) + [0, -1, 0]
+    height = inside @ (down / np.linalg.norm(down))
+    level = np.quantile(height, rng.uniform(0.3, 0.7))
+    upper, lower = csf * float(rng.uniform(0.9, 1.2)), csf + (grey - csf) * float(rng.uniform(0.4, 0.85))
+    rise = (height - height.min()) / max(np.ptp(height), 1e-9)
+    return _place(image, lesion, np.where(height > level, lower, upper) * (1 + 0.15 * (rise - 0.5)))
+
+
+def _scrambled(image: Volume, lesion: Volume, rng: np.random.Generator, csf: float, grey: float) -> Volume:
+    """Tissue from some millimetres away, drawn toward a level between CSF and grey matter."""
     shape = (image.shape[0], image.shape[1], image.shape[2])
-    fields = [
-        cell * smooth_noise(shape, cell_mm=cell, seed=int(rng.integers(2**31)), device=image.device)[0]
-        for cell in _CELLS_MM
-    ]
-    return torch.stack(fields).sum(0)
+    tear = smooth_noise(shape, cell_mm=4.0, seed=int(rng.integers(2**31)), device=image.device, channels=3)
+    torn = look_up(image[None], identity(shape, device=image.device) + _TEAR_MM * tear, repeat_rim=True)[0]
+    level = csf + float(rng.uniform(0.2, 0.7)) * (grey - csf)
+    share = float(rng.uniform(0.45, 0.75))
+    return ((1 - share) * torn + share * level).clamp_max(grey)
 
 
-def _most(grain: Volume, lesion: Volume, share: float) -> Bool[Tensor, "i j k"]:
-    """Where the grain is highest: this share of the lesion."""
-    inside = lesion > 0.5
-    return inside & (grain > grain[inside].quantile(1 - share))
+def _place(image: Volume, lesion: Volume, values: np.ndarray) -> Volume:
+    out = image.clone()
+    out[lesion > 0.5] = torch.from_numpy(values).to(out)
+    return out

@@ -13,9 +13,10 @@ from torch import Tensor
 from insula.augment import Augmentation, Augmenter, Original
 from insula.cohort import CaseSet
 from insula.config import Recipe, TrainConfig
-from insula.data import measure_each, normalise_each, normalised
+from insula.data import measure_each, normalise_each
 from insula.errors import UsageError
 from insula.infer import free_bytes
+from insula.simulate import Outline
 from insula.train.head_stream import HeadStream
 from insula.train.stream import Batch, Stream, crop_window
 from insula.train.world import World
@@ -42,10 +43,15 @@ class CaseStream(Stream):
     def __init__(self, cases: CaseSet, recipe: Recipe, *, device: torch.device, world: World = World()) -> None:
         super().__init__(recipe, device, world)
         self.cases = cases.to(device) if _fits(cases, recipe.train, device) else cases.pinned()
-        pairs = zip(self.cases.images, self.cases.masks, strict=True)
-        self._originals = [Original(*pair, worked_on=device) for pair in pairs]
+        brains = self.cases.brains or (None,) * len(cases)
+        triples = zip(self.cases.images, self.cases.masks, brains, strict=True)
+        self._originals = [
+            Original(image, mask, worked_on=device, brain=brain) for image, mask, brain in triples
+        ]  # fmt: skip
         self._donors = [case for case, mask in zip(self._originals, cases.masks, strict=True) if bool(mask.any())]
-        self._outlines = [donor.mask for donor in self._donors]
+        self._outlines = [
+            Outline(name="case", voxels=donor.mask, origin_mm=(0.0, 0.0, 0.0)) for donor in self._donors
+        ]  # fmt: skip
         self._augmenter = Augmenter(device, record=recipe.train.graph)
         self._painter = None
         if recipe.augment.synthetic_fraction > 0:
@@ -53,7 +59,7 @@ class CaseStream(Stream):
                 rule = "asks for painted heads, and there is nothing to paint them from"
                 share = recipe.augment.synthetic_fraction
                 raise UsageError("augment.synthetic_fraction", share, rule, "give a folder of label maps as --data too")
-            painting = replace(recipe, simulate=replace(recipe.simulate, painted_fraction=1.0))
+            painting = replace(recipe, simulate=replace(recipe.simulate, painted_fraction=1.0, blend_fraction=0.0))
             self._painter = HeadStream(cases.painted_from, painting, device=device)
 
     @property
@@ -74,41 +80,37 @@ class CaseStream(Stream):
         """This process's part of the batch of one step."""
         config, seed = self.recipe.augment, self.recipe.train.seed
         items, crop = self.items(step)
-        cut: dict[int, tuple[Tensor, Tensor]] = {}
+        drawn: dict[int, tuple[int, ...]] = {}
+        cut: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
         changed: dict[int, tuple[Original, Augmentation, Shape]] = {}
         for n in items:
             rng, number = np.random.default_rng((seed, step, n, _PLAN)), step * self.recipe.train.batch + n
             if self._painter is not None and rng.random() < config.synthetic_fraction:
-                cut[n] = self._painted(self._painter, number, crop, step, n)
+                drawn[n] = (seed, number, 0, _PAINT)
                 continue
             case = self._case(number)
-            plan = Augmentation.sample(rng, config, donors=len(self._donors))
-            focus = self._donors[plan.graft.donor] if plan.graft else case
+            plan = Augmentation.sample(rng, config, box=case.box, outlines=self._outlines)
+            focus = self._donors[plan.lesions.grafts[0].outline] if plan.lesions else case
             window = self._window(self.places(focus), case.box, crop, step, n)
             if plan == Augmentation():
-                image, truth = case.here
-                cut[n] = image[window].float(), truth[window].float()
+                cut[n] = case.cut(window)
             else:
                 i, j, k = (part.start for part in window)
                 changed[n] = case, plan, (i, j, k)
+        if drawn and self._painter is not None:
+            painted = self._painter.crops(list(drawn.values()), crop)
+            cut |= zip(drawn, zip(*(part[:, 0] for part in painted), strict=True), strict=True)
         if changed:
             cut |= zip(changed, self._augmented(crop, *zip(*changed.values(), strict=True)), strict=True)
         return Batch(*(torch.stack(part)[:, None] for part in zip(*(cut[n] for n in items), strict=True)))
 
-    def _painted(self, painter: HeadStream, number: int, crop: Shape, step: int, item: int) -> tuple[Tensor, Tensor]:
-        head = painter.head(self.recipe.train.seed, number, 0, _PAINT)
-        box = self.recipe.prepare.box
-        window = self._window(self.places(Original(head.image, head.truth > 0.5)), box, crop, step, item)
-        return normalised(head.image, self.recipe.prepare)[window], head.truth[window]
-
     def _augmented(
         self, crop: Shape, cases: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape]
-    ) -> list[tuple[Tensor, Tensor]]:
-        found = self._augmenter(cases, plans, starts=starts, crop=crop, donors=self._outlines)
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        found = self._augmenter(cases, plans, starts=starts, crop=crop, outlines=self._outlines)
         prepare = self.recipe.prepare
-        return list(
-            zip(normalise_each(found.image, measure_each(found.sample, prepare), prepare), found.truth, strict=True)
-        )
+        images = normalise_each(found.image, measure_each(found.sample, prepare), prepare)
+        return list(zip(images, found.truth, found.brain, strict=True))
 
     def _case(self, number: int) -> Original:
         """The case of the `number`-th item since the start."""

@@ -1,41 +1,55 @@
-"""Training on heads that are made up on the way."""
+"""Training on heads that are drawn on the way."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
-from insula.augment import Original
+from insula.augment import Augmentation, Augmenter, Original, OutlineSet, SimulatedHead, draw_head, look_at, simulate_head
 from insula.cohort import CaseSet, Sources
 from insula.config import Recipe, to_dict
-from insula.data import normalised
-from insula.simulate import LesionShape, SimulatedHead, simulate_head
+from insula.data import measure_each, normalise_each, normalised
+from insula.errors import UsageError
 from insula.train.stream import Batch, Stream, crop_window
 from insula.train.world import World
+from insula.types import Shape
 
 __all__ = ["HeadStream"]
 
-_SMALL_MM3 = 10_000
-
 
 class HeadStream(Stream):
-    """Simulated heads, no two alike.
+    """Simulated patients, no two alike: host, anatomy, lesions, what looks like lesions and scanner are drawn for every item.
+
+    Only the crop of a head is computed, on the training device, by the machinery that augments a cohort's cases.
 
     Args:
-        sources: hosts and lesion shapes of one part.
+        sources: hosts and outlines of one part.
         recipe: what to draw and how to crop.
         device: where heads are simulated.
         world: the processes that share every batch.
+
+    Raises:
+        UsageError: the recipe asks for heads that the sources cannot give.
     """
 
     def __init__(self, sources: Sources, recipe: Recipe, *, device: torch.device, world: World = World()) -> None:
         super().__init__(recipe, device, world)
-        self.sources = _on(sources, device)
-        self._small = [s for s in (*sources.acute, *sources.chronic) if int(s.voxels.sum()) < _SMALL_MM3]
+        self.sources = sources
+        hosts = [Original.of(host, device) for host in sources.hosts]
+        self._scanned = [host for host in hosts if host.image is not None]
+        self._painted = [host for host in hosts if host.image is None]
+        share = recipe.simulate.painted_fraction
+        if (share > 0 and not self._painted and not self._scanned) or (share < 1 and not self._scanned):
+            rule = "asks for heads that no host in the folder can give"
+            raise UsageError("simulate.painted_fraction", share, rule, "add hosts with a T1w image, or paint all")
+        self.outlines = OutlineSet(sources.acute, sources.chronic).to(device)
+        self._augmenter = Augmenter(
+            device, record=recipe.train.graph, heads=True, grafts=max(recipe.simulate.most_lesions, 1)
+        )  # fmt: skip
 
     @property
     def fingerprint(self) -> str:
@@ -50,63 +64,62 @@ class HeadStream(Stream):
             "lesion_shapes": {"acute": len(self.sources.acute), "chronic": len(self.sources.chronic)},
         }
 
+    def draw(self, rng: np.random.Generator) -> tuple[Original, Augmentation]:
+        """A host, and all that makes a patient of it."""
+        host = self._host(rng)
+        return host, draw_head(rng, host, self.outlines, self.recipe.simulate)
+
     def head(self, *key: int) -> SimulatedHead:
         """One whole head, drawn from `key`."""
         rng = np.random.default_rng(key)
-        config, sources = self.recipe.simulate, self.sources
-        host = sources.hosts[int(rng.integers(len(sources.hosts)))]
-        phase: Literal["acute", "chronic"] = "chronic" if rng.random() < config.chronic_fraction else "acute"
-        shapes = [] if rng.random() < config.control_fraction else self._shapes(rng)
-        return simulate_head(host, shapes, config, rng, phase=phase)
+        host = self._host(rng)
+        return simulate_head(host, self.outlines, self.recipe.simulate, rng)
 
     def batch(self, step: int) -> Batch:
         """This process's part of the batch of one step."""
-        images, truths = [], []
-        box, (items, crop) = self.recipe.prepare.box, self.items(step)
-        for item in items:
-            key = (self.recipe.train.seed, step, item)
-            head = self.head(*key)
-            image = normalised(head.image, self.recipe.prepare)
-            places = () if crop == box else self.places(Original(image, head.truth > 0.5))
-            window = crop_window(places, box, crop, np.random.default_rng((*key, 1)))
-            images.append(image[window])
-            truths.append(head.truth[window])
-        return Batch(torch.stack(images)[:, None], torch.stack(truths)[:, None])
+        items, crop = self.items(step)
+        return self.crops([(self.recipe.train.seed, step, item) for item in items], crop)
+
+    def crops(self, keys: Sequence[tuple[int, ...]], crop: Shape) -> Batch:
+        """A crop of one head for each key, which it is drawn from."""
+        hosts, plans, starts = list[Original](), list[Augmentation](), list[Shape]()
+        for key in keys:
+            rng = np.random.default_rng(key)
+            host, plan = self.draw(rng)
+            window = crop_window(self._lesions(plan, host.box), host.box, crop, rng)
+            i, j, k = (part.start for part in window)
+            hosts.append(host)
+            plans.append(plan)
+            starts.append((i, j, k))
+        found = self._augmenter(hosts, plans, starts=starts, crop=crop, outlines=self.outlines.all)
+        prepare = self.recipe.prepare
+        image = normalise_each(found.image, measure_each(found.sample, prepare), prepare)
+        return Batch(image[:, None], found.truth[:, None], found.brain[:, None])
 
     def cases(self, count: int, *, seed: int) -> CaseSet:
-        """Heads made once, ready to be trained on as a cohort's; named by their number and by whose head each was."""
-        names, images, masks = [], [], []
+        """Heads drawn once, ready to be trained on as a cohort's; named by their number and by whose head each was."""
+        names, images, masks, brains = [], [], [], []
         for n in range(count):  # a head is large: what is kept of it is small
             head = self.head(seed, n)
             names.append(f"{n:04d} {head.host}")
             images.append(normalised(head.image, self.recipe.prepare).half())
             masks.append(head.truth > 0.5)
-        told = f"{self.fingerprint} {seed} {count} {to_dict(self.recipe.simulate)} {to_dict(self.recipe.prepare)}"
+            brains.append(head.brain.to(torch.int8))
+        drawn = f"{self.fingerprint} {seed} {count} {to_dict(self.recipe.simulate)} {to_dict(self.recipe.prepare)}"
         return CaseSet(
-            names=tuple(names),
-            images=tuple(images),
-            masks=tuple(masks),
-            fingerprint=sha256(told.encode()).hexdigest(),
-            provenance={**self.provenance, "heads": count},
-        )
+            names=tuple(names), images=tuple(images), masks=tuple(masks), brains=tuple(brains),
+            fingerprint=sha256(drawn.encode()).hexdigest(), provenance={**self.provenance, "heads": count},
+        )  # fmt: skip
 
-    def _shapes(self, rng: np.random.Generator) -> list[LesionShape]:
-        config = self.recipe.simulate
-        if config.small_fraction and rng.random() < config.small_fraction and self._small:
-            return [self._small[int(rng.integers(len(self._small)))] for _ in range(config.most_lesions)]
-        shapes = [self._shape(rng)]
-        while len(shapes) < config.most_lesions and rng.random() < config.further_lesion_fraction:
-            shapes.append(self._shape(rng))
-        return shapes
-
-    def _shape(self, rng: np.random.Generator) -> LesionShape:
-        pool = self.sources.acute if rng.random() < 0.75 else self.sources.chronic
+    def _host(self, rng: np.random.Generator) -> Original:
+        painted = bool(self._painted) and rng.random() < self.recipe.simulate.painted_fraction
+        pool = self._painted if painted or not self._scanned else self._scanned
         return pool[int(rng.integers(len(pool)))]
 
-
-def _on(sources: Sources, device: torch.device) -> Sources:
-    hosts = tuple(
-        replace(h, tissue=h.tissue.to(device), image=None if h.image is None else h.image.to(device))
-        for h in sources.hosts
-    )
-    return replace(sources, hosts=hosts)
+    def _lesions(self, plan: Augmentation, box: Shape) -> list[np.ndarray]:
+        """Where crops may look: the middle of a crop comes from the same voxel of the head, so it is enough to look there."""
+        found = []
+        for points in look_at(plan, self.outlines):
+            points = points[((points >= 0) & (points < box)).all(1)]
+            found.append(points)
+        return found

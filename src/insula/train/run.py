@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from insula.cohort import CaseSet, Sources
 from insula.config import Recipe, TrainConfig, to_dict
 from insula.errors import BadData, UsageError
 from insula.io import write_bytes
-from insula.models import build_model
+from insula.models import UNet, build_model
 from insula.train.case_stream import CaseStream
 from insula.train.head_stream import HeadStream
 from insula.train.recalibrate import recalibrate
@@ -51,14 +52,7 @@ class Run:
         torch.manual_seed(recipe.train.seed)
         model = build_model(recipe.model).to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if start is not None:
-            if start.card.model != recipe.model:
-                raise BadData(
-                    "the weights to start from",
-                    start.card.name,
-                    "are of another model",
-                    "start from weights of the recipe's model",
-                )
-            model.load_state_dict(start.model.state_dict())
+            _go_on_from(model, start, recipe)
         self.model, self.average = model, build_model(recipe.model).to(self.device)
         self.average.load_state_dict(model.state_dict())
         self.taught_by = _teacher(recipe)
@@ -138,7 +132,7 @@ class Run:
     def keep(self, batch: Batch) -> str:
         """Write a batch that broke the run, to be looked at; returns the file's name."""
         name = f"bad-batch-{self.world.rank}.safetensors"
-        tensors = {"image": batch.image.contiguous().cpu(), "truth": batch.truth.contiguous().cpu()}
+        tensors = {name: part.contiguous().cpu() for name, part in batch._asdict().items()}
         write_bytes(self.folder / name, to_bytes(tensors))
         return name
 
@@ -189,6 +183,24 @@ def _teacher(recipe: Recipe) -> Weights | None:
         rule, remedy = "wants scans prepared in another way", "take a teacher of the recipe's `prepare`"
         raise BadData("the teacher", weights.card.name, rule, remedy)
     return weights
+
+
+def _go_on_from(model: UNet, start: Weights, recipe: Recipe) -> None:
+    """Fill a network from weights of the same model; a brain output that they lack begins at zero.
+
+    Raises:
+        BadData: they are of another model.
+    """
+    config = start.card.model
+    if replace(config, brain=recipe.model.brain) != recipe.model or config.brain > recipe.model.brain:
+        rule, remedy = "are of another model", "start from weights of the recipe's model"
+        raise BadData("the weights to start from", start.card.name, rule, remedy)
+    given, wanted = start.model.state_dict(), model.state_dict()
+    for name, tensor in wanted.items():
+        if tensor.shape != given[name].shape:  # the head: one output more
+            axis = next(n for n, (a, b) in enumerate(zip(tensor.shape, given[name].shape, strict=True)) if a != b)
+            given[name] = torch.cat([given[name], torch.zeros_like(given[name])], dim=axis)
+    model.load_state_dict(given)
 
 
 def _stream(data: Sources | CaseSet, recipe: Recipe, device: torch.device, world: World) -> Stream:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from insula.config import Precision, TrainConfig
-from insula.losses import compound, deep_supervision, distil
+from insula.losses import brain_loss, compound, deep_supervision, distil
 from insula.models import UNet
 from insula.nn import Recorder
 from insula.train.stream import Batch
@@ -151,12 +151,15 @@ class Step:
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             outputs = self._run(image)
         self._mark("forward")
-        loss = deep_supervision(self._loss_of, outputs, batch.truth)
+        lesion = [outputs[0][:, :1], *outputs[1:]]
+        loss = deep_supervision(self._loss_of, lesion, batch.truth)
         if self.teacher is not None:
             answer = self.teacher(image, self.dtype)
             self._mark("teacher")
-            taught = distil(outputs[0], answer, total=self.world.total)
+            taught = distil(lesion[0], answer, total=self.world.total)
             loss = (1 - self.config.teacher_share) * loss + self.config.teacher_share * taught
+        if outputs[0].shape[1] > 1 and self.config.brain_weight:
+            loss = loss + self.config.brain_weight * brain_loss(outputs[0][:, 1:], batch.brain, total=self.world.total)
         loss = share * loss
         self._mark("loss")
         (loss * self._scale).backward()

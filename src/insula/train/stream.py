@@ -30,6 +30,8 @@ class Batch(NamedTuple):
     """Normalised as at inference."""
     truth: Float[Tensor, "b 1 i j k"]
     """0 or 1."""
+    brain: Float[Tensor, "b 1 i j k"]
+    """1 brain, 0 not; -1 where that is not known."""
 
 
 class Stream(ABC):

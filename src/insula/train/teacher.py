@@ -10,6 +10,7 @@ from torch import Tensor
 
 from insula.checkpoint import Weights
 from insula.infer import ready_network
+from insula.models import probabilities
 
 __all__ = ["Teacher"]
 
@@ -32,13 +33,13 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, image: Float[Tensor, "b 1 i j k"], dtype: torch.dtype) -> Float[Tensor, "b 1 i j k"]:
-        """Probabilities, float32.
+        """Probabilities of lesion, float32.
 
         Args:
             image: normalised, on the device.
             dtype: of the networks' arithmetic.
         """
         with torch.autocast(image.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            answers = [torch.sigmoid(run(image).float() / own) for run, own in self._networks]
+            answers = [probabilities(run(image).float(), temperature=own)[:, :1] for run, own in self._networks]
         mean = torch.stack(answers).mean(0)
         return torch.sigmoid(torch.logit(mean, eps=1e-6) / self._temperature)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from insula.cohort import CaseSet
 from insula.metrics import bootstrap, dice_score, match_lesions
-from insula.models import UNet
+from insula.models import UNet, probabilities
 from insula.train.world import World
 
 __all__ = ["Sample", "Validation", "validate"]
@@ -44,13 +44,16 @@ class Validation:
     f1: float
     """Of lesions, any overlap counting; mean over cases."""
     cases: int
+    brain: float | None = None
+    """Mean Dice of the brain mask, where a case and the network have one."""
     samples: tuple[Sample, ...] = field(default=(), repr=False, compare=False)
     """A few of this process's cases that have a lesion."""
 
     @property
     def told(self) -> dict[str, float | int]:
         """The figures."""
-        return {name: getattr(self, name) for name in ("dice", "low", "high", "f1", "cases")}
+        told = {name: getattr(self, name) for name in ("dice", "low", "high", "f1", "cases")}
+        return told if self.brain is None else {**told, "brain": self.brain}
 
 
 @torch.inference_mode()
@@ -69,18 +72,22 @@ def validate(
     device = next(model.parameters()).device
     training = model.training
     model.eval()
-    scores, samples = torch.zeros(2, len(cases)), list[Sample]()
+    scores, samples = torch.zeros(4, len(cases)), list[Sample]()
     for n in range(world.rank, len(cases), world.size):
         image = cases.images[n].to(device).float()[None, None].contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
             logits = model(image).float()
-        found, truth = (torch.sigmoid(logits)[0, 0] > _THRESHOLD).cpu().numpy(), cases.masks[n].cpu().numpy()
-        scores[:, n] = torch.tensor([dice_score(truth, found), match_lesions(truth, found).f1_any])
+        prob = probabilities(logits)
+        found, truth = (prob[0, 0] > _THRESHOLD).cpu().numpy(), cases.masks[n].cpu().numpy()
+        scores[:2, n] = torch.tensor([dice_score(truth, found), match_lesions(truth, found).f1_any])
+        if prob.shape[1] > 1 and cases.brains and bool((cases.brains[n] >= 0).all()):
+            head, known = (prob[0, 1] > _THRESHOLD).cpu().numpy(), (cases.brains[n] > 0).cpu().numpy()
+            scores[2:, n] = torch.tensor([dice_score(known, head), 1.0])
         if len(samples) < _SAMPLES and truth.any():
             shown = image[0, 0].cpu().numpy()
             samples.append(Sample(cases.names[n], shown, truth, found, float(scores[0, n]), spacing_mm))
     model.train(training)
-    dice, f1 = world.total(scores)
+    dice, f1, brain, judged = world.total(scores)
     spread = bootstrap(dice.tolist())
     return Validation(
         dice=spread.value,
@@ -88,5 +95,6 @@ def validate(
         high=spread.high,
         f1=float(f1.mean()),
         cases=len(cases),
+        brain=float(brain.sum() / judged.sum()) if bool(judged.any()) else None,
         samples=tuple(samples),
     )

@@ -1,0 +1,295 @@
+"""Simulated patients: a lesion-free head, lesions from real outlines, what looks like lesions, a scanner; all drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from insula.augment.apply import augment
+from insula.augment.graft import Graft, LesionGrafts
+from insula.augment.levels import Levels
+from insula.augment.original import Original
+from insula.augment.plan import Augmentation, Paint
+from insula.config import SimulateConfig
+from insula.simulate import (
+    Chronic,
+    Confounders,
+    Deformation,
+    Lacune,
+    Look,
+    Outline,
+    ScannerLook,
+    Tissue,
+    draw_look,
+    draw_ovoid,
+    insert_unfamiliar,
+)
+from insula.simulate.anatomy import BRAIN, draw_palette
+from insula.types import Phase
+
+__all__ = ["OutlineSet", "SimulatedHead", "carry_out", "draw_head", "look_at", "place", "simulate_head"]
+
+_CENTRE_MM = (0.0, -18.0, 10.0)  # about the middle of the brain in MNI millimetres, so that scaling keeps places
+_TRIES = 4  # placements of an outline, of which the best is taken
+_GOOD = 0.97  # of an outline lies where infarcts lie: no further try
+_SMALL_ML = 10.0
+_TERRITORY_ML = 5.0  # from here on a tract below may degenerate
+_OVOIDS = 48
+_OVOID_SEED = 1911
+_DEEP = (Tissue.DEEP_GREY, Tissue.DEEP_GREY, Tissue.WHITE, Tissue.BRAINSTEM)
+
+
+@dataclass(frozen=True, eq=False)
+class OutlineSet:
+    """The outlines that lesions are drawn from: experts', of acute and of chronic strokes, and ovoids of lacunes' size."""
+
+    acute: tuple[Outline, ...]
+    chronic: tuple[Outline, ...]
+
+    @cached_property
+    def all(self) -> tuple[Outline, ...]:
+        """Acute, chronic, ovoids: what a graft's number means."""
+        rng = np.random.default_rng(_OVOID_SEED)
+        return (*self.acute, *self.chronic, *(draw_ovoid(rng) for _ in range(_OVOIDS)))
+
+    @cached_property
+    def small(self) -> tuple[int, ...]:
+        """Those under 10 ml."""
+        experts = (*self.acute, *self.chronic)
+        return tuple(n for n, outline in enumerate(experts) if outline.volume_ml < _SMALL_ML)
+
+    @property
+    def ovoids(self) -> range:
+        """Those of lacunes."""
+        return range(len(self.acute) + len(self.chronic), len(self.all))
+
+    def to(self, device: torch.device) -> OutlineSet:
+        """On a device, lists of points and volumes measured before."""
+        for outline in (*self.acute, *self.chronic):
+            _ = outline.points, outline.volume_ml
+        moved = OutlineSet(*(tuple(_on(outline, device) for outline in part) for part in (self.acute, self.chronic)))
+        moved.__dict__["all"] = tuple(_on(outline, device) for outline in self.all)
+        moved.__dict__["small"] = self.small
+        return moved
+
+    def draw(self, rng: np.random.Generator, config: SimulateConfig) -> tuple[tuple[int, ...], bool]:
+        """Numbers of outlines for one head, and whether they are lacunes'."""
+        if rng.random() < config.lacune_fraction:
+            return tuple(int(rng.choice(self.ovoids)) for _ in range(1 + int(rng.integers(config.most_lesions)))), True
+        if config.small_fraction and rng.random() < config.small_fraction and self.small:
+            return tuple(self.small[int(rng.integers(len(self.small)))] for _ in range(config.most_lesions)), False
+        numbers = [self._one(rng)]
+        while len(numbers) < config.most_lesions and rng.random() < config.further_lesion_fraction:
+            numbers.append(self._one(rng))
+        return tuple(numbers), False
+
+    def _one(self, rng: np.random.Generator) -> int:
+        acute = bool(self.acute) and (not self.chronic or rng.random() < 0.6)
+        return int(rng.integers(len(self.acute))) if acute else len(self.acute) + int(rng.integers(len(self.chronic)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SimulatedHead:
+    """What a scanner would show, and what is true."""
+
+    image: Float[Tensor, "i j k"]
+    """White matter about 1."""
+    truth: Float[Tensor, "i j k"]
+    """0 or 1; all 0 for a control."""
+    brain: Float[Tensor, "i j k"]
+    """0 or 1: the brain with its ventricles and the CSF in its sulci."""
+    phase: Phase
+    """Acute, chronic or control."""
+    host: str
+    """Whose head it was."""
+    plan: Augmentation
+    """All that was drawn."""
+
+
+def draw_head(
+    rng: np.random.Generator, host: Original, outlines: OutlineSet, config: SimulateConfig, *,
+    numbers: Sequence[int] | None = None, phase: Literal["acute", "chronic"] | None = None, look: Look | None = None,
+    scanner: ScannerLook | None = None, deform: bool = True,
+) -> Augmentation:  # fmt: skip
+    """Draw everything that makes a patient of a lesion-free head.
+
+    Args:
+        rng: the source of chance.
+        host: the head.
+        outlines: where lesions are drawn from.
+        config: how often each kind of head is drawn.
+        numbers: the outlines that the head gets; drawn if not given, none for a control.
+        phase: how old its lesions are; drawn if not given.
+        look: how they look; drawn if not given.
+        scanner: drawn if not given.
+        deform: off to leave the anatomy as it is.
+    """
+    lacunes = False
+    if numbers is None:
+        numbers, lacunes = ((), False) if rng.random() < config.control_fraction else outlines.draw(rng, config)
+    phase = phase or ("chronic" if rng.random() < config.chronic_fraction else "acute")
+    paint = _draw_paint(rng, host, config)
+    levels = host.levels
+    csf = levels.csf if paint is None else (1 - paint.share) * levels.csf + paint.share * paint.palette[Tissue.VENTRICLE]
+    lesions, centre = None, None
+    if numbers:
+        chosen = look or (Lacune.sample(rng) if lacunes else draw_look(rng, phase=phase))
+        spots = [outlines.all[n] for n in numbers]
+        places = [place(rng, host, spot, deep=n in outlines.ovoids) for n, spot in zip(numbers, spots, strict=True)]
+        grafts = [Graft(outline=n, placement=_rows(matrix)) for n, matrix in zip(numbers, places, strict=True)]
+        lesions = LesionGrafts.of(rng, grafts, chosen, volume_ml=min(spot.volume_ml for spot in spots))
+        largest = max(range(len(spots)), key=lambda n: spots[n].volume_ml)
+        if spots[largest].volume_ml > _TERRITORY_ML and isinstance(chosen, Chronic):
+            centre = _back(places[largest], spots[largest].points.mean(0))
+    confounders = Confounders.sample(
+        rng, places=host.places, to_atlas=host.to_atlas, csf=csf, rate=config.confounders, lesion=centre
+    )
+    strip, deface = _draw_sharing(rng, host, config)
+    return Augmentation(
+        lesions=lesions, deformation=Deformation.sample(rng, shift_mm=config.shift_mm) if deform else None, confounders=confounders,
+        paint=paint, strip=strip, deface=deface,
+        scanner=scanner or ScannerLook.sample(rng, artefacts=config.artefact_chance),
+    )  # fmt: skip
+
+
+def look_at(plan: Augmentation, outlines: OutlineSet) -> list[np.ndarray]:
+    """Where a plan's lesions lie, each as some of its voxels [voxels of the head], as many as its size deserves."""
+    if plan.lesions is None:
+        return []
+    found = []
+    for graft in plan.lesions.grafts:
+        points = outlines.all[graft.outline].points
+        back = np.linalg.inv(np.vstack([graft.placement, [0, 0, 0, 1]]))
+        found.append(np.rint(points @ back[:3, :3].T + back[:3, 3]).astype(np.int64))
+    return found
+
+
+def simulate_head(
+    host: Original, outlines: OutlineSet, config: SimulateConfig, rng: np.random.Generator, *,
+    numbers: Sequence[int] | None = None, phase: Literal["acute", "chronic"] | None = None,
+    scanner: ScannerLook | None = None, unfamiliar: bool = False,
+) -> SimulatedHead:  # fmt: skip
+    """One whole head, by the machinery that makes training's crops.
+
+    Args:
+        host: the head; its device does the work.
+        outlines: where lesions are drawn from, on the same device.
+        config: how often each kind of head is drawn.
+        rng: the source of chance; the same state gives the same head on the same kind of device.
+        numbers: the outlines that it gets; drawn if not given, none for a control.
+        phase: how old its lesions are; drawn if not given.
+        scanner: drawn if not given.
+        unfamiliar: the same head, but its lesions look as `insert_unfamiliar` draws them, which no training sees.
+    """
+    plan = draw_head(rng, host, outlines, config, numbers=numbers, phase=phase, scanner=scanner)
+    return carry_out(host, plan, outlines, unfamiliar=unfamiliar)
+
+
+def carry_out(
+    host: Original, plan: Augmentation, outlines: OutlineSet, *, unfamiliar: bool = False
+) -> SimulatedHead:  # fmt: skip
+    """A plan on a whole head."""
+
+    def paint_unfamiliar(images: Tensor, truths: Tensor) -> Tensor:
+        if not bool(truths.any()) or plan.lesions is None:
+            return images
+        levels: Levels = host.levels
+        rng = np.random.default_rng(plan.lesions.seed)
+        return insert_unfamiliar(images[0], truths[0], rng, csf=levels.csf, grey=levels.grey)[None]
+
+    found = augment(
+        [host], [plan], starts=[(0, 0, 0)], crop=host.box, outlines=outlines.all,
+        painter=paint_unfamiliar if unfamiliar else None,
+    )  # fmt: skip
+    truth = found.truth[0]
+    phase: Phase = plan.lesions.look.phase if plan.lesions and bool(truth.any()) else "control"
+    return SimulatedHead(
+        image=found.image[0], truth=truth, brain=found.brain[0], phase=phase, host=host.name, plan=plan
+    )
+
+
+def place(rng: np.random.Generator, host: Original, outline: Outline, *, deep: bool) -> np.ndarray:
+    """4x4, voxel of the head -> voxel of the outline: where it was drawn, jittered, on either side; ovoids go deep.
+
+    The best of a few tries is taken: an expert's outline lies in the brain and leaves out its ventricles.
+    """
+    best, most = np.eye(4), -1.0
+    for _ in range(_TRIES):
+        matrix = _deep_place(rng, host, outline) if deep else _atlas_place(rng, host, outline)
+        share = _share_in_brain(host, outline, matrix)
+        if share > most:
+            best, most = matrix, share
+        if most >= _GOOD:
+            break
+    return best
+
+
+def _atlas_place(rng: np.random.Generator, host: Original, outline: Outline) -> np.ndarray:
+    jitter = np.eye(4)
+    jitter[:3, :3] *= rng.uniform(0.85, 1.25)  # above 1 the lesion comes out smaller
+    jitter[:3, 3] = rng.normal(0, 4, 3)
+    if rng.random() < 0.5:
+        jitter = np.diag([-1.0, 1.0, 1.0, 1.0]) @ jitter
+    centre = np.eye(4)
+    centre[:3, 3] = _CENTRE_MM
+    origin = np.eye(4)
+    origin[:3, 3] = -np.array(outline.origin_mm)
+    return origin @ centre @ jitter @ np.linalg.inv(centre) @ host.to_atlas
+
+
+def _deep_place(rng: np.random.Generator, host: Original, outline: Outline) -> np.ndarray:
+    pools = [host.places[kind] for kind in _DEEP if len(host.places[kind])]
+    matrix = np.eye(4)
+    if pools:
+        pool = pools[int(rng.integers(len(pools)))]
+        matrix[:3, 3] = -np.array(outline.origin_mm) - pool[int(rng.integers(len(pool)))]
+    return matrix
+
+
+def _share_in_brain(host: Original, outline: Outline, matrix: np.ndarray) -> float:
+    """Of some of the outline's voxels, those that lie in brain and in no ventricle."""
+    back = np.linalg.inv(matrix)
+    there = np.rint((outline.points @ back[:3, :3].T + back[:3, 3]) / 2).astype(np.int64)
+    inside = ((there >= 0) & (there < host.half_codes.shape)).all(1)
+    codes = host.half_codes[tuple(there[inside].T)]
+    good = (codes > BRAIN[0]) & (codes <= BRAIN[-1])  # the first of them is the ventricles
+    return float(good.sum()) / max(len(there), 1)
+
+
+def _back(matrix: np.ndarray, point: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in (np.linalg.inv(matrix) @ [*point, 1.0])[:3])
+    return x, y, z
+
+
+def _rows(matrix: np.ndarray) -> tuple[tuple[float, float, float, float], ...]:
+    return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in matrix[:3])
+
+
+def _draw_paint(rng: np.random.Generator, host: Original, config: SimulateConfig) -> Paint | None:
+    whole = host.image is None
+    if not whole and not (config.blend_fraction and rng.random() < config.blend_fraction):
+        return None
+    return Paint(
+        palette=draw_palette(rng), share=1.0 if whole else float(rng.uniform(0.2, 0.7)), texture=float(rng.uniform(0.02, 0.08)),
+        blur_mm=float(rng.uniform(0.4, 0.9)), seed=int(rng.integers(2**31)),
+    )  # fmt: skip
+
+
+def _draw_sharing(rng: np.random.Generator, host: Original, config: SimulateConfig) -> tuple[float | None, bool]:
+    """What data sharing takes off: the skull, more or less of it, or the face."""
+    if rng.random() < config.strip_fraction or not host.skull:
+        return (float(rng.uniform(0.05, 0.6)) if host.skull else 0.5), False
+    return None, bool(rng.random() < config.deface_fraction)
+
+
+def _on(outline: Outline, device: torch.device) -> Outline:
+    moved = replace(outline, voxels=outline.voxels.to(device))
+    moved.__dict__.update(points=outline.points, volume_ml=outline.volume_ml)
+    return moved

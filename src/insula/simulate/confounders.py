@@ -1,0 +1,383 @@
+"""What looks like an infarct and is none: drawn into heads, never into the truth.
+
+Most are small ellipsoids: perivascular spaces, deep white matter dots, choroid plexus, cysts, cavities, tumours,
+degenerating tracts. All ellipsoids of a head are computed together. Periventricular caps and bands follow the ventricles.
+Wider spaces are displacements (`insula.simulate.shift`).
+
+Source:
+    Ranges of signal and size as for infarcts (`insula.simulate.looks`); prevalences: Al-Holou 2013 (arachnoid cysts, 661
+    of 48,417), Perez-Garcia 2021 (resection cavities); the others are estimates, drawn far more often than in life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from insula.simulate.anatomy import GREY, WHITE, Tissue
+from insula.simulate.fields import blur_wide_each
+from insula.simulate.shift import Shift, draw_age
+
+__all__ = ["KINDS", "NOWHERE", "Blob", "Confounders", "blob_numbers", "draw_blobs", "white_matter_disease"]
+
+Kind = Literal[
+    "perivascular", "dots", "choroid", "ovoids", "arachnoid_cyst", "resection", "tumour", "tract", "caps",
+    "wide_ventricle", "atrophy",
+]  # fmt: skip
+KINDS: tuple[Kind, ...] = (
+    "perivascular", "dots", "choroid", "ovoids", "arachnoid_cyst", "resection", "tumour", "tract", "caps",
+    "wide_ventricle", "atrophy",
+)  # fmt: skip
+MOST_BLOBS = 16
+"""Ellipsoids in one head."""
+_CHANCES: dict[Kind, float] = {
+    "perivascular": 0.35, "dots": 0.3, "choroid": 0.3, "ovoids": 0.08, "arachnoid_cyst": 0.05, "resection": 0.03,
+    "tumour": 0.04, "tract": 0.5, "caps": 0.45, "wide_ventricle": 0.12, "atrophy": 0.6,
+}  # fmt: skip
+_TRACT_MM = ((26, -20, 40), (25, -16, 20), (21, -15, 4), (14, -17, -10), (8, -22, -24), (5, -32, -46))
+"""The corticospinal tract of the right side, in MNI millimetres: corona radiata, internal capsule, peduncle, pons, pyramid."""
+_TEMPORAL_MM = (46.0, 8.0, -34.0)
+
+Volumes = Float[Tensor, "b i j k"]
+Places = Mapping[Tissue, np.ndarray]
+"""Voxels of each tissue of a head, (n, 3), enough to choose from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blob:
+    """An ellipsoid that changes what lies in it: `factor` x intensity + `level`."""
+
+    centre: tuple[float, float, float]
+    """In voxels of the head."""
+    radii_mm: tuple[float, float, float]
+    """Half its axes."""
+    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Rotation vector [rad]."""
+    factor: float = 0.0
+    """Of what was there."""
+    level: float = 0.0
+    """What is added; 1 is white matter."""
+    softness: float = 0.1
+    """Of its border, as a part of its radius."""
+    white: bool = True
+    """Whether it shows in white matter."""
+    grey: bool = True
+    csf: bool = False
+    ventricle: bool = False
+    outside: bool = False
+    """And outside the brain."""
+
+
+NOWHERE = Blob(centre=(0, 0, 0), radii_mm=(1, 1, 1), factor=1.0, white=False, grey=False)
+"""What changes nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confounders:
+    """All that a head has of these, as numbers."""
+
+    kinds: tuple[Kind, ...] = ()
+    """What was drawn, to be told."""
+    blobs: tuple[Blob, ...] = ()
+    """At most `MOST_BLOBS`."""
+    caps_factor: float = 1.0
+    """Intensity of periventricular disease, relative to white matter; 1 for none."""
+    caps_cut: float = 2.0
+    """How near a ventricle it begins: the lower, the farther it reaches."""
+    shift: Shift = Shift()
+    """Displacements."""
+
+    @classmethod
+    def sample(
+        cls, rng: np.random.Generator, *, places: Places, to_atlas: np.ndarray, csf: float, rate: float = 1.0,
+        lesion: tuple[float, float, float] | None = None, only: Kind | None = None,
+    ) -> Confounders:  # fmt: skip
+        """Draw them.
+
+        Args:
+            rng: the source of chance.
+            places: where the head has its tissues.
+            to_atlas: 4x4, voxel of the head -> MNI millimetre.
+            csf: level of this head's CSF.
+            rate: what all chances are multiplied by; 0 for none.
+            lesion: middle of a large infarct [voxels of the head], whose tract may degenerate.
+            only: draw this kind, and no other.
+        """
+        drawn = rng.random(len(KINDS))
+        kinds: list[Kind] = [
+            kind for kind, chance in zip(KINDS, drawn, strict=True) if chance < rate * _CHANCES[kind]
+        ]  # fmt: skip
+        if only is not None:
+            kinds = [only]
+        blobs: list[Blob] = []
+        shift = Shift()
+        factor, cut = 1.0, 2.0
+        for kind in kinds:
+            if kind == "caps":
+                factor, cut = float(rng.uniform(0.73, 0.96)), float(rng.uniform(0.55, 1.35))
+            elif kind == "atrophy":
+                shift = shift._replace(atrophy_mm=draw_age(rng))
+            elif kind == "wide_ventricle":
+                shift = _one_wide_ventricle(rng, places, to_atlas, shift)
+            elif kind == "tract":
+                blobs += _tract(rng, lesion, to_atlas) if lesion is not None else []
+            elif kind in ("arachnoid_cyst", "tumour"):
+                blob, shift = _mass(rng, kind, places, to_atlas, csf, shift)
+                blobs += blob
+            else:
+                blobs += _DRAW[kind](rng, places, csf)
+        return cls(
+            kinds=tuple(kinds), blobs=tuple(blobs[:MOST_BLOBS]), caps_factor=factor, caps_cut=cut, shift=shift
+        )  # fmt: skip
+
+
+def _choose(rng: np.random.Generator, places: Places, *kinds: Tissue) -> tuple[float, float, float] | None:
+    """A voxel of one of these tissues; None if the head has none."""
+    some = [places[kind] for kind in kinds if len(places.get(kind, ()))]
+    if not some:
+        return None
+    pool = some[int(rng.integers(len(some)))]
+    x, y, z = (float(v) for v in pool[int(rng.integers(len(pool)))])
+    return x, y, z
+
+
+def _several(
+    rng: np.random.Generator, places: Places, kinds: tuple[Tissue, ...], count: int, blob: object
+) -> list[Blob]:
+    out = []
+    for _ in range(count):
+        if (centre := _choose(rng, places, *kinds)) is not None:
+            out.append(blob(centre))  # type: ignore[operator]
+    return out
+
+
+def _turn(rng: np.random.Generator) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in rng.normal(0, 1.0, 3))
+    return x, y, z
+
+
+def _perivascular(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
+    """Tubes under 3 mm wide, in the basal ganglia and the white matter above."""
+    level = csf + float(rng.uniform(0.05, 0.35))
+
+    def tube(centre: tuple[float, float, float]) -> Blob:
+        across = float(rng.uniform(0.6, 1.4))
+        return Blob(
+            centre=centre, radii_mm=(across, across, float(rng.uniform(3, 8))), turn=_turn(rng), level=level,
+            softness=0.25,
+        )  # fmt: skip
+
+    return _several(rng, places, (Tissue.DEEP_GREY, Tissue.WHITE), int(rng.integers(2, 8)), tube)
+
+
+def _dots(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
+    """White matter hyperintensities away from the ventricles: dots of 2 to 10 mm, mildly dark on T1w."""
+    factor = float(rng.uniform(0.73, 0.96))
+
+    def dot(centre: tuple[float, float, float]) -> Blob:
+        a, b, c = (float(v) for v in np.exp(rng.uniform(np.log(1.0), np.log(5.0))) * rng.uniform(0.6, 1.0, 3))
+        return Blob(centre=centre, radii_mm=(a, b, c), turn=_turn(rng), factor=factor, softness=0.4, grey=False)
+
+    return _several(rng, places, (Tissue.WHITE,), int(rng.integers(2, 9)), dot)
+
+
+def _choroid(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
+    """Choroid plexus, and cysts in it: 2 to 8 mm in the ventricles, most in the trigone."""
+    pool = places.get(Tissue.VENTRICLE)
+    if pool is None or not len(pool):
+        return []
+    behind = pool[pool[:, 1] < np.quantile(pool[:, 1], 0.5)]
+    spots = {**places, Tissue.VENTRICLE: behind if len(behind) else pool}
+    level = float(rng.uniform(0.4, 0.7))
+
+    def plexus(centre: tuple[float, float, float]) -> Blob:
+        a, b, c = (float(v) for v in rng.uniform(1.0, 4.0, 3))
+        return Blob(
+            centre=centre, radii_mm=(a, b, c), turn=_turn(rng), level=level, softness=0.3, white=False, grey=False,
+            ventricle=True,
+        )  # fmt: skip
+
+    return _several(rng, spots, (Tissue.VENTRICLE,), int(rng.integers(1, 5)), plexus)
+
+
+def _ovoids(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
+    """Spots as multiple sclerosis leaves them: ovoids of 3 to 15 mm in the white matter, most at the ventricles."""
+    factor = float(rng.uniform(0.45, 0.8))
+
+    def ovoid(centre: tuple[float, float, float]) -> Blob:
+        length = float(rng.uniform(1.5, 7.5))
+        across = length * float(rng.uniform(0.4, 0.8))
+        return Blob(
+            centre=centre, radii_mm=(length, across, across), turn=_turn(rng), factor=factor, softness=0.25, grey=False
+        )
+
+    return _several(rng, places, (Tissue.WHITE,), int(rng.integers(4, 13)), ovoid)
+
+
+def _resection(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
+    """A cavity that a surgeon left: fluid, sharp, without strands, open to a gap in the skull."""
+    centre = _choose(rng, places, Tissue.CORTEX)
+    if centre is None:
+        return []
+    a, b, c = (float(v) for v in rng.uniform(8, 24, 3))
+    return [
+        Blob(
+            centre=centre, radii_mm=(a, b, c), turn=_turn(rng), level=csf * float(rng.uniform(0.8, 1.1)), softness=0.04,
+            csf=True, outside=True,
+        )  # fmt: skip
+    ]
+
+
+def _mass(
+    rng: np.random.Generator, kind: Kind, places: Places, to_atlas: np.ndarray, csf: float, shift: Shift
+) -> tuple[list[Blob], Shift]:
+    """An arachnoid cyst displaces the cortex and replaces none of it; a tumour pushes and replaces."""
+    radius = float(rng.uniform(8, 25) if kind == "arachnoid_cyst" else rng.uniform(6, 20))
+    if kind == "arachnoid_cyst" and rng.random() < 0.5:  # half of them lie in the middle fossa
+        side = 1.0 if rng.random() < 0.5 else -1.0
+        target = np.linalg.inv(to_atlas) @ [side * _TEMPORAL_MM[0], *_TEMPORAL_MM[1:], 1.0]
+        pool = places.get(Tissue.CORTEX)
+        if pool is None or not len(pool):
+            return [], shift
+        nearest = pool[int(((pool - target[:3]) ** 2).sum(1).argmin())]
+        centre: tuple[float, float, float] | None = (float(nearest[0]), float(nearest[1]), float(nearest[2]))
+    else:
+        centre = _choose(rng, places, Tissue.CORTEX if kind == "arachnoid_cyst" else Tissue.WHITE)
+    if centre is None:
+        return [], shift
+    cyst = kind == "arachnoid_cyst"
+    level = csf * float(rng.uniform(0.9, 1.1)) if cyst else float(rng.uniform(0.30, 0.60))
+    blob = Blob(
+        centre=centre, radii_mm=(radius, radius * float(rng.uniform(0.7, 1.0)), radius * float(rng.uniform(0.7, 1.0))),
+        turn=_turn(rng), level=level, softness=0.05 if cyst else 0.2, csf=True, ventricle=not cyst,
+    )  # fmt: skip
+    step = radius * 0.6 if cyst else float(rng.uniform(3, 10))
+    return [blob], shift._replace(push_mm=step, push_radius_mm=radius, push_centre=centre)
+
+
+def _one_wide_ventricle(
+    rng: np.random.Generator, places: Places, to_atlas: np.ndarray, shift: Shift
+) -> Shift:  # fmt: skip
+    """A lateral ventricle wider than its fellow, as five to twelve of a hundred healthy people have."""
+    pool = places.get(Tissue.VENTRICLE)
+    if pool is None or not len(pool):
+        return shift
+    x = (to_atlas @ np.column_stack([pool, np.ones(len(pool))]).T)[0]
+    mine = pool[x > 4] if rng.random() < 0.5 else pool[x < -4]
+    if not len(mine):
+        return shift
+    i, j, k = (float(v) for v in mine.mean(0))
+    return shift._replace(side_mm=float(rng.uniform(0.5, 1.8)), side_centre=(i, j, k))
+
+
+def _tract(rng: np.random.Generator, lesion: tuple[float, float, float], to_atlas: np.ndarray) -> list[Blob]:
+    """The corticospinal tract below an infarct, slightly dark months later; not part of what experts outline."""
+    x, y, z = (to_atlas @ [*lesion, 1.0])[:3]
+    side = 1.0 if x > 0 else -1.0
+    if not (15 < abs(x) < 45 and -45 < y < 15 and -10 < z < 60):
+        return []
+    way = np.array([[side * px, py, pz, 1.0] for px, py, pz in _TRACT_MM]) @ np.linalg.inv(to_atlas).T
+    factor = float(rng.uniform(0.85, 0.95))
+    out = []
+    for here, there in zip(way[:-1, :3], way[1:, :3], strict=True):
+        step = there - here
+        length = float(np.linalg.norm(step))
+        turn = np.cross([0, 0, 1], step / length)
+        angle = np.arccos(np.clip(step[2] / length, -1, 1))
+        turn = turn / max(float(np.linalg.norm(turn)), 1e-9) * angle
+        i, j, k = (float(v) for v in (here + there) / 2)
+        out.append(
+            Blob(
+                centre=(i, j, k), radii_mm=(3.0, 3.0, 0.62 * length), turn=(float(turn[0]), float(turn[1]), float(turn[2])),
+                factor=factor, softness=0.4, grey=False,
+            )  # fmt: skip
+        )
+    return out
+
+
+_DRAW = {
+    "perivascular": _perivascular, "dots": _dots, "choroid": _choroid, "ovoids": _ovoids, "resection": _resection,
+}  # fmt: skip
+
+
+def blob_numbers(heads: Sequence[Confounders]) -> dict[str, np.ndarray]:
+    """What `draw_blobs` needs of each head, by name."""
+    rows = [[*head.blobs, *[NOWHERE] * (MOST_BLOBS - len(head.blobs))] for head in heads]
+    centre = np.array([[blob.centre for blob in row] for row in rows])
+    whitening = np.array([[_whitening(blob) for blob in row] for row in rows])  # (b, n, 3, 3)
+    shares = [[(blob.factor, blob.level, blob.softness) for blob in row] for row in rows]
+    where = [[(blob.white, blob.grey, blob.csf, blob.ventricle, blob.outside) for blob in row] for row in rows]
+    return {
+        "blob_centre": centre, "blob_form": whitening.transpose(0, 1, 3, 2) @ whitening,
+        "blob_change": np.array(shares), "blob_where": np.array(where, dtype=np.float64),
+        "caps": np.array([(head.caps_factor, head.caps_cut) for head in heads]),
+    }  # fmt: skip
+
+
+def _whitening(blob: Blob) -> np.ndarray:
+    """From millimetres away from the middle to radii."""
+    x, y, z = blob.turn
+    angle = float(np.sqrt(x * x + y * y + z * z))
+    turn = np.eye(3)
+    if angle > 1e-9:
+        skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) / angle
+        turn = np.eye(3) + np.sin(angle) * skew + (1 - np.cos(angle)) * skew @ skew
+    return np.diag(1 / np.array(blob.radii_mm)) @ turn.T
+
+
+def draw_blobs(
+    images: Volumes, index: Float[Tensor, "b 3 i j k"], numbers: Mapping[str, Tensor], classes: Float[Tensor, "b 5 i j k"]
+) -> Volumes:
+    """All ellipsoids of each head at once.
+
+    Args:
+        images: air 0, white matter 1.
+        index: where voxels are in the head.
+        numbers: from `blob_numbers`.
+        classes: 1 where there is white matter, grey matter, CSF of sulci, of ventricles, and no brain.
+    """
+    middle = index.flatten(2).mean(2)  # squares of small numbers: 32 bits are enough
+    x, y, z = (index - middle[:, :, None, None, None]).unbind(1)
+    places = torch.stack([x * x, y * y, z * z, x * y, x * z, y * z, x, y, z, torch.ones_like(x)], 1).flatten(2)
+    form, centre = numbers["blob_form"], numbers["blob_centre"] - middle[:, None]
+    along = (form @ centre[..., None])[..., 0]  # (b, n, 3)
+    square = torch.cat(
+        [
+            form.diagonal(dim1=2, dim2=3), 2 * form[:, :, 0, 1:], 2 * form[:, :, 1, 2:], -2 * along,
+            (along * centre).sum(2, keepdim=True),
+        ],
+        dim=2,
+    )  # fmt: skip
+    change = numbers["blob_change"]
+    radius = (square @ places).clamp_min(0).sqrt_()  # (b, n, voxels): 1 on the surface
+    share = radius.sub_(1).mul_(-1 / change[:, :, 2:]).sigmoid_().mul_(numbers["blob_where"] @ classes.flatten(2))
+    total = share.sum(1, keepdim=True).clamp_min(1)
+    keep, add, all_of_it = torch.cat(
+        [change[:, :, :2].transpose(1, 2), torch.ones_like(change[:, None, :, 0])], 1
+    ).matmul(share / total).unflatten(2, images.shape[1:]).unbind(1)  # fmt: skip
+    return images * (1 - all_of_it + keep) + add
+
+
+def white_matter_disease(
+    images: Volumes, ventricle: Bool[Tensor, "b i j k"], white: Bool[Tensor, "b i j k"], noise: Volumes,
+    caps: Float[Tensor, "b 2"],
+) -> Volumes:  # fmt: skip
+    """Caps and bands around the ventricles of old brains, mildly dark on T1w, on both sides.
+
+    Args:
+        images: air 0, white matter 1.
+        ventricle: where the ventricles are.
+        white: where there is white matter.
+        noise: coarse, of unit variance.
+        caps: factor and cut of each head.
+    """
+    factor, cut = caps[:, :, None, None, None].unbind(1)
+    near = blur_wide_each(ventricle.float(), 6.0)
+    there = torch.sigmoid((4 * near + 0.3 * noise - cut) / 0.12) * white * (factor < 1)
+    return images * (1 - (1 - factor) * there)

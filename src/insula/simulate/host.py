@@ -1,0 +1,74 @@
+"""What simulated patients are drawn from: lesion-free heads and outlines of lesions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int16, UInt8
+from torch import Tensor
+
+__all__ = ["Host", "Outline", "draw_ovoid"]
+
+_POINTS = 64  # of an outline, enough to see where it would lie
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Host:
+    """A lesion-free head that can receive an infarct, in the training box at 1 mm."""
+
+    name: str
+    """Where it comes from."""
+    image: Float[Tensor, "i j k"] | None
+    """T1w intensities; None where only a label map exists, then the head is always painted."""
+    tissue: UInt8[Tensor, "i j k"]
+    """Codes of `Tissue`."""
+    to_atlas: np.ndarray
+    """4x4: voxel of the box -> millimetre of the space the outlines were drawn in."""
+    skull: bool
+    """Whether the head has one, in the image or in the label map."""
+    labelled: bool = True
+    """Whether the tissues are a label map's; guessed ones cannot teach what is brain."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outline:
+    """The outline of a lesion, drawn by an expert or an ovoid of a lacune's size: a crop at 1 mm, RAS+."""
+
+    name: str
+    """Where it comes from."""
+    voxels: UInt8[Tensor, "i j k"]
+    """0 or 1."""
+    origin_mm: tuple[float, float, float]
+    """The place of voxel (0, 0, 0) in the atlas."""
+
+    @cached_property
+    def volume_ml(self) -> float:
+        """Its volume [ml]."""
+        return int(self.voxels.sum()) / 1000
+
+    @cached_property
+    def points(self) -> Int16[np.ndarray, "n 3"]:
+        """At most 64 of its voxels, evenly over their list, in the computer's memory."""
+        inside = self.voxels.nonzero()
+        chosen = torch.linspace(0, max(len(inside) - 1, 0), min(_POINTS, len(inside)), device=inside.device).long()
+        return inside[chosen].to(torch.int16).cpu().numpy()
+
+
+def draw_ovoid(rng: np.random.Generator, *, smallest_mm: float = 3.0, largest_mm: float = 15.0) -> Outline:
+    """The outline of a lacune: an ellipsoid, 3 to 15 mm across, its place to be chosen.
+
+    Source:
+        Duering 2023, STRIVE-2, Lancet Neurology 22:602 (lacunes of presumed vascular origin: 3 to 15 mm).
+    """
+    across = np.exp(rng.uniform(np.log(smallest_mm), np.log(largest_mm))) * np.array([1.0, *rng.uniform(0.5, 1.0, 2)])
+    radii = rng.permutation(np.maximum(across, smallest_mm * 0.8)) / 2
+    half = np.ceil(radii).astype(int) + 1
+    places = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in half), indexing="ij"))
+    uneven = rng.normal(0, 0.06, places.shape[1:])
+    inside = ((places / radii[:, None, None, None]) ** 2).sum(0) + uneven <= 1
+    inside[tuple(half)] = True
+    x, y, z = (float(-n) for n in half)
+    return Outline(name="ovoid", voxels=torch.from_numpy(inside.astype(np.uint8)), origin_mm=(x, y, z))

@@ -1,0 +1,301 @@
+"""How infarcts look on T1w: six kinds, each a few numbers.
+
+Levels are relative to the white matter of the same head, lengths in millimetres. Where a range has no source of its
+own it is an estimate, to be checked on real scans.
+
+Source:
+    Bloch simulation of MPRAGE at 3 T (TI 900 ms, TR 2300 ms) for gliosis, cysts, oedema and methaemoglobin; Seghier 2014
+    (chronic lesions), Shen 2023 and Dhar 2016 (swelling), Reimann 2000 (laminar and haemorrhagic change), Duering 2023,
+    STRIVE-2 (lacunes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+__all__ = [
+    "Acute",
+    "Chronic",
+    "Haemorrhagic",
+    "Ingredients",
+    "Lacune",
+    "Laminar",
+    "Look",
+    "NO_LESION",
+    "Subacute",
+    "draw_look",
+]
+
+_OFF = 9.0  # standard deviations: no noise gets there
+
+
+class Ingredients(NamedTuple):
+    """What `insula.simulate.infarct` computes with: the same numbers for every kind of infarct."""
+
+    inset_mm: float
+    """How far inside the outline the visible change ends."""
+    border_mm: float
+    """How soft that border is."""
+    white_factor: float
+    """Intensity of white matter that remains, relative to what was there."""
+    grey_factor: float
+    """And of grey matter."""
+    flatness: float
+    """How far what remains loses its structure and goes to the gliosis level, 0 to 1."""
+    gliosis_level: float
+    """That level."""
+    texture: float
+    """Unevenness of what remains, at 2 to 5 mm (standard deviation, relative)."""
+    csf_cut: float
+    """Standard normal quantile above which the core's noise is CSF; 9 for no cavity."""
+    csf_soft: float
+    """How gradually CSF and tissue mix, in standard deviations of that noise."""
+    strands: float
+    """Share of sheets and strands in that noise, 0 to 1; the rest are blobs."""
+    regions: float
+    """How much the share of CSF differs from region to region, in standard deviations."""
+    rim_mm: float
+    """Tissue between the outline and the cavity, but not towards the surface of the brain."""
+    cavity_level: float
+    """Level of the fluid."""
+    swelling: float
+    """How much of the CSF inside the outline is filled with tissue, 0 to 1."""
+    ribbon_level: float
+    """Level of a bright ribbon along the cortex."""
+    ribbon_cut: float
+    """Quantile of the noise above which there is one; 9 for none."""
+    blood_level: float
+    """Level of blood."""
+    blood_cut: float
+    """Quantile of the noise above which there is blood; 9 for none."""
+    iron_level: float
+    """Level of the dark rim around it."""
+    pull_mm: float
+    """Largest displacement of the neighbours: positive toward the lesion, negative away."""
+    widening_mm: float
+    """How much nearby ventricles and sulci widen; negative narrows them."""
+
+
+NO_LESION = Ingredients(0, 1, 1, 1, 0, 1, 0, _OFF, 1, 0, 0, 0, 0, 0, 1, _OFF, 1, _OFF, 1, 0, 0)
+"""What changes nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Border:
+    inset_mm: float
+    """How far inside the outline the visible change ends: experts draw 0.3 to 2 mm beyond it."""
+    border_mm: float
+    """How soft that border is."""
+    texture: float
+    """Unevenness of the tissue inside, at 2 to 5 mm."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chronic(_Border):
+    """Months to years old: fluid and strands of tissue in any proportion, gliosis around, neighbours pulled in."""
+
+    phase: ClassVar[Literal["chronic"]] = "chronic"
+    gliosis_level: float
+    flatness: float
+    cavity_share: float
+    """Of the core, what is fluid; 0 to 1."""
+    cavity_level: float
+    strands: float
+    softness: float
+    regions: float
+    rim_mm: float
+    pull_mm: float
+    widening_mm: float
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator) -> Chronic:
+        """Draw one."""
+        share = float(rng.beta(1.2, 0.9))
+        return cls(
+            **_border(rng), texture=float(rng.uniform(0.05, 0.14)), gliosis_level=float(rng.uniform(0.55, 0.76)),
+            flatness=float(rng.uniform(0.3, 0.9)), cavity_share=min(max(share, 0.03), 0.97),
+            cavity_level=float(rng.uniform(0.15, 0.32)), strands=float(rng.uniform(0.1, 0.9)),
+            softness=float(rng.uniform(0.15, 0.6)), regions=float(rng.uniform(0.2, 1.1)),
+            rim_mm=float(rng.uniform(0.5, 3.5)), pull_mm=float(rng.uniform(0.5, 3.0)),
+            widening_mm=float(rng.uniform(0.6, 2.2)),
+        )  # fmt: skip
+
+    def ingredients(self, *, csf: float, grey: float) -> Ingredients:
+        """As numbers, in a head whose CSF and grey matter have these levels."""
+        return NO_LESION._replace(
+            inset_mm=self.inset_mm, border_mm=self.border_mm, white_factor=0.5 + 0.5 * self.gliosis_level,
+            grey_factor=0.97, flatness=self.flatness, gliosis_level=max(self.gliosis_level, csf + 0.1),
+            texture=self.texture, csf_cut=NormalDist().inv_cdf(1 - self.cavity_share), csf_soft=self.softness,
+            strands=self.strands, regions=self.regions, rim_mm=self.rim_mm, cavity_level=_fluid(self.cavity_level, csf),
+            pull_mm=self.pull_mm, widening_mm=self.widening_mm,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acute(_Border):
+    """Up to a week old: swollen and darker, no cavity; sulci close."""
+
+    phase: ClassVar[Literal["acute"]] = "acute"
+    white_factor: float
+    grey_factor: float
+    swelling: float
+    """Share of the sulcal CSF inside that is lost: 0.41 to 0.79."""
+    push_mm: float
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator) -> Acute:
+        """Draw one."""
+        return cls(
+            **_border(rng, vague=1.6), texture=float(rng.uniform(0.0, 0.06)), white_factor=float(rng.uniform(0.66, 0.82)),
+            grey_factor=float(rng.uniform(0.60, 0.78)), swelling=float(rng.uniform(0.41, 0.79)), push_mm=float(rng.uniform(0, 2.5)),
+        )  # fmt: skip
+
+    def ingredients(self, *, csf: float, grey: float) -> Ingredients:
+        """As numbers, in a head whose CSF and grey matter have these levels."""
+        return NO_LESION._replace(
+            inset_mm=self.inset_mm, border_mm=self.border_mm, white_factor=self.white_factor,
+            grey_factor=self.grey_factor, flatness=0.25, gliosis_level=max(self.grey_factor * grey, csf) + 0.1,
+            texture=self.texture, swelling=self.swelling, pull_mm=-self.push_mm, widening_mm=-0.5 * self.push_mm,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subacute(_Border):
+    """One to five weeks old: the change fades (fogging), sometimes nearly away."""
+
+    phase: ClassVar[Literal["acute"]] = "acute"
+    contrast: float
+    """Of what an acute infarct shows: 0.1 to 0.6; at 0 there would be a truth that nobody can see."""
+    acute: Acute
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator) -> Subacute:
+        """Draw one."""
+        return cls(
+            **_border(rng, vague=1.6), texture=float(rng.uniform(0.0, 0.06)), contrast=float(rng.uniform(0.1, 0.6)),
+            acute=Acute.sample(rng),
+        )  # fmt: skip
+
+    def ingredients(self, *, csf: float, grey: float) -> Ingredients:
+        """As numbers, in a head whose CSF and grey matter have these levels."""
+        whole = self.acute.ingredients(csf=csf, grey=grey)
+        white, dark = (1 - self.contrast * (1 - factor) for factor in (whole.white_factor, whole.grey_factor))
+        return whole._replace(
+            inset_mm=self.inset_mm, border_mm=self.border_mm, texture=self.texture, white_factor=white, grey_factor=dark,
+            flatness=0.4 * self.contrast, swelling=0.6 * whole.swelling, pull_mm=0.3 * whole.pull_mm, widening_mm=0.3 * whole.widening_mm,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laminar(_Border):
+    """Cortical laminar necrosis: from two weeks to a year and a half, a bright ribbon along the infarcted cortex."""
+
+    phase: ClassVar[Literal["chronic"]] = "chronic"
+    ribbon_level: float
+    """1.1 to 1.6."""
+    ribbon_share: float
+    """Of the cortex inside."""
+    beneath: Chronic | Subacute
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator) -> Laminar:
+        """Draw one."""
+        beneath = Chronic.sample(rng) if rng.random() < 0.6 else Subacute.sample(rng)
+        return cls(
+            **_border(rng), texture=beneath.texture, ribbon_level=float(rng.uniform(1.1, 1.6)),
+            ribbon_share=float(rng.uniform(0.3, 0.9)), beneath=beneath,
+        )  # fmt: skip
+
+    def ingredients(self, *, csf: float, grey: float) -> Ingredients:
+        """As numbers, in a head whose CSF and grey matter have these levels."""
+        return self.beneath.ingredients(csf=csf, grey=grey)._replace(
+            inset_mm=self.inset_mm, border_mm=self.border_mm, ribbon_level=self.ribbon_level,
+            ribbon_cut=NormalDist().inv_cdf(1 - self.ribbon_share),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Haemorrhagic(_Border):
+    """Blood in an infarct: spots of 1 to 3 mm, bright while it is methaemoglobin, dark rims of iron afterwards."""
+
+    phase: Literal["acute", "chronic"]
+    blood_level: float
+    """1.1 to 1.6, or 0.1 to 0.4 where only iron is left."""
+    blood_share: float
+    iron_level: float
+    beneath: Acute | Subacute | Chronic
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, *, phase: Literal["acute", "chronic"] = "chronic") -> Haemorrhagic:
+        """Draw one."""
+        if phase == "chronic":
+            beneath: Acute | Subacute | Chronic = Chronic.sample(rng)
+        else:
+            beneath = Acute.sample(rng) if rng.random() < 0.5 else Subacute.sample(rng)
+        iron = float(rng.uniform(0.1, 0.4))
+        old = phase == "chronic" and rng.random() < 0.6
+        return cls(
+            phase=phase, **_border(rng), texture=beneath.texture, blood_level=iron if old else float(rng.uniform(1.1, 1.6)),
+            blood_share=float(rng.uniform(0.03, 0.2)), iron_level=iron, beneath=beneath,
+        )  # fmt: skip
+
+    def ingredients(self, *, csf: float, grey: float) -> Ingredients:
+        """As numbers, in a head whose CSF and grey matter have these levels."""
+        return self.beneath.ingredients(csf=csf, grey=grey)._replace(
+            inset_mm=self.inset_mm, border_mm=self.border_mm, blood_level=self.blood_level,
+            blood_cut=NormalDist().inv_cdf(1 - self.blood_share), iron_level=self.iron_level,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lacune(_Border):
+    """A small deep infarct: 3 to 15 mm, ovoid; 61 of 100 become a cavity, the others a scar."""
+
+    phase: ClassVar[Literal["chronic"]] = "chronic"
+    level: float
+    """Of the cavity 0.17 to 0.35, of the scar 0.59 to 0.73."""
+    cavity: bool
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator) -> Lacune:
+        """Draw one."""
+        cavity = bool(rng.random() < 0.61)
+        level = float(rng.uniform(0.17, 0.35) if cavity else rng.uniform(0.59, 0.73))
+        return cls(**_border(rng), texture=float(rng.uniform(0.0, 0.05)), level=level, cavity=cavity)
+
+    def ingredients(self, *, csf: float, grey: float) -> Ingredients:
+        """As numbers, in a head whose CSF and grey matter have these levels."""
+        return NO_LESION._replace(
+            inset_mm=min(self.inset_mm, 0.8), border_mm=self.border_mm, flatness=0.85, grey_factor=0.9, white_factor=0.9,
+            gliosis_level=max(self.level, csf), texture=self.texture,
+            **({"csf_cut": -2.0, "csf_soft": 0.3, "cavity_level": _fluid(self.level, csf)} if self.cavity else {}),
+        )  # fmt: skip
+
+
+Look: TypeAlias = Chronic | Acute | Subacute | Laminar | Haemorrhagic | Lacune
+"""Every kind of infarct."""
+
+
+def draw_look(rng: np.random.Generator, *, phase: Literal["acute", "chronic"]) -> Look:
+    """One of the kinds that a phase has, lacunes aside: those depend on the outline."""
+    chance = rng.random()
+    if phase == "chronic":
+        return (
+            Chronic.sample(rng) if chance < 0.82 else Laminar.sample(rng) if chance < 0.90 else Haemorrhagic.sample(rng)
+        )
+    if chance < 0.55:
+        return Acute.sample(rng)
+    return Subacute.sample(rng) if chance < 0.80 else Haemorrhagic.sample(rng, phase="acute")
+
+
+def _border(rng: np.random.Generator, *, vague: float = 1.0) -> dict[str, float]:
+    return {"inset_mm": float(rng.uniform(0.3, 2.0)), "border_mm": float(rng.uniform(0.3, vague))}
+
+
+def _fluid(level: float, csf: float) -> float:
+    """A fluid of about this level: in most heads near their own CSF, which is never far from it."""
+    return 0.35 * level + 0.65 * csf if abs(level - csf) > 0.12 else level

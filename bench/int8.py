@@ -28,6 +28,7 @@ from insula.data import prepare
 from insula.infer import on_processor, onnx_graph, openvino
 from insula.io import read_scan
 from insula.metrics import dice_score, match_lesions, size_bin
+from insula.models import probabilities
 from insula.postprocess import decide
 from rows import table
 
@@ -181,7 +182,7 @@ def _judge(ways: Mapping[str, _Run], entries: Iterable[Entry], loaded: Weights) 
         exact: NDArray[np.bool_] | None = None
         for name, run in ways.items():
             logits = torch.from_numpy(run(prepared.image.numpy()))
-            prob = prepared.bring_home(torch.sigmoid(logits / card.calibration.temperature)[0, 0].numpy())
+            prob = prepared.bring_home(probabilities(logits, temperature=card.calibration.temperature)[0, 0].numpy())
             mask = decide(prob, scan.grid, threshold=card.threshold, min_lesion_ml=card.min_lesion_ml).voxels
             exact = mask if exact is None else exact
             same[name][entry.case] = dice_score(exact, mask)

@@ -32,7 +32,7 @@ _MOST_GIB = 6.0
 def _ours(config: ModelConfig | str, **options: Any) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     """Bundled weights by name, or a model with random ones."""
     model = (load_weights(config).model if isinstance(config, str) else build_model(config)).eval()
-    return model, lambda image: infer(model, image, SegmentConfig(device="cpu", **options))[0]
+    return model, lambda image: infer(model, image, SegmentConfig(device="cpu", **options))[0].lesion
 
 
 def _theirs(model: nn.Module, *, half: bool) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:

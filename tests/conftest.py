@@ -12,7 +12,7 @@ import torch
 from insula import data
 from insula.checkpoint import Card, load_weights, save_weights
 from insula.config import AttentionUNet, PrepareConfig
-from insula.models import build_model
+from insula.models import build_model, probabilities
 from insula.simulate import phantom_case
 from insula.simulate.phantom import phantom_grid
 from insula.volume import Case
@@ -31,10 +31,10 @@ def coarse_case() -> Case:
 
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of a two-stage network on a 4 mm box; the brightest tenth of its answer is `lesion`, so masks are rich."""
+    """Random weights of a two-stage network without a brain output on a 4 mm box; the brightest tenth of its answer is `lesion`, so masks are rich."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
-    config = AttentionUNet(widths=(4, 8))
+    config = AttentionUNet(widths=(4, 8), brain=False)
     model = build_model(config)
     model(torch.randn(2, 1, 16, 16, 16))  # moves the running statistics away from their start
     prepare = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
@@ -53,6 +53,25 @@ def quiet_weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("quiet")
     tiny = load_weights(str(tiny_weights))
     save_weights(folder, tiny.model, replace(tiny.card, min_lesion_ml=0.5))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def brain_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `tiny_weights`, with a brain output: a fifth of the box, in pieces and with holes. A quarter of it is `lesion`."""
+    folder = tmp_path_factory.mktemp("brain")
+    torch.manual_seed(1)
+    config = AttentionUNet(widths=(4, 8))
+    model = build_model(config)
+    model(torch.randn(2, 1, 16, 16, 16))
+    prepare = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
+    image = data.prepare(phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0))).scan, prepare).image
+    with torch.no_grad():
+        logits = model.eval()(image)
+        model.head.bias[1] -= logits[:, 1].quantile(0.8)
+        lesion, brain = probabilities(model(image))[0]
+    threshold = round(float(lesion[brain > 0.5].quantile(0.75)), 4)
+    save_weights(folder, model, Card(name="tiny", model=config, prepare=prepare, threshold=threshold))
     return folder
 
 

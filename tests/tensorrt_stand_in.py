@@ -21,14 +21,14 @@ class _Context:
     def __init__(self, graph: bytes) -> None:
         self.session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         self.at: dict[str, int] = {}
+        self.shapes = {one.name: one.shape for one in (*self.session.get_inputs(), *self.session.get_outputs())}
 
     def set_tensor_address(self, name: str, address: int) -> None:
         self.at[name] = address
 
     def execute_async_v3(self, stream: int) -> bool:
-        shape = self.session.get_inputs()[0].shape
-
         def seen(name: str) -> np.ndarray[Any, Any]:
+            shape = self.shapes[name]
             count = int(np.prod(shape))
             return np.ctypeslib.as_array((ctypes.c_float * count).from_address(self.at[name])).reshape(shape)
 
@@ -73,7 +73,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
                 return None
             context = _Context(plan)
             names = ("image", context.session.get_outputs()[0].name)
-            return SimpleNamespace(num_io_tensors=2, get_tensor_name=lambda n: names[n], create_execution_context=lambda: context)  # fmt: skip
+            return SimpleNamespace(num_io_tensors=2, get_tensor_name=lambda n: names[n], get_tensor_shape=context.shapes.get, create_execution_context=lambda: context)  # fmt: skip
 
     class Logger:
         ERROR = 1

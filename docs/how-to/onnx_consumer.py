@@ -1,6 +1,7 @@
 """Segment a scan with numpy and onnxruntime alone: python onnx_consumer.py enhanced.onnx scan.nii.gz probability.npy
 
-Left out of insula's care: damaged files, qforms, inverted contrast, bright things beside the head, blurring before coarser grids, small lesions.
+Left out of insula's care: damaged files, qforms, inverted contrast, bright things beside the head, blurring before coarser grids, small lesions,
+pieces apart from the brain and holes in it.
 """
 
 import gzip
@@ -71,7 +72,10 @@ corner = np.round(centre / ratio - (size - 1) / 2)
 box = sample(ras, [(corner[n] + np.arange(size[n])) * ratio[n] for n in range(3)], background)
 ready = np.clip((box - middle) / width, -prepare["clip"], prepare["clip"]).astype(np.float32)
 (found,) = session.run(None, {"image": ready[None, None]})
-home = sample(found[0, 0], [np.arange(ras.shape[n]) / ratio[n] - corner[n] for n in range(3)], 0)
+places = [np.arange(ras.shape[n]) / ratio[n] - corner[n] for n in range(3)]
+home = sample(found[0, 0], places, 0)
+if "brain" in json.loads(about["outputs"]):  # the second channel: lesion ends where it falls below a half
+    home *= sample(found[0, 1], places, 0) >= 0.5
 
 np.save(sys.argv[3], home[flips].transpose(np.argsort(axes)))
 volume = (home >= float(about["threshold"])).sum() * mm.prod() / 1000

@@ -46,9 +46,9 @@ def test_a_folder_of_folds_is_the_mean_of_their_probabilities(folds: Path) -> No
     config = SegmentConfig(device="cpu", precision="float32")
     found, _ = infer_mean(ensemble.networks, image, config)
     alone = [infer(one.model, image, config, temperature=one.card.calibration.temperature)[0] for one in members]
-    torch.testing.assert_close(found, torch.stack(alone).mean(0))
+    torch.testing.assert_close(found.lesion, torch.stack([one.lesion for one in alone]).mean(0))
     warmer, _ = infer_mean(ensemble.networks, image, config, temperature=2.0)
-    torch.testing.assert_close(torch.logit(warmer), torch.logit(found) / 2, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(torch.logit(warmer.lesion), torch.logit(found.lesion) / 2, rtol=1e-3, atol=1e-4)
     assert [told["sha256"] for told in ensemble.card.provenance["members"]] == [one.sha256 for one in members]
 
 

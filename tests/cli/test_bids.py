@@ -69,6 +69,27 @@ def test_participants_then_group_and_the_validator_finds_no_error(
     assert _errors(out) == []
 
 
+def test_a_brain_mask_is_valid_too_and_goes_with_a_refusal(raw: Path, brain_weights: Path, capsys: Capture) -> None:
+    out = raw / "derivatives" / "insula"
+    call_it = (raw, out, "participant", "--participant-label", "02", "--weights", brain_weights, "--device", "cpu")
+    assert call(capsys, *call_it).code == 0
+    assert sorted(path.name for path in out.rglob("*_mask.nii.gz")) == [
+        "sub-02_space-orig_label-L_desc-insula_mask.nii.gz", "sub-02_space-orig_label-brain_desc-insula_mask.nii.gz",
+    ]  # fmt: skip
+    assert call(capsys, raw, out, "group").code == 0
+    heads, row = [line.split("\t") for line in (out / "group_volumes.tsv").read_text().splitlines()]
+    assert heads[-2:] == ["brain_volume_ml", "lesion_share"]
+    assert 0 < float(row[-1]) < 1 < float(row[-2])
+    assert _errors(raw) == []
+    assert _errors(out) == []
+    scan = raw / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
+    scan.write_bytes(scan.read_bytes()[:3000])
+    assert call(capsys, *call_it).code == 65
+    assert [path.name for path in (out / "sub-02").rglob("sub-02*")] == ["sub-02_space-orig_desc-insula_record.json"]
+    call(capsys, raw, out, "group")
+    assert (out / "group_volumes.tsv").read_text().splitlines()[1] == "sub-02\trefused" + 4 * "\tn/a"
+
+
 def test_participants_at_the_same_time_into_one_folder_and_nothing_into_the_input(
     raw: Path, tiny_weights: Path, tmp_path: Path
 ) -> None:

@@ -68,6 +68,27 @@ def test_three_files_and_a_bad_one(tiny_weights: Path, tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "out/index.html"
 
 
+@pytest.mark.parametrize("kind", ["tiny_weights", "brain_weights"])
+def test_the_table_has_the_brain_where_it_is_known(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.nii.gz").write_bytes(packed(nifti()))
+    (tmp_path / "bad.nii.gz").write_bytes(packed(nifti())[:5000])
+    weights, out = request.getfixturevalue(kind), tmp_path / "out"
+    call(capsys, "segment", tmp_path / "a.nii.gz", tmp_path / "bad.nii.gz", "--weights", weights, "--out", out)
+    heads, done, refused = (line.split("\t") for line in (out / "results.tsv").read_text().split("\n")[:3])
+    assert heads[4:6] == ["brain_volume_ml", "lesion_share"]
+    assert len(heads) == len(done) == len(refused)
+    assert refused[4:6] == ["", ""]
+    brain = json.loads((out / "a.json").read_text())["brain"]
+    assert (out / "a_brain.nii.gz").exists() == (brain is not None) == (kind == "brain_weights")
+    if brain is None:
+        assert done[4:6] == ["", ""]
+    else:
+        assert [float(cell) for cell in done[4:6]] == [brain["volume_ml"], brain["lesion_share"]]
+        assert read_mask(out / "a_brain.nii.gz").volume_ml == pytest.approx(brain["volume_ml"], abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

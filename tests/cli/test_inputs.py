@@ -74,3 +74,8 @@ def test_of_nnunets_folders_the_first_channel_of_the_images(tmp_path: Path) -> N
     found = find_scans([str(tmp_path)])
     assert [path.name for path in found] == ["s_001_0000.nii.gz", "s_002_0000.nii.gz"]
     assert [case_name(f"{name}_mask") for name in name_cases(found)] == ["s_001", "s_002"]
+
+
+def test_a_brain_mask_beside_its_results_is_no_scan_and_a_stripped_brain_is_one(tmp_path: Path) -> None:
+    _touch(tmp_path, "a_mask.nii.gz", "a_prob.nii.gz", "a_brain.nii.gz", "b_brain.nii.gz")
+    assert [p.name for p in find_scans([str(tmp_path)])] == ["b_brain.nii.gz"]

@@ -135,7 +135,11 @@ def test_too_few_cases_are_refused() -> None:
         calibrate(_cases(19), _CARD)
 
 
-def test_a_study_gives_the_dice_and_the_lesion_f1_that_segment_would_give(tmp_path: Path, tiny_weights: Path) -> None:
+@pytest.mark.parametrize("kind", ["tiny_weights", "brain_weights"])
+def test_a_study_gives_the_dice_and_the_lesion_f1_that_segment_would_give(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    tiny_weights = request.getfixturevalue(kind)
     (name,) = plant_tree(tmp_path, sites=1, each=1)
     (entry,) = find_cohort(tmp_path).entries
     weights = load_weights(str(tiny_weights))

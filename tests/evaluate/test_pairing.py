@@ -37,6 +37,13 @@ def _touch(folder: Path, *names: str) -> Path:
         ("sub-r001s001_ses-1_space-x_T1w_mask.nii.gz", "sub-r001s002_ses-1_space-x_T1w_mask.nii.gz"),
         ("sub-r001s001_ses-1.nii.gz", "sub-r001s002_ses-1.nii.gz"),
         (
+            "sub-r001s001_ses-1_T1w_mask.nii.gz",
+            "sub-r001s001_ses-1_T1w_brain.nii.gz",
+            "sub-r001s002_ses-1_T1w_mask.nii.gz",
+            "sub-r001s002_ses-1_T1w_brain.nii.gz",
+        ),
+        (
+            "sub-r001s001/ses-1/anat/sub-r001s001_ses-1_space-orig_label-brain_desc-insula_mask.nii.gz",
             "sub-r001s001/ses-1/anat/sub-r001s001_ses-1_space-orig_label-L_desc-insula_mask.nii.gz",
             "sub-r001s001/ses-1/anat/sub-r001s001_ses-1_space-orig_seg-lesions_desc-insula_dseg.nii.gz",
             "sub-r001s002/ses-1/anat/sub-r001s002_ses-1_space-orig_label-L_desc-insula_mask.nii.gz",
@@ -49,7 +56,7 @@ def test_results_submissions_and_nnunets_output_are_found(names: tuple[str, ...]
     assert [(pair.case, pair.truth.name) for pair in pairs] == [
         ("sub-r001s001_ses-1", "truth1.nii.gz"), ("sub-r001s002_ses-1", "truth2.nii.gz"),
     ]  # fmt: skip
-    assert all("dseg" not in pair.mask.name and pair.prob is None for pair in pairs)
+    assert all("dseg" not in pair.mask.name and "brain" not in pair.mask.name and pair.prob is None for pair in pairs)
 
 
 def test_map_and_record_come_along(tmp_path: Path) -> None:

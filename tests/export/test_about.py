@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,15 @@ def test_what_has_to_be_known(tiny_weights: Path) -> None:
     told = about(loaded)
     assert float(told["threshold"]) == loaded.card.threshold
     assert {"prepare", "before", "after", "notice", "min_lesion_ml", "trained_on"} < set(told)
+    assert json.loads(told["outputs"]) == ["lesion"]
+    assert "one channel" in told["after"]
+    assert "brain" not in told["after"]
+
+
+def test_how_many_outputs_in_which_order(brain_weights: Path) -> None:
+    told = about(load_weights(str(brain_weights)))
+    assert json.loads(told["outputs"]) == ["lesion", "brain"]
+    assert "two channels: 0 is the probability of lesion, calibrated, and already 0 wherever channel 1" in told["after"]
 
 
 def test_the_box_or_a_tile_that_the_network_can_halve(tiny_weights: Path) -> None:

@@ -15,17 +15,24 @@ from insula.checkpoint import load_weights
 from insula.config import SegmentConfig
 from insula.errors import CannotCreate, UsageError
 from insula.export import export_monai_bundle
-from insula.io import read_scan
+from insula.io import read_mask, read_scan
 from insula.predict import segment
 from insula.volume import Case
 
 
+@pytest.fixture(scope="module", params=["quiet_weights", "brain_weights"])
+def weights(request: pytest.FixtureRequest) -> Path:
+    """Without and with a brain output."""
+    folder: Path = request.getfixturevalue(request.param)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def bundle(quiet_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_monai_bundle(str(quiet_weights), tmp_path_factory.mktemp("export") / "bundle")
+def bundle(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_monai_bundle(str(weights), tmp_path_factory.mktemp("export") / "bundle")
 
 
-def test_monai_runs_it_to_the_same_masks(bundle: Path, quiet_weights: Path, coarse_case: Case, tmp_path: Path) -> None:
+def test_monai_runs_it_to_the_same_masks(bundle: Path, weights: Path, coarse_case: Case, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name, axes in (("a", "RAS"), ("b", "PIL")):
         image = nib.Nifti1Image(
@@ -47,7 +54,7 @@ def test_monai_runs_it_to_the_same_masks(bundle: Path, quiet_weights: Path, coar
         ours = segment(
             read_scan(tmp_path / "in" / f"{name}.nii.gz"),
             SegmentConfig(device="cpu", precision="float32"),
-            weights=str(quiet_weights),
+            weights=str(weights),
         )
         theirs = nib.load(tmp_path / "out" / f"{name}_mask.nii.gz")
         assert ours.mask.voxels.any()
@@ -55,9 +62,13 @@ def test_monai_runs_it_to_the_same_masks(bundle: Path, quiet_weights: Path, coar
         assert np.allclose(theirs.affine, ours.scan.grid.affine, atol=1e-4)
         prob = nib.load(tmp_path / "out" / f"{name}_prob.nii.gz").get_fdata()
         assert np.abs(prob - ours.prob).max() < 1e-4
+        brain = tmp_path / "out" / f"{name}_brain.nii.gz"
+        assert brain.exists() == (ours.brain is not None)
+        if ours.brain is not None:
+            assert np.array_equal(read_mask(brain).voxels, ours.brain.voxels)
 
 
-def test_the_metadata_have_what_the_specification_asks_for(bundle: Path) -> None:
+def test_the_metadata_have_what_the_specification_asks_for(bundle: Path, weights: Path) -> None:
     """MONAI's own check fetches its schema from the network, so its required keys stand here."""
     told = json.loads((bundle / "configs" / "metadata.json").read_text())
     required = {
@@ -78,12 +89,16 @@ def test_the_metadata_have_what_the_specification_asks_for(bundle: Path) -> None
             "channel_def",
         } <= set(form)
         assert form["spatial_shape"] == [48, 56, 44]
+        assert form["num_channels"] == len(form["channel_def"])
+    brain = load_weights(str(weights)).card.model.brain
+    assert form["channel_def"] == ({"0": "lesion", "1": "brain"} if brain else {"0": "lesion"})
+    assert ("NAME_brain.nii.gz" in (bundle / "docs" / "README.md").read_text()) == brain
     assert "not a medical device" in told["intended_use"]
     assert (bundle / "LICENSE").is_file()
 
 
-def test_the_weights_in_it_are_the_weights(bundle: Path, quiet_weights: Path) -> None:
-    inside, outside = load_weights(str(bundle / "models" / "tiny.json")), load_weights(str(quiet_weights))
+def test_the_weights_in_it_are_the_weights(bundle: Path, weights: Path) -> None:
+    inside, outside = load_weights(str(bundle / "models" / "tiny.json")), load_weights(str(weights))
     assert inside.sha256 == outside.sha256
     assert inside.card == outside.card
 

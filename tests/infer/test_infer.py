@@ -8,14 +8,24 @@ from torch import nn
 
 from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SegmentConfig, SEUNet, SwinUNet
 from insula.errors import Unavailable, UsageError
-from insula.infer import choose_device, choose_precision, engine_run, free_bytes, infer, tiled_logits
+from insula.infer import (
+    Probabilities,
+    choose_device,
+    choose_precision,
+    engine_run,
+    free_bytes,
+    infer,
+    infer_mean,
+    tiled_logits,
+)
 from insula.infer import run as run_module
 from insula.infer.engines import torch_run
 from insula.infer.fuse import SubvoxelHead, fused
-from insula.models import UNet, build_model
+from insula.models import UNet, build_model, probabilities
 
 _MODELS: list[ModelConfig] = [
     AttentionUNet(widths=(4, 6, 8)),
+    AttentionUNet(widths=(4, 6, 8), brain=False),
     AttentionUNet(widths=(4, 6, 8), norm="batch", full_norm="batch"),
     SEUNet(widths=(4, 6, 8)),
     MambaUNet(widths=(4, 8, 8), reduction=1, state=4, memory_size=3),
@@ -32,6 +42,13 @@ def _ready(config: ModelConfig) -> UNet:
         model(torch.randn(2, 1, 16, 16, 16) * 2 + 0.5)
     model.head.weight.data *= 20
     return model.eval()
+
+
+def _same(one: Probabilities, other: Probabilities) -> bool:
+    """To the bit."""
+    assert one.brain is not None
+    assert other.brain is not None
+    return torch.equal(one.lesion, other.lesion) and torch.equal(one.brain, other.brain)
 
 
 @pytest.mark.parametrize("tile", [2, 8, 16, 30])
@@ -73,12 +90,17 @@ def test_folding_the_norms_changes_nothing(config: ModelConfig) -> None:
     assert torch.equal(model(image), before), "the model itself is untouched"
 
 
+@pytest.mark.parametrize("outputs", [1, 2])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_subvoxel_head_is_the_transposed_convolution(bias: bool) -> None:
+def test_a_subvoxel_head_is_the_transposed_convolution(bias: bool, outputs: int) -> None:
     torch.manual_seed(0)
-    plain, x = nn.ConvTranspose3d(5, 1, kernel_size=2, stride=2, bias=bias), torch.randn(2, 5, 3, 4, 2)
+    plain, x = nn.ConvTranspose3d(5, outputs, kernel_size=2, stride=2, bias=bias), torch.randn(2, 5, 3, 4, 2)
     head = SubvoxelHead(plain)
+    assert head.sums.out_channels == 8 * outputs
     torch.testing.assert_close(head(x), plain(x))
+
+
+def test_the_head_of_a_folded_network_becomes_a_subvoxel_head() -> None:
     folded = build_model(AttentionUNet(widths=(4, 6, 8), stem="space_to_depth")).eval()
     before = torch.get_rng_state()
     fused(folded)
@@ -95,11 +117,57 @@ def test_the_mirror_is_the_mean_of_both_looks() -> None:
     there, _ = infer(model, image, config)
     mirrored, _ = infer(model, image.flip(2), config)
     both, facts = infer(model, image, SegmentConfig(device="cpu", precision="float32", tta=True))
-    assert facts.tta
-    assert torch.allclose(both, (there + mirrored.flip(0)) / 2, atol=1e-6)
     # so the answer on a mirrored head is the mirrored answer
     again, _ = infer(model, image.flip(2), SegmentConfig(device="cpu", precision="float32", tta=True))
-    assert torch.allclose(again.flip(0), both, atol=1e-6)
+    assert facts.tta
+    for output in ("lesion", "brain"):
+        mean = getattr(both, output)
+        assert torch.allclose(mean, (getattr(there, output) + getattr(mirrored, output).flip(0)) / 2, atol=1e-6)
+        assert torch.allclose(getattr(again, output).flip(0), mean, atol=1e-6)
+
+
+def test_both_outputs_follow_the_rule_of_the_models() -> None:
+    model, image = _ready(_MODELS[0]), torch.randn(1, 1, 16, 12, 8)
+    config = SegmentConfig(device="cpu", precision="float32")
+    with torch.no_grad():
+        lesion, brain = probabilities(model(image), temperature=1.7)[0]
+    seen, _ = infer(model, image, config, temperature=1.7)
+    assert seen.brain is not None
+    torch.testing.assert_close(seen.lesion, lesion, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(seen.brain, brain, atol=1e-5, rtol=1e-4)
+    assert 0 < int((seen.brain > 0.5).sum()) < seen.brain.numel()
+    assert not seen.lesion[seen.brain < 0.5].any()
+    assert seen.lesion[seen.brain > 0.5].all()
+    cold, _ = infer(model, image, config)
+    assert torch.equal(cold.brain, seen.brain), "the temperature is the lesion's"  # type: ignore[arg-type]
+    assert not torch.equal(cold.lesion, seen.lesion)
+
+
+def test_a_network_without_a_brain_gives_none() -> None:
+    model, image = _ready(_MODELS[1]), torch.randn(1, 1, 16, 12, 8)
+    seen, _ = infer(model, image, SegmentConfig(device="cpu", precision="float32", tta=True), temperature=2.0)
+    assert seen.brain is None
+    assert seen.lesion.all()
+
+
+def test_several_networks_give_means_of_what_each_has() -> None:
+    with_one, without, other = _ready(_MODELS[0]), _ready(_MODELS[1]), _ready(_MODELS[2])
+    image, config = torch.randn(1, 1, 16, 12, 8), SegmentConfig(device="cpu", precision="float32")
+    seen = [
+        infer(model, image, config, temperature=t)[0] for model, t in ((with_one, 1.2), (without, 1.0), (other, 2.0))
+    ]
+    mean, _ = infer_mean([(with_one, 1.2), (without, 1.0), (other, 2.0)], image, config)
+    assert mean.brain is not None
+    torch.testing.assert_close(mean.lesion, sum(one.lesion for one in seen) / 3)
+    torch.testing.assert_close(mean.brain, (seen[0].brain + seen[2].brain) / 2)  # type: ignore[operator]
+    none, _ = infer_mean([(without, 1.0), (without, 1.0)], image, config, temperature=2.0)
+    assert none.brain is None
+    both, _ = infer_mean([(with_one, 1.2), (other, 2.0)], image, config, temperature=3.0)
+    neither = (seen[0].lesion == 0) & (seen[2].lesion == 0)
+    assert neither.any()
+    assert not both.lesion[neither].any(), "a temperature moves 0 no further"
+    one = (seen[0].lesion + seen[2].lesion)[~neither] / 2
+    torch.testing.assert_close(both.lesion[~neither], torch.sigmoid(torch.logit(one, eps=1e-6) / 3))
 
 
 def test_bfloat16_stays_near_float32() -> None:
@@ -107,8 +175,13 @@ def test_bfloat16_stays_near_float32() -> None:
     full, _ = infer(model, image, SegmentConfig(device="cpu", precision="float32"))
     half, facts = infer(model, image, SegmentConfig(device="cpu", precision="bfloat16"))
     assert facts.precision == "bfloat16"
-    assert float((full - half).abs().max()) < 0.15
-    assert float((full - half).abs().mean()) < 0.01
+    assert full.brain is not None
+    assert half.brain is not None
+    inside = (full.brain > 0.5) & (half.brain > 0.5)
+    assert inside.any()
+    for difference in ((full.brain - half.brain).abs(), (full.lesion - half.lesion).abs()[inside]):
+        assert float(difference.max()) < 0.15
+        assert float(difference.mean()) < 0.01
 
 
 @pytest.mark.parametrize(("strength", "precision"), [(1, "float16"), (1e7, "float32")])
@@ -125,10 +198,28 @@ def test_what_float16_cannot_hold_is_computed_in_float32(
         return torch.float32 if wish == "float32" else torch.float16
 
     monkeypatch.setattr(run_module, "choose_precision", as_on_a_gpu)
-    prob, facts = infer(model, image, SegmentConfig(device="cpu", passes="whole"))
+    seen, facts = infer(model, image, SegmentConfig(device="cpu", passes="whole"))
     assert facts.precision == precision
     assert ("too large a number for float16" in facts.why) == (precision == "float32")
-    assert float((prob - exact).abs().max()) < 0.02
+    assert exact.brain is not None
+    assert seen.brain is not None
+    inside = (exact.brain > 0.5) & (seen.brain > 0.5)
+    assert float((seen.brain - exact.brain).abs().max()) < 0.02
+    assert float((seen.lesion - exact.lesion)[inside].abs().max()) < 0.02
+
+
+def test_an_overflow_in_the_brain_alone_is_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, image = _ready(_MODELS[0]), torch.randn(1, 1, 16, 16, 16)
+    monkeypatch.setattr(run_module, "choose_engine", lambda *_: "aoti")
+    monkeypatch.setattr(run_module, "engine_precision", lambda *_: torch.float16)
+    logits = torch.zeros(1, 2, 16, 16, 16)
+    logits[0, 1, 3, 3, 3] = -torch.inf
+    monkeypatch.setattr(run_module, "engine_run", lambda *_: lambda _: logits)
+    _, facts = infer(model, image, SegmentConfig(device="cpu", precision="float32", engine="aoti"))
+    assert (facts.engine, facts.precision) == ("torch", "float32")
+    logits[0, 1, 3, 3, 3] = -60000
+    _, facts = infer(model, image, SegmentConfig(device="cpu", precision="float32", engine="aoti"))
+    assert (facts.engine, facts.precision) == ("aoti", "float16")
 
 
 def test_an_engine_whose_float16_overflows_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,11 +229,11 @@ def test_an_engine_whose_float16_overflows_is_told_of(monkeypatch: pytest.Monkey
     looks = iter([0.0, torch.inf])  # the second look is the mirrored one
     monkeypatch.setattr(run_module, "engine_run", lambda *_: lambda x: x + next(looks))
     config = SegmentConfig(device="cpu", precision="float32", tta=True, engine="aoti")
-    prob, facts = infer(model, image, config)
+    seen, facts = infer(model, image, config)
     assert (facts.engine, facts.precision) == ("torch", "float32")
     assert facts.why.startswith("too large a number for float16; ")
     monkeypatch.undo()
-    assert torch.equal(prob, infer(model, image, SegmentConfig(device="cpu", precision="float32", tta=True))[0])
+    assert _same(seen, infer(model, image, SegmentConfig(device="cpu", precision="float32", tta=True))[0])
 
 
 @pytest.mark.parametrize(("wish", "instead"), [("float16", "auto"), ("float32", "float32")])
@@ -159,17 +250,17 @@ def test_a_gpu_that_runs_out_is_replaced(wish: str, instead: str, monkeypatch: p
     monkeypatch.setattr(run_module, "choose_device", lambda _: torch.device("cuda"))
     monkeypatch.setattr(run_module, "free_bytes", lambda _: 1 << 40)
     monkeypatch.setattr(run_module, "torch_run", full)
-    prob, facts = infer(model, image, SegmentConfig(device="cuda", precision=wish))  # type: ignore[arg-type]
+    seen, facts = infer(model, image, SegmentConfig(device="cuda", precision=wish))  # type: ignore[arg-type]
     there, here = getattr(torch, wish), choose_precision(torch.device("cpu"), instead)  # type: ignore[arg-type]
     assert tried == [("cuda", there, None), ("cuda", there, 32), ("cpu", here, None)]
     assert (facts.device, facts.passes, facts.why) == ("cpu", "whole", "the GPU ran out of memory")
     monkeypatch.undo()
-    assert torch.equal(prob, infer(model, image, SegmentConfig(device="cpu", precision=instead))[0])  # type: ignore[arg-type]
+    assert _same(seen, infer(model, image, SegmentConfig(device="cpu", precision=instead))[0])  # type: ignore[arg-type]
 
 
 def test_inference_repeats_to_the_bit() -> None:
     model, image = _ready(_MODELS[0]), torch.randn(1, 1, 16, 16, 16)
-    assert torch.equal(*(infer(model, image, SegmentConfig(device="cpu"))[0] for _ in range(2)))
+    assert _same(*(infer(model, image, SegmentConfig(device="cpu"))[0] for _ in range(2)))
 
 
 @pytest.mark.parametrize(("free", "passes"), [(1 << 40, "whole"), (1000, "tiled")])
@@ -222,20 +313,22 @@ def test_a_network_whose_weights_change_is_made_ready_again() -> None:
     model = build_model(AttentionUNet(widths=(2, 4), norm="batch")).eval()
     image, config = torch.randn(1, 1, 16, 16, 16), SegmentConfig(device="cpu", precision="float32", passes="whole")
     first, _ = infer(model, image, config)
-    assert torch.equal(first, infer(model, image, config)[0])
+    assert _same(first, infer(model, image, config)[0])
     with torch.no_grad():
         model.head.bias += 1
     second, _ = infer(model, image, config)
-    assert not torch.equal(first, second)
+    assert not _same(first, second)
     torch.nn.utils.vector_to_parameters(2 * torch.nn.utils.parameters_to_vector(model.parameters()), model.parameters())
-    assert not torch.equal(second, infer(model, image, config)[0])
+    assert not _same(second, infer(model, image, config)[0])
 
 
 def test_what_was_made_ready_at_inference_works_elsewhere() -> None:
     torch.manual_seed(0)
     model = build_model(AttentionUNet(widths=(2, 4), norm="batch")).eval()
     image, config = torch.randn(1, 1, 16, 16, 16), SegmentConfig(device="cpu", precision="float32", passes="whole")
-    prob, _ = infer(model, image, config)
+    seen, _ = infer(model, image, config)
     logits = engine_run(model, "torch", (16, 16, 16), torch.float32, torch.device("cpu"))(image)
-    torch.testing.assert_close(torch.sigmoid(logits)[0, 0], prob)
+    lesion, brain = probabilities(logits)[0]
+    torch.testing.assert_close(lesion, seen.lesion)
+    torch.testing.assert_close(brain, seen.brain)
     assert all(parameter.requires_grad for parameter in model.parameters())

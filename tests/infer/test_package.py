@@ -14,7 +14,7 @@ from insula.infer import compiled_package, infer
 from insula.infer import package as package_module
 from insula.infer.engines import engine_run
 from insula.infer.package import package_run, prove
-from insula.models import UNet, build_model
+from insula.models import UNet, build_model, probabilities
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 
@@ -48,9 +48,16 @@ def test_it_answers_as_the_network_does(name: str, precision: str, tmp_path: Pat
     )
     (tmp_path / "it.pt2").write_bytes(package)
     found = package_run(tmp_path / "it.pt2", _CPU)(_image())
-    assert wanted.std() > 1e-3
+    assert wanted.brain is not None
+    assert wanted.lesion.std() > 1e-3
     assert found.dtype == torch.float32
-    assert float((found[0, 0] - wanted).abs().max()) < (1e-3 if precision == "float32" else 3e-2)
+    most = 1e-3 if precision == "float32" else 3e-2
+    lesion, brain = found[0]
+    assert float((brain - wanted.brain).abs().max()) < most
+    assert not lesion[brain < 0.5].any()
+    inside = (brain > 0.5) & (wanted.brain > 0.5)
+    assert inside.any()
+    assert float((lesion - wanted.lesion)[inside].abs().max()) < most
 
 
 @needs_a_compiler
@@ -60,13 +67,18 @@ def test_it_answers_as_the_network_does(name: str, precision: str, tmp_path: Pat
 def test_on_a_gpu_too(name: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
     exact, _ = infer(_model(name), _image(), SegmentConfig(device="cpu", precision="float32"))
-    prob, facts = infer(
+    seen, facts = infer(
         _model(name),
         _image(),
         SegmentConfig(device="cuda", engine="aoti", precision=precision),  # type: ignore[arg-type]
     )
     assert (facts.engine, facts.precision) == ("aoti", precision)
-    assert float((prob - exact).abs().max()) < (0.1 if precision == "bfloat16" else 0.02)
+    assert exact.brain is not None
+    assert seen.brain is not None
+    most = 0.1 if precision == "bfloat16" else 0.02
+    inside = (exact.brain > 0.5) & (seen.brain > 0.5)
+    assert float((seen.brain - exact.brain).abs().max()) < most
+    assert float((seen.lesion - exact.lesion)[inside].abs().max()) < most
 
 
 @needs_a_compiler
@@ -74,12 +86,13 @@ def test_as_an_engine_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
     monkeypatch.setattr("insula.infer.run.choose_engine", lambda *_: "aoti")  # as if there were a GPU
     config = SegmentConfig(device="cpu", precision="float32", engine="aoti", tta=True)
-    prob, facts = infer(_model("squeeze"), _image(), config)
+    seen, facts = infer(_model("squeeze"), _image(), config)
     assert facts.engine == "aoti"
     monkeypatch.undo()
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
     plain, _ = infer(_model("squeeze"), _image(), SegmentConfig(device="cpu", precision="float32", tta=True))
-    torch.testing.assert_close(prob, plain, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(seen.brain, plain.brain, atol=1e-3, rtol=1e-3)
+    assert float(((seen.lesion - plain.lesion).abs() > 1e-3).float().mean()) < 0.01
     first = engine_run(_model("squeeze"), "aoti", _SHAPE, torch.float32, _CPU)(_image())
     (kept,) = tmp_path.iterdir()
     made = kept.stat().st_mtime_ns
@@ -103,8 +116,12 @@ def test_what_ends_its_program_or_computes_something_else_is_refused(
     torch.save((image, answer, False), example)
     prove(package, example, _CPU)
     turned = answer.flip(2)
+    lesion, brain = answer.clone(), answer.clone()
+    lesion[:, 0], brain[:, 1] = turned[:, 0], turned[:, 1]
     for odd, said in (
         (turned, r"it computes is off by \d+ %"), (answer + 3, r"it computes is off by \d+ %"), (answer.nan_to_num() * torch.nan, None),
+        (lesion, r"it computes is off by \d+ %"), (brain, r"it computes is off by \d+ %"),
+        (answer[:, :1], r"it computes has the shape \(1, 2, 16, 32, 16\) instead of \(1, 1, 16, 32, 16\)"),
     ):  # fmt: skip
         torch.save((image, odd, False), example)
         if said is None:  # too much noise for the network itself says nothing of the package
@@ -117,6 +134,32 @@ def test_what_ends_its_program_or_computes_something_else_is_refused(
     package.write_bytes(package.read_bytes()[:1000])
     with pytest.raises(Unavailable, match="does not run as it should .*use PyTorch"):
         prove(package, example, _CPU)
+
+
+def test_probabilities_are_compared_where_there_is_brain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    logits = 3 * torch.randn(1, 2, *_SHAPE)
+    answer, example = probabilities(logits), tmp_path / "example.pt"
+    torch.save((_image(), answer, True), example)
+
+    def verdict(found: torch.Tensor) -> str:
+        monkeypatch.setattr(package_module, "package_run", lambda *_: lambda _: found)
+        return package_module.try_package("it.pt2", str(example), "cpu")
+
+    assert verdict(answer) == "the same"
+    nearly = probabilities(logits + 0.05 * torch.randn(logits.shape))
+    assert bool(((nearly[:, 0] > 0) != (answer[:, 0] > 0)).any()), "some voxels are brain in one of both only"
+    assert verdict(nearly) == "the same"
+    for wrong in ((0, 1), (0,), (1,)):
+        turned = logits.clone()
+        turned[:, list(wrong)] = logits[:, list(wrong)].flip(2)
+        assert verdict(probabilities(turned)).startswith("what it computes is off by ")
+    broken = answer.clone()
+    broken[0, 0, 0, 0, 0] = torch.nan
+    assert verdict(broken) == "what it computes is not finite"
+    nowhere = probabilities(torch.stack([logits[:, 0], -logits[:, 1].abs()], dim=1))  # no brain in an image of noise
+    torch.save((_image(), nowhere, True), example)
+    assert verdict(nowhere) == "the same"
 
 
 @pytest.mark.parametrize(

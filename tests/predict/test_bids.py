@@ -11,8 +11,9 @@ import pytest
 from corpus.files import nifti, packed
 from insula.config import SegmentConfig
 from insula.errors import NoInput
-from insula.io import read_labels, read_scan
+from insula.io import read_labels, read_mask, read_scan
 from insula.predict import bids_paths, find_bids_scans, segment, write_bids_dataset, write_bids_result
+from insula.volume import Case
 
 
 def _touch(root: Path, *names: str) -> Path:
@@ -70,7 +71,9 @@ def test_entities_stand_in_the_standards_order(scan: str, mask: str, tmp_path: P
     out = tmp_path / "out"
     paths = bids_paths(found, out)
     assert paths.mask.relative_to(out).as_posix() == mask
-    assert len({paths.mask, paths.prob, paths.lesions, paths.record, paths.page}) == 5
+    assert len({paths.mask, paths.prob, paths.lesions, paths.record, paths.page, paths.brain}) == 6
+    brain = mask.replace("_label-L_", "_label-brain_")
+    assert paths.brain.relative_to(out).as_posix() == brain
 
 
 def test_a_result_is_written_whole(tiny_weights: Path, tmp_path: Path) -> None:
@@ -102,3 +105,25 @@ def test_a_result_is_written_whole(tiny_weights: Path, tmp_path: Path) -> None:
     for image in (paths.mask, paths.prob, paths.lesions):
         beside = json.loads(image.with_name(image.name.replace(".nii.gz", ".json")).read_text())
         assert beside["Sources"] == ["bids:raw:sub-1/anat/sub-1_T1w.nii.gz"]
+
+
+def test_the_brain_has_a_mask_and_a_sidecar_where_the_weights_give_one(
+    brain_weights: Path, tiny_weights: Path, coarse_case: Case, tmp_path: Path
+) -> None:
+    (scan,) = find_bids_scans(_touch(tmp_path / "raw", "sub-1/anat/sub-1_T1w.nii.gz"))
+    paths = bids_paths(scan, tmp_path / "out")
+    sidecar = paths.brain.with_name(paths.brain.name.replace(".nii.gz", ".json"))
+    assert {paths.brain, sidecar} <= set(paths.all_but_the_record)
+    config = SegmentConfig(device="cpu")
+    found = segment(coarse_case.scan, config, weights=str(brain_weights))
+    record = write_bids_result(found, scan, paths)
+    assert found.brain is not None
+    assert np.array_equal(read_mask(paths.brain).voxels, found.brain.voxels)
+    assert json.loads(sidecar.read_text())["Type"] == "Brain"
+    assert record["files"]["brain"] == "sub-1_space-orig_label-brain_desc-insula_mask.nii.gz"
+    beside_prob = paths.prob.with_name(paths.prob.name.replace(".nii.gz", ".json"))
+    assert json.loads(beside_prob.read_text())["Description"].endswith("0 outside the brain")
+    again = write_bids_result(segment(coarse_case.scan, config, weights=str(tiny_weights)), scan, paths)
+    assert "brain" not in again["files"]
+    assert not paths.brain.exists()
+    assert not sidecar.exists()

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from scipy import ndimage
 
 import insula
-from geometry.orders import ORDERS, stored_as
+from geometry.orders import ORDERS, stored_as, turned
+from insula.checkpoint import load_weights
 from insula.config import SegmentConfig
 from insula.errors import BadData
+from insula.geometry import label_components
 from insula.io import read_mask, read_scan
 from insula.predict import Result, refusal, result_paths, segment, to_record, write_refusal, write_result
+from insula.simulate import phantom_case
+from insula.simulate.phantom import phantom_grid
 from insula.volume import Case, Scan
 
 _CONFIG = SegmentConfig(device="cpu", precision="float32")
@@ -22,6 +28,12 @@ _CONFIG = SegmentConfig(device="cpu", precision="float32")
 @pytest.fixture
 def result(coarse_case: Case, tiny_weights: Path) -> Result:
     return segment(coarse_case.scan, _CONFIG, weights=str(tiny_weights))
+
+
+@pytest.fixture
+def brained(coarse_case: Case, brain_weights: Path) -> Result:
+    """Of weights with a brain output."""
+    return segment(coarse_case.scan, _CONFIG, weights=str(brain_weights))
 
 
 def test_the_public_door_is_this_function() -> None:
@@ -39,6 +51,72 @@ def test_everything_is_on_the_scans_grid(result: Result, coarse_case: Case) -> N
     assert np.array_equal(result.mask.voxels, result.prob >= result.threshold)
 
 
+def _with_spacing(spacing_mm: tuple[float, float, float], degrees: float = 0.0) -> Scan:
+    scan = phantom_case(phantom_grid(spacing_mm=spacing_mm)).scan
+    return Scan(scan.image, turned(scan.grid, degrees), name="phantom")
+
+
+@pytest.mark.parametrize("tta", [False, True])
+@pytest.mark.parametrize(
+    "scan",
+    [_with_spacing((4, 4, 4)), _with_spacing((3, 3, 3)), _with_spacing((2, 5, 8)), _with_spacing((3, 4, 5), 11.0)],
+    ids=["the box's grid", "finer", "thick slices", "oblique"],
+)
+def test_no_lesion_lies_outside_the_brain(scan: Scan, tta: bool, brain_weights: Path) -> None:
+    config = SegmentConfig(device="cpu", precision="float32", tta=tta, threshold=0.1)
+    found = segment(scan, config, weights=str(brain_weights))
+    assert found.brain is not None
+    assert found.mask.voxels.any()
+    outside = ~found.brain.voxels
+    assert outside.any()
+    assert not found.mask.voxels[outside].any()
+    assert not found.prob[outside].any()
+    assert found.prob[found.brain.voxels].any()
+    pieces, count = label_components(found.brain.voxels)
+    assert (count, int(pieces.max())) == (1, 1)
+    assert np.array_equal(ndimage.binary_fill_holes(found.brain.voxels), found.brain.voxels)
+
+
+def test_nor_does_one_where_a_member_of_an_ensemble_has_no_brain(
+    coarse_case: Case, brain_weights: Path, tiny_weights: Path
+) -> None:
+    found = segment(coarse_case.scan, _CONFIG, weights=f"{brain_weights},{tiny_weights}")
+    assert found.brain is not None
+    assert found.mask.voxels.any()
+    assert not found.mask.voxels[~found.brain.voxels].any()
+    assert not found.prob[~found.brain.voxels].any()
+
+
+def test_the_brain_is_measured_and_the_lesions_share_of_it(brained: Result) -> None:
+    assert brained.brain is not None
+    assert brained.brain_volume_ml == pytest.approx(brained.brain.voxels.sum() * 0.064)
+    assert brained.lesion_share == pytest.approx(brained.mask.voxels.sum() / brained.brain.voxels.sum())
+    record = to_record(brained)
+    assert record["brain"] == {
+        "volume_ml": pytest.approx(brained.brain_volume_ml, abs=1e-4),
+        "lesion_share": pytest.approx(brained.lesion_share, abs=1e-6),
+    }
+    assert 600 < record["brain"]["volume_ml"] < 2200
+    assert "brain-volume-odd" not in {flag["code"] for flag in record["flags"]}
+
+
+def test_weights_without_a_brain_give_none(result: Result) -> None:
+    assert (result.brain, result.brain_volume_ml, result.lesion_share) == (None, None, None)
+    assert to_record(result)["brain"] is None
+
+
+def test_a_scan_without_a_brain_says_so(coarse_case: Case, brain_weights: Path) -> None:
+    loaded = load_weights(str(brain_weights))
+    with torch.no_grad():
+        loaded.model.head.bias[1] -= 1000
+    found = segment(coarse_case.scan, _CONFIG, weights=loaded)
+    record = to_record(found)
+    assert record["reason"] == "no lesion found: the network sees no brain in this scan"
+    assert record["brain"] == {"volume_ml": 0.0, "lesion_share": None}
+    assert "brain-volume-odd" in {flag["code"] for flag in record["flags"]}
+    assert not found.prob.any()
+
+
 def test_an_empty_mask_has_its_reason(coarse_case: Case, tiny_weights: Path) -> None:
     none = segment(coarse_case.scan, SegmentConfig(device="cpu", threshold=1.0), weights=str(tiny_weights))
     assert none.reason is not None
@@ -48,13 +126,16 @@ def test_an_empty_mask_has_its_reason(coarse_case: Case, tiny_weights: Path) -> 
     assert "smaller than the least lesion" in small.reason
 
 
-def test_any_order_of_axes_gives_the_same_record(result: Result, coarse_case: Case, tiny_weights: Path) -> None:
-    expected = to_record(result)
+@pytest.mark.parametrize("name", ["tiny_weights", "brain_weights"])
+def test_any_order_of_axes_gives_the_same_record(name: str, coarse_case: Case, request: pytest.FixtureRequest) -> None:
+    weights = str(request.getfixturevalue(name))
+    expected = to_record(segment(coarse_case.scan, _CONFIG, weights=weights))
     for axes in ORDERS[5::9]:
         image, grid = stored_as(coarse_case.scan.image, coarse_case.scan.grid, axes)
-        record = to_record(segment(Scan(image, grid, name="phantom"), _CONFIG, weights=str(tiny_weights)))
+        record = to_record(segment(Scan(image, grid, name="phantom"), _CONFIG, weights=weights))
         assert record["volume_ml"] == expected["volume_ml"]
         assert record["lesions"] == expected["lesions"]
+        assert record["brain"] == expected["brain"]
 
 
 def test_the_record_is_json_and_tells_how(result: Result) -> None:
@@ -68,13 +149,13 @@ def test_the_record_is_json_and_tells_how(result: Result) -> None:
     assert len(record["provenance"]["weights"]["sha256"]) == 64
 
 
-def test_two_runs_write_the_same_bytes(coarse_case: Case, tiny_weights: Path, tmp_path: Path) -> None:
+def test_two_runs_write_the_same_bytes(coarse_case: Case, brain_weights: Path, tmp_path: Path) -> None:
     written = []
     for run in ("a", "b"):
         (tmp_path / run).mkdir()
         paths = result_paths(tmp_path / run, "x")
-        write_result(segment(coarse_case.scan, _CONFIG, weights=str(tiny_weights)), paths)
-        written.append([p.read_bytes() for p in (paths.mask, paths.prob, paths.record)])
+        write_result(segment(coarse_case.scan, _CONFIG, weights=str(brain_weights)), paths)
+        written.append([p.read_bytes() for p in (paths.mask, paths.brain, paths.prob, paths.record)])
     assert written[0] == written[1]
 
 
@@ -84,6 +165,22 @@ def test_files_hold_what_the_result_says(result: Result, tmp_path: Path) -> None
     assert np.array_equal(read_mask(paths.mask).voxels, result.mask.voxels)
     assert np.abs(read_scan(paths.prob).image - result.prob).max() < 1e-5
     assert json.loads(paths.record.read_text()) == json.loads(json.dumps(record))
+
+
+def test_the_brain_mask_is_written_and_listed_only_where_there_is_one(
+    brained: Result, result: Result, tmp_path: Path
+) -> None:
+    paths = result_paths(tmp_path, "x")
+    record = write_result(brained, paths)
+    assert record["files"]["brain"] == "x_brain.nii.gz"
+    written = read_mask(paths.brain)
+    assert brained.brain is not None
+    assert np.array_equal(written.voxels, brained.brain.voxels)
+    assert written.grid.close_to(brained.scan.grid)
+    assert json.loads(paths.record.read_text())["brain"] == record["brain"]
+    again = write_result(result, paths)  # of weights that know no brain
+    assert "brain" not in again["files"]
+    assert not paths.brain.exists()
 
 
 def test_an_input_that_changed_meanwhile_is_refused(tiny_weights: Path, coarse_case: Case, tmp_path: Path) -> None:
@@ -98,9 +195,10 @@ def test_an_input_that_changed_meanwhile_is_refused(tiny_weights: Path, coarse_c
     assert [p.name for p in tmp_path.iterdir()] == ["scan.nii.gz"]
 
 
-def test_a_refusal_takes_yesterdays_mask_away(result: Result, tmp_path: Path) -> None:
+def test_a_refusal_takes_yesterdays_masks_away(brained: Result, tmp_path: Path) -> None:
     paths = result_paths(tmp_path, "x")
-    write_result(result, paths)
+    write_result(brained, paths)
+    assert paths.brain.exists()
     error = BadData("the file", "of 0 bytes", "is empty", "copy it again")
     assert write_refusal(error, "x", paths) == refusal("x", error)
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
@@ -108,6 +206,7 @@ def test_a_refusal_takes_yesterdays_mask_away(result: Result, tmp_path: Path) ->
 
 def test_names_too_long_are_cut_and_stay_apart(tmp_path: Path) -> None:
     names = ["ä" * 130 + end for end in ("1", "2")]
-    masks = {result_paths(tmp_path, name).mask.name for name in names}
-    assert len(masks) == 2
-    assert all(len(name.encode()) <= 255 for name in masks)
+    for part in ("mask", "brain", "prob", "prob_seg"):
+        files = {getattr(result_paths(tmp_path, name), part).name for name in names}
+        assert len(files) == 2
+        assert all(len(name.encode()) <= 255 for name in files)

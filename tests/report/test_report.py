@@ -157,3 +157,62 @@ def test_nothing_is_certain(chance: float | None, shown: str, result: Result) ->
         lesion["confidence"] = chance
     cells = re.findall(r"<td>([^<]*)</td></tr>", render_page(result, record))
     assert set(cells) == {shown}
+
+
+@pytest.fixture
+def brained(coarse_case: Case, brain_weights: Path) -> Result:
+    return segment(coarse_case.scan, SegmentConfig(device="cpu"), weights=str(brain_weights))
+
+
+def test_the_page_shows_the_brain_and_the_lesions_share_of_it(brained: Result) -> None:
+    record = to_record(brained)
+    html = render_page(brained, record)
+    assert f"<dt>Brain volume</dt><dd>{record['brain']['volume_ml']:.0f} <small>ml" in html
+    assert f"<dt>Lesion / brain</dt><dd>{100 * record['brain']['lesion_share']:.2f} <small>%" in html
+    assert html.count('class="outline brain"') > 12
+    assert 'class="key brain"></span> brain' in html
+    assert "Show the outlines<" in html
+    parser = _Links()
+    parser.feed(html)
+    assert parser.open == []
+
+
+def test_without_a_brain_the_page_says_nothing_of_one(result: Result) -> None:
+    html = render_page(result, to_record(result))
+    main = html[html.index("<main") :]
+    assert "brain" not in main.lower().replace("t1w brain", "")
+    assert "Show the outline<" in main
+
+
+def test_the_share_of_no_brain_is_a_dash(brained: Result) -> None:
+    record = to_record(brained) | {"brain": {"volume_ml": 0.0, "lesion_share": None}}
+    assert "<dt>Lesion / brain</dt><dd>–</dd>" in render_page(brained, record)
+
+
+def test_the_brains_outline_is_its_own_border(brained: Result) -> None:
+    image = np.random.default_rng(0).random((20, 20, 20), dtype=np.float32) + 1
+    lesion, brain = np.zeros((2, 20, 20, 20), bool)
+    brain[3:15, 4:12, 5:18] = True
+    shown = picture(frame_of(image, lesion, (2.0, 3.0, 1.0), brain=brain), "axial", 10)
+    assert shown.outline == ""
+    points = np.array([list(map(float, p.split())) for p in re.findall(r"[\d.]+ [\d.]+", shown.brain)])
+    assert np.ptp(points[:, 0]) == pytest.approx(12 * 2, abs=0.11)
+    assert np.ptp(points[:, 1]) == pytest.approx(8 * 3, abs=0.11)
+    assert picture(frame_of(image, lesion, (2.0, 3.0, 1.0)), "axial", 10).brain == ""
+    assert picture(frame_of(image, lesion, (2.0, 3.0, 1.0), brain=brain), "axial", 2).brain == ""
+
+
+def test_the_index_has_both_numbers_and_leaves_them_empty_where_not_known(brained: Result, result: Result) -> None:
+    files = {"files": {"page": "x.html"}}
+    known, unknown = to_record(brained) | files, to_record(result) | files
+    older = {key: value for key, value in unknown.items() if key != "brain"}
+    none = unknown | {"brain": {"volume_ml": 0.0, "lesion_share": None}}
+    html = render_index([known, unknown, older, none, refusal("bad", BadData("a", "b", "c", "d"))])
+    rows = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)]
+    assert rows[0][3:5] == ["Brain [ml]", "Lesion / brain [%]"]
+    brain = known["brain"]
+    assert rows[1][3:5] == [f"{brain['volume_ml']:.0f}", f"{100 * brain['lesion_share']:.2f}"]
+    assert rows[2][3:5] == rows[3][3:5] == ["", ""]
+    assert rows[4][3:5] == ["0", ""]
+    assert len(rows[1]) == len(rows[0])
+    assert 'colspan="5"' in html

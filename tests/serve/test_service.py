@@ -20,9 +20,11 @@ import pytest
 from pydicom import dcmread
 
 from insula.config import TokenConfig
+from insula.io import read_mask
 from insula.serve import token_hash
 from insula.serve.parts import PARTS
 from io_series import CANARY, write_head
+from serve.conftest import service
 
 
 def _zip_of(folder: Path) -> bytes:
@@ -56,7 +58,24 @@ def test_a_scan_becomes_a_job_and_results(running: Any, scan_bytes: bytes, tmp_p
     assert {name.rpartition("_")[2] for name in packed.namelist()} >= {"mask.nii.gz", "prob.nii.gz"}
     assert "<html" in running.client.get(f"/v1/jobs/{told['id']}/result/page").text
     assert running.client.get(f"/v1/jobs/{told['id']}/result/seg").status_code == 404
+    brainless = running.client.get(f"/v1/jobs/{told['id']}/result/brain")
+    assert brainless.status_code == 404
+    assert "models with a brain output only" in brainless.json()["error"]["message"]
     assert running.client.get(f"/v1/jobs/{told['id']}/result/nothing").status_code == 404
+
+
+def test_a_model_with_a_brain_output_gives_its_mask(brain_weights: Path, scan_bytes: bytes, tmp_path: Path) -> None:
+    with service(tmp_path / "service", brain_weights) as running:
+        done = running.wait(running.post(scan_bytes).json()["id"])
+        assert done["state"] == "done", done
+        answer = running.client.get(f"/v1/jobs/{done['id']}/result/brain")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/gzip")
+        (tmp_path / "brain.nii.gz").write_bytes(answer.content)
+        assert read_mask(tmp_path / "brain.nii.gz").volume_ml == pytest.approx(
+            done["record"]["brain"]["volume_ml"], abs=1e-3
+        )
+        packed = zipfile.ZipFile(io.BytesIO(running.client.get(f"/v1/jobs/{done['id']}/result").content))
+        assert done["record"]["files"]["brain"] in packed.namelist()
 
 
 def test_options_are_heeded(running: Any, scan_bytes: bytes) -> None:
@@ -87,7 +106,7 @@ def test_dicom_comes_back_as_dicom_and_nothing_else_names_the_patient(running: A
     done = running.wait(running.post(_zip_of(tmp_path)).json()["id"])
     assert done["state"] == "done", done
     parts = {part: running.client.get(f"/v1/jobs/{done['id']}/result/{part}") for part in PARTS}
-    assert {answer.status_code for answer in parts.values()} == {200}
+    assert {part for part, answer in parts.items() if answer.status_code != 200} == {"brain"}, "this model has none"
     seg = dcmread(io.BytesIO(parts["seg"].content))
     assert (seg.Modality, seg.PatientID) == ("SEG", CANARY["PatientID"])
     told = [answer.text for answer in parts.values()] + [str(answer.headers) for answer in parts.values()]

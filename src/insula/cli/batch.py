@@ -13,7 +13,7 @@ from insula.errors import InsulaError, Interrupted, as_insula_error
 
 __all__ = ["Batch", "run_batch"]
 
-_COLUMNS = ("case", "outcome", "volume_ml", "lesion_count", "warnings", "message")
+_COLUMNS = ("case", "outcome", "volume_ml", "lesion_count", "brain_volume_ml", "lesion_share", "warnings", "message")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +115,10 @@ def _line(record: dict[str, Any]) -> str:
 def _table(records: list[dict[str, Any]]) -> str:
     rows = ["\t".join(_COLUMNS)]
     for record in records:
-        done = record["outcome"] == "done"
+        done, brain = record["outcome"] == "done", record.get("brain") or {}
         cells = (
             record["case"], record["outcome"], record["volume_ml"] if done else "n/a", record["lesion_count"] if done else "n/a",
+            *("" if brain.get(key) is None else brain[key] for key in ("volume_ml", "lesion_share")),
             ",".join(flag["code"] for flag in record["flags"] if flag["severity"] == "warning") if done else "n/a",
             (record["reason"] or "") if done else record["error"]["message"],
         )  # fmt: skip

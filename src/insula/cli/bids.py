@@ -53,7 +53,7 @@ def bids_app(
 ) -> int:
     """Segment the T1w scans of a BIDS dataset into a BIDS derivative.
 
-    participant: for each scan a mask, a probability map, a lesion map, a record and a page. Runs for different
+    participant: for each scan a mask, a probability map, a lesion map, a record and a page, and a brain mask if the weights give one. Runs for different
     participants may write to the same folder at the same time. group: one table and one index page over all that is
     there. Nothing is written into the dataset itself. For research only; not a medical device.
 
@@ -162,10 +162,11 @@ def _group(out: Path) -> int:
             raise BadData("the record", path.name, f"is not JSON ({error})", "run that participant again") from None
     if not records:
         raise NoInput("the output", out, "holds no records", "run the participant level first")
-    rows = ["scan\toutcome\tvolume_ml\tlesion_count"]
+    rows = ["scan\toutcome\tvolume_ml\tlesion_count\tbrain_volume_ml\tlesion_share"]
     for record in records:
-        done = record["outcome"] == "done"
-        cells = (record["volume_ml"], record["lesion_count"]) if done else ("n/a", "n/a")
+        done, brain = record["outcome"] == "done", record.get("brain") or {}  # older records have none
+        cells = [record["volume_ml"], record["lesion_count"]] if done else ["n/a", "n/a"]
+        cells += ["n/a" if brain.get(key) is None else brain[key] for key in ("volume_ml", "lesion_share")]
         rows.append("\t".join(map(str, (record["case"], record["outcome"], *cells))))
     with OutputFolder(out) as folder:
         write_text(folder / "group_volumes.tsv", "\n".join(rows) + "\n")

@@ -17,6 +17,7 @@ __all__ = ["find_scans", "name_cases"]
 
 _SCAN = re.compile(r"\.(nii|nii\.gz|hdr|hdr\.gz)$", re.IGNORECASE)
 _NOT_A_SCAN = re.compile(r"(_mask|_prob|_probseg|_dseg|_label-.*|_lesion.*|_roi)\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
+_BRAIN = re.compile(r"_brain\.nii\.gz$")
 _NNUNET = re.compile(r"^(images|labels)T[rs]$")
 _FIRST_CHANNEL = re.compile(r"_0000\.(nii|nii\.gz)$")
 _T1W = re.compile(r"(^|_)T1w\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
@@ -86,4 +87,9 @@ def _in_folder(folder: Path) -> list[Path]:
     if raw:  # nnU-Net's layout: label maps and further channels are no T1w scans
         return [path for path in raw if path.parent.name.startswith("images") and _FIRST_CHANNEL.search(path.name)]
     t1w = [path for path in images if _T1W.search(path.name)]
-    return t1w or [path for path in images if not _NOT_A_SCAN.search(path.name)]
+    return t1w or [path for path in images if not (_NOT_A_SCAN.search(path.name) or _is_result(path))]
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a file is a brain mask of ours: a `_brain` alone is how skull-stripped scans are named."""
+    return bool(_BRAIN.search(path.name)) and path.with_name(_BRAIN.sub("_prob.nii.gz", path.name)).is_file()

@@ -29,8 +29,8 @@ def segment(
 ) -> int:
     """Segment stroke lesions on T1w scans.
 
-    Each scan gets NAME_mask.nii.gz, NAME_prob.nii.gz, NAME.json and NAME.html; index.html and results.tsv list them
-    all. A scan that is refused does not stop the others. For research only; not a medical device.
+    Each scan gets NAME_mask.nii.gz, NAME_prob.nii.gz, NAME.json and NAME.html, and NAME_brain.nii.gz if the weights
+    give a brain; index.html and results.tsv list them all. A scan that is refused does not stop the others. For research only; not a medical device.
 
     Args:
         paths: Files (.nii, .nii.gz, .hdr/.img), folders, or globs; of DICOM, a folder or a zip for each scan.

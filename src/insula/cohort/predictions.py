@@ -12,7 +12,8 @@ __all__ = ["NIFTI", "Predictions", "case_name", "find_predictions"]
 
 NIFTI = re.compile(r"\.nii(\.gz)?$")
 _PROB = re.compile(r"_(prob|probseg)$")
-_OTHER = re.compile(r"_(dseg|T1w)$")
+_OTHER = re.compile(r"_(dseg|T1w)$|_label-brain_")
+_BRAIN = re.compile(r"_brain$")
 _MASK = re.compile(r"_(mask|label|lesion)$")
 _CHANNEL = re.compile(r"_0000$")
 
@@ -37,10 +38,15 @@ def find_predictions(folder: Path) -> Predictions:
         if not NIFTI.search(path.name) or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         stem = NIFTI.sub("", path.name)
-        if not _OTHER.search(stem):
+        if not _OTHER.search(stem) and not _brain_of_a_result(path, stem):
             found = probs if _PROB.search(stem) else masks
             found.setdefault(case_name(stem), []).append(path)
     return masks, probs
+
+
+def _brain_of_a_result(path: Path, stem: str) -> bool:
+    """Whether a file is the brain mask that `insula segment` wrote beside a lesion mask."""
+    return bool(_BRAIN.search(stem)) and path.with_name(_BRAIN.sub("_mask", stem) + ".nii.gz").is_file()
 
 
 def case_name(stem: str) -> str:

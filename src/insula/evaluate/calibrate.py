@@ -25,7 +25,15 @@ from insula.geometry import label_components
 from insula.infer import infer_mean
 from insula.io import read_scan
 from insula.metrics import LogitCounts, count_logits
-from insula.postprocess import SPREAD, lesion_confidence, mean_logits, volume_doubt, volume_interval
+from insula.postprocess import (
+    SPREAD,
+    find_brain,
+    lesion_confidence,
+    mean_logits,
+    volume_doubt,
+    volume_interval,
+    within_brain,
+)
 
 __all__ = ["LEAST_ML", "THRESHOLDS", "Studied", "calibrate", "study"]
 
@@ -99,8 +107,10 @@ def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig(
     if not scan.grid.close_to(lesion.grid):
         raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
     prepared = prepare(scan, weights.card.prepare)
-    box, _ = infer_mean(weights.networks, prepared.image, config)
-    prob, truth, voxel_ml = prepared.bring_home(box.numpy()), lesion.voxels, scan.grid.voxel_ml
+    seen, _ = infer_mean(weights.networks, prepared.image, config)
+    brain = None if seen.brain is None else find_brain(prepared.bring_home(seen.brain.numpy()), scan.grid)
+    prob = within_brain(prepared.bring_home(seen.lesion.numpy()), brain)
+    truth, voxel_ml = lesion.voxels, scan.grid.voxel_ml
     true = label_components(truth)
     return Studied(
         case=entry.case, centre=entry.centre, truth_ml=float(truth.sum()) * voxel_ml, voxel_ml=voxel_ml,

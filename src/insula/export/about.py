@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from insula.checkpoint import Weights
+from insula.checkpoint import Card, Weights
 from insula.config import to_dict
 from insula.errors import CannotCreate, UsageError
 from insula.models import UNet
 from insula.types import VERSION, Shape
 
-__all__ = ["about", "new_file", "size_of"]
+__all__ = ["about", "new_file", "output_names", "size_of"]
 
 _BEFORE = (
     "Reorder the scan to RAS+. Foreground: what exceeds a tenth of the way from the 1st to the 99.5th percentile. Resample linearly to spacing_mm in a box "
@@ -19,8 +19,13 @@ _BEFORE = (
     "(value - the foreground's median) / (its high_percentile - its low_percentile), clipped to +-clip; float32."
 )
 _AFTER = (
-    "The output is the probability of lesion, calibrated. Bring it back to the scan's grid linearly, keep what is at or above threshold, drop "
+    "The output has one channel, the probability of lesion, calibrated. Bring it back to the scan's grid linearly, keep what is at or above threshold, drop "
     "pieces (26-connected) under min_lesion_ml."
+)
+_AFTER_BRAIN = (
+    "The output has two channels: 0 is the probability of lesion, calibrated, and already 0 wherever channel 1, the probability of brain, is not above 0.5. Bring "
+    "both back to the scan's grid linearly. The brain is what is at or above 0.5, its largest piece (26-connected), holes filled. Lesion is what is at or above "
+    "threshold inside the brain; drop pieces (26-connected) under min_lesion_ml."
 )
 
 
@@ -30,8 +35,14 @@ def about(loaded: Weights) -> dict[str, str]:
     return {
         "insula": VERSION, "notice": "For research only; not a medical device.", "weights": card.name, "weights_sha256": loaded.sha256,
         "trained_on": str(card.provenance.get("trained_on", "unknown")), "prepare": json.dumps(to_dict(card.prepare)),
-        "threshold": repr(card.threshold), "min_lesion_ml": repr(card.min_lesion_ml), "before": _BEFORE, "after": _AFTER,
+        "threshold": repr(card.threshold), "min_lesion_ml": repr(card.min_lesion_ml), "before": _BEFORE,
+        "after": _AFTER_BRAIN if card.model.brain else _AFTER, "outputs": json.dumps(output_names(card)),
     }  # fmt: skip
+
+
+def output_names(card: Card) -> list[str]:
+    """The channels of what the network gives, in their order."""
+    return ["lesion", "brain"] if card.model.brain else ["lesion"]
 
 
 def new_file(path: Path, ending: str) -> Path:

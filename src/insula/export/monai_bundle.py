@@ -12,6 +12,7 @@ import torch
 
 from insula.checkpoint import Card, load_weights, save_weights
 from insula.errors import CannotCreate
+from insula.export.about import output_names
 from insula.io import write_json, write_text
 from insula.types import VERSION
 
@@ -63,9 +64,10 @@ def _metadata(card: Card) -> dict[str, Any]:
         "type": "image", "format": "magnitude", "modality": "MR", "num_channels": 1, "spatial_shape": box, "dtype": "float32",
         "value_range": [-card.prepare.clip, card.prepare.clip], "is_patch_data": False, "channel_def": {"0": "T1w"},
     }  # fmt: skip
+    outputs = output_names(card)
     pred = {
-        "type": "image", "format": "segmentation", "num_channels": 1, "spatial_shape": box, "dtype": "float32",
-        "value_range": [-100, 100], "is_patch_data": False, "channel_def": {"0": "lesion"},
+        "type": "image", "format": "segmentation", "num_channels": len(outputs), "spatial_shape": box, "dtype": "float32",
+        "value_range": [-100, 100], "is_patch_data": False, "channel_def": {str(n): name for n, name in enumerate(outputs)},
     }  # fmt: skip
     return {
         "schema": _SCHEMA, "version": VERSION, "changelog": {VERSION: "exported by insula"},
@@ -73,7 +75,7 @@ def _metadata(card: Card) -> dict[str, Any]:
         "required_packages_version": {"insula": VERSION, "pytorch-ignite": _version("pytorch-ignite", "0.5.5"), "fire": _version("fire", "0.7.1")},
         "name": f"insula {card.name}", "task": "stroke lesion segmentation", "description": about, "authors": "the insula developers",
         "copyright": "Apache-2.0", "intended_use": _NOTICE, "data_type": "nibabel",
-        "image_classes": "one channel, T1w", "pred_classes": "one channel of logits: lesion",
+        "image_classes": "one channel, T1w", "pred_classes": f"logits: {', '.join(outputs)}",
         "references": [], "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": pred}},
         "eval_metrics": _reached(card), "supported_apps": {},
     }  # fmt: skip
@@ -114,6 +116,7 @@ def _inference(name: str) -> dict[str, Any]:
 
 def _readme(card: Card) -> str:
     trained = card.provenance.get("trained_on", "see the card")
+    files = "NAME_mask.nii.gz, NAME_prob.nii.gz" + (" and NAME_brain.nii.gz" if card.model.brain else "")
     return f"""# insula {card.name}
 
 Stroke lesions on T1-weighted MRI. **{_NOTICE}** Trained on {trained}.
@@ -122,7 +125,7 @@ Stroke lesions on T1-weighted MRI. **{_NOTICE}** Trained on {trained}.
     python -m monai.bundle run --config_file configs/inference.json --meta_file configs/metadata.json --bundle_root . \\
         --dataset_dir SCANS --output_dir RESULTS
 
-SCANS is a folder of .nii or .nii.gz files; each gets NAME_mask.nii.gz and NAME_prob.nii.gz on its own grid. Threshold, smallest lesion and
+SCANS is a folder of .nii or .nii.gz files; each gets {files} on its own grid. Threshold, smallest lesion and
 calibration are those of models/{card.name}.json. Made with Python {platform.python_version()}.
 """
 

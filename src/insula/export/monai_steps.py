@@ -11,7 +11,8 @@ from insula.checkpoint import load_weights
 from insula.data import prepare
 from insula.errors import UsageError
 from insula.io import bare_name, read_scan, write_mask, write_prob
-from insula.postprocess import decide
+from insula.models import probabilities
+from insula.postprocess import decide, find_brain, within_brain
 
 __all__ = ["AfterNetwork", "BeforeNetwork"]
 
@@ -33,11 +34,11 @@ class BeforeNetwork:
 
 
 class AfterNetwork:
-    """From logits in the box to mask and probabilities on the scan's own grid, written as `insula segment` does.
+    """From logits in the box to masks and probabilities on the scan's own grid, written as `insula segment` does.
 
     Args:
         card: path of the weights' card.
-        output_dir: where NAME_mask.nii.gz and NAME_prob.nii.gz go; made if it is not there.
+        output_dir: where NAME_mask.nii.gz, NAME_prob.nii.gz and, if the network gives a brain, NAME_brain.nii.gz go; made if it is not there.
 
     Raises:
         UsageError: two scans of the same name.
@@ -53,10 +54,15 @@ class AfterNetwork:
         if scan.name in self._seen and self._seen[scan.name] != path:
             raise UsageError("the scan", path, "has the name of another", "give each scan a name of its own")
         self._seen[scan.name] = path
-        logits = torch.as_tensor(data["pred"]).float().cpu()[0]
-        prob = prepare(scan, card.prepare).bring_home(torch.sigmoid(logits / card.calibration.temperature).numpy())
-        mask = decide(prob, scan.grid, threshold=card.threshold, min_lesion_ml=card.min_lesion_ml)
+        logits = torch.as_tensor(data["pred"]).float().cpu()[None]  # (1, c, i, j, k)
+        prepared, seen = prepare(scan, card.prepare), probabilities(logits, temperature=card.calibration.temperature)[0]
+        lesion, *others = (prepared.bring_home(one.numpy()) for one in seen)
+        brain = find_brain(others[0], scan.grid) if others else None
+        prob = within_brain(lesion, brain)
+        mask = decide(prob, scan.grid, threshold=card.threshold, min_lesion_ml=card.min_lesion_ml, brain=brain)
         self._out.mkdir(parents=True, exist_ok=True)
+        if brain is not None:
+            write_mask(self._out / f"{scan.name}_brain.nii.gz", brain, file=scan.file)
         write_mask(self._out / f"{scan.name}_mask.nii.gz", mask, file=scan.file)
         write_prob(self._out / f"{scan.name}_prob.nii.gz", prob, scan.grid, file=scan.file)
         return {**data, "volume_ml": mask.volume_ml}

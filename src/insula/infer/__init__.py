@@ -5,13 +5,14 @@ from insula.infer.engines import Engine, choose_engine, engine_precision, engine
 from insula.infer.graph import onnx_graph
 from insula.infer.package import compiled_package
 from insula.infer.plan import tensorrt_plan
-from insula.infer.run import InferFacts, infer, infer_mean
+from insula.infer.run import InferFacts, Probabilities, infer, infer_mean
 from insula.infer.tiles import tiled_logits
 from insula.infer.vino import on_processor, openvino
 
 __all__ = [
     "Engine",
     "InferFacts",
+    "Probabilities",
     "choose_device",
     "choose_engine",
     "choose_precision",

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from insula.infer.fuse import fused
-from insula.models import UNet
+from insula.models import UNet, probabilities
 
 __all__ = ["Deployed"]
 
@@ -17,9 +17,9 @@ class Deployed(nn.Module):
 
     Args:
         model: in evaluation mode; untouched.
-        temperature: what logits are divided by before they become probabilities; without it the output is logits.
-        precision: of its arithmetic; what goes in and comes out is float32. Where float16 overflows into a logit, what comes out is not a
-            number: a probability of 0 or 1 would hide it.
+        temperature: what lesion logits are divided by before they become probabilities; without it the output is logits.
+        precision: of its arithmetic; what goes in and comes out is float32. Where float16 overflows into a logit, every probability of
+            that voxel is not a number: 0 or 1 would hide it.
     """
 
     def __init__(self, model: UNet, temperature: float | None = None, precision: torch.dtype = torch.float32) -> None:
@@ -27,7 +27,8 @@ class Deployed(nn.Module):
         self.model, self.temperature, self.precision = fused(model), temperature, precision
         self.eval()
 
-    def forward(self, image: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b 1 i j k"]:
+    def forward(self, image: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b c i j k"]:
+        """Lesion, and brain if the network has that output; with a temperature as `insula.models.probabilities` gives them."""
         if self.precision == torch.float32:
             logits = self.model(image)
         else:
@@ -36,5 +37,5 @@ class Deployed(nn.Module):
         if self.temperature is None:
             return logits
         if self.precision == torch.float16:
-            logits = torch.where(logits.abs() < torch.inf, logits, torch.nan)
-        return torch.sigmoid(logits / self.temperature)
+            logits = torch.where(logits.abs().sum(dim=1, keepdim=True) < torch.inf, logits, torch.nan)
+        return probabilities(logits, temperature=self.temperature)

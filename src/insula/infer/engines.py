@@ -28,7 +28,7 @@ __all__ = ["Engine", "Run", "choose_engine", "engine_precision", "engine_run", "
 
 Engine = Literal["torch", "onnxruntime", "openvino", "aoti", "tensorrt"]
 Run = Callable[[Tensor], Tensor]
-"""Logits, (1, 1, i, j, k), from an image of that shape."""
+"""Logits, (1, 1 or 2, i, j, k), from an image, (1, 1, i, j, k)."""
 
 _log = logging.getLogger(__name__)
 _PATIENCE = "%s: making the network ready for %s takes a minute or two, once"

@@ -18,7 +18,7 @@ __all__ = ["FORM", "IMAGE", "OPSET", "onnx_graph"]
 
 IMAGE = "image"
 OPSET = 18
-FORM = 3
+FORM = 4
 """Raised when the same network gets another graph than before, so that older ones in caches are not taken for it."""
 
 
@@ -33,13 +33,14 @@ def onnx_graph(
     Args:
         model: in evaluation mode; untouched.
         shape: of the volume.
-        temperature: what logits are divided by before they become probabilities; without it the output is logits.
+        temperature: what lesion logits are divided by before they become probabilities; without it the output is logits.
         any_batch: whether the batch may be of any size; 1 otherwise.
         about: kept as the graph's metadata.
         precision: of its arithmetic, float32 or float16; what goes in and comes out is float32.
 
     Returns:
-        A serialised ModelProto; its output is called `probability` or `logits`.
+        A serialised ModelProto; its output is called `probability` or `logits`, (batch, 1 or 2, i, j, k): lesion, then brain if the
+        network has that output.
 
     Raises:
         Unavailable: onnx or onnxscript is not installed.

@@ -39,8 +39,8 @@ def compiled_package(
 ) -> bytes:  # fmt: skip
     """The network for one volume of one size, as a package of AOTInductor; a minute or two of compiling.
 
-    It runs on processors or GPUs like the one it was made on, in the same version of PyTorch, from Python and C++. Its input and output are float32,
-    (1, 1, i, j, k). It has been run once, in a process of its own: what a compiler got wrong ends that one.
+    It runs on processors or GPUs like the one it was made on, in the same version of PyTorch, from Python and C++. Its input is float32, (1, 1, i, j, k),
+    its output as `Deployed` gives it. It has been run once, in a process of its own: what a compiler got wrong ends that one.
 
     Args:
         model: in evaluation mode; untouched.
@@ -130,6 +130,9 @@ def prove(path: Path, example: Path, device: torch.device) -> None:
 def try_package(package: str, example: str, device: str) -> str:
     """Run a package on an image and compare with what the network said; by a process that may end on it.
 
+    Each output is judged on its own, by its logits. Lesion probability is 0 outside the brain, which has no logit: it is compared where both give
+    some, and the brain's own output shows whether both end at the same place.
+
     Args:
         package: its file.
         example: image, answer, and whether that is probabilities, as `torch.save` writes them.
@@ -141,15 +144,23 @@ def try_package(package: str, example: str, device: str) -> str:
     image, wanted, probabilities = torch.load(example, map_location=device, weights_only=True)
     with torch.no_grad():
         found = package_run(Path(package), torch.device(device))(image)
-    if probabilities:
-        found, wanted = (torch.logit(one, eps=1e-7) for one in (found, wanted))
+    if found.shape != wanted.shape:
+        return f"what it computes has the shape {tuple(found.shape)} instead of {tuple(wanted.shape)}"
     there = wanted.isfinite()  # noise may be too much for float16 where a head is not
     if not found[there].isfinite().all():
         return "what it computes is not finite"
-    found, wanted = found[there], wanted[there]
-    spread = (wanted - wanted.mean()).abs().mean() + 1e-6
-    apart = float((found - wanted).abs().mean() / spread) if there.any() else 0.0
+    if probabilities:
+        if wanted.shape[1] > 1:
+            there[:, 0] &= (found[:, 0] > 0) & (wanted[:, 0] > 0)
+        found, wanted = (torch.logit(one, eps=1e-7) for one in (found, wanted))
+    apart = max(_apart(found[:, n][there[:, n]], wanted[:, n][there[:, n]]) for n in range(wanted.shape[1]))
     return _RIGHT if apart < _APART else f"what it computes is off by {100 * apart:.0f} %"
+
+
+def _apart(found: Tensor, wanted: Tensor) -> float:
+    """Mean difference, as a part of the mean distance of what was wanted from its mean; 0 for nothing."""
+    spread = (wanted - wanted.mean()).abs().mean() + 1e-6
+    return float((found - wanted).abs().mean() / spread) if wanted.numel() else 0.0
 
 
 def _number(device: torch.device) -> int:

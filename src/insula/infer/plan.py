@@ -58,7 +58,7 @@ def plan_run(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
 
     def run(image: Tensor) -> Tensor:
         given = image.to(device).float().contiguous()
-        found = torch.empty_like(given)
+        found = given.new_empty(tuple(engine.get_tensor_shape(output)))
         context.set_tensor_address(IMAGE, given.data_ptr())
         context.set_tensor_address(output, found.data_ptr())
         with torch.cuda.device(device):

@@ -17,9 +17,9 @@ from insula.errors import UsageError
 from insula.infer.device import choose_device, choose_precision, free_bytes, precision_name
 from insula.infer.engines import Engine, Run, choose_engine, engine_precision, engine_run, torch_run
 from insula.infer.tiles import why_whole
-from insula.models import UNet
+from insula.models import UNet, probabilities
 
-__all__ = ["InferFacts", "infer", "infer_mean"]
+__all__ = ["InferFacts", "Probabilities", "infer", "infer_mean"]
 
 _log = logging.getLogger(__name__)
 _COPIES = 7  # of the full-resolution features alive at the peak of one pass; measured by bench/speed.py, rounded up
@@ -41,11 +41,21 @@ class InferFacts:
     engine: Engine = "torch"
 
 
+@dataclass(frozen=True, eq=False)
+class Probabilities:
+    """What a network says of each voxel of its box; float32 on the CPU."""
+
+    lesion: Float[Tensor, "i j k"]
+    """Probability of lesion, calibrated; 0 where the network sees no brain."""
+    brain: Float[Tensor, "i j k"] | None = None
+    """Probability of brain; None if the network has no such output."""
+
+
 @torch.inference_mode()
 def infer(
     model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, *, temperature: float = 1.0
-) -> tuple[Float[Tensor, "i j k"], InferFacts]:
-    """Probabilities on the image's grid, float32 on the CPU.
+) -> tuple[Probabilities, InferFacts]:
+    """Probabilities on the image's grid.
 
     The whole volume goes through at once. When free memory is short it is cut into tiles, with the same result
     (`tiled_logits`); when a GPU runs out all the same, tiles on the GPU, then the CPU. What is too large for float16 is computed in float32, by PyTorch.
@@ -54,20 +64,21 @@ def infer(
         model: in evaluation mode.
         image: normalised, of a size the model can halve.
         config: device, precision, passes, mirror averaging.
-        temperature: what the logits are divided by.
+        temperature: what the lesion logits are divided by.
 
     Returns:
-        The probability of lesion, and what was decided.
+        The probabilities, and what was decided. With mirror averaging both maps are means of the two looks, so lesion probability can be above 0 where the mean
+        probability of brain is below 0.5.
     """
     device = choose_device(config.device)
     engine = choose_engine(config.engine, device)
-    one = _with_torch if engine == "torch" else partial(_with_engine, engine)
+    compute = _with_torch if engine == "torch" else partial(_with_engine, engine)
     try:
-        return one(model, image, config, device, temperature)
+        return compute(model, image, config, device, temperature)
     except _Overflow:
         wide = replace(config, precision="float32")
-        prob, facts = _with_torch(model, image, wide, device, temperature)
-        return prob, replace(facts, why=f"too large a number for float16; {facts.why}")
+        seen, facts = _with_torch(model, image, wide, device, temperature)
+        return seen, replace(facts, why=f"too large a number for float16; {facts.why}")
 
 
 def infer_mean(
@@ -76,30 +87,36 @@ def infer_mean(
     config: SegmentConfig,
     *,
     temperature: float = 1.0,
-) -> tuple[Float[Tensor, "i j k"], InferFacts]:
-    """As `infer`, the mean probability of several networks.
+) -> tuple[Probabilities, InferFacts]:
+    """As `infer`, the mean probability of several networks; that of brain over those with such an output.
 
     Args:
         networks: each with the temperature of its own logits.
         image: normalised.
         config: as `infer` takes it.
-        temperature: what the mean's logit is divided by.
+        temperature: what the logit of the mean lesion probability is divided by.
     """
     if len(networks) == 1:
         [(model, own)] = networks
         return infer(model, image, config, temperature=own * temperature)
-    total, facts = torch.zeros(image.shape[2:]), list[InferFacts]()
+    lesion, brains, facts = torch.zeros(image.shape[2:]), list[Tensor](), list[InferFacts]()
     for model, own in networks:
-        prob, told = infer(model, image, config, temperature=own)
-        total += prob / len(networks)
-        facts.append(told)
-    mean = torch.sigmoid(torch.logit(total.clamp(0, 1), eps=1e-6) / temperature) if temperature != 1 else total
-    return mean, next((told for told in facts if told != facts[0]), facts[0])  # what was not as for the first is told
+        seen, its_facts = infer(model, image, config, temperature=own)
+        lesion += seen.lesion / len(networks)
+        facts.append(its_facts)
+        if seen.brain is not None:
+            brains.append(seen.brain)
+    if temperature != 1:
+        scaled = torch.sigmoid(torch.logit(lesion.clamp(0, 1), eps=1e-6) / temperature)
+        lesion = torch.where(lesion > 0, scaled, 0.0)  # outside every network's brain it stays 0
+    brain = torch.stack(brains).mean(dim=0) if brains else None
+    differing = next((one for one in facts if one != facts[0]), facts[0])
+    return Probabilities(lesion, brain), differing
 
 
 def _with_torch(
     model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, device: torch.device, temperature: float
-) -> tuple[Float[Tensor, "i j k"], InferFacts]:
+) -> tuple[Probabilities, InferFacts]:
     precision = choose_precision(device, config.precision)
     passes, why = _choose_passes(model, image, config, device, precision)
     attempts: list[tuple[torch.device, torch.dtype, Literal["whole", "tiled"], str]] = [
@@ -114,13 +131,13 @@ def _with_torch(
     for number, (where, half, how, reason) in enumerate(attempts):
         try:
             run = torch_run(model, half, where, tile=config.tile if how == "tiled" else None)
-            prob = _answer(run, image.to(where), config, half, temperature)
+            seen = _answer(run, image.to(where), config, half, temperature)
         except torch.OutOfMemoryError:
             if number == len(attempts) - 1:
                 raise
             torch.cuda.empty_cache()
             continue
-        return prob, InferFacts(
+        return seen, InferFacts(
             device=str(where), precision=precision_name(half), passes=how, why=reason, tta=config.tta
         )
     raise AssertionError("unreachable")
@@ -129,7 +146,7 @@ def _with_torch(
 def _with_engine(
     engine: Engine, model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, device: torch.device,
     temperature: float,
-) -> tuple[Float[Tensor, "i j k"], InferFacts]:  # fmt: skip
+) -> tuple[Probabilities, InferFacts]:  # fmt: skip
     if config.passes == "tiled":
         raise UsageError("--engine", engine, "takes whole volumes", "leave --low-memory out, or take the engine torch")
     precision = engine_precision(engine, choose_precision(device, config.precision), model)
@@ -160,16 +177,17 @@ def _choose_passes(
 
 def _answer(
     run: Run, image: Tensor, config: SegmentConfig, precision: torch.dtype, temperature: float
-) -> Float[Tensor, "i j k"]:
+) -> Probabilities:
     """Probabilities from logits, mirrored or not."""
 
     def once(x: Tensor) -> Tensor:
         logits = run(x).float()
         if precision == torch.float16 and not torch.isfinite(logits).all():
             raise _Overflow
-        return torch.sigmoid(logits / temperature)
+        return probabilities(logits, temperature=temperature)
 
     prob = once(image)
     if config.tta:
         prob = (prob + once(image.flip(2)).flip(2)) / 2
-    return prob[0, 0].cpu()
+    lesion, *brain = prob[0].cpu()
+    return Probabilities(lesion, *brain)

@@ -21,7 +21,7 @@ def why_whole(model: UNet) -> str | None:
     return None
 
 
-def tiled_logits(model: UNet, image: Float[Tensor, "1 1 i j k"], *, tile: int) -> Float[Tensor, "1 1 i j k"]:
+def tiled_logits(model: UNet, image: Float[Tensor, "1 1 i j k"], *, tile: int) -> Float[Tensor, "1 c i j k"]:
     """Compute full-resolution features slab by slab along i, everything deeper in one piece.
 
     A sliding window sees less context in each window and blends what disagrees; this computes the very same sums

@@ -1,16 +1,20 @@
-"""From probabilities to a mask and its lesions."""
+"""From probabilities to a mask, its lesions and the brain."""
 
+from insula.postprocess.brain import brain_flags, find_brain, within_brain
 from insula.postprocess.decide import Lesion, decide, measure_lesions, number_lesions
 from insula.postprocess.doubt import SPREAD, lesion_confidence, mean_logits, volume_doubt, volume_interval
 
 __all__ = [
     "Lesion",
     "SPREAD",
+    "brain_flags",
     "decide",
+    "find_brain",
     "lesion_confidence",
     "mean_logits",
     "measure_lesions",
     "number_lesions",
     "volume_doubt",
     "volume_interval",
+    "within_brain",
 ]

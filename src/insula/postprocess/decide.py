@@ -37,14 +37,22 @@ class Lesion:
     """Probability that it is real, 0 to 1, if the weights say how to tell."""
 
 
-def decide(prob: Float[np.ndarray, "i j k"], grid: Grid, *, threshold: float, min_lesion_ml: float = 0.0) -> Mask:
-    """Voxels at or above the threshold, without lesions smaller than `min_lesion_ml`.
+def decide(
+    prob: Float[np.ndarray, "i j k"],
+    grid: Grid,
+    *,
+    threshold: float,
+    min_lesion_ml: float = 0.0,
+    brain: Mask | None = None,
+) -> Mask:
+    """Voxels of the brain at or above the threshold, without lesions smaller than `min_lesion_ml`.
 
     Args:
         prob: 0 to 1, on `grid`.
         grid: the scan's.
         threshold: above 0, at most 1.
         min_lesion_ml: smaller connected pieces are dropped.
+        brain: on `grid`; no lesion lies outside of it. The whole volume if not given.
 
     Raises:
         UsageError: a threshold outside (0, 1].
@@ -52,6 +60,8 @@ def decide(prob: Float[np.ndarray, "i j k"], grid: Grid, *, threshold: float, mi
     if not 0 < threshold <= 1:
         raise UsageError("--threshold", threshold, "is not above 0 and at most 1", "use e.g. 0.5")
     voxels = prob >= threshold
+    if brain is not None:
+        voxels &= brain.voxels
     if min_lesion_ml > 0 and voxels.any():
         labels, _ = label_components(voxels)
         found = labels[voxels]

@@ -37,6 +37,7 @@ _BEFORE_SPACE = [
     "proc",
     "hemi",
 ]  # BIDS' order of entities
+_BRAIN = "The network's brain, lesion included: the largest 26-connected piece of probability 0.5 or more, holes filled"
 _IGNORE = "*.html\n**/*_record.json\ngroup_volumes.tsv\nlogs/\n"
 
 
@@ -61,6 +62,8 @@ class BidsPaths:
     """The files of one scan's result."""
 
     mask: Path
+    brain: Path
+    """Of weights with a brain output only."""
     prob: Path
     lesions: Path
     record: Path
@@ -69,7 +72,7 @@ class BidsPaths:
     @property
     def all_but_the_record(self) -> tuple[Path, ...]:
         """Images, their sidecars, the table of lesions, and the page."""
-        images = (self.mask, self.prob, self.lesions)
+        images = (self.mask, self.brain, self.prob, self.lesions)
         return (*images, *map(_sidecar, images), _table_of(self.lesions), self.page)
 
 
@@ -115,14 +118,16 @@ def bids_paths(scan: BidsScan, out: Path) -> BidsPaths:
     parts = [f"{key}-{scan.entities[key]}" for key in ("sub", "ses") if key in scan.entities]
     anat = out.joinpath(*parts, "anat")
     return BidsPaths(
-        mask=anat / f"{stem}_label-L_desc-insula_mask.nii.gz", prob=anat / f"{stem}_label-L_desc-insula_probseg.nii.gz",
-        lesions=anat / f"{stem}_seg-lesions_desc-insula_dseg.nii.gz", record=anat / f"{stem}_desc-insula_record.json",
-        page=out / f"{scan.name}.html",
+        mask=anat / f"{stem}_label-L_desc-insula_mask.nii.gz", brain=anat / f"{stem}_label-brain_desc-insula_mask.nii.gz",
+        prob=anat / f"{stem}_label-L_desc-insula_probseg.nii.gz", lesions=anat / f"{stem}_seg-lesions_desc-insula_dseg.nii.gz",
+        record=anat / f"{stem}_desc-insula_record.json", page=out / f"{scan.name}.html",
     )  # fmt: skip
 
 
 def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> dict[str, Any]:
-    """Mask, probabilities and lesion map, each with its sidecar; the record last.
+    """Mask, brain mask, probabilities and lesion map, each with its sidecar; the record last.
+
+    An earlier run's brain mask is taken away where this result has none.
 
     Returns:
         The record.
@@ -136,13 +141,22 @@ def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> dict[
     common = {"SpatialReference": source, "Sources": [source], "Resolution": "That of the scan"}
     write_mask(paths.mask, result.mask, file=file)
     write_json(_sidecar(paths.mask), common | {"Type": "Lesion", "Threshold": result.threshold})
+    files = {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}
+    if result.brain is None:
+        for stale in (paths.brain, _sidecar(paths.brain)):
+            stale.unlink(missing_ok=True)
+    else:
+        write_mask(paths.brain, result.brain, file=file)
+        write_json(_sidecar(paths.brain), common | {"Type": "Brain", "Description": _BRAIN})
+        files["brain"] = paths.brain.name
     write_prob(paths.prob, result.prob, grid, file=file)
-    write_json(_sidecar(paths.prob), common | {"Description": "Probability of lesion; 0 outside the box that was seen"})
+    where = "the box that was seen" if result.brain is None else "the brain"
+    write_json(_sidecar(paths.prob), common | {"Description": f"Probability of lesion; 0 outside {where}"})
     write_labels(paths.lesions, number_lesions(result.mask), grid, file=file)
     write_json(_sidecar(paths.lesions), common | {"Description": "Lesions (26-connected), 1 is the largest"})
     rows = ["index\tname", *(f"{lesion.number}\tlesion {lesion.number}" for lesion in result.lesions)]
     write_text(_table_of(paths.lesions), "\n".join(rows) + "\n")
-    record = to_record(result) | {"files": {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}}
+    record = to_record(result) | {"files": files}
     write_json(paths.record, record)
     return record
 
@@ -160,7 +174,8 @@ def write_bids_dataset(raw: Path, out: Path) -> None:
     write_text(
         out / "README",
         "Stroke lesions found by insula on T1-weighted scans. For each scan: a mask, a probability map, a map of single\n"
-        f"lesions, a record (JSON) and a page (HTML). {DISCLAIMER}\n",
+        "lesions, a record (JSON) and a page (HTML); a mask of the brain where the weights have that output.\n"
+        f"{DISCLAIMER}\n",
     )
 
 

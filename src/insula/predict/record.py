@@ -29,6 +29,7 @@ def to_record(result: Result) -> dict[str, Any]:
         "outcome": "done",
         "volume_ml": round(result.volume_ml, 4),
         "lesion_count": len(result.lesions),
+        "brain": _brain(result),
         "reason": result.reason,
         "lesions": [_rounded(asdict(lesion)) for lesion in result.lesions],
         "confidence": {
@@ -50,6 +51,13 @@ def to_record(result: Result) -> dict[str, Any]:
         },
         "provenance": result.provenance,
     }
+
+
+def _brain(result: Result) -> dict[str, float | None] | None:
+    volume_ml, share = result.brain_volume_ml, result.lesion_share
+    if volume_ml is None:
+        return None
+    return {"volume_ml": round(volume_ml, 4), "lesion_share": None if share is None else round(share, 6)}
 
 
 def _note(result: Result) -> str:

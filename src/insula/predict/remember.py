@@ -13,7 +13,7 @@ from insula.checkpoint import Weights
 from insula.data import prepare
 from insula.errors import Unavailable
 from insula.geometry import Grid
-from insula.models import MemoryUNet
+from insula.models import MemoryUNet, probabilities
 from insula.volume import Scan
 
 __all__ = ["Remembered", "Token", "remember"]
@@ -88,7 +88,7 @@ def remember(scan: Scan, weights: Weights) -> Remembered:
         )
         for n in (*order, *(count + n for n in order if count + n < len(score)))
     ]  # fmt: skip
-    prob = torch.sigmoid(logits.float() / card.calibration.temperature)[0, 0].numpy()
+    prob = probabilities(logits.float(), temperature=card.calibration.temperature)[0, 0].numpy()
     image = prepared.image[0, 0].numpy()
     return Remembered(image, prob >= card.threshold, prepared.grid, tuple(tokens), side, model.memory.mode)
 

@@ -25,7 +25,7 @@ class Result:
     mask: Mask
     """The lesion."""
     prob: Float[np.ndarray, "i j k"]
-    """Probability of lesion, float32, calibrated as far as the weights are; 0 outside the box the network saw."""
+    """Probability of lesion, float32, calibrated as far as the weights are; 0 outside the box the network saw, and outside the brain."""
     lesions: tuple[Lesion, ...]
     """The mask's pieces, largest first."""
     threshold: float
@@ -36,6 +36,8 @@ class Result:
     """Weights, versions, device, precision: what it takes to repeat it."""
     calibration: Calibration = Calibration()
     """What the weights know of their own doubt."""
+    brain: Mask | None = None
+    """The brain, one piece without holes; None if the weights have no such output."""
 
     @property
     def volume_interval_ml(self) -> tuple[float, float] | None:
@@ -49,10 +51,22 @@ class Result:
         return self.mask.volume_ml
 
     @property
+    def brain_volume_ml(self) -> float | None:
+        """The brain volume [ml], lesion included; None where no brain is known."""
+        return None if self.brain is None else self.brain.volume_ml
+
+    @property
+    def lesion_share(self) -> float | None:
+        """Lesion volume / brain volume, 0 to 1; None where no brain is known, or none was found."""
+        return self.volume_ml / self.brain_volume_ml if self.brain_volume_ml else None
+
+    @property
     def reason(self) -> str | None:
         """Why the mask is empty; None when it is not."""
         if self.mask.voxels.any():
             return None
+        if self.brain is not None and not self.brain.voxels.any():
+            return "no lesion found: the network sees no brain in this scan"
         peak = float(self.prob.max())
         if peak < self.threshold:
             return f"no lesion found: the highest probability is {peak:.2f}, below the threshold {self.threshold:.3g}"

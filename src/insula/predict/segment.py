@@ -14,7 +14,7 @@ from insula.checkpoint import Weights, load_weights
 from insula.config import SegmentConfig
 from insula.data import prepare
 from insula.infer import InferFacts, infer_mean
-from insula.postprocess import decide, measure_lesions
+from insula.postprocess import brain_flags, decide, find_brain, measure_lesions, within_brain
 from insula.predict.result import Result
 from insula.types import DEFAULT_WEIGHTS, Flag
 from insula.volume import Scan
@@ -28,7 +28,8 @@ _RIM = 2  # voxels of the box within which a lesion may go on outside
 def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str | Weights = DEFAULT_WEIGHTS) -> Result:
     """Segment one scan.
 
-    The mask has exactly the shape, affine and orientation of the scan. For research only.
+    The mask has exactly the shape, affine and orientation of the scan. Weights with a brain output give a brain mask too; no lesion, and no probability of one,
+    lies outside of it. For research only.
 
     Args:
         scan: T1w, any orientation, spacing and intensity scale, with or without skull.
@@ -50,14 +51,15 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
     loaded = _cached(weights) if isinstance(weights, str) else weights
     card = loaded.card
     prepared = prepare(scan, card.prepare)
-    box_prob, facts = infer_mean(loaded.networks, prepared.image, config, temperature=card.calibration.temperature)
-    prob = prepared.bring_home(box_prob.numpy())
+    seen, facts = infer_mean(loaded.networks, prepared.image, config, temperature=card.calibration.temperature)
+    brain = None if seen.brain is None else find_brain(prepared.bring_home(seen.brain.numpy()), scan.grid)
+    prob = within_brain(prepared.bring_home(seen.lesion.numpy()), brain)
     threshold = card.threshold if config.threshold is None else config.threshold
     least = card.min_lesion_ml if config.min_lesion_ml is None else config.min_lesion_ml
-    mask = decide(prob, scan.grid, threshold=threshold, min_lesion_ml=least)
-    flags = (*scan.flags, *prepared.flags, *_at_the_rim(box_prob.numpy() >= threshold))
+    mask = decide(prob, scan.grid, threshold=threshold, min_lesion_ml=least, brain=brain)
+    flags = (*scan.flags, *prepared.flags, *_at_the_rim(seen.lesion.numpy() >= threshold), *brain_flags(brain))
     return Result(
-        scan=scan, mask=mask, prob=prob, lesions=measure_lesions(mask, prob, card.calibration), threshold=threshold,
+        scan=scan, mask=mask, brain=brain, prob=prob, lesions=measure_lesions(mask, prob, card.calibration), threshold=threshold,
         flags=flags, provenance=_provenance(loaded, facts, least), calibration=card.calibration,
     )  # fmt: skip
 

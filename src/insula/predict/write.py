@@ -1,4 +1,4 @@
-"""A result's files: mask, probabilities, record; the record last, so that its presence says `complete`."""
+"""A result's files: mask, brain mask, probabilities, record; the record last, so that its presence says `complete`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from insula.predict.result import Result
 
 __all__ = ["ResultPaths", "result_paths", "write_refusal", "write_result"]
 
-_LONGEST_NAME = 255 - len("_prob.nii.gz")
+_LONGEST_NAME = 255 - len("_brain.nii.gz")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class ResultPaths:
     """Where one case's files are."""
 
     mask: Path
+    brain: Path
+    """Of weights with a brain output only."""
     prob: Path
     record: Path
     page: Path
@@ -40,9 +42,8 @@ def result_paths(folder: Path, name: str) -> ResultPaths:
         digest = hashlib.sha256(name.encode()).hexdigest()[:8]
         name = name.encode()[: _LONGEST_NAME - 9].decode(errors="ignore") + "-" + digest
     return ResultPaths(
-        mask=folder / f"{name}_mask.nii.gz", prob=folder / f"{name}_prob.nii.gz",
-        record=folder / f"{name}.json", page=folder / f"{name}.html",
-        seg=folder / f"{name}_seg.dcm", prob_seg=folder / f"{name}_probseg.dcm",
+        mask=folder / f"{name}_mask.nii.gz", brain=folder / f"{name}_brain.nii.gz",
+        prob=folder / f"{name}_prob.nii.gz", record=folder / f"{name}.json", page=folder / f"{name}.html", seg=folder / f"{name}_seg.dcm", prob_seg=folder / f"{name}_probseg.dcm",
         report=folder / f"{name}_sr.dcm", capture=folder / f"{name}_sc.dcm",
     )  # fmt: skip
 
@@ -50,7 +51,9 @@ def result_paths(folder: Path, name: str) -> ResultPaths:
 def write_result(
     result: Result, paths: ResultPaths, *, source: Path | DicomScan | None = None
 ) -> dict[str, Any]:  # fmt: skip
-    """Write mask, probability map and record, each atomically; of DICOM, both as segmentations of it, and a report.
+    """Write mask, brain mask, probability map and record, each atomically; of DICOM, lesion and probabilities as segmentations of it, and a report.
+
+    An earlier run's brain mask is taken away where this result has none.
 
     Args:
         result: what to write.
@@ -76,6 +79,11 @@ def write_result(
     write_mask(paths.mask, result.mask, file=file)
     write_prob(paths.prob, result.prob, result.scan.grid, file=file)
     files = {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}
+    if result.brain is None:
+        paths.brain.unlink(missing_ok=True)
+    else:
+        write_mask(paths.brain, result.brain, file=file)
+        files["brain"] = paths.brain.name
     if isinstance(source, DicomScan):
         weights = str(result.provenance["weights"]["name"])
         seg = lesion_seg(source, number_lesions(result.mask), weights=weights)
@@ -98,7 +106,8 @@ def write_refusal(error: InsulaError, name: str, paths: ResultPaths) -> dict[str
 
     Why: a mask from yesterday beside today's refusal would be believed.
     """
-    for stale in (paths.mask, paths.prob, paths.page, paths.seg, paths.prob_seg, paths.report, paths.capture):
+    images = (paths.mask, paths.brain, paths.prob)
+    for stale in (*images, paths.page, paths.seg, paths.prob_seg, paths.report, paths.capture):
         stale.unlink(missing_ok=True)
     record = refusal(name, error)
     write_json(paths.record, record)

@@ -72,8 +72,9 @@ def frame_and_focus(result: Result) -> tuple[Frame, dict[Plane, int]]:
     """What pictures of a result share, and for each plane the slice to show."""
     axes, grid = ras_map(result.scan.grid), result.scan.grid
     spacing = tuple(grid.spacing_mm[axis] for axis in axes.order)
+    brain = None if result.brain is None else axes.apply(result.brain.voxels)
     frame = frame_of(
-        axes.apply(result.scan.image), axes.apply(result.mask.voxels), (spacing[0], spacing[1], spacing[2])
+        axes.apply(result.scan.image), axes.apply(result.mask.voxels), (spacing[0], spacing[1], spacing[2]), brain=brain
     )
     return frame, _focus(frame)
 

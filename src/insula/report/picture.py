@@ -1,4 +1,4 @@
-"""A slice of a scan as a picture, the lesion's outline as a path over it."""
+"""A slice of a scan as a picture, the outlines of lesion and brain as paths over it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,15 @@ class Picture:
     png: str
     """Base64."""
     outline: str
-    """An SVG path; empty where there is no lesion."""
+    """The lesion's, an SVG path; empty where there is none."""
     left_mark: str
     """What lies to the viewer's left."""
     right_mark: str
     """And to the right."""
     place: str
     """Where the slice is, for a caption."""
+    brain: str = ""
+    """The brain's outline, as the lesion's; empty if no brain is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +50,17 @@ class Frame:
     low: float
     high: float
     view: tuple[slice, slice, slice]
+    brain: NDArray[np.bool_] | None = None
 
 
-def frame_of(image: NDArray[np.float32], mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> Frame:
-    """Choose grey levels and crop to the head, from a volume in RAS+ order and its mask."""
+def frame_of(
+    image: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+    *,
+    brain: NDArray[np.bool_] | None = None,
+) -> Frame:
+    """Choose grey levels and crop to the head, from a volume in RAS+ order, its lesion mask and, if known, its brain mask."""
     sample = image[::2, ::2, ::2]
     low, high = (float(v) for v in np.percentile(sample, [1, 99.7]))
     bright = (image > low + 0.15 * (high - low)) | mask
@@ -61,7 +70,7 @@ def frame_of(image: NDArray[np.float32], mask: NDArray[np.bool_], spacing_mm: tu
         where = np.flatnonzero(profile > 0.02 * profile.max()) if profile.max() > 0 else np.arange(size)
         margin = round(6 / mm)
         view.append(slice(max(0, int(where[0]) - margin), min(size, int(where[-1]) + margin + 1)))
-    return Frame(image, mask, spacing_mm, low, high if high > low else low + 1, (view[0], view[1], view[2]))
+    return Frame(image, mask, spacing_mm, low, high if high > low else low + 1, (view[0], view[1], view[2]), brain)
 
 
 def picture(frame: Frame, plane: Plane, index: int) -> Picture:
@@ -80,6 +89,7 @@ def picture(frame: Frame, plane: Plane, index: int) -> Picture:
         plane=plane, width_mm=grey.shape[1] * step_x, height_mm=grey.shape[0] * step_y,
         png=base64.b64encode(buffer.getvalue()).decode(), outline=outline_of(frame, plane, index, frame.mask),
         left_mark=left, right_mark=right, place=f"{plane} {index + 1}/{frame.image.shape[_AXIS[plane]]}",
+        brain="" if frame.brain is None else outline_of(frame, plane, index, frame.brain),
     )  # fmt: skip
 
 

@@ -104,7 +104,7 @@ def get_results(service: TheService, job: Mine) -> Response:
 
 @router.get("/v1/jobs/{id}/result/{part}")
 def get_result(service: TheService, job: Mine, part: str) -> Response:
-    """One file: scan, mask, prob, record, page; of DICOM, seg, probseg, sr and sc too."""
+    """One file: scan, mask, prob, record, page; brain, if the model gives one; of DICOM, seg, probseg, sr and sc too."""
     return _file(service, job, part)
 
 
@@ -145,7 +145,8 @@ def _file(service: Service, job: Job, part: str) -> Response:
         raise problem(409, "the job", f"is {job.state}", "ask for its state first")
     path = part_path(service.store.job(job.id), part)
     if not path.is_file():
-        raise problem(404, "the part", "is made of DICOM only", "ask for mask, prob, record or page")
+        rule = "is made by models with a brain output only" if part == "brain" else "is made of DICOM only"
+        raise problem(404, "the part", rule, "ask for mask, prob, record or page")
     return FileResponse(path, media_type=PARTS[part], filename=f"{job.id[:8]}_{path.name}")
 
 

@@ -1,4 +1,4 @@
-"""A lesion mask."""
+"""A mask: of the lesion, or of the brain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Mask"]
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Which voxels are lesion, and where they lie.
+    """Which voxels are lesion, or brain, and where they lie.
 
     Args:
         voxels: (i, j, k), bool; made read-only. All False is a valid answer.
@@ -47,5 +47,5 @@ class Mask:
 
     @property
     def volume_ml(self) -> float:
-        """The lesion volume [ml]; 0 when nothing is marked."""
+        """The volume of what is marked [ml]; 0 when nothing is."""
         return float(np.count_nonzero(self.voxels)) * self.grid.voxel_ml

@@ -102,11 +102,13 @@ def test_a_case_is_written_as_atlas_has_it_and_again_byte_for_byte(specs: list[C
     files = sorted(path.relative_to(tmp_path / "b") for path in (tmp_path / "b").rglob("*.nii.gz"))
     anat = Path("Training", one.site.name, one.subject, "ses-1", "anat")
     stem = f"{one.subject}_ses-1_space-MNI152NLin2009aSym"
-    assert files == [anat / f"{stem}_T1w.nii.gz", anat / f"{stem}_label-L_desc-T1lesion_mask.nii.gz"]
+    names = ("T1w", "desc-brain_mask", "label-L_desc-T1lesion_mask")
+    assert files == [anat / f"{stem}_{name}.nii.gz" for name in names]
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     write_case(replace(one, unfamiliar=True), tmp_path / "c")  # another look, the same lesion
-    assert (tmp_path / "a" / files[1]).read_bytes() == (tmp_path / "c" / files[1]).read_bytes()
+    for mask in files[1:]:
+        assert (tmp_path / "a" / mask).read_bytes() == (tmp_path / "c" / mask).read_bytes()
     assert (tmp_path / "a" / files[0]).read_bytes() != (tmp_path / "c" / files[0]).read_bytes()
     assert read_scan(tmp_path / "a" / files[0]).grid.close_to(ATLAS_GRID)
 
@@ -136,7 +138,7 @@ def test_a_case_is_written_as_atlas_has_it_and_again_byte_for_byte(specs: list[C
 def test_a_finished_case_is_left_alone_and_a_half_one_is_not(specs: list[CaseSpec], tmp_path: Path) -> None:
     spec = next(spec for spec in specs if not spec.shapes)
     write_case(spec, tmp_path)
-    scan, mask = sorted(tmp_path.rglob("*.nii.gz"), key=lambda path: "mask" in path.name)
+    [scan], [mask] = ([*tmp_path.rglob(f"*_{name}.nii.gz")] for name in ("T1w", "T1lesion_mask"))
     kept, before = scan.read_bytes(), scan.stat().st_mtime_ns
     write_case(spec, tmp_path)
     assert scan.stat().st_mtime_ns == before

@@ -16,7 +16,7 @@ def test_every_unet_has_both_stems_and_sides(config: type, stem: str) -> None:
     widths = (4, 8, 32, 32)
     model = build_model(config(stem=stem, sides=2, widths=widths))
     outputs = model.outputs(torch.randn(1, 1, 16, 16, 16))
-    assert outputs[0].shape == (1, 1, 16, 16, 16)
+    assert outputs[0].shape == (1, 2, 16, 16, 16)
     assert [tuple(side.shape[2:]) for side in outputs[1:3]] == [(8, 8, 8), (4, 4, 4)]
     assert model.folded is (stem == "space_to_depth")
     sum(output.sum() for output in outputs).backward()

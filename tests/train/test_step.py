@@ -23,7 +23,7 @@ def _networks(norm: str = "instance") -> tuple[UNet, UNet]:
 
 def _batch(seed: int) -> Batch:
     image = torch.randn(1, 1, 8, 8, 8, generator=torch.Generator().manual_seed(seed))
-    return Batch(image, (image > 1).float())
+    return Batch(image, (image > 1).float(), (image > -1).float())
 
 
 def _copy(model: UNet) -> dict[str, torch.Tensor]:

@@ -57,15 +57,15 @@ def test_a_batch_depends_on_seed_and_step_alone(sources: Sources) -> None:
 
 def test_it_learns_and_leaves_weights_a_card_and_a_log(sources: Sources, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    recipe = _recipe(steps=41, lr=1e-2)
+    recipe = _recipe(steps=81, lr=1e-2, batch=2, losses=((1.0, "cross_entropy"),), brain_weight=1.0)
     sha = train(recipe, sources, tmp_path, report=seen.append)
-    assert [p.step for p in seen] == [1, 21, 41]
+    assert [p.step for p in seen] == [1, 21, 41, 61, 81]
     assert seen[-1].loss < 0.8 * seen[0].loss
     weights = load_weights(str(tmp_path / "small.json"))
     assert weights.sha256 == sha
-    assert weights.card.provenance["steps"] == 41
+    assert weights.card.provenance["steps"] == 81
     assert weights.card.provenance["sources_sha256"] == "phantom"
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 3
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 5
     assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])["step"] == 1
 
 

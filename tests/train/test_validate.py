@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -23,7 +25,8 @@ def test_the_figures_are_those_of_the_metrics_on_whole_volumes() -> None:
     assert model.training
     model.eval()
     with torch.no_grad():
-        predicted = [(model(image.float()[None, None]) > 0)[0, 0].numpy() for image in images]
+        logits = [model(image.float()[None, None])[0] for image in images]
+        predicted = [((lesion > 0) & (brain > 0)).numpy() for lesion, brain in logits]
     pairs = [(mask.numpy(), seen) for mask, seen in zip(masks, predicted, strict=True)]
     assert found.dice == pytest.approx(sum(dice_score(*pair) for pair in pairs) / 3)
     assert found.f1 == pytest.approx(sum(match_lesions(*pair).f1_any for pair in pairs) / 3)
@@ -31,3 +34,11 @@ def test_the_figures_are_those_of_the_metrics_on_whole_volumes() -> None:
     assert found.cases == 3
     assert [sample.case for sample in found.samples] == ["a", "b"]  # the third has no lesion
     assert found.samples[1].dice == pytest.approx(dice_score(*pairs[1]))
+    assert found.brain is None
+    brains = [(image > 0).to(torch.int8) for image in images]
+    brains[1] = torch.full_like(brains[1], -1)  # not known
+    known = replace(cases, brains=tuple(brains))
+    judged = validate(model, known, dtype=torch.float32, spacing_mm=1.0, world=World())
+    wanted = [dice_score((brains[n] > 0).numpy(), (logits[n][1] > 0).numpy()) for n in (0, 2)]
+    assert judged.brain == pytest.approx(sum(wanted) / 2)
+    assert judged.told["brain"] == judged.brain

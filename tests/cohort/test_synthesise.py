@@ -138,7 +138,7 @@ def test_a_case_is_written_as_atlas_has_it_and_again_byte_for_byte(specs: list[C
 def test_a_finished_case_is_left_alone_and_a_half_one_is_not(specs: list[CaseSpec], tmp_path: Path) -> None:
     spec = next(spec for spec in specs if not spec.shapes)
     write_case(spec, tmp_path)
-    [scan], [mask] = ([*tmp_path.rglob(f"*_{name}.nii.gz")] for name in ("T1w", "T1lesion_mask"))
+    [scan], [mask] = ([*tmp_path.rglob(f"*{name}.nii.gz")] for name in ("_T1w", "-T1lesion_mask"))
     kept, before = scan.read_bytes(), scan.stat().st_mtime_ns
     write_case(spec, tmp_path)
     assert scan.stat().st_mtime_ns == before

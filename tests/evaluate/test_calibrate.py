@@ -15,7 +15,7 @@ from insula.cohort import find_cohort
 from insula.config import AttentionUNet, Calibration, PrepareConfig, SegmentConfig
 from insula.errors import BadData
 from insula.evaluate import Studied, calibrate, study
-from insula.evaluate.calibrate import LEAST_ML, THRESHOLDS, Pieces
+from insula.evaluate.calibrate import CHANCES, LEAST_ML, THRESHOLDS, Pieces, Rule
 from insula.io import read_scan
 from insula.metrics import count_logits, dice_score, match_lesions
 from insula.postprocess import decide
@@ -37,7 +37,7 @@ def _cases(count: int, *, sharpness: float = 1.0, seed: int = 0) -> list[Studied
         volume_ml = rng.uniform(0.5, 20, 3)
         pieces = Pieces(
             volume_ml=volume_ml, common_ml=np.where(real, 0.3, 0.0), logit=rng.normal(2, 1, 3) + 2 * real,
-            met_ml=volume_ml[real],
+            meets=np.stack([np.arange(real.sum()), np.flatnonzero(real)], axis=1), truths=int(real.sum()),
         )  # fmt: skip
         cases.append(
             Studied(
@@ -104,13 +104,15 @@ def test_of_thresholds_alike_in_dice_the_one_with_fewer_false_lesions_is_taken()
     cases = []
     for number, case in enumerate(_cases(40)):
         whole = np.array([50.0 if number % 3 else 49.0])
-        two = Pieces(np.array([50.0, 1.0]), np.array([50.0, 0.0]), np.array([3.0, 1.0]), whole)
-        one = Pieces(whole, whole, np.array([3.0]), whole)
-        less = Pieces(0.6 * whole, 0.6 * whole, np.array([3.0]), 0.6 * whole)
+        met = np.array([[0, 0]])
+        two = Pieces(np.array([50.0, 1.0]), np.array([50.0, 0.0]), np.array([3.0, 3.0]), met, 1)
+        one = Pieces(whole, whole, np.array([3.0]), met, 1)
+        less = Pieces(0.6 * whole, 0.6 * whole, np.array([3.0]), met, 1)
         found = {t: two if t < 0.5 and number % 2 else one if t < 0.95 else less for t in THRESHOLDS}
         cases.append(replace(case, truth_ml=60.0 - 0.01 * number, pieces=found))
     card = calibrate(cases, _CARD)
-    assert 0.5 <= round(_raw_threshold(card), 4) < 0.95
+    assert 0.5 <= round(_raw_threshold(card), 4) < 0.95 or card.calibration.least_chance > 0
+    assert round(_raw_threshold(card), 4) < 0.95
 
 
 def test_small_lesions_that_dice_hardly_sees_are_not_dropped() -> None:
@@ -118,16 +120,44 @@ def test_small_lesions_that_dice_hardly_sees_are_not_dropped() -> None:
     cases = []
     for number, case in enumerate(_cases(40)):
         real = float(number % 10 > 0)
-        some = Pieces(
-            np.array([50.0, 0.05]), np.array([50.0, 0.05 * real]), np.array([3.0, 1.0]), np.array([50.0, 0.05 * real])
-        )
+        met = np.array([[0, 0], [1, 1]] if real else [[0, 0]])
+        some = Pieces(np.array([50.0, 0.05]), np.array([50.0, 0.05 * real]), np.array([3.0, 1.0]), met, len(met))
         cases.append(replace(case, truth_ml=60.0 - 0.5 * number, pieces=dict.fromkeys(THRESHOLDS, some)))
     assert calibrate(cases, _CARD).min_lesion_ml <= 0.03
     noise = [
-        replace(case, pieces=dict.fromkeys(THRESHOLDS, replace(case.pieces[0.5], common_ml=np.array([50.0, 0.0]), met_ml=np.array([50.0]))))
+        replace(case, pieces=dict.fromkeys(THRESHOLDS, replace(case.pieces[0.5], common_ml=np.array([50.0, 0.0]), meets=np.array([[0, 0]]), truths=1)))
         for case in cases
     ]  # fmt: skip
-    assert calibrate(noise, _CARD).min_lesion_ml >= 0.1
+    card = calibrate(noise, _CARD)
+    assert card.min_lesion_ml >= 0.1 or card.calibration.least_chance > 0
+
+
+def test_pieces_that_are_unlikely_are_dropped_where_size_cannot_tell() -> None:
+    """False pieces are as large as true ones; their probabilities are lower."""
+    cases = []
+    for number, case in enumerate(_cases(60)):
+        rng = np.random.default_rng(number)
+        real = rng.random(4) < 0.4
+        volume, logit = rng.uniform(0.2, 2.0, 4), np.where(real, 3.0, 0.5) + rng.normal(0, 0.3, 4)
+        met = np.stack([np.arange(real.sum()), np.flatnonzero(real)], axis=1)
+        some = Pieces(volume, np.where(real, volume, 0.0), logit, met, int(real.sum()))
+        truth = float(volume[real].sum())
+        cases.append(replace(case, truth_ml=truth, pieces=dict.fromkeys(THRESHOLDS, some)))
+    card = calibrate(cases, _CARD)
+    assert card.calibration.least_chance >= 0.05
+    assert card.min_lesion_ml <= 0.1
+    rule = Rule(threshold=0.5, least_chance=0.2, lesion=(-8.0, 5.0, 0.0))
+    assert np.mean([case.lesion_f1(rule) for case in cases]) > 0.95
+    assert np.mean([case.lesion_f1(Rule(threshold=0.5)) for case in cases]) < 0.8
+
+
+def test_a_true_lesion_counts_as_found_by_any_piece_that_is_kept() -> None:
+    """Two pieces of one lesion: dropping the smaller leaves it found, dropping both does not."""
+    some = Pieces(np.array([1.0, 0.1]), np.array([1.0, 0.1]), np.array([1.0, 1.0]), np.array([[0, 0], [0, 1]]), 1)
+    case = replace(_cases(1)[0], truth_ml=1.1, pieces=dict.fromkeys(THRESHOLDS, some))
+    assert case.lesion_f1(Rule(threshold=0.5)) == case.lesion_f1(Rule(threshold=0.5, least_ml=0.3)) == 1.0
+    assert case.lesion_f1(Rule(threshold=0.5, least_ml=2.0)) == 0.0
+    assert case.dice(Rule(threshold=0.5, least_ml=0.3)) == pytest.approx(2 / 2.1)
 
 
 def test_too_few_cases_are_refused() -> None:
@@ -150,13 +180,17 @@ def test_a_study_gives_the_dice_and_the_lesion_f1_that_segment_would_give(
     assert float(lesion) * scan.grid.voxel_ml == pytest.approx(found.truth_ml)
     assert found.counts.voxels_above(0.5) == pytest.approx(int((result.prob >= 0.5).sum()), abs=30)
     truth = read_scan(mask_path(tmp_path, name)).image > 0.5
+    chance = (-1.0, 1.0, 0.3)
     for threshold in THRESHOLDS:
         for least in LEAST_ML:
-            mask = decide(result.prob, scan.grid, threshold=threshold, min_lesion_ml=least)
-            assert found.dice(threshold, least) == pytest.approx(dice_score(mask.voxels, truth), abs=1e-9)
-            assert found.lesion_f1(threshold, least) == pytest.approx(
-                match_lesions(truth, mask.voxels).f1_any, abs=1e-9
-            )
+            for cut in CHANCES:
+                made = Calibration(lesion=chance, least_chance=cut)
+                mask = decide(
+                    result.prob, scan.grid, threshold=threshold, min_lesion_ml=least, calibration=made
+                )
+                rule = Rule(threshold=threshold, least_ml=least, least_chance=cut, lesion=chance)
+                assert found.dice(rule) == pytest.approx(dice_score(mask.voxels, truth), abs=1e-9)
+                assert found.lesion_f1(rule) == pytest.approx(match_lesions(truth, mask.voxels).f1_any, abs=1e-9)
 
 
 def test_a_case_without_a_mask_or_on_another_grid_is_refused(tmp_path: Path, tiny_weights: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from geometry.orders import ORDERS, stored_as
+from insula.config import Calibration
 from insula.errors import UsageError
 from insula.geometry import Grid
 from insula.postprocess import decide, measure_lesions
@@ -65,3 +68,18 @@ def test_the_table_does_not_depend_on_the_order_of_axes() -> None:
             assert lesion.volume_ml == same.volume_ml
             assert np.allclose(lesion.centre_mm, same.centre_mm)
             assert lesion.extent_mm == same.extent_mm
+
+
+def test_lesions_that_are_unlikely_to_be_real_are_dropped() -> None:
+    """Two pieces of one size: the one with the lower probabilities goes; without a regression nothing does."""
+    prob = np.zeros((20, 20, 20), np.float32)
+    prob[2:6, 2:6, 2:6], prob[12:16, 12:16, 12:16] = 0.95, 0.6
+    grid = Grid((20, 20, 20), np.eye(4))
+    sure = Calibration(lesion=(-2.0, 1.5, 0.0), least_chance=0.3)
+    mask = decide(prob, grid, threshold=0.5, calibration=sure)
+    assert mask.voxels[3, 3, 3]
+    assert not mask.voxels[13, 13, 13]
+    for other in (replace(sure, least_chance=0.0), Calibration(least_chance=0.3)):
+        assert decide(prob, grid, threshold=0.5, calibration=other).voxels.sum() == 128
+    chances = [lesion.confidence for lesion in measure_lesions(decide(prob, grid, threshold=0.5), prob, sure)]
+    assert sorted(chance is not None and chance >= 0.3 for chance in chances) == [False, True]

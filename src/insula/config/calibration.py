@@ -19,5 +19,7 @@ class Calibration:
     """Share of cases whose true volume lies between them."""
     lesion: tuple[float, float, float] | None = None
     """Logistic regression of `this lesion is real`: constant, weight of its mean logit, of the log of its volume [ml]."""
+    least_chance: float = 0.0
+    """Lesions whose chance to be real, by `lesion`, is smaller are dropped."""
     fitted_on: dict[str, float | int | str] | None = None
     """Cases, lesions, cohort hash, and how well it held when each centre was left out of the fit in turn."""

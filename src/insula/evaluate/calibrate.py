@@ -35,16 +35,32 @@ from insula.postprocess import (
     within_brain,
 )
 
-__all__ = ["LEAST_ML", "THRESHOLDS", "Studied", "calibrate", "study"]
+__all__ = ["CHANCES", "LEAST_ML", "THRESHOLDS", "Pieces", "Rule", "Studied", "calibrate", "study"]
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 """Probabilities, before calibration, among which the threshold is chosen."""
 LEAST_ML = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Volumes among which the smallest lesion kept is chosen."""
+CHANCES = (0.0, 0.05, 0.1, 0.2)
+"""Calibrated chances to be real among which the least that is kept is chosen."""
 _LEVEL = 0.9
 _LEAST_CASES = 20
 _LEAST_LESIONS = 20
 _RIDGE = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Which voxels are lesion, and which of their pieces are kept."""
+
+    threshold: float
+    """Probability before calibration."""
+    least_ml: float = 0.0
+    """Smaller pieces are dropped."""
+    least_chance: float = 0.0
+    """And those whose chance to be real is smaller."""
+    lesion: tuple[float, float, float] | None = None
+    """How that chance follows from a piece's mean logit, before calibration, and its volume."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +72,20 @@ class Pieces:
     """What of each is truly lesion."""
     logit: NDArray[np.float64]
     """Mean over its voxels, each cut at +-15."""
-    met_ml: NDArray[np.float64]
-    """For each true lesion, the volume of the largest piece that touches it; 0 where none does."""
+    meets: NDArray[np.int64]
+    """(n, 2): which true lesion shares a voxel with which piece, both from 0."""
+    truths: int
+    """True lesions."""
 
-    def kept(self, least_ml: float) -> Pieces:
-        """Without those smaller than `least_ml`."""
-        big = self.volume_ml >= least_ml
-        met = np.where(self.met_ml >= least_ml, self.met_ml, 0.0)
-        return Pieces(self.volume_ml[big], self.common_ml[big], self.logit[big], met)
+    def kept(self, rule: Rule) -> Pieces:
+        """Without those that the rule drops."""
+        keep = self.volume_ml >= rule.least_ml
+        if rule.least_chance > 0 and rule.lesion is not None:
+            keep &= _chances(self, rule.lesion) >= rule.least_chance
+        number = np.cumsum(keep) - 1
+        meets = self.meets[keep[self.meets[:, 1]]]
+        meets = np.stack([meets[:, 0], number[meets[:, 1]]], axis=1)
+        return Pieces(self.volume_ml[keep], self.common_ml[keep], self.logit[keep], meets, self.truths)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,17 +100,17 @@ class Studied:
     pieces: dict[float, Pieces]
     """By threshold."""
 
-    def dice(self, threshold: float, least_ml: float) -> float:
-        """Of the mask that both would give; 1 where it and the truth are empty."""
-        some = self.pieces[threshold].kept(least_ml)
+    def dice(self, rule: Rule) -> float:
+        """Of the mask that a rule would give; 1 where it and the truth are empty."""
+        some = self.pieces[rule.threshold].kept(rule)
         total = self.truth_ml + float(some.volume_ml.sum())
         return 2 * float(some.common_ml.sum()) / total if total else 1.0
 
-    def lesion_f1(self, threshold: float, least_ml: float) -> float:
-        """Of the mask that both would give, where one common voxel is enough; 1 where it and the truth are empty."""
-        some = self.pieces[threshold].kept(least_ml)
-        found = int((some.met_ml > 0).sum())
-        total = found + len(some.met_ml) + int((some.common_ml == 0).sum())
+    def lesion_f1(self, rule: Rule) -> float:
+        """Of the mask that a rule would give, where one common voxel is enough; 1 where it and the truth are empty."""
+        some = self.pieces[rule.threshold].kept(rule)
+        found = len(np.unique(some.meets[:, 0]))
+        total = found + some.truths + int((some.common_ml == 0).sum())
         return 2 * found / total if total else 1.0
 
 
@@ -121,8 +143,8 @@ def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig(
 def calibrate(cases: Sequence[Studied], card: Card) -> Card:
     """Choose and fit everything, and write it into a card.
 
-    Threshold and smallest lesion: of all pairs whose mean Dice, controls included, is within one standard error of the
-    best pair's (paired over cases), the one with the best mean lesion F1, so that large lesions alone do not decide.
+    Threshold, smallest lesion and least chance: of all rules whose mean Dice, controls included, is within one standard
+    error of the best rule's (paired over cases), the one with the best mean lesion F1, so that large lesions alone do not decide.
     Temperature: least log loss over all voxels. Interval: split-conformal on log(volume + 1 ml), in units of the case's own doubt. Lesion
     confidence: logistic regression of `touches a true lesion`. How well the last two hold is measured by leaving out
     one centre after the other.
@@ -140,39 +162,70 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
     if len(cases) < _LEAST_CASES:
         rule = f"are fewer than {_LEAST_CASES}, too few to fit anything"
         raise BadData("the usable cases", len(cases), rule, "simulate or collect more")
-    threshold, least = _choose(cases)
+    rule = _choose(cases)
     counts = sum((case.counts for case in cases[1:]), start=cases[0].counts)
     found = minimize_scalar(lambda t: log_loss(counts, temperature=math.exp(t)), bounds=(-2, 3), method="bounded")
     temperature = round(math.exp(float(found.x)), 4)
-    fits = [_Fit(case, threshold, least, temperature) for case in cases]
-    made = Calibration(temperature=temperature, volume=_volume(fits), level=_LEVEL, lesion=_lesion(fits))
+    fits = [_Fit(case, rule, temperature) for case in cases]
+    made = Calibration(
+        temperature=temperature, volume=_volume(fits), level=_LEVEL, lesion=_calibrated(rule, temperature) or _lesion(fits),
+        least_chance=rule.least_chance,
+    )  # fmt: skip
     facts: dict[str, float | int | str] = {
         "cases": len(cases), "centres": len({case.centre for case in cases}), "controls": sum(not case.truth_ml for case in cases),
-        "mean_dice": round(float(np.mean([case.dice(threshold, least) for case in cases])), 4),
+        "mean_dice": round(float(np.mean([case.dice(rule) for case in cases])), 4),
         "log_loss_before": round(1000 * log_loss(counts), 4),
         "log_loss_after": round(1000 * log_loss(counts, temperature=temperature), 4),
     }  # fmt: skip
     return replace(
-        card, threshold=_sigmoid(_logit(threshold) / temperature), min_lesion_ml=least,
+        card, threshold=_sigmoid(_logit(rule.threshold) / temperature), min_lesion_ml=rule.least_ml,
         calibration=replace(made, fitted_on=facts | _held_out(fits)),
     )  # fmt: skip
 
 
-def _choose(cases: Sequence[Studied]) -> tuple[float, float]:
+def _choose(cases: Sequence[Studied]) -> Rule:
     """Dice is flat around its best and hardly sees small lesions: what is within one standard error of it, lesion F1 decides."""
-    pairs = [(threshold, least) for threshold in THRESHOLDS for least in LEAST_ML]
-    dice = np.array([[case.dice(*pair) for case in cases] for pair in pairs])
+    rules = []
+    for threshold in THRESHOLDS:
+        lesion = _chance_of([case.pieces[threshold] for case in cases])
+        cuts = CHANCES if lesion is not None else CHANCES[:1]
+        rules += [
+            Rule(threshold=threshold, least_ml=least, least_chance=cut, lesion=lesion) for least in LEAST_ML for cut in cuts
+        ]  # fmt: skip
+    dice = np.array([[case.dice(rule) for case in cases] for rule in rules])
     behind = dice[dice.mean(1).argmax()] - dice
     close = behind.mean(1) <= behind.std(1, ddof=1) / math.sqrt(len(cases))
-    near = [pair for pair, fits in zip(pairs, close, strict=True) if fits]
-    return max(near, key=lambda pair: float(np.mean([case.lesion_f1(*pair) for case in cases])))
+    near = [rule for rule, fits in zip(rules, close, strict=True) if fits]
+    return max(near, key=lambda rule: float(np.mean([case.lesion_f1(rule) for case in cases])))
+
+
+def _chance_of(cases: Sequence[Pieces]) -> tuple[float, float, float] | None:
+    """How the chance that a piece is real follows from its mean logit and volume, over all pieces of all cases."""
+    logit, volume, common = (
+        np.concatenate([getattr(pieces, key) for pieces in cases]) for key in ("logit", "volume_ml", "common_ml")
+    )
+    return _regression(logit, volume, common > 0)
+
+
+def _chances(pieces: Pieces, lesion: tuple[float, float, float]) -> NDArray[np.float64]:
+    constant, by_logit, by_volume = lesion
+    z = constant + by_logit * pieces.logit + by_volume * np.log(pieces.volume_ml)
+    return 1 / (1 + np.exp(-np.clip(z, -50, 50)))
+
+
+def _calibrated(rule: Rule, temperature: float) -> tuple[float, float, float] | None:
+    """The rule's own regression, for logits divided by the temperature; None where no chance decides."""
+    if rule.lesion is None or rule.least_chance == 0:
+        return None
+    constant, by_logit, by_volume = rule.lesion
+    return constant, round(by_logit * temperature, 5), by_volume
 
 
 class _Fit:
     """A case as seen by the fits, once threshold, smallest lesion and temperature are known."""
 
-    def __init__(self, case: Studied, threshold: float, least_ml: float, temperature: float) -> None:
-        pieces = case.pieces[threshold].kept(least_ml)
+    def __init__(self, case: Studied, rule: Rule, temperature: float) -> None:
+        pieces = case.pieces[rule.threshold].kept(rule)
         wide, narrow = (case.counts.voxels_above(p, temperature=temperature) * case.voxel_ml for p in SPREAD)
         self.centre, self.truth_ml, self.predicted_ml = case.centre, case.truth_ml, float(pieces.volume_ml.sum())
         self.doubt = volume_doubt(wide, narrow)
@@ -187,9 +240,8 @@ def _pieces(
     inside = lesions > 0
     mine, theirs = labels[inside].astype(np.int64), lesions[inside].astype(np.int64)
     sizes, common = (np.bincount(some, minlength=count + 1)[1:].astype(np.float64) for some in (labels.ravel(), mine))
-    met = np.zeros(many + 1)
-    np.maximum.at(met, theirs, np.concatenate([[0.0], sizes])[mine])
-    return Pieces(sizes * voxel_ml, common * voxel_ml, mean_logits(prob, labels, count), met[1:] * voxel_ml)
+    pairs = np.unique(np.stack([theirs[mine > 0], mine[mine > 0]], axis=1) - 1, axis=0)
+    return Pieces(sizes * voxel_ml, common * voxel_ml, mean_logits(prob, labels, count), pairs, many)
 
 
 def _volume(fits: Sequence[_Fit]) -> tuple[float, float]:
@@ -204,6 +256,13 @@ def _volume(fits: Sequence[_Fit]) -> tuple[float, float]:
 def _lesion(fits: Sequence[_Fit]) -> tuple[float, float, float] | None:
     """A logistic regression; None with too few lesions, or only real or only false ones."""
     logit, volume, real = (np.concatenate([getattr(f, key) for f in fits]) for key in ("logit", "lesion_ml", "real"))
+    return _regression(logit, volume, real)
+
+
+def _regression(
+    logit: NDArray[np.float64], volume: NDArray[np.float64], real: NDArray[np.bool_]
+) -> tuple[float, float, float] | None:
+    """A logistic regression on a piece's mean logit and the log of its volume; None with too few, or only one kind."""
     if len(real) < _LEAST_LESIONS or real.all() or not real.any():
         return None
     features = np.stack([np.ones(len(real)), logit, np.log(volume)], axis=1)

@@ -20,13 +20,14 @@ _BEFORE = (
 )
 _AFTER = (
     "The output has one channel, the probability of lesion, calibrated. Bring it back to the scan's grid linearly, keep what is at or above threshold, drop "
-    "pieces (26-connected) under min_lesion_ml."
+    "pieces (26-connected) under min_lesion_ml, and those whose chance to be real is under least_chance."
 )
 _AFTER_BRAIN = (
     "The output has two channels: 0 is the probability of lesion, calibrated, and already 0 wherever channel 1, the probability of brain, is not above 0.5. Bring "
     "both back to the scan's grid linearly. The brain is what is at or above 0.5, its largest piece (26-connected), holes filled. Lesion is what is at or above "
-    "threshold inside the brain; drop pieces (26-connected) under min_lesion_ml."
+    "threshold inside the brain; drop pieces (26-connected) under min_lesion_ml, and those whose chance to be real is under least_chance."
 )
+_CHANCE = " A piece's chance is 1 / (1 + exp(-(a + b x + c log(volume in ml)))), (a, b, c) = lesion_chance, x the mean of its voxels' logits, each cut at +-15."
 
 
 def about(loaded: Weights) -> dict[str, str]:
@@ -36,7 +37,8 @@ def about(loaded: Weights) -> dict[str, str]:
         "insula": VERSION, "notice": "For research only; not a medical device.", "weights": card.name, "weights_sha256": loaded.sha256,
         "trained_on": str(card.provenance.get("trained_on", "unknown")), "prepare": json.dumps(to_dict(card.prepare)),
         "threshold": repr(card.threshold), "min_lesion_ml": repr(card.min_lesion_ml), "before": _BEFORE,
-        "after": _AFTER_BRAIN if card.model.brain else _AFTER, "outputs": json.dumps(output_names(card)),
+        "least_chance": repr(card.calibration.least_chance), "lesion_chance": json.dumps(card.calibration.lesion),
+        "after": (_AFTER_BRAIN if card.model.brain else _AFTER) + _CHANCE, "outputs": json.dumps(output_names(card)),
     }  # fmt: skip
 
 

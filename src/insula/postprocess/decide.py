@@ -44,8 +44,9 @@ def decide(
     threshold: float,
     min_lesion_ml: float = 0.0,
     brain: Mask | None = None,
+    calibration: Calibration = Calibration(),
 ) -> Mask:
-    """Voxels of the brain at or above the threshold, without lesions smaller than `min_lesion_ml`.
+    """Voxels of the brain at or above the threshold, without lesions that are too small or too unlikely to be real.
 
     Args:
         prob: 0 to 1, on `grid`.
@@ -53,6 +54,7 @@ def decide(
         threshold: above 0, at most 1.
         min_lesion_ml: smaller connected pieces are dropped.
         brain: on `grid`; no lesion lies outside of it. The whole volume if not given.
+        calibration: of the weights; pieces whose chance to be real is below its `least_chance` are dropped.
 
     Raises:
         UsageError: a threshold outside (0, 1].
@@ -62,10 +64,17 @@ def decide(
     voxels = prob >= threshold
     if brain is not None:
         voxels &= brain.voxels
-    if min_lesion_ml > 0 and voxels.any():
-        labels, _ = label_components(voxels)
-        found = labels[voxels]
-        voxels[voxels] = (np.bincount(found) * grid.voxel_ml >= min_lesion_ml)[found]
+    least = calibration.least_chance if calibration.lesion is not None else 0.0
+    if (min_lesion_ml > 0 or least > 0) and voxels.any():
+        labels, count = label_components(voxels)
+        owner = labels[voxels]
+        volume_ml = np.bincount(owner, minlength=count + 1) * grid.voxel_ml
+        kept = volume_ml >= min_lesion_ml
+        if least > 0:
+            logits = mean_logits(prob, labels, count)
+            chances = [lesion_confidence(float(z), float(ml), calibration) for z, ml in zip(logits, volume_ml[1:], strict=True)]
+            kept[1:] &= np.array([chance is not None and chance >= least for chance in chances])
+        voxels[voxels] = kept[owner]
     return Mask(voxels, grid)
 
 

@@ -70,7 +70,7 @@ class Result:
         peak = float(self.prob.max())
         if peak < self.threshold:
             return f"no lesion found: the highest probability is {peak:.2f}, below the threshold {self.threshold:.3g}"
-        return f"no lesion found: what exceeds the threshold {self.threshold:.3g} is smaller than the least lesion kept"
+        return f"no lesion found: everything above the threshold {self.threshold:.3g} is too small or too unlikely to be a lesion"
 
     def volume_ml_at(self, threshold: float) -> float:
         """The volume [ml] that another threshold would give, small lesions included."""

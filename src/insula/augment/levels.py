@@ -42,20 +42,23 @@ def find_levels(image: Float[Tensor, "i j k"]) -> Levels:
 
 
 def levels_of_tissues(image: Float[Tensor, "i j k"], tissue: UInt8[Tensor, "i j k"]) -> Levels:
-    """The same for a head whose tissues are known: medians of white and grey matter and of the ventricles' CSF, air at 0.
+    """The same for a head whose tissues are known: medians of white and grey matter, air at 0, and the ventricles' darkest fifth.
 
-    A tissue with fewer than fifty voxels in the sample gets what `find_levels` says.
+    Small ventricles are blurred with what surrounds them, so that their median is no CSF. A tissue with fewer than fifty voxels in the sample gets what `find_levels` says.
     """
     values, codes = (volume[::2, ::2, ::2] for volume in (image.float(), tissue))
     rough = find_levels(image)
 
-    def level(kind: Tissue, otherwise: float) -> float:
-        found = values[codes == kind]
-        return float(found.median()) if found.numel() >= _LEAST else otherwise * rough.width + rough.air
+    def level(kind: Tissue, otherwise: float, *, rank: float = 0.5) -> float:
+        found = values[codes == kind].sort().values
+        if found.numel() < _LEAST:
+            return otherwise * rough.width + rough.air
+        return float(found[int(rank * (found.numel() - 1))])
 
     air = min(rough.air, float(torch.quantile(values.flatten()[::7], 0.01)))
     width = max(level(Tissue.WHITE, 1.0) - air, 1e-6)
-    csf, grey = ((level(kind, share) - air) / width for kind, share in ((Tissue.VENTRICLE, rough.csf), (Tissue.CORTEX, rough.grey)))
+    csf = (level(Tissue.VENTRICLE, rough.csf, rank=0.2) - air) / width
+    grey = (level(Tissue.CORTEX, rough.grey) - air) / width
     return Levels(air=air, width=width, csf=min(csf, 0.6), grey=max(min(grey, 0.95), csf + 0.05))
 
 

@@ -14,7 +14,7 @@ from insula.cli.folds import predict
 if TYPE_CHECKING:
     from insula.cohort import CheckedCohort, Cohort
 
-__all__ = ["check", "check_with_bar", "prepare", "simulate", "split", "verbs"]
+__all__ = ["check", "check_with_bar", "gallery", "prepare", "simulate", "split", "verbs"]
 
 _CASES = ("case", "subject", "session", "centre", "chronicity", "days", "axes", "spacing_mm", "shape", "low", "high",
           "lesion_ml", "components", "hemisphere", "faults")  # fmt: skip
@@ -23,7 +23,7 @@ _CASES = ("case", "subject", "session", "centre", "chronicity", "days", "axes", 
 def verbs() -> SubcommandApp:
     """The verbs of `insula cohort`."""
     app = SubcommandApp()
-    for verb in (check, split, simulate, prepare, predict):
+    for verb in (check, split, simulate, gallery, prepare, predict):
         app.command(verb)
     app.command(name="export")(export_cohort)
     app.command(name="import")(import_cohort)
@@ -174,6 +174,51 @@ def simulate(
                     progress.advance(progress.task_ids[0])
     print(f"{cases} cases from {sites} sites, all simulated")
     print(out)
+    return 0
+
+
+def gallery(
+    data: Path,
+    out: Path = Path("insula-gallery"),
+    real: Path | None = None,
+    part: Literal["train", "validation", "test"] = "train",
+    each: int = 2,
+    seed: int = 0,
+    debug: bool = False,
+) -> int:
+    """Write a page of simulated heads of every kind, to be looked at before training on them.
+
+    Args:
+        data: Folder of hosts, label maps and lesion outlines.
+        out: Where the page goes.
+        real: A real scan, or a folder of scans, shown first.
+        part: Which part of the sources.
+        each: Heads of each kind of infarct.
+        seed: The same seed, the same heads.
+        debug: Show a traceback on errors.
+    """
+    from insula.cli.console import bar
+    from insula.cohort import gallery_heads, load_sources
+    from insula.config import PrepareConfig
+    from insula.errors import UsageError
+    from insula.io import OutputFolder, read_scan, write_text
+    from insula.report import render_gallery, show_head, show_scan
+
+    if each < 1:
+        raise UsageError("--each", each, "is less than one", "use 1 or more")
+    paths = [] if real is None else sorted(real.glob("*_T1w.nii*")) if real.is_dir() else [real]
+    shown = [show_scan(read_scan(path)) for path in paths]
+    with OutputFolder(out) as folder:
+        print(f"reading {data} ...", flush=True)
+        sources = load_sources(data, part=part, box=PrepareConfig().box)
+        with bar(0, "drawing") as progress:
+            for head in gallery_heads(sources, seed=seed, each=each):
+                shown.append(show_head(head))
+                if progress is not None:
+                    progress.advance(progress.task_ids[0])
+        about = f"Hosts and outlines of the {part} part, seed {seed}. Everything here but real scans is simulated."
+        write_text(folder / "gallery.html", render_gallery(shown, about=about))
+    print(folder / "gallery.html")
     return 0
 
 

@@ -3,6 +3,7 @@
 from insula.cohort.cases import CaseSet
 from insula.cohort.check import CheckedCohort, check_cohort, from_record, to_record
 from insula.cohort.examine import Examined, Fault, LesionMask, examine, hemisphere_of, read_lesion
+from insula.cohort.gallery import GalleryHead, gallery_heads
 from insula.cohort.layout import Cohort, Entry, find_cohort
 from insula.cohort.pool import each, processors
 from insula.cohort.predictions import find_predictions
@@ -18,6 +19,7 @@ __all__ = [
     "Entry",
     "Examined",
     "Fault",
+    "GalleryHead",
     "LesionMask",
     "Part",
     "Sources",
@@ -29,6 +31,7 @@ __all__ = [
     "find_cohort",
     "find_predictions",
     "from_record",
+    "gallery_heads",
     "hemisphere_of",
     "load_sources",
     "plan_cohort",

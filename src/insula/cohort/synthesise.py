@@ -89,6 +89,7 @@ def plan_cohort(
     Raises:
         UsageError: more sites than hosts, fewer cases than sites, or controls that are no fraction.
     """
+    sources = {name: _with_images(part) for name, part in sources.items()}
     hosts = sum(len(part.hosts) for part in sources.values())
     if not 1 <= sites <= hosts:
         raise UsageError(
@@ -107,6 +108,12 @@ def plan_cohort(
         for place in range(int(count)):
             out.append(_subject(site, sources[site.part], number, place, controls, seed))
     return out
+
+
+def _with_images(part: Sources) -> Sources:
+    """Real heads only, where there are any: a cohort of painted ones says little of real scans."""
+    scanned = tuple(host for host in part.hosts if host.image is not None)
+    return replace(part, hosts=scanned or part.hosts)
 
 
 def _sites(sources: dict[Part, Sources], count: int, rng: np.random.Generator) -> list[SiteSpec]:

@@ -8,6 +8,7 @@ from insula.report.index import render_index
 from insula.report.memory import render_memory
 from insula.report.page import Truth, render_page
 from insula.report.picture import Picture, picture
+from insula.report.simulated import render_gallery, show_head, show_scan
 from insula.report.training import current_lines, read_log, render_folds, render_training
 
 __all__ = [
@@ -22,9 +23,12 @@ __all__ = [
     "render_cohort",
     "render_evaluation",
     "render_folds",
+    "render_gallery",
     "render_index",
     "render_memory",
     "render_page",
     "render_training",
+    "show_head",
+    "show_scan",
     "write_case",
 ]

@@ -146,6 +146,7 @@ def infarct(
     inside = tissue + share * (cavity - tissue)
     ribbon = torch.sigmoid((broad - n.ribbon_cut) / 0.2) * cortex
     inside = inside + ribbon * (n.ribbon_level - inside)
+    spots = (fine + broad) * 0.5**0.5 - 0.8 * ~cortex  # most of the blood lies in the cortex, in some regions of it
     bleeds = (n.blood_cut < 5) & ~fluid
-    inside = torch.where(bleeds, blood(inside, fine, n.blood_cut, n.blood_level, n.iron_level), inside)
+    inside = torch.where(bleeds, blood(inside, spots, n.blood_cut, n.blood_level, n.iron_level), inside)
     return (images + shown * (inside - images)).clamp_min(0)

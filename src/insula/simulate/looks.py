@@ -240,7 +240,7 @@ class Haemorrhagic(_Border):
         old = phase == "chronic" and rng.random() < 0.6
         return cls(
             phase=phase, **_border(rng), texture=beneath.texture, blood_level=iron if old else float(rng.uniform(1.1, 1.6)),
-            blood_share=float(rng.uniform(0.03, 0.2)), iron_level=iron, beneath=beneath,
+            blood_share=float(rng.uniform(0.04, 0.2)), iron_level=iron, beneath=beneath,
         )  # fmt: skip
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients:

@@ -1,0 +1,58 @@
+"""The page of a gallery: simulated heads of every kind, and real scans beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from insula.cohort import GalleryHead
+from insula.geometry import ras_map
+from insula.predict.record import DISCLAIMER
+from insula.report.page import template
+from insula.report.picture import Picture, Plane, frame_of, picture
+from insula.volume import Scan
+
+__all__ = ["Shown", "render_gallery", "show_head", "show_scan"]
+
+_VIEWS: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
+_AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Three planes and what to say of them."""
+
+    title: str
+    note: str
+    planes: tuple[Picture, ...]
+
+
+def show_head(head: GalleryHead) -> Shown:
+    """A simulated head, its truth outlined."""
+    frame = frame_of(head.image, head.truth, (1.0, 1.0, 1.0))
+    planes = tuple(picture(frame, plane, head.focus[_AXIS[plane]]) for plane in _VIEWS)
+    return Shown(head.title, head.note, planes)
+
+
+def show_scan(scan: Scan) -> Shown:
+    """A real scan, through the middle of the head and on both sides of it."""
+    axes, grid = ras_map(scan.grid), scan.grid
+    image = axes.apply(scan.image)
+    a, b, c = (grid.spacing_mm[axis] for axis in axes.order)
+    frame = frame_of(image, np.zeros(image.shape, bool), (a, b, c))
+    places = [(view.start + view.stop) // 2 for view in frame.view]
+    planes = [picture(frame, plane, places[_AXIS[plane]]) for plane in ("axial", "coronal")]
+    left = frame.view[0].start + round(0.28 * (frame.view[0].stop - frame.view[0].start))
+    return Shown("a real scan", "what the others should look like", (*planes, picture(frame, "sagittal", left)))
+
+
+def render_gallery(heads: Iterable[Shown], *, about: str) -> str:
+    """One self-contained document.
+
+    Args:
+        heads: in the order to be shown.
+        about: where they come from, in a sentence.
+    """
+    return template("gallery.html").render(heads=list(heads), about=about, notice=DISCLAIMER)

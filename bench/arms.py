@@ -98,10 +98,14 @@ def free_heads(sources: Sources, device: torch.device) -> CaseSet:
             images.append(normalised(found.image[0], prepare).half())
             masks.append(torch.zeros_like(case.mask))
             brains.append(found.brain[0].to(torch.int8))
-    return CaseSet(names=tuple(names), images=tuple(images), masks=tuple(masks), brains=tuple(brains), fingerprint="free")
+    return CaseSet(
+        names=tuple(names), images=tuple(images), masks=tuple(masks), brains=tuple(brains), fingerprint="free"
+    )
 
 
-def judge_sets(data: Path, cache: Path, recipe: Recipe, device: torch.device, count: int, part: Part) -> dict[str, CaseSet]:
+def judge_sets(
+    data: Path, cache: Path, recipe: Recipe, device: torch.device, count: int, part: Part
+) -> dict[str, CaseSet]:
     """Heads that no arm is trained on: as training draws them, with an unfamiliar look, real and lesion-free."""
     sources = sources_of(data, part, recipe.prepare.box, cache)
     stream = HeadStream(sources, recipe, device=device)
@@ -204,12 +208,19 @@ def run_arm(
     result = {"arm": arm, "done": done, "recipe": to_dict(recipe), "provenance": {k: v for k, v in weights.card.provenance.items() if k != "recipe"}, **machine(device), **found}  # fmt: skip
     write_json(path if done else arguments.out / f"{arm}.part.json", result)
     for file in (f"{recipe.name}.json", f"{recipe.name}.safetensors"):
-        (arguments.out / f"{arm}{Path(file).suffix if file.endswith('s') else '.card.json'}").write_bytes((folder / file).read_bytes())
+        (arguments.out / f"{arm}{Path(file).suffix if file.endswith('s') else '.card.json'}").write_bytes(
+            (folder / file).read_bytes()
+        )
     if (log := folder / "log.jsonl").exists():
         lines = log.read_text(encoding="utf-8").splitlines()
-        (arguments.out / f"{arm}.log").write_text("\n".join(lines[:: max(1, len(lines) // 200)]) + "\n", encoding="utf-8")
+        (arguments.out / f"{arm}.log").write_text(
+            "\n".join(lines[:: max(1, len(lines) // 200)]) + "\n", encoding="utf-8"
+        )
     minutes = weights.card.provenance["minutes"]
-    print(f"{arm}: {'done' if done else 'cut off'} after {minutes} min, {weights.card.provenance['steps']} steps", flush=True)
+    print(
+        f"{arm}: {'done' if done else 'cut off'} after {minutes} min, {weights.card.provenance['steps']} steps",
+        flush=True,
+    )
     for name, values in found["means"].items():
         print("   ", name, {key: round(value, 3) for key, value in values.items()}, flush=True)
     torch.compiler.reset()

@@ -26,7 +26,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from insula.augment import Augmentation, LesionGrafts, Original, OutlineSet, carry_out, draw_head
+from insula.augment import Augmentation, Given, LesionGrafts, Original, OutlineSet, carry_out, draw_head
 from insula.cohort import load_sources
 from insula.config import PrepareConfig, SimulateConfig
 from insula.geometry import label_components
@@ -100,7 +100,9 @@ def look_at_one(host: Original, plan: Augmentation, outlines: OutlineSet) -> dic
         ("ventricle_ratio", Tissue.VENTRICLE, half[:, None, None] & ~truth),
         ("sulcus_ratio", Tissue.SULCAL_CSF, near),
     ):
-        after, before = (float(carried(host, one, outlines, [kind])[torch.from_numpy(where)].sum()) for one in (plan, calm))
+        after, before = (
+            float(carried(host, one, outlines, [kind])[torch.from_numpy(where)].sum()) for one in (plan, calm)
+        )
         if before > 500:
             found[name] = after / before
     found |= survival(host, plan, outlines, head.truth, head.brain)
@@ -146,7 +148,7 @@ def main() -> None:
         rng = np.random.default_rng((arguments.seed, n))
         host, number = hosts[int(rng.integers(len(hosts)))], large[int(rng.integers(len(large)))]
         plan = draw_head(
-            rng, host, outlines, _PLAIN, numbers=(number,), look=Chronic.sample(rng), scanner=ScannerLook(), deform=True
+            rng, host, outlines, _PLAIN, Given(numbers=(number,), look=Chronic.sample(rng), scanner=ScannerLook())
         )  # fmt: skip
         row = look_at_one(host, plan, outlines)
         rows.append({"host": host.name, **row})

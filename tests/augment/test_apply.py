@@ -65,7 +65,11 @@ def lesions(look: object, truth: torch.Tensor, move: Deformation = Deformation()
     i, j, k = truth.shape
     graft = Graft(outline=0, placement=within_box(move, (i, j, k)))
     return LesionGrafts(
-        grafts=(graft,), look=look, cells_mm=(2.5, 4.0, 12.0), volume_ml=float(truth.sum()) / 1000, seed=1  # type: ignore[arg-type]
+        grafts=(graft,),
+        look=look,
+        cells_mm=(2.5, 4.0, 12.0),
+        volume_ml=float(truth.sum()) / 1000,
+        seed=1,  # type: ignore[arg-type]
     )
 
 

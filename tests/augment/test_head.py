@@ -7,12 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from simulate.hosts import ball_outline, small_host
 
-from insula.augment import Augmenter, Original, OutlineSet, carry_out, demo_case, draw_head, look_at, place, simulate_head
+from insula.augment import (
+    Augmenter,
+    Given,
+    Original,
+    OutlineSet,
+    carry_out,
+    demo_case,
+    draw_head,
+    look_at,
+    place,
+    simulate_head,
+)
 from insula.config import SimulateConfig
 from insula.simulate import Lacune, ScannerLook, Tissue
 from insula.simulate.anatomy import BRAIN
+from simulate.hosts import ball_outline, small_host
 
 _CPU = torch.device("cpu")
 _PLAIN = SimulateConfig(control_fraction=0, lacune_fraction=0, confounders=0, strip_fraction=0, deface_fraction=0)
@@ -30,7 +41,7 @@ def outlines(radius_mm: float = 20.0) -> OutlineSet:
 def test_a_head_repeats_and_its_lesion_lies_in_the_brain(seed: int) -> None:
     case, drawn = host(), outlines()
     a, b = (
-        simulate_head(case, drawn, SimulateConfig(control_fraction=0), np.random.default_rng(seed), numbers=(0,))
+        simulate_head(case, drawn, SimulateConfig(control_fraction=0), np.random.default_rng(seed), Given(numbers=(0,)))
         for _ in range(2)
     )
     assert torch.equal(a.image, b.image)
@@ -44,7 +55,7 @@ def test_a_head_repeats_and_its_lesion_lies_in_the_brain(seed: int) -> None:
 
 
 def test_without_outlines_it_is_a_control() -> None:
-    head = simulate_head(host(), outlines(), SimulateConfig(), np.random.default_rng(0), numbers=())
+    head = simulate_head(host(), outlines(), SimulateConfig(), np.random.default_rng(0), Given(numbers=()))
     assert head.phase == "control"
     assert not head.truth.any()
     assert head.brain.any()
@@ -55,9 +66,14 @@ def test_a_crop_and_the_whole_head_have_one_truth(seed: int) -> None:
     """The same plan, cut before or after: the truth, the brain and, away from the rim, the image are the same."""
     case, drawn = host(), outlines()
     config = replace(_PLAIN, strip_fraction=float(seed % 2))
-    plan = draw_head(np.random.default_rng(seed), case, drawn, config, numbers=(0,), scanner=ScannerLook(), deform=False)
+    plan = draw_head(
+        np.random.default_rng(seed), case, drawn, config, Given(numbers=(0,), scanner=ScannerLook(), deform=False)
+    )
     assert plan.lesions is not None
-    plan = replace(plan, lesions=replace(plan.lesions, look=Lacune(inset_mm=0.3, border_mm=0.3, texture=0.0, level=0.3, cavity=False)))
+    plan = replace(
+        plan,
+        lesions=replace(plan.lesions, look=Lacune(inset_mm=0.3, border_mm=0.3, texture=0.0, level=0.3, cavity=False)),
+    )
     whole = carry_out(case, plan, drawn)
     start, crop = (8, 16, 8), (48, 40, 48)
     part = Augmenter(_CPU, heads=True, grafts=3)([case], [plan], starts=[start], crop=crop, outlines=drawn.all)
@@ -71,7 +87,7 @@ def test_a_crop_and_the_whole_head_have_one_truth(seed: int) -> None:
 def test_heads_of_one_batch_do_not_mix() -> None:
     case, painted, drawn = host(), host(image=False), outlines()
     plans = [
-        draw_head(np.random.default_rng(n), original, drawn, SimulateConfig(), numbers=numbers)
+        draw_head(np.random.default_rng(n), original, drawn, SimulateConfig(), Given(numbers=numbers))
         for n, (original, numbers) in enumerate([(case, (0, 1)), (painted, ()), (case, (20,))])
     ]
     crop, starts = (32, 32, 32), [(10, 20, 16), (0, 0, 0), (20, 30, 20)]
@@ -92,14 +108,16 @@ def test_most_of_an_outline_in_the_brain_is_kept_in_one_piece() -> None:
 
     case, drawn = host(), outlines(12.0)
     for seed in range(5):
-        plan = draw_head(np.random.default_rng(seed), case, drawn, _PLAIN, numbers=(0,), scanner=ScannerLook(), deform=False)
+        plan = draw_head(
+            np.random.default_rng(seed), case, drawn, _PLAIN, Given(numbers=(0,), scanner=ScannerLook(), deform=False)
+        )
         truth = carry_out(case, plan, drawn).truth
         assert label_components(truth.numpy() > 0)[1] == 1
 
 
 def test_the_unfamiliar_head_differs_in_its_lesion_alone() -> None:
     case, drawn, config = host(), outlines(), _PLAIN
-    plan = draw_head(np.random.default_rng(3), case, drawn, config, numbers=(0,), scanner=ScannerLook())
+    plan = draw_head(np.random.default_rng(3), case, drawn, config, Given(numbers=(0,), scanner=ScannerLook()))
     one, two = (carry_out(case, plan, drawn, unfamiliar=unfamiliar) for unfamiliar in (False, True))
     assert one.truth.sum() > 100
     assert torch.equal(one.truth, two.truth)
@@ -111,7 +129,7 @@ def test_the_unfamiliar_head_differs_in_its_lesion_alone() -> None:
 def test_stripping_leaves_nothing_far_outside_the_brain() -> None:
     config = replace(_PLAIN, strip_fraction=1.0)
     case = host()
-    head = simulate_head(case, outlines(), config, np.random.default_rng(3), numbers=())
+    head = simulate_head(case, outlines(), config, np.random.default_rng(3), Given(numbers=()))
     brain = float(head.brain.mean())
     assert float((head.image > 0.2).float().mean()) < 2 * brain
 
@@ -122,7 +140,9 @@ def test_defacing_takes_the_lower_front_away_and_no_brain() -> None:
     looks = []
     for share in (0.0, 1.0):
         config = replace(_PLAIN, deface_fraction=share)
-        plan = draw_head(np.random.default_rng(3), case, outlines(), config, numbers=(), scanner=ScannerLook(), deform=False)
+        plan = draw_head(
+            np.random.default_rng(3), case, outlines(), config, Given(numbers=(), scanner=ScannerLook(), deform=False)
+        )
         looks.append(carry_out(case, plan, outlines()))
     gone = (looks[0].image > 0.05) & (looks[1].image == 0)
     assert gone.sum() > 100
@@ -133,7 +153,9 @@ def test_defacing_takes_the_lower_front_away_and_no_brain() -> None:
 
 def test_a_painted_head_shows_its_tissues() -> None:
     case = host(image=False)
-    plan = draw_head(np.random.default_rng(5), case, outlines(), _PLAIN, numbers=(), scanner=ScannerLook(), deform=False)
+    plan = draw_head(
+        np.random.default_rng(5), case, outlines(), _PLAIN, Given(numbers=(), scanner=ScannerLook(), deform=False)
+    )
     assert plan.paint is not None
     image = carry_out(case, plan, outlines()).image
     for kind in (Tissue.WHITE, Tissue.CORTEX):
@@ -180,3 +202,15 @@ def test_the_demo_subject_has_an_infarct_darker_than_its_brain() -> None:
     assert 5 < case.truth.volume_ml < 60
     inside, outside = case.scan.image[case.truth.voxels], case.scan.image[case.scan.image > 300]
     assert np.median(inside) < 0.75 * np.median(outside)
+
+
+def test_compiled_work_is_the_work() -> None:
+    case, drawn = host(), outlines()
+    plans = [draw_head(np.random.default_rng(n), case, drawn, SimulateConfig(), Given(numbers=(n,))) for n in range(2)]
+    place = {"starts": [(10, 20, 16), (4, 9, 8)], "crop": (16, 16, 16), "outlines": drawn.all}
+    one, two = (
+        Augmenter(_CPU, heads=True, grafts=1, compile=compile)([case] * 2, plans, **place)  # type: ignore[arg-type]
+        for compile in (False, True)
+    )
+    for a, b in zip(one, two, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)

@@ -7,7 +7,6 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from simulate.hosts import ball_outline, small_host
 
 from insula.cohort import Sources, gallery_heads
 from insula.errors import NoInput
@@ -15,6 +14,7 @@ from insula.report import render_gallery, show_head, show_scan
 from insula.simulate import UnfamiliarKind, phantom_case
 from insula.simulate.confounders import KINDS
 from insula.simulate.phantom import phantom_grid
+from simulate.hosts import ball_outline, small_host
 
 
 @pytest.fixture(scope="module")

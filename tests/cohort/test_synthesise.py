@@ -36,13 +36,13 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[Part, Sources]:
 
 @pytest.fixture(scope="module")
 def specs(sources: dict[Part, Sources]) -> list[CaseSpec]:
-    return plan_cohort(sources, cases=120, sites=6, controls=0.1, seed=3)
+    return plan_cohort(sources, cases=120, sites=5, controls=0.1, seed=3)
 
 
 def test_sites_share_no_host_and_no_outline(sources: dict[Part, Sources], specs: list[CaseSpec]) -> None:
     sites = {spec.site.name: spec.site for spec in specs}
     assert len(specs) == 120
-    assert sorted(sites) == [f"R{n:03d}" for n in range(1, 7)]
+    assert sorted(sites) == [f"R{n:03d}" for n in range(1, 6)]
     for kind in ("hosts", "acute", "chronic"):
         dealt = [(site.part, place) for site in sites.values() for place in getattr(site, kind)]
         assert len(dealt) == len(set(dealt))
@@ -77,8 +77,8 @@ def test_the_plan_is_the_seeds(sources: dict[Part, Sources], specs: list[CaseSpe
     def facts(some: list[CaseSpec]) -> list[Any]:
         return [(s.subject, s.site, s.host.name, [x.name for x in s.shapes], s.phase, s.days) for s in some]
 
-    assert facts(plan_cohort(sources, cases=120, sites=6, controls=0.1, seed=3)) == facts(specs)
-    assert facts(plan_cohort(sources, cases=120, sites=6, controls=0.1, seed=4)) != facts(specs)
+    assert facts(plan_cohort(sources, cases=120, sites=5, controls=0.1, seed=3)) == facts(specs)
+    assert facts(plan_cohort(sources, cases=120, sites=5, controls=0.1, seed=4)) != facts(specs)
 
 
 def test_impossible_cohorts_are_refused(sources: dict[Part, Sources]) -> None:

@@ -15,7 +15,8 @@ from insula.cohort import find_cohort
 from insula.config import AttentionUNet, Calibration, PrepareConfig, SegmentConfig
 from insula.errors import BadData
 from insula.evaluate import Studied, calibrate, study
-from insula.evaluate.calibrate import CHANCES, LEAST_ML, THRESHOLDS, Pieces, Rule
+from insula.evaluate.calibrate import CHANCES, LEAST_ML
+from insula.evaluate.study import THRESHOLDS, Pieces, Rule
 from insula.io import read_scan
 from insula.metrics import count_logits, dice_score, match_lesions
 from insula.postprocess import decide
@@ -185,9 +186,7 @@ def test_a_study_gives_the_dice_and_the_lesion_f1_that_segment_would_give(
         for least in LEAST_ML:
             for cut in CHANCES:
                 made = Calibration(lesion=chance, least_chance=cut)
-                mask = decide(
-                    result.prob, scan.grid, threshold=threshold, min_lesion_ml=least, calibration=made
-                )
+                mask = decide(result.prob, scan.grid, threshold=threshold, min_lesion_ml=least, calibration=made)
                 rule = Rule(threshold=threshold, least_ml=least, least_chance=cut, lesion=chance)
                 assert found.dice(rule) == pytest.approx(dice_score(mask.voxels, truth), abs=1e-9)
                 assert found.lesion_f1(rule) == pytest.approx(match_lesions(truth, mask.voxels).f1_any, abs=1e-9)

@@ -10,21 +10,15 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from insula.simulate import Blob, Confounders, Tissue
-from insula.simulate.confounders import (
-    KINDS,
-    MOST_BLOBS,
-    Kind,
-    blob_numbers,
-    draw_blobs,
-    white_matter_disease,
-)
+from insula.simulate.blobs import MOST_BLOBS, blob_numbers, draw_blobs
+from insula.simulate.confounders import KINDS, Kind, white_matter_disease
 from insula.simulate.fields import identity
 
 _SIZE = 40
 
 
 def _draw(image: torch.Tensor, blobs: tuple[Blob, ...], classes: torch.Tensor) -> torch.Tensor:
-    numbers = {k: torch.tensor(v, dtype=torch.float32) for k, v in blob_numbers([Confounders(blobs=blobs)]).items()}
+    numbers = {k: torch.tensor(v, dtype=torch.float32) for k, v in blob_numbers([blobs]).items()}
     index = identity((_SIZE,) * 3, device=torch.device("cpu"))[None]
     return draw_blobs(image[None], index, numbers, classes[None])[0]
 
@@ -36,7 +30,7 @@ def _all_white() -> torch.Tensor:
 
 
 def test_every_kind_is_known() -> None:
-    assert KINDS == get_args(Kind)
+    assert get_args(Kind) == KINDS
 
 
 @pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (0.7, -0.3, 1.1)])
@@ -64,7 +58,9 @@ def test_a_factor_multiplies_and_a_level_replaces() -> None:
 def test_blobs_stay_in_their_tissue() -> None:
     classes = torch.zeros(5, _SIZE, _SIZE, _SIZE)
     classes[0, :20], classes[3, 20:] = 1, 1  # white matter beside a ventricle
-    plexus = Blob(centre=(20, 20, 20), radii_mm=(6, 6, 6), level=0.6, white=False, grey=False, ventricle=True, softness=0.02)
+    plexus = Blob(
+        centre=(20, 20, 20), radii_mm=(6, 6, 6), level=0.6, white=False, grey=False, ventricle=True, softness=0.02
+    )
     out = _draw(torch.ones(_SIZE, _SIZE, _SIZE), (plexus,), classes)
     assert torch.equal(out[:20], torch.ones_like(out[:20]))
     assert float(out[22, 20, 20]) == pytest.approx(0.6, abs=0.01)
@@ -82,7 +78,12 @@ def test_each_kind_is_drawn_within_its_range(kind: Kind, seed: int) -> None:
     to_atlas = np.eye(4)
     to_atlas[:3, 3] = (-96, -130, -80)
     made = Confounders.sample(
-        np.random.default_rng(seed), places=_places(), to_atlas=to_atlas, csf=0.2, only=kind, lesion=(120.0, 115.0, 100.0)
+        np.random.default_rng(seed),
+        places=_places(),
+        to_atlas=to_atlas,
+        csf=0.2,
+        only=kind,
+        lesion=(120.0, 115.0, 100.0),
     )
     assert made.kinds == (kind,)
     assert len(made.blobs) <= MOST_BLOBS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from simulate.hosts import ball_outline
 
 from insula.simulate import draw_ovoid
+from simulate.hosts import ball_outline
 
 
 @pytest.mark.parametrize("seed", range(12))

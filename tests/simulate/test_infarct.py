@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from simulate.hosts import ball
 
 from insula.simulate import Acute, Chronic, Haemorrhagic, Lacune, Laminar, Look, Subacute, draw_look
 from insula.simulate.fields import node_counts, noise
-from insula.simulate.infarct import blood, core_noise, depth_mm, grain, grain_cells, grain_room, infarct
-from insula.simulate.looks import NO_LESION, Ingredients
+from insula.simulate.infarct import Where, blood, core_noise, depth_mm, grain, grain_cells, grain_room, infarct
+from insula.simulate.ingredients import NO_LESION, Ingredients
+from simulate.hosts import ball
 
 _CSF, _GREY, _SIZE = 0.2, 0.6, 48
 _CUBE = (_SIZE, _SIZE, _SIZE)
@@ -36,9 +36,8 @@ def insert(image: torch.Tensor, truth: torch.Tensor, look: Look | Ingredients, *
     classes = {"cortex": nothing, "fluid": nothing, "outside": nothing, **{k: v[None].bool() for k, v in where.items()}}
     white = ~(classes["cortex"] | classes["fluid"] | classes["outside"])
     speckle = noise((1, *_CUBE), seed=5, device=torch.device("cpu"))
-    return infarct(
-        image[None], truth[None], torch.tensor([numbers], dtype=torch.float32), noises(), speckle, white=white, **classes
-    )[0]
+    row = torch.tensor([numbers], dtype=torch.float32)
+    return infarct(image[None], truth[None], row, noises(), speckle, Where(white=white, **classes))[0]
 
 
 @pytest.mark.parametrize("seed", range(6))

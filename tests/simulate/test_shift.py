@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from simulate.hosts import ball
 
 from insula.simulate import Shift, Tissue
 from insula.simulate.fields import identity, look_up
 from insula.simulate.shift import near_lesion, pull, push, toward_csf, widen
+from simulate.hosts import ball
 
 _CPU = torch.device("cpu")
 

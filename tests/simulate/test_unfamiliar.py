@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from simulate.hosts import ball
 
 from insula.simulate import UnfamiliarKind, insert_unfamiliar
+from simulate.hosts import ball
 
 _CSF, _GREY, _WHITE = 0.2, 0.6, 1.0
 

@@ -69,7 +69,9 @@ def test_a_batch_depends_on_seed_and_step_alone(cases: CaseSet) -> None:
 
 
 def test_augmented_images_are_normalised_anew(cases: CaseSet) -> None:
-    config = AugmentConfig(scan_fraction=1, deform_fraction=0, graft_fraction=0)  # a graft changes what 64 coarse voxels say
+    config = AugmentConfig(
+        scan_fraction=1, deform_fraction=0, graft_fraction=0
+    )  # a graft changes what 64 coarse voxels say
     batch = CaseStream(cases, _recipe(config), device=_CPU).batch(0)
     for item in batch.image[:, 0]:
         assert abs(float(item[item > item.min() + 0.1].median())) < 0.2

@@ -16,11 +16,12 @@ from insula.augment.plan import Augmentation
 from insula.nn import Recorder
 from insula.simulate import Outline, ScannerLook, Tissue
 from insula.simulate.anatomy import WHITE
-from insula.simulate.confounders import draw_blobs, white_matter_disease
+from insula.simulate.blobs import draw_blobs
+from insula.simulate.confounders import white_matter_disease
 from insula.simulate.deform import carry_all, indices
-from insula.simulate.fields import blur_each, identity, look_up_each, noise, put
-from insula.simulate.infarct import grain, infarct
-from insula.simulate.looks import Ingredients
+from insula.simulate.fields import blur_each, blur_evenly, identity, look_up_each, noise, put
+from insula.simulate.infarct import Where, grain, infarct
+from insula.simulate.ingredients import Ingredients
 from insula.simulate.scanner import ScanNumbers, acquire, add_noise, disturb_each
 from insula.simulate.shift import near_lesion, pull, push, widen
 from insula.types import Shape
@@ -68,10 +69,14 @@ class Augmenter:
         record: on a GPU; off to look into the work with a debugger.
         heads: every case is a lesion-free head with known tissues, and every batch takes the same work.
         grafts: the most lesions that a plan grafts.
+        compile: torch.compile the work: a minute or two for each size of crop, and fewer passes over memory after it.
     """
 
-    def __init__(self, device: torch.device, *, record: bool = True, heads: bool = False, grafts: int = 1) -> None:
+    def __init__(
+        self, device: torch.device, *, record: bool = True, heads: bool = False, grafts: int = 1, compile: bool = False
+    ) -> None:
         self.device, self.heads, self.grafts = device, heads, grafts
+        self._work = torch.compile(_work, dynamic=False) if compile else _work
         self._desk, self._recorder = Desk(device), Recorder(device, on=record)
 
     def __call__(
@@ -95,7 +100,7 @@ class Augmenter:
         volumes = self._desk.lay_out(originals, plans, starts, crop, outlines, stages=stages, grafts=self.grafts)
         key = (stages, crop, layout, tuple(volume.data_ptr() for volume in volumes.values()))
         image, truth, brain, sample = self._recorder.run(
-            key, lambda: _work(unpack(held, layout), volumes, stages, crop, box, painter)
+            key, lambda: self._work(unpack(held, layout), volumes, stages, crop, box, painter)
         )  # fmt: skip
         if self._recorder.on:  # the next batch overwrites what was recorded
             truth, brain, sample = truth.clone(), brain.clone(), sample.clone()
@@ -217,10 +222,8 @@ def _infarcted(
     image: Volumes, truth: Volumes, codes: Volumes, noises: Tensor, numbers: Numbers, volumes: Numbers
 ) -> Volumes:  # fmt: skip
     fluid = (codes == _SULCUS) | (codes == _VENTRICLE)
-    return infarct(
-        image, truth, numbers["lesion"], noises, volumes["speckle"], white=_any_of(codes, _WHITES),
-        cortex=codes == _CORTEX, fluid=fluid, outside=~brain_codes(codes),
-    )  # fmt: skip
+    where = Where(_any_of(codes, _WHITES), codes == _CORTEX, fluid, ~brain_codes(codes))
+    return infarct(image, truth, numbers["lesion"], noises, volumes["speckle"], where)
 
 
 def _sample_with_lesion(sample: Volumes, numbers: Numbers, volumes: Numbers) -> Volumes:
@@ -228,7 +231,7 @@ def _sample_with_lesion(sample: Volumes, numbers: Numbers, volumes: Numbers) -> 
     shape = sample.shape[1:]
     places = identity((shape[0], shape[1], shape[2]), device=sample.device)[None] * COARSE
     there = _outline_at(volumes["outline"], numbers["placement"], places) * brain_codes(volumes["few_codes"])
-    n = Ingredients(*(column[:, None, None, None] for column in numbers["lesion"].unbind(1)))
+    n: Ingredients[Tensor] = Ingredients(*(column[:, None, None, None] for column in numbers["lesion"].unbind(1)))
     fluid = (1 - torch.special.ndtr(n.csf_cut)) * (n.csf_cut < 5)
     scar = (1 - n.flatness) * n.white_factor * sample + n.flatness * n.gliosis_level
     shown = there * (n.inset_mm > 0)
@@ -240,7 +243,7 @@ def _taken_off(
 ) -> tuple[Volumes, Volumes]:
     """Without skull, or without face, as data sharing leaves heads."""
     around = around_at(volumes["around"], index)
-    near = blur_each(truth, torch.full((1,), 2.0, device=truth.device)) > 0.05  # a lesion at the rim is not cut off
+    near = blur_evenly(truth, 2.0) > 0.05  # a lesion at the rim is not cut off
     image = image * ((_inside(around, numbers) & ~_face(around, numbers)) | near)
     return image, sample * ~_face(volumes["few_around"], numbers)
 

@@ -14,7 +14,7 @@ from insula.augment.graft import NO_PLACEMENT, ingredients_of
 from insula.augment.original import Original
 from insula.augment.plan import Augmentation, Paint
 from insula.simulate import Confounders, Deformation, Outline, ScannerLook, Tissue
-from insula.simulate.confounders import blob_numbers
+from insula.simulate.confounders import confounder_numbers
 from insula.simulate.deform import affines, lay_velocity, most_nodes, nodes_apart
 from insula.simulate.fields import node_counts, noise
 from insula.simulate.infarct import grain_room
@@ -66,7 +66,14 @@ class Stages(NamedTuple):
     def of_heads(cls) -> Stages:
         """Everything that a simulated head may need: one recording serves every batch."""
         return cls(
-            truth=False, brain=False, tissue=True, deform=True, lesions=True, confounders=True, paint=True, strip=True,
+            truth=False,
+            brain=False,
+            tissue=True,
+            deform=True,
+            lesions=True,
+            confounders=True,
+            paint=True,
+            strip=True,
             scan=True,
         )
 
@@ -111,8 +118,7 @@ def numbers_of(
         "placement": np.array([_placements(plan, grafts) for plan in plans]),
         "lesion": np.array(ingredients),
         "grain_apart": np.stack([_apart(plan, crop) for plan in plans]),
-        "shift": np.array([one.shift.numbers() for one in confounders]),
-        **blob_numbers(confounders),
+        **confounder_numbers(confounders),
         "palette": np.array([paint.palette for paint in paints]),
         "paint": np.array([(paint.share, paint.texture, paint.blur_mm) for paint in paints]),
         **{f"scan_{name}": part for name, part in scans._asdict().items()},

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from insula.simulate import Deformation, Look, Outline, draw_look
 from insula.simulate.infarct import grain_cells
-from insula.simulate.looks import NO_LESION, Ingredients
+from insula.simulate.ingredients import NO_LESION, Ingredients
 from insula.types import Shape
 
 __all__ = ["Graft", "LesionGrafts", "NO_PLACEMENT", "ingredients_of", "lay_truth", "within_box"]
@@ -56,7 +56,11 @@ class LesionGrafts:
     def of(cls, rng: np.random.Generator, grafts: Sequence[Graft], look: Look, *, volume_ml: float) -> LesionGrafts:
         """Draw the noises for grafts and a look."""
         return cls(
-            grafts=tuple(grafts), look=look, cells_mm=grain_cells(rng), volume_ml=volume_ml, seed=int(rng.integers(2**31))
+            grafts=tuple(grafts),
+            look=look,
+            cells_mm=grain_cells(rng),
+            volume_ml=volume_ml,
+            seed=int(rng.integers(2**31)),
         )
 
     @classmethod
@@ -77,7 +81,7 @@ def within_box(move: Deformation, box: Shape) -> Placement:
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in move.affine(box))
 
 
-def ingredients_of(lesions: LesionGrafts | None, *, csf: float, grey: float) -> Ingredients:
+def ingredients_of(lesions: LesionGrafts | None, *, csf: float, grey: float) -> Ingredients[float]:
     """What the infarct's arithmetic needs; where there is none, what changes nothing."""
     if lesions is None:
         return NO_LESION

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -16,6 +15,7 @@ from insula.augment.apply import augment
 from insula.augment.graft import Graft, LesionGrafts
 from insula.augment.levels import Levels
 from insula.augment.original import Original
+from insula.augment.place import place
 from insula.augment.plan import Augmentation, Paint
 from insula.config import SimulateConfig
 from insula.simulate import (
@@ -31,19 +31,15 @@ from insula.simulate import (
     draw_ovoid,
     insert_unfamiliar,
 )
-from insula.simulate.anatomy import BRAIN, draw_palette
+from insula.simulate.anatomy import draw_palette
 from insula.types import Phase
 
-__all__ = ["OutlineSet", "SimulatedHead", "carry_out", "draw_head", "look_at", "place", "simulate_head"]
+__all__ = ["Given", "OutlineSet", "SimulatedHead", "carry_out", "draw_head", "look_at", "simulate_head"]
 
-_CENTRE_MM = (0.0, -18.0, 10.0)  # about the middle of the brain in MNI millimetres, so that scaling keeps places
-_TRIES = 4  # placements of an outline, of which the best is taken
-_GOOD = 0.97  # of an outline lies where infarcts lie: no further try
 _SMALL_ML = 10.0
 _TERRITORY_ML = 5.0  # from here on a tract below may degenerate
 _OVOIDS = 48
 _OVOID_SEED = 1911
-_DEEP = (Tissue.DEEP_GREY, Tissue.DEEP_GREY, Tissue.WHITE, Tissue.BRAINSTEM)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,11 +109,24 @@ class SimulatedHead:
     """All that was drawn."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What is not left to chance; everything else is drawn."""
+
+    numbers: tuple[int, ...] | None = None
+    """The outlines that the head gets; none for a control."""
+    phase: Literal["acute", "chronic"] | None = None
+    """How old its lesions are."""
+    look: Look | None = None
+    """How they look."""
+    scanner: ScannerLook | None = None
+    deform: bool = True
+    """Off to leave the anatomy as it is."""
+
+
 def draw_head(
-    rng: np.random.Generator, host: Original, outlines: OutlineSet, config: SimulateConfig, *,
-    numbers: Sequence[int] | None = None, phase: Literal["acute", "chronic"] | None = None, look: Look | None = None,
-    scanner: ScannerLook | None = None, deform: bool = True,
-) -> Augmentation:  # fmt: skip
+    rng: np.random.Generator, host: Original, outlines: OutlineSet, config: SimulateConfig, given: Given = Given()
+) -> Augmentation:
     """Draw everything that makes a patient of a lesion-free head.
 
     Args:
@@ -125,22 +134,20 @@ def draw_head(
         host: the head.
         outlines: where lesions are drawn from.
         config: how often each kind of head is drawn.
-        numbers: the outlines that the head gets; drawn if not given, none for a control.
-        phase: how old its lesions are; drawn if not given.
-        look: how they look; drawn if not given.
-        scanner: drawn if not given.
-        deform: off to leave the anatomy as it is.
+        given: what is not drawn.
     """
-    lacunes = False
+    numbers, lacunes = given.numbers, False
     if numbers is None:
         numbers, lacunes = ((), False) if rng.random() < config.control_fraction else outlines.draw(rng, config)
-    phase = phase or ("chronic" if rng.random() < config.chronic_fraction else "acute")
+    phase = given.phase or ("chronic" if rng.random() < config.chronic_fraction else "acute")
     paint = _draw_paint(rng, host, config)
     levels = host.levels
-    csf = levels.csf if paint is None else (1 - paint.share) * levels.csf + paint.share * paint.palette[Tissue.VENTRICLE]
+    csf = (
+        levels.csf if paint is None else (1 - paint.share) * levels.csf + paint.share * paint.palette[Tissue.VENTRICLE]
+    )
     lesions, centre = None, None
     if numbers:
-        chosen = look or (Lacune.sample(rng) if lacunes else draw_look(rng, phase=phase))
+        chosen = given.look or (Lacune.sample(rng) if lacunes else draw_look(rng, phase=phase))
         spots = [outlines.all[n] for n in numbers]
         places = [place(rng, host, spot, deep=n in outlines.ovoids) for n, spot in zip(numbers, spots, strict=True)]
         grafts = [Graft(outline=n, placement=_rows(matrix)) for n, matrix in zip(numbers, places, strict=True)]
@@ -153,9 +160,9 @@ def draw_head(
     )
     strip, deface = _draw_sharing(rng, host, config)
     return Augmentation(
-        lesions=lesions, deformation=Deformation.sample(rng, shift_mm=config.shift_mm) if deform else None, confounders=confounders,
+        lesions=lesions, deformation=Deformation.sample(rng, shift_mm=config.shift_mm) if given.deform else None, confounders=confounders,
         paint=paint, strip=strip, deface=deface,
-        scanner=scanner or ScannerLook.sample(rng, artefacts=config.artefact_chance),
+        scanner=given.scanner or ScannerLook.sample(rng, artefacts=config.artefact_chance),
     )  # fmt: skip
 
 
@@ -172,9 +179,8 @@ def look_at(plan: Augmentation, outlines: OutlineSet) -> list[np.ndarray]:
 
 
 def simulate_head(
-    host: Original, outlines: OutlineSet, config: SimulateConfig, rng: np.random.Generator, *,
-    numbers: Sequence[int] | None = None, phase: Literal["acute", "chronic"] | None = None,
-    scanner: ScannerLook | None = None, unfamiliar: bool = False,
+    host: Original, outlines: OutlineSet, config: SimulateConfig, rng: np.random.Generator, given: Given = Given(), *,
+    unfamiliar: bool = False,
 ) -> SimulatedHead:  # fmt: skip
     """One whole head, by the machinery that makes training's crops.
 
@@ -183,12 +189,10 @@ def simulate_head(
         outlines: where lesions are drawn from, on the same device.
         config: how often each kind of head is drawn.
         rng: the source of chance; the same state gives the same head on the same kind of device.
-        numbers: the outlines that it gets; drawn if not given, none for a control.
-        phase: how old its lesions are; drawn if not given.
-        scanner: drawn if not given.
+        given: what is not drawn.
         unfamiliar: the same head, but its lesions look as `insert_unfamiliar` draws them, which no training sees.
     """
-    plan = draw_head(rng, host, outlines, config, numbers=numbers, phase=phase, scanner=scanner)
+    plan = draw_head(rng, host, outlines, config, given)
     return carry_out(host, plan, outlines, unfamiliar=unfamiliar)
 
 
@@ -213,54 +217,6 @@ def carry_out(
     return SimulatedHead(
         image=found.image[0], truth=truth, brain=found.brain[0], phase=phase, host=host.name, plan=plan
     )
-
-
-def place(rng: np.random.Generator, host: Original, outline: Outline, *, deep: bool) -> np.ndarray:
-    """4x4, voxel of the head -> voxel of the outline: where it was drawn, jittered, on either side; ovoids go deep.
-
-    The best of a few tries is taken: an expert's outline lies in the brain and leaves out its ventricles.
-    """
-    best, most = np.eye(4), -1.0
-    for _ in range(_TRIES):
-        matrix = _deep_place(rng, host, outline) if deep else _atlas_place(rng, host, outline)
-        share = _share_in_brain(host, outline, matrix)
-        if share > most:
-            best, most = matrix, share
-        if most >= _GOOD:
-            break
-    return best
-
-
-def _atlas_place(rng: np.random.Generator, host: Original, outline: Outline) -> np.ndarray:
-    jitter = np.eye(4)
-    jitter[:3, :3] *= rng.uniform(0.85, 1.25)  # above 1 the lesion comes out smaller
-    jitter[:3, 3] = rng.normal(0, 4, 3)
-    if rng.random() < 0.5:
-        jitter = np.diag([-1.0, 1.0, 1.0, 1.0]) @ jitter
-    centre = np.eye(4)
-    centre[:3, 3] = _CENTRE_MM
-    origin = np.eye(4)
-    origin[:3, 3] = -np.array(outline.origin_mm)
-    return origin @ centre @ jitter @ np.linalg.inv(centre) @ host.to_atlas
-
-
-def _deep_place(rng: np.random.Generator, host: Original, outline: Outline) -> np.ndarray:
-    pools = [host.places[kind] for kind in _DEEP if len(host.places[kind])]
-    matrix = np.eye(4)
-    if pools:
-        pool = pools[int(rng.integers(len(pools)))]
-        matrix[:3, 3] = -np.array(outline.origin_mm) - pool[int(rng.integers(len(pool)))]
-    return matrix
-
-
-def _share_in_brain(host: Original, outline: Outline, matrix: np.ndarray) -> float:
-    """Of some of the outline's voxels, those that lie in brain and in no ventricle."""
-    back = np.linalg.inv(matrix)
-    there = np.rint((outline.points @ back[:3, :3].T + back[:3, 3]) / 2).astype(np.int64)
-    inside = ((there >= 0) & (there < host.half_codes.shape)).all(1)
-    codes = host.half_codes[tuple(there[inside].T)]
-    good = (codes > BRAIN[0]) & (codes <= BRAIN[-1])  # the first of them is the ventricles
-    return float(good.sum()) / max(len(there), 1)
 
 
 def _back(matrix: np.ndarray, point: np.ndarray) -> tuple[float, float, float]:

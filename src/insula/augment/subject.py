@@ -55,7 +55,11 @@ def demo_case() -> Case:
     grid = Grid(images["t1"].shape, images["t1"].affine)
     t1, grey, white = (torch.from_numpy(np.asarray(images[kind].dataobj, np.float32)) for kind in ("t1", "gm", "wm"))
     host = Original(
-        image=t1, mask=torch.zeros(grid.shape, dtype=torch.bool), tissue=_tissues(grey, white), to_atlas=grid.affine, name="template"
+        image=t1,
+        mask=torch.zeros(grid.shape, dtype=torch.bool),
+        tissue=_tissues(grey, white),
+        to_atlas=grid.affine,
+        name="template",
     )
     outline = Outline(name="ellipsoids", voxels=_infarct(grid), origin_mm=_corner(grid))
     plan = Augmentation(

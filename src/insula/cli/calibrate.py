@@ -66,7 +66,9 @@ def calibrate(
     path = store_card(weights, card)
     made, facts = card.calibration, card.calibration.fitted_on or {}
     print(f"{facts['cases']} cases of {facts['centres']} centres, mean Dice {facts['mean_dice']:.3f}")
-    print(f"threshold {card.threshold:g} after calibration, smallest lesion {card.min_lesion_ml:g} ml, least chance {card.calibration.least_chance:g}")
+    print(
+        f"threshold {card.threshold:g} after calibration, smallest lesion {card.min_lesion_ml:g} ml, least chance {card.calibration.least_chance:g}"
+    )
     print(
         f"temperature {made.temperature:g}: log loss per 1000 voxels {facts['log_loss_before']:g} -> {facts['log_loss_after']:g}"
     )

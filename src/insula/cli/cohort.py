@@ -10,6 +10,7 @@ from tyro.extras import SubcommandApp
 
 from insula.cli.exchange import export_cohort, import_cohort
 from insula.cli.folds import predict
+from insula.cli.simulate import gallery, simulate
 
 if TYPE_CHECKING:
     from insula.cohort import CheckedCohort, Cohort
@@ -114,111 +115,6 @@ def split(
     if left_out:
         print(f"{left_out} cases without a mask or with an error are in no part; see `insula cohort check`")
     print(out)
-    return 0
-
-
-def simulate(
-    data: Path,
-    out: Path,
-    cases: int = 200,
-    sites: int = 10,
-    controls: float = 0.05,
-    part: Literal["all", "train", "validation", "test"] = "all",
-    unfamiliar: bool = False,
-    seed: int = 0,
-    jobs: int = 0,
-    debug: bool = False,
-) -> int:
-    """Build a cohort of simulated heads in ATLAS R2.0's own layout.
-
-    No two sites share a host or a lesion outline. Goes on where it was stopped; the same seed gives the same bytes.
-
-    Args:
-        data: Folder of hosts, label maps and lesion outlines.
-        out: Where the cohort goes.
-        cases: How many.
-        sites: How many scanners, R001 and so on.
-        controls: Fraction without a lesion.
-        part: Which part of the sources; the bundled weights were trained on `train`.
-        unfamiliar: Lesions as no training draws them: the same subjects otherwise.
-        seed: Of everything random.
-        jobs: Processes; 0 takes every core.
-        debug: Show a traceback on errors.
-    """
-    from dataclasses import replace
-    from functools import partial
-
-    from insula.cli.console import bar
-    from insula.cohort import Part, each, load_sources, plan_cohort, processors, write_case, write_sheets
-    from insula.config import PrepareConfig
-    from insula.io import OutputFolder
-
-    parts: tuple[Part, ...] = ("train", "validation", "test") if part == "all" else (part,)
-    with OutputFolder(out, nested=True) as folder:
-        print(f"reading {data} ...", flush=True)
-        sources = {name: load_sources(data, part=name, box=PrepareConfig().box) for name in parts}
-        specs = plan_cohort(sources, cases=cases, sites=sites, controls=controls, seed=seed)
-        specs = [replace(spec, unfamiliar=unfamiliar) for spec in specs]
-        plan = {
-            "cases": cases,
-            "sites": sites,
-            "controls": controls,
-            "part": part,
-            "seed": seed,
-            "unfamiliar": unfamiliar,
-        }
-        write_sheets(specs, folder, plan | {"sources_sha256": {name: one.fingerprint for name, one in sources.items()}})
-        with bar(len(specs), "simulating") as progress:
-            for _ in each(partial(write_case, folder=folder), specs, jobs=jobs or processors()):
-                if progress is not None:
-                    progress.advance(progress.task_ids[0])
-    print(f"{cases} cases from {sites} sites, all simulated")
-    print(out)
-    return 0
-
-
-def gallery(
-    data: Path,
-    out: Path = Path("insula-gallery"),
-    real: Path | None = None,
-    part: Literal["train", "validation", "test"] = "train",
-    each: int = 2,
-    seed: int = 0,
-    debug: bool = False,
-) -> int:
-    """Write a page of simulated heads of every kind, to be looked at before training on them.
-
-    Args:
-        data: Folder of hosts, label maps and lesion outlines.
-        out: Where the page goes.
-        real: A real scan, or a folder of scans, shown first.
-        part: Which part of the sources.
-        each: Heads of each kind of infarct.
-        seed: The same seed, the same heads.
-        debug: Show a traceback on errors.
-    """
-    from insula.cli.console import bar
-    from insula.cohort import gallery_heads, load_sources
-    from insula.config import PrepareConfig
-    from insula.errors import UsageError
-    from insula.io import OutputFolder, read_scan, write_text
-    from insula.report import render_gallery, show_head, show_scan
-
-    if each < 1:
-        raise UsageError("--each", each, "is less than one", "use 1 or more")
-    paths = [] if real is None else sorted(real.glob("*_T1w.nii*")) if real.is_dir() else [real]
-    shown = [show_scan(read_scan(path)) for path in paths]
-    with OutputFolder(out) as folder:
-        print(f"reading {data} ...", flush=True)
-        sources = load_sources(data, part=part, box=PrepareConfig().box)
-        with bar(0, "drawing") as progress:
-            for head in gallery_heads(sources, seed=seed, each=each):
-                shown.append(show_head(head))
-                if progress is not None:
-                    progress.advance(progress.task_ids[0])
-        about = f"Hosts and outlines of the {part} part, seed {seed}. Everything here but real scans is simulated."
-        write_text(folder / "gallery.html", render_gallery(shown, about=about))
-    print(folder / "gallery.html")
     return 0
 
 

@@ -60,12 +60,12 @@ def _segment_patient(folder: Path, device: str) -> Path:
 
 def _segment_simulated(folder: Path, device: str) -> Path:
     """Build the subject, then as `_segment_patient`; prints the Dice too."""
+    from insula.augment import demo_case
     from insula.config import SegmentConfig
     from insula.io import read_scan, write_mask, write_prob
     from insula.metrics import dice_score
     from insula.predict import segment
     from insula.report import Truth
-    from insula.augment import demo_case
 
     print("building a simulated subject with a chronic infarct ...", flush=True)
     case = demo_case()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from insula.augment import Augmentation, Original, OutlineSet, carry_out, draw_head
+from insula.augment import Augmentation, Given, Original, OutlineSet, carry_out, draw_head
 from insula.cohort.sources import Sources
 from insula.config import SimulateConfig
 from insula.errors import NoInput
@@ -79,11 +79,15 @@ def gallery_heads(sources: Sources, *, seed: int, each: int = 2) -> Iterator[Gal
     for confounder in KINDS:
         yield _confounder(confounder, rng, scanned, outlines)
     whole = _pick(rng, scanned)
-    for title, strip, deface in (("stripped", 0.5, False), ("stripped, a rim left", 0.12, False), ("defaced", None, True)):
+    for title, strip, deface in (
+        ("stripped", 0.5, False),
+        ("stripped, a rim left", 0.12, False),
+        ("defaced", None, True),
+    ):
         plan = Augmentation(strip=strip, deface=deface, scanner=_SCANNER)
         yield _head(title, "as data sharing leaves heads", whole, plan, outlines)
     if painted := [host for host in hosts if host.image is None]:
-        plan = draw_head(rng, painted[0], outlines, _PLAIN, numbers=(), scanner=_SCANNER, deform=False)
+        plan = draw_head(rng, painted[0], outlines, _PLAIN, Given(numbers=(), scanner=_SCANNER, deform=False))
         yield _head("painted", "from a label map, with a random contrast", painted[0], plan, outlines)
 
 
@@ -109,13 +113,15 @@ def _infarct(
     hosts: list[Original], outlines: OutlineSet,
 ) -> GalleryHead:  # fmt: skip
     host, number = _pick(rng, hosts), _outline(rng, outlines, lacune=kind is Lacune)
-    plan = draw_head(rng, host, outlines, _PLAIN, numbers=(number,), look=kind.sample(rng), scanner=_SCANNER)
+    plan = draw_head(rng, host, outlines, _PLAIN, Given(numbers=(number,), look=kind.sample(rng), scanner=_SCANNER))
     return _head(f"{kind.__name__.lower()} infarct", (kind.__doc__ or "").splitlines()[0], host, plan, outlines)
 
 
-def _unfamiliar(kind: UnfamiliarKind, rng: np.random.Generator, hosts: list[Original], outlines: OutlineSet) -> GalleryHead:
+def _unfamiliar(
+    kind: UnfamiliarKind, rng: np.random.Generator, hosts: list[Original], outlines: OutlineSet
+) -> GalleryHead:
     host, number = _pick(rng, hosts), _outline(rng, outlines, lacune=False)
-    plan = draw_head(rng, host, outlines, _PLAIN, numbers=(number,), look=Chronic.sample(rng), scanner=_SCANNER)
+    plan = draw_head(rng, host, outlines, _PLAIN, Given(numbers=(number,), look=Chronic.sample(rng), scanner=_SCANNER))
     assert plan.lesions is not None
     for extra in range(_TRIES):  # the kind is drawn from the lesion's seed
         chosen = replace(plan.lesions, seed=plan.lesions.seed + extra)
@@ -127,7 +133,7 @@ def _unfamiliar(kind: UnfamiliarKind, rng: np.random.Generator, hosts: list[Orig
 
 def _confounder(kind: str, rng: np.random.Generator, hosts: list[Original], outlines: OutlineSet) -> GalleryHead:
     host = _pick(rng, hosts)
-    middle = host.places[Tissue.WHITE].mean(0) + [25.0, 0.0, 10.0]
+    middle = host.places[Tissue.WHITE].mean(0) + np.array([25.0, 0.0, 10.0])
     drawn = Confounders.sample(
         rng, places=host.places, to_atlas=host.to_atlas, csf=host.levels.csf, only=kind, lesion=tuple(middle.tolist()),  # type: ignore[arg-type]
     )  # fmt: skip
@@ -150,6 +156,6 @@ def _head(
     if truth.any():
         most = [int(truth.sum(tuple(a for a in range(3) if a != axis)).argmax()) for axis in range(3)]
     else:
-        most = [n // 2 for n in host.box] if focus is None else [int(round(v)) for v in focus]
+        most = [n // 2 for n in host.box] if focus is None else [round(v) for v in focus]
     i, j, k = (min(max(v, 0), n - 1) for v, n in zip(most, host.box, strict=True))
     return GalleryHead(title=title, note=note, image=found.image.numpy(), truth=truth, focus=(i, j, k))

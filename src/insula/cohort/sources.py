@@ -82,7 +82,9 @@ def load_sources(folder: Path, *, part: Part, box: Shape, most_lesions: int | No
             )
     atlas = _atlas_brain(folder)
     hosts = [p for paths in (heads, maps) for p in _deal(paths, part)]
-    drawn = [[p for p in paths if _part_of(p.name, _LESION_SHARES) == part][:most_lesions] for paths in (acute, chronic)]
+    drawn = [
+        [p for p in paths if _part_of(p.name, _LESION_SHARES) == part][:most_lesions] for paths in (acute, chronic)
+    ]
     with ThreadPoolExecutor() as pool:
         ready = list(pool.map(lambda p: _host(p, box, atlas), hosts))
         shapes = [tuple(pool.map(_lesion, paths)) for paths in drawn]

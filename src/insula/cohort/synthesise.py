@@ -13,12 +13,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from insula.augment import Given, Original, OutlineSet, simulate_head
 from insula.cohort.sources import Part, Sources
 from insula.config import SimulateConfig
 from insula.errors import CannotCreate, UsageError
 from insula.geometry import Grid, resample
 from insula.io import write_mask, write_scan, write_text
-from insula.augment import Original, OutlineSet, simulate_head
 from insula.simulate import Host, Outline, ScannerLook
 from insula.volume import Mask
 
@@ -188,7 +188,7 @@ def write_case(spec: CaseSpec, folder: Path) -> None:
     device = torch.device("cpu")
     head = simulate_head(
         Original.of(spec.host, device), OutlineSet(acute=spec.shapes, chronic=()), config, rng,
-        numbers=tuple(range(len(spec.shapes))), phase=spec.phase, scanner=look, unfamiliar=spec.unfamiliar,
+        Given(numbers=tuple(range(len(spec.shapes))), phase=spec.phase, scanner=look), unfamiliar=spec.unfamiliar,
     )  # fmt: skip
     source = Grid(head.image.shape, spec.host.to_atlas)
     image = resample(head.image.numpy(), source, ATLAS_GRID)

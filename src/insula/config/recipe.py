@@ -46,6 +46,8 @@ class SimulateConfig:
     """Heads whose image is mixed with one painted from their own tissues: contrasts that no host has."""
     artefact_chance: float = 0.1
     """Of each of ghosts, a movement and a spike."""
+    compile: bool = False
+    """torch.compile the drawing of heads: a minute or two at the start, and less time for each batch after it."""
     heads: int = 0
     """Drawn before the training, which then augments them as it would a cohort's; 0 draws a new head for every item."""
     shift_mm: float = 6.0

@@ -1,44 +1,24 @@
-"""What a network's probabilities are worth, learnt from cases that trained nothing.
-
-Every case goes through the network once, at temperature 1 and without rounding. All that is chosen later (threshold,
-smallest lesion, temperature, intervals) is computed from what is kept of it here: two histograms, and the lesions that
-each threshold would give.
-"""
+"""What a network's probabilities are worth, learnt from cases that trained nothing."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 
-from insula.checkpoint import Card, Weights
-from insula.cohort import Entry, read_lesion
-from insula.config import Calibration, SegmentConfig
-from insula.data import prepare
+from insula.checkpoint import Card
+from insula.config import Calibration
 from insula.errors import BadData
+from insula.evaluate.study import THRESHOLDS, Pieces, Rule, Studied
 from insula.evaluate.summary import log_loss
-from insula.geometry import label_components
-from insula.infer import infer_mean
-from insula.io import read_scan
-from insula.metrics import LogitCounts, count_logits
-from insula.postprocess import (
-    SPREAD,
-    find_brain,
-    lesion_confidence,
-    mean_logits,
-    volume_doubt,
-    volume_interval,
-    within_brain,
-)
+from insula.postprocess import SPREAD, lesion_confidence, volume_doubt, volume_interval
 
-__all__ = ["CHANCES", "LEAST_ML", "THRESHOLDS", "Pieces", "Rule", "Studied", "calibrate", "study"]
+__all__ = ["CHANCES", "LEAST_ML", "calibrate"]
 
-THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
-"""Probabilities, before calibration, among which the threshold is chosen."""
 LEAST_ML = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Volumes among which the smallest lesion kept is chosen."""
 CHANCES = (0.0, 0.05, 0.1, 0.2)
@@ -47,97 +27,6 @@ _LEVEL = 0.9
 _LEAST_CASES = 20
 _LEAST_LESIONS = 20
 _RIDGE = 1e-3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """Which voxels are lesion, and which of their pieces are kept."""
-
-    threshold: float
-    """Probability before calibration."""
-    least_ml: float = 0.0
-    """Smaller pieces are dropped."""
-    least_chance: float = 0.0
-    """And those whose chance to be real is smaller."""
-    lesion: tuple[float, float, float] | None = None
-    """How that chance follows from a piece's mean logit, before calibration, and its volume."""
-
-
-@dataclass(frozen=True, eq=False)
-class Pieces:
-    """The 26-connected pieces that one threshold gives."""
-
-    volume_ml: NDArray[np.float64]
-    common_ml: NDArray[np.float64]
-    """What of each is truly lesion."""
-    logit: NDArray[np.float64]
-    """Mean over its voxels, each cut at +-15."""
-    meets: NDArray[np.int64]
-    """(n, 2): which true lesion shares a voxel with which piece, both from 0."""
-    truths: int
-    """True lesions."""
-
-    def kept(self, rule: Rule) -> Pieces:
-        """Without those that the rule drops."""
-        keep = self.volume_ml >= rule.least_ml
-        if rule.least_chance > 0 and rule.lesion is not None:
-            keep &= _chances(self, rule.lesion) >= rule.least_chance
-        number = np.cumsum(keep) - 1
-        meets = self.meets[keep[self.meets[:, 1]]]
-        meets = np.stack([meets[:, 0], number[meets[:, 1]]], axis=1)
-        return Pieces(self.volume_ml[keep], self.common_ml[keep], self.logit[keep], meets, self.truths)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Studied:
-    """All that is kept of one case."""
-
-    case: str
-    centre: str
-    truth_ml: float
-    voxel_ml: float
-    counts: LogitCounts
-    pieces: dict[float, Pieces]
-    """By threshold."""
-
-    def dice(self, rule: Rule) -> float:
-        """Of the mask that a rule would give; 1 where it and the truth are empty."""
-        some = self.pieces[rule.threshold].kept(rule)
-        total = self.truth_ml + float(some.volume_ml.sum())
-        return 2 * float(some.common_ml.sum()) / total if total else 1.0
-
-    def lesion_f1(self, rule: Rule) -> float:
-        """Of the mask that a rule would give, where one common voxel is enough; 1 where it and the truth are empty."""
-        some = self.pieces[rule.threshold].kept(rule)
-        found = len(np.unique(some.meets[:, 0]))
-        total = found + some.truths + int((some.common_ml == 0).sum())
-        return 2 * found / total if total else 1.0
-
-
-def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig()) -> Studied:
-    """Run one case through the network and keep what calibration needs.
-
-    Args:
-        entry: with a scan and a mask.
-        weights: whatever calibration they carry is left aside.
-        config: device and precision.
-
-    Raises:
-        BadData: scan or mask is missing, cannot be used, or they do not share a grid.
-    """
-    scan, lesion = read_scan(entry.image, name=entry.case), read_lesion(entry.mask, label=entry.label)
-    if not scan.grid.close_to(lesion.grid):
-        raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
-    prepared = prepare(scan, weights.card.prepare)
-    seen, _ = infer_mean(weights.networks, prepared.image, config)
-    brain = None if seen.brain is None else find_brain(prepared.bring_home(seen.brain.numpy()), scan.grid)
-    prob = within_brain(prepared.bring_home(seen.lesion.numpy()), brain)
-    truth, voxel_ml = lesion.voxels, scan.grid.voxel_ml
-    true = label_components(truth)
-    return Studied(
-        case=entry.case, centre=entry.centre, truth_ml=float(truth.sum()) * voxel_ml, voxel_ml=voxel_ml,
-        counts=count_logits(truth, prob), pieces={t: _pieces(prob, true, t, voxel_ml) for t in THRESHOLDS},
-    )  # fmt: skip
 
 
 def calibrate(cases: Sequence[Studied], card: Card) -> Card:
@@ -160,8 +49,8 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
         Guo 2017, arXiv 1706.04599 (temperature); Lei 2018, JASA 113:1094 (normalised conformal intervals).
     """
     if len(cases) < _LEAST_CASES:
-        rule = f"are fewer than {_LEAST_CASES}, too few to fit anything"
-        raise BadData("the usable cases", len(cases), rule, "simulate or collect more")
+        few = f"are fewer than {_LEAST_CASES}, too few to fit anything"
+        raise BadData("the usable cases", len(cases), few, "simulate or collect more")
     rule = _choose(cases)
     counts = sum((case.counts for case in cases[1:]), start=cases[0].counts)
     found = minimize_scalar(lambda t: log_loss(counts, temperature=math.exp(t)), bounds=(-2, 3), method="bounded")
@@ -207,12 +96,6 @@ def _chance_of(cases: Sequence[Pieces]) -> tuple[float, float, float] | None:
     return _regression(logit, volume, common > 0)
 
 
-def _chances(pieces: Pieces, lesion: tuple[float, float, float]) -> NDArray[np.float64]:
-    constant, by_logit, by_volume = lesion
-    z = constant + by_logit * pieces.logit + by_volume * np.log(pieces.volume_ml)
-    return 1 / (1 + np.exp(-np.clip(z, -50, 50)))
-
-
 def _calibrated(rule: Rule, temperature: float) -> tuple[float, float, float] | None:
     """The rule's own regression, for logits divided by the temperature; None where no chance decides."""
     if rule.lesion is None or rule.least_chance == 0:
@@ -230,18 +113,6 @@ class _Fit:
         self.centre, self.truth_ml, self.predicted_ml = case.centre, case.truth_ml, float(pieces.volume_ml.sum())
         self.doubt = volume_doubt(wide, narrow)
         self.logit, self.lesion_ml, self.real = pieces.logit / temperature, pieces.volume_ml, pieces.common_ml > 0
-
-
-def _pieces(
-    prob: NDArray[np.float32], true: tuple[NDArray[np.unsignedinteger], int], threshold: float, voxel_ml: float
-) -> Pieces:
-    labels, count = label_components(prob >= threshold)
-    lesions, many = true
-    inside = lesions > 0
-    mine, theirs = labels[inside].astype(np.int64), lesions[inside].astype(np.int64)
-    sizes, common = (np.bincount(some, minlength=count + 1)[1:].astype(np.float64) for some in (labels.ravel(), mine))
-    pairs = np.unique(np.stack([theirs[mine > 0], mine[mine > 0]], axis=1) - 1, axis=0)
-    return Pieces(sizes * voxel_ml, common * voxel_ml, mean_logits(prob, labels, count), pairs, many)
 
 
 def _volume(fits: Sequence[_Fit]) -> tuple[float, float]:

@@ -82,10 +82,13 @@ class _Recording(Generic[_T]):
         return self.result
 
     def _aside(self, work: Callable[[], _T], device: torch.device) -> _T:
-        """On a stream of its own, as recording asks of what comes before it."""
+        """On a stream of its own, as recording asks of what comes before it.
+
+        Not while another thread records: a compiler that tries its kernels waits for the whole device, which ends a recording.
+        """
         side, now = self.shared.stream, torch.cuda.current_stream(device)
         side.wait_stream(now)
-        with torch.cuda.stream(side):
+        with _one_at_a_time, torch.cuda.stream(side):
             result = work()
         now.wait_stream(side)
         return result

@@ -72,7 +72,9 @@ def decide(
         kept = volume_ml >= min_lesion_ml
         if least > 0:
             logits = mean_logits(prob, labels, count)
-            chances = [lesion_confidence(float(z), float(ml), calibration) for z, ml in zip(logits, volume_ml[1:], strict=True)]
+            chances = [
+                lesion_confidence(float(z), float(ml), calibration) for z, ml in zip(logits, volume_ml[1:], strict=True)
+            ]
             kept[1:] &= np.array([chance is not None and chance >= least for chance in chances])
         voxels[voxels] = kept[owner]
     return Mask(voxels, grid)

@@ -2,7 +2,8 @@
 
 from insula.simulate.anatomy import Tissue, from_dlmuse, from_freesurfer
 from insula.simulate.artefacts import Artefacts
-from insula.simulate.confounders import Blob, Confounders
+from insula.simulate.blobs import Blob
+from insula.simulate.confounders import Confounders
 from insula.simulate.deform import Deformation
 from insula.simulate.host import Host, Outline, draw_ovoid
 from insula.simulate.looks import Acute, Chronic, Haemorrhagic, Lacune, Laminar, Look, Subacute, draw_look

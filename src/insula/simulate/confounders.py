@@ -20,11 +20,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from insula.simulate.anatomy import GREY, WHITE, Tissue
+from insula.simulate.anatomy import Tissue
+from insula.simulate.blobs import MOST_BLOBS, Blob, blob_numbers
 from insula.simulate.fields import blur_wide_each
 from insula.simulate.shift import Shift, draw_age
+from insula.simulate.tract import degenerating_tract
 
-__all__ = ["KINDS", "NOWHERE", "Blob", "Confounders", "blob_numbers", "draw_blobs", "white_matter_disease"]
+__all__ = ["KINDS", "Confounders", "Kind", "confounder_numbers", "white_matter_disease"]
 
 Kind = Literal[
     "perivascular", "dots", "choroid", "ovoids", "arachnoid_cyst", "resection", "tumour", "tract", "caps",
@@ -34,48 +36,15 @@ KINDS: tuple[Kind, ...] = (
     "perivascular", "dots", "choroid", "ovoids", "arachnoid_cyst", "resection", "tumour", "tract", "caps",
     "wide_ventricle", "atrophy",
 )  # fmt: skip
-MOST_BLOBS = 16
-"""Ellipsoids in one head."""
 _CHANCES: dict[Kind, float] = {
     "perivascular": 0.35, "dots": 0.3, "choroid": 0.3, "ovoids": 0.08, "arachnoid_cyst": 0.05, "resection": 0.03,
     "tumour": 0.04, "tract": 0.5, "caps": 0.45, "wide_ventricle": 0.12, "atrophy": 0.6,
 }  # fmt: skip
-_TRACT_MM = ((26, -20, 40), (25, -16, 20), (21, -15, 4), (14, -17, -10), (8, -22, -24), (5, -32, -46))
-"""The corticospinal tract of the right side, in MNI millimetres: corona radiata, internal capsule, peduncle, pons, pyramid."""
 _TEMPORAL_MM = (46.0, 8.0, -34.0)
 
 Volumes = Float[Tensor, "b i j k"]
 Places = Mapping[Tissue, np.ndarray]
 """Voxels of each tissue of a head, (n, 3), enough to choose from."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Blob:
-    """An ellipsoid that changes what lies in it: `factor` x intensity + `level`."""
-
-    centre: tuple[float, float, float]
-    """In voxels of the head."""
-    radii_mm: tuple[float, float, float]
-    """Half its axes."""
-    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Rotation vector [rad]."""
-    factor: float = 0.0
-    """Of what was there."""
-    level: float = 0.0
-    """What is added; 1 is white matter."""
-    softness: float = 0.1
-    """Of its border, as a part of its radius."""
-    white: bool = True
-    """Whether it shows in white matter."""
-    grey: bool = True
-    csf: bool = False
-    ventricle: bool = False
-    outside: bool = False
-    """And outside the brain."""
-
-
-NOWHERE = Blob(centre=(0, 0, 0), radii_mm=(1, 1, 1), factor=1.0, white=False, grey=False)
-"""What changes nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +95,7 @@ class Confounders:
             elif kind == "wide_ventricle":
                 shift = _one_wide_ventricle(rng, places, to_atlas, shift)
             elif kind == "tract":
-                blobs += _tract(rng, lesion, to_atlas) if lesion is not None else []
+                blobs += degenerating_tract(rng, lesion, to_atlas) if lesion is not None else []
             elif kind in ("arachnoid_cyst", "tumour"):
                 blob, shift = _mass(rng, kind, places, to_atlas, csf, shift)
                 blobs += blob
@@ -228,9 +197,14 @@ def _resection(rng: np.random.Generator, places: Places, csf: float) -> list[Blo
     a, b, c = (float(v) for v in rng.uniform(8, 24, 3))
     return [
         Blob(
-            centre=centre, radii_mm=(a, b, c), turn=_turn(rng), level=csf * float(rng.uniform(0.8, 1.1)), softness=0.04,
-            csf=True, outside=True,
-        )  # fmt: skip
+            centre=centre,
+            radii_mm=(a, b, c),
+            turn=_turn(rng),
+            level=csf * float(rng.uniform(0.8, 1.1)),
+            softness=0.04,
+            csf=True,
+            outside=True,
+        )
     ]
 
 
@@ -276,92 +250,18 @@ def _one_wide_ventricle(
     return shift._replace(side_mm=float(rng.uniform(0.5, 1.8)), side_centre=(i, j, k))
 
 
-def _tract(rng: np.random.Generator, lesion: tuple[float, float, float], to_atlas: np.ndarray) -> list[Blob]:
-    """The corticospinal tract below an infarct, slightly dark months later; not part of what experts outline."""
-    x, y, z = (to_atlas @ [*lesion, 1.0])[:3]
-    side = 1.0 if x > 0 else -1.0
-    if not (15 < abs(x) < 45 and -45 < y < 15 and -10 < z < 60):
-        return []
-    way = np.array([[side * px, py, pz, 1.0] for px, py, pz in _TRACT_MM]) @ np.linalg.inv(to_atlas).T
-    factor = float(rng.uniform(0.85, 0.95))
-    out = []
-    for here, there in zip(way[:-1, :3], way[1:, :3], strict=True):
-        step = there - here
-        length = float(np.linalg.norm(step))
-        turn = np.cross([0, 0, 1], step / length)
-        angle = np.arccos(np.clip(step[2] / length, -1, 1))
-        turn = turn / max(float(np.linalg.norm(turn)), 1e-9) * angle
-        i, j, k = (float(v) for v in (here + there) / 2)
-        out.append(
-            Blob(
-                centre=(i, j, k), radii_mm=(3.0, 3.0, 0.62 * length), turn=(float(turn[0]), float(turn[1]), float(turn[2])),
-                factor=factor, softness=0.4, grey=False,
-            )  # fmt: skip
-        )
-    return out
-
-
 _DRAW = {
     "perivascular": _perivascular, "dots": _dots, "choroid": _choroid, "ovoids": _ovoids, "resection": _resection,
 }  # fmt: skip
 
 
-def blob_numbers(heads: Sequence[Confounders]) -> dict[str, np.ndarray]:
-    """What `draw_blobs` needs of each head, by name."""
-    rows = [[*head.blobs, *[NOWHERE] * (MOST_BLOBS - len(head.blobs))] for head in heads]
-    centre = np.array([[blob.centre for blob in row] for row in rows])
-    whitening = np.array([[_whitening(blob) for blob in row] for row in rows])  # (b, n, 3, 3)
-    shares = [[(blob.factor, blob.level, blob.softness) for blob in row] for row in rows]
-    where = [[(blob.white, blob.grey, blob.csf, blob.ventricle, blob.outside) for blob in row] for row in rows]
+def confounder_numbers(heads: Sequence[Confounders]) -> dict[str, np.ndarray]:
+    """What drawing them needs of each head, by name."""
     return {
-        "blob_centre": centre, "blob_form": whitening.transpose(0, 1, 3, 2) @ whitening,
-        "blob_change": np.array(shares), "blob_where": np.array(where, dtype=np.float64),
+        **blob_numbers([head.blobs for head in heads]),
         "caps": np.array([(head.caps_factor, head.caps_cut) for head in heads]),
-    }  # fmt: skip
-
-
-def _whitening(blob: Blob) -> np.ndarray:
-    """From millimetres away from the middle to radii."""
-    x, y, z = blob.turn
-    angle = float(np.sqrt(x * x + y * y + z * z))
-    turn = np.eye(3)
-    if angle > 1e-9:
-        skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) / angle
-        turn = np.eye(3) + np.sin(angle) * skew + (1 - np.cos(angle)) * skew @ skew
-    return np.diag(1 / np.array(blob.radii_mm)) @ turn.T
-
-
-def draw_blobs(
-    images: Volumes, index: Float[Tensor, "b 3 i j k"], numbers: Mapping[str, Tensor], classes: Float[Tensor, "b 5 i j k"]
-) -> Volumes:
-    """All ellipsoids of each head at once.
-
-    Args:
-        images: air 0, white matter 1.
-        index: where voxels are in the head.
-        numbers: from `blob_numbers`.
-        classes: 1 where there is white matter, grey matter, CSF of sulci, of ventricles, and no brain.
-    """
-    middle = index.flatten(2).mean(2)  # squares of small numbers: 32 bits are enough
-    x, y, z = (index - middle[:, :, None, None, None]).unbind(1)
-    places = torch.stack([x * x, y * y, z * z, x * y, x * z, y * z, x, y, z, torch.ones_like(x)], 1).flatten(2)
-    form, centre = numbers["blob_form"], numbers["blob_centre"] - middle[:, None]
-    along = (form @ centre[..., None])[..., 0]  # (b, n, 3)
-    square = torch.cat(
-        [
-            form.diagonal(dim1=2, dim2=3), 2 * form[:, :, 0, 1:], 2 * form[:, :, 1, 2:], -2 * along,
-            (along * centre).sum(2, keepdim=True),
-        ],
-        dim=2,
-    )  # fmt: skip
-    change = numbers["blob_change"]
-    radius = (square @ places).clamp_min(0).sqrt_()  # (b, n, voxels): 1 on the surface
-    share = radius.sub_(1).mul_(-1 / change[:, :, 2:]).sigmoid_().mul_(numbers["blob_where"] @ classes.flatten(2))
-    total = share.sum(1, keepdim=True).clamp_min(1)
-    keep, add, all_of_it = torch.cat(
-        [change[:, :, :2].transpose(1, 2), torch.ones_like(change[:, None, :, 0])], 1
-    ).matmul(share / total).unflatten(2, images.shape[1:]).unbind(1)  # fmt: skip
-    return images * (1 - all_of_it + keep) + add
+        "shift": np.array([head.shift.numbers() for head in heads]),
+    }
 
 
 def white_matter_disease(

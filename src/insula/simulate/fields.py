@@ -23,6 +23,7 @@ __all__ = [
     "between_nodes",
     "blur",
     "blur_each",
+    "blur_evenly",
     "blur_wide",
     "blur_wide_each",
     "gradient",
@@ -111,6 +112,19 @@ def blur_each(volumes: Volumes, sigmas_mm: Float[Tensor, " b"]) -> Volumes:
     return x
 
 
+def blur_evenly(volumes: Volumes, sigma_mm: float) -> Volumes:
+    """As `blur_each`, every item by the same sigma, whose matrices are kept."""
+    x = volumes
+    for axis, size in enumerate(volumes.shape[1:]):
+        x = along(x, axis, _kept_bands(size, sigma_mm, volumes.device).to(x.dtype))
+    return x
+
+
+@cache
+def _kept_bands(size: int, sigma_mm: float, device: torch.device) -> Float[Tensor, "1 n n"]:
+    return bands(size, torch.full((1,), sigma_mm, device=device))
+
+
 def along(volumes: Float[Tensor, "b i j k"], axis: int, matrices: Float[Tensor, "b m n"]) -> Float[Tensor, "b ..."]:
     """Multiply every line along an axis by its item's matrix, or by the one there is; m takes the place of n."""
     b, i, j, k = volumes.shape
@@ -149,8 +163,7 @@ def blur_wide(volume: Volume, sigma_mm: float) -> Volume:
 
 def blur_wide_each(volumes: Volumes, sigma_mm: float) -> Volumes:
     """As `blur_wide`, all items of a batch."""
-    coarse = F.avg_pool3d(volumes, 2)
-    coarse = blur_each(coarse, torch.full((1,), sigma_mm / 2, device=volumes.device))
+    coarse = blur_evenly(F.avg_pool3d(volumes, 2), sigma_mm / 2)
     return F.interpolate(coarse[:, None], size=volumes.shape[1:], mode="trilinear")[:, 0]
 
 

@@ -6,22 +6,26 @@ that it can be recorded. Images are on a scale where air is 0 and white matter 1
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from insula.simulate.fields import between_nodes, blur_each, node_counts
-from insula.simulate.looks import Ingredients
+from insula.simulate.fields import between_nodes, blur_evenly, node_counts
+from insula.simulate.ingredients import Ingredients
 from insula.types import Shape
 
 __all__ = [
     "Grain",
+    "Where",
     "blood",
     "core_noise",
     "csf_share",
     "depth_mm",
+    "grain",
     "grain_cells",
     "grain_room",
     "infarct",
@@ -37,6 +41,7 @@ _SHEET = 0.798, 0.603  # mean and standard deviation of |x| of a standard normal
 _NODE_SPREAD = 0.57  # standard deviation of noise between nodes, on average over the way from one to the next
 
 Volumes = Float[Tensor, "b i j k"]
+Mask = Bool[Tensor, "b i j k"]
 Grain = Float[Tensor, "b 3 i j k"]
 """Three noises of unit variance: fine (2 to 3.5 mm), coarse (3 to 6 mm) and broad (9 to 18 mm)."""
 
@@ -50,6 +55,18 @@ def grain_cells(rng: np.random.Generator) -> tuple[float, float, float]:
 def grain_room(shape: Shape) -> Shape:
     """Room for the nodes of the densest noise that `grain_cells` draws."""
     return node_counts(shape, _CELLS_MM[0][0])
+
+
+class Where(NamedTuple):
+    """Where heads have which tissue, as far as an infarct cares."""
+
+    white: Mask
+    """White matter."""
+    cortex: Mask
+    fluid: Mask
+    """CSF of sulci and ventricles."""
+    outside: Mask
+    """No brain."""
 
 
 def grain(nodes: Float[Tensor, "b 3 x y z"], apart: Float[Tensor, "b 3 3"], shape: Shape) -> Grain:
@@ -70,7 +87,7 @@ def depth_mm(region: Volumes) -> Volumes:
 
     Small regions reach their full depth in their middle: the blurred region is taken relative to the most of it nearby.
     """
-    coarse = blur_each(F.avg_pool3d(region, 2), torch.full((1,), _DEPTH_MM / 2, device=region.device))
+    coarse = blur_evenly(F.avg_pool3d(region, 2), _DEPTH_MM / 2)
     most = F.max_pool3d(coarse, _CORE_CELLS, stride=1, padding=_CORE_CELLS // 2).clamp_min(0.05)
     share = F.interpolate((coarse / most)[:, None], size=region.shape[1:], mode="trilinear")[:, 0]
     return _DEPTH_MM * torch.special.ndtri((_DEEPEST * share).clamp(1 - _DEEPEST, _DEEPEST))
@@ -100,7 +117,7 @@ def remaining_tissue(
     level: Tensor, texture: Tensor,
 ) -> Volumes:  # fmt: skip
     """What an infarct leaves of the tissue: darker, its structure blurred, uneven."""
-    soft = blur_each(images, torch.ones(1, device=images.device))
+    soft = blur_evenly(images, 1.0)
     kept = torch.where(white, factors[0], factors[1]) * soft
     return ((1 - flatness) * kept + flatness * level) * (1 + texture * noise)
 
@@ -113,9 +130,7 @@ def blood(tissue: Volumes, noise: Volumes, cut: Tensor, level: Tensor, iron: Ten
 
 
 def infarct(
-    images: Volumes, truths: Volumes, numbers: Float[Tensor, "b n"], noises: Grain, speckle: Volumes, *,
-    white: Bool[Tensor, "b i j k"], cortex: Bool[Tensor, "b i j k"], fluid: Bool[Tensor, "b i j k"],
-    outside: Bool[Tensor, "b i j k"],
+    images: Volumes, truths: Volumes, numbers: Float[Tensor, "b n"], noises: Grain, speckle: Volumes, where: Where
 ) -> Volumes:  # fmt: skip
     """Turn healthy tissue into infarct inside each truth.
 
@@ -125,12 +140,10 @@ def infarct(
         numbers: rows of `Ingredients`.
         noises: from `grain`.
         speckle: standard normal noise, voxel by voxel.
-        white: where the head has white matter.
-        cortex: and cortex.
-        fluid: and CSF of sulci and ventricles.
-        outside: and no brain.
+        where: the heads' tissues.
     """
-    n = Ingredients(*(column[:, None, None, None] for column in numbers.unbind(1)))
+    white, cortex, fluid, outside = where
+    n: Ingredients[Tensor] = Ingredients(*(column[:, None, None, None] for column in numbers.unbind(1)))
     fine, coarse, broad = noises.unbind(1)
     depth = depth_mm(truths)
     inward = depth_mm(torch.maximum(truths, (fluid | outside).float()))  # no rim of tissue towards the surface

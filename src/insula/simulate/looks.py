@@ -13,75 +13,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import ClassVar, Literal, NamedTuple, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
+
+from insula.simulate.ingredients import NO_LESION, Ingredients
 
 __all__ = [
     "Acute",
     "Chronic",
     "Haemorrhagic",
-    "Ingredients",
     "Lacune",
     "Laminar",
     "Look",
-    "NO_LESION",
     "Subacute",
     "draw_look",
 ]
-
-_OFF = 9.0  # standard deviations: no noise gets there
-
-
-class Ingredients(NamedTuple):
-    """What `insula.simulate.infarct` computes with: the same numbers for every kind of infarct."""
-
-    inset_mm: float
-    """How far inside the outline the visible change ends."""
-    border_mm: float
-    """How soft that border is."""
-    white_factor: float
-    """Intensity of white matter that remains, relative to what was there."""
-    grey_factor: float
-    """And of grey matter."""
-    flatness: float
-    """How far what remains loses its structure and goes to the gliosis level, 0 to 1."""
-    gliosis_level: float
-    """That level."""
-    texture: float
-    """Unevenness of what remains, at 2 to 5 mm (standard deviation, relative)."""
-    csf_cut: float
-    """Standard normal quantile above which the core's noise is CSF; 9 for no cavity."""
-    csf_soft: float
-    """How gradually CSF and tissue mix, in standard deviations of that noise."""
-    strands: float
-    """Share of sheets and strands in that noise, 0 to 1; the rest are blobs."""
-    regions: float
-    """How much the share of CSF differs from region to region, in standard deviations."""
-    rim_mm: float
-    """Tissue between the outline and the cavity, but not towards the surface of the brain."""
-    cavity_level: float
-    """Level of the fluid."""
-    swelling: float
-    """How much of the CSF inside the outline is filled with tissue, 0 to 1."""
-    ribbon_level: float
-    """Level of a bright ribbon along the cortex."""
-    ribbon_cut: float
-    """Quantile of the noise above which there is one; 9 for none."""
-    blood_level: float
-    """Level of blood."""
-    blood_cut: float
-    """Quantile of the noise above which there is blood; 9 for none."""
-    iron_level: float
-    """Level of the dark rim around it."""
-    pull_mm: float
-    """Largest displacement of the neighbours: positive toward the lesion, negative away."""
-    widening_mm: float
-    """How much nearby ventricles and sulci widen; negative narrows them."""
-
-
-NO_LESION = Ingredients(0, 1, 1, 1, 0, 1, 0, _OFF, 1, 0, 0, 0, 0, 0, 1, _OFF, 1, _OFF, 1, 0, 0)
-"""What changes nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +71,7 @@ class Chronic(_Border):
             widening_mm=float(rng.uniform(0.6, 2.2)),
         )  # fmt: skip
 
-    def ingredients(self, *, csf: float, grey: float) -> Ingredients:
+    def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
         """As numbers, in a head whose CSF and grey matter have these levels."""
         return NO_LESION._replace(
             inset_mm=self.inset_mm, border_mm=self.border_mm, white_factor=0.5 + 0.5 * self.gliosis_level,
@@ -154,7 +101,7 @@ class Acute(_Border):
             grey_factor=float(rng.uniform(0.60, 0.78)), swelling=float(rng.uniform(0.41, 0.79)), push_mm=float(rng.uniform(0, 2.5)),
         )  # fmt: skip
 
-    def ingredients(self, *, csf: float, grey: float) -> Ingredients:
+    def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
         """As numbers, in a head whose CSF and grey matter have these levels."""
         return NO_LESION._replace(
             inset_mm=self.inset_mm, border_mm=self.border_mm, white_factor=self.white_factor,
@@ -180,7 +127,7 @@ class Subacute(_Border):
             acute=Acute.sample(rng),
         )  # fmt: skip
 
-    def ingredients(self, *, csf: float, grey: float) -> Ingredients:
+    def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
         """As numbers, in a head whose CSF and grey matter have these levels."""
         whole = self.acute.ingredients(csf=csf, grey=grey)
         white, dark = (1 - self.contrast * (1 - factor) for factor in (whole.white_factor, whole.grey_factor))
@@ -210,7 +157,7 @@ class Laminar(_Border):
             ribbon_share=float(rng.uniform(0.3, 0.9)), beneath=beneath,
         )  # fmt: skip
 
-    def ingredients(self, *, csf: float, grey: float) -> Ingredients:
+    def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
         """As numbers, in a head whose CSF and grey matter have these levels."""
         return self.beneath.ingredients(csf=csf, grey=grey)._replace(
             inset_mm=self.inset_mm, border_mm=self.border_mm, ribbon_level=self.ribbon_level,
@@ -243,7 +190,7 @@ class Haemorrhagic(_Border):
             blood_share=float(rng.uniform(0.04, 0.2)), iron_level=iron, beneath=beneath,
         )  # fmt: skip
 
-    def ingredients(self, *, csf: float, grey: float) -> Ingredients:
+    def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
         """As numbers, in a head whose CSF and grey matter have these levels."""
         return self.beneath.ingredients(csf=csf, grey=grey)._replace(
             inset_mm=self.inset_mm, border_mm=self.border_mm, blood_level=self.blood_level,
@@ -267,7 +214,7 @@ class Lacune(_Border):
         level = float(rng.uniform(0.17, 0.35) if cavity else rng.uniform(0.59, 0.73))
         return cls(**_border(rng), texture=float(rng.uniform(0.0, 0.05)), level=level, cavity=cavity)
 
-    def ingredients(self, *, csf: float, grey: float) -> Ingredients:
+    def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
         """As numbers, in a head whose CSF and grey matter have these levels."""
         return NO_LESION._replace(
             inset_mm=min(self.inset_mm, 0.8), border_mm=self.border_mm, flatness=0.85, grey_factor=0.9, white_factor=0.9,

@@ -118,7 +118,7 @@ def push(index: Vectors, shifts: Float[Tensor, "b 10"]) -> Vectors:
     away = index - shifts[:, 7:10, None, None, None]
     far = away.square().sum(1).sqrt().clamp_min(1e-3)
     radius = shifts[:, 6, None, None, None].clamp_min(1.0)
-    step = shifts[:, 5, None, None, None] * torch.exp(-((far - radius).clamp_min(0) / (1.5 * radius + 6)) ** 2)
+    step = shifts[:, 5, None, None, None] * torch.exp(-(((far - radius).clamp_min(0) / (1.5 * radius + 6)) ** 2))
     step = torch.minimum(step, _LARGEST * far)
     return -away * (step / far)[:, None]
 

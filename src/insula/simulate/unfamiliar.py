@@ -66,7 +66,7 @@ def _honeycomb(image: Volume, lesion: Volume, rng: np.random.Generator, csf: flo
 def _layered(image: Volume, lesion: Volume, rng: np.random.Generator, csf: float, grey: float) -> Volume:
     """Lighter fluid above heavier one, a level between them, as in a patient who lies on their back."""
     inside = (lesion > 0.5).nonzero().cpu().numpy().astype(np.float64)
-    down = rng.normal(0, 0.25, 3) + [0, -1, 0]
+    down = rng.normal(0, 0.25, 3) + np.array([0.0, -1.0, 0.0])
     height = inside @ (down / np.linalg.norm(down))
     level = np.quantile(height, rng.uniform(0.3, 0.7))
     upper, lower = csf * float(rng.uniform(0.9, 1.2)), csf + (grey - csf) * float(rng.uniform(0.4, 0.85))

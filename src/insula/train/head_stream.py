@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from insula.augment import Augmentation, Augmenter, Original, OutlineSet, SimulatedHead, draw_head, look_at, simulate_head
+from insula.augment import (
+    Augmentation,
+    Augmenter,
+    Original,
+    OutlineSet,
+    SimulatedHead,
+    draw_head,
+    look_at,
+    simulate_head,
+)
 from insula.cohort import CaseSet, Sources
 from insula.config import Recipe, to_dict
 from insula.data import measure_each, normalise_each, normalised
@@ -48,7 +57,7 @@ class HeadStream(Stream):
             raise UsageError("simulate.painted_fraction", share, rule, "add hosts with a T1w image, or paint all")
         self.outlines = OutlineSet(sources.acute, sources.chronic).to(device)
         self._augmenter = Augmenter(
-            device, record=recipe.train.graph, heads=True, grafts=max(recipe.simulate.most_lesions, 1)
+            device, record=recipe.train.graph, heads=True, grafts=max(recipe.simulate.most_lesions, 1), compile=recipe.simulate.compile
         )  # fmt: skip
 
     @property

@@ -218,4 +218,6 @@ def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
     passing = {
         "accumulate", "cohort", "compile", "device", "graph", "minutes", "recompute", "save_minutes", "validations"
     }  # fmt: skip
-    return {**recipe, "train": {name: value for name, value in recipe["train"].items() if name not in passing}}
+    kept = {name: value for name, value in recipe["train"].items() if name not in passing}
+    simulate = {name: value for name, value in recipe["simulate"].items() if name != "compile"}
+    return {**recipe, "train": kept, "simulate": simulate}

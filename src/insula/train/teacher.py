@@ -42,4 +42,6 @@ class Teacher:
         with torch.autocast(image.device.type, dtype=dtype, enabled=dtype != torch.float32):
             answers = [probabilities(run(image).float(), temperature=own)[:, :1] for run, own in self._networks]
         mean = torch.stack(answers).mean(0)
-        return torch.sigmoid(torch.logit(mean, eps=1e-6) / self._temperature) * (mean > 0)  # 0 outside the brain stays 0
+        return torch.sigmoid(torch.logit(mean, eps=1e-6) / self._temperature) * (
+            mean > 0
+        )  # 0 outside the brain stays 0

@@ -10,7 +10,7 @@ __all__ = ["DEFAULT_WEIGHTS", "VERSION", "Axis", "Flag", "Phase", "Shape"]
 VERSION = "0.1.0"
 """Of this package."""
 
-DEFAULT_WEIGHTS = "enhanced"
+DEFAULT_WEIGHTS = "smart"
 """Of the bundled ones: the best mean Dice on the validation subjects (docs/reference/models.md)."""
 
 Shape = tuple[int, int, int]

@@ -204,6 +204,7 @@ def test_the_demo_subject_has_an_infarct_darker_than_its_brain() -> None:
     assert np.median(inside) < 0.75 * np.median(outside)
 
 
+@pytest.mark.soak
 def test_compiled_work_is_the_work() -> None:
     case, drawn = host(), outlines()
     plans = [draw_head(np.random.default_rng(n), case, drawn, SimulateConfig(), Given(numbers=(n,))) for n in range(2)]

@@ -33,7 +33,7 @@ def _cases() -> CaseSet:
 def _batch() -> Batch:
     cases = _cases()
     image, truth = cases.images[0][:32, :32, :32].float(), cases.masks[0][:32, :32, :32].float()
-    return Batch(image[None, None], truth[None, None])
+    return Batch(image[None, None], truth[None, None], -torch.ones_like(truth)[None, None])
 
 
 def test_work_is_counted_forward_and_backward() -> None:

@@ -49,6 +49,7 @@ def test_the_patient_is_segmented_without_extras_and_the_page_printed_last(
     assert Path(patient.stdout.splitlines()[-1]) == folder / "sub-M2017_T1w.html"
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
         "sub-M2017_T1w.nii.gz", "sub-M2017_T1w_mask.nii.gz", "sub-M2017_T1w_prob.nii.gz",
+        "sub-M2017_T1w_brain.nii.gz",
         "sub-M2017_T1w.json", "sub-M2017_T1w.html",
     }  # fmt: skip
 

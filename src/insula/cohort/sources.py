@@ -29,7 +29,7 @@ from insula.simulate.anatomy import BRAIN, add_skull, trim_csf
 from insula.types import Shape
 from insula.volume import Mask
 
-__all__ = ["Part", "Sources", "load_sources"]
+__all__ = ["Part", "Sources", "load_sources", "part_of_host"]
 
 Part = Literal["train", "validation", "test"]
 _LESION_SHARES = 0.80, 0.85
@@ -103,7 +103,12 @@ def _paths(folder: Path, *patterns: str) -> list[Path]:
 def _deal(paths: list[Path], part: Part) -> list[Path]:
     if len(paths) < _FEW:  # too few to validate on: the last is kept for the test
         return {"train": paths[:-1], "validation": [], "test": paths[-1:]}[part]
-    return [path for path in paths if _part_of(_SALT + _host_name(path), _HOST_SHARES) == part]
+    return [path for path in paths if part_of_host(path) == part]
+
+
+def part_of_host(path: Path) -> Part:
+    """Which part a head or a label map belongs to, by its name, where there are at least five of its kind."""
+    return _part_of(_SALT + _host_name(path), _HOST_SHARES)
 
 
 def _host_name(path: Path) -> str:

@@ -33,9 +33,9 @@ def test_weights_say_what_they_are(tiny_weights: Path, capsys: pytest.CaptureFix
 def test_the_bundled_weights_say_how_they_came_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     said = call(capsys, "inspect")
     assert said.code == 0
-    assert "se_unet, 7,465,076 parameters" in said.out
+    assert "mamba_unet, 8,322,386 parameters" in said.out
     assert "simulated infarcts" in said.out
-    runs = ("34,839 steps in 6.4 minutes, NVIDIA H200", "12,581 steps in 3.7 minutes", "35,625 steps in 8.1 minutes")
+    runs = ("51,002 steps in 17.8 minutes, NVIDIA H200", "37,255 steps in 11.6 minutes")
     assert "; before them ".join(runs) in said.out
     assert "3 networks, the first: attention_unet" in call(capsys, "inspect", "ensemble").out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy import ndimage
 import insula
 from geometry.orders import ORDERS, stored_as, turned
 from insula.checkpoint import load_weights
-from insula.config import SegmentConfig
+from insula.config import Calibration, SegmentConfig
 from insula.errors import BadData
 from insula.geometry import label_components
 from insula.io import read_mask, read_scan
@@ -98,6 +99,14 @@ def test_the_brain_is_measured_and_the_lesions_share_of_it(brained: Result) -> N
     }
     assert 600 < record["brain"]["volume_ml"] < 2200
     assert "brain-volume-odd" not in {flag["code"] for flag in record["flags"]}
+
+
+def test_a_volume_interval_ends_at_the_brain(brained: Result) -> None:
+    assert brained.brain_volume_ml is not None
+    wild = replace(brained, calibration=Calibration(volume=(-0.1, 50.0)))
+    interval = wild.volume_interval_ml
+    assert interval is not None
+    assert interval[0] < interval[1] == brained.brain_volume_ml
 
 
 def test_weights_without_a_brain_give_none(result: Result) -> None:

@@ -43,7 +43,10 @@ class Result:
     def volume_interval_ml(self) -> tuple[float, float] | None:
         """Where the true volume [ml] lies, at the calibration's level; None if the weights cannot tell."""
         wide, narrow = (self.volume_ml_at(threshold) for threshold in SPREAD)
-        return volume_interval(self.volume_ml, volume_doubt(wide, narrow), self.calibration)
+        found = volume_interval(self.volume_ml, volume_doubt(wide, narrow), self.calibration)
+        if found is None or self.brain_volume_ml is None:
+            return found
+        return min(found[0], self.brain_volume_ml), min(found[1], self.brain_volume_ml)  # no lesion exceeds its brain
 
     @property
     def volume_ml(self) -> float:

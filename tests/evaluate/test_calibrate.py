@@ -19,7 +19,7 @@ from insula.evaluate.calibrate import CHANCES, LEAST_ML
 from insula.evaluate.study import THRESHOLDS, Pieces, Rule
 from insula.io import read_scan
 from insula.metrics import count_logits, dice_score, match_lesions
-from insula.postprocess import decide
+from insula.postprocess import decide, volume_interval
 from insula.predict import segment
 from insula.volume import Mask
 
@@ -87,6 +87,29 @@ def test_intervals_hold_as_often_as_promised_and_confidence_tells_real_from_fals
     assert card.calibration.volume is not None
     low, high = card.calibration.volume
     assert low < high
+
+
+def test_masks_that_are_nearly_empty_have_an_interval_of_their_own() -> None:
+    """A third of the cases is missed altogether; the others are outlined to a few per cent."""
+    cases = []
+    for number, case in enumerate(_cases(90)):
+        missed = number % 3 == 0
+        volume = np.array([]) if missed else np.array([40.0 + number])
+        logit, met = np.full(len(volume), 3.0), np.zeros((len(volume), 2), int)
+        some = Pieces(volume, volume, logit, met, 1)
+        truth = 5.0 + number if missed else float(volume[0]) * (1 + 0.002 * (number % 7))
+        cases.append(replace(case, truth_ml=truth, pieces=dict.fromkeys(THRESHOLDS, some)))
+    made = calibrate(cases, _CARD).calibration
+    assert made.volume_small is not None
+    assert made.volume is not None
+    assert made.volume_small[1] > 5 * made.volume[1]
+    large, small = volume_interval(80.0, 0.6, made), volume_interval(0.0, 0.6, made)
+    assert large is not None
+    assert large[1] < 90
+    assert small is not None
+    assert small[0] > 0  # a mask of nothing, and a lesion in every case of its kind
+    few = calibrate(cases[:24], _CARD).calibration
+    assert few.volume_small is None
 
 
 def test_one_centre_alone_is_never_left_out() -> None:

@@ -15,6 +15,8 @@ class Calibration:
     """The logits are divided by it; above 1 where the network is too sure."""
     volume: tuple[float, float] | None = None
     """How far the true volume lies below and above the predicted one, in units of a case's own doubt."""
+    volume_small: tuple[float, float] | None = None
+    """The same for masks under 1 ml, which may have missed a lesion; None where too few were seen to tell them apart."""
     level: float = 0.9
     """Share of cases whose true volume lies between them."""
     lesion: tuple[float, float, float] | None = None

@@ -15,7 +15,7 @@ from insula.config import Calibration
 from insula.errors import BadData
 from insula.evaluate.study import THRESHOLDS, Pieces, Rule, Studied
 from insula.evaluate.summary import log_loss
-from insula.postprocess import SPREAD, lesion_confidence, volume_doubt, volume_interval
+from insula.postprocess import SMALL_ML, SPREAD, lesion_confidence, volume_doubt, volume_interval
 
 __all__ = ["CHANCES", "LEAST_ML", "calibrate"]
 
@@ -26,6 +26,7 @@ CHANCES = (0.0, 0.05, 0.1, 0.2)
 _LEVEL = 0.9
 _LEAST_CASES = 20
 _LEAST_LESIONS = 20
+_LEAST_GROUP = 15  # of cases whose volume intervals are fitted together
 _RIDGE = 1e-3
 
 
@@ -56,8 +57,9 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
     found = minimize_scalar(lambda t: log_loss(counts, temperature=math.exp(t)), bounds=(-2, 3), method="bounded")
     temperature = round(math.exp(float(found.x)), 4)
     fits = [_Fit(case, rule, temperature) for case in cases]
+    volume, small = _volumes(fits)
     made = Calibration(
-        temperature=temperature, volume=_volume(fits), level=_LEVEL, lesion=_calibrated(rule, temperature) or _lesion(fits),
+        temperature=temperature, volume=volume, volume_small=small, level=_LEVEL, lesion=_calibrated(rule, temperature) or _lesion(fits),
         least_chance=rule.least_chance,
     )  # fmt: skip
     facts: dict[str, float | int | str] = {
@@ -115,6 +117,14 @@ class _Fit:
         self.logit, self.lesion_ml, self.real = pieces.logit / temperature, pieces.volume_ml, pieces.common_ml > 0
 
 
+def _volumes(fits: Sequence[_Fit]) -> tuple[tuple[float, float], tuple[float, float] | None]:
+    """For masks from `SMALL_ML` on and for smaller ones, where there are enough of both; for all together otherwise."""
+    small, large = ([fit for fit in fits if (fit.predicted_ml < SMALL_ML) == under] for under in (True, False))
+    if min(len(small), len(large)) < _LEAST_GROUP:
+        return _volume(fits), None
+    return _volume(large), _volume(small)
+
+
 def _volume(fits: Sequence[_Fit]) -> tuple[float, float]:
     """The two conformal quantiles; each side is missed by half of 1 - level."""
     gaps = np.sort([(math.log1p(fit.truth_ml) - math.log1p(fit.predicted_ml)) / fit.doubt for fit in fits])
@@ -154,7 +164,8 @@ def _held_out(fits: Sequence[_Fit]) -> dict[str, float | int | str]:
     covered, squares, real = [], [], []
     for centre in centres if len(centres) > 1 else ():
         rest = [fit for fit in fits if fit.centre != centre]
-        made = Calibration(volume=_volume(rest), lesion=_lesion(rest))
+        volume, small = _volumes(rest)
+        made = Calibration(volume=volume, volume_small=small, lesion=_lesion(rest))
         for fit in (fit for fit in fits if fit.centre == centre):
             low, high = volume_interval(fit.predicted_ml, fit.doubt, made) or (0.0, 0.0)
             covered.append(low <= fit.truth_ml <= high)

@@ -2,10 +2,11 @@
 
 from insula.postprocess.brain import brain_flags, find_brain, within_brain
 from insula.postprocess.decide import Lesion, decide, measure_lesions, number_lesions
-from insula.postprocess.doubt import SPREAD, lesion_confidence, mean_logits, volume_doubt, volume_interval
+from insula.postprocess.doubt import SMALL_ML, SPREAD, lesion_confidence, mean_logits, volume_doubt, volume_interval
 
 __all__ = [
     "Lesion",
+    "SMALL_ML",
     "SPREAD",
     "brain_flags",
     "decide",

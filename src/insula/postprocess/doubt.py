@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from insula.config import Calibration
 
-__all__ = ["SPREAD", "lesion_confidence", "mean_logits", "volume_doubt", "volume_interval"]
+__all__ = ["SMALL_ML", "SPREAD", "lesion_confidence", "mean_logits", "volume_doubt", "volume_interval"]
 
 SPREAD = (0.2, 0.8)
 """The volumes at these calibrated probabilities tell how much a case's volume depends on the threshold."""
+SMALL_ML = 1.0
+"""Masks under this volume have an interval of their own."""
 _LEAST_DOUBT = 0.5
 _LOGIT_END = 15.0  # where a probability in float32 has no digits left
 
@@ -30,8 +32,9 @@ def volume_doubt(wide_ml: float, narrow_ml: float) -> float:
 def volume_interval(volume_ml: float, doubt: float, calibration: Calibration) -> tuple[float, float] | None:
     """Where the true volume [ml] lies, at the calibration's level; None without one.
 
-    Split-conformal: right for new cases that are like the validation part's, wrong for others. Adding 1 ml before
-    taking logs lets the interval of an empty mask be one.
+    Split-conformal, within masks under 1 ml and within larger ones: a mask that is nearly empty may have missed a lesion
+    altogether, which says nothing of one that outlines a territory. Right for new cases that are like the validation part's,
+    wrong for others. Adding 1 ml before taking logs lets the interval of an empty mask be one.
 
     Args:
         volume_ml: of the mask.
@@ -39,11 +42,15 @@ def volume_interval(volume_ml: float, doubt: float, calibration: Calibration) ->
         calibration: with its `volume`.
 
     Source:
-        Lei 2018, Distribution-free predictive inference for regression, JASA 113:1094, section 5.2.
+        Lei 2018, Distribution-free predictive inference for regression, JASA 113:1094, section 5.2; groups as in Vovk 2012,
+        Conditional validity of inductive conformal predictors, arXiv 1209.2673.
     """
-    if calibration.volume is None:
+    sides = calibration.volume
+    if volume_ml < SMALL_ML and calibration.volume_small is not None:
+        sides = calibration.volume_small
+    if sides is None:
         return None
-    low, high = (math.log1p(volume_ml) + side * doubt for side in calibration.volume)
+    low, high = (math.log1p(volume_ml) + side * doubt for side in sides)
     return max(0.0, math.expm1(low)), max(0.0, math.expm1(high))
 
 

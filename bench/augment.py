@@ -26,7 +26,7 @@ from insula.data import measure_each, normalise_each, normalised
 from insula.io import write_json
 from insula.losses import compound
 from insula.models import build_model
-from insula.simulate import phantom_case
+from insula.simulate import Outline, phantom_case
 from insula.simulate.phantom import phantom_grid
 from insula.types import Shape
 from trial import NO_AUGMENTATION
@@ -81,12 +81,13 @@ def _head(device: torch.device) -> Original:
 
 def _augmentation(config: AugmentConfig, head: Original, count: int, crop: Shape, repeats: int) -> float:
     prepare, rng, augmenter = PrepareConfig(), np.random.default_rng(0), Augmenter(head.image.device)
+    outlines = [Outline(name="head", voxels=head.mask, origin_mm=(0.0, 0.0, 0.0))]
     room = [n - c + 1 for n, c in zip(_BOX, crop, strict=True)]
 
     def once() -> None:
-        plans = [Augmentation.sample(rng, config, donors=1) for _ in range(count)]
+        plans = [Augmentation.sample(rng, config, box=head.box, outlines=outlines) for _ in range(count)]
         starts = [(int(i), int(j), int(k)) for i, j, k in rng.integers(room, size=(count, 3))]
-        found = augmenter([head] * count, plans, starts=starts, crop=crop, donors=[head.mask])
+        found = augmenter([head] * count, plans, starts=starts, crop=crop, outlines=outlines)
         normalise_each(found.image, measure_each(found.sample, prepare), prepare)
 
     return _mean_seconds(once, head.image.device, repeats)

@@ -30,8 +30,8 @@ def training_step(
     def step() -> None:
         with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=cuda):
             found = outputs(image)
-        levels = [found] if isinstance(found, Tensor) else found
-        loss = deep_supervision(loss_of, levels, truth)
+        first, *coarser = [found] if isinstance(found, Tensor) else found
+        loss = deep_supervision(loss_of, [first[:, :1], *coarser], truth)  # the lesion's output
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

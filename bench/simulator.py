@@ -65,7 +65,7 @@ def with_image(host: Original, image: Tensor) -> Original:
     """The same head showing something else; only its displacements are of interest."""
     other = replace(host, image=image)
     other.__dict__["levels"] = host.levels._replace(air=0.0, width=1.0)
-    other.__dict__["around"] = host.around
+    other.__dict__["_anatomy"] = host._anatomy
     return other
 
 

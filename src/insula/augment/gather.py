@@ -12,7 +12,7 @@ from torch import Tensor
 
 from insula.augment.graft import NO_PLACEMENT, ingredients_of
 from insula.augment.original import Original
-from insula.augment.plan import Augmentation, Paint
+from insula.augment.plan import Augmentation, Paint, tones
 from insula.simulate import Confounders, Deformation, Outline, ScannerLook, Tissue
 from insula.simulate.confounders import confounder_numbers
 from insula.simulate.deform import affines, lay_velocity, most_nodes, nodes_apart
@@ -101,12 +101,8 @@ def numbers_of(
     paints = [plan.paint or _NO_PAINT for plan in plans]
     scans = scan_numbers(looks, white=[1.0] * len(plans), box=box, shape=crop, starts=starts)
     confounders = [plan.confounders or Confounders() for plan in plans]
-    tones = [
-        (_mixed(level.csf, paint, Tissue.VENTRICLE), _mixed(level.grey, paint, Tissue.CORTEX))
-        for level, paint in zip(levels, paints, strict=True)
-    ]
     ingredients = [
-        ingredients_of(plan.lesions, csf=csf, grey=grey) for plan, (csf, grey) in zip(plans, tones, strict=True)
+        ingredients_of(plan.lesions, *tones(level, plan.paint)) for plan, level in zip(plans, levels, strict=True)
     ]
     return {
         "affine": affines(deformations, crop),
@@ -123,10 +119,6 @@ def numbers_of(
         "paint": np.array([(paint.share, paint.texture, paint.blur_mm) for paint in paints]),
         **{f"scan_{name}": part for name, part in scans._asdict().items()},
     }
-
-
-def _mixed(level: float, paint: Paint, tissue: Tissue) -> float:
-    return (1 - paint.share) * level + paint.share * paint.palette[tissue]
 
 
 def _placements(plan: Augmentation, room: int) -> list[object]:
@@ -247,7 +239,7 @@ class Desk:
     def _grain(self, plans: Sequence[Augmentation], crop: Shape) -> dict[str, Tensor]:
         """Noise at nodes for textures of a few millimetres, and voxel by voxel."""
         room = grain_room(crop)
-        nodes, speckle = self.place("nodes", len(plans), 3, *room), self.place("speckle", len(plans), *crop)
+        nodes, speckle = self.place("nodes", len(plans), 3, *room).zero_(), self.place("speckle", len(plans), *crop)
         for n, plan in enumerate(plans):
             seed = plan.lesions.seed if plan.lesions else plan.paint.seed if plan.paint else 0
             for held, mm in zip(nodes[n], _cells(plan), strict=True):

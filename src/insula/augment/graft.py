@@ -81,7 +81,7 @@ def within_box(move: Deformation, box: Shape) -> Placement:
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in move.affine(box))
 
 
-def ingredients_of(lesions: LesionGrafts | None, *, csf: float, grey: float) -> Ingredients[float]:
+def ingredients_of(lesions: LesionGrafts | None, csf: float, grey: float) -> Ingredients[float]:
     """What the infarct's arithmetic needs; where there is none, what changes nothing."""
     if lesions is None:
         return NO_LESION

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from insula.augment.apply import augment
 from insula.augment.graft import Graft, LesionGrafts
-from insula.augment.levels import Levels
 from insula.augment.original import Original
 from insula.augment.place import place
-from insula.augment.plan import Augmentation, Paint
+from insula.augment.plan import Augmentation, Paint, tones
 from insula.config import SimulateConfig
 from insula.simulate import (
     Chronic,
@@ -26,7 +25,6 @@ from insula.simulate import (
     Look,
     Outline,
     ScannerLook,
-    Tissue,
     draw_look,
     draw_ovoid,
     insert_unfamiliar,
@@ -68,8 +66,6 @@ class OutlineSet:
 
     def to(self, device: torch.device) -> OutlineSet:
         """On a device, lists of points and volumes measured before."""
-        for outline in (*self.acute, *self.chronic):
-            _ = outline.points, outline.volume_ml
         moved = OutlineSet(*(tuple(_on(outline, device) for outline in part) for part in (self.acute, self.chronic)))
         moved.__dict__["all"] = tuple(_on(outline, device) for outline in self.all)
         moved.__dict__["small"] = self.small
@@ -100,7 +96,7 @@ class SimulatedHead:
     truth: Float[Tensor, "i j k"]
     """0 or 1; all 0 for a control."""
     brain: Float[Tensor, "i j k"]
-    """0 or 1: the brain with its ventricles and the CSF in its sulci."""
+    """1 brain with its ventricles and the CSF in its sulci, 0 not; -1 where the host does not know."""
     phase: Phase
     """Acute, chronic or control."""
     host: str
@@ -120,6 +116,8 @@ class Given:
     look: Look | None = None
     """How they look."""
     scanner: ScannerLook | None = None
+    painted: bool = False
+    """Whether a head that has an image is painted all the same."""
     deform: bool = True
     """Off to leave the anatomy as it is."""
 
@@ -140,11 +138,8 @@ def draw_head(
     if numbers is None:
         numbers, lacunes = ((), False) if rng.random() < config.control_fraction else outlines.draw(rng, config)
     phase = given.phase or ("chronic" if rng.random() < config.chronic_fraction else "acute")
-    paint = _draw_paint(rng, host, config)
-    levels = host.levels
-    csf = (
-        levels.csf if paint is None else (1 - paint.share) * levels.csf + paint.share * paint.palette[Tissue.VENTRICLE]
-    )
+    paint = _draw_paint(rng, config, whole=given.painted or host.image is None)
+    csf, _ = tones(host.levels, paint)
     lesions, centre = None, None
     if numbers:
         chosen = given.look or (Lacune.sample(rng) if lacunes else draw_look(rng, phase=phase))
@@ -204,9 +199,9 @@ def carry_out(
     def paint_unfamiliar(images: Tensor, truths: Tensor) -> Tensor:
         if not bool(truths.any()) or plan.lesions is None:
             return images
-        levels: Levels = host.levels
+        csf, grey = tones(host.levels, plan.paint)
         rng = np.random.default_rng(plan.lesions.seed)
-        return insert_unfamiliar(images[0], truths[0], rng, csf=levels.csf, grey=levels.grey)[None]
+        return insert_unfamiliar(images[0], truths[0], rng, csf=csf, grey=grey)[None]
 
     found = augment(
         [host], [plan], starts=[(0, 0, 0)], crop=host.box, outlines=outlines.all,
@@ -228,8 +223,7 @@ def _rows(matrix: np.ndarray) -> tuple[tuple[float, float, float, float], ...]:
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in matrix[:3])
 
 
-def _draw_paint(rng: np.random.Generator, host: Original, config: SimulateConfig) -> Paint | None:
-    whole = host.image is None
+def _draw_paint(rng: np.random.Generator, config: SimulateConfig, *, whole: bool) -> Paint | None:
     if not whole and not (config.blend_fraction and rng.random() < config.blend_fraction):
         return None
     return Paint(

@@ -120,28 +120,40 @@ class Original:
         number = label_components(near)[0][inside]
         return tuple(self.lesion[number == n] for n in range(1, number.max() + 1))
 
-    @cached_property
+    @property
     def codes(self) -> UInt8[Tensor, "i j k"]:
         """The tissues, known or guessed."""
-        if self.tissue is not None:
-            return self.tissue.to(self.device)
+        return self._anatomy[0].to(self.device, non_blocking=True)
+
+    @property
+    def around(self) -> Float[Tensor, "5 i2 j2 k2"]:
+        """On the strip's coarse grid: the direction to the nearest CSF, how much brain there is, and whether it is face."""
+        return self._anatomy[1].to(self.device, non_blocking=True)
+
+    @cached_property
+    def _anatomy(self) -> tuple[Tensor, Tensor]:
+        """Both, where the case itself lies: a cohort too large for a GPU has no room there for these either."""
+        brain = self._soft_brain()
+        codes = self._guessed(brain) if self.tissue is None else self.tissue.to(self.device)
+        far = blur_wide_each(brain[None], _FACE_MM / CELL)[0] < _FACE
+        far[:, : far.shape[1] // 2] = False
+        far[:, :, far.shape[2] // 2 :] = False
+        around = torch.cat([toward_csf(codes), brain[None], far[None].float()]).half()
+        if self.mask.device == self.device:
+            return codes, around
+        kept = (codes.cpu(), around.cpu())
+        return (kept[0].pin_memory(), kept[1].pin_memory()) if self.device.type == "cuda" else kept
+
+    def _guessed(self, soft: Tensor) -> UInt8[Tensor, "i j k"]:
+        """Tissues from intensities, inside what is roughly the brain."""
         assert self.image is not None
         x, levels = relative(self.image.to(self.device), self.levels), self.levels
-        brain = F.interpolate(self._soft_brain[None, None], size=self.box, mode="trilinear")[0, 0] > 0.5
+        brain = F.interpolate(soft[None, None], size=self.box, mode="trilinear")[0, 0] > 0.5
         codes = torch.full_like(x, int(Tissue.CORTEX), dtype=torch.uint8)
         codes[x > (1 + levels.grey) / 2] = int(Tissue.WHITE)
         codes[x < (levels.csf + levels.grey) / 2] = int(Tissue.SULCAL_CSF)
         codes[~brain | (x < 0.5 * levels.csf) | (x > 1.4)] = int(Tissue.OUTSIDE)
         return codes
-
-    @cached_property
-    def around(self) -> Float[Tensor, "5 i2 j2 k2"]:
-        """On the strip's coarse grid: the direction to the nearest CSF, how much brain there is, and whether it is face."""
-        brain = self._soft_brain
-        far = blur_wide_each(brain[None], _FACE_MM / CELL)[0] < _FACE
-        far[:, : far.shape[1] // 2] = False
-        far[:, :, far.shape[2] // 2 :] = False
-        return torch.cat([toward_csf(self.codes), brain[None], far[None].float()]).half()
 
     @cached_property
     def places(self) -> dict[Tissue, np.ndarray]:
@@ -158,14 +170,13 @@ class Original:
         """The tissues of every second voxel, in the computer's memory: whether a place is brain is asked there."""
         return self.codes[::2, ::2, ::2].cpu().numpy()
 
-    @cached_property
     def _soft_brain(self) -> Float[Tensor, "i2 j2 k2"]:
         if self.tissue is None:
             assert self.image is not None
             return soft_brain(relative(self.image.to(self.device), self.levels))
         brain = torch.zeros(self.box, device=self.device)
         for kind in BRAIN:
-            brain += self.codes == kind
+            brain += self.tissue.to(self.device) == kind
         return blur_wide_each(F.avg_pool3d(brain[None], CELL), _RIM_MM / CELL)[0]
 
     @cached_property

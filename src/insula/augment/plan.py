@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from insula.augment.graft import LesionGrafts
+from insula.augment.levels import Levels
 from insula.config import AugmentConfig
-from insula.simulate import Confounders, Deformation, Outline, ScannerLook
+from insula.simulate import Confounders, Deformation, Outline, ScannerLook, Tissue
 from insula.types import Shape
 
-__all__ = ["Augmentation", "Paint"]
+__all__ = ["Augmentation", "Paint", "tones"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,15 @@ class Paint:
     """Of the borders between tissues (sigma)."""
     seed: int = 0
     """Of the texture."""
+
+
+def tones(levels: Levels, paint: Paint | None) -> tuple[float, float]:
+    """Levels of CSF and of grey matter of a head, painted or not."""
+    if paint is None:
+        return levels.csf, levels.grey
+    csf, grey = (paint.palette[kind] for kind in (Tissue.VENTRICLE, Tissue.CORTEX))
+    share = paint.share
+    return (1 - share) * levels.csf + share * csf, (1 - share) * levels.grey + share * grey
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,11 @@ def make_step(
         def ours(other: Batch = batch) -> Tensor:
             return steps.take(other, lr=1e-4, rate=0.01)
 
-        return ours, model, _once(model.outputs, batch, torch.bfloat16)
+        def lesion(image: Tensor) -> list[Tensor]:
+            first, *coarser = model.outputs(image)
+            return [first[:, :1], *coarser]
+
+        return ours, model, _once(lesion, batch, torch.bfloat16)
     assert contender.build is not None
     net = contender.build().to(device)
     run: Callable[..., Any] = torch.compile(net) if compile else net

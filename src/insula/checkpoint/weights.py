@@ -124,6 +124,8 @@ def load_one(card_path: Path) -> Weights:
     if file.sha256 != expected:
         rule = f"does not match its card ({str(expected)[:12]}...)"
         raise BadData("the weights' SHA-256", f"{file.sha256[:12]}...", rule, "copy both files again")
+    if isinstance(tree.get("model"), dict):
+        tree["model"].setdefault("brain", False)  # cards from before that output
     card = from_dict(Card, tree, what="the card")
     model = build_model(card.model)
     _fill(model, load_tensors(file.data))

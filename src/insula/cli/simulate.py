@@ -91,13 +91,15 @@ def gallery(
     from insula.cli.console import bar
     from insula.cohort import gallery_heads, load_sources
     from insula.config import PrepareConfig
-    from insula.errors import UsageError
+    from insula.errors import NoInput, UsageError
     from insula.io import OutputFolder, read_scan, write_text
     from insula.report import render_gallery, show_head, show_scan
 
     if each < 1:
         raise UsageError("--each", each, "is less than one", "use 1 or more")
-    paths = [] if real is None else sorted(real.glob("*_T1w.nii*")) if real.is_dir() else [real]
+    paths = [] if real is None else sorted(real.glob("*.nii*")) if real.is_dir() else [real]
+    if real is not None and not paths:
+        raise NoInput("the folder", real, "holds no NIfTI file", "name a scan, or a folder of scans")
     shown = [show_scan(read_scan(path)) for path in paths]
     with OutputFolder(out) as folder:
         print(f"reading {data} ...", flush=True)

@@ -19,7 +19,7 @@ from insula.config import SimulateConfig
 from insula.errors import CannotCreate, UsageError
 from insula.geometry import Grid, resample
 from insula.io import write_mask, write_scan, write_text
-from insula.simulate import Host, Outline, ScannerLook
+from insula.simulate import FORM, Host, Outline, ScannerLook
 from insula.volume import Mask
 
 __all__ = ["ATLAS_GRID", "CaseSpec", "SiteSpec", "plan_cohort", "write_case", "write_sheets"]
@@ -212,7 +212,7 @@ def write_sheets(specs: Sequence[CaseSpec], folder: Path, plan: dict[str, Any]) 
     Raises:
         CannotCreate: the folder holds another cohort; two mixed ones would have sheets that lie.
     """
-    plan = {**plan, "torch": torch.__version__}
+    plan = {**plan, "torch": torch.__version__, "simulator": FORM}
     _refuse_another(folder, plan)
     sites = {spec.site.name: spec.site for spec in specs}
     tree = {

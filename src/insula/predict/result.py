@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from insula.config import Calibration
-from insula.postprocess import SPREAD, Lesion, volume_doubt, volume_interval
+from insula.postprocess import SPREAD, Lesion, brain_flags, volume_doubt, volume_interval
 from insula.types import Flag
 from insula.volume import Mask, Scan
 
@@ -44,7 +44,7 @@ class Result:
         """Where the true volume [ml] lies, at the calibration's level; None if the weights cannot tell."""
         wide, narrow = (self.volume_ml_at(threshold) for threshold in SPREAD)
         found = volume_interval(self.volume_ml, volume_doubt(wide, narrow), self.calibration)
-        if found is None or self.brain_volume_ml is None:
+        if found is None or self.brain_volume_ml is None or brain_flags(self.brain):
             return found
         return min(found[0], self.brain_volume_ml), min(found[1], self.brain_volume_ml)  # no lesion exceeds its brain
 

@@ -85,7 +85,7 @@ def _provenance(weights: Weights, facts: InferFacts, min_lesion_ml: float) -> di
             "trained_on": card.provenance.get("trained_on", "unknown"),
             **({"members": members} if (members := card.provenance.get("members")) else {}),
         },
-        "inference": {**vars(facts), "min_lesion_ml": min_lesion_ml},
+        "inference": {**vars(facts), "min_lesion_ml": min_lesion_ml, "least_chance": card.calibration.least_chance},
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
         "machine": platform.machine(),
     }

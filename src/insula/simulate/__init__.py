@@ -5,7 +5,7 @@ from insula.simulate.artefacts import Artefacts
 from insula.simulate.blobs import Blob
 from insula.simulate.confounders import Confounders
 from insula.simulate.deform import Deformation
-from insula.simulate.host import Host, Outline, draw_ovoid
+from insula.simulate.host import FORM, Host, Outline, draw_ovoid
 from insula.simulate.looks import Acute, Chronic, Haemorrhagic, Lacune, Laminar, Look, Subacute, draw_look
 from insula.simulate.phantom import phantom_case
 from insula.simulate.scanner import ScannerLook, scan_each, scan_with
@@ -19,6 +19,7 @@ __all__ = [
     "Chronic",
     "Confounders",
     "Deformation",
+    "FORM",
     "Haemorrhagic",
     "Host",
     "Lacune",

@@ -40,6 +40,7 @@ _CHANCES: dict[Kind, float] = {
     "perivascular": 0.35, "dots": 0.3, "choroid": 0.3, "ovoids": 0.08, "arachnoid_cyst": 0.05, "resection": 0.03,
     "tumour": 0.04, "tract": 0.5, "caps": 0.45, "wide_ventricle": 0.12, "atrophy": 0.6,
 }  # fmt: skip
+_FIRST = ("arachnoid_cyst", "tumour", "resection", "tract")
 _TEMPORAL_MM = (46.0, 8.0, -34.0)
 
 Volumes = Float[Tensor, "b i j k"]
@@ -87,7 +88,11 @@ class Confounders:
         blobs: list[Blob] = []
         shift = Shift()
         factor, cut = 1.0, 2.0
-        for kind in kinds:
+        if "arachnoid_cyst" in kinds and "tumour" in kinds:  # one push
+            kinds.remove("tumour")
+        for kind in sorted(
+            kinds, key=lambda one: one not in _FIRST
+        ):  # what is large is never cut off for what is small
             if kind == "caps":
                 factor, cut = float(rng.uniform(0.73, 0.96)), float(rng.uniform(0.55, 1.35))
             elif kind == "atrophy":

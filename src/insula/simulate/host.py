@@ -10,8 +10,10 @@ import torch
 from jaxtyping import Float, Int16, UInt8
 from torch import Tensor
 
-__all__ = ["Host", "Outline", "draw_ovoid"]
+__all__ = ["FORM", "Host", "Outline", "draw_ovoid"]
 
+FORM = 2
+"""Raised when the same seed gives another head than before, so that two populations never mix in one cohort or run."""
 _POINTS = 64  # of an outline, enough to see where it would lie
 
 

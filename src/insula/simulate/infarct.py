@@ -96,7 +96,7 @@ def depth_mm(region: Volumes) -> Volumes:
 def visible_share(depth: Volumes, noise: Volumes, inset_mm: Tensor, border_mm: Tensor) -> Volumes:
     """How much of the change shows: all of it in the depth, nothing beyond the outline; its border is uneven."""
     share = torch.sigmoid((depth - inset_mm * (1 + 0.4 * noise)) / (0.4 * border_mm))
-    return share * (depth > -1)
+    return share * (depth > 0)
 
 
 def core_noise(noises: Grain, strands: Tensor, regions: Tensor) -> Volumes:

@@ -24,6 +24,7 @@ from insula.types import Shape
 
 __all__ = ["CaseStream"]
 
+_ANATOMY_BYTES = 2.25  # a voxel: tissues and what lies around them, kept for each case once a graft or a strip needs it
 _CROP, _PLAN, _PAINT, _ORDER = 1, 2, 3, 4  # what chance is drawn for, so that no two draws share a seed
 
 
@@ -43,7 +44,7 @@ class CaseStream(Stream):
     def __init__(self, cases: CaseSet, recipe: Recipe, *, device: torch.device, world: World = World()) -> None:
         super().__init__(recipe, device, world)
         self.cases = cases.to(device) if _fits(cases, recipe.train, device) else cases.pinned()
-        brains = self.cases.brains or (None,) * len(cases)
+        brains = [brain if bool((brain >= 0).all()) else None for brain in self.cases.brains] or [None] * len(cases)
         triples = zip(self.cases.images, self.cases.masks, brains, strict=True)
         self._originals = [
             Original(image, mask, worked_on=device, brain=brain) for image, mask, brain in triples
@@ -130,4 +131,5 @@ def _fits(cases: CaseSet, config: TrainConfig, device: torch.device) -> bool:
         return config.cohort != "host"
     if all(image.device.type == device.type for image in cases.images):
         return True  # already on a GPU: nothing to pin
-    return 2 * cases.nbytes <= free_bytes(device)
+    anatomy = int(_ANATOMY_BYTES * sum(mask.numel() for mask in cases.masks))
+    return 2 * (cases.nbytes + anatomy) <= free_bytes(device)

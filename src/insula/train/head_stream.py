@@ -12,6 +12,7 @@ import torch
 from insula.augment import (
     Augmentation,
     Augmenter,
+    Given,
     Original,
     OutlineSet,
     SimulatedHead,
@@ -23,6 +24,7 @@ from insula.cohort import CaseSet, Sources
 from insula.config import Recipe, to_dict
 from insula.data import measure_each, normalise_each, normalised
 from insula.errors import UsageError
+from insula.simulate import FORM
 from insula.train.stream import Batch, Stream, crop_window
 from insula.train.world import World
 from insula.types import Shape
@@ -52,8 +54,8 @@ class HeadStream(Stream):
         self._scanned = [host for host in hosts if host.image is not None]
         self._painted = [host for host in hosts if host.image is None]
         share = recipe.simulate.painted_fraction
-        if (share > 0 and not self._painted and not self._scanned) or (share < 1 and not self._scanned):
-            rule = "asks for heads that no host in the folder can give"
+        if share < 1 and not self._scanned:
+            rule = "asks for real heads, and no host in the folder has an image"
             raise UsageError("simulate.painted_fraction", share, rule, "add hosts with a T1w image, or paint all")
         self.outlines = OutlineSet(sources.acute, sources.chronic).to(device)
         self._augmenter = Augmenter(
@@ -62,7 +64,7 @@ class HeadStream(Stream):
 
     @property
     def fingerprint(self) -> str:
-        return self.sources.fingerprint
+        return f"{self.sources.fingerprint} simulator {FORM}"
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -75,14 +77,14 @@ class HeadStream(Stream):
 
     def draw(self, rng: np.random.Generator) -> tuple[Original, Augmentation]:
         """A host, and all that makes a patient of it."""
-        host = self._host(rng)
-        return host, draw_head(rng, host, self.outlines, self.recipe.simulate)
+        host, given = self._host(rng)
+        return host, draw_head(rng, host, self.outlines, self.recipe.simulate, given)
 
     def head(self, *key: int, unfamiliar: bool = False) -> SimulatedHead:
         """One whole head, drawn from `key`; its lesions as no training draws them, if `unfamiliar`."""
         rng = np.random.default_rng(key)
-        host = self._host(rng)
-        return simulate_head(host, self.outlines, self.recipe.simulate, rng, unfamiliar=unfamiliar)
+        host, given = self._host(rng)
+        return simulate_head(host, self.outlines, self.recipe.simulate, rng, given, unfamiliar=unfamiliar)
 
     def batch(self, step: int) -> Batch:
         """This process's part of the batch of one step."""
@@ -114,16 +116,18 @@ class HeadStream(Stream):
             images.append(normalised(head.image, self.recipe.prepare).half())
             masks.append(head.truth > 0.5)
             brains.append(head.brain.to(torch.int8))
-        drawn = f"{self.fingerprint} {seed} {count} {unfamiliar} {to_dict(self.recipe.simulate)} {to_dict(self.recipe.prepare)}"
+        simulate = {name: value for name, value in to_dict(self.recipe.simulate).items() if name != "compile"}
+        drawn = f"{self.fingerprint} {seed} {count} {unfamiliar} {simulate} {to_dict(self.recipe.prepare)}"
         return CaseSet(
             names=tuple(names), images=tuple(images), masks=tuple(masks), brains=tuple(brains),
             fingerprint=sha256(drawn.encode()).hexdigest(), provenance={**self.provenance, "heads": count},
         )  # fmt: skip
 
-    def _host(self, rng: np.random.Generator) -> Original:
-        painted = bool(self._painted) and rng.random() < self.recipe.simulate.painted_fraction
-        pool = self._painted if painted or not self._scanned else self._scanned
-        return pool[int(rng.integers(len(pool)))]
+    def _host(self, rng: np.random.Generator) -> tuple[Original, Given]:
+        """A label map to be painted, or a real head; without label maps, a real head is painted from its own tissues."""
+        painted = bool(rng.random() < self.recipe.simulate.painted_fraction)
+        pool = (self._painted or self._scanned) if painted else self._scanned
+        return pool[int(rng.integers(len(pool)))], Given(painted=painted)
 
     def _lesions(self, plan: Augmentation, box: Shape) -> list[np.ndarray]:
         """Where crops may look: the middle of a crop comes from the same voxel of the head, so it is enough to look there."""

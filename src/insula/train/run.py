@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from safetensors.torch import save as to_bytes
 
 from insula.checkpoint import Card, Weights, load_state, load_weights, save_state, save_weights
 from insula.cohort import CaseSet, Sources
-from insula.config import Recipe, TrainConfig, to_dict
+from insula.config import Recipe, SimulateConfig, TrainConfig, to_dict
 from insula.errors import BadData, UsageError
+from insula.infer import ready_network
 from insula.io import write_bytes
 from insula.models import UNet, build_model
 from insula.train.case_stream import CaseStream
@@ -27,9 +29,14 @@ from insula.train.world import World
 
 __all__ = ["Run"]
 
+_log = logging.getLogger(__name__)
+
 
 class Run:
     """Network, averaged network, optimiser and data of one training, in one process of its world.
+
+    The brain output is learned from label maps and brain masks. Where no case has one, it is kept as the weights to start from
+    have it, by their own answer; without such weights the network is trained without that output.
 
     Args:
         recipe: all of it.
@@ -47,6 +54,10 @@ class Run:
     def __init__(
         self, recipe: Recipe, data: Sources | CaseSet, folder: Path, *, start: Weights | None, world: World
     ) -> None:
+        keeps_brain = recipe.model.brain and not _knows_brain(data) and start is not None and start.card.model.brain
+        if recipe.model.brain and not _knows_brain(data) and not keeps_brain:
+            _log.info("no case says where its brain is: the network is trained without that output")
+            recipe = replace(recipe, model=replace(recipe.model, brain=False))
         self.recipe, self.folder, self.start, self.world = recipe, folder, start, world
         self.device = world.device(recipe.train.device)
         torch.manual_seed(recipe.train.seed)
@@ -57,7 +68,10 @@ class Run:
         self.average.load_state_dict(model.state_dict())
         self.taught_by = _teacher(recipe)
         teacher = None if self.taught_by is None else Teacher(self.taught_by, self.device, compile=recipe.train.compile)
-        self.steps = Step(model, self.average, recipe.train, device=self.device, world=world, teacher=teacher)
+        brain_of = ready_network(start.model, self.device) if keeps_brain and start is not None else None
+        self.steps = Step(
+            model, self.average, recipe.train, device=self.device, world=world, teacher=teacher, brain_of=brain_of
+        )
         self.stream = _stream(data, recipe, self.device, world)
         self.step = 0
         """Steps done."""
@@ -77,8 +91,12 @@ class Run:
         saved = load_state(self.folder, device=self.device)
         if saved is None:
             return False
-        defaults = to_dict(TrainConfig())  # of knobs that are younger than the state
-        kept = {**saved["recipe"], "train": {**defaults, **saved["recipe"]["train"]}}
+        kept = {**saved["recipe"], "model": {"brain": False, **saved["recipe"]["model"]}}
+        for part, defaults in (
+            ("train", TrainConfig()),
+            ("simulate", SimulateConfig()),
+        ):  # knobs younger than the state
+            kept[part] = {**to_dict(defaults), **saved["recipe"][part]}
         if _lasting(kept) != _lasting(to_dict(self.recipe)):
             rule, remedy = "belongs to another recipe", "resume with the recipe it was started with"
             raise BadData("the saved state", self.folder.name, rule, remedy)
@@ -201,6 +219,13 @@ def _go_on_from(model: UNet, start: Weights, recipe: Recipe) -> None:
             axis = next(n for n, (a, b) in enumerate(zip(tensor.shape, given[name].shape, strict=True)) if a != b)
             given[name] = torch.cat([given[name], torch.zeros_like(given[name])], dim=axis)
     model.load_state_dict(given)
+
+
+def _knows_brain(data: Sources | CaseSet) -> bool:
+    """Whether anything that is trained on says where the brain is."""
+    if isinstance(data, Sources):
+        return True
+    return data.painted_from is not None or any(bool((brain >= 0).all()) for brain in data.brains)
 
 
 def _stream(data: Sources | CaseSet, recipe: Recipe, device: torch.device, world: World) -> Stream:

@@ -35,15 +35,16 @@ class Step:
         config: the optimisation.
         device: where both are.
         world: the processes that share every batch.
-        teacher: whose answers are learnt beside the truth.
+        teacher: gives the answers that are learned beside the truth.
+        brain_of: a network with a brain output, whose answer stands for the brain where that is not known.
     """
 
     def __init__(
         self, model: UNet, average: UNet, config: TrainConfig, *, device: torch.device, world: World = World(),
-        teacher: Teacher | None = None,
+        teacher: Teacher | None = None, brain_of: nn.Module | None = None,
     ) -> None:  # fmt: skip
         self.model, self.average, self.config, self.device, self.world = model, average, config, device, world
-        self.teacher = teacher
+        self.teacher, self.brain_of = teacher, brain_of
         self._mark: Callable[[str], None] = lambda _: None
         model.recompute = config.recompute
         self.dtype = _dtype(config.precision, device)
@@ -159,12 +160,22 @@ class Step:
             taught = distil(lesion[0], answer, total=self.world.total)
             loss = (1 - self.config.teacher_share) * loss + self.config.teacher_share * taught
         if outputs[0].shape[1] > 1 and self.config.brain_weight:
-            loss = loss + self.config.brain_weight * brain_loss(outputs[0][:, 1:], batch.brain, total=self.world.total)
+            brain = self._brain(image, batch.brain)
+            loss = loss + self.config.brain_weight * brain_loss(outputs[0][:, 1:], brain, total=self.world.total)
         loss = share * loss
         self._mark("loss")
         (loss * self._scale).backward()
         self._mark("backward")
         return loss.detach()
+
+    @torch.no_grad()
+    def _brain(self, image: Tensor, known: Tensor) -> Tensor:
+        """Where the brain is; by another network where that is not known and there is one."""
+        if self.brain_of is None:
+            return known
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            answer = (self.brain_of(image)[:, 1:] > 0).float()
+        return torch.where(known < 0, answer, known)
 
 
 def _dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -1,4 +1,4 @@
-"""One case, many; a lesion-free head, a patient: drawn first, carried out on the training device after."""
+"""Makes many heads of one: what happens to a case is drawn first and computed afterwards, on the training device."""
 
 from insula.augment.apply import Augmented, Augmenter, augment
 from insula.augment.graft import Graft, LesionGrafts

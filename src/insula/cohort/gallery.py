@@ -1,4 +1,4 @@
-"""One simulated head of every kind, to be looked at before anybody trains on them."""
+"""One simulated head of every kind, to look at before training."""
 
 from __future__ import annotations
 

@@ -93,9 +93,9 @@ class TrainConfig:
     brain_weight: float = 0.3
     """Weight of the brain output's cross-entropy beside them, where the brain is known."""
     teacher: str = ""
-    """Weights by name, folder or file, one network or several, whose answers are learnt beside the truth; none if empty."""
+    """Weights by name, folder or file, one network or several, whose answers are learned beside the truth; none if empty."""
     teacher_share: float = 0.5
-    """Of the loss that is asked by the teacher; the rest by the truth."""
+    """Share of the loss taken from the teacher; the rest is taken from the truth."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, or one GPU as torch writes it."""
     precision: Precision = "auto"

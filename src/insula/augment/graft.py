@@ -29,7 +29,7 @@ NO_PLACEMENT: Placement = ((0.0, 0.0, 0.0, -1e4),) * 3
 
 @dataclass(frozen=True, kw_only=True)
 class Graft:
-    """Whose outline, and where it goes."""
+    """One outline and its place in the head."""
 
     outline: int
     """Which of the outlines that are given with the plan."""
@@ -44,13 +44,13 @@ class LesionGrafts:
     grafts: tuple[Graft, ...]
     """At least one."""
     look: Look
-    """Of all of them: infarcts of one head are mostly of one time."""
+    """One look for all of them: infarcts of one head are mostly equally old."""
     cells_mm: tuple[float, float, float]
     """How far apart the nodes of their three noises lie."""
     volume_ml: float
     """About that of the smallest; a small lesion shows nearly out to its outline."""
     seed: int
-    """Of the noises."""
+    """Seed of the noises."""
 
     @classmethod
     def of(cls, rng: np.random.Generator, grafts: Sequence[Graft], look: Look, *, volume_ml: float) -> LesionGrafts:

@@ -55,7 +55,7 @@ def _deep_place(rng: np.random.Generator, host: Original, outline: Outline) -> n
 
 
 def _share_in_brain(host: Original, outline: Outline, matrix: np.ndarray) -> float:
-    """Of some of the outline's voxels, those that lie in brain and in no ventricle."""
+    """Share of a sample of the outline's voxels that lies in brain and in no ventricle."""
     back = np.linalg.inv(matrix)
     there = np.rint((outline.points @ back[:3, :3].T + back[:3, 3]) / 2).astype(np.int64)
     inside = ((there >= 0) & (there < host.half_codes.shape)).all(1)

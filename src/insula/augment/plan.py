@@ -23,13 +23,13 @@ class Paint:
     palette: tuple[float, ...]
     """In the order of `Tissue`, white matter 1."""
     share: float = 1.0
-    """Of the painted image; the rest is the scan."""
+    """Share of the painted image; the rest is the scan."""
     texture: float = 0.03
     """Unevenness at a few millimetres."""
     blur_mm: float = 0.6
-    """Of the borders between tissues (sigma)."""
+    """Blur of the borders between tissues (sigma)."""
     seed: int = 0
-    """Of the texture."""
+    """Seed of the texture."""
 
 
 def tones(levels: Levels, paint: Paint | None) -> tuple[float, float]:

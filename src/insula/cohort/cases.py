@@ -71,7 +71,7 @@ class CaseSet:
 
     @property
     def nbytes(self) -> int:
-        """Of all of them."""
+        """Bytes of all images, masks and brains."""
         return sum(x.nbytes for part in self._parts for x in part)
 
     @property

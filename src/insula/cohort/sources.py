@@ -36,7 +36,7 @@ _LESION_SHARES = 0.80, 0.85
 _HOST_SHARES = 0.65, 0.80
 _FEW = 5
 _SALT = "596 "
-"""Of the hosts' hashes; chosen so that every part has heads of each source, and the test part none that earlier weights trained on."""
+"""Salt of the hosts' hashes, chosen so that every part has heads of each source, and the test part none that earlier weights trained on."""
 _EVEN_MM = 1.05  # label maps this fine show no steps at 1 mm
 
 

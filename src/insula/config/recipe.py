@@ -45,7 +45,7 @@ class SimulateConfig:
     blend_fraction: float = 0.0
     """Heads whose image is mixed with one painted from their own tissues: contrasts that no host has."""
     artefact_chance: float = 0.1
-    """Of each of ghosts, a movement and a spike."""
+    """Chance of each of ghosts, a movement and a spike."""
     compile: bool = False
     """torch.compile the drawing of heads: a minute or two at the start, and less time for each batch after it."""
     heads: int = 0

@@ -80,13 +80,13 @@ class Studied:
     """By threshold."""
 
     def dice(self, rule: Rule) -> float:
-        """Of the mask that a rule would give; 1 where it and the truth are empty."""
+        """Dice of the mask that a rule would give; 1 where it and the truth are empty."""
         some = self.pieces[rule.threshold].kept(rule)
         total = self.truth_ml + float(some.volume_ml.sum())
         return 2 * float(some.common_ml.sum()) / total if total else 1.0
 
     def lesion_f1(self, rule: Rule) -> float:
-        """Of the mask that a rule would give, where one common voxel is enough; 1 where it and the truth are empty."""
+        """Lesion F1 of the mask that a rule would give, one common voxel being enough; 1 where both are empty."""
         some = self.pieces[rule.threshold].kept(rule)
         found = len(np.unique(some.meets[:, 0]))
         total = found + some.truths + int((some.common_ml == 0).sum())

@@ -88,7 +88,7 @@ def infer_mean(
     *,
     temperature: float = 1.0,
 ) -> tuple[Probabilities, InferFacts]:
-    """As `infer`, the mean probability of several networks; that of brain over those with such an output.
+    """The mean probability of several networks; that of brain over those with such an output. Otherwise as `infer`.
 
     Args:
         networks: each with the temperature of its own logits.

@@ -63,7 +63,7 @@ class BidsPaths:
 
     mask: Path
     brain: Path
-    """Of weights with a brain output only."""
+    """Written for weights with a brain output only."""
     prob: Path
     lesions: Path
     record: Path

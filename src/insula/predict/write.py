@@ -25,7 +25,7 @@ class ResultPaths:
 
     mask: Path
     brain: Path
-    """Of weights with a brain output only."""
+    """Written for weights with a brain output only."""
     prob: Path
     record: Path
     page: Path

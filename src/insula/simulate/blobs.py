@@ -29,11 +29,11 @@ class Blob:
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Rotation vector [rad]."""
     factor: float = 0.0
-    """Of what was there."""
+    """Share of the intensity there that is kept."""
     level: float = 0.0
     """What is added; 1 is white matter."""
     softness: float = 0.1
-    """Of its border, as a part of its radius."""
+    """How soft its border is, as a part of its radius."""
     white: bool = True
     """Whether it shows in white matter."""
     grey: bool = True

@@ -113,7 +113,7 @@ def blur_each(volumes: Volumes, sigmas_mm: Float[Tensor, " b"]) -> Volumes:
 
 
 def blur_evenly(volumes: Volumes, sigma_mm: float) -> Volumes:
-    """As `blur_each`, every item by the same sigma, whose matrices are kept."""
+    """Blur every item by the same sigma; its matrices are kept."""
     x = volumes
     for axis, size in enumerate(volumes.shape[1:]):
         x = along(x, axis, _kept_bands(size, sigma_mm, volumes.device).to(x.dtype))

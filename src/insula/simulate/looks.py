@@ -49,7 +49,7 @@ class Chronic(_Border):
     gliosis_level: float
     flatness: float
     cavity_share: float
-    """Of the core, what is fluid; 0 to 1."""
+    """Share of the core that is fluid, 0 to 1."""
     cavity_level: float
     strands: float
     softness: float
@@ -72,7 +72,7 @@ class Chronic(_Border):
         )  # fmt: skip
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
-        """As numbers, in a head whose CSF and grey matter have these levels."""
+        """Its numbers in a head whose CSF and grey matter have these levels."""
         return NO_LESION._replace(
             inset_mm=self.inset_mm, border_mm=self.border_mm, white_factor=0.5 + 0.5 * self.gliosis_level,
             grey_factor=0.97, flatness=self.flatness, gliosis_level=max(self.gliosis_level, csf + 0.1),
@@ -102,7 +102,7 @@ class Acute(_Border):
         )  # fmt: skip
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
-        """As numbers, in a head whose CSF and grey matter have these levels."""
+        """Its numbers in a head whose CSF and grey matter have these levels."""
         return NO_LESION._replace(
             inset_mm=self.inset_mm, border_mm=self.border_mm, white_factor=self.white_factor,
             grey_factor=self.grey_factor, flatness=0.25, gliosis_level=max(self.grey_factor * grey, csf) + 0.1,
@@ -116,7 +116,7 @@ class Subacute(_Border):
 
     phase: ClassVar[Literal["acute"]] = "acute"
     contrast: float
-    """Of what an acute infarct shows: 0.1 to 0.6; at 0 there would be a truth that nobody can see."""
+    """Share of an acute infarct's contrast that is left, 0.1 to 0.6; at 0 there would be a truth that nobody can see."""
     acute: Acute
 
     @classmethod
@@ -128,7 +128,7 @@ class Subacute(_Border):
         )  # fmt: skip
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
-        """As numbers, in a head whose CSF and grey matter have these levels."""
+        """Its numbers in a head whose CSF and grey matter have these levels."""
         whole = self.acute.ingredients(csf=csf, grey=grey)
         white, dark = (1 - self.contrast * (1 - factor) for factor in (whole.white_factor, whole.grey_factor))
         return whole._replace(
@@ -145,7 +145,7 @@ class Laminar(_Border):
     ribbon_level: float
     """1.1 to 1.6."""
     ribbon_share: float
-    """Of the cortex inside."""
+    """Share of the infarcted cortex that has it."""
     beneath: Chronic | Subacute
 
     @classmethod
@@ -158,7 +158,7 @@ class Laminar(_Border):
         )  # fmt: skip
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
-        """As numbers, in a head whose CSF and grey matter have these levels."""
+        """Its numbers in a head whose CSF and grey matter have these levels."""
         return self.beneath.ingredients(csf=csf, grey=grey)._replace(
             inset_mm=self.inset_mm, border_mm=self.border_mm, ribbon_level=self.ribbon_level,
             ribbon_cut=NormalDist().inv_cdf(1 - self.ribbon_share),
@@ -191,7 +191,7 @@ class Haemorrhagic(_Border):
         )  # fmt: skip
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
-        """As numbers, in a head whose CSF and grey matter have these levels."""
+        """Its numbers in a head whose CSF and grey matter have these levels."""
         return self.beneath.ingredients(csf=csf, grey=grey)._replace(
             inset_mm=self.inset_mm, border_mm=self.border_mm, blood_level=self.blood_level,
             blood_cut=NormalDist().inv_cdf(1 - self.blood_share), iron_level=self.iron_level,
@@ -204,7 +204,7 @@ class Lacune(_Border):
 
     phase: ClassVar[Literal["chronic"]] = "chronic"
     level: float
-    """Of the cavity 0.17 to 0.35, of the scar 0.59 to 0.73."""
+    """Level of the cavity (0.17 to 0.35) or of the scar (0.59 to 0.73)."""
     cavity: bool
 
     @classmethod
@@ -215,7 +215,7 @@ class Lacune(_Border):
         return cls(**_border(rng), texture=float(rng.uniform(0.0, 0.05)), level=level, cavity=cavity)
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
-        """As numbers, in a head whose CSF and grey matter have these levels."""
+        """Its numbers in a head whose CSF and grey matter have these levels."""
         return NO_LESION._replace(
             inset_mm=min(self.inset_mm, 0.8), border_mm=self.border_mm, flatness=0.85, grey_factor=0.9, white_factor=0.9,
             gliosis_level=max(self.level, csf), texture=self.texture,

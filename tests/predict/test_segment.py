@@ -33,7 +33,7 @@ def result(coarse_case: Case, tiny_weights: Path) -> Result:
 
 @pytest.fixture
 def brained(coarse_case: Case, brain_weights: Path) -> Result:
-    """Of weights with a brain output."""
+    """What weights with a brain output give."""
     return segment(coarse_case.scan, _CONFIG, weights=str(brain_weights))
 
 

@@ -49,7 +49,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def quiet_weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `tiny_weights`, but pieces under half a millilitre are dropped: on whole scans there would be thousands."""
+    """`tiny_weights`, but pieces under half a millilitre are dropped: on whole scans there would be thousands."""
     folder = tmp_path_factory.mktemp("quiet")
     tiny = load_weights(str(tiny_weights))
     save_weights(folder, tiny.model, replace(tiny.card, min_lesion_ml=0.5))
@@ -58,7 +58,7 @@ def quiet_weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def brain_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `tiny_weights`, with a brain output: a fifth of the box, in pieces and with holes. A quarter of it is `lesion`."""
+    """`tiny_weights` with a brain output: a fifth of the box, in pieces and with holes. A quarter of it is `lesion`."""
     folder = tmp_path_factory.mktemp("brain")
     torch.manual_seed(1)
     config = AttentionUNet(widths=(4, 8))

@@ -14,7 +14,7 @@ from torch import Tensor
 from insula.augment.apply import augment
 from insula.augment.graft import Graft, LesionGrafts
 from insula.augment.original import Original
-from insula.augment.place import place
+from insula.augment.place import place, points_in_head
 from insula.augment.plan import Augmentation, Paint, tones
 from insula.config import SimulateConfig
 from insula.simulate import (
@@ -167,9 +167,8 @@ def look_at(plan: Augmentation, outlines: OutlineSet) -> list[np.ndarray]:
         return []
     found = []
     for graft in plan.lesions.grafts:
-        points = outlines.all[graft.outline].points
-        back = np.linalg.inv(np.vstack([graft.placement, [0, 0, 0, 1]]))
-        found.append(np.rint(points @ back[:3, :3].T + back[:3, 3]).astype(np.int64))
+        placement = np.vstack([graft.placement, [0, 0, 0, 1]])
+        found.append(np.rint(points_in_head(outlines.all[graft.outline], placement)).astype(np.int64))
     return found
 
 

@@ -8,7 +8,7 @@ from insula.augment.original import Original
 from insula.simulate import Outline, Tissue
 from insula.simulate.anatomy import BRAIN
 
-__all__ = ["place"]
+__all__ = ["place", "points_in_head"]
 
 _CENTRE_MM = (0.0, -18.0, 10.0)  # about the middle of the brain in MNI millimetres, so that scaling keeps places
 _TRIES = 4  # placements of an outline, of which the best is taken
@@ -54,10 +54,16 @@ def _deep_place(rng: np.random.Generator, host: Original, outline: Outline) -> n
     return matrix
 
 
+def points_in_head(outline: Outline, placement: np.ndarray) -> np.ndarray:
+    """Some of an outline's voxels [n 3, voxels of the head]; a 4x4 placement leads from the head to the outline."""
+    back = np.linalg.inv(placement)
+    there: np.ndarray = outline.points @ back[:3, :3].T + back[:3, 3]
+    return there
+
+
 def _share_in_brain(host: Original, outline: Outline, matrix: np.ndarray) -> float:
     """Share of a sample of the outline's voxels that lies in brain and in no ventricle."""
-    back = np.linalg.inv(matrix)
-    there = np.rint((outline.points @ back[:3, :3].T + back[:3, 3]) / 2).astype(np.int64)
+    there = np.rint(points_in_head(outline, matrix) / 2).astype(np.int64)
     inside = ((there >= 0) & (there < host.half_codes.shape)).all(1)
     codes = host.half_codes[tuple(there[inside].T)]
     good = (codes > BRAIN[0]) & (codes <= BRAIN[-1])  # the first of them is the ventricles

@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +21,9 @@ from insula.cohort import Sources
 from insula.config import AttentionUNet, PrepareConfig, Recipe, TrainConfig
 from insula.errors import BadData, CannotCreate, Interrupted, Preempted, Unavailable, UsageError
 from insula.losses import LOSSES, dice
-from insula.train import HeadStream, train
+from insula.train import HeadStream, loop, train
 from insula.train.loop import Progress
+from insula.train.run import Run
 from insula.train.step import Step
 from insula.train.stream import Batch
 from simulate.hosts import ball_outline, small_host
@@ -107,6 +110,23 @@ def test_a_time_limit_saves_and_leaves(sources: Sources, tmp_path: Path) -> None
     assert load_weights(str(tmp_path)).card.provenance["steps"] == 1
     train(_recipe(steps=9), sources, tmp_path, resume=True)
     assert load_weights(str(tmp_path)).card.provenance["steps"] == 9
+
+
+def test_the_time_limit_counts_what_comes_before_the_first_step(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue counts reading and compiling too."""
+    begun, now = time.monotonic(), [0.0]
+    monkeypatch.setattr("insula.train.loop.time.monotonic", lambda: begun + now[0])
+    build = loop.Run
+
+    def slow(*args: Any, **options: Any) -> Run:
+        now[0] += 3600
+        return build(*args, **options)
+
+    monkeypatch.setattr(loop, "Run", slow)
+    with pytest.raises(Preempted, match="limit of 59 minutes"):
+        train(_recipe(steps=9, minutes=59), sources, tmp_path)
 
 
 def test_a_folder_that_holds_a_run_is_not_begun_in(sources: Sources, tmp_path: Path) -> None:
@@ -239,6 +259,23 @@ def test_a_full_disk_stops_the_run_and_leaves_the_state_before(
     assert {path.name: path.read_bytes() for path in tmp_path.glob("state-*.pt")} == before
     train(_recipe(steps=9), sources, tmp_path, resume=True)
     assert load_weights(str(tmp_path)).card.provenance["steps"] == 9
+
+
+def test_the_time_limit_counts_what_comes_before_the_first_step(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue counts reading and compiling too."""
+    begun, now = time.monotonic(), [0.0]
+    monkeypatch.setattr("insula.train.loop.time.monotonic", lambda: begun + now[0])
+    build = loop.Run
+
+    def slow(*args: Any, **options: Any) -> Run:
+        now[0] += 3600
+        return build(*args, **options)
+
+    monkeypatch.setattr(loop, "Run", slow)
+    with pytest.raises(Preempted, match="limit of 59 minutes"):
+        train(_recipe(steps=9, minutes=59), sources, tmp_path)
 
 
 def test_statistics_too_large_for_float16_survive(sources: Sources, tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def train(
         Unavailable: the GPU's memory does not suffice.
         UsageError: the batch cannot be dealt out to the processes, or the folder holds a run and is not to be resumed.
     """
+    begun = time.monotonic()  # what reads the data and compiles counts against a queue's limit too
     world = World.join()
     run = Run(recipe, data, folder, start=start, world=world)
     if resume:
@@ -103,7 +104,7 @@ def train(
         )
     if run.step == 0:
         run.save()  # what a rewind goes back to; and a full disk is noticed now
-    with Stop(recipe.train.minutes) as stop:
+    with Stop(recipe.train.minutes, since=begun) as stop:
         while True:
             try:
                 _go(run, stop, judge_by, report)

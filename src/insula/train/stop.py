@@ -21,10 +21,12 @@ class Stop:
 
     Args:
         minutes: the limit; 0 for none.
+        since: when they began, by `time.monotonic`; now, if not given.
     """
 
-    def __init__(self, minutes: float) -> None:
-        self._minutes, self._until = minutes, time.monotonic() + 60 * (minutes or math.inf)
+    def __init__(self, minutes: float, *, since: float | None = None) -> None:
+        begun = time.monotonic() if since is None else since
+        self._minutes, self._until = minutes, begun + 60 * (minutes or math.inf)
         self._signal: int | None = None
         self._before: dict[int, Any] = {}
 

@@ -56,7 +56,7 @@ _EXTRAS = {
     "fixed": ("simulate.heads=600",), "precise": ('train.losses=[[0.7,"dice"],[1.0,"cross_entropy"],[0.3,"precise_tversky"]]',),
     "unpainted": ("simulate.painted_fraction=0",), "painted": ("simulate.painted_fraction=0.45",),
     "mission": ('train.losses=[[0.35,"dice"],[0.25,"focal"],[0.25,"boundary"],[0.15,"tversky"]]',),
-    "plain": ("simulate.confounders=0",), "whole": ("train.whole_fraction=0.04",),
+    "plain": ("simulate.confounders=0",), "whole": ("train.whole_fraction=0.04",), "compiled": ("simulate.compile=true",),
     "nomemory": ('model.memory=off',), "noscan": ("model.scans=0",),
 }  # fmt: skip
 _PROBED, _WARM = 60, 700
@@ -86,7 +86,7 @@ def sources_of(data: Path, part: Part, box: tuple[int, int, int], cache: Path) -
 
 def free_heads(sources: Sources, device: torch.device) -> CaseSet:
     """Real lesion-free heads as they are, with their skull if they have one, and stripped to their brain."""
-    names, images, masks, brains = [], [], [], []
+    names, hosts, images, masks, brains = [], [], [], [], []
     prepare = PrepareConfig()
     for host in sources.hosts:
         if host.image is None or not host.labelled:
@@ -95,12 +95,14 @@ def free_heads(sources: Sources, device: torch.device) -> CaseSet:
         for strip in (None, 0.5) if host.skull else (0.5,):
             found = augment([case], [Augmentation(strip=strip)], starts=[(0, 0, 0)], crop=case.box)
             names.append(f"{host.name} {'stripped' if strip else 'whole'}")
+            hosts.append(host.name)
             images.append(normalised(found.image[0], prepare).half())
             masks.append(torch.zeros_like(case.mask))
             brains.append(found.brain[0].to(torch.int8))
     return CaseSet(
-        names=tuple(names), images=tuple(images), masks=tuple(masks), brains=tuple(brains), fingerprint="free"
-    )
+        names=tuple(names), images=tuple(images), masks=tuple(masks), brains=tuple(brains), fingerprint="free",
+        centres=tuple(hosts),
+    )  # fmt: skip
 
 
 def judge_sets(

@@ -59,14 +59,19 @@ def test_two_sets_are_compared_pair_by_pair(tree: Path, tmp_path: Path, capsys: 
     assert dice["n"] == 20
     assert {dice["first"], dice["second"]} == {"near", "far"}
     assert dice["p_holm"] < 0.001
-    assert (dice["difference"] < 0) == (dice["second"] == "far")
+    assert (dice["difference"]["mean"]["value"] < 0) == (dice["second"] == "far")
+    assert dice["difference"]["mean"]["centres"] == 5
+    assert [one["p_holm"] is not None for one in record["comparisons"]] == [
+        one["primary"] for one in record["comparisons"]
+    ]
     assert "after Holm" in said.out
+    assert "a true difference of 0.02 would show with a chance of" in said.out
     twice = tmp_path / "again" / "near"
     shutil.copytree(near, twice)
     call(capsys, "evaluate", tree, near, twice, "--out", tmp_path / "o2", "--jobs", 1)
     record = json.loads((tmp_path / "o2" / "evaluation.json").read_text())
     assert len(record["sets"]) == 2  # sets of the same name are told apart
-    assert all(one["difference"] == 0 for one in record["comparisons"] if one["n"])
+    assert all(one["difference"]["mean"]["value"] == 0 for one in record["comparisons"] if one["n"])
 
 
 def test_a_split_scores_its_test_part_alone(tree: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -103,6 +108,8 @@ def test_what_does_not_fit_is_refused_in_one_line(tree: Path, tmp_path: Path, ca
         ((tree, tmp_path / "absent"), 66, "absent"),
         ((tmp_path / "absent", perfect), 66, "absent"),
         ((tree, perfect, "--split", tmp_path / "none.json"), 66, "none.json"),
+        ((tree, perfect, "--primary", "jaccard"), 2, "is no metric of the preset full"),
+        ((tree, perfect, "--hoped", "0"), 2, "is not above 0"),
     ):
         said = call(capsys, "evaluate", *arguments, *out)
         assert (said.code, said.err.count("\n")) == (code, 1), said

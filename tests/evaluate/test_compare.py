@@ -1,4 +1,4 @@
-"""Comparisons: paired, corrected, and against scipy."""
+"""Comparisons: paired, by centre, one metric that decides."""
 
 from __future__ import annotations
 
@@ -6,18 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import wilcoxon
+from scipy.stats import ttest_1samp
 
 from evaluate.test_summary import score
 from insula.evaluate import compare
-from insula.evaluate.compare import holm
-
-
-def test_holm_by_hand() -> None:
-    """0.01 x 4, 0.02 x 3, then 0.03 x 2 and 0.04 x 1, which may not fall below the one before."""
-    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
-    assert holm([0.6, 0.7]) == [1.0, 1.0]
-    assert holm([]) == []
+from insula.stats import difference_of, holm
 
 
 def test_pairs_are_made_by_case_whatever_their_order() -> None:
@@ -26,8 +19,9 @@ def test_pairs_are_made_by_case_whatever_their_order() -> None:
     one = [score(f"c{n}", before[n]) for n in range(30)]
     two = [score(f"c{n}", after[n]) for n in rng.permutation(30)]
     (found,) = compare({"one": one, "two": two}, ["dice"])
-    assert found.difference == pytest.approx((after - before).mean())
-    assert found.p == pytest.approx(wilcoxon(after - before).pvalue)
+    assert found.difference is not None
+    assert found.difference.mean.value == pytest.approx((after - before).mean())
+    assert found.difference.p == pytest.approx(ttest_1samp(after - before, 0).pvalue)  # all of one centre
     assert found.n == 30
     assert found.better == (after > before).sum()
     assert found.better + found.worse == 30
@@ -35,44 +29,82 @@ def test_pairs_are_made_by_case_whatever_their_order() -> None:
     assert [case for case, _ in found.moved] == [f"c{n}" for n in largest]
 
 
+def test_cases_of_one_centre_are_alike_in_comparisons_too() -> None:
+    rng = np.random.default_rng(1)
+    values, centres = rng.normal(0.02, 0.1, 24), [f"R{n % 6}" for n in range(24)]
+    one = [score(str(n), 0.5, centre=centres[n]) for n in range(24)]
+    two = [score(str(n), 0.5 + values[n], centre=centres[n]) for n in range(24)]
+    (found,) = compare({"one": one, "two": two}, ["dice"], hoped=0.05)
+    wanted = difference_of(values.tolist(), centres, hoped=0.05)
+    assert found.difference is not None
+    assert found.difference.p == pytest.approx(wanted.p)
+    assert found.difference.power == pytest.approx(wanted.power)
+    assert found.difference.mean.centres == 6
+
+
 def test_lower_is_better_for_distances() -> None:
     one = [replace(score(str(n), 0.0), metrics={"hd95_mm": 10.0 + n}) for n in range(8)]
     two = [replace(score(str(n), 0.0), metrics={"hd95_mm": 5.0 + n}) for n in range(8)]
-    (found,) = compare({"one": one, "two": two}, ["hd95_mm"])
-    assert (found.better, found.worse, found.difference) == (8, 0, -5)
+    (found,) = compare({"one": one, "two": two}, ["hd95_mm"], primary="hd95_mm")
+    assert found.difference is not None
+    assert (found.better, found.worse, found.difference.mean.value) == (8, 0, -5)
 
 
-def test_three_sets_make_three_comparisons_each_corrected() -> None:
+def test_three_sets_make_three_tests_each_corrected_whatever_else_is_compared() -> None:
     rng = np.random.default_rng(3)
     sets = {
-        name: [score(str(n), float(v)) for n, v in enumerate(rng.random(20) + shift)]
+        name: [
+            replace(score(str(n), float(v)), metrics={"dice": float(v), "f1_any": float(v) / 2})
+            for n, v in enumerate(rng.random(20) + shift)
+        ]
         for name, shift in (("a", 0), ("b", 0.4), ("c", 0.4))
     }
-    found = compare(sets, ["dice"])
-    assert [(one.first, one.second) for one in found] == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert [one.p_holm for one in found] == pytest.approx(holm([one.p for one in found]))
-    assert all(one.p_holm >= one.p for one in found)
-    assert found[0].p_holm < 0.05 < found[2].p_holm
+    found = compare(sets, ["f1_any", "dice"])
+    assert [(one.first, one.second, one.metric) for one in found if one.primary] == [
+        ("a", "b", "dice"), ("a", "c", "dice"), ("b", "c", "dice"),
+    ]  # fmt: skip
+    p = [one.difference.p for one in found if one.primary and one.difference is not None]
+    corrected = [one.p_holm for one in found if one.primary]
+    assert corrected == pytest.approx(holm([one for one in p if one is not None]))
+    assert corrected == [one.p_holm for one in compare(sets, ["dice"])]
+    described = [one for one in found if not one.primary]
+    assert len(described) == 3
+    assert all(one.p_holm is None and one.difference.p is None for one in described if one.difference is not None)
 
 
 def test_the_same_predictions_twice_differ_in_nothing() -> None:
     scores = [score(str(n), n / 10) for n in range(5)]
     (found,) = compare({"a": scores, "b": scores}, ["dice"])
-    assert (found.difference, found.p, found.p_holm, found.moved) == (0, 1, 1, ())
+    assert found.difference is not None
+    assert (found.difference.mean.value, found.difference.p, found.p_holm, found.moved) == (0, 1, 1, ())
+    assert found.difference.same == 5
 
 
-def test_undefined_cases_leave_the_comparison() -> None:
+def test_undefined_cases_leave_the_comparison_and_few_cases_have_no_test() -> None:
     (found,) = compare({"a": [score("x", None), score("y", 0.1)], "b": [score("x", 0.5), score("y", 0.3)]}, ["dice"])
-    assert (found.n, found.difference) == (1, pytest.approx(0.2))
+    assert found.difference is not None
+    assert (found.n, found.difference.mean.value) == (1, pytest.approx(0.2))
+    assert (found.difference.mean.low, found.difference.p, found.p_holm) == (None, None, None)
     assert found.moved == (("y", pytest.approx(0.2)),)
 
 
-def test_what_cannot_be_compared_corrects_nothing() -> None:
-    """A metric that is undefined everywhere has no p, and does not make the others' larger."""
+def test_controls_are_compared_by_their_own_metrics_only() -> None:
+    sets = {
+        name: [
+            replace(score("lesion", 0.5), metrics={"dice": dice, "false_ml": None}),
+            replace(score("control", None, truth_voxels=0), metrics={"dice": 1.0, "false_ml": false}),
+        ]
+        for name, dice, false in (("a", 0.5, 3.0), ("b", 0.6, 1.0))
+    }
+    dice, false = compare(sets, ["dice", "false_ml"])
+    assert (dice.n, false.n) == (1, 1)  # a control's Dice of 0 or 1 is no overlap
+    assert (false.better, false.worse) == (1, 0)
+
+
+def test_what_cannot_be_compared_is_none() -> None:
     sets = {
         name: [replace(score(str(n), v), metrics={"dice": v, "pr_auc": None}) for n, v in enumerate(values)]
         for name, values in (("a", [0.1, 0.2, 0.4, 0.3]), ("b", [0.2, 0.4, 0.9, 0.3]))
     }
-    dice, area = compare(sets, ["dice", "pr_auc"])
-    assert (area.n, area.p, area.p_holm) == (0, None, None)
-    assert dice.p_holm == dice.p
+    _, area = compare(sets, ["dice", "pr_auc"])
+    assert (area.n, area.difference, area.p_holm) == (0, None, None)

@@ -54,11 +54,16 @@ def test_edge_cases_are_what_the_presets_say(key: str, kind: str) -> None:
         "truth empty": (_NONE, full),
         "prediction empty": (full, _NONE),
     }[kind]
-    value = score_masks(Mask(one, _GRID), Mask(two, _GRID), two.astype(np.float32)).metrics[key]
+    prob = two.astype(np.float32)
+    apart = score_masks(Mask(one, _GRID), Mask(two, _GRID), prob).metrics[key]
+    value = score_masks(Mask(one, _GRID), Mask(two, _GRID), prob, controls_apart=False).metrics[key]
+    assert apart == (value if metric.of == ("lesion" if one.any() else "control") else None)
+    if metric.of == "control" and one.any():
+        return
     told = metric.both_empty if kind == "both empty" else metric.one_empty
     expected: float | None = {
         "0": 0.0, "1": 1.0, "undefined, counted apart": None, "the other's volume": 64 * (0.002 if "ml" in key else 1),
-        "the other's count": 1.0, "1 if the map is constant, else 0": 1.0,
+        "the other's count": 1.0, "the predicted volume": 64 * 0.002, "1 if the map is constant, else 0": 1.0,
         "empty truth: as both empty; else as computed": 0.0 if kind == "truth empty" else 64 / 8000,
     }[told]  # fmt: skip
     assert value == (None if expected is None else pytest.approx(expected, abs=1e-12))
@@ -106,7 +111,7 @@ def test_a_pair_of_files_with_its_record(tmp_path: Path) -> None:
         case="x", centre="R007", chronicity="acute", truth=tmp_path / "truth.nii.gz", mask=tmp_path / "x_mask.nii.gz",
         prob=tmp_path / "x_prob.nii.gz", image=tmp_path / "x_T1w.nii.gz", record=tmp_path / "x.json",
     )  # fmt: skip
-    score = score_pair(pair, ("dice", "pr_auc"))
+    score = score_pair(pair, PRESETS["full"])
     assert score.metrics["dice"] == pytest.approx(0.75)
     assert (score.centre, score.chronicity, score.interval_ml) == ("R007", "acute", (0.1, 0.4))
     assert score.hemisphere == "unknown"  # no head of 4 cm
@@ -114,4 +119,4 @@ def test_a_pair_of_files_with_its_record(tmp_path: Path) -> None:
     assert score.counts is not None
     assert score.counts.voxels_above(0.5) == 64
     (tmp_path / "x.json").write_text("{")
-    assert score_pair(pair, ("dice",)).interval_ml is None
+    assert score_pair(pair, PRESETS["atlas2022"]).interval_ml is None

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from insula.evaluate import CaseScore, PredictedLesion, TrueLesion, coverage, curve, reliability, size_recall, summarise
+from insula.evaluate import (
+    CaseScore,
+    PredictedLesion,
+    Preset,
+    TrueLesion,
+    coverage,
+    curve,
+    reliability,
+    size_recall,
+    summarise,
+)
 from insula.evaluate.summary import log_loss, pooled, strata_of
 from insula.metrics import average_precision, count_logits
+from insula.stats import mean_interval
+
+_DICE = Preset("dice", "1", ("dice",), "Dice alone, as challenges take it.")
 
 
 def score(case: str, dice: float | None, **facts: object) -> CaseScore:
@@ -22,9 +37,10 @@ def test_every_stratum_holds_its_cases_and_all_of_them() -> None:
         score(str(n), n / 10, centre=f"R{n % 3}", chronicity=("acute", "chronic")[n % 2], truth_voxels=(0, 5, 50, 5000)[n % 4])
         for n in range(10)
     ]  # fmt: skip
-    for groups in strata_of(scores).values():
-        assert sorted(s.case for members in groups.values() for s in members) == sorted(s.case for s in scores)
-    rows = {(row.stratum, row.group): row for row in summarise(scores, ["dice"])}
+    for apart in (False, True):
+        for groups in strata_of(scores, controls_apart=apart).values():
+            assert sorted(s.case for members in groups.values() for s in members) == sorted(s.case for s in scores)
+    rows = {(row.stratum, row.group): row for row in summarise(scores, _DICE)}
     assert rows["all", "all"].mean.value == pytest.approx(0.45)  # type: ignore[union-attr]
     assert rows["all", "all"].median.value == pytest.approx(0.45)  # type: ignore[union-attr]
     assert rows["all", "all"].quartiles == pytest.approx((0.225, 0.675))
@@ -33,10 +49,36 @@ def test_every_stratum_holds_its_cases_and_all_of_them() -> None:
     assert rows["centre", "R1"].mean.value == pytest.approx((0.1 + 0.4 + 0.7) / 3)  # type: ignore[union-attr]
 
 
+def test_no_mean_mixes_controls_with_the_others_where_a_preset_sets_them_apart() -> None:
+    scores = [
+        score("a", 0.2), score("b", 0.6), score("c", None, truth_voxels=0), score("d", None, truth_voxels=0),
+    ]  # fmt: skip
+    for one, empty in zip(scores, (None, None, 1.0, 0.0), strict=True):
+        one.metrics["empty"] = empty
+    apart = replace(_DICE, metrics=("dice", "empty"), controls_apart=True)
+    rows = {(row.stratum, row.group, row.metric): row for row in summarise(scores, apart)}
+    everything = [(group, metric) for stratum, group, metric in rows if stratum == "all"]
+    assert everything == [("with a lesion", "dice"), ("controls", "empty")]
+    assert rows["all", "with a lesion", "dice"].mean.value == pytest.approx(0.4)  # type: ignore[union-attr]
+    assert (rows["all", "with a lesion", "dice"].n, rows["all", "with a lesion", "dice"].undefined) == (2, 0)
+    assert rows["all", "controls", "empty"].mean.value == 0.5  # type: ignore[union-attr]
+    assert rows["centre", "unknown", "dice"].n == 2
+
+
+def test_intervals_end_where_the_metric_does_and_know_centres() -> None:
+    scores = [score(str(n), 1.0 - 0.4 * (n % 10 == 0), centre=f"R{n % 5}") for n in range(40)]
+    (row, *_) = summarise(scores, _DICE)
+    assert row.mean is not None
+    assert row.mean.centres == 5
+    assert row.mean.high == 1.0
+    values, centres = [1.0 - 0.4 * (n % 10 == 0) for n in range(40)], [f"R{n % 5}" for n in range(40)]
+    assert row.mean == mean_interval(values, centres, least=0, most=1)
+
+
 def test_undefined_is_counted_and_never_a_number() -> None:
-    (row, *_) = summarise([score("a", None), score("b", 0.5), score("c", None)], ["dice"])
+    (row, *_) = summarise([score("a", None), score("b", 0.5), score("c", None)], _DICE)
     assert (row.n, row.undefined, row.mean.value) == (1, 2, 0.5)  # type: ignore[union-attr]
-    (row, *_) = summarise([score("a", None)], ["dice"])
+    (row, *_) = summarise([score("a", None)], _DICE)
     assert (row.n, row.undefined, row.mean, row.median, row.quartiles) == (0, 1, None, None, None)
 
 

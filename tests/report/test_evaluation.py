@@ -23,14 +23,14 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[CaseScore], t
         if number == 12:
             save(mask_path(root, name), np.zeros_like(voxels), affine)
     pairs = pair_up(find_cohort(root), folder)
-    return [score_pair(pair, metrics=PRESETS["full"].metrics) for pair in pairs], pairs
+    return [score_pair(pair, PRESETS["full"]) for pair in pairs], pairs
 
 
 def _page(name: str, scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> str:
     scores, pairs = scored
     preset = PRESETS["full"]
     sets = {name: scores, "other": scores}
-    rows = {key: summarise(some, preset.metrics) for key, some in sets.items()}
+    rows = {key: summarise(some, preset) for key, some in sets.items()}
     return render_evaluation(sets, rows, compare(sets, preset.metrics), preset, {name: gallery(scores, pairs)})
 
 

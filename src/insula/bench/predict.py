@@ -62,13 +62,15 @@ class SeenCase:
     """One case of the cohort, in one way."""
 
     dice: float | None
-    """Against the truth; None without one."""
+    """Against the truth; None without one, and of a control."""
     apart: float | None
     """Largest difference of probability from PyTorch in float32; None if that could not be run."""
     same: float | None
     """Dice of the mask with that of PyTorch in float32; as before."""
     precision: str
     """What it was computed in."""
+    centre: str = "unknown"
+    """Where it comes from."""
 
 
 @dataclass(frozen=True)
@@ -217,8 +219,8 @@ def _see(entry: Entry, loaded: Weights, config: SegmentConfig, kept: Path, *, ex
         with np.load(path) as held:
             apart, same = float(np.abs(held["prob"] - result.prob).max()), dice_score(held["mask"], result.mask.voxels)
     truth = read_lesion(entry.mask).voxels if entry.masks else None
-    dice = None if truth is None else dice_score(truth, result.mask.voxels)
-    return SeenCase(dice, apart, same, result.provenance["inference"]["precision"])
+    dice = None if truth is None or not truth.any() else dice_score(truth, result.mask.voxels)
+    return SeenCase(dice, apart, same, result.provenance["inference"]["precision"], entry.centre)
 
 
 def _resident() -> int:

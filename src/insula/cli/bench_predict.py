@@ -111,7 +111,7 @@ def _show(found: list[PredictBench], *, milliseconds: bool, scored: bool) -> Non
             row += [_dice(told), *_agreement(told)]
         rows.append(row)
     head = ["way", "memory", "network", "with copies", "cold"]
-    more = ["Dice [95 %]", "p differs", "masks agree: mean, least"]
+    more = ["Dice, cases with a lesion [95 %]", "p differs", "masks agree: mean, least"]
     table([*head, *(more if scored else [])], rows)
     print(
         f"memory in GiB above the interpreter's; network and copies in {'ms' if milliseconds else 'multiples of the first'}, cold in multiples of the first"
@@ -140,13 +140,13 @@ def _pace(seconds: float, first: float, milliseconds: bool) -> float:
 
 
 def _dice(told: PredictBench) -> str:
-    from insula.metrics import bootstrap
+    from insula.stats import mean_interval
 
-    scores = [case.dice for case in told.cases.values() if case.dice is not None]
-    if not scores:
+    scored = [(case.dice, case.centre) for case in told.cases.values() if case.dice is not None]
+    if not scored:
         return "-"
-    mean = bootstrap(scores, "mean")
-    return f"{mean.value:.4f} [{mean.low:.3f}, {mean.high:.3f}]"
+    values, centres = zip(*scored, strict=True)
+    return mean_interval(values, centres, least=0, most=1).cell(4)
 
 
 def _drawing(found: list[PredictBench], *, milliseconds: bool) -> str:

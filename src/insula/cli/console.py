@@ -68,9 +68,10 @@ def _figures(progress: Report) -> str:
 
 
 def _judged(found: Validation) -> str:
-    dice = f"{found.dice:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    doubt = "" if found.low is None or found.high is None else f" [{found.low:.3f}, {found.high:.3f}]"
     cases = "1 other case" if found.cases == 1 else f"{found.cases} other cases"
-    return f"{cases}: Dice {dice}, lesion F1 {found.f1:.3f}"
+    controls = "" if found.empty is None else f", {found.empty:.0%} of the controls empty"
+    return f"{cases}: Dice {found.dice:.3f}{doubt} ({found.basis}), lesion F1 {found.f1:.3f}{controls}"
 
 
 @contextmanager

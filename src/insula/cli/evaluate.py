@@ -10,8 +10,8 @@ from tyro.conf import Positional
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from insula.evaluate import CaseScore, Pair, Preset, Row
-    from insula.metrics import Interval
+    from insula.evaluate import CaseScore, Comparison, Pair, Preset, Row
+    from insula.stats import Interval
 
 __all__ = ["evaluate"]
 
@@ -25,12 +25,15 @@ def evaluate(
     split: Path | None = None,
     fold: int = 0,
     label: int | None = None,
+    primary: str = "dice",
+    hoped: float = 0.02,
     jobs: int = 0,
     debug: bool = False,
 ) -> int:
     """Score one or several sets of predictions against a cohort, and compare them case by case.
 
-    Writes evaluation.html, evaluation.json and one TSV of cases for each set.
+    Writes evaluation.html, evaluation.json and one TSV of cases for each set. Cases with a lesion and controls are apart, but
+    for the challenges' presets, which keep their rules.
 
     Args:
         cohort: The folder with the true masks.
@@ -40,6 +43,8 @@ def evaluate(
         split: Only the test part of this split.
         fold: Which fold of it.
         label: The value that is lesion in the true masks, if they hold several.
+        primary: The metric that decides between sets; the others describe.
+        hoped: The difference of that metric that would matter; the power to see it is printed.
         jobs: Processes; 0 takes every core.
         debug: Show a traceback on errors.
     """
@@ -54,6 +59,11 @@ def evaluate(
     if not predictions:
         raise UsageError("the predictions", "", "are not named", "write e.g. insula evaluate COHORT PREDICTIONS")
     chosen = PRESETS[preset]
+    if primary not in chosen.metrics:
+        rule = f"is no metric of the preset {preset}"
+        raise UsageError("--primary", primary, rule, f"choose one of {', '.join(chosen.metrics)}")
+    if not hoped > 0:
+        raise UsageError("--hoped", hoped, "is not above 0", "name the difference that would matter, e.g. 0.02")
     with OutputFolder(out) as folder:
         found = find_cohort(cohort, label=label)
         only = test_part(found, split, fold)
@@ -61,16 +71,18 @@ def evaluate(
         names = [path.resolve().name if named[path.resolve().name] == 1 else str(path) for path in predictions]
         pairs = {name: pair_up(found, path, only=only) for name, path in zip(names, predictions, strict=True)}
         sets = _score(pairs, chosen, jobs or processors())
-        rows = {name: summarise(scores, chosen.metrics) for name, scores in sets.items()}
-        comparisons = compare(sets, chosen.metrics)
+        rows = {name: summarise(scores, chosen) for name, scores in sets.items()}
+        comparisons = compare(sets, chosen.metrics, primary=primary, hoped=hoped)
         from insula.report import gallery, render_evaluation
 
         pictures = {name: gallery(scores, pairs[name]) for name, scores in sets.items()}
         for name, scores in sets.items():
             write_text(folder / f"cases-{name.replace('/', '_')}.tsv", _table(scores, chosen.metrics))
-        write_text(folder / "evaluation.html", render_evaluation(sets, rows, comparisons, chosen, pictures))
-        write_json(folder / "evaluation.json", _record(chosen, sets, rows, comparisons))
-    _tell(sets, rows, comparisons)
+        write_text(
+            folder / "evaluation.html", render_evaluation(sets, rows, comparisons, chosen, pictures, hoped=hoped)
+        )
+        write_json(folder / "evaluation.json", _record(chosen, sets, rows, comparisons, hoped))
+    _tell(sets, rows, comparisons, hoped)
     print(out / "evaluation.html")
     return 0
 
@@ -88,7 +100,7 @@ def _score(pairs: dict[str, tuple[Pair, ...]], preset: Preset, jobs: int) -> dic
     count, refused = sum(map(len, pairs.values())), 0
     with bar(count, "scoring") as progress:
         for name, some in pairs.items():
-            for found in each(partial(try_score, metrics=preset.metrics), some, jobs=jobs):
+            for found in each(partial(try_score, preset=preset), some, jobs=jobs):
                 if isinstance(found, CaseScore):
                     sets[name].append(found)
                 else:
@@ -102,31 +114,55 @@ def _score(pairs: dict[str, tuple[Pair, ...]], preset: Preset, jobs: int) -> dic
     return sets
 
 
-def _tell(sets: dict[str, list[CaseScore]], rows: dict[str, list[Row]], comparisons: Any) -> None:
+def _tell(
+    sets: dict[str, list[CaseScore]], rows: dict[str, list[Row]], comparisons: Sequence[Comparison], hoped: float
+) -> None:
     from insula.cli.console import table
     from insula.evaluate import coverage
 
     for name, summary in rows.items():
         print(f"{name}: {len(sets[name])} cases")
+        group = ""
         for row in summary:
             if row.stratum == "all":
-                doubt = f"; {row.undefined} undefined" if row.undefined else ""
-                print(f"  {row.metric:26} {row.mean or 'undefined'}{doubt}")
+                if row.group != group:
+                    group = row.group
+                    print(f"  {group}" if group != "all" else "  all cases")
+                apart = f"; undefined in {row.undefined}" if row.undefined else ""
+                print(f"    {row.metric:26} {row.mean or 'undefined'}{apart}")
+        if any(row.metric in ("hd95_mm", "assd_mm") and row.undefined for row in summary if row.stratum == "all"):
+            print("    distances are undefined where one mask is empty: a set that misses lesions can have small ones")
         held, told = coverage(sets[name])
         if told:
-            print(f"  {'volume intervals':26} {held} of {told} hold the true volume")
+            print(f"    {'volume intervals':26} {held} of {told} hold the true volume")
         dice = [row for row in summary if row.metric == "dice" and row.stratum not in ("all", "centre")]
         cells = [(f"{row.stratum}: {row.group}", row.n, _short(row.mean), _short(row.median)) for row in dice]
         table(("Dice by", "n", "mean [95 %]", "median [95 %]"), cells)
     for one in comparisons:
-        outcome = (
-            "undefined" if one.p is None else f"{one.difference:+.4f}, p = {one.p:.2g} ({one.p_holm:.2g} after Holm)"
-        )
-        print(f"{one.second} - {one.first}: {one.metric} {outcome}, n = {one.n}")
+        print(f"{one.second} - {one.first}: {one.metric} {_outcome(one, hoped)}")
+
+
+def _outcome(one: Comparison, hoped: float) -> str:
+    """A difference in words: the primary metric's with its p and power."""
+    found = one.difference
+    if found is None:
+        return "is undefined in every case"
+    text = f"{found.mean.value:+.4f}"
+    if found.mean.low is not None and found.mean.high is not None:
+        text = f"{text} [{found.mean.low:+.4f}, {found.mean.high:+.4f}]"
+    text = f"{text} ({found.mean.basis}; {one.better} better, {one.worse} worse, {found.same} the same)"
+    if not one.primary:
+        return text
+    if found.p is None:
+        return f"{text}: no test"
+    text = f"{text}: p = {found.p:.2g} ({one.p_holm:.2g} after Holm over pairs)"
+    if found.power is not None and found.least is not None:
+        text = f"{text}; a true difference of {hoped:g} would show with a chance of {found.power:.0%}, one of {found.least:.3f} with 80%"
+    return text
 
 
 def _short(found: Interval | None) -> str | None:
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" if found else None
+    return found.cell() if found else None
 
 
 def _table(scores: Sequence[CaseScore], metrics: Sequence[str]) -> str:
@@ -142,13 +178,15 @@ def _table(scores: Sequence[CaseScore], metrics: Sequence[str]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _record(preset: Preset, sets: Any, rows: dict[str, list[Row]], comparisons: Any) -> dict[str, Any]:
+def _record(
+    preset: Preset, sets: Any, rows: dict[str, list[Row]], comparisons: Sequence[Comparison], hoped: float
+) -> dict[str, Any]:
     from dataclasses import asdict, replace
 
     from insula.evaluate import coverage, reliability, size_recall
 
     return {
-        "format": "insula-evaluation/1",
+        "format": "insula-evaluation/2",
         "preset": {"name": preset.name, "version": preset.version},
         "sets": {
             name: {
@@ -164,5 +202,6 @@ def _record(preset: Preset, sets: Any, rows: dict[str, list[Row]], comparisons: 
             }
             for name, scores in sets.items()
         },
+        "hoped_difference": hoped,
         "comparisons": [asdict(one) for one in comparisons],
     }

@@ -32,6 +32,8 @@ class CaseSet:
     """What the card of weights says of them beyond that; of a cohort, nothing."""
     brains: tuple[Int8[Tensor, "i j k"], ...] = ()
     """1 brain, 0 not, -1 not known, where brains are known at all."""
+    centres: tuple[str, ...] = ()
+    """Where each case comes from, or whose head it was made of: cases of one are alike. Empty where nothing is known."""
     painted_from: Sources | None = None
     """Label maps to paint further heads from, if training asks for them."""
 
@@ -55,6 +57,7 @@ class CaseSet:
             images=tuple(image.half() for image, _ in loaded),
             masks=tuple(mask for _, mask in loaded),
             fingerprint=digest.hexdigest(),
+            centres=tuple(store.cases[name].centre for name in chosen),
         )
 
     def to(self, device: torch.device) -> CaseSet:

@@ -1,7 +1,7 @@
 """Predictions held against the truth: scored, summarised, compared, calibrated."""
 
 from insula.evaluate.calibrate import calibrate
-from insula.evaluate.compare import Comparison, compare
+from insula.evaluate.compare import HOPED, Comparison, compare
 from insula.evaluate.pairing import Pair, pair_up
 from insula.evaluate.presets import METRICS, PRESETS, Metric, Preset
 from insula.evaluate.score import CaseScore, PredictedLesion, TrueLesion, score_masks, score_pair, try_score
@@ -11,6 +11,7 @@ from insula.evaluate.summary import Row, coverage, curve, reliability, size_reca
 __all__ = [
     "CaseScore",
     "Comparison",
+    "HOPED",
     "METRICS",
     "Metric",
     "PRESETS",

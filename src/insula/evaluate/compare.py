@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-import numpy as np
-
 from insula.evaluate.presets import METRICS
 from insula.evaluate.score import CaseScore
+from insula.stats import Difference, difference_of, holm
 
-__all__ = ["Comparison", "compare", "holm"]
+__all__ = ["HOPED", "Comparison", "compare"]
 
+HOPED = 0.02
+"""A difference of Dice that would matter: two points."""
 _MOST_MOVED = 10
 
 
@@ -23,62 +24,66 @@ class Comparison:
     metric: str
     first: str
     second: str
+    primary: bool
+    """Whether this is the metric that decides; of the others no p is given."""
     n: int
     """Cases in which both are defined."""
-    difference: float
-    """Mean of second minus first."""
+    difference: Difference | None
+    """Second minus first; None where the metric is defined in no common case."""
     better: int
     """Cases in which the second is better."""
     worse: int
-    p: float | None
-    """Wilcoxon signed-rank test, two-sided; None where the metric is defined in no common case."""
     p_holm: float | None
-    """The same after Holm's correction over all comparisons that could be made."""
+    """Of the primary metric: its p after Holm's correction over the pairs of sets."""
     moved: tuple[tuple[str, float], ...]
     """The cases that changed most, and by how much."""
 
 
-def compare(sets: Mapping[str, Sequence[CaseScore]], metrics: Sequence[str]) -> list[Comparison]:
-    """Every pair of prediction sets on every metric.
+def compare(
+    sets: Mapping[str, Sequence[CaseScore]], metrics: Sequence[str], *, primary: str = "dice", hoped: float = HOPED
+) -> list[Comparison]:
+    """Every pair of prediction sets: one metric decides, the others describe.
+
+    A metric of cases with a lesion is compared on those alone.
 
     Args:
         sets: name -> scores of the same cases.
-        metrics: keys to compare on.
-
-    Source:
-        Wilcoxon 1945, Biometrics Bulletin 1:80; Holm 1979, Scand. J. Statist. 6:65.
+        metrics: keys to compare on, the primary one among them.
+        primary: the one that gets a p.
+        hoped: the difference of the primary metric that would matter; its power is computed.
     """
-    from scipy.stats import wilcoxon
-
-    found = []
-    for first, second in combinations(sets, 2):
-        before, after = ({score.case: score.metrics for score in sets[name]} for name in (first, second))
-        for metric in metrics:
-            change = {
-                case: float(b) - float(a)
-                for case in before
-                if case in after and (a := before[case][metric]) is not None and (b := after[case][metric]) is not None
-            }
-            values = np.array(list(change.values()))
-            p = None if not len(values) else float(wilcoxon(values).pvalue) if np.any(values) else 1.0
-            sign = 1 if METRICS[metric].better == "high" else -1
-            moved = sorted(change.items(), key=lambda item: (-abs(item[1]), item[0]))[:_MOST_MOVED]
-            found.append(
-                Comparison(
-                    metric=metric, first=first, second=second, n=len(values), difference=float(values.mean()) if len(values) else 0.0,
-                    better=int((sign * values > 0).sum()), worse=int((sign * values < 0).sum()), p=p, p_holm=p,
-                    moved=tuple((case, round(by, 6)) for case, by in moved if by),
-                )
-            )  # fmt: skip
-    corrected = iter(holm([one.p for one in found if one.p is not None]))
-    return [one if one.p is None else replace(one, p_holm=next(corrected)) for one in found]
+    found = [
+        _compare(sets, first, second, metric, primary, hoped)
+        for first, second in combinations(sets, 2)
+        for metric in sorted(metrics, key=lambda metric: metric != primary)
+    ]
+    tested = [(n, one.difference.p) for n, one in enumerate(found) if one.primary and one.difference is not None]
+    known = [(n, p) for n, p in tested if p is not None]
+    for (n, _), corrected in zip(known, holm([p for _, p in known]), strict=True):
+        found[n] = replace(found[n], p_holm=corrected)
+    return found
 
 
-def holm(values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: the smallest of m times m, the next times m - 1, never falling, at most 1."""
-    order = np.argsort(values, kind="stable")
-    out, least = [0.0] * len(values), 0.0
-    for rank, place in enumerate(order):
-        least = max(least, min(1.0, values[place] * (len(values) - rank)))
-        out[int(place)] = least
-    return out
+def _compare(
+    sets: Mapping[str, Sequence[CaseScore]], first: str, second: str, metric: str, primary: str, hoped: float
+) -> Comparison:
+    before, after = (
+        {score.case: score for score in sets[name] if METRICS[metric].is_of(score.truth_voxels)}
+        for name in (first, second)
+    )
+    change: dict[str, float] = {}
+    for case in before:
+        a, b = before[case].metrics[metric], after[case].metrics[metric] if case in after else None
+        if a is not None and b is not None:
+            change[case] = float(b) - float(a)
+    sign = 1 if METRICS[metric].better == "high" else -1
+    moved = sorted(change.items(), key=lambda item: (-abs(item[1]), item[0]))[:_MOST_MOVED]
+    values, centres = list(change.values()), [before[case].centre for case in change]
+    difference = difference_of(values, centres, hoped=hoped) if values else None
+    if difference is not None and metric != primary:
+        difference = replace(difference, p=None, power=None, least=None)
+    return Comparison(
+        metric=metric, first=first, second=second, primary=metric == primary, n=len(values), difference=difference,
+        better=sum(sign * value > 0 for value in values), worse=sum(sign * value < 0 for value in values), p_holm=None,
+        moved=tuple((case, round(by, 6)) for case, by in moved if by),
+    )  # fmt: skip

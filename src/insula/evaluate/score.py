@@ -16,7 +16,7 @@ from insula.cohort import hemisphere_of, read_lesion
 from insula.data import find_head
 from insula.errors import BadData, InsulaError
 from insula.evaluate.pairing import Pair
-from insula.evaluate.presets import METRICS
+from insula.evaluate.presets import METRICS, Preset
 from insula.geometry import ras_grid, ras_map
 from insula.io import read_scan, read_values
 from insula.metrics import (
@@ -84,7 +84,7 @@ class CaseScore:
 
 def score_masks(
     truth: Mask, predicted: Mask, prob: Float[np.ndarray, "i j k"] | None = None, *, metrics: Sequence[str] = tuple(METRICS),
-    case: str = "case",
+    controls_apart: bool = True, case: str = "case",
 ) -> CaseScore:  # fmt: skip
     """Score a prediction.
 
@@ -93,6 +93,8 @@ def score_masks(
         predicted: on the same grid (within 1e-3 mm).
         prob: the soft map on the same voxels, for PR-AUC and calibration.
         metrics: keys of `METRICS`; the costly ones are only computed when named.
+        controls_apart: a metric of cases with a lesion is undefined for controls, and the other way round; otherwise the
+            metric's own word on empty masks holds, as challenges want it.
         case: its name.
 
     Raises:
@@ -114,6 +116,8 @@ def score_masks(
         "volume_difference_ml": abs(truth.volume_ml - predicted.volume_ml),
         "volume_difference_voxels": float(abs(int(one.sum()) - int(two.sum()))),
         "count_difference": float(abs(match.count_difference)),
+        "empty": float(not two.any()),
+        "false_ml": predicted.volume_ml,
     }
     if _SURFACE & set(metrics):
         surface = surface_distances(one, two, truth.grid.spacing_mm)
@@ -122,6 +126,8 @@ def score_masks(
         values["cc_dice"] = cc_dice(one, two)
     if "pr_auc" in metrics:
         values["pr_auc"] = None if prob is None else average_precision(one, prob)
+    if controls_apart:
+        values = {key: value if METRICS[key].is_of(int(one.sum())) else None for key, value in values.items()}
     paired = {pair[0] for pair in match.pairs}
     means = None if prob is None else mean_logits(prob, match.predicted_labels, len(match.predicted_sizes))
     voxel_ml = truth.grid.voxel_ml
@@ -140,8 +146,8 @@ def score_masks(
     )  # fmt: skip
 
 
-def score_pair(pair: Pair, metrics: Sequence[str]) -> CaseScore:
-    """Read a pair's files and score them.
+def score_pair(pair: Pair, preset: Preset) -> CaseScore:
+    """Read a pair's files and score them by a preset.
 
     Raises:
         BadData, NoInput: a file cannot be read, or the grids differ; the message names the case and which file.
@@ -158,17 +164,20 @@ def score_pair(pair: Pair, metrics: Sequence[str]) -> CaseScore:
             rule = "does not lie on the truth's grid"
             raise BadData(f"the map of {pair.case}", f"({grid.shape})", rule, "write it on the scan's own grid")
     true_mask = Mask(truth.voxels, truth.grid)
-    score = score_masks(true_mask, Mask(predicted.voxels, predicted.grid), prob, metrics=metrics, case=pair.case)
+    score = score_masks(
+        true_mask, Mask(predicted.voxels, predicted.grid), prob, metrics=preset.metrics,
+        controls_apart=preset.controls_apart, case=pair.case,
+    )  # fmt: skip
     return replace(
         score, centre=pair.centre, chronicity=pair.chronicity, hemisphere=_hemisphere(pair, true_mask),
         interval_ml=_interval(pair.record),
     )  # fmt: skip
 
 
-def try_score(pair: Pair, metrics: Sequence[str]) -> CaseScore | InsulaError:
+def try_score(pair: Pair, preset: Preset) -> CaseScore | InsulaError:
     """As `score_pair`, but a pair that is refused becomes a value, so that all of them are named."""
     try:
-        return score_pair(pair, metrics)
+        return score_pair(pair, preset)
     except InsulaError as error:
         return error
 

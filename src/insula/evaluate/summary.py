@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insula.evaluate.presets import METRICS, Preset
 from insula.evaluate.score import CaseScore, PredictedLesion, TrueLesion
-from insula.metrics import LOGITS, SIZE_BINS, Interval, LogitCounts, bootstrap, size_bin
+from insula.metrics import LOGITS, SIZE_BINS, LogitCounts, size_bin
+from insula.stats import Interval, mean_interval, median_interval
 
 __all__ = [
     "Reliability",
@@ -25,7 +27,6 @@ __all__ = [
     "summarise",
 ]
 
-_DRAWS = 2000
 _LEAST_PROB = 0.01
 
 
@@ -43,30 +44,39 @@ class Row:
     quartiles: tuple[float, float] | None
 
 
-def summarise(scores: Sequence[CaseScore], metrics: Sequence[str]) -> list[Row]:
-    """Every metric over all cases and over every stratum.
+def summarise(scores: Sequence[CaseScore], preset: Preset) -> list[Row]:
+    """Every metric of a preset over all cases and over every stratum.
 
-    Intervals are bootstraps over whole centres, or over cases where there is only one centre. Cases in which a
-    metric is undefined are counted, not hidden.
+    Where the preset sets controls apart, a metric is summarised over the cases that it is a metric of. Cases among those in
+    which it is undefined are counted, not hidden.
     """
     rows = []
-    for stratum, groups in strata_of(scores).items():
+    for stratum, groups in strata_of(scores, controls_apart=preset.controls_apart).items():
         for group, members in groups.items():
-            for metric in metrics:
-                rows.append(_row(stratum, group, metric, members))
+            for metric in preset.metrics:
+                some = [
+                    score for score in members if not preset.controls_apart or METRICS[metric].is_of(score.truth_voxels)
+                ]
+                if some:
+                    rows.append(_row(stratum, group, metric, some))
     return rows
 
 
-def strata_of(scores: Sequence[CaseScore]) -> dict[str, dict[str, list[CaseScore]]]:
-    """Stratum -> group -> its cases: all, lesion size, chronicity, hemisphere, centre; empty groups are left out."""
+def strata_of(scores: Sequence[CaseScore], *, controls_apart: bool = False) -> dict[str, dict[str, list[CaseScore]]]:
+    """Stratum -> group -> its cases: all, lesion size, chronicity, hemisphere, centre; empty groups are left out.
+
+    With controls apart, `all` has the groups `with a lesion` and `controls` instead of one.
+    """
 
     def grouped(key: Any, order: Sequence[str] | None = None) -> dict[str, list[CaseScore]]:
         names = order or sorted({key(score) for score in scores})
         return {name: found for name in names if (found := [score for score in scores if key(score) == name])}
 
+    kinds = ("with a lesion", "controls")
+    kind = lambda score: kinds[0] if score.truth_voxels else kinds[1]  # noqa: E731
     size = lambda score: "control" if score.truth_voxels == 0 else size_bin(score.truth_voxels)  # noqa: E731
     return {
-        "all": {"all": list(scores)},
+        "all": grouped(kind, kinds) if controls_apart else {"all": list(scores)},
         "lesion voxels": grouped(size, ("control", *SIZE_BINS)),
         "chronicity": grouped(lambda score: score.chronicity),
         "hemisphere": grouped(lambda score: score.hemisphere),
@@ -167,19 +177,15 @@ def pooled(scores: Sequence[CaseScore]) -> LogitCounts | None:
 
 def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) -> Row:
     pairs = [(value, score.centre) for score in members if (value := score.metrics[metric]) is not None]
-    facts = {
-        "stratum": stratum,
-        "group": group,
-        "metric": metric,
-        "n": len(pairs),
-        "undefined": len(members) - len(pairs),
-    }
+    facts: dict[str, Any] = {
+        "stratum": stratum, "group": group, "metric": metric, "n": len(pairs), "undefined": len(members) - len(pairs),
+    }  # fmt: skip
     if not pairs:
-        return Row(**facts, mean=None, median=None, quartiles=None)  # type: ignore[arg-type]
+        return Row(**facts, mean=None, median=None, quartiles=None)
     values, centres = [value for value, _ in pairs], [centre for _, centre in pairs]
-    clusters = centres if len(set(centres)) > 1 else None
     low, high = np.percentile(values, [25, 75])
+    bounds = {"least": 0.0, "most": METRICS[metric].most}
     return Row(
-        **facts, mean=bootstrap(values, clusters=clusters, draws=_DRAWS),  # type: ignore[arg-type]
-        median=bootstrap(values, "median", clusters=clusters, draws=_DRAWS), quartiles=(float(low), float(high)),
+        **facts, mean=mean_interval(values, centres, **bounds), median=median_interval(values, centres, **bounds),
+        quartiles=(float(low), float(high)),
     )  # fmt: skip

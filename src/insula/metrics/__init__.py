@@ -1,13 +1,11 @@
 """How good a mask is."""
 
-from insula.metrics.interval import Interval, bootstrap
 from insula.metrics.lesions import SIZE_BINS, LesionMatch, cc_dice, match_lesions, size_bin
 from insula.metrics.overlap import dice_score
 from insula.metrics.soft import LOGITS, LogitCounts, PrecisionRecall, average_precision, count_logits, precision_recall
 from insula.metrics.surface import SurfaceDistances, surface_distances
 
 __all__ = [
-    "Interval",
     "LOGITS",
     "LesionMatch",
     "LogitCounts",
@@ -15,7 +13,6 @@ __all__ = [
     "SIZE_BINS",
     "SurfaceDistances",
     "average_precision",
-    "bootstrap",
     "cc_dice",
     "count_logits",
     "dice_score",

@@ -10,6 +10,7 @@ import numpy as np
 from insula.cohort import read_lesion
 from insula.errors import InsulaError
 from insula.evaluate import (
+    HOPED,
     METRICS,
     CaseScore,
     Comparison,
@@ -61,7 +62,7 @@ def gallery(scores: Sequence[CaseScore], pairs: Sequence[Pair]) -> dict[str, lis
 
 def render_evaluation(
     sets: Mapping[str, Sequence[CaseScore]], rows: Mapping[str, Sequence[Row]], comparisons: Sequence[Comparison],
-    preset: Preset, pictures: Mapping[str, dict[str, list[Shown]]],
+    preset: Preset, pictures: Mapping[str, dict[str, list[Shown]]], *, hoped: float = HOPED,
 ) -> str:  # fmt: skip
     """The page as HTML.
 
@@ -71,6 +72,7 @@ def render_evaluation(
         comparisons: between the sets; none for one set.
         preset: what was computed.
         pictures: the same names -> their galleries.
+        hoped: the difference whose power the comparisons hold.
     """
     parts = []
     for name, scores in sets.items():
@@ -84,19 +86,33 @@ def render_evaluation(
         )  # fmt: skip
     return template("evaluation.html").render(
         parts=parts, comparisons=comparisons, preset=preset, metrics=METRICS, notice=DISCLAIMER,
-        headline=_headline(preset, rows), number=_number,
+        headline=_headline(preset, rows), number=_number, basis=_basis(rows), hoped=hoped,
     )  # fmt: skip
 
 
-def _headline(preset: Preset, rows: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
-    """One line for each metric, one cell for each set."""
-    return [
-        {
-            "metric": METRICS[key],
-            "cells": [next(r for r in some if r.stratum == "all" and r.metric == key) for some in rows.values()],
-        }
-        for key in preset.metrics
-    ]
+def _headline(preset: Preset, rows: Mapping[str, Sequence[Row]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """For each group of cases one line for each metric, with one cell for each set."""
+    every = {(row.group, row.metric, name): row for name, some in rows.items() for row in some if row.stratum == "all"}
+    out = []
+    for group in dict.fromkeys(group for group, _, _ in every):
+        keys = [key for key in preset.metrics if any((group, key, name) in every for name in rows)]
+        lines = [{"metric": METRICS[key], "cells": [every.get((group, key, name)) for name in rows]} for key in keys]
+        out.append((group, lines))
+    return out
+
+
+def _basis(rows: Mapping[str, Sequence[Row]]) -> str:
+    """Why some intervals are missing, if some are."""
+    means = [row.mean for some in rows.values() for row in some if row.stratum == "all" and row.mean is not None]
+    if any(mean.centre_means for mean in means):
+        return "Two or three centres are too few for an interval: their own means stand in brackets."
+    if any(mean.low is None for mean in means):
+        return "Under five cases there is no interval."
+    return (
+        "All cases are of one centre: the intervals are of this centre only."
+        if any(mean.centres == 1 for mean in means)
+        else ""
+    )
 
 
 def _number(value: float) -> str:

@@ -100,7 +100,7 @@ def _dice(exams: Sequence[dict[str, Any]]) -> str:
     steps, found = [line["step"] for line in exams], [line["validation"] for line in exams]
     with chart(height=2.4) as made:
         dice = [v["dice"] for v in found]
-        spread = [[v["dice"] - v["low"] for v in found], [v["high"] - v["dice"] for v in found]]
+        spread = [[0 if v["low"] is None else abs(v["dice"] - v[end]) for v in found] for end in ("low", "high")]
         made.axes.errorbar(steps, dice, yerr=spread, color=ACCENT, marker="o", ms=3, capsize=2, label="Dice")
         made.axes.plot(steps, [v["f1"] for v in found], color=LESION, marker="o", ms=3, ls="--", label="lesion F1")
         made.axes.set_xlabel("step")

@@ -109,10 +109,11 @@ class HeadStream(Stream):
 
     def cases(self, count: int, *, seed: int, unfamiliar: bool = False) -> CaseSet:
         """Heads drawn once, ready to be trained on as a cohort's; named by their number and by whose head each was."""
-        names, images, masks, brains = [], [], [], []
+        names, hosts, images, masks, brains = [], [], [], [], []
         for n in range(count):  # a head is large: what is kept of it is small
             head = self.head(seed, n, unfamiliar=unfamiliar)
             names.append(f"{n:04d} {head.host}")
+            hosts.append(head.host)
             images.append(normalised(head.image, self.recipe.prepare).half())
             masks.append(head.truth > 0.5)
             brains.append(head.brain.to(torch.int8))
@@ -120,7 +121,7 @@ class HeadStream(Stream):
         drawn = f"{self.fingerprint} {seed} {count} {unfamiliar} {simulate} {to_dict(self.recipe.prepare)}"
         return CaseSet(
             names=tuple(names), images=tuple(images), masks=tuple(masks), brains=tuple(brains),
-            fingerprint=sha256(drawn.encode()).hexdigest(), provenance={**self.provenance, "heads": count},
+            fingerprint=sha256(drawn.encode()).hexdigest(), provenance={**self.provenance, "heads": count}, centres=tuple(hosts),
         )  # fmt: skip
 
     def _host(self, rng: np.random.Generator) -> tuple[Original, Given]:

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Bool, Float
 
 from insula.cohort import CaseSet
-from insula.metrics import bootstrap, dice_score, match_lesions
+from insula.metrics import dice_score, match_lesions
 from insula.models import UNet, probabilities
+from insula.stats import mean_interval
 from insula.train.world import World
 
 __all__ = ["Sample", "Validation", "validate"]
@@ -34,25 +35,37 @@ class Sample:
 
 @dataclass(frozen=True)
 class Validation:
-    """Whole volumes, the metrics of `insula evaluate`, a threshold of a half, nothing dropped."""
+    """Whole volumes, the metrics of `insula evaluate`, a threshold of a half, nothing dropped.
+
+    Dice and lesion F1 are of cases with a lesion; of controls it is said how many masks are empty.
+    """
 
     dice: float
-    """Mean over cases."""
-    low: float
-    """Of its 95 % interval."""
-    high: float
+    """Mean over cases with a lesion; where there is none, the share of controls with an empty mask."""
+    low: float | None
+    """Of its 95 % interval; None where none would hold."""
+    high: float | None
+    basis: str
+    """What the interval rests on."""
     f1: float
-    """Of lesions, any overlap counting; mean over cases."""
+    """Of lesions, any overlap counting; mean over the same cases."""
     cases: int
+    """All of them."""
+    empty: float | None
+    """Share of controls with an empty mask; None without controls."""
+    false_ml: float | None
+    """Their mean false volume."""
     brain: float | None = None
     """Mean Dice of the brain mask, where a case and the network have one."""
     samples: tuple[Sample, ...] = field(default=(), repr=False, compare=False)
     """A few of this process's cases that have a lesion."""
 
     @property
-    def told(self) -> dict[str, float | int]:
+    def told(self) -> dict[str, float | int | str | None]:
         """The figures."""
-        told = {name: getattr(self, name) for name in ("dice", "low", "high", "f1", "cases")}
+        told = {
+            name: getattr(self, name) for name in ("dice", "low", "high", "basis", "f1", "cases", "empty", "false_ml")
+        }
         return told if self.brain is None else {**told, "brain": self.brain}
 
 
@@ -72,7 +85,7 @@ def validate(
     device = next(model.parameters()).device
     training = model.training
     model.eval()
-    scores, samples = torch.zeros(4, len(cases)), list[Sample]()
+    scores, samples = torch.zeros(6, len(cases)), list[Sample]()
     for n in range(world.rank, len(cases), world.size):
         image = cases.images[n].to(device).float()[None, None].contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
@@ -82,19 +95,21 @@ def validate(
         scores[:2, n] = torch.tensor([dice_score(truth, found), match_lesions(truth, found).f1_any])
         if prob.shape[1] > 1 and cases.brains and bool((cases.brains[n] >= 0).all()):
             head, known = (prob[0, 1] > _THRESHOLD).cpu().numpy(), (cases.brains[n] > 0).cpu().numpy()
-            scores[2:, n] = torch.tensor([dice_score(known, head), 1.0])
+            scores[2:4, n] = torch.tensor([dice_score(known, head), 1.0])
+        scores[4:, n] = torch.tensor([float(truth.any()), found.sum() * spacing_mm**3 / 1000])
         if len(samples) < _SAMPLES and truth.any():
             shown = image[0, 0].cpu().numpy()
             samples.append(Sample(cases.names[n], shown, truth, found, float(scores[0, n]), spacing_mm))
     model.train(training)
-    dice, f1, brain, judged = world.total(scores)
-    spread = bootstrap(dice.tolist())
+    dice, f1, brain, judged, lesion, volume = world.total(scores)
+    chosen, control = lesion > 0, lesion == 0
+    if not chosen.any():
+        chosen = control
+    centres = [cases.centres[n] for n in torch.nonzero(chosen).flatten().tolist()] if cases.centres else None
+    mean = mean_interval(dice[chosen].tolist(), centres, least=0, most=1)
     return Validation(
-        dice=spread.value,
-        low=spread.low,
-        high=spread.high,
-        f1=float(f1.mean()),
-        cases=len(cases),
-        brain=float(brain.sum() / judged.sum()) if bool(judged.any()) else None,
-        samples=tuple(samples),
-    )
+        dice=mean.value, low=mean.low, high=mean.high, basis=mean.basis, f1=float(f1[chosen].mean()), cases=len(cases),
+        empty=float((volume[control] == 0).float().mean()) if control.any() else None,
+        false_ml=float(volume[control].mean()) if control.any() else None,
+        brain=float(brain.sum() / judged.sum()) if bool(judged.any()) else None, samples=tuple(samples),
+    )  # fmt: skip

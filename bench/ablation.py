@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from insula.config import AttentionUNet, AugmentConfig, MambaUNet, PlainUNet, Recipe, SEUNet, SwinUNet
-from insula.metrics import SIZE_BINS, bootstrap
-from rows import compared, lesions_found, read_rows
+from insula.metrics import SIZE_BINS
+from rows import compared, lesions_found, mean_dice, median_dice, read_rows, told
 from trial import Study, base_recipe, measure_cost, open_study, probe, run_rows, run_trial, step_ms, study_arguments
 
 _MISSION = ((0.35, "dice"), (0.25, "focal"), (0.25, "boundary"), (0.15, "tversky"))
@@ -119,15 +119,16 @@ def _table(out: Path) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, trial in found.items():
-        cases = trial["held_out"]
-        mean, median = (bootstrap([case["dice"] for case in cases], kind) for kind in ("mean", "median"))
-        change = f"{pairs[name][0]:+.3f} ({ROWS[name].against})" if name in pairs else "-"
+        cases = [case for case in trial["held_out"] if case["voxels"]]
+        mean, median = mean_dice(cases), median_dice(cases)
+        change, p = told(pairs.get(name))
+        change = f"{change} ({ROWS[name].against})" if name in pairs else change
         false = statistics.mean(case["false_lesions"] for case in cases)
         in_windows = [case["dice_windows"] for case in cases if case["dice_windows"] is not None]
         windows = f"{statistics.mean(in_windows):.3f}" if in_windows else "-"
         cells = [
-            ROWS[name].says, str(len(cases)), f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}", windows,
-            change, f"{pairs[name][1]:.2g}" if name in pairs else "-", lesions_found(cases, SIZE_BINS[:2]), lesions_found(cases, SIZE_BINS[2:3]),
+            ROWS[name].says, str(len(cases)), mean.cell(), f"{median.value:.3f}", windows,
+            change, p, lesions_found(cases, SIZE_BINS[:2]), lesions_found(cases, SIZE_BINS[2:3]),
             f"{false:.1f}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")

@@ -14,9 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from insula.config import AttentionUNet, AugmentConfig, Recipe
-from insula.metrics import bootstrap
 from insula.report.chart import ACCENT, LESION, chart
-from rows import read_rows
+from rows import mean_dice, read_rows
 from trial import base_recipe, open_study, run_rows, study_arguments
 
 _WIDTHS = {"1.4M": 8, "5.7M": 16, "8.9M": 20, "15.0M": 26}
@@ -48,7 +47,7 @@ def _recipes(base: Recipe) -> dict[str, Recipe]:
 
 
 def _gap(trial: dict[str, Any]) -> tuple[Any, Any, float]:
-    own, other = (bootstrap([case["dice"] for case in trial[part]]) for part in ("train", "held_out"))
+    own, other = (mean_dice([case for case in trial[part] if case["voxels"]]) for part in ("train", "held_out"))
     return own, other, own.value - other.value
 
 
@@ -74,7 +73,9 @@ def _draw(found: dict[str, dict[str, Any]]) -> str:
             made.axes.plot(
                 x, [v.value for v in own], marker="o", ms=3, ls="--", color=colour, label=f"{label}, training cases"
             )
-            low, high = [v.value - v.low for v in other], [v.high - v.value for v in other]
+            low, high = (
+                [0 if v.low is None else abs(v.value - getattr(v, end)) for v in other] for end in ("low", "high")
+            )
             made.axes.errorbar(x, [v.value for v in other], yerr=[low, high], marker="o", ms=3, capsize=2, color=colour, label=f"{label}, held out")  # fmt: skip
         made.axes.set_xlabel("parameters [M]")
         made.axes.set_ylabel("mean Dice")

@@ -20,8 +20,8 @@ from typing import Any
 from insula.checkpoint import load_weights, save_weights, soup
 from insula.config import Recipe, load_recipe
 from insula.io import write_json
-from insula.metrics import SIZE_BINS, bootstrap
-from rows import compared, lesions_found, read_rows, table, told
+from insula.metrics import SIZE_BINS
+from rows import compared, lesions_found, mean_dice, median_dice, read_rows, table, told
 from trial import Study, judge, open_study, probe, run_trial, study_arguments
 from zoo import SIMULATE
 
@@ -103,12 +103,12 @@ def _table(out: Path) -> str:
     lines = []
     for name, trial in found.items():
         cases = lesions[name]["held_out"]
-        mean, median = (bootstrap([case["dice"] for case in cases], kind) for kind in ("mean", "median"))
+        mean, median = mean_dice(cases), median_dice(cases)
         false = statistics.mean(case["false_lesions"] for case in trial["held_out"])
         own = statistics.mean(case["dice"] for case in trial["train"] if case["voxels"])
         pairs = [cell for side in (with_all, with_start) for cell in told(side.get(name))]
         lines.append([
-            _SAYS[name], "3" if name == _ALL else "1", str(len(cases)), f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]",
+            _SAYS[name], "3" if name == _ALL else "1", str(len(cases)), mean.cell(),
             f"{median.value:.3f}", *pairs, *(lesions_found(cases, (size,)) for size in SIZE_BINS), f"{false:.1f}", f"{own:.3f}",
         ])  # fmt: skip
     runs = [f"{name}: {found[name]['recipe']['train']['steps']} steps, {found[name]['minutes']:.1f} minutes" for name in _TRAINED if name in found]  # fmt: skip

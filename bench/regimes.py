@@ -13,8 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from insula.config import AttentionUNet, PlainUNet, Recipe
-from insula.metrics import bootstrap
-from rows import compared, read_rows
+from rows import compared, mean_dice, read_rows, told
 from trial import base_recipe, open_study, run_rows, step_ms, study_arguments
 
 _SAYS = {
@@ -64,15 +63,15 @@ def _table(out: Path) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, trial in found.items():
-        cases = trial["held_out"]
-        mean = bootstrap([case["dice"] for case in cases])
+        cases = [case for case in trial["held_out"] if case["voxels"]]
+        mean = mean_dice(cases)
         large, middle = (
             statistics.mean(case["dice"] for case in cases if low < case["voxels"] <= high)
             for low, high in ((10_000, 10**9), (1_000, 10_000))
         )
         cells = [
-            _SAYS[name], str(len(cases)), f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]",
-            f"{pairs[name][0]:+.3f}" if name in pairs else "-", f"{pairs[name][1]:.2g}" if name in pairs else "-", f"{large:.2f}", f"{middle:.2f}",
+            _SAYS[name], str(len(cases)), mean.cell(),
+            *told(pairs.get(name)), f"{large:.2f}", f"{middle:.2f}",
             f"{statistics.mean(case['false_lesions'] for case in cases):.1f}",
             f"{statistics.mean(case['dice'] for case in trial['train']):.3f}", f"{step_ms(trial['losses']):.0f}",
         ]  # fmt: skip

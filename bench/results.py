@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from insula.evaluate.compare import holm
-from rows import chance, table
+from insula.evaluate import HOPED
+from insula.stats import Interval, difference_of
+from rows import corrected_p, signed, table
 
 _METRICS = {
     "dice": ("Dice", 3), "f1_any": ("lesion F1, one voxel", 3), "f1_iou25": ("lesion F1, IoU 0.25", 3), "hd95_mm": ("HD95 [mm]", 1),
@@ -38,19 +39,20 @@ def main() -> None:
 
 
 def _overall(sets: dict[str, Any]) -> str:
-    """Mean and interval, then the median, of every metric; calibration."""
+    """Mean and interval, then the median, of every metric of cases with a lesion; calibration."""
     rows = []
     for metric, (title, digits) in _METRICS.items():
-        rows.append([f"{title}, mean [95 %]", *(_interval(_row(one, metric)["mean"], digits) for one in sets.values())])
-        rows.append(
-            [f"{title}, median", *(f"{_row(one, metric)['median']['value']:.{digits}f}" for one in sets.values())]
-        )
+        own = [_row(one, metric) for one in sets.values()]
+        apart = [f", undefined in {row['undefined']}" if row["undefined"] else "" for row in own]
+        means = [_interval(row["mean"], digits) + text for row, text in zip(own, apart, strict=True)]
+        rows.append([f"{title}, mean [95 %]", *means])
+        rows.append([f"{title}, median", *(_interval(row["median"], digits) for row in own)])
     rows.append(["expected calibration error", *(f"{one['calibration_error']:.3f}" for one in sets.values())])
     rows.append(
         ["volume intervals that hold", *("{hold} of {of}".format(**one["volume_intervals"]) for one in sets.values())]
     )
-    count = len(next(iter(sets.values()))["cases"])
-    return table((f"n = {count}", *sets), rows)
+    first = _row(next(iter(sets.values())), "dice")["mean"]
+    return table((f"cases with a lesion, n = {first['n']} of {first['centres']} centres", *sets), rows)
 
 
 def _sizes(sets: dict[str, Any]) -> str:
@@ -79,7 +81,7 @@ def _strata(sets: dict[str, Any]) -> str:
     for row in next(iter(sets.values()))["summary"]:
         if row["metric"] == "dice" and row["stratum"] in _STRATA:
             same = [_row(one, "dice", row["stratum"], row["group"]) for one in sets.values()]
-            label = "all" if row["stratum"] == "all" else f"{row['stratum']}: {row['group']}"
+            label = "with a lesion" if row["stratum"] == "all" else f"{row['stratum']}: {row['group']}"
             rows.append([label, str(row["n"]), *(_interval(one["mean"], 3) for one in same)])
     return table(("Dice", "n", *sets), rows)
 
@@ -90,52 +92,56 @@ def _controls(sets: dict[str, Any]) -> str:
         volumes = [case["predicted_ml"] for case in one["cases"] if not case["truth_voxels"]]
         if volumes:
             clean = sum(volume == 0 for volume in volumes)
-            rows.append(
-                [name, f"{clean} of {len(volumes)}", f"{statistics.median(volumes):.2f}", f"{max(volumes):.2f}"]
-            )
-    return table(("controls", "without a false lesion", "false volume, median [ml]", "most [ml]"), rows)
+            rows.append([name, f"{clean} of {len(volumes)}", f"{statistics.mean(volumes):.2f}", f"{max(volumes):.2f}"])
+    return table(("controls", "empty masks", "false volume, mean [ml]", "most [ml]"), rows)
 
 
 def _pairs(comparisons: Sequence[dict[str, Any]]) -> str:
-    rows = [
-        [
-            f"{one['second']} - {one['first']}",
-            _METRICS[one["metric"]][0],
-            str(one["n"]),
-            f"{one['difference']:+.3f}",
-            f"{one['p']:.2g}",
-            f"{one['p_holm']:.2g}",
-        ]
-        for one in comparisons
-        if one["metric"] in ("dice", "f1_any", "f1_iou25") and one["p"] is not None
-    ]
-    return table(("paired", "metric", "n", "difference", "p", "p (Holm)"), rows)
+    rows = []
+    for one in comparisons:
+        found = one["difference"]
+        if one["primary"] and found is not None and found["p"] is not None:
+            mean = found["mean"]
+            interval = f"{mean['value']:+.3f} [{mean['low']:+.3f}, {mean['high']:+.3f}]"
+            power = "-" if found["power"] is None else f"{100 * found['power']:.0f} %"
+            cells = [
+                f"{one['second']} - {one['first']}",
+                _METRICS[one["metric"]][0],
+                f"{one['n']} of {mean['centres']}",
+                interval,
+            ]
+            rows.append([*cells, f"{found['p']:.2g}", f"{one['p_holm']:.2g}", power])
+    head = ("paired", "metric", "cases of centres", "difference [95 %]", "p", "p (Holm)", f"power for {HOPED:g}")
+    return table(head, rows)
 
 
 def _side_by_side(first: dict[str, Any], second: dict[str, Any]) -> str:
     """Of cases with a lesion."""
-    rows, chances = [], []
+    rows, changes = [], {}
     for name in first:
         before, after = (
-            {case["case"]: case["metrics"]["dice"] for case in side[name]["cases"] if case["truth_voxels"]}
-            for side in (first, second)
+            {case["case"]: case for case in side[name]["cases"] if case["truth_voxels"]} for side in (first, second)
         )
-        both = [(before[case], after[case]) for case in before if case in after]
-        chances.append(chance([b - a for a, b in both]))
-        means = [statistics.mean(pair[side] for pair in both) for side in (0, 1)]
-        rows.append([name, str(len(both)), *(f"{mean:.3f}" for mean in means), f"{means[1] - means[0]:+.3f}"])
-    cells = [[*row, f"{p:.2g}"] for row, p in zip(rows, holm(chances), strict=True)]
-    return table(("Dice", "n", "here", "there", "difference", "p (Holm)"), cells)
+        both = [(before[case], after[case]["metrics"]["dice"]) for case in before if case in after]
+        change = [there - here["metrics"]["dice"] for here, there in both]
+        changes[name] = difference_of(change, [here["centre"] for here, _ in both], hoped=HOPED)
+        means = [
+            statistics.mean(side) for side in ([here["metrics"]["dice"] for here, _ in both], [b for _, b in both])
+        ]
+        rows.append([name, str(len(both)), *(f"{mean:.3f}" for mean in means), signed(changes[name])])
+    p = corrected_p(changes)
+    cells = [[*row, f"{p[row[0]]:.2g}" if row[0] in p else "-"] for row in rows]
+    return table(("Dice", "n", "here", "there", "difference [95 %]", "p (Holm)"), cells)
 
 
-def _row(one: dict[str, Any], metric: str, stratum: str = "all", group: str = "all") -> dict[str, Any]:
+def _row(one: dict[str, Any], metric: str, stratum: str = "all", group: str = "with a lesion") -> dict[str, Any]:
     return next(
         row for row in one["summary"] if (row["metric"], row["stratum"], row["group"]) == (metric, stratum, group)
     )
 
 
-def _interval(found: dict[str, float] | None, digits: int) -> str:
-    return "-" if found is None else "{value:.{d}f} [{low:.{d}f}, {high:.{d}f}]".format(**found, d=digits)
+def _interval(found: dict[str, Any] | None, digits: int) -> str:
+    return "-" if found is None else Interval(**found).cell(digits)
 
 
 def _share(found: float | None) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -23,15 +23,16 @@ import torch
 from insula.checkpoint import Weights, load_weights
 from insula.cohort import Entry, each, find_cohort, load_sources, plan_cohort, processors, read_lesion, write_case
 from insula.config import PrepareConfig, SegmentConfig
-from insula.evaluate.compare import holm
+from insula.evaluate import HOPED
 from insula.geometry import Grid, resample
 from insula.io import read_scan, write_json
-from insula.metrics import bootstrap, dice_score
+from insula.metrics import dice_score
 from insula.predict import segment
 from insula.report.chart import ACCENT, LESION, SOFT, chart
 from insula.simulate import ScannerLook, scan_with
+from insula.stats import Difference, difference_of, mean_interval
 from insula.volume import Mask, Scan
-from rows import chance, table
+from rows import signed, table
 
 _SEED = 13
 _AS_IS = "as it is"
@@ -54,7 +55,8 @@ def main() -> None:
             loaded = load_weights(weights)
             for name, seen in _ways(arguments.data, arguments.out, arguments.cases):
                 if not only or name == _AS_IS or name.split()[0] in only:
-                    _judge(loaded, name, seen, arguments.out)
+                    entries = _cohort(arguments.data, arguments.out / "heads", arguments.cases, None)
+                    _judge(loaded, name, seen, arguments.out, {entry.case: entry.centre for entry in entries})
     print(_tell(arguments.out))
 
 
@@ -134,7 +136,9 @@ def _resampled(seen: _Seen, grid: Grid) -> _Seen:
     return replace(scan, image=np.clip(image, 0, None), grid=grid), Mask(mask, grid)
 
 
-def _judge(weights: Weights, name: str, seen: Callable[[], Iterator[_Seen]], out: Path) -> None:
+def _judge(
+    weights: Weights, name: str, seen: Callable[[], Iterator[_Seen]], out: Path, centres: Mapping[str, str]
+) -> None:
     path = out / f"{weights.card.name} {name}.json"
     if path.exists():
         return
@@ -142,42 +146,49 @@ def _judge(weights: Weights, name: str, seen: Callable[[], Iterator[_Seen]], out
         scan.name: dice_score(truth.voxels, segment(scan, SegmentConfig(device="cpu"), weights=weights).mask.voxels)
         for scan, truth in seen()
     }
-    write_json(path, {"weights": weights.card.name, "way": name, "dice": found})
+    write_json(
+        path,
+        {"weights": weights.card.name, "way": name, "dice": found, "centres": {case: centres[case] for case in found}},
+    )
     print(f"{weights.card.name}: {name}: {statistics.mean(found.values()):.3f}", flush=True)
 
 
 def _tell(out: Path) -> str:
     """A row for every way; a drawing beside it."""
     found: dict[str, dict[str, dict[str, float]]] = {}
+    centres: dict[str, str] = {}
     order = [_AS_IS, *(name for name, _ in _ways(Path(), Path(), 1) if name != _AS_IS)]
     for path in sorted(out.glob("*.json")):
         told = json.loads(path.read_text(encoding="utf-8"))
         found.setdefault(told["weights"], {})[told["way"]] = told["dice"]
+        centres |= told["centres"]
     ways = [way for way in order if any(way in some for some in found.values())]
     changes = {
-        (name, way): [some[way][case] - some[_AS_IS][case] for case in some[way]]
+        (name, way): difference_of(
+            [some[way][case] - some[_AS_IS][case] for case in some[way]],
+            [centres[case] for case in some[way]],
+            hoped=HOPED,
+        )
         for name, some in found.items()
         for way in ways
         if way in some and way != _AS_IS
     }
-    chances = dict(zip(changes, holm([chance(by) for by in changes.values()]), strict=True))
-    rows = [[way, *(_cell(some, way, chances.get((name, way))) for name, some in found.items())] for way in ways]
+    rows = [
+        [way, *(_cell(some, way, centres, changes.get((name, way))) for name, some in found.items())] for way in ways
+    ]
     count = len(next(iter(found.values()))[_AS_IS])
     (out / "robustness.svg").write_text(_draw(found, ways), encoding="utf-8")
     return (
         table(("mean Dice (change)", *found), rows)
-        + f"\n\nn = {count}; * marks p < 0.05 against `{_AS_IS}`, paired, after Holm's correction over all of the table."
+        + f"\n\nn = {count}, of {len(set(centres.values()))} centres; in brackets the mean paired change against `{_AS_IS}` with its 95 % interval."
     )
 
 
-def _cell(some: dict[str, dict[str, float]], way: str, p: float | None) -> str:
+def _cell(some: dict[str, dict[str, float]], way: str, centres: Mapping[str, str], change: Difference | None) -> str:
     if way not in some:
         return "-"
-    mean = bootstrap(list(some[way].values()), "mean")
-    if p is None:
-        return f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]"
-    change = mean.value - statistics.mean(some[_AS_IS].values())
-    return f"{mean.value:.3f} ({change:+.3f}{'*' if p < 0.05 else ''})"
+    mean = mean_interval(list(some[way].values()), [centres[case] for case in some[way]], least=0, most=1)
+    return mean.cell() if change is None else f"{mean.value:.3f} ({signed(change)})"
 
 
 def _draw(found: dict[str, dict[str, dict[str, float]]], ways: list[str]) -> str:

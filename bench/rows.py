@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import wilcoxon
-
-from insula.evaluate.compare import holm
+from insula.evaluate import HOPED
+from insula.stats import Difference, Interval, difference_of, holm, mean_interval, median_interval
 
 
 def read_rows(out: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -19,31 +17,65 @@ def read_rows(out: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()}
 
 
-def compared(found: Mapping[str, dict[str, Any]], against: Mapping[str, str]) -> dict[str, tuple[float, float]]:
-    """Mean difference of Dice over the same cases, and the p of Wilcoxon's signed-rank test, corrected by Holm's method.
+def compared(
+    found: Mapping[str, dict[str, Any]], against: Mapping[str, str], *, hoped: float = HOPED
+) -> dict[str, tuple[Difference, float | None]]:
+    """Difference of Dice on the same cases with a lesion, by host; and its p after Holm's correction over the pairs.
 
     Args:
         found: rows by name.
         against: the row that each is compared with; pairs of which one is missing are left out.
+        hoped: the difference that would matter.
     """
-    pairs = {name: _paired(found[name], found[other]) for name, other in against.items() if {name, other} <= set(found)}
-    p = holm([raw for _, raw in pairs.values()])
-    return {name: (change, corrected) for (name, (change, _)), corrected in zip(pairs.items(), p, strict=True)}
+    pairs = {
+        name: _paired(found[name], found[other], hoped)
+        for name, other in against.items()
+        if {name, other} <= set(found)
+    }
+    corrected = corrected_p(pairs)
+    return {name: (pair, corrected.get(name)) for name, pair in pairs.items()}
 
 
-def told(pair: tuple[float, float] | None) -> tuple[str, str]:
-    """A difference and its p, as cells."""
-    return ("-", "-") if pair is None else (f"{pair[0]:+.3f}", f"{pair[1]:.2g}")
+def corrected_p(pairs: Mapping[str, Difference]) -> dict[str, float]:
+    """After Holm, of those that have a p."""
+    known = {name: pair.p for name, pair in pairs.items() if pair.p is not None}
+    return dict(zip(known, holm(list(known.values())), strict=True))
 
 
-def _paired(trial: dict[str, Any], other: dict[str, Any]) -> tuple[float, float]:
-    change = [a["dice"] - b["dice"] for a, b in zip(trial["held_out"], other["held_out"], strict=True)]
-    return statistics.mean(change), chance(change)
+def told(pair: tuple[Difference, float | None] | None) -> tuple[str, str]:
+    """A difference with its interval, and its p, as cells."""
+    if pair is None:
+        return "-", "-"
+    found, p = pair
+    return signed(found), "-" if p is None else f"{p:.2g}"
 
 
-def chance(change: Sequence[float]) -> float:
-    """The p of Wilcoxon's signed-rank test; 1 where nothing changes."""
-    return float(wilcoxon(change).pvalue) if any(change) else 1.0
+def signed(found: Difference) -> str:
+    """The mean difference and its interval."""
+    text = f"{found.mean.value:+.3f}"
+    if found.mean.low is None or found.mean.high is None:
+        return text
+    return f"{text} [{found.mean.low:+.3f}, {found.mean.high:+.3f}]"
+
+
+def mean_dice(cases: Sequence[Mapping[str, Any]]) -> Interval:
+    """Of cases with a lesion; heads made of one host are alike."""
+    return mean_interval([case["dice"] for case in cases], hosts_of(cases), least=0, most=1)
+
+
+def median_dice(cases: Sequence[Mapping[str, Any]]) -> Interval:
+    """As `mean_dice`."""
+    return median_interval([case["dice"] for case in cases], hosts_of(cases), least=0, most=1)
+
+
+def hosts_of(cases: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Whose head each case was made of."""
+    return [str(case["host"]) for case in cases]
+
+
+def _paired(trial: dict[str, Any], other: dict[str, Any], hoped: float) -> Difference:
+    both = [(a, b) for a, b in zip(trial["held_out"], other["held_out"], strict=True) if a["voxels"]]
+    return difference_of([a["dice"] - b["dice"] for a, b in both], hosts_of([a for a, _ in both]), hoped=hoped)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

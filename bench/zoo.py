@@ -23,8 +23,8 @@ from insula.checkpoint import load_weights
 from insula.config import AttentionUNet, PlainUNet, Recipe, SimulateConfig, load_recipe
 from insula.errors import Preempted
 from insula.io import write_json
-from insula.metrics import SIZE_BINS, bootstrap
-from rows import compared, lesions_found, read_rows, told
+from insula.metrics import SIZE_BINS
+from rows import compared, lesions_found, mean_dice, median_dice, read_rows, told
 from trial import Study, judge, open_study, probe, run_trial, step_ms, study_arguments, trained_before
 
 SIMULATE = SimulateConfig(
@@ -116,7 +116,7 @@ def _table(out: Path) -> str:
     ]
     for name, trial in found.items():
         cases = lesions[name]["held_out"]
-        mean, median = (bootstrap([case["dice"] for case in cases], kind) for kind in ("mean", "median"))
+        mean, median = mean_dice(cases), median_dice(cases)
         false = statistics.mean(case["false_lesions"] for case in trial["held_out"])
         controls = [case["predicted"] / 1000 for case in trial["held_out"] if not case["voxels"]]
         pairs = [cell for side in (above, plain) for cell in told(side.get(name))]
@@ -126,7 +126,7 @@ def _table(out: Path) -> str:
         steps, minutes = before["steps"] + trial["recipe"]["train"]["steps"], before["minutes"] + trial["minutes"]
         cells = [
             _SAYS[name], f"{trial['parameters'] / 1e6:.1f}", str(steps), f"{minutes:.1f}", str(len(cases)),
-            f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{median.value:.3f}", _ABOVE.get(name, "-"), *pairs,
+            mean.cell(), f"{median.value:.3f}", _ABOVE.get(name, "-"), *pairs,
             *(lesions_found(cases, (size,)) for size in SIZE_BINS), f"{false:.1f}", volumes, f"{own:.3f}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")

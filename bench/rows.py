@@ -65,7 +65,7 @@ def mean_dice(cases: Sequence[Mapping[str, Any]]) -> Interval:
 
 def median_dice(cases: Sequence[Mapping[str, Any]]) -> Interval:
     """As `mean_dice`."""
-    return median_interval([case["dice"] for case in cases], hosts_of(cases), least=0, most=1)
+    return median_interval([case["dice"] for case in cases], hosts_of(cases))
 
 
 def hosts_of(cases: Sequence[Mapping[str, Any]]) -> list[str]:

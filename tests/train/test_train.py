@@ -261,23 +261,6 @@ def test_a_full_disk_stops_the_run_and_leaves_the_state_before(
     assert load_weights(str(tmp_path)).card.provenance["steps"] == 9
 
 
-def test_the_time_limit_counts_what_comes_before_the_first_step(
-    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A queue counts reading and compiling too."""
-    begun, now = time.monotonic(), [0.0]
-    monkeypatch.setattr("insula.train.loop.time.monotonic", lambda: begun + now[0])
-    build = loop.Run
-
-    def slow(*args: Any, **options: Any) -> Run:
-        now[0] += 3600
-        return build(*args, **options)
-
-    monkeypatch.setattr(loop, "Run", slow)
-    with pytest.raises(Preempted, match="limit of 59 minutes"):
-        train(_recipe(steps=9, minutes=59), sources, tmp_path)
-
-
 def test_statistics_too_large_for_float16_survive(sources: Sources, tmp_path: Path) -> None:
     """Batch statistics of deep layers pass 65504; saved as float16 they once became infinite."""
     model = AttentionUNet(widths=(4, 8), norm="batch", full_norm="batch")

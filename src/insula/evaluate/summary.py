@@ -184,8 +184,7 @@ def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) ->
         return Row(**facts, mean=None, median=None, quartiles=None)
     values, centres = [value for value, _ in pairs], [centre for _, centre in pairs]
     low, high = np.percentile(values, [25, 75])
-    bounds = {"least": 0.0, "most": METRICS[metric].most}
     return Row(
-        **facts, mean=mean_interval(values, centres, **bounds), median=median_interval(values, centres, **bounds),
-        quartiles=(float(low), float(high)),
+        **facts, mean=mean_interval(values, centres, least=0, most=METRICS[metric].most),
+        median=median_interval(values, centres), quartiles=(float(low), float(high)),
     )  # fmt: skip

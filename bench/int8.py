@@ -182,7 +182,7 @@ def _judge(ways: Mapping[str, _Run], entries: Iterable[Entry], loaded: Weights) 
         exact: NDArray[np.bool_] | None = None
         for name, run in ways.items():
             logits = torch.from_numpy(run(prepared.image.numpy()))
-            prob = prepared.bring_home(probabilities(logits, temperature=card.calibration.temperature)[0, 0].numpy())
+            prob = prepared.bring_home(probabilities(logits, scaling=card.calibration.scaling)[0, 0].numpy())
             mask = decide(prob, scan.grid, threshold=card.threshold, min_lesion_ml=card.min_lesion_ml).voxels
             exact = mask if exact is None else exact
             same[name][entry.case] = dice_score(exact, mask)

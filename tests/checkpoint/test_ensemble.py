@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from insula.checkpoint import Card, find_weights, load_weights, save_weights, store_card
-from insula.config import AttentionUNet, Calibration, PrepareConfig, SegmentConfig, SEUNet
+from insula.config import AttentionUNet, Calibration, PrepareConfig, Scaling, SegmentConfig, SEUNet
 from insula.errors import BadData, NoInput, UsageError
 from insula.infer import infer, infer_mean
 from insula.models import build_model
@@ -45,9 +45,9 @@ def test_a_folder_of_folds_is_the_mean_of_their_probabilities(folds: Path) -> No
     image = torch.randn(1, 1, 16, 16, 16)
     config = SegmentConfig(device="cpu", precision="float32")
     found, _ = infer_mean(ensemble.networks, image, config)
-    alone = [infer(one.model, image, config, temperature=one.card.calibration.temperature)[0] for one in members]
+    alone = [infer(one.model, image, config, scaling=one.card.calibration.scaling)[0] for one in members]
     torch.testing.assert_close(found.lesion, torch.stack([one.lesion for one in alone]).mean(0))
-    warmer, _ = infer_mean(ensemble.networks, image, config, temperature=2.0)
+    warmer, _ = infer_mean(ensemble.networks, image, config, scaling=Scaling(2.0))
     torch.testing.assert_close(torch.logit(warmer.lesion), torch.logit(found.lesion) / 2, rtol=1e-3, atol=1e-4)
     assert [told["sha256"] for told in ensemble.card.provenance["members"]] == [one.sha256 for one in members]
 
@@ -124,7 +124,7 @@ def test_the_bundled_ensemble_is_of_the_bundled_weights_and_calibrated_with_them
     assert find_weights("ensemble").parent == find_weights("smart").parent
     alone = [load_weights(name) for name in ("baseline", "enhanced", "smart")]
     assert [told["sha256"] for told in ensemble.card.provenance["members"]] == [one.sha256 for one in alone]
-    assert [warmth for _, warmth in ensemble.networks] == [one.card.calibration.temperature for one in alone]
+    assert [scaling for _, scaling in ensemble.networks] == [one.card.calibration.scaling for one in alone]
     assert ensemble.card.calibration.fitted_on is not None
     with pytest.raises(UsageError, match="baseline are named twice"):
         load_weights("ensemble,baseline")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from insula.checkpoint import Card, Weights, soup
-from insula.config import AttentionUNet, Calibration, PrepareConfig
+from insula.config import AttentionUNet, Calibration, PrepareConfig, Scaling
 from insula.errors import BadData, UsageError
 from insula.models import UNet, build_model
 
@@ -29,7 +29,7 @@ def _networks(count: int) -> list[UNet]:
 
 def _members(networks: list[UNet], card: Card = _CARD) -> list[Weights]:
     return [
-        Weights(networks=((network.eval(), 1.0),), card=replace(card, name=f"w{n}", threshold=0.4 + 0.2 * n), sha256=f"{n}")
+        Weights(networks=((network.eval(), Scaling()),), card=replace(card, name=f"w{n}", threshold=0.4 + 0.2 * n), sha256=f"{n}")
         for n, network in enumerate(networks)
     ]  # fmt: skip
 

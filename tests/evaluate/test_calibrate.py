@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from cohort.tree import mask_path, plant_tree, save, scan_path
-from insula.checkpoint import Card, load_weights, save_weights, store_card
+from insula.checkpoint import Card, hashed, load_weights, save_weights, store_card, subjects_seen
 from insula.cohort import find_cohort
-from insula.config import AttentionUNet, Calibration, PrepareConfig, SegmentConfig
+from insula.config import AttentionUNet, Calibration, PrepareConfig, Scaling, SegmentConfig, to_dict
 from insula.errors import BadData
 from insula.evaluate import Studied, calibrate, study
 from insula.evaluate.calibrate import CHANCES, LEAST_ML
 from insula.evaluate.study import THRESHOLDS, Pieces, Rule
+from insula.evaluate.summary import calibration_error
 from insula.io import read_scan
 from insula.metrics import count_logits, dice_score, match_lesions
 from insula.postprocess import decide, volume_interval
@@ -26,14 +27,14 @@ from insula.volume import Mask
 _CARD = Card(name="x", model=AttentionUNet(widths=(4, 8)), prepare=PrepareConfig())
 
 
-def _cases(count: int, *, sharpness: float = 1.0, seed: int = 0) -> list[Studied]:
-    """Maps whose true probability is sigmoid(logit); what is told is sigmoid(sharpness x logit)."""
+def _cases(count: int, *, sharpness: float = 1.0, shift: float = 0.0, seed: int = 0) -> list[Studied]:
+    """Maps whose true probability is sigmoid(logit); what is told is sigmoid(sharpness x (logit - shift))."""
     rng = np.random.default_rng(seed)
     cases = []
     for number in range(count):
         logits = rng.normal(-3 + 2 * rng.random(), 2, 4000)
         truth = rng.random(4000) < 1 / (1 + np.exp(-logits))
-        told = 1 / (1 + np.exp(-sharpness * logits))
+        told = 1 / (1 + np.exp(-sharpness * (logits - shift)))
         real = rng.random(3) < 0.5
         volume_ml = rng.uniform(0.5, 20, 3)
         pieces = Pieces(
@@ -42,7 +43,7 @@ def _cases(count: int, *, sharpness: float = 1.0, seed: int = 0) -> list[Studied
         )  # fmt: skip
         cases.append(
             Studied(
-                case=str(number), centre=f"R{number % 5}", truth_ml=float(truth.sum()) / 100, voxel_ml=0.01,
+                case=str(number), centre=f"R{number % 5}", subject=f"sub-{number}", scan_sha256=f"{number:064x}", truth_ml=float(truth.sum()) / 100, voxel_ml=0.01,
                 counts=count_logits(truth, told), pieces=dict.fromkeys(THRESHOLDS, pieces),
             )
         )  # fmt: skip
@@ -57,6 +58,45 @@ def test_the_temperature_that_was_planted_is_found(sharpness: float) -> None:
     assert facts is not None
     assert facts["log_loss_after"] <= facts["log_loss_before"]  # type: ignore[operator]
     assert facts["cases"] == 60
+
+
+def test_a_bias_that_was_planted_is_found_and_ends_the_calibration_error() -> None:
+    """A network that sees too little everywhere: no temperature alone makes its probabilities right."""
+    cases = _cases(60, sharpness=1.6, shift=1.2)
+    card = calibrate(cases, _CARD)
+    assert card.calibration.temperature == pytest.approx(1.6, rel=0.05)
+    assert card.calibration.bias == pytest.approx(1.2, abs=0.06)
+    facts = card.calibration.fitted_on
+    assert facts is not None
+    assert facts["calibration_error_before"] > 0.08  # type: ignore[operator]
+    assert facts["calibration_error_after"] < 0.01  # type: ignore[operator]
+    assert facts["calibration_error_left_out"] < 0.015  # type: ignore[operator]
+    counts = sum((case.counts for case in cases[1:]), start=cases[0].counts)
+    alone = min(calibration_error(counts, scaling=Scaling(temperature)) for temperature in np.linspace(0.5, 4, 36))
+    assert alone > 5 * facts["calibration_error_after"]  # type: ignore[operator]
+
+
+def test_the_card_knows_whom_it_was_fitted_on_and_cannot_be_read() -> None:
+    card = calibrate(_cases(30), _CARD)
+    assert "sub-7" not in str(to_dict(card.calibration))
+    file = f"{7:064x}"
+    assert subjects_seen(card, {"sub-7": file}) == {"calibrated on": ["sub-7"]}
+    assert subjects_seen(card, {"sub-7": ""}) == {"calibrated on": ["sub-7"]}  # by name, where there is no scan
+    assert subjects_seen(card, {"sub-7": "f" * 64}) == {}  # another cohort's subject of that name
+    assert subjects_seen(card, {"sub-30": ""}) == {}
+    trained = replace(card, provenance={"started_from": {"subjects": [hashed("sub-99")]}})
+    assert subjects_seen(trained, {"sub-99": "e" * 64}) == {"trained on": ["sub-99"]}
+
+
+def test_near_is_what_lies_within_the_best_rules_own_error() -> None:
+    """A rule that is far worse in a few cases and better nowhere is not near because its difference varies much."""
+    cases = []
+    for number, case in enumerate(_cases(40)):
+        good = Pieces(np.array([10.0]), np.array([9.0]), np.array([3.0]), np.array([[0, 0]]), 1)
+        poor = replace(good, common_ml=np.array([9.0 if number % 8 else 0.0]))
+        pieces = {threshold: good if threshold == 0.5 else poor for threshold in THRESHOLDS}
+        cases.append(replace(case, truth_ml=10.0, pieces=pieces))
+    assert _raw_threshold(calibrate(cases, _CARD)) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_of_a_network_that_says_nothing_the_threshold_is_still_one() -> None:
@@ -120,7 +160,7 @@ def test_one_centre_alone_is_never_left_out() -> None:
 
 
 def _raw_threshold(card: Card) -> float:
-    return 1 / (1 + np.exp(-card.calibration.temperature * np.log(card.threshold / (1 - card.threshold))))
+    return 1 / (1 + np.exp(-card.calibration.scaling.undo(np.log(card.threshold / (1 - card.threshold)))))
 
 
 def test_of_thresholds_alike_in_dice_the_one_with_fewer_false_lesions_is_taken() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from insula.config import Scaling
 from insula.evaluate import (
     CaseScore,
     PredictedLesion,
@@ -112,7 +113,7 @@ def test_a_calibrated_map_is_reliable_and_an_overconfident_one_is_not() -> None:
     direct = -np.log(np.where(truth, prob, 1 - prob)).mean()
     assert good.log_loss == pytest.approx(1000 * direct, rel=1e-3)
     counts = pooled([_map_score("a", 1 / (1 + np.exp(-2 * logits)), truth)])
-    assert log_loss(counts, temperature=2) == pytest.approx(direct, rel=1e-3)  # type: ignore[arg-type]
+    assert log_loss(counts, scaling=Scaling(2)) == pytest.approx(direct, rel=1e-3)  # type: ignore[arg-type]
 
 
 def test_the_curve_is_that_of_all_voxels() -> None:

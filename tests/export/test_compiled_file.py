@@ -26,7 +26,7 @@ def test_the_package_gives_probabilities_and_says_what_it_is(brain_weights: Path
     assert told["weights_sha256"] == loaded.sha256
     image = torch.randn(1, 1, 16, 32, 16)
     config = SegmentConfig(device="cpu", precision=told["precision"], passes="whole")
-    wanted, _ = infer(loaded.model, image, config, temperature=loaded.card.calibration.temperature)
+    wanted, _ = infer(loaded.model, image, config, scaling=loaded.card.calibration.scaling)
     lesion, brain = package(image.contiguous(memory_format=torch.channels_last_3d))[0]
     assert json.loads(told["outputs"]) == ["lesion", "brain"]
     assert wanted.brain is not None
@@ -59,7 +59,7 @@ def test_a_plan_and_what_has_to_be_known_of_it(
     assert told["weights_sha256"] == loaded.sha256
     image = torch.randn(1, 1, 16, 32, 16)
     config = SegmentConfig(device="cpu", precision="float32", passes="whole")
-    wanted, _ = infer(loaded.model, image, config, temperature=loaded.card.calibration.temperature)
+    wanted, _ = infer(loaded.model, image, config, scaling=loaded.card.calibration.scaling)
     assert float((plan_run(path, torch.device("cpu"))(image)[0, 0] - wanted.lesion).abs().max()) < 3e-2
     with pytest.raises(CannotCreate, match="exists"):
         export_tensorrt(str(tiny_weights), path)

@@ -3,15 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from insula.config import AttentionUNet
+from insula.config import AttentionUNet, Scaling
 from insula.infer.deployed import Deployed
 from insula.models import build_model, probabilities
 
 
 @pytest.mark.parametrize("brain", [True, False])
-@pytest.mark.parametrize("temperature", [None, 2.0])
+@pytest.mark.parametrize("scaling", [None, Scaling(2.0), Scaling(1.5, -0.7)])
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_the_same_answer_as_float32(temperature: float | None, precision: torch.dtype, brain: bool) -> None:
+def test_the_same_answer_as_float32(scaling: Scaling | None, precision: torch.dtype, brain: bool) -> None:
     torch.manual_seed(0)
     model = build_model(AttentionUNet(widths=(2, 4), norm="batch", brain=brain))
     image = torch.randn(2, 1, 16, 16, 16)
@@ -19,12 +19,12 @@ def test_the_same_answer_as_float32(temperature: float | None, precision: torch.
     model.eval()
     with torch.no_grad():
         logits = model(image)
-        found = Deployed(model, temperature, precision)(image)
-    wanted = logits if temperature is None else probabilities(logits, temperature=temperature)
+        found = Deployed(model, scaling, precision)(image)
+    wanted = logits if scaling is None else probabilities(logits, scaling=scaling)
     assert found.dtype == torch.float32
     assert found.shape == (2, 1 + brain, 16, 16, 16)
     assert found.isfinite().all()
-    if brain and temperature is not None:
+    if brain and scaling is not None:
         assert not found[:, 0][found[:, 1] < 0.5].any()
         near = (logits[:, 1] > 0) != (found[:, 1] > 0.5)  # half precision ends the brain a little elsewhere
         assert float(near.float().mean()) < 0.02
@@ -38,7 +38,7 @@ def test_what_overflows_is_not_hidden_by_the_sigmoid(precision: torch.dtype) -> 
     model = build_model(AttentionUNet(widths=(2, 4), brain=False)).eval()
     with torch.no_grad():
         model.head.weight *= 2e4
-        found = Deployed(model, 1.3, precision)(100 * torch.randn(1, 1, 16, 16, 16))
+        found = Deployed(model, Scaling(1.3), precision)(100 * torch.randn(1, 1, 16, 16, 16))
     assert found.isnan().any() == (precision == torch.float16)
 
 
@@ -50,7 +50,7 @@ def test_an_overflow_in_one_output_shows_in_both(output: int) -> None:
     with torch.no_grad():
         model.head.weight[output] *= 2e4
         logits = Deployed(model, None, torch.float16)(image)
-        found = Deployed(model, 1.3, torch.float16)(image)
+        found = Deployed(model, Scaling(1.3), torch.float16)(image)
     broken = ~logits[:, output].isfinite()
     assert broken.any()
     assert not broken.all()

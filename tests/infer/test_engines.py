@@ -9,7 +9,7 @@ import onnx
 import pytest
 import torch
 
-from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SegmentConfig, SEUNet, SwinUNet
+from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, Scaling, SegmentConfig, SEUNet, SwinUNet
 from insula.errors import Unavailable, UsageError
 from insula.infer import Engine, Probabilities, choose_engine, engine_precision, engine_run, infer, onnx_graph
 from insula.models import UNet, build_model
@@ -62,9 +62,9 @@ def _image() -> torch.Tensor:
 def test_probabilities_are_those_of_torch(name: str, engine: str) -> None:
     model, image = _model(name), _image()
     config = SegmentConfig(device="cpu", precision="float32", passes="whole")
-    ours, _ = infer(model, image, config, temperature=1.3)
+    ours, _ = infer(model, image, config, scaling=Scaling(1.3, -0.4))
     theirs, facts = infer(
-        model, image, SegmentConfig(device="cpu", precision="float32", engine=engine), temperature=1.3
+        model, image, SegmentConfig(device="cpu", precision="float32", engine=engine), scaling=Scaling(1.3, -0.4)
     )
     assert facts.engine == engine
     assert ours.lesion.std() > 1e-3
@@ -110,7 +110,7 @@ def test_a_cache_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("name", _NETWORKS)
 def test_graphs_use_standard_operators_of_two_opsets_at_most(name: str) -> None:
-    graph = onnx.load_from_string(onnx_graph(_model(name), _SHAPE, temperature=1.0))
+    graph = onnx.load_from_string(onnx_graph(_model(name), _SHAPE, scaling=Scaling(1.0)))
     onnx.checker.check_model(graph, full_check=True)
     assert {one.domain for one in graph.opset_import} <= {"", "ai.onnx"}
     assert [one.name for one in graph.graph.input] == ["image"]
@@ -123,7 +123,7 @@ def test_graphs_use_standard_operators_of_two_opsets_at_most(name: str) -> None:
 def test_a_graph_of_float16_is_valid_and_gives_the_same(name: str) -> None:
     import onnxruntime
 
-    graph = onnx_graph(_model(name), _SHAPE, temperature=1.0, precision=torch.float16)
+    graph = onnx_graph(_model(name), _SHAPE, scaling=Scaling(1.0), precision=torch.float16)
     kinds = {tensor.data_type for tensor in onnx.load_from_string(graph).graph.initializer if len(tensor.dims) == 5}
     assert onnx.TensorProto.FLOAT16 in kinds
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SegmentConfig, SEUNet, SwinUNet
+from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, Scaling, SegmentConfig, SEUNet, SwinUNet
 from insula.errors import Unavailable, UsageError
 from insula.infer import (
     Probabilities,
@@ -22,6 +22,8 @@ from insula.infer import run as run_module
 from insula.infer.engines import torch_run
 from insula.infer.fuse import SubvoxelHead, fused
 from insula.models import UNet, build_model, probabilities
+
+_NONE, _WARM, _BIASED = Scaling(), Scaling(1.2), Scaling(2.0, -0.6)
 
 _MODELS: list[ModelConfig] = [
     AttentionUNet(widths=(4, 6, 8)),
@@ -130,8 +132,8 @@ def test_both_outputs_follow_the_rule_of_the_models() -> None:
     model, image = _ready(_MODELS[0]), torch.randn(1, 1, 16, 12, 8)
     config = SegmentConfig(device="cpu", precision="float32")
     with torch.no_grad():
-        lesion, brain = probabilities(model(image), temperature=1.7)[0]
-    seen, _ = infer(model, image, config, temperature=1.7)
+        lesion, brain = probabilities(model(image), scaling=Scaling(1.7))[0]
+    seen, _ = infer(model, image, config, scaling=Scaling(1.7))
     assert seen.brain is not None
     torch.testing.assert_close(seen.lesion, lesion, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(seen.brain, brain, atol=1e-5, rtol=1e-4)
@@ -145,7 +147,7 @@ def test_both_outputs_follow_the_rule_of_the_models() -> None:
 
 def test_a_network_without_a_brain_gives_none() -> None:
     model, image = _ready(_MODELS[1]), torch.randn(1, 1, 16, 12, 8)
-    seen, _ = infer(model, image, SegmentConfig(device="cpu", precision="float32", tta=True), temperature=2.0)
+    seen, _ = infer(model, image, SegmentConfig(device="cpu", precision="float32", tta=True), scaling=Scaling(2.0))
     assert seen.brain is None
     assert seen.lesion.all()
 
@@ -154,15 +156,16 @@ def test_several_networks_give_means_of_what_each_has() -> None:
     with_one, without, other = _ready(_MODELS[0]), _ready(_MODELS[1]), _ready(_MODELS[2])
     image, config = torch.randn(1, 1, 16, 12, 8), SegmentConfig(device="cpu", precision="float32")
     seen = [
-        infer(model, image, config, temperature=t)[0] for model, t in ((with_one, 1.2), (without, 1.0), (other, 2.0))
+        infer(model, image, config, scaling=scaling)[0]
+        for model, scaling in ((with_one, _WARM), (without, _NONE), (other, _BIASED))
     ]
-    mean, _ = infer_mean([(with_one, 1.2), (without, 1.0), (other, 2.0)], image, config)
+    mean, _ = infer_mean([(with_one, _WARM), (without, _NONE), (other, _BIASED)], image, config)
     assert mean.brain is not None
     torch.testing.assert_close(mean.lesion, sum(one.lesion for one in seen) / 3)
     torch.testing.assert_close(mean.brain, (seen[0].brain + seen[2].brain) / 2)  # type: ignore[operator]
-    none, _ = infer_mean([(without, 1.0), (without, 1.0)], image, config, temperature=2.0)
+    none, _ = infer_mean([(without, _NONE), (without, _NONE)], image, config, scaling=Scaling(2.0))
     assert none.brain is None
-    both, _ = infer_mean([(with_one, 1.2), (other, 2.0)], image, config, temperature=3.0)
+    both, _ = infer_mean([(with_one, _WARM), (other, _BIASED)], image, config, scaling=Scaling(3.0))
     neither = (seen[0].lesion == 0) & (seen[2].lesion == 0)
     assert neither.any()
     assert not both.lesion[neither].any(), "a temperature moves 0 no further"

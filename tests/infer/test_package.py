@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from insula.config import MambaUNet, ModelConfig, SegmentConfig, SEUNet
+from insula.config import MambaUNet, ModelConfig, Scaling, SegmentConfig, SEUNet
 from insula.errors import Unavailable
 from insula.infer import compiled_package, infer
 from insula.infer import package as package_module
@@ -42,9 +42,14 @@ def _image() -> torch.Tensor:
 @pytest.mark.parametrize(("name", "precision"), [("squeeze", "float32"), ("mamba", "float32"), ("squeeze", "bfloat16")])
 def test_it_answers_as_the_network_does(name: str, precision: str, tmp_path: Path) -> None:
     config = SegmentConfig(device="cpu", precision=precision, passes="whole")  # type: ignore[arg-type]
-    wanted, _ = infer(_model(name), _image(), config, temperature=1.3)
+    wanted, _ = infer(_model(name), _image(), config, scaling=Scaling(1.3, -0.4))
     package = compiled_package(
-        _model(name), _SHAPE, _CPU, precision=getattr(torch, precision), temperature=1.3, about={"insula": "x"}
+        _model(name),
+        _SHAPE,
+        _CPU,
+        precision=getattr(torch, precision),
+        scaling=Scaling(1.3, -0.4),
+        about={"insula": "x"},
     )
     (tmp_path / "it.pt2").write_bytes(package)
     found = package_run(tmp_path / "it.pt2", _CPU)(_image())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from insula.config import Scaling
 from insula.metrics import LOGITS, average_precision, count_logits, precision_recall
 
 
@@ -60,7 +61,7 @@ def test_histograms_keep_counts_volumes_and_loss() -> None:
         assert counts.voxels_above(threshold) == pytest.approx((prob >= threshold).sum(), rel=0.01)
     kept = prob[5:]
     halved = 1 / (1 + np.exp(-np.log(kept / np.maximum(1 - kept, 1e-300)) / 2))
-    assert counts.voxels_above(0.7, temperature=2) == pytest.approx((halved >= 0.7).sum(), rel=0.01)
+    assert counts.voxels_above(0.7, scaling=Scaling(2)) == pytest.approx((halved >= 0.7).sum(), rel=0.01)
     both = counts + counts
     assert both.every.sum() == 2 * prob.size
     assert np.all(np.diff(LOGITS) > 0)

@@ -10,7 +10,7 @@ import torch
 
 from insula.checkpoint import Card, Weights, load_weights, save_weights
 from insula.cohort import CaseSet
-from insula.config import AttentionUNet, Calibration, PrepareConfig, Recipe, SegmentConfig, TrainConfig
+from insula.config import AttentionUNet, Calibration, PrepareConfig, Recipe, Scaling, SegmentConfig, TrainConfig
 from insula.errors import BadData, NoInput, UsageError
 from insula.infer import infer_mean
 from insula.models import UNet, build_model
@@ -34,9 +34,11 @@ def _network(seed: int, *, brain: bool = True) -> UNet:
     return network
 
 
-def _weights(count: int, temperature: float = 1.0, *, brain: bool = True) -> Weights:
-    card = Card(name="t", model=_MODEL, prepare=PrepareConfig(), calibration=Calibration(temperature=temperature))
-    own = [1.0] if count == 1 else [1.0 + n for n in range(count)]
+def _weights(count: int, temperature: float = 1.0, bias: float = 0.0, *, brain: bool = True) -> Weights:
+    card = Card(
+        name="t", model=_MODEL, prepare=PrepareConfig(), calibration=Calibration(temperature=temperature, bias=bias)
+    )
+    own = [Scaling()] if count == 1 else [Scaling(1.0 + n, -0.3 * n) for n in range(count)]
     return Weights(networks=tuple((_network(n, brain=brain), own[n]) for n in range(count)), card=card, sha256="")
 
 
@@ -44,11 +46,13 @@ def _image() -> torch.Tensor:
     return torch.randn(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(5))
 
 
-@pytest.mark.parametrize(("count", "temperature"), [(1, 1.0), (1, 2.5), (3, 1.0), (3, 0.7)])
-def test_it_answers_what_segmenting_with_these_weights_gives(count: int, temperature: float) -> None:
-    weights, image = _weights(count, temperature), _image()
+@pytest.mark.parametrize(
+    ("count", "temperature", "bias"), [(1, 1.0, 0.0), (1, 2.5, -1.0), (3, 1.0, 0.0), (3, 0.7, 0.5)]
+)
+def test_it_answers_what_segmenting_with_these_weights_gives(count: int, temperature: float, bias: float) -> None:
+    weights, image = _weights(count, temperature, bias), _image()
     config = SegmentConfig(device="cpu", precision="float32", passes="whole")
-    wanted = infer_mean(weights.networks, image, config, temperature=temperature)[0].lesion
+    wanted = infer_mean(weights.networks, image, config, scaling=Scaling(temperature, bias))[0].lesion
     found = Teacher(weights, _CPU)(image, torch.float32)
     assert wanted.std() > 0.01
     torch.testing.assert_close(found[0, 0], wanted, atol=1e-5, rtol=1e-4)

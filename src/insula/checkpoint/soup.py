@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from insula.checkpoint.weights import Weights
-from insula.config import Calibration
+from insula.config import Calibration, Scaling
 from insula.errors import BadData, UsageError
 from insula.models import build_model
 
@@ -62,7 +62,7 @@ def soup(members: Sequence[Weights], name: str) -> Weights:
         provenance={"trained_on": first.provenance.get("trained_on", "unknown"), "mean_of": told},
     )  # fmt: skip
     sha = hashlib.sha256(b"the mean of " + "".join(one.sha256 for one in members).encode()).hexdigest()
-    return Weights(networks=((mean, 1.0),), card=card, sha256=sha)
+    return Weights(networks=((mean, Scaling()),), card=card, sha256=sha)
 
 
 def _line(weights: Weights) -> set[str]:

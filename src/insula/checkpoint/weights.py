@@ -13,7 +13,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from insula.config import Calibration, ModelConfig, PrepareConfig, from_dict, knobs, to_dict
+from insula.config import Calibration, ModelConfig, PrepareConfig, Scaling, from_dict, knobs, to_dict
 from insula.errors import BadData, NoInput, UsageError
 from insula.io import write_bytes, write_json
 from insula.io.bytes import read_file
@@ -49,8 +49,8 @@ class Card:
 class Weights:
     """A network with its weights, in evaluation mode, and its card; or several whose probabilities are averaged."""
 
-    networks: tuple[tuple[UNet, float], ...]
-    """Each with the temperature that its own probabilities are calibrated by before they are averaged; 1 for one alone."""
+    networks: tuple[tuple[UNet, Scaling], ...]
+    """Each with the scaling that its own probabilities are calibrated by before they are averaged; none for one alone."""
     card: Card
     """How to prepare scans and what to make of probabilities; of an ensemble, `model` is its first network's."""
     sha256: str
@@ -129,7 +129,7 @@ def load_one(card_path: Path) -> Weights:
     card = from_dict(Card, tree, what="the card")
     model = build_model(card.model)
     _fill(model, load_tensors(file.data))
-    return Weights(networks=((model.eval(), 1.0),), card=card, sha256=file.sha256)
+    return Weights(networks=((model.eval(), Scaling()),), card=card, sha256=file.sha256)
 
 
 def read_card(path: Path, form: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def calibrate(
     import os
     import sys
 
-    from insula.checkpoint import find_weights, load_weights, store_card
+    from insula.checkpoint import find_weights, load_weights, store_card, subjects_seen
     from insula.cli.console import bar
     from insula.cli.split import test_part
     from insula.cohort import find_cohort
@@ -53,6 +53,11 @@ def calibrate(
         raise NoPermission("the weights' folder", home, "cannot be written", "copy the weights and name the copy")
     only = test_part(found, split, fold)
     entries = [entry for entry in found.entries if not entry.hidden and (only is None or entry.case in only)]
+    if trained := subjects_seen(loaded.card, {entry.subject: "" for entry in entries}).get("trained on"):
+        print(
+            f"insula: {loaded.card.name} was trained on {len(trained)} subjects of these names (e.g. {trained[0]}); if they are "
+            "the same, thresholds and intervals are fitted to answers that are too good", file=sys.stderr,
+        )  # fmt: skip
     studied: list[Studied] = []
     with bar(len(entries), "calibrating") as progress:
         for entry in entries:
@@ -65,13 +70,19 @@ def calibrate(
     card = fit(studied, loaded.card)
     path = store_card(weights, card)
     made, facts = card.calibration, card.calibration.fitted_on or {}
-    print(f"{facts['cases']} cases of {facts['centres']} centres, mean Dice {facts['mean_dice']:.3f}")
+    print(
+        f"{facts['cases']} cases of {facts['centres']} centres; mean Dice on those with a lesion {facts['mean_dice_in_sample']}, in-sample: "
+        "the rule was chosen on them"
+    )
     print(
         f"threshold {card.threshold:g} after calibration, smallest lesion {card.min_lesion_ml:g} ml, least chance {card.calibration.least_chance:g}"
     )
     print(
-        f"temperature {made.temperature:g}: log loss per 1000 voxels {facts['log_loss_before']:g} -> {facts['log_loss_after']:g}"
+        f"temperature {made.temperature:g}, bias {made.bias:g}: expected calibration error {facts['calibration_error_before']:g} -> "
+        f"{facts['calibration_error_after']:g}, log loss per 1000 voxels {facts['log_loss_before']:g} -> {facts['log_loss_after']:g}"
     )
+    if "calibration_error_left_out" in facts:
+        print(f"expected calibration error, each centre left out in turn: {facts['calibration_error_left_out']:g}")
     if "volume_coverage_left_out" in facts:
         print(
             f"volume intervals, each centre left out in turn: {facts['volume_coverage_left_out']:.0%} hold the truth (aim {made.level:.0%})"

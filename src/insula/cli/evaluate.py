@@ -25,6 +25,7 @@ def evaluate(
     split: Path | None = None,
     fold: int = 0,
     label: int | None = None,
+    weights: str | None = None,
     primary: str = "dice",
     hoped: float = 0.02,
     jobs: int = 0,
@@ -43,6 +44,8 @@ def evaluate(
         split: Only the test part of this split.
         fold: Which fold of it.
         label: The value that is lesion in the true masks, if they hold several.
+        weights: The weights that made the predictions: it is said which cases they have seen. Where insula wrote the predictions
+            with weights of its own, it is said anyway.
         primary: The metric that decides between sets; the others describe.
         hoped: The difference of that metric that would matter; the power to see it is printed.
         jobs: Processes; 0 takes every core.
@@ -70,6 +73,8 @@ def evaluate(
         named = Counter(path.resolve().name for path in predictions)
         names = [path.resolve().name if named[path.resolve().name] == 1 else str(path) for path in predictions]
         pairs = {name: pair_up(found, path, only=only) for name, path in zip(names, predictions, strict=True)}
+        for name, some in pairs.items():
+            _warn_of_seen(name, some, weights)
         sets = _score(pairs, chosen, jobs or processors())
         rows = {name: summarise(scores, chosen) for name, scores in sets.items()}
         comparisons = compare(sets, chosen.metrics, primary=primary, hoped=hoped)
@@ -85,6 +90,34 @@ def evaluate(
     _tell(sets, rows, comparisons, hoped)
     print(out / "evaluation.html")
     return 0
+
+
+def _warn_of_seen(name: str, pairs: tuple[Pair, ...], weights: str | None) -> None:
+    """Which subjects the weights of these predictions have been made with, on the terminal."""
+    import sys
+
+    from insula.checkpoint import load_weights, subjects_seen
+    from insula.errors import InsulaError
+    from insula.evaluate import weights_used
+    from insula.io.bytes import read_file
+
+    cards = [load_weights(weights).card] if weights is not None else []
+    for known, sha in weights_used(pairs) if weights is None else ():
+        try:
+            loaded = load_weights(known)
+        except InsulaError:  # not bundled
+            continue
+        cards += [loaded.card] if loaded.sha256 == sha else []
+    if not cards:
+        return
+    subjects = {pair.subject: read_file(pair.image).sha256 if pair.image is not None else "" for pair in pairs}
+    for card in cards:
+        for how, seen in subjects_seen(card, subjects).items():
+            some = ", ".join(seen[:3]) + (", ..." if len(seen) > 3 else "")
+            print(
+                f"insula: {name}: {card.name} was {how} {len(seen)} of {len(subjects)} of these subjects, by their names or scans "
+                f"({some}); if they are the same, the scores are too good", file=sys.stderr,
+            )  # fmt: skip
 
 
 def _score(pairs: dict[str, tuple[Pair, ...]], preset: Preset, jobs: int) -> dict[str, list[CaseScore]]:

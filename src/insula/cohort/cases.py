@@ -34,6 +34,8 @@ class CaseSet:
     """1 brain, 0 not, -1 not known, where brains are known at all."""
     centres: tuple[str, ...] = ()
     """Where each case comes from, or whose head it was made of: cases of one are alike. Empty where nothing is known."""
+    subjects: tuple[str, ...] = ()
+    """Whose each case is, where that is known."""
     painted_from: Sources | None = None
     """Label maps to paint further heads from, if training asks for them."""
 
@@ -58,6 +60,7 @@ class CaseSet:
             masks=tuple(mask for _, mask in loaded),
             fingerprint=digest.hexdigest(),
             centres=tuple(store.cases[name].centre for name in chosen),
+            subjects=tuple(store.cases[name].subject for name in chosen),
         )
 
     def to(self, device: torch.device) -> CaseSet:

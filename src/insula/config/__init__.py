@@ -1,7 +1,7 @@
 """Every knob of insula, frozen and documented; importing this imports no torch."""
 
 from insula.config.augment import AugmentConfig
-from insula.config.calibration import Calibration
+from insula.config.calibration import Calibration, Facts, Scaling
 from insula.config.knobs import knobs
 from insula.config.listen import ListenConfig
 from insula.config.models import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SEUNet, SwinUNet
@@ -16,6 +16,7 @@ __all__ = [
     "AttentionUNet",
     "AugmentConfig",
     "Calibration",
+    "Facts",
     "ListenConfig",
     "MambaUNet",
     "ModelConfig",
@@ -24,6 +25,7 @@ __all__ = [
     "PrepareConfig",
     "Recipe",
     "SEUNet",
+    "Scaling",
     "SegmentConfig",
     "ServeConfig",
     "SimulateConfig",

@@ -2,7 +2,7 @@
 
 from insula.evaluate.calibrate import calibrate
 from insula.evaluate.compare import HOPED, Comparison, compare
-from insula.evaluate.pairing import Pair, pair_up
+from insula.evaluate.pairing import Pair, pair_up, weights_used
 from insula.evaluate.presets import METRICS, PRESETS, Metric, Preset
 from insula.evaluate.score import CaseScore, PredictedLesion, TrueLesion, score_masks, score_pair, try_score
 from insula.evaluate.study import Studied, study
@@ -33,4 +33,5 @@ __all__ = [
     "study",
     "summarise",
     "try_score",
+    "weights_used",
 ]

@@ -8,14 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize
 
-from insula.checkpoint import Card
-from insula.config import Calibration
+from insula.checkpoint import Card, hashed
+from insula.config import Calibration, Facts, Scaling
 from insula.errors import BadData
 from insula.evaluate.study import THRESHOLDS, Pieces, Rule, Studied
-from insula.evaluate.summary import log_loss
+from insula.evaluate.summary import calibration_error, log_loss, told_voxels
+from insula.metrics import LogitCounts
 from insula.postprocess import SMALL_ML, SPREAD, lesion_confidence, volume_doubt, volume_interval
+from insula.stats.interval import LEAST_CENTRES, spread_of
 
 __all__ = ["CHANCES", "LEAST_ML", "calibrate"]
 
@@ -33,11 +35,11 @@ _RIDGE = 1e-3
 def calibrate(cases: Sequence[Studied], card: Card) -> Card:
     """Choose and fit everything, and write it into a card.
 
-    Threshold, smallest lesion and least chance: of all rules whose mean Dice, controls included, is within one standard
-    error of the best rule's (paired over cases), the one with the best mean lesion F1, so that large lesions alone do not decide.
-    Temperature: least log loss over all voxels. Interval: split-conformal on log(volume + 1 ml), in units of the case's own doubt. Lesion
-    confidence: logistic regression of `touches a true lesion`. How well the last two hold is measured by leaving out
-    one centre after the other.
+    Threshold, smallest lesion and least chance: of all rules whose mean Dice, controls included, lies within the best
+    rule's own standard error (by centre) of the best, the one with the best mean lesion F1, so that large lesions alone do not
+    decide. Temperature and bias: least log loss over all voxels. Interval: split-conformal on log(volume + 1 ml), in units of the
+    case's own doubt, for masks under and over 1 ml. Lesion confidence: logistic regression of `touches a true lesion`. How well
+    these hold is measured by leaving out one centre after the other; the mean Dice is of the cases it was chosen on.
 
     Args:
         cases: that trained nothing, controls included.
@@ -47,35 +49,71 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
         BadData: fewer than 20 cases.
 
     Source:
-        Guo 2017, arXiv 1706.04599 (temperature); Lei 2018, JASA 113:1094 (normalised conformal intervals).
+        Guo 2017, arXiv 1706.04599 (temperature; with a bias as in Platt 1999); Lei 2018, JASA 113:1094 (normalised conformal intervals).
     """
     if len(cases) < _LEAST_CASES:
         few = f"are fewer than {_LEAST_CASES}, too few to fit anything"
         raise BadData("the usable cases", len(cases), few, "simulate or collect more")
     rule = _choose(cases)
-    counts = sum((case.counts for case in cases[1:]), start=cases[0].counts)
-    found = minimize_scalar(lambda t: log_loss(counts, temperature=math.exp(t)), bounds=(-2, 3), method="bounded")
-    temperature = round(math.exp(float(found.x)), 4)
-    fits = [_Fit(case, rule, temperature) for case in cases]
+    counts = _together(cases)
+    scaling = _scaling(counts)
+    fits = [_Fit(case, rule, scaling) for case in cases]
     volume, small = _volumes(fits)
     made = Calibration(
-        temperature=temperature, volume=volume, volume_small=small, level=_LEVEL, lesion=_calibrated(rule, temperature) or _lesion(fits),
-        least_chance=rule.least_chance,
+        temperature=scaling.temperature, bias=scaling.bias, volume=volume, volume_small=small, level=_LEVEL,
+        lesion=_calibrated(rule, scaling) or _lesion(fits), least_chance=rule.least_chance,
     )  # fmt: skip
-    facts: dict[str, float | int | str] = {
-        "cases": len(cases), "centres": len({case.centre for case in cases}), "controls": sum(not case.truth_ml for case in cases),
-        "mean_dice": round(float(np.mean([case.dice(rule) for case in cases])), 4),
+    with_lesion = [case.dice(rule) for case in cases if case.truth_ml]
+    facts: Facts = {
+        "cases": len(cases), "centres": len({case.centre for case in cases}), "controls": len(cases) - len(with_lesion),
+        "mean_dice_in_sample": round(float(np.mean(with_lesion)), 4) if with_lesion else "no case with a lesion",
         "log_loss_before": round(1000 * log_loss(counts), 4),
-        "log_loss_after": round(1000 * log_loss(counts, temperature=temperature), 4),
+        "log_loss_after": round(1000 * log_loss(counts, scaling=scaling), 4),
+        "calibration_error_before": round(calibration_error(counts), 4),
+        "calibration_error_after": round(calibration_error(counts, scaling=scaling), 4),
+        "subjects": sorted({hashed(case.subject) for case in cases if case.subject}),
+        "scans": sorted({hashed(case.scan_sha256) for case in cases if case.scan_sha256}),
     }  # fmt: skip
+    left_out = _scaling_left_out(cases)
+    if left_out is not None:
+        facts["calibration_error_left_out"] = round(left_out, 4)
     return replace(
-        card, threshold=_sigmoid(_logit(rule.threshold) / temperature), min_lesion_ml=rule.least_ml,
+        card, threshold=_sigmoid(scaling(_logit(rule.threshold))), min_lesion_ml=rule.least_ml,
         calibration=replace(made, fitted_on=facts | _held_out(fits)),
     )  # fmt: skip
 
 
+def _together(cases: Sequence[Studied]) -> LogitCounts:
+    return sum((case.counts for case in cases[1:]), start=cases[0].counts)
+
+
+def _scaling(counts: LogitCounts) -> Scaling:
+    """Temperature and bias of the least log loss: a logistic regression on the logit, which is convex."""
+
+    def loss(x: NDArray[np.float64]) -> float:
+        return 1e3 * log_loss(counts, scaling=Scaling(1 / x[0], x[1]))
+
+    found = minimize(loss, np.array([1.0, 0.0]), bounds=((1 / 20, 8.0), (-10.0, 10.0)), method="L-BFGS-B")
+    return Scaling(round(float(1 / found.x[0]), 4), round(float(found.x[1]), 4))
+
+
+def _scaling_left_out(cases: Sequence[Studied]) -> float | None:
+    """Expected calibration error of all voxels, each centre's scaled by a fit on the others; None for one centre."""
+    centres = sorted({case.centre for case in cases})
+    if len(centres) < 2:
+        return None
+    gaps, voxels = 0.0, 0
+    for centre in centres:
+        mine, rest = ([case for case in cases if (case.centre == centre) is here] for here in (True, False))
+        counts, scaling = _together(mine), _scaling(_together(rest))
+        count = told_voxels(counts, scaling=scaling)
+        gaps += calibration_error(counts, scaling=scaling) * count
+        voxels += count
+    return gaps / voxels if voxels else 0.0
+
+
 def _choose(cases: Sequence[Studied]) -> Rule:
-    """Dice is flat around its best and hardly sees small lesions: what is within one standard error of it, lesion F1 decides."""
+    """Dice is flat around its best and hardly sees small lesions: what is within its standard error, lesion F1 decides."""
     rules = []
     for threshold in THRESHOLDS:
         lesion = _chance_of([case.pieces[threshold] for case in cases])
@@ -84,9 +122,10 @@ def _choose(cases: Sequence[Studied]) -> Rule:
             Rule(threshold=threshold, least_ml=least, least_chance=cut, lesion=lesion) for least in LEAST_ML for cut in cuts
         ]  # fmt: skip
     dice = np.array([[case.dice(rule) for case in cases] for rule in rules])
-    behind = dice[dice.mean(1).argmax()] - dice
-    close = behind.mean(1) <= behind.std(1, ddof=1) / math.sqrt(len(cases))
-    near = [rule for rule, fits in zip(rules, close, strict=True) if fits]
+    best = dice.mean(1).argmax()
+    centres = [case.centre for case in cases]
+    error = spread_of(dice[best], centres if len(set(centres)) >= LEAST_CENTRES else None).error
+    near = [rule for rule, mean in zip(rules, dice.mean(1), strict=True) if mean >= dice[best].mean() - error]
     return max(near, key=lambda rule: float(np.mean([case.lesion_f1(rule) for case in cases])))
 
 
@@ -98,23 +137,24 @@ def _chance_of(cases: Sequence[Pieces]) -> tuple[float, float, float] | None:
     return _regression(logit, volume, common > 0)
 
 
-def _calibrated(rule: Rule, temperature: float) -> tuple[float, float, float] | None:
-    """The rule's own regression, for logits divided by the temperature; None where no chance decides."""
+def _calibrated(rule: Rule, scaling: Scaling) -> tuple[float, float, float] | None:
+    """The rule's own regression, for scaled logits; None where no chance decides."""
     if rule.lesion is None or rule.least_chance == 0:
         return None
     constant, by_logit, by_volume = rule.lesion
-    return constant, round(by_logit * temperature, 5), by_volume
+    by_scaled = by_logit * scaling.temperature
+    return round(constant - by_scaled * scaling.bias, 5), round(by_scaled, 5), by_volume
 
 
 class _Fit:
-    """A case as seen by the fits, once threshold, smallest lesion and temperature are known."""
+    """A case as seen by the fits, once threshold, smallest lesion and scaling are known."""
 
-    def __init__(self, case: Studied, rule: Rule, temperature: float) -> None:
+    def __init__(self, case: Studied, rule: Rule, scaling: Scaling) -> None:
         pieces = case.pieces[rule.threshold].kept(rule)
-        wide, narrow = (case.counts.voxels_above(p, temperature=temperature) * case.voxel_ml for p in SPREAD)
+        wide, narrow = (case.counts.voxels_above(p, scaling=scaling) * case.voxel_ml for p in SPREAD)
         self.centre, self.truth_ml, self.predicted_ml = case.centre, case.truth_ml, float(pieces.volume_ml.sum())
         self.doubt = volume_doubt(wide, narrow)
-        self.logit, self.lesion_ml, self.real = pieces.logit / temperature, pieces.volume_ml, pieces.common_ml > 0
+        self.logit, self.lesion_ml, self.real = scaling(pieces.logit), pieces.volume_ml, pieces.common_ml > 0
 
 
 def _volumes(fits: Sequence[_Fit]) -> tuple[tuple[float, float], tuple[float, float] | None]:
@@ -158,10 +198,10 @@ def _regression(
     return round(float(constant), 5), round(float(by_logit), 5), round(float(by_volume), 5)
 
 
-def _held_out(fits: Sequence[_Fit]) -> dict[str, float | int | str]:
+def _held_out(fits: Sequence[_Fit]) -> Facts:
     """Coverage and Brier score when every centre is judged by a fit on the others; empty for one centre."""
     centres = sorted({fit.centre for fit in fits})
-    covered, squares, real = [], [], []
+    covered, judged, squares, real = list[bool](), list[_Fit](), list[float](), list[bool]()
     for centre in centres if len(centres) > 1 else ():
         rest = [fit for fit in fits if fit.centre != centre]
         volume, small = _volumes(rest)
@@ -169,13 +209,17 @@ def _held_out(fits: Sequence[_Fit]) -> dict[str, float | int | str]:
         for fit in (fit for fit in fits if fit.centre == centre):
             low, high = volume_interval(fit.predicted_ml, fit.doubt, made) or (0.0, 0.0)
             covered.append(low <= fit.truth_ml <= high)
+            judged.append(fit)
             for logit, volume, is_real in zip(fit.logit, fit.lesion_ml, fit.real, strict=True):
                 if (chance := lesion_confidence(logit, volume, made)) is not None:
                     squares.append((chance - is_real) ** 2)
                     real.append(is_real)
-    facts: dict[str, float | int | str] = {}
+    facts: Facts = {}
     if covered:
         facts["volume_coverage_left_out"] = round(float(np.mean(covered)), 4)
+    for name, under in ((f"under_{SMALL_ML:g}_ml", True), (f"from_{SMALL_ML:g}_ml", False)):
+        if some := [held for held, fit in zip(covered, judged, strict=True) if (fit.predicted_ml < SMALL_ML) is under]:
+            facts[f"volume_coverage_left_out_{name}"] = f"{sum(some)} of {len(some)}"
     if squares:
         facts |= {
             "lesions": len(real),

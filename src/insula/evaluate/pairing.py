@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from insula.cohort import Cohort, find_predictions
 from insula.cohort.predictions import NIFTI
 from insula.errors import BadData
 
-__all__ = ["Pair", "pair_up"]
+__all__ = ["Pair", "pair_up", "weights_used"]
 
 _MASK = re.compile(r"_mask$")
 
@@ -21,6 +22,7 @@ class Pair:
     """The files of one comparison."""
 
     case: str
+    subject: str = ""
     centre: str
     chronicity: str
     truth: Path
@@ -71,11 +73,24 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
             raise BadData("the predictions", predictions, rule, "name the folder with the predicted masks")
     return tuple(
         Pair(
-            case=entry.case, centre=entry.centre, chronicity=entry.chronicity, truth=entry.mask, mask=masks[entry.case][0],
+            case=entry.case, subject=entry.subject, centre=entry.centre, chronicity=entry.chronicity, truth=entry.mask, mask=masks[entry.case][0],
             prob=next(iter(probs.get(entry.case, [])), None), image=next(iter(entry.images), None), record=_record(masks[entry.case][0]), label=entry.label,
         )
         for entry in entries
     )  # fmt: skip
+
+
+def weights_used(pairs: Sequence[Pair]) -> set[tuple[str, str]]:
+    """Names and SHA-256 of the weights that made the predictions, as far as records lie beside them."""
+    found = set()
+    for pair in pairs:
+        if pair.record is not None:
+            try:
+                told = json.loads(pair.record.read_text(encoding="utf-8"))["provenance"]["weights"]
+                found.add((str(told["name"]), str(told["sha256"])))
+            except (OSError, ValueError, KeyError, TypeError):  # another tool's
+                continue
+    return found
 
 
 def _record(mask: Path) -> Path | None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insula.config import Scaling
 from insula.evaluate.presets import METRICS, Preset
 from insula.evaluate.score import CaseScore, PredictedLesion, TrueLesion
 from insula.metrics import LOGITS, SIZE_BINS, LogitCounts, size_bin
@@ -132,21 +133,40 @@ def reliability(scores: Sequence[CaseScore], *, bins: int = 20) -> Reliability |
     counts = pooled(scores)
     if counts is None:
         return None
-    prob = 1 / (1 + np.exp(-LOGITS))
+    voxels, said, true = _binned(counts, Scaling(), bins)
+    error = calibration_error(counts, bins=bins)
+    return Reliability(said, true, voxels.astype(np.int64), error, 1000 * log_loss(counts))
+
+
+def calibration_error(counts: LogitCounts, *, scaling: Scaling = Scaling(), bins: int = 20) -> float:
+    """Expected calibration error over voxels of at least 0.01, their logits scaled: the mean gap between what is said and true."""
+    voxels, said, true = _binned(counts, scaling, bins)
+    return float((np.abs(said - true) * voxels).sum() / voxels.sum()) if voxels.sum() else 0.0
+
+
+def told_voxels(counts: LogitCounts, *, scaling: Scaling) -> int:
+    """Voxels of at least 0.01, their logits scaled: those that `calibration_error` looks at."""
+    return int(_binned(counts, scaling, 1)[0].sum())
+
+
+def _binned(
+    counts: LogitCounts, scaling: Scaling, bins: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Of each bin of probability with voxels: their number, their mean probability, the share that is lesion."""
+    prob = 1 / (1 + np.exp(-scaling(LOGITS)))
     told = prob >= _LEAST_PROB
-    group = (prob[told] * bins).astype(int)
+    group = np.minimum((prob[told] * bins).astype(int), bins - 1)
     voxels, hits, mass = (
-        np.bincount(group, weights=w[told], minlength=bins) for w in (counts.every, counts.lesion, counts.every * prob)
+        np.bincount(group, weights=w[told], minlength=bins).astype(np.float64)
+        for w in (counts.every, counts.lesion, counts.every * prob)
     )
     some = voxels > 0
-    said, true = mass[some] / voxels[some], hits[some] / voxels[some]
-    error = float((np.abs(said - true) * voxels[some]).sum() / voxels.sum()) if voxels.sum() else 0.0
-    return Reliability(said, true, voxels[some].astype(np.int64), error, 1000 * log_loss(counts))
+    return voxels[some], mass[some] / voxels[some], hits[some] / voxels[some]
 
 
-def log_loss(counts: LogitCounts, *, temperature: float = 1.0) -> float:
-    """Mean negative log-likelihood of all voxels [nats], their logits divided by the temperature."""
-    z = LOGITS / temperature
+def log_loss(counts: LogitCounts, *, scaling: Scaling = Scaling()) -> float:
+    """Mean negative log-likelihood of all voxels [nats], their logits scaled."""
+    z = scaling(LOGITS)
     lost = np.logaddexp(0, -z) * counts.lesion + np.logaddexp(0, z) * (counts.every - counts.lesion)
     return float(lost.sum() / counts.every.sum())
 

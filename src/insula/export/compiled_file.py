@@ -45,7 +45,7 @@ def export_aoti(weights: str, path: Path, *, shape: Shape | None = None, device:
     told = about(loaded) | {"precision": precision_name(precision)}
     package = compiled_package(
         loaded.model, size_of(loaded, shape), where, precision=precision,
-        temperature=loaded.card.calibration.temperature, about=told,
+        scaling=loaded.card.calibration.scaling, about=told,
     )  # fmt: skip
     write_bytes(path, package)
     return path
@@ -74,7 +74,7 @@ def export_tensorrt(weights: str, path: Path, *, shape: Shape | None = None, dev
     choose_engine("tensorrt", where)
     precision = engine_precision("tensorrt", choose_precision(where, "auto"), loaded.model)
     graph = onnx_graph(
-        loaded.model, size_of(loaded, shape), temperature=loaded.card.calibration.temperature, precision=precision
+        loaded.model, size_of(loaded, shape), scaling=loaded.card.calibration.scaling, precision=precision
     )
     write_bytes(path, tensorrt_plan(graph, where))
     write_json(told, about(loaded) | {"precision": precision_name(precision)})

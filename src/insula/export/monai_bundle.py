@@ -83,7 +83,8 @@ def _metadata(card: Card) -> dict[str, Any]:
 
 def _reached(card: Card) -> dict[str, float]:
     fitted = card.calibration.fitted_on
-    return {"mean_dice_validation": float(fitted["mean_dice"])} if fitted and "mean_dice" in fitted else {}
+    found = (fitted or {}).get("mean_dice_in_sample", (fitted or {}).get("mean_dice"))
+    return {"mean_dice_in_sample": found} if isinstance(found, float) else {}
 
 
 def _inference(name: str) -> dict[str, Any]:

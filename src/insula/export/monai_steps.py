@@ -55,7 +55,7 @@ class AfterNetwork:
             raise UsageError("the scan", path, "has the name of another", "give each scan a name of its own")
         self._seen[scan.name] = path
         logits = torch.as_tensor(data["pred"]).float().cpu()[None]  # (1, c, i, j, k)
-        prepared, seen = prepare(scan, card.prepare), probabilities(logits, temperature=card.calibration.temperature)[0]
+        prepared, seen = prepare(scan, card.prepare), probabilities(logits, scaling=card.calibration.scaling)[0]
         lesion, *others = (prepared.bring_home(one.numpy()) for one in seen)
         brain = find_brain(others[0], scan.grid) if others else None
         prob = within_brain(lesion, brain)

@@ -32,9 +32,7 @@ def export_onnx(weights: str, path: Path, *, any_batch: bool = False, shape: Sha
     """
     loaded = load_weights(weights)
     new_file(path, ".onnx")
-    temperature = loaded.card.calibration.temperature
-    graph = onnx_graph(
-        loaded.model, size_of(loaded, shape), temperature=temperature, any_batch=any_batch, about=about(loaded)
-    )
+    scaling = loaded.card.calibration.scaling
+    graph = onnx_graph(loaded.model, size_of(loaded, shape), scaling=scaling, any_batch=any_batch, about=about(loaded))
     write_bytes(path, graph)
     return path

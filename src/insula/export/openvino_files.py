@@ -36,7 +36,7 @@ def export_openvino(weights: str, path: Path, *, shape: Shape | None = None) -> 
     new_file(path, ".xml")
     numbers = new_file(path.with_suffix(".bin"), ".bin")
     library = openvino()
-    graph = onnx_graph(loaded.model, size_of(loaded, shape), temperature=loaded.card.calibration.temperature)
+    graph = onnx_graph(loaded.model, size_of(loaded, shape), scaling=loaded.card.calibration.scaling)
     model = library.Core().read_model(graph)
     for key, value in about(loaded).items():
         model.set_rt_info(value, ["insula", key])

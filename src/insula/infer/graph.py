@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from insula.config import Scaling
 from insula.errors import Unavailable
 from insula.infer.deployed import Deployed
 from insula.infer.quiet import quiet
@@ -23,7 +24,7 @@ FORM = 4
 
 
 def onnx_graph(
-    model: UNet, shape: Shape, *, temperature: float | None = None, any_batch: bool = False, about: Mapping[str, str] = {},
+    model: UNet, shape: Shape, *, scaling: Scaling | None = None, any_batch: bool = False, about: Mapping[str, str] = {},
     precision: torch.dtype = torch.float32,
 ) -> bytes:  # fmt: skip
     """The network for volumes of one size, checked.
@@ -33,7 +34,7 @@ def onnx_graph(
     Args:
         model: in evaluation mode; untouched.
         shape: of the volume.
-        temperature: what lesion logits are divided by before they become probabilities; without it the output is logits.
+        scaling: of the lesion logits before they become probabilities; without it the output is logits.
         any_batch: whether the batch may be of any size; 1 otherwise.
         about: kept as the graph's metadata.
         precision: of its arithmetic, float32 or float16; what goes in and comes out is float32.
@@ -52,7 +53,7 @@ def onnx_graph(
         raise Unavailable(
             "ONNX", "", "needs packages that are not installed", "run: pip install 'insula[export]'"
         ) from None
-    network = Deployed(model, temperature, precision)
+    network = Deployed(model, scaling, precision)
     for module in network.modules():
         if isinstance(module, SqueezeExcite):
             module.in_steps = True
@@ -61,7 +62,7 @@ def onnx_graph(
     with torch.no_grad(), quiet("torch.onnx"):
         program = torch.onnx.export(
             network, (example,), dynamo=True, opset_version=OPSET, input_names=[IMAGE],
-            output_names=["logits" if temperature is None else "probability"], dynamic_shapes=batch, verbose=False,
+            output_names=["logits" if scaling is None else "probability"], dynamic_shapes=batch, verbose=False,
         )  # fmt: skip
     assert program is not None
     proto = program.model_proto

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from insula.config import Scaling
 from insula.errors import Unavailable
 from insula.infer.deployed import Deployed
 from insula.infer.quiet import quiet
@@ -34,7 +35,7 @@ _COMPILERS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGILL)
 
 
 def compiled_package(
-    model: UNet, shape: Shape, device: torch.device, *, precision: torch.dtype, temperature: float | None = None,
+    model: UNet, shape: Shape, device: torch.device, *, precision: torch.dtype, scaling: Scaling | None = None,
     about: Mapping[str, str] = {},
 ) -> bytes:  # fmt: skip
     """The network for one volume of one size, as a package of AOTInductor; a minute or two of compiling.
@@ -47,17 +48,17 @@ def compiled_package(
         shape: of the volume.
         device: for which.
         precision: of its arithmetic.
-        temperature: as `Deployed` takes it.
+        scaling: as `Deployed` takes it.
         about: kept as the package's metadata.
 
     Raises:
         Unavailable: it could not be compiled, for lack of a compiler or of memory, say; or it does not run, or gives something else.
     """
-    network = _laid_out(Deployed(model, temperature, precision).to(device))
+    network = _laid_out(Deployed(model, scaling, precision).to(device))
     image = torch.randn(1, 1, *shape, generator=torch.Generator().manual_seed(0)).to(device)
     with tempfile.TemporaryDirectory(prefix="insula-") as folder, torch.no_grad(), quiet("torch"):
         path = Path(folder) / "package.pt2"
-        torch.save((image, network(image), temperature is not None), Path(folder) / "example.pt")
+        torch.save((image, network(image), scaling is not None), Path(folder) / "example.pt")
         program = torch.export.export(network, (image,))
         try:
             # weights as they are used, cast once; in half precision on a GPU that gave state spaces wrong ones (PyTorch 2.11)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from insula.config import SegmentConfig
+from insula.config import Scaling, SegmentConfig
 from insula.errors import UsageError
 from insula.infer.device import choose_device, choose_precision, free_bytes, precision_name
 from insula.infer.engines import Engine, Run, choose_engine, engine_precision, engine_run, torch_run
@@ -53,7 +53,7 @@ class Probabilities:
 
 @torch.inference_mode()
 def infer(
-    model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, *, temperature: float = 1.0
+    model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, *, scaling: Scaling = Scaling()
 ) -> tuple[Probabilities, InferFacts]:
     """Probabilities on the image's grid.
 
@@ -64,7 +64,7 @@ def infer(
         model: in evaluation mode.
         image: normalised, of a size the model can halve.
         config: device, precision, passes, mirror averaging.
-        temperature: what the lesion logits are divided by.
+        scaling: of the lesion logits.
 
     Returns:
         The probabilities, and what was decided. With mirror averaging both maps are means of the two looks, so lesion probability can be above 0 where the mean
@@ -74,40 +74,40 @@ def infer(
     engine = choose_engine(config.engine, device)
     compute = _with_torch if engine == "torch" else partial(_with_engine, engine)
     try:
-        return compute(model, image, config, device, temperature)
+        return compute(model, image, config, device, scaling)
     except _Overflow:
         wide = replace(config, precision="float32")
-        seen, facts = _with_torch(model, image, wide, device, temperature)
+        seen, facts = _with_torch(model, image, wide, device, scaling)
         return seen, replace(facts, why=f"too large a number for float16; {facts.why}")
 
 
 def infer_mean(
-    networks: Sequence[tuple[UNet, float]],
+    networks: Sequence[tuple[UNet, Scaling]],
     image: Float[Tensor, "1 1 i j k"],
     config: SegmentConfig,
     *,
-    temperature: float = 1.0,
+    scaling: Scaling = Scaling(),
 ) -> tuple[Probabilities, InferFacts]:
     """The mean probability of several networks; that of brain over those with such an output. Otherwise as `infer`.
 
     Args:
-        networks: each with the temperature of its own logits.
+        networks: each with the scaling of its own logits.
         image: normalised.
         config: as `infer` takes it.
-        temperature: what the logit of the mean lesion probability is divided by.
+        scaling: of the logit of the mean lesion probability.
     """
     if len(networks) == 1:
         [(model, own)] = networks
-        return infer(model, image, config, temperature=own * temperature)
+        return infer(model, image, config, scaling=own.then(scaling))
     lesion, brains, facts = torch.zeros(image.shape[2:]), list[Tensor](), list[InferFacts]()
     for model, own in networks:
-        seen, its_facts = infer(model, image, config, temperature=own)
+        seen, its_facts = infer(model, image, config, scaling=own)
         lesion += seen.lesion / len(networks)
         facts.append(its_facts)
         if seen.brain is not None:
             brains.append(seen.brain)
-    if temperature != 1:
-        scaled = torch.sigmoid(torch.logit(lesion.clamp(0, 1), eps=1e-6) / temperature)
+    if scaling != Scaling():
+        scaled = torch.sigmoid(scaling(torch.logit(lesion.clamp(0, 1), eps=1e-6)))
         lesion = torch.where(lesion > 0, scaled, 0.0)  # outside every network's brain it stays 0
     brain = torch.stack(brains).mean(dim=0) if brains else None
     differing = next((one for one in facts if one != facts[0]), facts[0])
@@ -115,7 +115,7 @@ def infer_mean(
 
 
 def _with_torch(
-    model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, device: torch.device, temperature: float
+    model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, device: torch.device, scaling: Scaling
 ) -> tuple[Probabilities, InferFacts]:
     precision = choose_precision(device, config.precision)
     passes, why = _choose_passes(model, image, config, device, precision)
@@ -131,7 +131,7 @@ def _with_torch(
     for number, (where, half, how, reason) in enumerate(attempts):
         try:
             run = torch_run(model, half, where, tile=config.tile if how == "tiled" else None)
-            seen = _answer(run, image.to(where), config, half, temperature)
+            seen = _answer(run, image.to(where), config, half, scaling)
         except torch.OutOfMemoryError:
             if number == len(attempts) - 1:
                 raise
@@ -145,14 +145,14 @@ def _with_torch(
 
 def _with_engine(
     engine: Engine, model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, device: torch.device,
-    temperature: float,
+    scaling: Scaling,
 ) -> tuple[Probabilities, InferFacts]:  # fmt: skip
     if config.passes == "tiled":
         raise UsageError("--engine", engine, "takes whole volumes", "leave --low-memory out, or take the engine torch")
     precision = engine_precision(engine, choose_precision(device, config.precision), model)
     i, j, k = image.shape[2:]
     run = engine_run(model, engine, (i, j, k), precision, device)
-    return _answer(run, image.to(device), config, precision, temperature), InferFacts(
+    return _answer(run, image.to(device), config, precision, scaling), InferFacts(
         device=str(device), precision=precision_name(precision), passes="whole", why="the engine takes whole volumes",
         tta=config.tta, engine=engine,
     )  # fmt: skip
@@ -175,16 +175,14 @@ def _choose_passes(
     return "whole", f"memory is short, but this is a model {reason}"
 
 
-def _answer(
-    run: Run, image: Tensor, config: SegmentConfig, precision: torch.dtype, temperature: float
-) -> Probabilities:
+def _answer(run: Run, image: Tensor, config: SegmentConfig, precision: torch.dtype, scaling: Scaling) -> Probabilities:
     """Probabilities from logits, mirrored or not."""
 
     def once(x: Tensor) -> Tensor:
         logits = run(x).float()
         if precision == torch.float16 and not torch.isfinite(logits).all():
             raise _Overflow
-        return probabilities(logits, temperature=temperature)
+        return probabilities(logits, scaling=scaling)
 
     prob = once(image)
     if config.tta:

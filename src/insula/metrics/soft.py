@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from insula.config import Scaling
+
 __all__ = ["LOGITS", "LogitCounts", "PrecisionRecall", "average_precision", "count_logits", "precision_recall"]
 
 _END, _STEP = 30.0, 0.02
@@ -35,9 +37,9 @@ class LogitCounts:
     def __add__(self, other: LogitCounts) -> LogitCounts:
         return LogitCounts(self.every + other.every, self.lesion + other.lesion)
 
-    def voxels_above(self, prob: float, *, temperature: float = 1.0) -> int:
-        """Voxels whose probability would be at or above `prob` once their logits are divided by the temperature."""
-        return int(self.every[temperature * np.log(prob / (1 - prob)) - _STEP / 2 <= LOGITS].sum())
+    def voxels_above(self, prob: float, *, scaling: Scaling = Scaling()) -> int:
+        """Voxels whose probability would be at or above `prob` once their logits are scaled."""
+        return int(self.every[scaling.undo(np.log(prob / (1 - prob))) - _STEP / 2 <= LOGITS].sum())
 
 
 def count_logits(truth: NDArray[np.bool_], prob: NDArray[np.floating]) -> LogitCounts:

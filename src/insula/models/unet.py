@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from insula.config import ModelConfig
+from insula.config import ModelConfig, Scaling
 from insula.errors import UsageError
 from insula.types import Shape
 
@@ -146,16 +146,16 @@ class UNet(nn.Module):
                 raise UsageError("the input", f"{size} on axis {axis}", rule, f"use {near}")
 
 
-def probabilities(logits: Float[Tensor, "b c i j k"], *, temperature: float = 1.0) -> Float[Tensor, "b c i j k"]:
+def probabilities(logits: Float[Tensor, "b c i j k"], *, scaling: Scaling = Scaling()) -> Float[Tensor, "b c i j k"]:
     """Probabilities from a network's logits; lesion probability is 0 where the network sees no brain.
 
     Written without a branch on values, so that exported graphs hold the same rule.
 
     Args:
         logits: lesion, and brain if the network has that output.
-        temperature: what the lesion logits are divided by; the brain's are taken as they are.
+        scaling: of the lesion logits; the brain's are taken as they are.
     """
-    lesion = torch.sigmoid(logits[:, :1] / temperature)
+    lesion = torch.sigmoid(scaling(logits[:, :1]))
     if logits.shape[1] == 1:
         return lesion
     brain = logits[:, 1:]

@@ -88,7 +88,7 @@ def remember(scan: Scan, weights: Weights) -> Remembered:
         )
         for n in (*order, *(count + n for n in order if count + n < len(score)))
     ]  # fmt: skip
-    prob = probabilities(logits.float(), temperature=card.calibration.temperature)[0, 0].numpy()
+    prob = probabilities(logits.float(), scaling=card.calibration.scaling)[0, 0].numpy()
     image = prepared.image[0, 0].numpy()
     return Remembered(image, prob >= card.threshold, prepared.grid, tuple(tokens), side, model.memory.mode)
 

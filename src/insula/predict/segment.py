@@ -51,7 +51,7 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
     loaded = _cached(weights) if isinstance(weights, str) else weights
     card = loaded.card
     prepared = prepare(scan, card.prepare)
-    seen, facts = infer_mean(loaded.networks, prepared.image, config, temperature=card.calibration.temperature)
+    seen, facts = infer_mean(loaded.networks, prepared.image, config, scaling=card.calibration.scaling)
     brain = None if seen.brain is None else find_brain(prepared.bring_home(seen.brain.numpy()), scan.grid)
     prob = within_brain(prepared.bring_home(seen.lesion.numpy()), brain)
     threshold = card.threshold if config.threshold is None else config.threshold

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from insula.augment import Augmentation, Augmenter, Original
+from insula.checkpoint import hashed
 from insula.cohort import CaseSet
 from insula.config import Recipe, TrainConfig
 from insula.data import measure_each, normalise_each
@@ -73,6 +74,11 @@ class CaseStream(Stream):
             "trained_on": "a labelled cohort",
             "cases": len(self.cases),  # not their names: they may say whose they are
             "cases_sha256": self.cases.fingerprint,
+            **(
+                {"subjects": sorted({hashed(subject) for subject in self.cases.subjects})}
+                if self.cases.subjects
+                else {}
+            ),
             **self.cases.provenance,
         }
         return told if self._painter is None else {**told, "painted": self._painter.provenance}

@@ -159,12 +159,11 @@ class Run:
         if self.taught_by is None:
             return None
         card = self.taught_by.card
-        own = [temperature for _, temperature in self.taught_by.networks]
-        return {
-            "name": card.name,
-            "sha256": self.taught_by.sha256,
-            "temperatures": [*own, card.calibration.temperature],
-        }
+        scalings = [*(own for _, own in self.taught_by.networks), card.calibration.scaling]
+        told = {
+            "name": card.name, "sha256": self.taught_by.sha256, "temperatures": [one.temperature for one in scalings],
+        }  # fmt: skip
+        return {**told, "biases": [one.bias for one in scalings]} if any(one.bias for one in scalings) else told
 
     def _card(self, **more: Any) -> Card:
         recipe = self.recipe

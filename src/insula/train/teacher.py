@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from insula.checkpoint import Weights
+from insula.config import Scaling
 from insula.infer import ready_network
 from insula.models import probabilities
 
@@ -25,8 +26,8 @@ class Teacher:
     """
 
     def __init__(self, weights: Weights, device: torch.device, *, compile: bool = False) -> None:
-        self._temperature = weights.card.calibration.temperature
-        self._networks: list[tuple[Callable[[Tensor], Tensor], float]] = []
+        self._scaling = weights.card.calibration.scaling
+        self._networks: list[tuple[Callable[[Tensor], Tensor], Scaling]] = []
         for network, own in weights.networks:
             ready = ready_network(network, device)
             self._networks.append((torch.compile(ready, dynamic=False) if compile else ready, own))
@@ -40,8 +41,6 @@ class Teacher:
             dtype: of the networks' arithmetic.
         """
         with torch.autocast(image.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            answers = [probabilities(run(image).float(), temperature=own)[:, :1] for run, own in self._networks]
+            answers = [probabilities(run(image).float(), scaling=own)[:, :1] for run, own in self._networks]
         mean = torch.stack(answers).mean(0)
-        return torch.sigmoid(torch.logit(mean, eps=1e-6) / self._temperature) * (
-            mean > 0
-        )  # 0 outside the brain stays 0
+        return torch.sigmoid(self._scaling(torch.logit(mean, eps=1e-6))) * (mean > 0)  # 0 outside the brain stays 0

@@ -79,7 +79,7 @@ def _compare(
     sign = 1 if METRICS[metric].better == "high" else -1
     moved = sorted(change.items(), key=lambda item: (-abs(item[1]), item[0]))[:_MOST_MOVED]
     values, centres = list(change.values()), [before[case].centre for case in change]
-    difference = difference_of(values, centres, hoped=hoped) if values else None
+    difference = difference_of(values, centres, hoped=hoped, reach=METRICS[metric].most) if values else None
     if difference is not None and metric != primary:
         difference = replace(difference, p=None, power=None, least=None)
     return Comparison(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,19 +29,22 @@ class Difference:
     """The smallest true difference that they would show in four of five studies."""
 
 
-def difference_of(change: Sequence[float], clusters: Sequence[str] | None = None, *, hoped: float) -> Difference:
+def difference_of(
+    change: Sequence[float], clusters: Sequence[str] | None = None, *, hoped: float, reach: float = math.inf
+) -> Difference:
     """Second minus first, case by case.
 
     Args:
         change: one difference a case; at least one.
         clusters: each case's centre, or whose head it was made of; None where cases are independent.
         hoped: the difference that would matter, for the power.
+        reach: the greatest difference that a case can have; the interval is cut there.
 
     Source:
         As `mean_interval`; the power is that of the t test with the same degrees of freedom.
     """
     data = np.asarray(change, dtype=np.float64)
-    mean, same = mean_interval(change, clusters), int((data == 0).sum())
+    mean, same = mean_interval(change, clusters, least=-reach, most=reach), int((data == 0).sum())
     if mean.low is None:
         return Difference(mean=mean, same=same, p=None, power=None, least=None)
     spread = spread_of(data, clusters)

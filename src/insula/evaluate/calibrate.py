@@ -36,8 +36,8 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
     """Choose and fit everything, and write it into a card.
 
     Threshold, smallest lesion and least chance: of all rules whose mean Dice, controls included, lies within the best
-    rule's own standard error (by centre) of the best, the one with the best mean lesion F1, so that large lesions alone do not
-    decide. Temperature and bias: least log loss over all voxels. Interval: split-conformal on log(volume + 1 ml), in units of the
+    rule's own standard error (by centre) of the best, the one with the best sum of mean Dice and mean lesion F1, so that neither
+    large lesions nor their number decide alone. Temperature and bias: least log loss over all voxels. Interval: split-conformal on log(volume + 1 ml), in units of the
     case's own doubt, for masks under and over 1 ml. Lesion confidence: logistic regression of `touches a true lesion`. How well
     these hold is measured by leaving out one centre after the other; the mean Dice is of the cases it was chosen on.
 
@@ -113,7 +113,11 @@ def _scaling_left_out(cases: Sequence[Studied]) -> float | None:
 
 
 def _choose(cases: Sequence[Studied]) -> Rule:
-    """Dice is flat around its best and hardly sees small lesions: what is within its standard error, lesion F1 decides."""
+    """Dice is flat around its best and hardly sees small lesions: of what is within its standard error, lesion F1 has a say.
+
+    F1 alone would choose by chance: on 80 cases of one network it took a gain of 0.002 for a loss of 0.012 in Dice and of
+    15 % of the volume of large lesions.
+    """
     rules = []
     for threshold in THRESHOLDS:
         lesion = _chance_of([case.pieces[threshold] for case in cases])
@@ -126,7 +130,7 @@ def _choose(cases: Sequence[Studied]) -> Rule:
     centres = [case.centre for case in cases]
     error = spread_of(dice[best], centres if len(set(centres)) >= LEAST_CENTRES else None).error
     near = [rule for rule, mean in zip(rules, dice.mean(1), strict=True) if mean >= dice[best].mean() - error]
-    return max(near, key=lambda rule: float(np.mean([case.lesion_f1(rule) for case in cases])))
+    return max(near, key=lambda rule: float(np.mean([case.dice(rule) + case.lesion_f1(rule) for case in cases])))
 
 
 def _chance_of(cases: Sequence[Pieces]) -> tuple[float, float, float] | None:

@@ -65,7 +65,7 @@ PRESETS = {
             "ISLES'26. A lesion is found by a one-to-one partner of IoU 0.25 or more, 26-connected. PR-AUC needs the "
             "probability map; without it the metric is undefined.",
         ),
-        Preset("full", "1", tuple(metric.key for metric in _ALL), "Everything."),
+        Preset("full", "2", tuple(metric.key for metric in _ALL), "Everything."),
     )
 }  # fmt: skip
 """By name."""

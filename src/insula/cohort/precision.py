@@ -70,7 +70,7 @@ def half_width(sizes: Sequence[int], *, icc: float) -> float | None:
 def _interval(sizes: Sequence[int]) -> str:
     alike, apart = half_width(sizes, icc=0), half_width(sizes, icc=_ICC)
     if alike is None:
-        return "no interval (one case)"
+        return "no interval: it is one case"
     text = f"about +-{alike:.1f} points (95 %) if centres were alike"
     if apart is None:
         return f"{text}; over {_count(len(sizes), 'centre')} no interval can be given"
@@ -87,9 +87,12 @@ def _warnings(train: Sequence[Examined], test: Sequence[Examined], share: float)
     cases = Counter(stratum for case in everyone for stratum in strata_of(case))
     for side, part in (("test", test), ("training", train)):
         there = {stratum for case in part for stratum in strata_of(case)}
-        for stratum, count in sorted(cases.items()):
-            if stratum not in there and count >= _COMMON * len(everyone):
-                yield f"the {side} part lacks {stratum} ({count / len(everyone):.0%} of the cases)"
+        lacking = [
+            f"{stratum} ({count / len(everyone):.0%} of the cases)" for stratum, count in sorted(cases.items())
+            if stratum not in there and count >= _COMMON * len(everyone)
+        ]  # fmt: skip
+        if lacking:
+            yield f"the {side} part lacks {', '.join(lacking)}"
 
 
 def _count(number: int, what: str) -> str:

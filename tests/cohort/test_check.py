@@ -138,6 +138,24 @@ def test_forty_planted_faults_are_forty_found(clean: Path, tmp_path: Path) -> No
     assert len(planted) + len(checked.notes) == 40
 
 
+def test_a_scan_saved_anew_under_another_name_is_found(clean: Path, tmp_path: Path) -> None:
+    root = tmp_path / "ATLAS_2"
+    shutil.copytree(clean, root, ignore=shutil.ignore_patterns("R00[4-8]"))
+    voxels, affine = load(scan_path(root, "r001s001"))
+    save(scan_path(root, "r003s003"), (0.5 * voxels**0.9).astype(np.float32), affine)
+    checked = check_cohort(find_cohort(root))
+    one, two = (next(case for case in checked.cases if name in case.case) for name in ("r001s001", "r003s003"))
+    assert (one.alike, two.alike) == ((two.case,), (one.case,))
+    for case, other in ((one, two), (two, one)):
+        (fault,) = [fault for fault in case.faults if fault.code == "near-identical-image"]
+        assert fault.severity == "warning"
+        assert f"nearly the same head as {other.case} (correlation 0.9" in fault.text
+        assert case in checked.usable
+    assert sum(bool(case.alike) for case in checked.cases) == 2
+    assert not any(case.signature for case in checked.cases), "compared, then dropped"
+    assert from_record(json.loads(json.dumps(to_record(checked))), name="x") == checked
+
+
 @pytest.mark.parametrize(
     ("text", "days", "chronicity"),
     [

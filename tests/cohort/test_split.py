@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from insula.cohort import CheckedCohort, Examined, Fault
-from insula.cohort.split import describe, from_dict, make_folds, make_holdout, nest, to_dict
+from insula.cohort.precision import describe, half_width
+from insula.cohort.split import Fold, Split, from_dict, make_folds, make_holdout, nest, to_dict
 from insula.errors import BadData, UsageError
 from insula.metrics import size_bin
 
@@ -113,15 +115,135 @@ def test_impossible_splits_are_refused() -> None:
         make_folds(_COHORT, by="centre", count=13, seed=0)
 
 
-def test_a_random_split_says_what_it_leaks_and_how_little_it_proves() -> None:
+def test_near_identical_images_go_together_and_are_refused_on_both_sides() -> None:
+    cases = list(_COHORT.cases)
+    far = next(n for n, case in enumerate(cases) if case.centre == "R007")
+    cases[0] = replace(cases[0], alike=(cases[far].case,))
+    cases[far] = replace(cases[far], alike=(cases[0].case,))
+    checked = replace(_COHORT, cases=tuple(cases))
+    for by in ("centre", "random"):
+        for seed in range(5):
+            for fold in make_folds(checked, by=by, count=4, seed=seed).folds:  # type: ignore[arg-type]
+                assert (cases[0].case in fold.test) == (cases[far].case in fold.test)
+    torn = next(
+        made for seed in range(50) if len({(made := make_holdout(_COHORT, by="random", fraction=0.5, seed=seed))
+        and (case.case in made.folds[0].test) for case in (cases[0], cases[far])}) == 2
+    )  # fmt: skip
+    assert from_dict(to_dict(torn), _COHORT, name="s.json") == torn
+    with pytest.raises(BadData, match="same head on both sides"):
+        from_dict(to_dict(torn), checked, name="s.json")
+
+
+def _sized(*sizes: int) -> CheckedCohort:
+    """Centres of these sizes, each with strata of its own mix."""
+    rng, cases = np.random.default_rng(9), []
+    for number, size in enumerate(sizes):
+        chronic = rng.uniform(0.3, 0.8)
+        for n in range(size):
+            name = f"c{number}n{n}"
+            voxels = 0 if rng.random() < 0.08 else int(10 ** rng.uniform(1, 5))
+            cases.append(
+                Examined(
+                    case=name, subject=name, session="", centre=f"C{number}", days=None, lesion_voxels=voxels,
+                    chronicity="chronic" if rng.random() < chronic else "acute", lesion_ml=voxels / 1000, image_sha256=name,
+                )
+            )  # fmt: skip
+    return CheckedCohort(layout="bids", cases=tuple(cases))
+
+
+def test_every_centre_is_tested_sometimes() -> None:
+    """Of 30 wanted test cases: the largest centre alone has 45, which is the most that is taken."""
+    cohort = _sized(45, 32, 27, 22, 18, 14, 12, 10, 8, 6, 4, 2)
+    centre = {case.case: case.centre for case in cohort.cases}
+    tested: Counter[str] = Counter()
+    for seed in range(60):
+        (fold,) = make_holdout(cohort, by="centre", fraction=0.85, seed=seed).folds
+        tested.update({centre[name] for name in fold.test})
+        assert 20 <= len(fold.test) <= 45
+    assert set(tested) == set(centre.values())
+    assert max(tested.values()) < 50
+
+
+def test_folds_differ_between_seeds_and_stay_balanced() -> None:
+    cohort = _sized(45, 32, 27, 22, 18, 14, 12, 10, 8, 6, 4, 2)
+    splits = {make_folds(cohort, by="centre", count=4, seed=seed).folds for seed in range(8)}
+    assert len(splits) >= 6
+    for folds in splits:
+        assert sorted(name for fold in folds for name in fold.test) == sorted(case.case for case in cohort.cases)
+        assert all(33 <= len(fold.test) <= 75 for fold in folds)
+
+
+def test_the_best_of_many_candidates_is_better_than_chance() -> None:
+    """Against a plain shuffle of subjects: the share of every stratum in the test part is nearer to its own."""
+    rng, names = np.random.default_rng(0), [*_KNOWN]
+
+    def off(test: tuple[str, ...]) -> float:
+        total, part = _shares(tuple(names)), _shares(test)
+        return sum(abs(part[stratum] - 0.2 * count) for stratum, count in total.items())
+
+    dealt = [off(make_holdout(_COHORT, by="random", fraction=0.8, seed=seed).folds[0].test) for seed in range(10)]
+    shuffled = [off(tuple(rng.permutation(names)[: len(names) // 5])) for _ in range(10)]
+    assert np.mean(dealt) < 0.5 * np.mean(shuffled)
+
+
+def test_a_split_says_what_it_leaks_and_how_little_it_proves() -> None:
     made = make_holdout(_COHORT, by="random", fraction=0.85, seed=0)
-    (line,) = describe(_COHORT, made)
-    leaked = len({_KNOWN[n].centre for n in made.folds[0].test})
-    assert leaked > 8
-    assert f"{leaked} centres on both sides" in line
-    assert f"+-{100 * 1.96 * 0.27 / np.sqrt(len(made.folds[0].test)):.1f} points" in line
-    (line,) = describe(_COHORT, make_holdout(_COHORT, by="centre", fraction=0.85, seed=0))
+    test = made.folds[0].test
+    line = describe(_COHORT, made, share=0.15)[0]
+    sizes = Counter(_KNOWN[n].centre for n in test)
+    assert len(sizes) > 8
+    assert f"{len(test)} test from {len(sizes)} centres; {len(sizes)} centres on both sides" in line
+    alike = 27 * student.ppf(0.975, len(test) - 1) / np.sqrt(len(test))
+    effect = 1 + 0.1 * (sum(n**2 for n in sizes.values()) / len(test) - 1)
+    apart = 27 * student.ppf(0.975, len(sizes) - 1) * np.sqrt(effect / len(test))
+    assert (
+        f"+-{alike:.1f} points (95 %) if centres were alike, +-{apart:.1f} at an intraclass correlation of 0.1" in line
+    )
+    line = describe(_COHORT, make_holdout(_COHORT, by="centre", fraction=0.85, seed=0), share=0.15)[0]
     assert "0 centres on both sides" in line
+    assert "centres no interval can be given" in line
+
+
+def test_half_width_against_simulated_centres() -> None:
+    """A random centre effect: over equal centres the interval holds the true mean 95 times in 100."""
+    rng, sizes, icc = np.random.default_rng(2), [20] * 8, 0.1
+    half = half_width(sizes, icc=icc)
+    assert half is not None
+    sd = half / (100 * student.ppf(0.975, 7))
+    means = [
+        np.mean([rng.normal(rng.normal(0, 0.27 * np.sqrt(icc)), 0.27 * np.sqrt(1 - icc), n).mean() for n in sizes])
+        for _ in range(3000)
+    ]
+    assert sd == pytest.approx(np.std(means), rel=0.05)
+    assert half_width([12], icc=icc) is half_width([5, 5, 5], icc=icc) is half_width([1], icc=0) is None
+
+
+def test_what_a_split_lacks_is_said_aloud() -> None:
+    cases = [
+        replace(_COHORT.cases[n], case=f"c{n}", subject=f"s{n}", image_sha256=f"{n}", centre="A" if n < 4 else "B",
+                chronicity="chronic" if n < 4 else "acute", lesion_voxels=500 if n % 2 else 0, faults=())
+        for n in range(60)
+    ]  # fmt: skip
+    cohort = CheckedCohort(layout="bids", cases=tuple(cases))
+    names = [case.case for case in cases]
+    split = Split(
+        cohort_sha256=cohort.sha256, by="centre", seed=0, folds=(Fold(train=(*names[4:],), test=(*names[:4],)),)
+    )
+    line, *warnings = describe(cohort, split, share=0.15)
+    assert "over 1 centre no interval can be given" in line
+    assert warnings == [
+        "warning: fold 0: the test part has 4 cases where 9 were wanted",
+        "warning: fold 0: 4 cases in the test part cannot tell one model from another",
+        "warning: fold 0: the test part lacks acute (47 % of the cases)".replace(" %", "%"),
+    ]
+    fine = Split(
+        cohort_sha256="", by="random", seed=0, folds=(Fold(train=(*names[12:], *names[:2]), test=(*names[2:12],)),)
+    )
+    assert describe(cohort, fine, share=0.15)[1:] == []
+    rare = replace(
+        cohort, cases=tuple(replace(case, chronicity="acute") if n < 2 else case for n, case in enumerate(cases))
+    )
+    assert not [line for line in describe(rare, split, share=0.15) if "chronic" in line]
 
 
 def _move(tree: dict[str, Any], name: str) -> None:

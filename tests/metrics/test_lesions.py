@@ -10,6 +10,7 @@ from panoptica.metrics import Metric
 
 from insula.geometry import label_components
 from insula.metrics import SIZE_BINS, cc_dice, match_lesions, size_bin
+from metrics.grids import GRIDS
 
 _SHAPE = (24, 26, 22)
 
@@ -99,31 +100,47 @@ def test_equals_panoptica_on_random_masks() -> None:
     assert len(seen) > 5, "the masks have to differ for this to mean anything"
 
 
-def test_cc_dice_equals_a_slow_reference() -> None:
+@pytest.mark.parametrize("kind", GRIDS)
+def test_cc_dice_equals_a_slow_reference(kind: str) -> None:
     """Every voxel of the volume is given to its nearest true lesion, the first of equals; each region scores alone."""
-    rng = np.random.default_rng(6)
-    places = np.stack(np.meshgrid(*map(np.arange, _SHAPE), indexing="ij"), axis=-1)
+    axes_mm, rng = GRIDS[kind], np.random.default_rng(6)
+    indices = np.stack(np.meshgrid(*map(np.arange, _SHAPE), indexing="ij"), axis=-1)
+    by_voxels = []
     for _ in range(8):
         truth, predicted = _blobs(rng), _blobs(rng)
         labels, count = label_components(truth)
         far = []
         for number in range(1, count + 1):
-            points = np.argwhere(labels == number)
-            far.append(np.min([((places - point) ** 2).sum(-1) for point in points], axis=0))
-        region = np.argmin(far, axis=0)
+            steps = [(indices - point) @ axes_mm.T for point in np.argwhere(labels == number)]
+            far.append(np.min([(step**2).sum(-1) for step in steps], axis=0))
+        region = np.argmin(np.round(far, 6), axis=0)  # equals are equal up to rounding
         dice = []
         for number in range(count):
             one, two = truth & (region == number), predicted & (region == number)
             dice.append(2 * (one & two).sum() / (one.sum() + two.sum()))
-        assert cc_dice(truth, predicted) == pytest.approx(np.mean(dice), abs=1e-9)
-    assert cc_dice(truth, truth) == 1
-    assert cc_dice(np.zeros(_SHAPE, bool), truth) == 0
-    assert cc_dice(np.zeros(_SHAPE, bool), np.zeros(_SHAPE, bool)) == 1
+        assert cc_dice(truth, predicted, axes_mm) == pytest.approx(np.mean(dice), abs=1e-9)
+        by_voxels.append(cc_dice(truth, predicted, np.eye(3)) == pytest.approx(np.mean(dice), abs=1e-9))
+    assert all(by_voxels) == (kind == "cubic"), "millimetres have to matter for this to mean anything"
+    assert cc_dice(truth, truth, axes_mm) == 1
+    assert cc_dice(np.zeros(_SHAPE, bool), truth, axes_mm) == 0
+    assert cc_dice(np.zeros(_SHAPE, bool), np.zeros(_SHAPE, bool), axes_mm) == 1
+
+
+def test_cc_dice_gives_a_voxel_halfway_to_the_lower_label() -> None:
+    """Two lesions 4 steps apart on oblique axes, a prediction in the middle: the first lesion alone is charged."""
+    truth, predicted = np.zeros(_SHAPE, bool), np.zeros(_SHAPE, bool)
+    truth[3, 5, 5] = truth[7, 5, 5] = True
+    predicted[[3, 5, 7], 5, 5] = True
+    assert cc_dice(truth, predicted, GRIDS["oblique"]) == pytest.approx((2 / 3 + 1) / 2)
+    low, high = label_components(truth)[0][[3, 7], 5, 5]
+    assert low < high
+    predicted[3, 5, 5] = False
+    assert cc_dice(truth, predicted, GRIDS["oblique"]) == pytest.approx((0 + 1) / 2)
 
 
 def test_a_large_lesion_hides_nothing_from_cc_dice() -> None:
     truth = _mask(_cube(0, 10), _cube(16, 2))
-    assert cc_dice(truth, _mask(_cube(0, 10))) == 0.5
+    assert cc_dice(truth, _mask(_cube(0, 10)), np.eye(3)) == 0.5
 
 
 def test_size_bins_take_their_lower_edge() -> None:

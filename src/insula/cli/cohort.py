@@ -96,7 +96,8 @@ def split(
         seed: The same seed, the same split.
         debug: Show a traceback on errors.
     """
-    from insula.cohort.split import describe, from_dict, make_folds, make_holdout, nest, to_dict
+    from insula.cohort.precision import describe
+    from insula.cohort.split import from_dict, make_folds, make_holdout, nest, to_dict
     from insula.io import write_json
 
     checked = _load(cohort)
@@ -109,7 +110,7 @@ def split(
     tree = to_dict(made)
     from_dict(tree, checked, name=out.name)  # what is written is what would be accepted
     write_json(out, tree)
-    for line in describe(checked, made):
+    for line in describe(checked, made, share=1 - fraction if folds is None else 1 / folds):
         print(line)
     left_out = len(checked.cases) - len(checked.usable)
     if left_out:

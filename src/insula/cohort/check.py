@@ -12,11 +12,12 @@ import numpy as np
 
 from insula.cohort.examine import Examined, Fault, examine
 from insula.cohort.layout import Cohort, Layout
+from insula.cohort.likeness import find_alike
 from insula.cohort.pool import each
 
 __all__ = ["CheckedCohort", "check_cohort", "from_record", "to_record"]
 
-_FORMAT = "insula-cohort/1"
+_FORMAT = "insula-cohort/2"  # 2: cases that look alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,18 +60,27 @@ def check_cohort(cohort: Cohort, *, jobs: int = 1, done: Callable[[Examined], No
 
 
 def _twins(cases: list[Examined]) -> tuple[Examined, ...]:
-    """The same voxels under two names: a copy, or a subject who was entered twice."""
+    """The same voxels under two names, or the same head: a copy, or a subject who was entered twice."""
     same: dict[str, list[str]] = defaultdict(list)
     for case in cases:
         if case.image_sha256:
             same[case.image_sha256].append(case.case)
+    near: dict[str, dict[str, float]] = defaultdict(dict)
+    for a, b, correlation in find_alike([case.signature for case in cases]):
+        one, two = cases[a], cases[b]
+        if one.subject != two.subject and one.image_sha256 != two.image_sha256:
+            near[one.case][two.case] = near[two.case][one.case] = correlation
     found = []
     for case in cases:
         others = [name for name in same.get(case.image_sha256, []) if name != case.case]
+        faults = list(case.faults)
         if others:
-            fault = Fault("identical-image", f"the image is voxel for voxel that of {', '.join(others[:3])}")
-            case = replace(case, faults=(*case.faults, fault))
-        found.append(case)
+            faults.append(Fault("identical-image", f"the image is voxel for voxel that of {', '.join(others[:3])}"))
+        if like := near.get(case.case):
+            first = sorted(like, key=lambda name: (-like[name], name))[:3]
+            text = f"the image shows nearly the same head as {', '.join(first)} (correlation {like[first[0]]:.2f})"
+            faults.append(Fault("near-identical-image", f"{text}; perhaps one person under two names", "warning"))
+        found.append(replace(case, faults=tuple(faults), alike=tuple(sorted(like or ())), signature=b""))
     return tuple(found)
 
 
@@ -89,7 +99,7 @@ def to_record(checked: CheckedCohort) -> dict[str, Any]:
         },
         "faults": dict(sorted(Counter(fault.code for case in checked.cases for fault in case.faults).items())),
         "centres": [_centre(name, [c for c in checked.cases if c.centre == name]) for name in sorted({c.centre for c in checked.cases})],
-        "cases": [{key: value for key, value in asdict(case).items() if key != "places"} | {"places": case.places.hex()} for case in checked.cases],
+        "cases": [{key: value for key, value in asdict(case).items() if key not in ("places", "signature")} | {"places": case.places.hex()} for case in checked.cases],
     }  # fmt: skip
 
 
@@ -108,6 +118,7 @@ def from_record(tree: Any, *, name: str) -> CheckedCohort:
             Examined(
                 **{
                     **case, "places": bytes.fromhex(case["places"]), "shape": tuple(case["shape"]),
+                    "alike": tuple(case["alike"]),
                     "spacing_mm": tuple(case["spacing_mm"]), "faults": tuple(Fault(**fault) for fault in case["faults"]),
                 }
             )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from insula.cohort.layout import Chronicity, Entry
+from insula.cohort.likeness import sign
 from insula.data.head import Head, find_head
 from insula.errors import BadData, InsulaError
 from insula.geometry import Grid, label_components, ras_grid, ras_map
@@ -84,9 +85,13 @@ class Examined:
     """Where nine tenths of the lesion lie."""
     image_sha256: str = ""
     """Of the voxel values, so that the same image packed anew is found."""
+    alike: tuple[str, ...] = ()
+    """Cases of other subjects whose image shows nearly the same head."""
     faults: tuple[Fault, ...] = ()
     places: bytes = field(default=b"", repr=False)
     """The lesion in the coarse head box, one bit a voxel."""
+    signature: bytes = field(default=b"", repr=False)
+    """By which the same head is found in another file; empty without a head, and in records."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +116,7 @@ def examine(entry: Entry) -> Examined:
     if entry.images:
         try:
             scan = read_scan(entry.images[0], name=entry.case)
-            facts |= _image_facts(scan)
+            facts |= _image_facts(scan) | {"signature": _signature(scan)}
         except InsulaError as error:
             faults.append(Fault("image-unreadable", str(error)))
     if entry.masks:
@@ -195,6 +200,13 @@ def _image_facts(scan: Scan) -> dict[str, object]:
         "axes": scan.grid.axcodes, "low": round(float(low), 4), "high": round(float(high), 4),
         "image_sha256": hashlib.sha256(np.ascontiguousarray(scan.image).tobytes()).hexdigest(),
     }  # fmt: skip
+
+
+def _signature(scan: Scan) -> bytes:
+    try:
+        return sign(scan)
+    except InsulaError:  # no head: reported where it matters
+        return b""
 
 
 def _lesion_facts(lesion: LesionMask) -> dict[str, object]:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from insula.cohort.check import CheckedCohort
+from insula.cohort.deal import By, connected, deal
 from insula.cohort.examine import Examined
 from insula.errors import BadData, UsageError
-from insula.metrics import size_bin
 
 __all__ = [
-    "By",
     "Fold",
     "Split",
-    "describe",
     "from_dict",
     "make_folds",
     "make_holdout",
@@ -30,9 +24,6 @@ __all__ = [
 ]
 
 _FORMAT = "insula-split/1"
-_DICE_SD = 0.27  # between cases; nnU-Net on ATLAS R2.0, five-fold, n = 655 (arXiv 2211.15486)
-
-By = Literal["centre", "random"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +59,7 @@ def make_holdout(checked: CheckedCohort, *, by: By, fraction: float, seed: int) 
     """
     if not 0 < fraction < 1:
         raise UsageError("--fraction", fraction, "is not between 0 and 1", "use 0.85 for the usual 85/15")
-    test = _deal(checked.usable, by=by, shares=[1 - fraction, fraction], seed=seed)[0]
+    test = deal(checked.usable, by=by, shares=[1 - fraction, fraction], seed=seed)[0]
     return Split(cohort_sha256=checked.sha256, by=by, seed=seed, folds=(_fold(checked.usable, test),))
 
 
@@ -80,7 +71,7 @@ def make_folds(checked: CheckedCohort, *, by: By, count: int, seed: int) -> Spli
     """
     if count < 2:
         raise UsageError("--folds", count, "is less than 2", "use 5")
-    parts = _deal(checked.usable, by=by, shares=[1 / count] * count, seed=seed)
+    parts = deal(checked.usable, by=by, shares=[1 / count] * count, seed=seed)
     return Split(
         cohort_sha256=checked.sha256, by=by, seed=seed, folds=tuple(_fold(checked.usable, part) for part in parts)
     )
@@ -97,97 +88,15 @@ def nest(checked: CheckedCohort, split: Split, *, count: int) -> Split:
     folds = []
     for number, fold in enumerate(split.folds):
         cases = [case for case in checked.usable if case.case in set(fold.train)]
-        parts = _deal(cases, by=split.by, shares=[1 / count] * count, seed=split.seed + 1 + number)
+        parts = deal(cases, by=split.by, shares=[1 / count] * count, seed=split.seed + 1 + number)
         folds.append(Fold(train=fold.train, test=fold.test, inner=tuple(_fold(cases, part) for part in parts)))
     return Split(cohort_sha256=split.cohort_sha256, by=split.by, seed=split.seed, folds=tuple(folds))
-
-
-def describe(checked: CheckedCohort, split: Split) -> list[str]:
-    """What a reader of scores from this split has to know, one line per fold."""
-    centre = {case.case: case.centre for case in checked.cases}
-    lines = []
-    for number, fold in enumerate(split.folds):
-        leaked = {centre[name] for name in fold.train} & {centre[name] for name in fold.test}
-        half = 100 * 1.96 * _DICE_SD / math.sqrt(max(1, len(fold.test)))
-        lines.append(
-            f"fold {number}: {len(fold.train)} train, {len(fold.test)} test; {len(leaked)} centres on both sides; "
-            f"a mean Dice over this test part carries about +-{half:.1f} points (95 %)"
-        )
-    return lines
 
 
 def _fold(cases: Sequence[Examined], test: set[str]) -> Fold:
     return Fold(
         train=tuple(sorted(case.case for case in cases if case.case not in test)), test=tuple(sorted(test)),
     )  # fmt: skip
-
-
-def _deal(cases: Sequence[Examined], *, by: By, shares: list[float], seed: int) -> list[set[str]]:
-    """Deal whole groups so that every part gets its share of every stratum.
-
-    A group is a subject (or a centre), with all others it shares an image with. Large groups go first, each to
-    the part that is then farthest below its share, strata counted.
-    """
-    groups = _groups(cases, by)
-    if len(groups) < len(shares):
-        what = "centres" if by == "centre" else "subjects"
-        raise UsageError(
-            "the cohort",
-            f"of {len(groups)} {what}",
-            f"cannot be dealt into {len(shares)} parts",
-            "use --by random, or fewer folds",
-        )
-    rng = np.random.default_rng(seed)
-    order = [groups[n] for n in rng.permutation(len(groups))]
-    order.sort(key=len, reverse=True)
-    total = Counter(_stratum(case) for case in cases)
-    have: list[Counter[str]] = [Counter() for _ in shares]
-    parts: list[set[str]] = [set() for _ in shares]
-    for number, group in enumerate(order):
-        adds = Counter(_stratum(case) for case in group)
-        empty = [n for n, part in enumerate(parts) if not part]
-        open_to = empty if len(order) - number <= len(empty) else range(len(shares))
-        best = min(open_to, key=lambda n: _imbalance(have, total, shares, adds, n))
-        have[best] += adds
-        parts[best] |= {case.case for case in group}
-    return parts
-
-
-def _imbalance(
-    have: list[Counter[str]], total: Counter[str], shares: list[float], adds: Counter[str], where: int
-) -> float:
-    """Squared distance of all parts from their shares if `adds` went to `where`; sizes count like a stratum each."""
-    cost = 0.0
-    for n, share in enumerate(shares):
-        mine = have[n] + adds if n == where else have[n]
-        size = sum(mine.values()) / sum(total.values())
-        cost += len(total) * (size / share - 1) ** 2 * share
-        cost += sum((mine[stratum] / count / share - 1) ** 2 * share for stratum, count in total.items())
-    return cost
-
-
-def _groups(cases: Sequence[Examined], by: By) -> list[list[Examined]]:
-    root: dict[str, str] = {}
-
-    def find(key: str) -> str:
-        while root.setdefault(key, key) != key:
-            key = root[key]
-        return key
-
-    for case in cases:
-        keys = [f"subject {case.subject}", f"image {case.image_sha256}"]
-        if by == "centre":
-            keys.append(f"centre {case.centre}")
-        for key in keys[1:]:
-            root[find(key)] = find(keys[0])
-    groups: dict[str, list[Examined]] = defaultdict(list)
-    for case in cases:
-        groups[find(f"subject {case.subject}")].append(case)
-    return list(groups.values())
-
-
-def _stratum(case: Examined) -> str:
-    return f"{size_bin(case.lesion_voxels or 0)} {case.chronicity}"
 
 
 def to_dict(split: Split) -> dict[str, Any]:
@@ -212,14 +121,16 @@ def from_dict(tree: Any, checked: CheckedCohort, *, name: str) -> Split:
         name: the file's, for messages.
 
     Raises:
-        BadData: not a split; of another cohort; naming absent cases; or with a case, a subject or an identical
-            image on both sides.
+        BadData: not a split; of another cohort; naming absent cases; or with a case, a subject, or an identical or
+            nearly identical image on both sides.
     """
     split = parse(tree, name=name)
     refuse_leaks(split, {case.case: case.subject for case in checked.cases}, name=name)
     images = {case.case: case.image_sha256 for case in checked.cases}
+    heads = connected(checked.cases, lambda case: [case.image_sha256 or case.case, case.case, *case.alike])
     for fold in split.every:
         _refuse_shared("image", fold, images, name)
+        _refuse_shared("head", fold, heads, name)
     if split.cohort_sha256 != checked.sha256:
         raise BadData(
             "the split", name, "was made for another state of the cohort", "make it again, or restore the cohort"

@@ -120,10 +120,10 @@ def score_masks(
         "false_ml": predicted.volume_ml,
     }
     if _SURFACE & set(metrics):
-        surface = surface_distances(one, two, truth.grid.spacing_mm)
+        surface = surface_distances(one, two, truth.grid.affine[:3, :3])
         values |= {"hd95_mm": surface.hd95, "assd_mm": surface.assd, "surface_dice_2mm": surface.surface_dice(2.0)}
     if "cc_dice" in metrics:
-        values["cc_dice"] = cc_dice(one, two)
+        values["cc_dice"] = cc_dice(one, two, truth.grid.affine[:3, :3])
     if "pr_auc" in metrics:
         values["pr_auc"] = None if prob is None else average_precision(one, prob)
     if controls_apart:

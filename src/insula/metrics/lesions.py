@@ -16,6 +16,7 @@ __all__ = ["LesionMatch", "SIZE_BINS", "cc_dice", "match_lesions", "size_bin"]
 _EDGES = (10, 100, 1_000, 10_000)
 SIZE_BINS = ("<10", "10-100", "100-1k", "1k-10k", ">=10k")
 """Lesion-size strata, in voxels."""
+_TIE = 1e-3  # of a voxel: squared distances that differ by less than its square are equal, far above rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +90,16 @@ def match_lesions(truth: NDArray[np.bool_], predicted: NDArray[np.bool_], *, lea
     return LesionMatch(true_sizes, predicted_sizes, touched, reached, others, tuple(pairs))
 
 
-def cc_dice(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
+def cc_dice(truth: NDArray[np.bool_], predicted: NDArray[np.bool_], axes_mm: NDArray[np.float64]) -> float:
     """Mean Dice over true lesions, each judged in its own neighbourhood, so that a large one cannot hide small ones.
 
-    Every predicted voxel belongs to the true lesion nearest to it (the lower label where two are equally near).
-    Nothing to find: 1 if nothing was found, else 0.
+    Every predicted voxel belongs to the true lesion nearest to it in millimetres (the lower label where two are equally
+    near). Nothing to find: 1 if nothing was found, else 0.
+
+    Args:
+        truth: (i, j, k).
+        predicted: on the same grid.
+        axes_mm: the affine's 3x3 part; its columns are one step along i, j and k [mm].
 
     Source:
         Jaus 2024, Every component counts, arXiv 2410.18684 (CC-Metrics).
@@ -103,13 +109,13 @@ def cc_dice(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
         return 0.0 if predicted.any() else 1.0
     places = np.argwhere(truth)
     owner = labels[tuple(places.T)].astype(np.int64)
-    order = np.argsort(owner, kind="stable")
     found = np.argwhere(predicted)
     nearest = np.zeros(len(found), np.int64)
     if len(found):
-        rank = owner[order, None] * (0.5 / count)  # a fourth axis, too short to matter but between equals
-        _, hit = cKDTree(np.hstack([places[order], rank])).query(np.pad(found, ((0, 0), (0, 1))))
-        nearest = owner[order][hit]
+        least_mm = float(np.linalg.norm(axes_mm, axis=0).min())
+        rank = np.sqrt(owner / count) * (_TIE * least_mm)  # a fourth axis, too short to matter but between equals
+        tree = cKDTree(np.column_stack([places @ axes_mm.T, rank]))
+        nearest = owner[tree.query(np.pad(found @ axes_mm.T, ((0, 0), (0, 1))))[1]]
     size = np.bincount(owner, minlength=count + 1)[1:]
     claimed = np.bincount(nearest, minlength=count + 1)[1:]
     right = np.bincount(labels[truth & predicted].astype(np.int64), minlength=count + 1)[1:]

@@ -1,0 +1,142 @@
+"""Groups that must not be torn apart, dealt into balanced parts."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insula.cohort.examine import Examined
+from insula.errors import UsageError
+from insula.metrics import size_bin
+
+__all__ = ["By", "connected", "deal", "strata_of"]
+
+By = Literal["centre", "random"]
+
+_CANDIDATES = 1000
+_KEPT = 0.1  # the best tenth; one of it is drawn
+_KEPT_LEAST = 3
+_SIZE_RANGE = (2 / 3, 3 / 2)  # of a part's share; a candidate outside is taken only if there is no other
+
+
+def deal(cases: Sequence[Examined], *, by: By, shares: Sequence[float], seed: int) -> list[set[str]]:
+    """Deal whole groups so that every part gets about its share of cases and of every stratum, and luck has its say.
+
+    A group is a subject (or a centre), with all others it shares an image with. Each of 1000 candidates gives one
+    random group to every part, and the others, in random order, to the part that is then farthest below its share.
+    Then a group is drawn, and from the candidates that have it in their first part one of the best-balanced tenth (of
+    three at least). So with another seed other centres are tested: each one that fits into the first part at all.
+
+    Args:
+        cases: what is dealt.
+        by: whether centres stay whole, or subjects only.
+        shares: of each part; they sum to 1.
+        seed: the same seed, the same parts.
+
+    Returns:
+        The names of each part's cases.
+
+    Raises:
+        UsageError: fewer groups than parts.
+    """
+    groups = _groups(cases, by)
+    if len(groups) < len(shares):
+        what = "centres" if by == "centre" else "subjects"
+        raise UsageError(
+            "the cohort",
+            f"of {len(groups)} {what}",
+            f"cannot be dealt into {len(shares)} parts",
+            "use --by random, or fewer folds",
+        )
+    rng = np.random.default_rng(seed)
+    adds, share = _contents(groups), np.array(shares)
+    candidates, have = _candidates(adds, share, rng)
+    candidates, first = np.unique(candidates, axis=0, return_index=True)
+    have = have[first]
+    size = have[:, :, 0] / adds[:, 0].sum() / share
+    sensible = ((size > _SIZE_RANGE[0] - 1e-9) & (size < _SIZE_RANGE[1] + 1e-9)).all(1)
+    if sensible.any():
+        candidates, have = candidates[sensible], have[sensible]
+    group = rng.choice(np.flatnonzero((candidates == 0).any(0)))
+    order = np.argsort(_imbalance(have, share), kind="stable")
+    order = order[candidates[order, group] == 0]
+    where = candidates[rng.choice(order[: max(_KEPT_LEAST, round(_KEPT * len(order)))])]
+    return [
+        {case.case for group, at in zip(groups, where, strict=True) if at == part for case in group}
+        for part in range(len(share))
+    ]
+
+
+def connected(cases: Iterable[Examined], keys: Callable[[Examined], Sequence[str]]) -> dict[str, str]:
+    """Case -> the name of its set: cases with a key in common, directly or through others, have the same one."""
+    root: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        while root.setdefault(key, key) != key:
+            key = root[key]
+        return key
+
+    listed = [(case.case, keys(case)) for case in cases]
+    for _, (first, *others) in listed:
+        for key in others:
+            root[find(key)] = find(first)
+    return {name: find(first) for name, (first, *_) in listed}
+
+
+def strata_of(case: Examined) -> tuple[str, ...]:
+    """What a case stands for: its lesion's size and its chronicity, or that it is a control."""
+    if not case.lesion_voxels:
+        return ("controls",)
+    chronicity = "unknown chronicity" if case.chronicity == "unknown" else case.chronicity
+    return (f"lesions of {size_bin(case.lesion_voxels)} voxels", chronicity)
+
+
+def _groups(cases: Sequence[Examined], by: By) -> list[list[Examined]]:
+    def keys(case: Examined) -> list[str]:
+        centre = [f"centre {case.centre}"] if by == "centre" else []
+        like = [f"case {name}" for name in (case.case, *case.alike)]
+        return [f"subject {case.subject}", f"image {case.image_sha256}", *like, *centre]
+
+    root = connected(cases, keys)
+    groups: dict[str, list[Examined]] = defaultdict(list)
+    for case in cases:
+        groups[root[case.case]].append(case)
+    return list(groups.values())
+
+
+def _contents(groups: Sequence[Sequence[Examined]]) -> NDArray[np.float64]:
+    """Of each group, its share of all cases (first column) and of every stratum; sizes count like a stratum each."""
+    counts = [Counter(" ".join(strata_of(case)) for case in group) for group in groups]
+    total = sum(counts, Counter[str]())
+    size = np.array([[count.total() for count in counts]]).T / total.total() * np.sqrt(len(total))
+    return np.hstack([size, [[count[stratum] / total[stratum] for stratum in total] for count in counts]])
+
+
+def _candidates(
+    adds: NDArray[np.float64], share: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Where each group goes, (candidate, group) -> part, and what the parts then hold."""
+    each = np.arange(_CANDIDATES)
+    order = rng.permuted(np.tile(np.arange(len(adds)), (_CANDIDATES, 1)), axis=1)
+    have = np.zeros((_CANDIDATES, len(share), adds.shape[1]))
+    where = np.zeros((_CANDIDATES, len(adds)), np.intp)
+    for number, group in enumerate(order.T):
+        mine = adds[group]
+        if number < len(share):  # no part stays empty
+            part = np.full(_CANDIDATES, number)
+        else:  # the least squared distance of all parts from their shares, less what is the same for all
+            cost = (2 * np.einsum("cpk,ck->cp", have, mine) + (mine * mine).sum(1)[:, None]) / share
+            part = cost.argmin(1)
+        have[each, part] += mine
+        where[each, group] = part
+    return where, have
+
+
+def _imbalance(have: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared distance of all parts from their shares, of each candidate."""
+    whole = have.sum(1, keepdims=True)
+    return np.asarray((((have / share[:, None] - whole) ** 2).sum(2) * share).sum(1))

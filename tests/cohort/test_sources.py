@@ -9,6 +9,7 @@ import pytest
 
 from cohort.sources_tree import GRID, plant_sources
 from insula.cohort import Sources, load_sources
+from insula.cohort.sources import part_of_host
 from insula.errors import NoInput
 from insula.simulate.anatomy import BRAIN
 
@@ -59,3 +60,11 @@ def test_an_outline_keeps_its_place_and_volume(parts: list[Sources]) -> None:
 def test_a_missing_kind_is_named(tmp_path: Path) -> None:
     with pytest.raises(NoInput, match="hosts holds no NIfTI"):
         load_sources(tmp_path, part="train", box=_BOX)
+
+
+def test_heads_of_one_person_are_dealt_to_one_part() -> None:
+    same = [{part_of_host(Path(name, "T1w.nii.gz")) for name in names} for names in (
+        ("nichart-08", "nichart-09", "nichart-10"), ("nichart-15", "nichart-16"),
+    )]  # fmt: skip
+    assert same == [{"train"}, {"train"}]  # where weights have seen them already
+    assert part_of_host(Path("nichart-03", "T1w.nii.gz")) == "test"

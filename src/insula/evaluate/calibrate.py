@@ -14,7 +14,7 @@ from insula.checkpoint import Card, hashed
 from insula.config import Calibration, Facts, Scaling
 from insula.errors import BadData
 from insula.evaluate.study import THRESHOLDS, Pieces, Rule, Studied
-from insula.evaluate.summary import calibration_error, log_loss, told_voxels
+from insula.evaluate.summary import calibration_error, log_loss, pooled_error
 from insula.metrics import LogitCounts
 from insula.postprocess import SMALL_ML, SPREAD, lesion_confidence, volume_doubt, volume_interval
 from insula.stats.interval import LEAST_CENTRES, spread_of
@@ -39,7 +39,8 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
     rule's own standard error (by centre) of the best, the one with the best sum of mean Dice and mean lesion F1, so that neither
     large lesions nor their number decide alone. Temperature and bias: least log loss over all voxels. Interval: split-conformal on log(volume + 1 ml), in units of the
     case's own doubt, for masks under and over 1 ml. Lesion confidence: logistic regression of `touches a true lesion`. How well
-    these hold is measured by leaving out one centre after the other; the mean Dice is of the cases it was chosen on.
+    these hold is measured by leaving out one centre after the other from the last fits; rule and, for intervals and lesions, scaling
+    are those of all cases, and the mean Dice is of the cases that the rule was chosen on.
 
     Args:
         cases: that trained nothing, controls included.
@@ -102,14 +103,11 @@ def _scaling_left_out(cases: Sequence[Studied]) -> float | None:
     centres = sorted({case.centre for case in cases})
     if len(centres) < 2:
         return None
-    gaps, voxels = 0.0, 0
+    parts = []
     for centre in centres:
         mine, rest = ([case for case in cases if (case.centre == centre) is here] for here in (True, False))
-        counts, scaling = _together(mine), _scaling(_together(rest))
-        count = told_voxels(counts, scaling=scaling)
-        gaps += calibration_error(counts, scaling=scaling) * count
-        voxels += count
-    return gaps / voxels if voxels else 0.0
+        parts.append((_together(mine), _scaling(_together(rest))))
+    return pooled_error(parts)
 
 
 def _choose(cases: Sequence[Studied]) -> Rule:

@@ -2,9 +2,9 @@
 
     python bench/intervals.py [--runs 2000] [--out bench/results/intervals.json]
 
-Studies of 10, 30 and 60 cases in 1, 5, 10 and 30 centres of unequal sizes, whose cases are alike by an intraclass correlation of
+Studies of 10, 30 and 60 cases in 1 to 30 centres of unequal sizes, whose cases are alike by an intraclass correlation of
 0 to 0.47. Values look like Dice (skewed, from 0 to 1); differences are normal, or skewed like an exponential around a mean of 0.
-With 2 or 3 centres nothing is printed that could hold or not, so there is nothing to simulate.
+With 2 or 3 centres nothing is printed that could hold or not: those rows say so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from insula.stats import difference_of, mean_interval, median_interval
 from rows import table
 
 _DICE = stats.beta(1.2, 0.7)
-_CENTRES, _CASES, _ALIKE = (1, 5, 10, 30), (10, 30, 60), (0.0, 0.1, 0.3, 0.47)
+_CENTRES, _CASES, _ALIKE = (1, 2, 3, 4, 5, 10, 30), (10, 30, 60), (0.0, 0.1, 0.3, 0.47)
 
 
 def study(rng: np.random.Generator, centres: int, cases: int, alike: float) -> tuple[NDArray[np.float64], list[str]]:
@@ -34,7 +34,7 @@ def study(rng: np.random.Generator, centres: int, cases: int, alike: float) -> t
     return np.sqrt(alike) * common[place] + np.sqrt(1 - alike) * own, [str(n) for n in place]
 
 
-def cell(rng: np.random.Generator, centres: int, cases: int, alike: float, runs: int) -> dict[str, float]:
+def cell(rng: np.random.Generator, centres: int, cases: int, alike: float, runs: int) -> dict[str, float | None]:
     """Shares of what is printed: mean and median covered, a difference called where there is none."""
     printed, hits = np.zeros(4), np.zeros(4)
     for _ in range(runs):
@@ -50,10 +50,9 @@ def cell(rng: np.random.Generator, centres: int, cases: int, alike: float, runs:
                 printed[n] += 1
                 hits[n] += p < 0.05
     keys = ("mean covered", "median covered", "false differences", "false differences, skewed")
-    return {
-        **dict(zip(keys, (hits / printed).tolist(), strict=True)),
-        "medians with an interval": float(printed[1] / runs),
-    }
+    shares = [hit / count if count else None for hit, count in zip(hits.tolist(), printed.tolist(), strict=True)]
+    given = {"means with an interval": float(printed[0] / runs), "medians with one": float(printed[1] / runs)}
+    return {**dict(zip(keys, shares, strict=True)), **given}
 
 
 def main() -> None:
@@ -62,18 +61,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("bench/results/intervals.json"))
     arguments = parser.parse_args()
-    rng, found = np.random.default_rng(arguments.seed), []
+    rng, found = np.random.default_rng(arguments.seed), list[dict[str, float | None]]()
     for centres, cases, alike in product(_CENTRES, _CASES, _ALIKE):
-        if centres <= cases and not (
-            centres == 1 and alike
-        ):  # what cases of one centre have in common is that centre's mean
+        alone = centres == 1 and alike > 0  # what cases of one centre have in common is that centre's mean
+        if centres <= cases and not alone:
             shares = cell(rng, centres, cases, alike, arguments.runs)
             found.append({"centres": centres, "cases": cases, "alike": alike, **shares})
     keys = list(found[0])[3:]
-    rows = [
-        [str(row["centres"]), str(row["cases"]), f"{row['alike']:g}", *(f"{100 * row[key]:.1f}" for key in keys)]
-        for row in found
-    ]
+    rows = []
+    for row in found:
+        shares = ["-" if row[key] is None else f"{100 * float(row[key] or 0):.1f}" for key in keys]
+        rows.append([str(row["centres"]), str(row["cases"]), f"{row['alike']:g}", *shares])
     print(table(("centres", "cases", "intraclass correlation", *(f"{key} [%]" for key in keys)), rows))
     print(
         f"\n{arguments.runs} runs a row; the standard error of 95 % is {100 * (0.95 * 0.05 / arguments.runs) ** 0.5:.1f} points."

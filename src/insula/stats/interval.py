@@ -27,8 +27,9 @@ LEAST_CASES = 5
 """With fewer there is no interval."""
 LEAST_CENTRES = 4
 """With two or three there is none either: their means are given instead."""
-LEAST_FREEDOM = 2.0
-"""With fewer degrees of freedom, as where one centre has nearly all cases, an interval does not hold."""
+LEAST_FREEDOM = 1.2
+"""With fewer degrees of freedom, as where one of four centres has 57 of 60 cases, an interval does not hold: it covers 88 % at an intraclass
+correlation of 0.47. From 1.27 on it covered 94 %."""
 UNKNOWN = "unknown"
 """A centre that nobody named."""
 _LEVEL = 0.95

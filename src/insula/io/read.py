@@ -134,7 +134,7 @@ def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFac
     sha256 = hashlib.sha256(read_file(header_path).data + file.data).hexdigest() if header.pair else file.sha256
     facts = FileFacts(
         sha256=sha256, bytes=len(file.data), modified_ns=file.modified_ns,
-        sform_code=header.sform_code, qform_code=header.qform_code,
+        spaces=header.spaces,
     )  # fmt: skip
     return header, stored, facts, flags
 

@@ -39,7 +39,7 @@ bench: $(VENV)/.bench
 
 # simulated heads whose hosts and lesion outlines were never trained on, through the commands that a user has
 bench-heldout: $(VENV)/.bench
-	$(BIN)/insula cohort simulate --data $(DATA) --part test --cases 60 --sites 5 --controls 0.1 --seed 12 --out $(RESULTS)/heldout
+	$(BIN)/insula cohort simulate --data $(DATA) --part test --cases 60 --sites 4 --controls 0.1 --seed 12 --out $(RESULTS)/heldout
 	$(BIN)/insula segment $(RESULTS)/heldout --out $(RESULTS)/bundled
 	$(BIN)/insula evaluate $(RESULTS)/heldout $(RESULTS)/bundled --out $(RESULTS)/evaluation
 	$(BIN)/insula cohort prepare $(RESULTS)/heldout --out $(RESULTS)/store

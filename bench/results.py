@@ -32,8 +32,20 @@ def main() -> None:
     parser.add_argument("other", type=Path, nargs="?")
     arguments = parser.parse_args()
     told = json.loads(arguments.evaluation.read_text(encoding="utf-8"))
+    if told["format"] != "insula-evaluation/2" or told["preset"]["name"] != "full":
+        raise SystemExit(f"{arguments.evaluation} is not of this insula's preset full: evaluate again")
     sets = told["sets"]
-    print("\n\n".join([_overall(sets), _sizes(sets), _strata(sets), _controls(sets), _pairs(told["comparisons"])]))
+    print(
+        "\n\n".join(
+            [
+                _overall(sets),
+                _sizes(sets),
+                _strata(sets),
+                _controls(sets),
+                _pairs(told["comparisons"], told["hoped_difference"]),
+            ]
+        )
+    )
     if arguments.other is not None:
         print("\n" + _side_by_side(sets, json.loads(arguments.other.read_text(encoding="utf-8"))["sets"]))
 
@@ -47,7 +59,12 @@ def _overall(sets: dict[str, Any]) -> str:
         means = [_interval(row["mean"], digits) + text for row, text in zip(own, apart, strict=True)]
         rows.append([f"{title}, mean [95 %]", *means])
         rows.append([f"{title}, median", *(_interval(row["median"], digits) for row in own)])
-    rows.append(["expected calibration error", *(f"{one['calibration_error']:.3f}" for one in sets.values())])
+    rows.append(
+        [
+            "expected calibration error",
+            *("-" if one["calibration_error"] is None else f"{one['calibration_error']:.3f}" for one in sets.values()),
+        ]
+    )
     rows.append(
         ["volume intervals that hold", *("{hold} of {of}".format(**one["volume_intervals"]) for one in sets.values())]
     )
@@ -96,7 +113,7 @@ def _controls(sets: dict[str, Any]) -> str:
     return table(("controls", "empty masks", "false volume, mean [ml]", "most [ml]"), rows)
 
 
-def _pairs(comparisons: Sequence[dict[str, Any]]) -> str:
+def _pairs(comparisons: Sequence[dict[str, Any]], hoped: float) -> str:
     rows = []
     for one in comparisons:
         found = one["difference"]
@@ -106,12 +123,12 @@ def _pairs(comparisons: Sequence[dict[str, Any]]) -> str:
             power = "-" if found["power"] is None else f"{100 * found['power']:.0f} %"
             cells = [
                 f"{one['second']} - {one['first']}",
-                _METRICS[one["metric"]][0],
+                _METRICS.get(one["metric"], (one["metric"],))[0],
                 f"{one['n']} of {mean['centres']}",
                 interval,
             ]
             rows.append([*cells, f"{found['p']:.2g}", f"{one['p_holm']:.2g}", power])
-    head = ("paired", "metric", "cases of centres", "difference [95 %]", "p", "p (Holm)", f"power for {HOPED:g}")
+    head = ("paired", "metric", "cases of centres", "difference [95 %]", "p", "p (Holm)", f"power for {hoped:g}")
     return table(head, rows)
 
 
@@ -124,7 +141,7 @@ def _side_by_side(first: dict[str, Any], second: dict[str, Any]) -> str:
         )
         both = [(before[case], after[case]["metrics"]["dice"]) for case in before if case in after]
         change = [there - here["metrics"]["dice"] for here, there in both]
-        changes[name] = difference_of(change, [here["centre"] for here, _ in both], hoped=HOPED)
+        changes[name] = difference_of(change, [here["centre"] for here, _ in both], hoped=HOPED, reach=1)
         means = [
             statistics.mean(side) for side in ([here["metrics"]["dice"] for here, _ in both], [b for _, b in both])
         ]

@@ -75,7 +75,7 @@ def hosts_of(cases: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _paired(trial: dict[str, Any], other: dict[str, Any], hoped: float) -> Difference:
     both = [(a, b) for a, b in zip(trial["held_out"], other["held_out"], strict=True) if a["voxels"]]
-    return difference_of([a["dice"] - b["dice"] for a, b in both], hosts_of([a for a, _ in both]), hoped=hoped)
+    return difference_of([a["dice"] - b["dice"] for a, b in both], hosts_of([a for a, _ in both]), hoped=hoped, reach=1)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

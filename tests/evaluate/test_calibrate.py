@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cohort.tree import mask_path, plant_tree, save, scan_path
-from insula.checkpoint import Card, hashed, load_weights, save_weights, store_card, subjects_seen
+from insula.checkpoint import Card, hashed, load_weights, save_weights, store_card, subjects_seen, who_was_seen
 from insula.cohort import find_cohort
 from insula.config import AttentionUNet, Calibration, PrepareConfig, Scaling, SegmentConfig, to_dict
 from insula.errors import BadData
@@ -76,16 +76,22 @@ def test_a_bias_that_was_planted_is_found_and_ends_the_calibration_error() -> No
     assert alone > 5 * facts["calibration_error_after"]  # type: ignore[operator]
 
 
-def test_the_card_knows_whom_it_was_fitted_on_and_cannot_be_read() -> None:
+def test_the_card_knows_whom_it_was_fitted_on_but_not_in_plain_text() -> None:
     card = calibrate(_cases(30), _CARD)
     assert "sub-7" not in str(to_dict(card.calibration))
     file = f"{7:064x}"
-    assert subjects_seen(card, {"sub-7": file}) == {"calibrated on": ["sub-7"]}
-    assert subjects_seen(card, {"sub-7": ""}) == {"calibrated on": ["sub-7"]}  # by name, where there is no scan
-    assert subjects_seen(card, {"sub-7": "f" * 64}) == {}  # another cohort's subject of that name
-    assert subjects_seen(card, {"sub-30": ""}) == {}
+    assert subjects_seen(card, {"sub-7": [file]}) == {"calibrated on": ["sub-7"]}
+    assert subjects_seen(card, {"sub-7": []}) == {"calibrated on": ["sub-7"]}  # by name, where there is no scan
+    assert subjects_seen(card, {"sub-7": ["f" * 64]}) == {}  # another cohort's subject of that name
+    assert subjects_seen(card, {"sub-30": []}) == {}
+    assert subjects_seen(card, {"sub-7": ["f" * 64, file]}) == {"calibrated on": ["sub-7"]}  # two sessions
     trained = replace(card, provenance={"started_from": {"subjects": [hashed("sub-99")]}})
-    assert subjects_seen(trained, {"sub-99": "e" * 64}) == {"trained on": ["sub-99"]}
+    assert subjects_seen(trained, {"sub-99": ["e" * 64]}) == {"trained on": ["sub-99"]}
+    together = replace(_CARD, provenance={"members": [{"name": "a", **who_was_seen(trained)}]})
+    assert subjects_seen(together, {"sub-99": [], "sub-7": [file]}) == {
+        "trained on": ["sub-99"],
+        "calibrated on": ["sub-7"],
+    }
 
 
 def test_near_is_what_lies_within_the_best_rules_own_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,7 +30,11 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[CaseScore], t
 def _page(name: str, scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> str:
     scores, pairs = scored
     preset = PRESETS["full"]
-    sets = {name: scores, "other": scores}
+    other = [
+        replace(one, metrics={key: None if v is None else v * (0.9 - n / 100) for key, v in one.metrics.items()})
+        for n, one in enumerate(scores)
+    ]
+    sets = {name: scores, "other": other}
     rows = {key: summarise(some, preset) for key, some in sets.items()}
     return render_evaluation(sets, rows, compare(sets, preset.metrics), preset, {name: gallery(scores, pairs)})
 

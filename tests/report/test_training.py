@@ -29,7 +29,8 @@ def test_it_says_where_the_run_stands_and_how_good_it_is() -> None:
     assert "a &lt;run&gt;" in page
     assert "Step 120 of 200, 60.0 min, about 40 to go; 2.5 million voxels a second." in page
     assert (
-        "On 7 cases that are not trained on: Dice of those with a lesion <strong>0.580</strong> [0.480, 0.680]" in page
+        "On 7 cases that are not trained on: Dice, of those with a lesion, <strong>0.580</strong> [0.480, 0.680]"
+        in page
     )
     assert "best so far 0.610 at step 50" in page
     assert page.count("<svg") == 4

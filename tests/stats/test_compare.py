@@ -49,7 +49,19 @@ def test_where_there_is_no_interval_there_is_no_test() -> None:
     found = difference_of([0.1, 0.2, 0.3, 0.2, 0.1, 0.4], list("aabbcc"), hoped=0.02)
     assert (found.p, found.power, found.least) == (None, None, None)
     same = difference_of([0.0] * 6, hoped=0.02)
-    assert (same.p, same.same) == (1.0, 6)
+    assert (same.p, same.power, same.same) == (None, None, 6)
+    steady = difference_of([0.1 + 0.2] * 7, hoped=0.02)  # which is not quite one number
+    assert (steady.p, steady.power) == (None, None)
+
+
+@pytest.mark.parametrize("deviation", [0.02, 0.008, 1e-4, 1e-9])
+def test_the_power_is_a_number_however_alike_two_sets_are(deviation: float) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        change = rng.normal(0, deviation, 30).tolist()
+        found = difference_of(change, [str(n % 6) for n in range(30)], hoped=0.1)
+        assert found.power is not None
+        assert 0.9 < found.power <= 1
 
 
 def _scaled(values: np.ndarray, deviation: float) -> list[float]:

@@ -52,18 +52,44 @@ def test_where_nothing_holds_nothing_is_said() -> None:
     assert str(mean_interval([0.757])) == "0.757 (n = 1, too few for an interval)"
     eight = mean_interval([0.0, 0.2, 0.5, 0.6, 0.7, 0.89, 0.8, 0.4], list("aaabbbcc"))
     assert (eight.low, eight.high) == (None, None)
-    assert eight.centre_means == pytest.approx((0.7 / 3, 0.6, 2.19 / 3))
+    assert eight.centre_values == pytest.approx((0.7 / 3, 0.6, 2.19 / 3))
     assert str(eight) == "0.511 (centres: 0.233, 0.600, 0.730) (n = 8, 3 centres, too few for an interval)"
     one = mean_interval([0.1, 0.2, 0.3, 0.4, 0.5], ["a"] * 5)
     assert str(one) == "0.300 [0.104, 0.496] (n = 5, this centre only)"
     assert median_interval([0.1, 0.2, 0.3, 0.9], list("abcd")).low is None
+    empty = mean_interval([1.0] * 6, list("aabbcd"), least=0, most=1)
+    assert str(empty) == "1.000 (n = 6, 4 centres, all values the same: no interval)"
+    rng = np.random.default_rng(0)
+    lonely = mean_interval(rng.random(60), ["a"] * 57 + ["b", "c", "d"])
+    assert (lonely.low, lonely.basis) == (None, "n = 60, 4 centres, one of them with nearly all cases: no interval")
+
+
+def test_centres_that_nobody_knows_are_not_one_centre() -> None:
+    values = np.random.default_rng(0).random(30)
+    nobody = mean_interval(values, ["unknown"] * 30)
+    assert nobody.low == mean_interval(values).low
+    assert nobody.basis == "n = 30, centres unknown, as if cases were independent"
+    some = mean_interval(values, ["unknown"] * 10 + ["a"] * 10 + ["b"] * 5 + ["c"] * 5)
+    assert (some.low, some.centre_values) == (None, ())
+    assert some.basis.endswith("some of them unknown: no interval")
+
+
+def test_equal_values_at_the_median_do_not_make_it_certain() -> None:
+    """Four zeros and five ones: from one side the share below the median has no variance."""
+    found = median_interval([0.0] * 4 + [1.0] * 5)
+    assert (found.value, found.low, found.high) == (1.0, 0.0, 1.0)
+    rng, held = np.random.default_rng(7), 0
+    for _ in range(300):
+        median = median_interval(np.where(rng.random(40) < 0.46, 1.0, rng.random(40)).tolist())
+        held += median.low is None or median.high is None or median.low <= 0.926 <= median.high  # 0.46 at 1: 0.5 / 0.54
+    assert held / 300 > 0.91
 
 
 @given(st.lists(st.floats(0, 1), min_size=5, max_size=40), st.integers(4, 9))
 def test_intervals_hold_their_value_and_stay_in_range(values: list[float], centres: int) -> None:
     names = [str(n % centres) for n in range(len(values))]
     mean, median = mean_interval(values, names, least=0, most=1), median_interval(values, names)
-    assert mean.low is not None
+    assert mean.low is not None or np.ptp(values) <= 1e-9
     for found in (mean, median):
         if found.low is not None and found.high is not None:
             assert 0 <= found.low <= found.value + 1e-12

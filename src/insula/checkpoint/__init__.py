@@ -1,7 +1,7 @@
 """Weights that can be trusted, and training states that survive."""
 
 from insula.checkpoint.ensemble import find_weights, load_members, load_weights, store_card
-from insula.checkpoint.seen import hashed, subjects_seen
+from insula.checkpoint.seen import hashed, subjects_seen, who_was_seen
 from insula.checkpoint.soup import soup
 from insula.checkpoint.state import has_state, load_state, save_state
 from insula.checkpoint.weights import Card, Weights, save_weights
@@ -20,4 +20,5 @@ __all__ = [
     "soup",
     "store_card",
     "subjects_seen",
+    "who_was_seen",
 ]

@@ -7,8 +7,8 @@ import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from insula.checkpoint.seen import who_was_seen
 from insula.checkpoint.weights import Card, Weights, bundled_card, find_one, load_one, read_card, write_card
 from insula.config import Calibration, from_dict, knobs, to_dict
 from insula.errors import BadData, NoInput, UsageError
@@ -173,17 +173,13 @@ def _together(name: str, names: list[str], members: list[Weights]) -> Weights:
         provenance={
             "trained_on": first.provenance.get("trained_on", "unknown"),
             "members": [
-                {"name": member.card.name, "sha256": member.sha256, **_subjects(member.card.provenance)} for member in members
+                {"name": member.card.name, "sha256": member.sha256, **who_was_seen(member.card)} for member in members
             ],
         },
     )  # fmt: skip
     networks = tuple((member.model, member.card.calibration.scaling) for member in members)
     sha = hashlib.sha256("".join(member.sha256 for member in members).encode()).hexdigest()
     return Weights(networks=networks, card=card, sha256=sha)
-
-
-def _subjects(provenance: dict[str, Any]) -> dict[str, Any]:
-    return {"subjects": provenance["subjects"]} if "subjects" in provenance else {}
 
 
 def _as_calibrated(ensemble: Weights, path: Path, names: list[str], members: list[Weights]) -> Weights:

@@ -3,58 +3,70 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from insula.checkpoint.weights import Card
 
-__all__ = ["hashed", "subjects_seen"]
+__all__ = ["hashed", "subjects_seen", "who_was_seen"]
 
 _DIGITS = 16
 
 
 def hashed(identity: str) -> str:
-    """A name or a file's SHA-256 as cards hold it: it can be recognised by who knows it, and not be read."""
+    """A name or a file's SHA-256 as cards hold it: not in plain text, but whoever guesses it can check the guess.
+
+    Args:
+        identity: a subject's name, or a file's SHA-256.
+    """
     return hashlib.sha256(f"insula {identity}".encode()).hexdigest()[:_DIGITS]
 
 
-def subjects_seen(card: Card, subjects: Mapping[str, str]) -> dict[str, list[str]]:
+def subjects_seen(card: Card, subjects: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
     """Which of some cases have been used to make weights, as far as the weights' card tells.
 
-    Names of subjects can be the same in two cohorts. Of cases that were calibrated on the card knows the scan's file too, and
-    that decides.
+    Names of subjects can be the same in two cohorts. Of cases that were calibrated on the card knows the scans' files too: where
+    some of those are found again, they decide; otherwise names do.
 
     Args:
         card: of the weights.
-        subjects: subject -> SHA-256 of the scan's file, empty where there is none.
+        subjects: subject -> SHA-256 of the files of its scans, none where there are none.
 
     Returns:
         `trained on` and `calibrated on`, each with its subjects; only those that have some.
     """
-    fitted = card.calibration.fitted_on or {}
-    files = _texts(fitted.get("scans"))
+    names, files = (_union(card, key) for key in ("fitted_subjects", "fitted_scans"))
+    by_file = [name for name, shas in subjects.items() if any(hashed(sha) in files for sha in shas)]
+    unknown = [name for name, shas in subjects.items() if not shas or not files]
     found = {
-        "trained on": [name for name in subjects if hashed(name) in _trained(card.provenance)],
-        "calibrated on": [
-            name for name, sha in subjects.items()
-            if (hashed(sha) in files if files and sha else hashed(name) in _texts(fitted.get("subjects")))
-        ],
-    }  # fmt: skip
-    return {how: names for how, names in found.items() if names}
+        "trained on": [name for name in subjects if hashed(name) in _union(card, "subjects")],
+        "calibrated on": by_file + [name for name in unknown if hashed(name) in names],
+    }
+    return {how: some for how, some in found.items() if some}
 
 
-def _trained(provenance: Mapping[str, Any]) -> set[str]:
-    """By this run and all that it went on from."""
-    found, left = set[str](), [provenance]
-    while left:
-        told = left.pop()
-        found |= _texts(told.get("subjects"))
-        left += [
-            *([told["started_from"]] if "started_from" in told else []),
-            *told.get("mean_of", []),
-            *told.get("members", []),
-        ]
-    return found
+def who_was_seen(card: Card) -> dict[str, list[str]]:
+    """All that a card and those it came from tell of this, to be kept in another card.
+
+    Args:
+        card: of one network.
+    """
+    found = {key: sorted(_union(card, key)) for key in ("subjects", "fitted_subjects", "fitted_scans")}
+    return {key: values for key, values in found.items() if values}
+
+
+def _union(card: Card, key: str) -> set[str]:
+    fitted = card.calibration.fitted_on or {}
+    own = {"fitted_subjects": fitted.get("subjects"), "fitted_scans": fitted.get("scans")}.get(key)
+    return _texts(own).union(*(_texts(provenance.get(key)) for provenance in _line(card.provenance)))
+
+
+def _line(provenance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Of this run, of all that it went on from, and of all that it is put together from."""
+    yield provenance
+    before = [*([provenance["started_from"]] if "started_from" in provenance else []), *provenance.get("mean_of", [])]
+    for one in (*before, *provenance.get("members", [])):
+        yield from _line(one)
 
 
 def _texts(value: Any) -> set[str]:

@@ -53,7 +53,7 @@ def calibrate(
         raise NoPermission("the weights' folder", home, "cannot be written", "copy the weights and name the copy")
     only = test_part(found, split, fold)
     entries = [entry for entry in found.entries if not entry.hidden and (only is None or entry.case in only)]
-    if trained := subjects_seen(loaded.card, {entry.subject: "" for entry in entries}).get("trained on"):
+    if trained := subjects_seen(loaded.card, {entry.subject: () for entry in entries}).get("trained on"):
         print(
             f"insula: {loaded.card.name} was trained on {len(trained)} subjects of these names (e.g. {trained[0]}); if they are "
             "the same, thresholds and intervals are fitted to answers that are too good", file=sys.stderr,

@@ -27,7 +27,7 @@ def evaluate(
     label: int | None = None,
     weights: str | None = None,
     primary: str = "dice",
-    hoped: float = 0.02,
+    hoped: float | None = None,
     jobs: int = 0,
     debug: bool = False,
 ) -> int:
@@ -47,7 +47,8 @@ def evaluate(
         weights: The weights that made the predictions: it is said which cases they have seen. Where insula wrote the predictions
             with weights of its own, it is said anyway.
         primary: The metric that decides between sets; the others describe.
-        hoped: The difference of that metric that would matter; the power to see it is printed.
+        hoped: The difference of that metric that would matter, in its own unit; the power to see it is printed. 0.02 for a metric
+            between 0 and 1.
         jobs: Processes; 0 takes every core.
         debug: Show a traceback on errors.
     """
@@ -56,7 +57,7 @@ def evaluate(
     from insula.cli.split import test_part
     from insula.cohort import find_cohort, processors
     from insula.errors import UsageError
-    from insula.evaluate import PRESETS, compare, pair_up, summarise
+    from insula.evaluate import HOPED, METRICS, PRESETS, compare, pair_up, summarise
     from insula.io import OutputFolder, write_json, write_text
 
     if not predictions:
@@ -65,6 +66,11 @@ def evaluate(
     if primary not in chosen.metrics:
         rule = f"is no metric of the preset {preset}"
         raise UsageError("--primary", primary, rule, f"choose one of {', '.join(chosen.metrics)}")
+    if hoped is None and METRICS[primary].most != 1:
+        raise UsageError(
+            "--primary", primary, "has a unit of its own", "say what difference would matter, e.g. --hoped 5"
+        )
+    hoped = HOPED if hoped is None else hoped
     if not hoped > 0:
         raise UsageError("--hoped", hoped, "is not above 0", "name the difference that would matter, e.g. 0.02")
     with OutputFolder(out) as folder:
@@ -95,6 +101,7 @@ def evaluate(
 def _warn_of_seen(name: str, pairs: tuple[Pair, ...], weights: str | None) -> None:
     """Which subjects the weights of these predictions have been made with, on the terminal."""
     import sys
+    from contextlib import suppress
 
     from insula.checkpoint import load_weights, subjects_seen
     from insula.errors import InsulaError
@@ -110,7 +117,12 @@ def _warn_of_seen(name: str, pairs: tuple[Pair, ...], weights: str | None) -> No
         cards += [loaded.card] if loaded.sha256 == sha else []
     if not cards:
         return
-    subjects = {pair.subject: read_file(pair.image).sha256 if pair.image is not None else "" for pair in pairs}
+    subjects: dict[str, list[str]] = {}
+    for pair in pairs:
+        files = subjects.setdefault(pair.subject, [])
+        if pair.image is not None:
+            with suppress(InsulaError):  # whether it can be read is not for here to say
+                files.append(read_file(pair.image).sha256)
     for card in cards:
         for how, seen in subjects_seen(card, subjects).items():
             some = ", ".join(seen[:3]) + (", ..." if len(seen) > 3 else "")
@@ -151,7 +163,7 @@ def _tell(
     sets: dict[str, list[CaseScore]], rows: dict[str, list[Row]], comparisons: Sequence[Comparison], hoped: float
 ) -> None:
     from insula.cli.console import table
-    from insula.evaluate import coverage
+    from insula.evaluate import METRICS, coverage
 
     for name, summary in rows.items():
         print(f"{name}: {len(sets[name])} cases")
@@ -172,7 +184,8 @@ def _tell(
         cells = [(f"{row.stratum}: {row.group}", row.n, _short(row.mean), _short(row.median)) for row in dice]
         table(("Dice by", "n", "mean [95 %]", "median [95 %]"), cells)
     for one in comparisons:
-        print(f"{one.second} - {one.first}: {one.metric} {_outcome(one, hoped)}")
+        of = "controls" if METRICS[one.metric].of == "control" else "cases with a lesion"
+        print(f"{one.second} - {one.first}: {one.metric} of {of} {_outcome(one, hoped)}")
 
 
 def _outcome(one: Comparison, hoped: float) -> str:

@@ -50,7 +50,7 @@ def deal(cases: Sequence[Examined], *, by: By, shares: Sequence[float], seed: in
             "the cohort",
             f"of {len(groups)} {what}",
             f"cannot be dealt into {len(shares)} parts",
-            "use --by random, or fewer folds",
+            "use fewer folds" if by == "random" else "use --by random, or fewer folds",
         )
     rng = np.random.default_rng(seed)
     adds, share = _contents(groups), np.array(shares)
@@ -59,8 +59,10 @@ def deal(cases: Sequence[Examined], *, by: By, shares: Sequence[float], seed: in
     have = have[first]
     size = have[:, :, 0] / adds[:, 0].sum() / share
     sensible = ((size > _SIZE_RANGE[0] - 1e-9) & (size < _SIZE_RANGE[1] + 1e-9)).all(1)
-    if sensible.any():
-        candidates, have = candidates[sensible], have[sensible]
+    if not sensible.any():  # a centre too large for its part: as near to the wanted sizes as can be
+        worst = np.abs(np.log(np.maximum(size, 1e-9))).max(1)
+        sensible = worst <= worst.min() + 1e-9
+    candidates, have = candidates[sensible], have[sensible]
     group = rng.choice(np.flatnonzero((candidates == 0).any(0)))
     order = np.argsort(_imbalance(have, share), kind="stable")
     order = order[candidates[order, group] == 0]

@@ -6,18 +6,19 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from scipy.stats import t as student
 
 from insula.cohort.check import CheckedCohort
 from insula.cohort.deal import strata_of
 from insula.cohort.examine import Examined
 from insula.cohort.split import Split
+from insula.stats.interval import LEAST_CASES, LEAST_CENTRES, freedom_of
 
 __all__ = ["describe", "half_width"]
 
 _DICE_SD = 0.27  # between cases; nnU-Net on ATLAS R2.0, five-fold, n = 655 (arXiv 2211.15486)
 _ICC = 0.1  # of Dice within centres, where none is known
-_FEWEST_CENTRES = 4
 _FEWEST_CASES = 10
 _OFF_TARGET = 0.25
 _COMMON = 0.05  # of the cohort's cases: a stratum that must not be missing
@@ -51,26 +52,26 @@ def half_width(sizes: Sequence[int], *, icc: float) -> float | None:
     Args:
         sizes: cases of each centre in the test part.
         icc: intraclass correlation of Dice within centres; at 0 cases are independent and the degrees of freedom are
-            n - 1, above it the variance grows by 1 + icc (sum n_c^2 / n - 1) and they are the number of centres - 1.
+            n - 1, above it the variance grows by 1 + icc (sum n_c^2 / n - 1) and they are those of `insula evaluate`.
 
     Returns:
-        None where nothing can be said: one case, or fewer than four centres with `icc` above 0.
+        None where `insula evaluate` will give none: under 5 cases, or too few centres with `icc` above 0.
 
     Source:
         Kish 1965, Survey Sampling, section 5.4 (design effect, unequal clusters).
     """
     n = sum(sizes)
-    if n < 2 or (icc > 0 and len(sizes) < _FEWEST_CENTRES):
+    if n < LEAST_CASES or (icc > 0 and len(sizes) < LEAST_CENTRES):
         return None
     effect = 1 + icc * (sum(size * size for size in sizes) / n - 1)
-    freedom = (len(sizes) if icc > 0 else n) - 1
+    freedom = freedom_of(np.array(sizes, float)) if icc > 0 else n - 1
     return 100 * float(student.ppf(0.975, freedom)) * _DICE_SD * math.sqrt(effect / n)
 
 
 def _interval(sizes: Sequence[int]) -> str:
     alike, apart = half_width(sizes, icc=0), half_width(sizes, icc=_ICC)
     if alike is None:
-        return "no interval: it is one case"
+        return "no interval: it has too few cases"
     text = f"about +-{alike:.1f} points (95 %) if centres were alike"
     if apart is None:
         return f"{text}; over {_count(len(sizes), 'centre')} no interval can be given"

@@ -82,6 +82,10 @@ class Studied:
     pieces: dict[float, Pieces]
     """By threshold."""
 
+    def volume_ml(self, rule: Rule) -> float:
+        """Of the mask that a rule would give."""
+        return float(self.pieces[rule.threshold].kept(rule).volume_ml.sum())
+
     def dice(self, rule: Rule) -> float:
         """Dice of the mask that a rule would give; 1 where it and the truth are empty."""
         some = self.pieces[rule.threshold].kept(rule)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _LEAST_PROB = 0.01
+_LEAST_SHARE = 30  # cases, for an interval of a share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,28 +141,36 @@ def reliability(scores: Sequence[CaseScore], *, bins: int = 20) -> Reliability |
 
 def calibration_error(counts: LogitCounts, *, scaling: Scaling = Scaling(), bins: int = 20) -> float:
     """Expected calibration error over voxels of at least 0.01, their logits scaled: the mean gap between what is said and true."""
-    voxels, said, true = _binned(counts, scaling, bins)
-    return float((np.abs(said - true) * voxels).sum() / voxels.sum()) if voxels.sum() else 0.0
+    return pooled_error([(counts, scaling)], bins=bins)
 
 
-def told_voxels(counts: LogitCounts, *, scaling: Scaling) -> int:
-    """Voxels of at least 0.01, their logits scaled: those that `calibration_error` looks at."""
-    return int(_binned(counts, scaling, 1)[0].sum())
+def pooled_error(parts: Sequence[tuple[LogitCounts, Scaling]], *, bins: int = 20) -> float:
+    """The expected calibration error of voxels that are scaled in several ways.
+
+    Args:
+        parts: histograms, each with its scaling.
+        bins: of probability.
+    """
+    voxels, mass, hits = np.sum([_sums(counts, scaling, bins) for counts, scaling in parts], axis=0)
+    return float(np.abs(mass - hits).sum() / voxels.sum()) if voxels.sum() else 0.0
 
 
 def _binned(
     counts: LogitCounts, scaling: Scaling, bins: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Of each bin of probability with voxels: their number, their mean probability, the share that is lesion."""
+    voxels, mass, hits = _sums(counts, scaling, bins)
+    some = voxels > 0
+    return voxels[some], mass[some] / voxels[some], hits[some] / voxels[some]
+
+
+def _sums(counts: LogitCounts, scaling: Scaling, bins: int) -> NDArray[np.float64]:
+    """(3, bins): voxels of at least 0.01, the sum of their probabilities, those that are lesion."""
     prob = 1 / (1 + np.exp(-scaling(LOGITS)))
     told = prob >= _LEAST_PROB
     group = np.minimum((prob[told] * bins).astype(int), bins - 1)
-    voxels, hits, mass = (
-        np.bincount(group, weights=w[told], minlength=bins).astype(np.float64)
-        for w in (counts.every, counts.lesion, counts.every * prob)
-    )
-    some = voxels > 0
-    return voxels[some], mass[some] / voxels[some], hits[some] / voxels[some]
+    weights = (counts.every, counts.every * prob, counts.lesion)
+    return np.array([np.bincount(group, weights=w[told], minlength=bins) for w in weights], dtype=np.float64)
 
 
 def log_loss(counts: LogitCounts, *, scaling: Scaling = Scaling()) -> float:
@@ -204,7 +213,18 @@ def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) ->
         return Row(**facts, mean=None, median=None, quartiles=None)
     values, centres = [value for value, _ in pairs], [centre for _, centre in pairs]
     low, high = np.percentile(values, [25, 75])
-    return Row(
-        **facts, mean=mean_interval(values, centres, least=0, most=METRICS[metric].most),
-        median=median_interval(values, centres), quartiles=(float(low), float(high)),
-    )  # fmt: skip
+    mean, median = mean_interval(values, centres, least=0, most=METRICS[metric].most), median_interval(values, centres)
+    if METRICS[metric].most == 1 and set(values) <= {
+        0.0,
+        1.0,
+    }:  # a share: t intervals of few cases do not hold, medians say nothing
+        basis = f"{round(sum(values))} of {len(values)}" + (
+            ", too few for an interval" if len(values) < _LEAST_SHARE else ""
+        )
+        mean = (
+            replace(mean, basis=basis)
+            if len(values) >= _LEAST_SHARE
+            else replace(mean, low=None, high=None, centre_values=(), basis=basis)
+        )
+        median = replace(median, low=None, high=None, centre_values=(), basis=basis)
+    return Row(**facts, mean=mean, median=median, quartiles=(float(low), float(high)))

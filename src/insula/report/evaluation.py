@@ -104,7 +104,7 @@ def _headline(preset: Preset, rows: Mapping[str, Sequence[Row]]) -> list[tuple[s
 def _basis(rows: Mapping[str, Sequence[Row]]) -> str:
     """Why some intervals are missing, if some are."""
     means = [row.mean for some in rows.values() for row in some if row.stratum == "all" and row.mean is not None]
-    if any(mean.centre_means for mean in means):
+    if any(mean.centre_values for mean in means):
         return "Two or three centres are too few for an interval: their own means stand in brackets."
     if any(mean.low is None for mean in means):
         return "Under five cases there is no interval."

@@ -47,9 +47,8 @@ def difference_of(
     mean, same = mean_interval(change, clusters, least=-reach, most=reach), int((data == 0).sum())
     if mean.low is None:
         return Difference(mean=mean, same=same, p=None, power=None, least=None)
-    spread = spread_of(data, clusters)
-    if spread.error == 0:
-        return Difference(mean=mean, same=same, p=1.0 if spread.mean == 0 else 0.0, power=None, least=None)
+    known = None if mean.centres is None else clusters
+    spread = spread_of(data, known)
     p = 2 * float(stats.t.sf(abs(spread.mean) / spread.error, spread.freedom))
     least = float(stats.t.ppf(0.975, spread.freedom) + stats.t.ppf(0.8, spread.freedom)) * spread.error
     return Difference(mean=mean, same=same, p=p, power=_power(hoped, spread), least=least)
@@ -57,6 +56,12 @@ def difference_of(
 
 def holm(values: Sequence[float]) -> list[float]:
     """Holm's step-down correction: the smallest of m times m, the next times m - 1, never falling, at most 1.
+
+    Args:
+        values: p of each test.
+
+    Returns:
+        The corrected ones, in the same order.
 
     Source:
         Holm 1979, Scand. J. Statist. 6:65.
@@ -71,4 +76,4 @@ def holm(values: Sequence[float]) -> list[float]:
 
 def _power(hoped: float, spread: Spread) -> float:
     edge, away = float(stats.t.ppf(0.975, spread.freedom)), abs(hoped) / spread.error
-    return float(stats.nct.sf(edge, spread.freedom, away) + stats.nct.cdf(-edge, spread.freedom, away))
+    return float(min(1.0, stats.nct.sf(edge, spread.freedom, away) + stats.nct.sf(edge, spread.freedom, -away)))

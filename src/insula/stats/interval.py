@@ -11,12 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["LEAST_CASES", "LEAST_CENTRES", "Interval", "Spread", "mean_interval", "median_interval", "spread_of"]
+__all__ = [
+    "LEAST_CASES",
+    "LEAST_CENTRES",
+    "UNKNOWN",
+    "Interval",
+    "Spread",
+    "freedom_of",
+    "mean_interval",
+    "median_interval",
+    "spread_of",
+]
 
 LEAST_CASES = 5
 """With fewer there is no interval."""
 LEAST_CENTRES = 4
 """With two or three there is none either: their means are given instead."""
+LEAST_FREEDOM = 2.0
+"""With fewer degrees of freedom, as where one centre has nearly all cases, an interval does not hold."""
+UNKNOWN = "unknown"
+"""A centre that nobody named."""
 _LEVEL = 0.95
 
 
@@ -26,32 +40,24 @@ class Interval:
 
     value: float
     low: float | None
-    """None where no interval would hold: under 5 cases, 2 or 3 centres, or a median that too few cases bound."""
+    """None where no interval would hold; `basis` says why."""
     high: float | None
     n: int
     centres: int | None = None
-    """How many centres the cases come from; None where cases are independent of each other."""
-    centre_means: tuple[float, ...] = ()
+    """How many centres the cases come from; None where cases are taken as independent of each other."""
+    centre_values: tuple[float, ...] = ()
     """The statistic in each of 2 or 3 centres, smallest first."""
+    basis: str = ""
+    """What the interval rests on, or why there is none."""
 
     def cell(self, digits: int = 3) -> str:
         """The value, with its interval or the centres' values in brackets."""
         text = f"{self.value:.{digits}f}"
         if self.low is not None and self.high is not None:
             return f"{text} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
-        if self.centre_means:
-            return f"{text} (centres: {', '.join(f'{mean:.{digits}f}' for mean in self.centre_means)})"
+        if self.centre_values:
+            return f"{text} (centres: {', '.join(f'{value:.{digits}f}' for value in self.centre_values)})"
         return text
-
-    @property
-    def basis(self) -> str:
-        """What the interval rests on, or why there is none."""
-        few = ", too few for an interval" if self.low is None else ""
-        if self.centres is None or self.n < LEAST_CASES:
-            return f"n = {self.n}{few}"
-        if self.centres == 1:
-            return f"n = {self.n}, this centre only{few}"
-        return f"n = {self.n}, {self.centres} centres{few}"
 
     def __str__(self) -> str:
         return f"{self.cell()} ({self.basis})"
@@ -73,7 +79,9 @@ def mean_interval(
     """The mean over cases, with an interval that holds although cases of one centre are alike.
 
     Cluster-robust t: the CR2 correction of the variance, and Satterthwaite's degrees of freedom. Simulated coverage of the nominal
-    95 % is printed by `python bench/intervals.py`. Cases of one centre, or without centres, give the usual t interval over cases.
+    95 % is printed by `python bench/intervals.py`. Cases of one centre, or of centres that nobody knows, give the usual t
+    interval over cases. There is none under 5 cases, with 2 or 3 centres, where only some centres are known, where one
+    centre has nearly all cases, and where all values are the same, which says nothing of how they vary.
 
     Args:
         values: one a case; at least one.
@@ -85,18 +93,18 @@ def mean_interval(
         Bell and McCaffrey 2002, Survey Methodology 28:169; Pustejovsky and Tipton 2018, J. Bus. Econ. Stat. 36:672.
     """
     data = np.asarray(values, dtype=np.float64)
-    few = _without(data, clusters, np.mean)
-    if few is not None:
-        return few
-    mean, error, freedom = spread_of(data, clusters)
-    half = float(stats.t.ppf((1 + _LEVEL) / 2, freedom)) * error
-    return Interval(mean, max(mean - half, least), min(mean + half, most), len(data), _count(clusters))
+    spread, facts, why_not = _look(data, clusters, np.mean)
+    if spread is None:
+        return Interval(float(data.mean()), None, None, basis=why_not, **facts)
+    half = float(stats.t.ppf((1 + _LEVEL) / 2, spread.freedom)) * spread.error
+    return Interval(spread.mean, max(spread.mean - half, least), min(spread.mean + half, most), basis=why_not, **facts)
 
 
 def median_interval(values: Sequence[float], clusters: Sequence[str] | None = None) -> Interval:
     """The median over cases: the cases between which it lies if the share below it is known as `mean_interval` would know it.
 
-    In simulations it covers 93 to 99 % for the nominal 95 %: more than that with few cases (`python bench/intervals.py`).
+    In simulations it covers 93 to 99 % for the nominal 95 %: more than that with few cases or many equal ones
+    (`python bench/intervals.py`). Where too few cases bound it there is none.
 
     Args:
         values: one a case; at least one.
@@ -106,17 +114,21 @@ def median_interval(values: Sequence[float], clusters: Sequence[str] | None = No
         Woodruff 1952, Confidence intervals for medians and other position measures, JASA 47:635.
     """
     data = np.asarray(values, dtype=np.float64)
-    few = _without(data, clusters, np.median)
-    if few is not None:
-        return few
+    spread, facts, why_not = _look(data, clusters, np.median)
     middle, count, ranked = float(np.median(data)), len(data), np.sort(data)
-    _, error, freedom = spread_of((data <= middle).astype(np.float64), clusters)
+    if spread is None:
+        return Interval(middle, None, None, basis=why_not, **facts)
+    known = _known(clusters)
+    shares = [spread_of(side.astype(np.float64), known) for side in (data <= middle, data < middle)]
+    error, freedom = max(
+        (share.error, share.freedom) for share in shares
+    )  # equal values at the median hide from one side
     half = float(stats.t.ppf((1 + _LEVEL) / 2, freedom)) * error
     if half >= 0.5:
-        return Interval(middle, None, None, count, _count(clusters))
+        return Interval(middle, None, None, basis=f"{why_not}, too few for an interval", **facts)
     low = float(ranked[math.floor(count * (0.5 - half))])
     high = float(ranked[math.ceil(count * (0.5 + half)) - 1])
-    return Interval(middle, min(low, middle), max(high, middle), count, _count(clusters))
+    return Interval(middle, min(low, middle), max(high, middle), basis=why_not, **facts)
 
 
 def spread_of(values: NDArray[np.float64], clusters: Sequence[str] | None) -> Spread:
@@ -127,31 +139,55 @@ def spread_of(values: NDArray[np.float64], clusters: Sequence[str] | None) -> Sp
         clusters: one, or four and more; None for independent cases.
     """
     count, mean = len(values), float(values.mean())
-    if _count(clusters) in (None, 1):
+    if clusters is None or len(set(clusters)) == 1:
         return Spread(mean, float(values.std(ddof=1)) / math.sqrt(count), count - 1)
     names = np.unique(np.asarray(clusters), return_inverse=True)[1]
     sizes = np.bincount(names).astype(np.float64)
-    left = 1 - sizes / count
     sums = np.bincount(names, weights=values - mean)
-    error = math.sqrt(float((sums**2 / left).sum())) / count
-    gram = np.diag(sizes) - np.outer(sizes, sizes) / count
-    gram /= np.sqrt(np.outer(left, left))
-    return Spread(mean, error, float(np.trace(gram) ** 2 / (gram * gram).sum()))
+    error = math.sqrt(float((sums**2 / (1 - sizes / count)).sum())) / count
+    return Spread(mean, error, freedom_of(sizes))
 
 
-def _count(clusters: Sequence[str] | None) -> int | None:
-    return None if clusters is None else len(set(clusters))
+def freedom_of(sizes: NDArray[np.float64]) -> float:
+    """Satterthwaite's degrees of freedom of a mean over centres of these sizes.
+
+    Args:
+        sizes: cases of each of two centres or more.
+    """
+    count = sizes.sum()
+    left = 1 - sizes / count
+    gram = (np.diag(sizes) - np.outer(sizes, sizes) / count) / np.sqrt(np.outer(left, left))
+    return float(np.trace(gram) ** 2 / (gram * gram).sum())
 
 
-def _without(
+def _known(clusters: Sequence[str] | None) -> Sequence[str] | None:
+    """None where no case's centre is known."""
+    return None if clusters is None or set(clusters) == {UNKNOWN} else clusters
+
+
+def _look(
     data: NDArray[np.float64], clusters: Sequence[str] | None, statistic: Callable[..., Any]
-) -> Interval | None:
-    """What is said where no interval would hold; None where one does."""
-    centres, value = _count(clusters), float(statistic(data))
-    if clusters is not None and centres is not None and 1 < centres < LEAST_CENTRES:
-        names = np.asarray(clusters)
-        means = tuple(sorted(float(statistic(data[names == name])) for name in set(clusters)))
-        return Interval(value, None, None, len(data), centres, means)
-    if len(data) < LEAST_CASES:
-        return Interval(value, None, None, len(data), centres)
-    return None
+) -> tuple[Spread | None, dict[str, Any], str]:
+    """The spread where an interval holds, None where it does not; n and centres; what it rests on, or why there is none."""
+    known, count = _known(clusters), len(data)
+    centres = None if known is None else len(set(known))
+    facts: dict[str, Any] = {"n": count, "centres": centres}
+    where = "" if centres is None else ", this centre only" if centres == 1 else f", {centres} centres"
+    if clusters is not None and known is None:
+        where = ", centres unknown, as if cases were independent"
+    basis = f"n = {count}{where}"
+    if count < LEAST_CASES:
+        return None, facts, f"{basis}, too few for an interval"
+    if known is not None and centres is not None and centres > 1:
+        if UNKNOWN in known:
+            return None, facts, f"{basis}, some of them unknown: no interval"
+        if centres < LEAST_CENTRES:
+            names = np.asarray(known)
+            facts["centre_values"] = tuple(sorted(float(statistic(data[names == name])) for name in set(known)))
+            return None, facts, f"{basis}, too few for an interval"
+    spread = spread_of(data, known)
+    if spread.error <= 1e-12 * max(float(np.abs(data).max()), 1e-300):
+        return None, facts, f"{basis}, all values the same: no interval"
+    if spread.freedom < LEAST_FREEDOM:
+        return None, facts, f"{basis}, one of them with nearly all cases: no interval"
+    return spread, facts, basis

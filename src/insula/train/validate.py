@@ -41,7 +41,7 @@ class Validation:
     """
 
     dice: float
-    """Mean over cases with a lesion; where there is none, the share of controls with an empty mask."""
+    """Mean over cases with a lesion; where there is none, the share of controls with an empty mask, as `basis` says."""
     low: float | None
     """Of its 95 % interval; None where none would hold."""
     high: float | None
@@ -108,7 +108,8 @@ def validate(
     centres = [cases.centres[n] for n in torch.nonzero(chosen).flatten().tolist()] if cases.centres else None
     mean = mean_interval(dice[chosen].tolist(), centres, least=0, most=1)
     return Validation(
-        dice=mean.value, low=mean.low, high=mean.high, basis=mean.basis, f1=float(f1[chosen].mean()), cases=len(cases),
+        dice=mean.value, low=mean.low, high=mean.high, f1=float(f1[chosen].mean()), cases=len(cases),
+        basis=mean.basis if lesion.any() else f"share of empty masks; no case has a lesion, {mean.basis}",
         empty=float((volume[control] == 0).float().mean()) if control.any() else None,
         false_ml=float(volume[control].mean()) if control.any() else None,
         brain=float(brain.sum() / judged.sum()) if bool(judged.any()) else None, samples=tuple(samples),

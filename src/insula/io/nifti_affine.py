@@ -67,12 +67,13 @@ def find_affine(
     _check_steps(affine, steps)
     affine = affine * _unit(raw, flags)
     _check_plausible(affine, shape, flags)
-    return affine, None if qform_code > 0 and qform is None else _spaces(raw)
+    kept = (steps > 0).all() and not (qform_code > 0 and qform is None)
+    return affine, _spaces(raw) if kept else None
 
 
 def _spaces(raw: Any) -> Spaces:
     return Spaces(
-        version=1 if int(raw["sizeof_hdr"]) == 348 else 2, sform_code=max(int(raw["sform_code"]), 0), qform_code=max(int(raw["qform_code"]), 0),
+        sform_code=max(int(raw["sform_code"]), 0), qform_code=max(int(raw["qform_code"]), 0),
         sform=tuple(tuple(float(x) for x in raw[f"srow_{row}"]) for row in "xyz"),
         pixdim=tuple(float(x) for x in raw["pixdim"][:4]),  # type: ignore[arg-type]
         quaternion=tuple(float(raw[f"quatern_{letter}"]) for letter in "bcd"),  # type: ignore[arg-type]

@@ -57,8 +57,10 @@ def write_prob(path: Path, prob: NDArray[np.floating[Any]], grid: Grid, *, file:
 
 def _write(path: Path, voxels: NDArray[Any], grid: Grid, file: FileFacts | None) -> None:
     spaces = file.spaces if file else None
-    kind = Nifti2Image if max(grid.shape) > 32767 or (spaces is not None and spaces.version == 2) else Nifti1Image
-    image = kind(voxels, grid.affine)
+    kind = Nifti2Image if max(grid.shape) > 32767 else Nifti1Image  # fewer programs read version 2
+    image = kind(
+        voxels, None if spaces is not None else grid.affine
+    )  # nibabel writes an affine it is given over the header's
     if spaces is not None:
         _copy_spaces(image.header, spaces)
     else:  # both, where the qform can hold it: readers differ in which one they believe

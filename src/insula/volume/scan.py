@@ -18,8 +18,6 @@ __all__ = ["FileFacts", "Scan", "Spaces"]
 class Spaces:
     """Where a NIfTI file says that its voxels lie, as it says it: readers differ in which form they believe."""
 
-    version: int
-    """Of NIfTI, 1 or 2."""
     sform_code: int
     """0 where there is none."""
     qform_code: int

@@ -95,6 +95,19 @@ def _odd(value: float, count: int) -> np.ndarray:
     return image
 
 
+def _padded(value: float) -> np.ndarray:
+    """The head seen through a tilted window, as resampling leaves it: what lies outside holds one value."""
+    i, j, k = np.indices(IMAGE.shape)
+    outside = np.abs(i - 32) + np.abs(j - 38) * 0.3 > 33
+    return np.where(outside | (k < 4), np.float32(value), IMAGE.astype(np.float32))
+
+
+def _standardised() -> np.ndarray:
+    head = IMAGE.astype(np.float32)
+    inside = head > 200
+    return np.where(inside, (head - head[inside].mean()) / head[inside].std(), np.float32(0))
+
+
 def _frames(count: int, extra: int = 1) -> np.ndarray:
     image = np.stack([IMAGE] * count, axis=-1)
     return image if extra == 1 else np.stack([image] * extra, axis=-1)
@@ -178,6 +191,9 @@ VOXELS = [
     O("48", "values around 1e-9", valued(IMAGE.astype(np.float32) * 1e-12)),
     O("48b", "values around 1e9", valued(IMAGE.astype(np.float64) * 1e6)),
     O("49", "negative intensities", valued(IMAGE - np.int16(900))),
+    *[W(f"50 {name}", f"padding of {value:g} around the head", valued(_padded(value)), "padding-set-aside") for name, value in (("a", -1000.0), ("b", -32768.0), ("c", 65535.0))],
+    W("50d", "standardised inside the brain, 0 around it", valued(_standardised()), "padding-set-aside"),
+    O("50e", "a background of 0 below all signal", valued(np.where(IMAGE > 60, IMAGE, 0))),
     W("50", "inverted intensities", valued(IMAGE.max() - IMAGE), "contrast-inverted"),
 ]  # fmt: skip
 

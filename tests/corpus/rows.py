@@ -95,6 +95,19 @@ def _odd(value: float, count: int) -> np.ndarray:
     return image
 
 
+def _padded(value: float) -> np.ndarray:
+    """The head seen through a tilted window, as resampling leaves it: what lies outside holds one value."""
+    i, j, k = np.indices(IMAGE.shape)
+    outside = np.abs(i - 32) + np.abs(j - 38) * 0.3 > 33
+    return np.where(outside | (k < 4), np.float32(value), IMAGE.astype(np.float32))
+
+
+def _standardised() -> np.ndarray:
+    head = IMAGE.astype(np.float32)
+    inside = head > 200
+    return np.where(inside, (head - head[inside].mean()) / head[inside].std(), np.float32(0))
+
+
 def _frames(count: int, extra: int = 1) -> np.ndarray:
     image = np.stack([IMAGE] * count, axis=-1)
     return image if extra == 1 else np.stack([image] * extra, axis=-1)
@@ -178,6 +191,9 @@ VOXELS = [
     O("48", "values around 1e-9", valued(IMAGE.astype(np.float32) * 1e-12)),
     O("48b", "values around 1e9", valued(IMAGE.astype(np.float64) * 1e6)),
     O("49", "negative intensities", valued(IMAGE - np.int16(900))),
+    *[W(f"50 {name}", f"padding of {value:g} around the head", valued(_padded(value)), "padding-set-aside") for name, value in (("a", -1000.0), ("b", -32768.0), ("c", 65535.0))],
+    W("50d", "standardised inside the brain, 0 around it", valued(_standardised()), "padding-set-aside"),
+    O("50e", "a background of 0 below all signal", valued(np.where(IMAGE > 60, IMAGE, 0))),
     W("50", "inverted intensities", valued(IMAGE.max() - IMAGE), "contrast-inverted"),
 ]  # fmt: skip
 
@@ -193,7 +209,12 @@ GEOMETRY = [
     R("54", "pixdim 0", edited((PIXDIM + 4, "f", 0.0)), "0.0, 3.0"),
     R("54b", "pixdim NaN", edited((PIXDIM + 8, "f", np.nan)), "nan"),
     W("54c", "pixdim negative", edited((PIXDIM + 4, "f", -3.0)), "pixdim-negative"),
-    W("54d", "pixdim contradicts the sform", edited((QFORM_CODE, "h", 0), (PIXDIM + 4, "f", 5.0)), "pixdim-disagrees"),
+    R("54d", "pixdim contradicts the sform", edited((QFORM_CODE, "h", 0), (PIXDIM + 4, "f", 5.0)), "is given twice and disagrees"),
+    R("54e", "an sform of another scale", edited(*((SROW_X + 4 * n, "f", 2 * float(GRID.affine.ravel()[n])) for n in range(12))), "6 x 6 x 6 mm (sform)"),
+    R("55", "a shear of 45 degrees", edited((QFORM_CODE, "h", 0), (SROW_X + 4, "f", 3.0), (PIXDIM + 8, "f", 3 * 2**0.5)), "shear that no scanner makes"),
+    R("55b", "voxels of three metres", save("scan.nii", lambda: nifti(grid=Grid(GRID.shape, np.diag([1e3, 1e3, 1e3, 1]) @ GRID.affine))), "between 0.01 and 100 mm"),
+    R("55c", "voxels of three micrometres", save("scan.nii", lambda: nifti(grid=Grid(GRID.shape, np.diag([1e-3, 1e-3, 1e-3, 1]) @ GRID.affine))), "between 0.01 and 100 mm"),
+    W("55d", "an origin half a kilometre away", save("scan.nii", lambda: nifti(grid=Grid(GRID.shape, GRID.affine + np.array([[0, 0, 0, 5e5], [0] * 4, [0] * 4, [0] * 4])))), "origin-far"),
     W("56", "metres", save("scan.nii", lambda: nifti(grid=Grid(GRID.shape, np.diag([1e-3, 1e-3, 1e-3, 1]) @ GRID.affine), edits=[(UNITS, "B", 1)])), "units-converted"),
     W("56b", "micrometres", save("scan.nii", lambda: nifti(grid=Grid(GRID.shape, np.diag([1e3, 1e3, 1e3, 1]) @ GRID.affine), edits=[(UNITS, "B", 3)])), "units-converted"),
     O("60", "oblique by 17 degrees", placed(turned(phantom_grid(spacing_mm=(3, 3, 3)), 17))),

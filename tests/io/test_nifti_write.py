@@ -11,8 +11,8 @@ import SimpleITK as sitk
 
 from geometry.orders import turned
 from insula.geometry import Grid
-from insula.io import read_mask, read_scan, write_mask, write_prob
-from insula.volume import FileFacts, Mask
+from insula.io import read_mask, read_scan, read_values, write_mask, write_prob
+from insula.volume import Mask
 
 _SHEAR = np.array([[2.0, 0.4, 0, 5], [0, 2.0, 0, -7], [0, 0, 3.0, 9], [0, 0, 0, 1]])
 
@@ -45,8 +45,49 @@ def test_the_same_result_is_the_same_bytes(tmp_path: Path) -> None:
     assert np.abs(read_scan(tmp_path / "a.nii.gz").image - prob).max() <= 2**-17
 
 
-def test_the_codes_of_the_spaces_are_kept(tmp_path: Path) -> None:
-    facts = FileFacts(sha256="", bytes=0, modified_ns=0, sform_code=4, qform_code=0)
-    write_mask(tmp_path / "m.nii.gz", Mask(np.ones((4, 4, 4), bool), Grid((4, 4, 4), np.eye(4))), file=facts)
-    header = nib.load(tmp_path / "m.nii.gz").header
-    assert (int(header["sform_code"]), int(header["qform_code"])) == (4, 4)
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize(("sform_code", "qform_code"), [(1, 0), (0, 1), (4, 1), (2, 3)])
+@pytest.mark.parametrize("units", ["mm", "meter", "unknown"])
+def test_what_leaves_says_of_its_place_what_the_scan_says(
+    kind: type[nib.Nifti1Image], sform_code: int, qform_code: int, units: str, tmp_path: Path
+) -> None:
+    """Both forms, codes and units, although they differ: whichever of them a reader believes, the mask lies on the scan."""
+    turn, other = _turned(0.2), _turned(-0.1)
+    scale = np.diag([1e-3, 1e-3, 1e-3, 1.0]) if units == "meter" else np.eye(4)
+    scan = kind(np.random.default_rng(0).integers(0, 900, (8, 9, 10)).astype(np.int16), scale @ turn)
+    scan.header.set_qform(scale @ other, qform_code)
+    scan.header.set_sform(scale @ turn, sform_code)
+    scan.header.set_xyzt_units(units)
+    nib.save(scan, tmp_path / "scan.nii.gz")
+    read = read_scan(tmp_path / "scan.nii.gz")
+    write_mask(tmp_path / "mask.nii.gz", Mask(np.ones((8, 9, 10), bool), read.grid), file=read.file)
+    write_prob(tmp_path / "prob.nii.gz", np.ones((8, 9, 10), np.float32), read.grid, file=read.file)
+    for name in ("mask", "prob"):
+        mask = nib.load(tmp_path / f"{name}.nii.gz")
+        for field in ("sform_code", "qform_code", "srow_x", "srow_y", "srow_z", "pixdim", *_QFORM):
+            assert np.array_equal(
+                np.float32(scan.header[field]).ravel()[:4], np.float32(mask.header[field]).ravel()[:4]
+            ), field
+        assert mask.header.get_xyzt_units()[0] == units
+        assert np.allclose(scan.affine, mask.affine, rtol=1e-6)
+        assert read.grid.close_to(read_values(tmp_path / f"{name}.nii.gz")[1], tolerance_mm=1e-3)
+
+
+def test_without_a_file_both_forms_are_the_grid(tmp_path: Path) -> None:
+    write_mask(tmp_path / "m.nii.gz", Mask(np.ones((4, 4, 4), bool), Grid((4, 4, 4), _turned(0.3))))
+    image = nib.load(tmp_path / "m.nii.gz")
+    assert (int(image.header["sform_code"]), int(image.header["qform_code"])) == (1, 1)
+    assert np.allclose(image.get_sform(), _turned(0.3), atol=1e-5)
+    assert np.allclose(image.get_qform(), _turned(0.3), atol=1e-4)
+
+
+_QFORM = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
+
+
+def _turned(angle: float) -> np.ndarray:
+    """Voxels of 1 x 1.5 x 2 mm, turned about the first axis."""
+    c, s = np.cos(angle), np.sin(angle)
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ np.diag([1.0, 1.5, 2.0])
+    affine[:3, 3] = [-4, -6, -10]
+    return affine

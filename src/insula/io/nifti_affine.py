@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 from insula.errors import BadData, UsageError
 from insula.geometry import Grid, ras_map
 from insula.types import Flag
+from insula.volume import Spaces
 
 __all__ = ["find_affine"]
 
 _TOLERANCE_MM = 0.5
+_SAME_STEP = 0.01  # of the longest step
+_STEPS_MM = (0.01, 100.0)
+_MOST_SHEAR = 0.5  # cosine: 30 degrees
+_FAR_MM = 2000.0
 _UNITS = {1: (1000.0, "metres"), 3: (0.001, "micrometres")}
 _LETTERS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 _REMEDY = "ask whoever converted it, and repair the header"
@@ -21,8 +26,10 @@ _REMEDY = "ask whoever converted it, and repair the header"
 Affine = NDArray[np.float64]
 
 
-def find_affine(raw: Any, shape: tuple[int, ...], flags: list[Flag], assume: str | None) -> tuple[Affine, int, int]:
-    """The affine [mm] and the codes (sform, qform).
+def find_affine(
+    raw: Any, shape: tuple[int, ...], flags: list[Flag], assume: str | None
+) -> tuple[Affine, Spaces | None]:
+    """The affine [mm], and the header's own words for it where they can be kept.
 
     The sform counts where both are given. A file that gives neither is refused: guessing left from right is how a
     lesion ends up in the wrong hemisphere.
@@ -34,8 +41,8 @@ def find_affine(raw: Any, shape: tuple[int, ...], flags: list[Flag], assume: str
         assume: three letters to fall back on, e.g. `LPS`.
 
     Raises:
-        BadData: no orientation, a singular or non-finite affine, impossible steps, or sform and qform that take
-            left for right.
+        BadData: no orientation, a singular, sheared or non-finite affine, impossible steps, voxel sizes that are given twice
+            and disagree, or sform and qform that take left for right.
         UsageError: `assume` is not three letters of three different axes.
     """
     steps = np.array([float(raw["pixdim"][n]) for n in (1, 2, 3)])
@@ -49,7 +56,7 @@ def find_affine(raw: Any, shape: tuple[int, ...], flags: list[Flag], assume: str
     sform = _sform(raw) if sform_code > 0 else None
     qform = _qform(raw, steps) if qform_code > 0 else None
     if sform is None and qform is None:
-        return _assumed(assume, shape, steps, flags) * _unit(raw, flags), 1, 1
+        return _assumed(assume, shape, steps, flags) * _unit(raw, flags), None
     if sform is not None and qform is not None:
         _compare(sform, qform, shape, flags)
     elif qform_code > 0 and qform is None:
@@ -57,15 +64,57 @@ def find_affine(raw: Any, shape: tuple[int, ...], flags: list[Flag], assume: str
     affine = sform if sform is not None or qform is None else qform
     assert affine is not None
     Grid(shape[:3], affine)  # singular or not finite: says so
+    _check_steps(affine, steps)
+    affine = affine * _unit(raw, flags)
+    _check_plausible(affine, shape, flags)
+    kept = (steps > 0).all() and not (qform_code > 0 and qform is None)
+    return affine, _spaces(raw) if kept else None
+
+
+def _spaces(raw: Any) -> Spaces:
+    return Spaces(
+        sform_code=max(int(raw["sform_code"]), 0), qform_code=max(int(raw["qform_code"]), 0),
+        sform=tuple(tuple(float(x) for x in raw[f"srow_{row}"]) for row in "xyz"),
+        pixdim=tuple(float(x) for x in raw["pixdim"][:4]),  # type: ignore[arg-type]
+        quaternion=tuple(float(raw[f"quatern_{letter}"]) for letter in "bcd"),  # type: ignore[arg-type]
+        offset=tuple(float(raw[f"qoffset_{letter}"]) for letter in "xyz"),  # type: ignore[arg-type]
+        units=int(raw["xyzt_units"]) & 7,
+    )  # fmt: skip
+
+
+def _check_steps(affine: Affine, steps: Affine) -> None:
+    """Voxel sizes are given twice; a volume in millilitres rests on them."""
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if np.abs(lengths - np.abs(steps)).max() > 0.01 * lengths.max():
-        flags.append(
-            Flag(
-                "pixdim-disagrees",
-                f"pixdim says {np.abs(steps).round(3).tolist()} mm, the affine {lengths.round(3).tolist()}; the affine was used.",
-            )
+    if np.abs(lengths - np.abs(steps)).max() > _SAME_STEP * lengths.max():
+        raise BadData(
+            "the voxel size",
+            f"of {_text(np.abs(steps))} mm (pixdim) or {_text(lengths)} mm (sform)",
+            "is given twice and disagrees, and with it every volume",
+            _REMEDY,
         )
-    return affine * _unit(raw, flags), max(sform_code, 0), max(qform_code, 0)
+
+
+def _check_plausible(affine: Affine, shape: tuple[int, ...], flags: list[Flag]) -> None:
+    """What no scanner does is refused; what is odd and harms nothing is flagged."""
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if lengths.min() < _STEPS_MM[0] or lengths.max() > _STEPS_MM[1]:
+        rule = f"is not between {_STEPS_MM[0]:g} and {_STEPS_MM[1]:g} mm"
+        raise BadData("the voxel size", f"of {_text(lengths)} mm", rule, "check the header's units")
+    axes = affine[:3, :3] / lengths
+    cosine = float(np.abs(axes.T @ axes - np.eye(3)).max())
+    if cosine > _MOST_SHEAR:
+        degrees = 90 - np.degrees(np.arccos(min(cosine, 1.0)))
+        rule = "is a shear that no scanner makes"
+        raise BadData("the angle between two axes", f"off a right one by {degrees:.0f} degrees", rule, _REMEDY)
+    middle = affine @ [*((np.array(shape[:3]) - 1) / 2), 1.0]
+    far = float(np.linalg.norm(middle[:3]))
+    if far > _FAR_MM:
+        text = f"The middle of the image lies {far / 1000:,.1f} m from the scanner's origin; positions in it are kept, and mean little."
+        flags.append(Flag("origin-far", text))
+
+
+def _text(lengths: Affine) -> str:
+    return " x ".join(f"{length:.4g}" for length in lengths)
 
 
 def _sform(raw: Any) -> Affine:

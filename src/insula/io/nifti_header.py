@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from insula.errors import BadData
 from insula.io.nifti_affine import find_affine
 from insula.types import Flag
+from insula.volume import Spaces
 
 __all__ = ["HEADER_BYTES", "Header", "parse_header"]
 
@@ -59,10 +60,8 @@ class Header:
     """As above."""
     affine: NDArray[np.float64]
     """Index to RAS+ [mm]."""
-    sform_code: int
-    """As stored, 1 where the orientation was assumed."""
-    qform_code: int
-    """As stored."""
+    spaces: Spaces | None
+    """As stored; None where the orientation was assumed, steps are negative or the qform is no rotation."""
     pair: bool
     """Whether the voxels lie in an .img file of their own."""
     flags: tuple[Flag, ...]
@@ -96,10 +95,10 @@ def parse_header(head: bytes, *, assume_orientation: str | None = None) -> Heade
             f"would be {math.prod(shape) * dtype.itemsize / 2**30:.1f} GiB, over the limit of {_MOST_BYTES >> 30} GiB"
         )
         raise BadData("the image", f"of {size} voxels", rule, "check the header, or crop and resample first")
-    affine, sform_code, qform_code = find_affine(raw, shape, flags, assume_orientation)
+    affine, spaces = find_affine(raw, shape, flags, assume_orientation)
     return Header(
         shape=shape, dtype=dtype, offset=offset, slope=slope, intercept=intercept, affine=affine,
-        sform_code=sform_code, qform_code=qform_code, pair=pair, flags=tuple(flags),
+        spaces=spaces, pair=pair, flags=tuple(flags),
     )  # fmt: skip
 
 

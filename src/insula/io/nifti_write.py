@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from insula.geometry import Grid, laid_out
 from insula.io.atomic import write_bytes
-from insula.volume import FileFacts, Mask
+from insula.volume import FileFacts, Mask, Spaces
 
 __all__ = ["write_labels", "write_mask", "write_prob", "write_scan"]
 
@@ -25,7 +25,7 @@ def write_mask(path: Path, mask: Mask, *, file: FileFacts | None = None) -> None
     Args:
         path: ends in `.nii.gz`.
         mask: what to write.
-        file: the scan's file, for the codes of its spaces.
+        file: the scan's file: its header's forms, codes and units are kept as they are.
 
     Raises:
         CannotCreate, NoPermission, IOFault: as `write_bytes`.
@@ -56,19 +56,33 @@ def write_prob(path: Path, prob: NDArray[np.floating[Any]], grid: Grid, *, file:
 
 
 def _write(path: Path, voxels: NDArray[Any], grid: Grid, file: FileFacts | None) -> None:
-    kind = Nifti2Image if max(grid.shape) > 32767 else Nifti1Image
-    image = kind(voxels, grid.affine)
-    sform_code, qform_code = (file.sform_code, file.qform_code) if file else (1, 1)
-    if sform_code == 0 and qform_code == 0:
-        sform_code = 1
-    rigid = _no_shear(grid)
-    # always both, where the qform can hold it: readers differ in which one they believe
-    image.header.set_sform(grid.affine, code=sform_code or qform_code)
-    image.header.set_qform(grid.affine, code=(qform_code or sform_code) if rigid else 0, strip_shears=True)
-    image.header.set_xyzt_units("mm")
+    spaces = file.spaces if file else None
+    kind = Nifti2Image if max(grid.shape) > 32767 else Nifti1Image  # fewer programs read version 2
+    image = kind(
+        voxels, None if spaces is not None else grid.affine
+    )  # nibabel writes an affine it is given over the header's
+    if spaces is not None:
+        _copy_spaces(image.header, spaces)
+    else:  # both, where the qform can hold it: readers differ in which one they believe
+        image.header.set_sform(grid.affine, code=1)
+        image.header.set_qform(grid.affine, code=1 if _no_shear(grid) else 0, strip_shears=True)
+        image.header.set_xyzt_units("mm")
     buffer = io.BytesIO()
     image.to_stream(buffer)
     write_bytes(path, gzip.compress(buffer.getbuffer(), compresslevel=3, mtime=0))
+
+
+def _copy_spaces(header: Any, spaces: Spaces) -> None:
+    """The scan's own words: whatever a reader makes of the scan, it makes of what lies on it."""
+    header["sform_code"], header["qform_code"] = spaces.sform_code, spaces.qform_code
+    for row, values in zip("xyz", spaces.sform, strict=True):
+        header[f"srow_{row}"] = values
+    header["pixdim"][:4] = spaces.pixdim
+    for letter, value in zip("bcd", spaces.quaternion, strict=True):
+        header[f"quatern_{letter}"] = value
+    for letter, value in zip("xyz", spaces.offset, strict=True):
+        header[f"qoffset_{letter}"] = value
+    header["xyzt_units"] = spaces.units
 
 
 def _no_shear(grid: Grid) -> bool:

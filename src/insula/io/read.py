@@ -14,6 +14,7 @@ from insula.geometry import Grid, laid_out
 from insula.io.bytes import file_state, read_file, read_head
 from insula.io.inflate import GZIP_MAGIC, inflate, inflate_head
 from insula.io.nifti_header import HEADER_BYTES, Header, parse_header
+from insula.io.padding import set_aside
 from insula.types import Flag
 from insula.volume import FileFacts, Mask, Scan
 
@@ -39,7 +40,8 @@ def read_scan(
         name: what the scan is called; the file's name without its ending if not given.
 
     Returns:
-        The scan with its flags; voxels that were NaN or infinite hold the smallest finite value.
+        The scan with its flags; voxels that were NaN or infinite hold the smallest finite value, padding the level
+        of air.
 
     Raises:
         BadData: damaged, ambiguous, or without an image in it.
@@ -50,7 +52,7 @@ def read_scan(
     header, stored, facts, flags = _open(path, assume_orientation)
     stored = _frame(stored, frame, flags)
     image = _values(stored, header)
-    image = _fill(image, flags)
+    image = set_aside(_fill(image, flags), flags)
     low, high = float(image.min()), float(image.max())
     if low == high:
         what = "zero everywhere" if low == 0 else "the same everywhere"
@@ -134,7 +136,7 @@ def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFac
     sha256 = hashlib.sha256(read_file(header_path).data + file.data).hexdigest() if header.pair else file.sha256
     facts = FileFacts(
         sha256=sha256, bytes=len(file.data), modified_ns=file.modified_ns,
-        sform_code=header.sform_code, qform_code=header.qform_code,
+        spaces=header.spaces,
     )  # fmt: skip
     return header, stored, facts, flags
 

@@ -2,6 +2,6 @@
 
 from insula.volume.case import Case
 from insula.volume.mask import Mask
-from insula.volume.scan import FileFacts, Scan
+from insula.volume.scan import FileFacts, Scan, Spaces
 
-__all__ = ["Case", "FileFacts", "Mask", "Scan"]
+__all__ = ["Case", "FileFacts", "Mask", "Scan", "Spaces"]

@@ -11,7 +11,27 @@ from insula.errors import BadData
 from insula.geometry import Grid
 from insula.types import Flag
 
-__all__ = ["FileFacts", "Scan"]
+__all__ = ["FileFacts", "Scan", "Spaces"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spaces:
+    """Where a NIfTI file says that its voxels lie, as it says it: readers differ in which form they believe."""
+
+    sform_code: int
+    """0 where there is none."""
+    qform_code: int
+    """As above."""
+    sform: tuple[tuple[float, ...], ...]
+    """Three rows."""
+    pixdim: tuple[float, float, float, float]
+    """Handedness of the qform, then the steps."""
+    quaternion: tuple[float, float, float]
+    """Its b, c and d."""
+    offset: tuple[float, float, float]
+    """Of the qform."""
+    units: int
+    """Of lengths, NIfTI's code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +44,9 @@ class FileFacts:
     """Size of the file that holds the voxels."""
     modified_ns: int
     """Its modification time when it was read."""
-    sform_code: int = 1
-    """Written back into the results, so that viewers file them in the same space."""
-    qform_code: int = 1
-    """As above."""
+    spaces: Spaces | None = None
+    """Written back into the results as they are, so that masks lie on the scan in every viewer; None where the file does not say
+    it, or not in a way that can be kept."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -128,6 +128,23 @@ def test_signed_and_inverted_values(tmp_path: Path) -> None:
     assert [flag.code for flag in found.flags] == ["monochrome1"]
 
 
+def test_declared_padding_is_no_signal_whatever_its_value(tmp_path: Path) -> None:
+    """PixelPaddingValue amid the values of tissue, and a range of it; without the attribute the values stay."""
+    image = sample()
+    image[:2], image[-1:] = 1234, 1250
+    for name, values, padded in (
+        ("one", {"PixelPaddingValue": 1234}, image == 1234),
+        ("range", {"PixelPaddingValue": 1250, "PixelPaddingRangeLimit": 1234}, (image >= 1234) & (image <= 1250)),
+    ):
+        found = read_dicom(write_series(tmp_path / name, image, RescaleSlope=2, RescaleIntercept=-5, **values)).scan
+        real = image.astype(np.float32) * 2 - 5
+        assert np.array_equal(found.image[~padded], real[~padded])
+        assert len(np.unique(found.image[padded])) == 1
+        assert found.image[padded][0] <= np.percentile(real[~padded], 1)
+        assert [flag.code for flag in found.flags] == ["padding-set-aside"]
+    assert not read_dicom(write_series(tmp_path / "none", image)).scan.flags
+
+
 def test_an_image_of_many_frames_is_the_same_scan(tmp_path: Path) -> None:
     slopes = tuple(1.0 + 0.25 * k for k in range(SHAPE[2]))
     single = read_dicom(write_series(tmp_path / "single")).scan

@@ -19,6 +19,7 @@ from insula.io.dicom.choose import choose_series
 from insula.io.dicom.gather import gather_files, is_zip, unpack
 from insula.io.dicom.slices import Slice, quiet, read_slices
 from insula.io.dicom.stack import Stack, stack_slices
+from insula.io.padding import set_aside
 from insula.types import Flag
 from insula.volume import FileFacts, Scan
 
@@ -96,9 +97,10 @@ def _read(files: Sequence[Path], number: int | None) -> DicomScan:
     if others:
         text = f"{others} file{'s that are' if others > 1 else ' that is'} no DICOM image {'were' if others > 1 else 'was'} skipped."
         flags.append(Flag("files-skipped", text, "note"))
-    image, headers, facts, inverted = _decode(stack)
+    image, padding, headers, facts, inverted = _decode(stack)
     if inverted:
         flags.append(Flag("monochrome1", "Stored values run from bright to dark; they were turned round.", "note"))
+    image = set_aside(image, flags, declared=padding)
     if float(image.min()) == float(image.max()):
         raise BadData(
             "the image", f"with the value {image.min():g}", "is the same everywhere", "check how it was exported"
@@ -108,9 +110,9 @@ def _read(files: Sequence[Path], number: int | None) -> DicomScan:
     return DicomScan(Scan(image, stack.grid, name=name, flags=tuple(flags), file=facts), headers, frames)
 
 
-def _decode(stack: Stack) -> tuple[NDArray[np.float32], tuple[Dataset, ...], FileFacts, bool]:
-    """Every slice into its place; a file of many frames is read once."""
-    image = np.empty(stack.grid.shape, np.float32)
+def _decode(stack: Stack) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[Dataset, ...], FileFacts, bool]:
+    """Every slice into its place, and which voxels are padding; a file of many frames is read once."""
+    image, padding = np.empty(stack.grid.shape, np.float32), np.zeros(stack.grid.shape, bool)
     headers: list[Any] = []
     digest, size, modified, inverted = hashlib.sha256(), 0, 0, False
     places: dict[Path, list[tuple[int, Slice]]] = {}
@@ -120,19 +122,21 @@ def _decode(stack: Stack) -> tuple[NDArray[np.float32], tuple[Dataset, ...], Fil
         file = read_file(path)
         digest.update(file.data)
         size, modified = size + len(file.data), max(modified, file.modified_ns)
-        data, frames, sign = _pixels(file.data)
+        data, frames, padded, sign = _pixels(file.data)
         inverted |= sign < 0
         for k, one in group:
             image[:, :, k] = sign * frames[one.frame or 0].T
+            if padded is not None:
+                padding[:, :, k] = padded[one.frame or 0].T
         headers.append(data)
     if not np.isfinite(image).all():
         raise BadData("the image", "", "holds values that are not finite", _AGAIN)
     facts = FileFacts(sha256=digest.hexdigest(), bytes=size, modified_ns=modified)
-    return image, tuple(headers), facts, inverted
+    return image, padding, tuple(headers), facts, inverted
 
 
-def _pixels(file: bytes) -> tuple[Dataset, NDArray[np.float32], float]:
-    """Header without pixels, frames in real values (frame, row, column), and -1 where they run from bright to dark."""
+def _pixels(file: bytes) -> tuple[Dataset, NDArray[np.float32], NDArray[np.bool_] | None, float]:
+    """Header without pixels, frames in real values (frame, row, column), their padding, and -1 where they run from bright to dark."""
     from pydicom import dcmread
 
     with quiet():
@@ -143,7 +147,9 @@ def _pixels(file: bytes) -> tuple[Dataset, NDArray[np.float32], float]:
             if sign is None or int(data.get("SamplesPerPixel") or 1) != 1:
                 raise BadData("the images", "", "are in colour", "give the scanner's own images")
             stored = _stored(data, codec.name)
-            stored = stored.reshape((-1, *stored.shape[-2:])).astype(np.float32)
+            stored = stored.reshape((-1, *stored.shape[-2:]))
+            padded = _padding(data, stored)
+            stored = stored.astype(np.float32)
             for number, frame in enumerate(stored):
                 slope, intercept = _rescale(data, number)
                 frame *= slope
@@ -155,7 +161,16 @@ def _pixels(file: bytes) -> tuple[Dataset, NDArray[np.float32], float]:
         for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
             if keyword in data:
                 del data[keyword]
-    return data, stored, sign
+    return data, stored, padded, sign
+
+
+def _padding(data: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Pixels that the header says are padding; None where it says nothing that can be understood."""
+    value = data.get("PixelPaddingValue")
+    limit = data.get("PixelPaddingRangeLimit", value)
+    if not isinstance(value, int) or not isinstance(limit, int):
+        return None
+    return (stored >= min(value, limit)) & (stored <= max(value, limit))
 
 
 def _stored(data: Dataset, codec: str) -> NDArray[Any]:

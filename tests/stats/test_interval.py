@@ -54,6 +54,8 @@ def test_where_nothing_holds_nothing_is_said() -> None:
     assert (eight.low, eight.high) == (None, None)
     assert eight.centre_values == pytest.approx((0.7 / 3, 0.6, 2.19 / 3))
     assert str(eight) == "0.511 (centres: 0.233, 0.600, 0.730) (n = 8, 3 centres, too few for an interval)"
+    four = median_interval(np.linspace(0, 1, 40).tolist(), list("abcd") * 10)
+    assert (four.low, four.basis) == (None, "n = 40, 4 centres, too few for a median's interval")
     one = mean_interval([0.1, 0.2, 0.3, 0.4, 0.5], ["a"] * 5)
     assert str(one) == "0.300 [0.104, 0.496] (n = 5, this centre only)"
     assert median_interval([0.1, 0.2, 0.3, 0.9], list("abcd")).low is None

@@ -44,8 +44,8 @@ def test_a_background_amid_standardised_values_becomes_the_darkest() -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [_HEAD, np.where(_HEAD > 60, _HEAD, 0), IMAGE.astype(np.float32), _HEAD - 900, _HEAD.max() - _HEAD, np.where(_HEAD > 60, _HEAD, -5)],
-    ids=["noise", "stripped", "whole numbers", "negative", "inverted", "just below"],
+    [_HEAD, np.where(_HEAD > 60, _HEAD, 0), IMAGE.astype(np.float32), _HEAD - 900, _HEAD.max() - _HEAD, np.where(_HEAD > 60, _HEAD, -5), IMAGE > 60],
+    ids=["noise", "stripped", "whole numbers", "negative", "inverted", "just below", "two values"],
 )  # fmt: skip
 def test_what_scans_have_is_left_as_it_is(image: np.ndarray) -> None:
     flags: list[Flag] = []

@@ -50,6 +50,8 @@ def set_aside(
             continue
         low, high = (float(x) for x in np.percentile(others, [0.5, 99.5]))
         reach = _FAR * (high - low)
+        if reach == 0:  # two values in all: a mask, or what is drawn for a test
+            continue
         below = float((others < value).mean())
         inside = share >= _INSIDE_SHARE and _INSIDE_BELOW <= below <= 1 - _INSIDE_BELOW
         if value < low - reach or value > high + reach or inside:

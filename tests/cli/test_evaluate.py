@@ -158,6 +158,17 @@ def test_weights_are_calibrated_on_a_cohort(tree: Path, tiny_weights: Path, tmp_
     assert facts["log_loss_after"] <= facts["log_loss_before"]
     assert str(after.card.calibration.temperature) in said.out
 
+    perfect = _predict(tree, tmp_path / "perfect", shift=0)
+    arguments = ("evaluate", tree, perfect, "--jobs", 1, "--out", tmp_path / "out")
+    assert "calibrated on" not in call(capsys, *arguments).err
+    said = call(capsys, *arguments, "--weights", mine)
+    assert (said.code, "was calibrated on 20 of 20 of these subjects" in said.err) == (0, True)
+    for path in perfect.glob("*_mask.nii.gz"):  # records of weights that are not there under their name tell nothing
+        told = {"provenance": {"weights": {"name": after.card.name, "sha256": after.sha256}}}
+        path.with_name(path.name.replace("_mask.nii.gz", ".json")).write_text(json.dumps(told))
+    assert call(capsys, *arguments).code == 0
+    assert "sub-" not in json.dumps(json.loads((mine / "tiny.json").read_text())["calibration"])
+
     split = tmp_path / "split.json"
     call(capsys, "cohort", "split", tree, "--folds", 5, "--out", split)
     said = call(capsys, "calibrate", mine, tree, "--split", split, "--device", "cpu")

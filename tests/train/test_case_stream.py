@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from insula.checkpoint import load_weights
+from insula.checkpoint import hashed, load_weights
 from insula.cohort import CaseSet, Sources
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, SimulateConfig, TrainConfig
 from insula.errors import BadData, Preempted, UsageError
@@ -54,6 +54,14 @@ def test_without_augmentation_each_case_comes_once_an_epoch_and_as_it_is(cases: 
     first = batches[0]
     assert torch.equal(first.image[0, 0], cases.images[seen[0] - 1].float())
     assert first.image.shape == first.truth.shape == (2, 1, 32, 32, 32)
+
+
+def test_the_provenance_knows_its_subjects_but_not_in_plain_text(cases: CaseSet) -> None:
+    assert "subjects" not in CaseStream(cases, _recipe(), device=_CPU).provenance
+    named = replace(cases, subjects=("sub-1", "sub-2", "sub-3", "sub-3", "sub-4"))
+    told = CaseStream(named, _recipe(), device=_CPU).provenance
+    assert told["subjects"] == sorted(hashed(f"sub-{n}") for n in range(1, 5))
+    assert "sub-" not in str(told)
 
 
 def test_a_batch_depends_on_seed_and_step_alone(cases: CaseSet) -> None:

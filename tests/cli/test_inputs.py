@@ -24,7 +24,7 @@ def test_a_folder_gives_its_t1w_files_when_it_has_any(tmp_path: Path) -> None:
         "sub-1/anat/sub-1_label-L_desc-T1lesion_mask.nii.gz",
         "sub-1/anat/sub-1_FLAIR.nii.gz",
     )
-    assert [p.name for p in find_scans([str(tmp_path)])] == ["sub-1_T1w.nii.gz"]
+    assert [p.name for p in find_scans([str(tmp_path)]).files] == ["sub-1_T1w.nii.gz"]
 
 
 def test_otherwise_every_image_that_is_no_mask_and_not_hidden(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_otherwise_every_image_that_is_no_mask_and_not_hidden(tmp_path: Path) ->
         ".x/y.nii",
         "notes.txt",
     )
-    assert [p.name for p in find_scans([str(tmp_path)])] == ["a.nii.gz", "b.nii", "c.hdr"]
+    assert [p.name for p in find_scans([str(tmp_path)]).files] == ["a.nii.gz", "b.nii", "c.hdr"]
 
 
 def test_globs_files_and_repeats(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_globs_files_and_repeats(tmp_path: Path) -> None:
     got = find_scans(
         [str(tmp_path / "*.nii"), str(tmp_path / "a.nii"), str(tmp_path / "odd[1].nii"), str(tmp_path / "absent.nii")]
     )
-    assert [p.name for p in got] == ["a.nii", "b.nii", "odd[1].nii", "absent.nii"]
+    assert [p.name for p in got.files] == ["a.nii", "b.nii", "odd[1].nii", "absent.nii"]
 
 
 def test_nothing_found_is_said(tmp_path: Path) -> None:
@@ -71,11 +71,43 @@ def test_of_nnunets_folders_the_first_channel_of_the_images(tmp_path: Path) -> N
         tmp_path, "imagesTr/s_001_0000.nii.gz", "imagesTr/s_001_0001.nii.gz", "labelsTr/s_001.nii.gz",
         "imagesTs/s_002_0000.nii.gz",
     )  # fmt: skip
-    found = find_scans([str(tmp_path)])
+    found = find_scans([str(tmp_path)]).files
     assert [path.name for path in found] == ["s_001_0000.nii.gz", "s_002_0000.nii.gz"]
     assert [case_name(f"{name}_mask") for name in name_cases(found)] == ["s_001", "s_002"]
 
 
 def test_a_brain_mask_beside_its_results_is_no_scan_and_a_stripped_brain_is_one(tmp_path: Path) -> None:
     _touch(tmp_path, "a_mask.nii.gz", "a_prob.nii.gz", "a_brain.nii.gz", "b_brain.nii.gz")
-    assert [p.name for p in find_scans([str(tmp_path)])] == ["b_brain.nii.gz"]
+    assert [p.name for p in find_scans([str(tmp_path)]).files] == ["b_brain.nii.gz"]
+
+
+def test_what_is_passed_over_is_told_with_its_reason(tmp_path: Path) -> None:
+    _touch(
+        tmp_path,
+        "sub-1_T1w.nii.gz",
+        "sub-1_FLAIR.nii.gz",
+        "sub-1_part-phase_T1w.nii.gz",
+        "other.nii",
+        "sub-1_T1w_mask.nii.gz",
+    )
+    found = find_scans([str(tmp_path)])
+    assert [path.name for path in found.files] == ["sub-1_T1w.nii.gz"]
+    told = {why: [path.name for path in some] for why, some in found.passed_over.items()}
+    assert told == {
+        "not T1w by their names": ["sub-1_FLAIR.nii.gz", "sub-1_part-phase_T1w.nii.gz"],
+        "without _T1w at the end of their names, where others have it": ["other.nii"],
+    }
+    both = find_scans([str(tmp_path), str(tmp_path / "other.nii")])  # named as well: done
+    assert sum(map(len, both.passed_over.values())) == 2
+    _touch(tmp_path / "none", "a_T2w.nii.gz", "b_FLAIR.nii")
+    with pytest.raises(NoInput, match="no T1w scan, but 2 other images"):
+        find_scans([str(tmp_path / "none")])
+
+
+def test_linked_folders_are_entered_once(tmp_path: Path) -> None:
+    _touch(tmp_path, "disk/sub-2/sub-2_T1w.nii.gz", "data/sub-1/sub-1_T1w.nii.gz")
+    (tmp_path / "data" / "sub-2").symlink_to(tmp_path / "disk" / "sub-2")
+    (tmp_path / "data" / "sub-2" / "loop").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "gone").symlink_to(tmp_path / "nowhere")
+    found = find_scans([str(tmp_path / "data")])
+    assert [path.name for path in found.files] == ["sub-1_T1w.nii.gz", "sub-2_T1w.nii.gz"]

@@ -31,7 +31,7 @@ def run(tiny_weights: Path, tmp_path: Path) -> Run:
     """Segment one file as the command line does."""
 
     def once(path: Path, **options: Any) -> tuple[int, Path]:
-        files = find_scans([str(path)])
+        files = find_scans([str(path)]).files
         out = tmp_path / "out"
         batch = Batch(
             files=files,

@@ -17,7 +17,7 @@ _WINDOW = np.ones(IMAGE.shape, bool)
 _WINDOW[6:-6, 5:-5, 4:-4] = False
 
 
-@pytest.mark.parametrize("value", [-1.0e3, -1024.0, -32768.0, 65535.0, 1e9])
+@pytest.mark.parametrize("value", [-60.0, -1.0e3, -1024.0, -32768.0, 65535.0, 1e9])
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 40.0])
 def test_padding_of_any_value_changes_no_scale(value: float, scale: float) -> None:
     flags: list[Flag] = []
@@ -44,8 +44,8 @@ def test_a_background_amid_standardised_values_becomes_the_darkest() -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [_HEAD, np.where(_HEAD > 60, _HEAD, 0), IMAGE.astype(np.float32), _HEAD - 900, _HEAD.max() - _HEAD, np.where(_HEAD > 60, _HEAD, -5), IMAGE > 60],
-    ids=["noise", "stripped", "whole numbers", "negative", "inverted", "just below", "two values"],
+    [_HEAD, np.where(_HEAD > 60, _HEAD, 0), IMAGE.astype(np.float32), _HEAD - 900, _HEAD.max() - _HEAD, np.where(_HEAD > 200, _HEAD, 0), np.where(_HEAD > 200, _HEAD + 500, 0), IMAGE > 60],
+    ids=["noise", "stripped", "whole numbers", "negative", "inverted", "stripped and bright", "stripped and far above 0", "two values"],
 )  # fmt: skip
 def test_what_scans_have_is_left_as_it_is(image: np.ndarray) -> None:
     flags: list[Flag] = []

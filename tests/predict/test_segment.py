@@ -17,7 +17,7 @@ from insula.checkpoint import load_weights
 from insula.config import Calibration, SegmentConfig
 from insula.errors import BadData
 from insula.geometry import label_components
-from insula.io import read_mask, read_scan
+from insula.io import read_mask, read_scan, read_values
 from insula.predict import Result, refusal, result_paths, segment, to_record, write_refusal, write_result
 from insula.simulate import phantom_case
 from insula.simulate.phantom import phantom_grid
@@ -172,7 +172,7 @@ def test_files_hold_what_the_result_says(result: Result, tmp_path: Path) -> None
     paths = result_paths(tmp_path, "x")
     record = write_result(result, paths)
     assert np.array_equal(read_mask(paths.mask).voxels, result.mask.voxels)
-    assert np.abs(read_scan(paths.prob).image - result.prob).max() < 1e-5
+    assert np.abs(read_values(paths.prob)[0] - result.prob).max() < 1e-5
     assert json.loads(paths.record.read_text()) == json.loads(json.dumps(record))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ class Batch:
     series: int | None = None
     """SeriesNumber of DICOM to take."""
     assume_orientation: str | None = None
+    assume_t1w: bool = False
+    passed_over: dict[str, list[Path]] = field(default_factory=dict)
+    """Why -> files of the folders that are not done."""
     debug: bool = False
 
 
@@ -66,11 +69,26 @@ def run_batch(batch: Batch, out: Path) -> int:
                 if progress is not None:
                     progress.advance(progress.task_ids[0])
         write_text(folder / "results.tsv", _table(records))
-        write_text(folder / "index.html", render_index(records))
+        passed = _passed_over(batch)
+        write_text(folder / "index.html", render_index(records, note=passed))
+    if passed:
+        print(f"insula: {passed}", file=sys.stderr)
     print(out / "index.html")
     if not refused:
         return 0
     return refused[0].code if len(batch.files) == 1 else 1
+
+
+def _passed_over(batch: Batch) -> str:
+    """In one sentence, what lay in the folders and was not done; empty where nothing was."""
+    count = sum(map(len, batch.passed_over.values()))
+    if not count:
+        return ""
+    parts = [
+        f"{len(paths)} {why} ({', '.join(path.name for path in paths[:3])}{', ...' if len(paths) > 3 else ''})"
+        for why, paths in batch.passed_over.items()
+    ]
+    return f"{count} of {count + len(batch.files)} files passed over: {'; '.join(parts)}. Name a file to have it done."
 
 
 def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tuple[dict[str, Any], InsulaError | None]:
@@ -80,8 +98,9 @@ def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tup
     paths = result_paths(folder, name)
     try:
         scan, source = open_scan(
-            path, name=name, frame=batch.frame, series=batch.series, assume_orientation=batch.assume_orientation
-        )
+            path, name=name, frame=batch.frame, series=batch.series, assume_orientation=batch.assume_orientation,
+            assume_t1w=batch.assume_t1w,
+        )  # fmt: skip
         paths = result_paths(folder, scan.name)
         result = segment(scan, batch.config, weights=weights)
     except Interrupted:

@@ -6,14 +6,16 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from insula.errors import NoInput
 from insula.io import bare_name
 from insula.io.dicom import has_dicom, is_dicom
+from insula.io.naming import other_than_t1w
 
-__all__ = ["find_scans", "name_cases"]
+__all__ = ["Found", "find_scans", "name_cases"]
 
 _SCAN = re.compile(r"\.(nii|nii\.gz|hdr|hdr\.gz)$", re.IGNORECASE)
 _NOT_A_SCAN = re.compile(r"(_mask|_prob|_probseg|_dseg|_label-.*|_lesion.*|_roi)\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
@@ -23,25 +25,41 @@ _FIRST_CHANNEL = re.compile(r"_0000\.(nii|nii\.gz)$")
 _T1W = re.compile(r"(^|_)T1w\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
 
 
-def find_scans(arguments: Sequence[str]) -> list[Path]:
-    """Files as named; from a folder, its `*_T1w` files, or if it has none, every image that is not named as a mask.
+class Found(NamedTuple):
+    """What is to be done, and what lies beside it and is not."""
+
+    files: list[Path]
+    passed_over: dict[str, list[Path]]
+    """Why -> images of the folders; masks and insula's own results are not among them."""
+
+
+def find_scans(arguments: Sequence[str]) -> Found:
+    """Files as named; from a folder, its `*_T1w` files, or if it has none, every image that is not named as something else.
 
     Of nnU-Net raw data, the first channel of its images. A folder that has no such image but DICOM files stands for the one
     scan in them.
 
-    Hidden files are passed over in folders. A file named twice counts once. Files that do not exist stay in the
+    Linked folders are entered, each once. Hidden files are left out in folders. A file named twice counts once. Files that do not exist stay in the
     list, so that their case is reported like any other.
 
     Raises:
         NoInput: a folder without scans, or a pattern that matches nothing.
     """
     found: dict[Path, None] = {}
+    passed: dict[str, list[Path]] = {}
     for argument in arguments:
         path = Path(argument)
         if os.path.isdir(path):
-            inside = _in_folder(path)
+            inside, others = _in_folder(path)
+            for why, some in others.items():
+                passed.setdefault(why, []).extend(some)
             if not inside and not has_dicom(path):
-                rule = "holds no .nii, .nii.gz or .hdr file, and no DICOM"
+                what = (
+                    f"no T1w scan, but {sum(map(len, others.values()))} other images"
+                    if others
+                    else "no .nii, .nii.gz or .hdr file"
+                )
+                rule = f"holds {what}, and no DICOM"
                 raise NoInput("the folder", argument, rule, "name the folder with the scans")
             found |= dict.fromkeys(inside or [path])
         elif os.path.lexists(path) or not glob.has_magic(argument):
@@ -51,7 +69,8 @@ def find_scans(arguments: Sequence[str]) -> list[Path]:
             if not matches:
                 raise NoInput("the pattern", argument, "matches no file", "check it, or quote it for the shell")
             found |= dict.fromkeys(matches)
-    return list(found)
+    left = {why: [path for path in some if path not in found] for why, some in passed.items()}
+    return Found(list(found), {why: some for why, some in left.items() if some})
 
 
 def name_cases(paths: Sequence[Path]) -> list[str]:
@@ -78,16 +97,36 @@ def name_cases(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _in_folder(folder: Path) -> tuple[list[Path], dict[str, list[Path]]]:
     images = []
-    for base, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for base, files in _walk(folder):
         images += [Path(base) / name for name in sorted(files) if _SCAN.search(name) and not name.startswith(".")]
     raw = [path for path in images if _NNUNET.match(path.parent.name)]
     if raw:  # nnU-Net's layout: label maps and further channels are no T1w scans
-        return [path for path in raw if path.parent.name.startswith("images") and _FIRST_CHANNEL.search(path.name)]
-    t1w = [path for path in images if _T1W.search(path.name)]
-    return t1w or [path for path in images if not (_NOT_A_SCAN.search(path.name) or _is_result(path))]
+        return [path for path in raw if path.parent.name.startswith("images") and _FIRST_CHANNEL.search(path.name)], {}
+    images = [path for path in images if not (_NOT_A_SCAN.search(path.name) or _is_result(path))]
+    other = [path for path in images if other_than_t1w(path)]
+    rest = [path for path in images if path not in set(other)]
+    t1w = [path for path in rest if _T1W.search(path.name)]
+    passed = {"not T1w by their names": other}
+    if t1w:
+        passed["without _T1w at the end of their names, where others have it"] = [
+            path for path in rest if path not in set(t1w)
+        ]
+    return t1w or rest, {why: some for why, some in passed.items() if some}
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """As `os.walk`, into linked folders too, but into each folder once."""
+    seen: set[str] = set()
+    for base, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(base)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield base, files
 
 
 def _is_result(path: Path) -> bool:

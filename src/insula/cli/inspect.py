@@ -43,7 +43,7 @@ def inspect(
     from insula.predict import open_scan, remember
     from insula.report import render_memory
 
-    files = find_scans([str(scan)])
+    files = find_scans([str(scan)]).files
     if len(files) != 1:
         raise UsageError("--scan", scan, f"is {len(files)} scans", "name one")
     opened, _ = open_scan(files[0], name=name_cases(files)[0])

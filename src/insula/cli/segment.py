@@ -25,6 +25,7 @@ def segment(
     frame: int | None = None,
     series: int | None = None,
     assume_orientation: str | None = None,
+    assume_t1w: bool = False,
     debug: bool = False,
 ) -> int:
     """Segment stroke lesions on T1w scans.
@@ -44,6 +45,7 @@ def segment(
         frame: Which volume of a 4-D file, from 0.
         series: SeriesNumber of the DICOM series to take; by rule if not given.
         assume_orientation: Axes of files that do not say, e.g. LPS.
+        assume_t1w: The scans are T1w, whatever their names and sidecars say.
         debug: Show a traceback on errors.
     """
     from insula.cli.batch import Batch, run_batch
@@ -55,12 +57,13 @@ def segment(
         raise NoInput("the scans", "", "are not named", "write e.g. insula segment scan.nii.gz")
     if threshold is not None and not 0 < threshold <= 1:
         raise UsageError("--threshold", threshold, "is not above 0 and at most 1", "use e.g. 0.5")
-    files = find_scans(paths)
+    found = find_scans(paths)
+    files = found.files
     config = SegmentConfig(
         threshold=threshold, tta=tta, device=device, engine=engine, passes="tiled" if low_memory else "auto"
     )
     batch = Batch(
         files=files, names=name_cases(files), config=config, weights=[weights] * len(files), frame=frame, series=series,
-        assume_orientation=assume_orientation, debug=debug,
+        assume_orientation=assume_orientation, assume_t1w=assume_t1w, passed_over=found.passed_over, debug=debug,
     )  # fmt: skip
     return run_batch(batch, out)

@@ -15,7 +15,7 @@ __all__ = ["set_aside"]
 _Kind = TypeVar("_Kind", np.float32, np.bool_)
 _SAMPLE = 1_000_000
 _LEAST_SHARE = 0.001
-_FAR = 0.2  # of the range of all other values, below or above it
+_FAR, _APART = 0.5, 0.02  # of the range of all other values
 _INSIDE_SHARE, _INSIDE_BELOW = 0.3, 0.02
 _AIR_PERCENT = 0.5
 
@@ -27,7 +27,8 @@ def set_aside(
 
     Padding is one exact value, seen at the volume's corners or edges. It is set aside where it lies far below or above all other
     values, as -1000 or 65535 in a scan from 0 to 900 does, or amid them, as a background of 0 does in a brain whose intensities
-    were standardised. A background of 0 below all signal, as most stripped scans have it, is left as it is.
+    were standardised, or where it alone is negative. A background of 0 below all signal, as most stripped scans have it, is left as
+    it is.
 
     Args:
         image: finite but where padding is declared; untouched.
@@ -49,12 +50,13 @@ def set_aside(
         if not len(others):
             continue
         low, high = (float(x) for x in np.percentile(others, [0.5, 99.5]))
-        reach = _FAR * (high - low)
-        if reach == 0:  # two values in all: a mask, or what is drawn for a test
+        width = high - low
+        if width == 0 or (value == 0 <= low):  # two values in all, as in a mask; or air as it should be
             continue
         below = float((others < value).mean())
         inside = share >= _INSIDE_SHARE and _INSIDE_BELOW <= below <= 1 - _INSIDE_BELOW
-        if value < low - reach or value > high + reach or inside:
+        negative = value < 0 <= low and value < low - _APART * width
+        if value < low - _FAR * width or value > high + _FAR * width or negative or inside:
             where = "amid the others" if inside else "far from all others"
             image = _filled(image, same, f"{share:.1%} of the voxels have exactly the value {value:g}, {where}", flags)
     return image

@@ -20,6 +20,10 @@ __all__ = ["Slice", "quiet", "read_slices"]
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _MOST_FRAMES = 100_000
+_MODALITIES = frozenset(
+    "MR CT PT US CR DX XA NM RF MG OT SC SR SEG PR KO REG RTSTRUCT RTDOSE RTPLAN RTIMAGE ECG DOC".split()
+)
+"""What may be shown: an exporter can write anything there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,7 @@ class Slice:
     patient: str
     """A hash of the patient's ID, or of the name where there is none; only to tell two patients apart."""
     modality: str
+    """As DICOM spells it; `another` for what is no modality of the standard, empty where there is none."""
     kind: tuple[str, ...]
     """ImageType, e.g. ORIGINAL, PRIMARY, M."""
     words: str
@@ -123,6 +128,11 @@ def _slices(path: Path, data: Dataset) -> list[Slice]:
     return [_slice(path, data, number, (group, *shared)) for number, group in enumerate(groups)]
 
 
+def _modality(data: Dataset) -> str:
+    told = str(data.get("Modality") or "").strip()
+    return told if told in _MODALITIES or not told else "another"
+
+
 def _kind(data: Dataset) -> str:
     """The name of what a file says it holds; empty if it does not say."""
     meta = getattr(data, "file_meta", None)
@@ -146,7 +156,7 @@ def _slice(path: Path, data: Dataset, frame: int | None, groups: tuple[Dataset, 
     return Slice(
         path=path, frame=frame, uid=str(data.get("SOPInstanceUID") or ""), sop_class=str(data.get("SOPClassUID") or ""),
         series=str(data.SeriesInstanceUID), patient=hashlib.sha256(str(data.get("PatientID") or data.get("PatientName") or "").encode()).hexdigest()[:16],
-        modality=str(data.get("Modality") or ""),
+        modality=_modality(data),
         kind=tuple(str(word).upper() for word in _many(find("MRImageFrameTypeSequence", "FrameType") or data.get("ImageType"))),
         words=words.lower(), series_number=_whole(data.get("SeriesNumber")),
         number=frame + 1 if frame is not None else _whole(number), shape=(int(data.Rows), int(data.Columns)),

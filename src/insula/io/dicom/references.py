@@ -1,0 +1,118 @@
+"""The source's headers as objects that refer to it can copy them: what DICOM allows in place of what is missing or malformed."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from insula.io.dicom.read import DicomScan
+from insula.io.dicom.slices import quiet
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["references"]
+
+_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
+_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
+_IMAGE = (
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames", "InstanceNumber",
+    "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "DimensionIndexSequence",
+    "DimensionOrganizationSequence", "BitsAllocated", "BitsStored", "HighBit", "SamplesPerPixel", "PhotometricInterpretation",
+)  # fmt: skip
+
+
+def _text(most: int) -> Callable[[str], bool]:
+    return lambda value: len(value) <= most and "\\" not in value and value.isprintable()
+
+
+def _date(value: str) -> bool:
+    try:
+        return len(value) == 8 and bool(datetime.datetime.strptime(value, "%Y%m%d"))
+    except ValueError:
+        return False
+
+
+def _name(value: str) -> bool:
+    return value.count("=") <= 2 and all(_text(64)(group) and group.count("^") <= 4 for group in value.split("="))
+
+
+_OF_ALL: dict[str, Callable[[str], bool]] = {
+    "PatientName": _name, "PatientID": _text(64), "PatientBirthDate": _date, "PatientSex": lambda value: value in {"M", "F", "O"},
+    "StudyDate": _date, "StudyTime": lambda value: bool(_TIME.fullmatch(value)), "StudyID": _text(16), "AccessionNumber": _text(16),
+    "ReferringPhysicianName": _name, "StudyDescription": _text(64), "PositionReferenceIndicator": _text(64),
+}  # fmt: skip
+
+
+def references(found: DicomScan) -> list[Dataset]:
+    """Headers of the slices for what is written beside them: patient, study, place and identity, and nothing else.
+
+    Patient and study are those of the first slice that has a conforming value; otherwise they are empty, as the standard allows
+    for what is not known. Identifiers that are missing or malformed are made from the series' own, the same ones each time.
+
+    Args:
+        found: the series.
+
+    Source:
+        DICOM PS3.3 C.7.1.1 and C.7.2.1 (type 2 attributes), PS3.5 6.2 (value representations).
+    """
+    from pydicom import Dataset
+    from pydicom.uid import generate_uid
+
+    with quiet():
+        headers = found.headers
+        series = _first(headers, "SeriesInstanceUID", _is_uid) or generate_uid(entropy_srcs=[found.scan.name, "series"])
+        shared: dict[str, Any] = {key: _first(headers, key, fits) for key, fits in _OF_ALL.items()}
+        for key in ("StudyInstanceUID", "FrameOfReferenceUID"):
+            shared[key] = _first(headers, key, _is_uid) or generate_uid(entropy_srcs=[series, key])
+        out = []
+        for number, header in enumerate(headers):
+            made = Dataset()
+            made.SpecificCharacterSet, made.Modality, made.SeriesInstanceUID = "ISO_IR 192", "MR", series
+            for key, value in shared.items():
+                setattr(made, key, value)
+            for key in _IMAGE:
+                if key in header:
+                    made[key] = header[key]
+            made.SeriesNumber = _whole(header, "SeriesNumber")
+            made.SOPClassUID = header.get("SOPClassUID")
+            made.SOPInstanceUID = _valid(header, "SOPInstanceUID", _is_uid) or generate_uid(
+                entropy_srcs=[series, str(number)]
+            )
+            if "NumberOfFrames" not in header:
+                made.SliceThickness = _number(header, "SliceThickness") or found.scan.grid.spacing_mm[2]
+            made.file_meta = header.file_meta
+            out.append(made)
+    return out
+
+
+def _first(headers: Sequence[Any], key: str, fits: Callable[[str], bool]) -> str:
+    return next((value for header in headers if (value := _valid(header, key, fits))), "")
+
+
+def _valid(header: Any, key: str, fits: Callable[[str], bool]) -> str:
+    """The value as text where it conforms; empty otherwise."""
+    try:
+        value = header.get(key)
+        text = "" if value is None else str(value).strip()
+    except Exception:  # pydicom raises whatever its conversion trips over
+        return ""
+    return text if text and fits(text) else ""
+
+
+def _is_uid(value: str) -> bool:
+    return len(value) <= 64 and bool(_UID.fullmatch(value))
+
+
+def _whole(header: Any, key: str) -> int | None:
+    value = _number(header, key)
+    return int(value) if value is not None and 0 <= value < 1_000_000 else None
+
+
+def _number(header: Any, key: str) -> float | None:
+    try:
+        return float(str(header.get(key)))
+    except Exception:  # as above
+        return None

@@ -9,7 +9,7 @@ import pickle
 import pytest
 
 from insula import errors
-from insula.errors import InsulaError, from_os_error
+from insula.errors import InsulaError, as_insula_error, from_os_error
 
 _CODES = {
     "UsageError": 2, "BadData": 65, "NoInput": 66, "Unavailable": 69, "InternalBug": 70, "CannotCreate": 73,
@@ -47,3 +47,12 @@ def test_system_errors_find_their_place(number: int, writing: bool, code: int) -
     known = from_os_error(OSError(number, os.strerror(number)), what="the file", value="a.nii", writing=writing)
     assert known.code == code
     assert "a.nii" in str(known)
+
+
+def test_of_a_bug_kind_and_place_are_told_and_never_its_text() -> None:
+    try:
+        raise ValueError("Unable to convert 'CANARY^1960-01-01' to 'DA' object")
+    except ValueError as error:
+        told = str(as_insula_error(error))
+    assert told.startswith("ValueError at test_errors.py:")
+    assert "CANARY" not in told

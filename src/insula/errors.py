@@ -188,7 +188,13 @@ def from_os_error(error: OSError, *, what: str, value: object, writing: bool) ->
 
 
 def as_insula_error(error: Exception) -> InsulaError:
-    """The member of the family that says what happened; a bug of ours if nothing better fits."""
+    """The member of the family that says what happened; a bug of ours if nothing better fits.
+
+    Of a bug its kind and place are told, never its text: that can hold a patient's name or date.
+
+    Args:
+        error: whatever was raised.
+    """
     if isinstance(error, InsulaError):
         return error
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -200,5 +206,5 @@ def as_insula_error(error: Exception) -> InsulaError:
         place = place.tb_next
     where = f"{place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}" if place else "?"
     return InternalBug(
-        type(error).__name__, f"at {where} ({error})", "is a bug of insula", "run again with --debug and report it"
+        type(error).__name__, f"at {where}", "is a bug of insula", "run again with --debug and report it"
     )

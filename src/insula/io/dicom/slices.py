@@ -21,7 +21,31 @@ __all__ = ["Slice", "quiet", "read_slices"]
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _MOST_FRAMES = 100_000
 _MODALITIES = frozenset(
-    "MR CT PT US CR DX XA NM RF MG OT SC SR SEG PR KO REG RTSTRUCT RTDOSE RTPLAN RTIMAGE ECG DOC".split()
+    [
+        "MR",
+        "CT",
+        "PT",
+        "US",
+        "CR",
+        "DX",
+        "XA",
+        "NM",
+        "RF",
+        "MG",
+        "OT",
+        "SC",
+        "SR",
+        "SEG",
+        "PR",
+        "KO",
+        "REG",
+        "RTSTRUCT",
+        "RTDOSE",
+        "RTPLAN",
+        "RTIMAGE",
+        "ECG",
+        "DOC",
+    ]
 )
 """What may be shown: an exporter can write anything there."""
 

@@ -15,7 +15,7 @@ import insula
 from geometry.orders import ORDERS, stored_as, turned
 from insula.checkpoint import load_weights
 from insula.config import Calibration, SegmentConfig
-from insula.errors import BadData
+from insula.errors import BadData, IOFault
 from insula.geometry import label_components
 from insula.io import read_mask, read_scan, read_values
 from insula.predict import Result, refusal, result_paths, segment, to_record, write_refusal, write_result
@@ -219,3 +219,25 @@ def test_names_too_long_are_cut_and_stay_apart(tmp_path: Path) -> None:
         files = {getattr(result_paths(tmp_path, name), part).name for name in names}
         assert len(files) == 2
         assert all(len(name.encode()) <= 255 for name in files)
+
+
+def test_a_run_that_fails_leaves_no_record_beside_another_runs_mask(
+    tmp_path: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs into one folder: the second writes its mask and then meets a full disk."""
+    scan = phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0))).scan
+    paths = result_paths(tmp_path, "x")
+    write_result(segment(scan, SegmentConfig(device="cpu"), weights=str(tiny_weights)), paths)
+    assert paths.record.is_file()
+    written: list[str] = []
+
+    def full(path: Path, *_: object, **__: object) -> None:
+        written.append(path.name)
+        raise IOFault("the disk", "", "is full", "make room")
+
+    monkeypatch.setattr("insula.predict.write.write_prob", full)
+    other = segment(scan, SegmentConfig(device="cpu", threshold=0.9), weights=str(tiny_weights))
+    with pytest.raises(IOFault):
+        write_result(other, paths)
+    assert written == ["x_prob.nii.gz"]
+    assert not paths.record.exists()

@@ -53,7 +53,8 @@ def write_result(
 ) -> dict[str, Any]:  # fmt: skip
     """Write mask, brain mask, probability map and record, each atomically; of DICOM, lesion and probabilities as segmentations of it, and a report.
 
-    An earlier run's brain mask is taken away where this result has none.
+    Everything is made before the first file is written. An earlier run's record goes first, so that no record ever stands beside
+    another run's mask; its brain mask is taken away where this result has none.
 
     Args:
         result: what to write.
@@ -76,6 +77,8 @@ def write_result(
             "changed while it was segmented",
             "wait until it is complete and run again",
         )
+    objects = _objects(result, source, paths) if isinstance(source, DicomScan) else {}
+    paths.record.unlink(missing_ok=True)  # an earlier run's would speak of files that are no longer there
     write_mask(paths.mask, result.mask, file=file)
     write_prob(paths.prob, result.prob, result.scan.grid, file=file)
     files = {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}
@@ -84,21 +87,23 @@ def write_result(
     else:
         write_mask(paths.brain, result.brain, file=file)
         files["brain"] = paths.brain.name
-    if isinstance(source, DicomScan):
-        weights = str(result.provenance["weights"]["name"])
-        seg = lesion_seg(source, number_lesions(result.mask), weights=weights)
-        save_dicom(paths.seg, seg)
-        save_dicom(paths.prob_seg, probability_seg(source, result.prob, weights=weights))
-        save_dicom(paths.report, measurement_sr(source, seg, [lesion.volume_ml for lesion in result.lesions]))
-        files |= {
-            "seg": paths.seg.name,
-            "prob_seg": paths.prob_seg.name,
-            "report": paths.report.name,
-            "capture": paths.capture.name,
-        }
+    for path, made in objects.items():
+        save_dicom(path, made)
+    if objects:
+        files |= {name: getattr(paths, name).name for name in ("seg", "prob_seg", "report", "capture")}
     record = to_record(result) | {"files": files}
     write_json(paths.record, record)
     return record
+
+
+def _objects(result: Result, source: DicomScan, paths: ResultPaths) -> dict[Path, Any]:
+    """What goes beside the slices, made before anything is written: what cannot be made leaves no half of a result."""
+    weights = str(result.provenance["weights"]["name"])
+    seg = lesion_seg(source, number_lesions(result.mask), weights=weights)
+    return {
+        paths.seg: seg, paths.prob_seg: probability_seg(source, result.prob, weights=weights),
+        paths.report: measurement_sr(source, seg, [lesion.volume_ml for lesion in result.lesions]),
+    }  # fmt: skip
 
 
 def write_refusal(error: InsulaError, name: str, paths: ResultPaths) -> dict[str, Any]:

@@ -55,7 +55,8 @@ def test_it_is_small_and_read_without_a_flag() -> None:
     assert scan.flags == ()
     assert scan.name == "sub-M2017_T1w"
     assert scan.file is not None
-    assert (scan.file.sform_code, scan.file.qform_code) == (1, 1)
+    assert scan.file.spaces is not None
+    assert (scan.file.spaces.sform_code, scan.file.spaces.qform_code) == (1, 1)
 
 
 def test_it_lies_on_the_originals_lattice() -> None:

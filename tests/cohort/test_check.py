@@ -79,9 +79,18 @@ def _no_head(root: Path, name: str) -> None:
     save(scan_path(root, name), np.where(place < 8, 500, 0).astype(np.float32) + noise, affine)
 
 
+def _two_levels(voxels: np.ndarray) -> np.ndarray:
+    """As resampling leaves a mask of 255: every other voxel of the lesion holds 254."""
+    out = (np.asarray(voxels) > 0) * np.uint8(255)
+    out[tuple(np.argwhere(out)[::2].T)] = 254
+    return out
+
+
 _PLANTS = {
     "shape-mismatch": _mask(lambda v, a: (v[:-1], a)),
-    "affine-mismatch": _mask(lambda v, a: (v, a + np.array([[0, 0, 0, 0.01]] + [[0] * 4] * 3))),
+    "affine-mismatch": _mask(lambda v, a: (v, a + np.array([[0, 0, 0, 0.5]] + [[0] * 4] * 3))),
+    "affine-rounded": _mask(lambda v, a: (v, a + np.array([[0, 0, 0, 0.01]] + [[0] * 4] * 3))),
+    "mask-near-level": _mask(lambda v, a: (_two_levels(v), a)),
     "mask-probabilities": _mask(lambda v, a: (np.where(v > 0, np.float32(0.83), np.float32(0.11)), a)),
     "mask-scaled": _mask(lambda v, a: (v * np.uint8(255), a)),
     "mask-multi-label": _mask(_two_labels),
@@ -215,3 +224,18 @@ def test_a_label_that_no_voxel_has_is_refused_and_an_empty_mask_is_not(tmp_path:
     save(tmp_path / "one.nii.gz", voxels, np.eye(4))
     with pytest.raises(BadData, match="has no label 7"):
         read_lesion(tmp_path / "one.nii.gz", label=7)
+
+
+def test_a_label_of_a_map_with_several_is_that_label_alone(tmp_path: Path) -> None:
+    """Values near one level are one label only where nothing else is marked."""
+    voxels = np.zeros((8, 8, 8), np.uint8)
+    voxels[:2], voxels[2:4] = 254, 255
+    save(tmp_path / "near.nii.gz", voxels, np.eye(4))
+    for label in (None, 255):
+        lesion = read_lesion(tmp_path / "near.nii.gz", label=label)
+        assert lesion.voxels.sum() == 256
+        assert [fault.code for fault in lesion.faults] == ["mask-near-level"]
+        assert "254 and 255" in lesion.faults[0].text
+    voxels[4:6] = 40
+    save(tmp_path / "several.nii.gz", voxels, np.eye(4))
+    assert read_lesion(tmp_path / "several.nii.gz", label=255).voxels.sum() == 128

@@ -80,9 +80,14 @@ def test_presets_name_known_metrics_and_have_versions() -> None:
 
 
 def test_another_grid_is_refused() -> None:
-    other = Grid(_GRID.shape, _GRID.affine + np.array([[0, 0, 0, 0.01], [0] * 4, [0] * 4, [0] * 4]))
-    with pytest.raises(BadData, match="truth's grid"):
+    other = Grid(_GRID.shape, _GRID.affine + np.array([[0, 0, 0, 0.03], [0] * 4, [0] * 4, [0] * 4]))
+    with pytest.raises(BadData, match=r"up to 0.03 mm apart\) does not lie on the truth's grid"):
         score_masks(Mask(_NONE, _GRID), Mask(_NONE, other))
+    near = Grid(_GRID.shape, _GRID.affine + np.array([[0, 0, 0, 0.01], [0] * 4, [0] * 4, [0] * 4]))
+    assert score_masks(Mask(_box(2, 6), _GRID), Mask(_box(2, 6), near)).metrics["dice"] == 1
+    turned = Grid(_GRID.shape, np.diag([-1.0, 1.0, 2.0, 1.0]))
+    with pytest.raises(BadData, match=r"axes LAS against RAS"):
+        score_masks(Mask(_NONE, _GRID), Mask(_NONE, turned))
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,6 @@ def test_a_mask_is_boolean_and_counts_its_volume() -> None:
 def test_a_case_needs_one_grid() -> None:
     scan = Scan(np.ones((3, 4, 5)), _GRID)
     moved = _GRID.affine.copy()
-    moved[0, 3] += 0.1
+    moved[0, 3] += 1.0
     with pytest.raises(BadData, match="does not lie on its scan's grid"):
         Case(scan=scan, truth=Mask(np.zeros((3, 4, 5), bool), Grid((3, 4, 5), moved)), subject="a")

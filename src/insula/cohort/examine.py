@@ -43,6 +43,8 @@ _FLIP_LEAST_ML = 2.0
 _FLIP_DARKER = 0.75  # the mirrored place is this much darker than the marked one
 _ONE_SIDED = 0.9
 _SEVERAL = "has more than one label"
+_ROUNDING_MM = 1e-3
+_ONE_LEVEL = 0.02  # labels that lie this near to each other are one, as 254 and 255
 
 
 @dataclass(frozen=True)
@@ -147,11 +149,14 @@ def read_lesion(path: Path, *, label: int | None = None) -> LesionMask:
         raise BadData("the mask", path.name, "holds NaN or infinite voxels", "write it anew as 0 and 1")
     kinds = np.unique(values)
     if label is not None:
-        chosen = np.abs(values - label) < 0.5
+        marked = kinds[np.abs(kinds) > 0.5]
+        one = len(marked) > 0 and bool(np.abs(marked - label).max() <= _ONE_LEVEL * label)
+        chosen = np.abs(values) > 0.5 if one else np.abs(values - label) < 0.5
         if kinds.any() and not chosen.any():
             rule = f"has no label {label}"
             raise BadData("the mask", f"with values up to {kinds.max():g}", rule, "see which label is lesion")
-        return LesionMask(chosen, grid)
+        levels = sorted({round(float(kind)) for kind in marked})
+        return LesionMask(chosen, grid, _one_level(levels) if one and len(levels) > 1 else ())
     whole = np.unique(np.round(kinds))
     if kinds.min() < -1e-3:
         raise BadData(
@@ -165,6 +170,8 @@ def read_lesion(path: Path, *, label: int | None = None) -> LesionMask:
         text = f"the mask holds {len(kinds)} values between 0 and 1: probabilities, cut at 0.5"
         return LesionMask(values > 0.5, grid, (Fault("mask-probabilities", text, "warning"),))
     lesion = [int(value) for value in whole if value != 0]
+    if len(lesion) > 1 and max(lesion) - min(lesion) <= _ONE_LEVEL * max(lesion):
+        return LesionMask(values > 0.5 * min(lesion), grid, _one_level(lesion))
     if len(lesion) > 1:
         raise BadData("the mask", f"with labels {lesion[:8]}", _SEVERAL, "say which one is lesion with --label")
     faults = (
@@ -173,6 +180,11 @@ def read_lesion(path: Path, *, label: int | None = None) -> LesionMask:
         else ()
     )
     return LesionMask(values > 0.5 * max([*lesion, 1]), grid, faults)
+
+
+def _one_level(labels: list[int]) -> tuple[Fault, ...]:
+    told = " and ".join(map(str, sorted(labels)[:4]))
+    return (Fault("mask-near-level", f"the mask marks lesion with {told}, which were taken as one label", "warning"),)
 
 
 def _pairing(entry: Entry) -> list[Fault]:
@@ -220,14 +232,13 @@ def _together(scan: Scan, lesion: LesionMask, facts: dict[str, object]) -> list[
     if scan.grid.shape != lesion.grid.shape:
         return [Fault("shape-mismatch", f"the scan has {scan.grid.shape} voxels, its mask {lesion.grid.shape}")]
     if not scan.grid.close_to(lesion.grid):
-        apart = np.abs(scan.grid.affine - lesion.grid.affine).max()
-        return [
-            Fault(
-                "affine-mismatch", f"scan and mask have the same shape, but their affines differ by up to {apart:.3g}"
-            )
-        ]
+        return [Fault("affine-mismatch", f"scan and mask have the same shape, but {lesion.grid.unlike(scan.grid)}")]
+    apart = scan.grid.apart_mm(lesion.grid) or 0.0
+    slight = [] if apart <= _ROUNDING_MM else [
+        Fault("affine-rounded", f"scan and mask lie {apart:.2g} mm apart, far less than a voxel; they are taken as one place", "warning")
+    ]  # fmt: skip
     if not lesion.voxels.any():
-        return [Fault("mask-empty", "the mask marks nothing; the case counts as a control", "warning")]
+        return [*slight, Fault("mask-empty", "the mask marks nothing; the case counts as a control", "warning")]
     axes, grid = ras_map(scan.grid), ras_grid(scan.grid)
     image, voxels = np.ascontiguousarray(axes.apply(scan.image)), np.ascontiguousarray(axes.apply(lesion.voxels))
     try:
@@ -235,13 +246,13 @@ def _together(scan: Scan, lesion: LesionMask, facts: dict[str, object]) -> list[
     except InsulaError as error:
         return [Fault("no-head", str(error))]
     facts |= _where(voxels, grid, head)
-    faults = []
+    faults = list(slight)
     coarse = voxels[head.every]
     if coarse.any():
         outside = float((coarse & ~_within(head.inside)).sum() / coarse.sum())
         if outside > _OUTSIDE:
             faults.append(Fault("mask-outside-head", f"{outside:.0%} of the mask lie outside the head", "warning"))
-    if not faults:  # of what lies in the air, neither side is the darker one
+    if len(faults) == len(slight):  # of what lies in the air, neither side is the darker one
         faults += _flipped(image, voxels, head, float(facts["lesion_ml"]))  # type: ignore[arg-type]
     return faults
 

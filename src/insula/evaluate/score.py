@@ -90,7 +90,7 @@ def score_masks(
 
     Args:
         truth: the expert's mask.
-        predicted: on the same grid (within 1e-3 mm).
+        predicted: on the same grid (to a fiftieth of a voxel).
         prob: the soft map on the same voxels, for PR-AUC and calibration.
         metrics: keys of `METRICS`; the costly ones are only computed when named.
         controls_apart: a metric of cases with a lesion is undefined for controls, and the other way round; otherwise the
@@ -102,8 +102,7 @@ def score_masks(
     """
     if not truth.grid.close_to(predicted.grid):
         raise BadData(
-            f"the prediction of {case}", f"({predicted.grid.shape}, {predicted.grid.axcodes})",
-            f"does not lie on the truth's grid ({truth.grid.shape}, {truth.grid.axcodes})", "write predictions on the scan's own grid",
+            f"the prediction of {case}", f"({predicted.grid.unlike(truth.grid)})", "does not lie on the truth's grid", "write predictions on the scan's own grid",
         )  # fmt: skip
     if prob is not None:
         _check_map(prob, truth, case)
@@ -162,7 +161,9 @@ def score_pair(pair: Pair, preset: Preset) -> CaseScore:
             prob, grid = read_values(pair.prob)
         if not grid.close_to(truth.grid):
             rule = "does not lie on the truth's grid"
-            raise BadData(f"the map of {pair.case}", f"({grid.shape})", rule, "write it on the scan's own grid")
+            raise BadData(
+                f"the map of {pair.case}", f"({grid.unlike(truth.grid)})", rule, "write it on the scan's own grid"
+            )
     true_mask = Mask(truth.voxels, truth.grid)
     score = score_masks(
         true_mask, Mask(predicted.voxels, predicted.grid), prob, metrics=preset.metrics,

@@ -113,7 +113,12 @@ def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig(
     """
     scan, lesion = read_scan(entry.image, name=entry.case), read_lesion(entry.mask, label=entry.label)
     if not scan.grid.close_to(lesion.grid):
-        raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
+        raise BadData(
+            "the mask of",
+            f"{entry.case} ({lesion.grid.unlike(scan.grid)})",
+            "does not lie on its scan's grid",
+            "see `insula cohort check`",
+        )
     prepared = prepare(scan, weights.card.prepare)
     seen, _ = infer_mean(weights.networks, prepared.image, config)
     brain = None if seen.brain is None else find_brain(prepared.bring_home(seen.brain.numpy()), scan.grid)

@@ -79,15 +79,37 @@ class Grid:
         """The RAS+ position of voxel indices, shape (..., 3) -> (..., 3) [mm]."""
         return np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
-    def close_to(self, other: Grid, *, tolerance_mm: float = 1e-3) -> bool:
-        """Whether both grids have the same shape and put every voxel within `tolerance_mm` of the same place."""
+    def close_to(self, other: Grid, *, tolerance_mm: float | None = None) -> bool:
+        """Whether both grids have the same shape and put every voxel at the same place.
+
+        Args:
+            other: the other one.
+            tolerance_mm: how far apart along any axis is the same place; a fiftieth of the smallest voxel step if not given.
+        """
+        apart = self.apart_mm(other)
+        return apart is not None and apart <= (min(self.spacing_mm) / 50 if tolerance_mm is None else tolerance_mm)
+
+    def apart_mm(self, other: Grid) -> float | None:
+        """How far apart the same voxel lies in both at most, along any axis [mm]; None for other shapes."""
         if self.shape != other.shape:
-            return False
+            return None
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1).T
-        return bool(np.abs(self.centre_mm(corners) - other.centre_mm(corners)).max() <= tolerance_mm)
+        return float(np.abs(self.centre_mm(corners) - other.centre_mm(corners)).max())
+
+    def unlike(self, other: Grid) -> str:
+        """In words, what tells two grids apart that are not close: shape, axis order, or place."""
+        if self.shape != other.shape:
+            return f"{_times(self.shape)} voxels against {_times(other.shape)}"
+        if self.axcodes != other.axcodes:
+            return f"axes {self.axcodes} against {other.axcodes}"
+        return f"the same voxel lies up to {self.apart_mm(other):.3g} mm apart"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Grid) and self.shape == other.shape and np.array_equal(self.affine, other.affine)
 
     def __hash__(self) -> int:
         return hash((self.shape, self.affine.tobytes()))
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

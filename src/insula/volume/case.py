@@ -17,7 +17,7 @@ class Case:
     """A scan with its true mask, and the keys that keep splits honest.
 
     Raises:
-        BadData: scan and mask do not lie on the same grid (within 1e-3 mm).
+        BadData: scan and mask do not lie on the same grid (to a fiftieth of a voxel).
     """
 
     scan: Scan
@@ -34,7 +34,6 @@ class Case:
     def __post_init__(self) -> None:
         if not self.scan.grid.close_to(self.truth.grid):
             raise BadData(
-                f"the mask of {self.subject}", f"(shape {self.truth.grid.shape}, {self.truth.grid.axcodes})",
-                f"does not lie on its scan's grid (shape {self.scan.grid.shape}, {self.scan.grid.axcodes})",
+                f"the mask of {self.subject}", f"({self.truth.grid.unlike(self.scan.grid)})", "does not lie on its scan's grid",
                 "resample the mask onto the scan",
             )  # fmt: skip

@@ -2,9 +2,10 @@
 
 from insula.cohort.cases import CaseSet
 from insula.cohort.check import CheckedCohort, check_cohort, from_record, to_record
-from insula.cohort.examine import Examined, Fault, LesionMask, examine, hemisphere_of, read_lesion
+from insula.cohort.examine import Examined, examine, hemisphere_of
 from insula.cohort.gallery import GalleryHead, gallery_heads
 from insula.cohort.layout import Cohort, Entry, find_cohort
+from insula.cohort.lesion_mask import Fault, LesionMask, read_lesion
 from insula.cohort.pool import each, processors
 from insula.cohort.predictions import find_predictions
 from insula.cohort.sources import Part, Sources, load_sources

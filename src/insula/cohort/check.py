@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from insula.cohort.examine import Examined, Fault, examine
+from insula.cohort.examine import Examined, examine
 from insula.cohort.layout import Cohort, Layout
+from insula.cohort.lesion_mask import Fault
 from insula.cohort.likeness import find_alike
 from insula.cohort.pool import each
 

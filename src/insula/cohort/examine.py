@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,26 +11,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from insula.cohort.layout import Chronicity, Entry
+from insula.cohort.lesion_mask import SEVERAL, Fault, LesionMask, read_lesion
 from insula.cohort.likeness import sign
 from insula.data.head import Head, find_head
-from insula.errors import BadData, InsulaError
+from insula.errors import InsulaError
 from insula.geometry import Grid, label_components, ras_grid, ras_map
-from insula.io import read_scan, read_values
+from insula.io import read_scan
 from insula.volume import Scan
 
-__all__ = [
-    "MAP_MM",
-    "MAP_SHAPE",
-    "Examined",
-    "Fault",
-    "Hemisphere",
-    "LesionMask",
-    "examine",
-    "hemisphere_of",
-    "read_lesion",
-]
+__all__ = ["MAP_MM", "MAP_SHAPE", "Examined", "Hemisphere", "examine", "hemisphere_of"]
 
-Severity = Literal["error", "warning"]
 Hemisphere = Literal["left", "right", "both", "none"]
 
 MAP_SHAPE = (48, 56, 44)
@@ -42,21 +31,7 @@ _OUTSIDE = 0.10  # of the mask, beyond the head
 _FLIP_LEAST_ML = 2.0
 _FLIP_DARKER = 0.75  # the mirrored place is this much darker than the marked one
 _ONE_SIDED = 0.9
-_SEVERAL = "has more than one label"
 _ROUNDING_MM = 1e-3
-_ONE_LEVEL = 0.02  # labels that lie this near to each other are one, as 254 and 255
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something wrong with a case."""
-
-    code: str
-    """Stable, kebab-case."""
-    text: str
-    """One sentence with the value in it."""
-    severity: Severity = "error"
-    """An error keeps the case out of training; a warning wants a look."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,15 +71,6 @@ class Examined:
     """By which the same head is found in another file; empty without a head, and in records."""
 
 
-@dataclass(frozen=True, eq=False)
-class LesionMask:
-    """A mask as far as it can be read."""
-
-    voxels: NDArray[np.bool_]
-    grid: Grid
-    faults: tuple[Fault, ...] = ()
-
-
 def examine(entry: Entry) -> Examined:
     """Read a case and report on it; what cannot be read becomes a fault, never an exception."""
     facts = {
@@ -127,64 +93,11 @@ def examine(entry: Entry) -> Examined:
             faults += lesion.faults
             facts |= _lesion_facts(lesion)
         except InsulaError as error:
-            code = "mask-multi-label" if error.rule == _SEVERAL else "mask-unreadable"
+            code = "mask-multi-label" if error.rule == SEVERAL else "mask-unreadable"
             faults.append(Fault(code, str(error)))
     if scan is not None and lesion is not None:
         faults += _together(scan, lesion, facts)
     return Examined(**facts, faults=tuple(faults))
-
-
-def read_lesion(path: Path, *, label: int | None = None) -> LesionMask:
-    """Read a mask as cohorts store them: 1, 0.99999998, 255, or a probability map.
-
-    Args:
-        path: a NIfTI file.
-        label: the one that is lesion, for a map with several.
-
-    Raises:
-        BadData: unreadable, not finite, negative, several labels and none chosen, or not the one that was.
-    """
-    values, grid = read_values(path)
-    if not np.isfinite(values).all():
-        raise BadData("the mask", path.name, "holds NaN or infinite voxels", "write it anew as 0 and 1")
-    kinds = np.unique(values)
-    if label is not None:
-        marked = kinds[np.abs(kinds) > 0.5]
-        one = len(marked) > 0 and bool(np.abs(marked - label).max() <= _ONE_LEVEL * label)
-        chosen = np.abs(values) > 0.5 if one else np.abs(values - label) < 0.5
-        if kinds.any() and not chosen.any():
-            rule = f"has no label {label}"
-            raise BadData("the mask", f"with values up to {kinds.max():g}", rule, "see which label is lesion")
-        levels = sorted({round(float(kind)) for kind in marked})
-        return LesionMask(chosen, grid, _one_level(levels) if one and len(levels) > 1 else ())
-    whole = np.unique(np.round(kinds))
-    if kinds.min() < -1e-3:
-        raise BadData(
-            "the mask", f"with the value {kinds.min():g}", "is negative somewhere", "write it anew as 0 and 1"
-        )
-    if np.abs(kinds - np.round(kinds)).max() > 1e-3:
-        if kinds.max() > 1 + 1e-3:
-            raise BadData(
-                "the mask", f"with values up to {kinds.max():g}", "is neither labels nor probabilities", "threshold it"
-            )
-        text = f"the mask holds {len(kinds)} values between 0 and 1: probabilities, cut at 0.5"
-        return LesionMask(values > 0.5, grid, (Fault("mask-probabilities", text, "warning"),))
-    lesion = [int(value) for value in whole if value != 0]
-    if len(lesion) > 1 and max(lesion) - min(lesion) <= _ONE_LEVEL * max(lesion):
-        return LesionMask(values > 0.5 * min(lesion), grid, _one_level(lesion))
-    if len(lesion) > 1:
-        raise BadData("the mask", f"with labels {lesion[:8]}", _SEVERAL, "say which one is lesion with --label")
-    faults = (
-        (Fault("mask-scaled", f"the mask marks lesion with {lesion[0]} instead of 1", "warning"),)
-        if lesion and lesion[0] != 1
-        else ()
-    )
-    return LesionMask(values > 0.5 * max([*lesion, 1]), grid, faults)
-
-
-def _one_level(labels: list[int]) -> tuple[Fault, ...]:
-    told = " and ".join(map(str, sorted(labels)[:4]))
-    return (Fault("mask-near-level", f"the mask marks lesion with {told}, which were taken as one label", "warning"),)
 
 
 def _pairing(entry: Entry) -> list[Fault]:

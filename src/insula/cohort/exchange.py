@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from insula.cohort.examine import read_lesion
 from insula.cohort.layout import Cohort, Entry
+from insula.cohort.lesion_mask import read_lesion
 from insula.cohort.split import Split
 from insula.errors import BadData, InsulaError
 from insula.io import read_scan, write_bytes, write_json, write_mask, write_text

@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from insula.cohort.examine import read_lesion
 from insula.cohort.layout import Entry
+from insula.cohort.lesion_mask import read_lesion
 from insula.config import PrepareConfig, from_dict, to_dict
 from insula.data import prepare
 from insula.errors import BadData, InsulaError, NoInput

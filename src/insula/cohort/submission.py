@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from insula.cohort.examine import read_lesion
 from insula.cohort.exchange import SPACE, description
 from insula.cohort.layout import Cohort
+from insula.cohort.lesion_mask import read_lesion
 from insula.cohort.predictions import find_predictions
 from insula.errors import BadData
 from insula.io import read_scan, write_json, write_mask

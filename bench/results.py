@@ -16,7 +16,7 @@ from typing import Any
 
 from insula.evaluate import HOPED
 from insula.stats import Interval, difference_of
-from rows import corrected_p, signed, table
+from rows import corrected_p, table
 
 _METRICS = {
     "dice": ("Dice", 3), "f1_any": ("lesion F1, one voxel", 3), "f1_iou25": ("lesion F1, IoU 0.25", 3), "hd95_mm": ("HD95 [mm]", 1),
@@ -118,14 +118,13 @@ def _pairs(comparisons: Sequence[dict[str, Any]], hoped: float) -> str:
     for one in comparisons:
         found = one["difference"]
         if one["primary"] and found is not None and found["p"] is not None:
-            mean = found["mean"]
-            interval = f"{mean['value']:+.3f} [{mean['low']:+.3f}, {mean['high']:+.3f}]"
+            mean = Interval(**found["mean"])
             power = "-" if found["power"] is None else f"{100 * found['power']:.0f} %"
             cells = [
                 f"{one['second']} - {one['first']}",
                 _METRICS.get(one["metric"], (one["metric"],))[0],
-                f"{one['n']} of {mean['centres']}",
-                interval,
+                f"{one['n']} of {mean.centres}",
+                mean.figures(signed=True),
             ]
             rows.append([*cells, f"{found['p']:.2g}", f"{one['p_holm']:.2g}", power])
     head = ("paired", "metric", "cases of centres", "difference [95 %]", "p", "p (Holm)", f"power for {hoped:g}")
@@ -145,7 +144,7 @@ def _side_by_side(first: dict[str, Any], second: dict[str, Any]) -> str:
         means = [
             statistics.mean(side) for side in ([here["metrics"]["dice"] for here, _ in both], [b for _, b in both])
         ]
-        rows.append([name, str(len(both)), *(f"{mean:.3f}" for mean in means), signed(changes[name])])
+        rows.append([name, str(len(both)), *(f"{mean:.3f}" for mean in means), changes[name].mean.figures(signed=True)])
     p = corrected_p(changes)
     cells = [[*row, f"{p[row[0]]:.2g}" if row[0] in p else "-"] for row in rows]
     return table(("Dice", "n", "here", "there", "difference [95 %]", "p (Holm)"), cells)

@@ -32,7 +32,7 @@ from insula.report.chart import ACCENT, LESION, SOFT, chart
 from insula.simulate import ScannerLook, scan_with
 from insula.stats import Difference, difference_of, mean_interval
 from insula.volume import Mask, Scan
-from rows import signed, table
+from rows import table
 
 _SEED = 13
 _AS_IS = "as it is"
@@ -189,7 +189,7 @@ def _cell(some: dict[str, dict[str, float]], way: str, centres: Mapping[str, str
     if way not in some:
         return "-"
     mean = mean_interval(list(some[way].values()), [centres[case] for case in some[way]], least=0, most=1)
-    return mean.cell() if change is None else f"{mean.value:.3f} ({signed(change)})"
+    return mean.cell() if change is None else f"{mean.value:.3f} ({change.mean.figures(signed=True)})"
 
 
 def _draw(found: dict[str, dict[str, dict[str, float]]], ways: list[str]) -> str:

@@ -47,24 +47,16 @@ def told(pair: tuple[Difference, float | None] | None) -> tuple[str, str]:
     if pair is None:
         return "-", "-"
     found, p = pair
-    return signed(found), "-" if p is None else f"{p:.2g}"
-
-
-def signed(found: Difference) -> str:
-    """The mean difference and its interval."""
-    text = f"{found.mean.value:+.3f}"
-    if found.mean.low is None or found.mean.high is None:
-        return text
-    return f"{text} [{found.mean.low:+.3f}, {found.mean.high:+.3f}]"
+    return found.mean.figures(signed=True), "-" if p is None else f"{p:.2g}"
 
 
 def mean_dice(cases: Sequence[Mapping[str, Any]]) -> Interval:
-    """Of cases with a lesion; heads made of one host are alike."""
+    """Mean Dice of cases with a lesion; heads made of one host are alike."""
     return mean_interval([case["dice"] for case in cases], hosts_of(cases), least=0, most=1)
 
 
 def median_dice(cases: Sequence[Mapping[str, Any]]) -> Interval:
-    """As `mean_dice`."""
+    """Median Dice of cases with a lesion; heads made of one host are alike."""
     return median_interval([case["dice"] for case in cases], hosts_of(cases))
 
 

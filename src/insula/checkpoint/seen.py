@@ -35,11 +35,11 @@ def subjects_seen(card: Card, subjects: Mapping[str, Collection[str]]) -> dict[s
     Returns:
         `trained on` and `calibrated on`, each with its subjects; only those that have some.
     """
-    names, files = (_union(card, key) for key in ("fitted_subjects", "fitted_scans"))
+    trained, names, files = (_union(card, key) for key in ("subjects", "fitted_subjects", "fitted_scans"))
     by_file = [name for name, shas in subjects.items() if any(hashed(sha) in files for sha in shas)]
     unknown = [name for name, shas in subjects.items() if not shas or not files]
     found = {
-        "trained on": [name for name in subjects if hashed(name) in _union(card, "subjects")],
+        "trained on": [name for name in subjects if hashed(name) in trained],
         "calibrated on": by_file + [name for name in unknown if hashed(name) in names],
     }
     return {how: some for how, some in found.items() if some}
@@ -62,7 +62,7 @@ def _union(card: Card, key: str) -> set[str]:
 
 
 def _line(provenance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Of this run, of all that it went on from, and of all that it is put together from."""
+    """The provenance of this run, of all that it went on from, and of all that it is put together from."""
     yield provenance
     before = [*([provenance["started_from"]] if "started_from" in provenance else []), *provenance.get("mean_of", [])]
     for one in (*before, *provenance.get("members", [])):

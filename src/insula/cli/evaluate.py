@@ -10,6 +10,7 @@ from tyro.conf import Positional
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from insula.checkpoint import Card
     from insula.evaluate import CaseScore, Comparison, Pair, Preset, Row
     from insula.stats import Interval
 
@@ -79,8 +80,7 @@ def evaluate(
         named = Counter(path.resolve().name for path in predictions)
         names = [path.resolve().name if named[path.resolve().name] == 1 else str(path) for path in predictions]
         pairs = {name: pair_up(found, path, only=only) for name, path in zip(names, predictions, strict=True)}
-        for name, some in pairs.items():
-            _warn_of_seen(name, some, weights)
+        _warn_of_seen(pairs, weights)
         sets = _score(pairs, chosen, jobs or processors())
         rows = {name: summarise(scores, chosen) for name, scores in sets.items()}
         comparisons = compare(sets, chosen.metrics, primary=primary, hoped=hoped)
@@ -98,38 +98,56 @@ def evaluate(
     return 0
 
 
-def _warn_of_seen(name: str, pairs: tuple[Pair, ...], weights: str | None) -> None:
+def _warn_of_seen(pairs: dict[str, tuple[Pair, ...]], weights: str | None) -> None:
     """Which subjects the weights of these predictions have been made with, on the terminal."""
     import sys
-    from contextlib import suppress
 
-    from insula.checkpoint import load_weights, subjects_seen
+    from insula.checkpoint import subjects_seen
+
+    subjects: dict[str, list[str]] = {}
+    for name, some in pairs.items():
+        for card in _cards(some, weights):
+            subjects = subjects or _scans_of(some)  # every set is of the same cases
+            for how, seen in subjects_seen(card, subjects).items():
+                told = ", ".join(seen[:3]) + (", ..." if len(seen) > 3 else "")
+                print(
+                    f"insula: {name}: {card.name} was {how} {len(seen)} of {len(subjects)} of these subjects, by their "
+                    f"names or scans ({told}); if they are the same, the scores are too good", file=sys.stderr,
+                )  # fmt: skip
+
+
+def _cards(pairs: tuple[Pair, ...], weights: str | None) -> list[Card]:
+    """Of the weights that are named, or of bundled ones that records beside the predictions name."""
+    from insula.checkpoint import load_weights
     from insula.errors import InsulaError
     from insula.evaluate import weights_used
-    from insula.io.bytes import read_file
 
-    cards = [load_weights(weights).card] if weights is not None else []
-    for known, sha in weights_used(pairs) if weights is None else ():
+    if weights is not None:
+        return [load_weights(weights).card]
+    cards = []
+    for known, sha in weights_used(pairs):
         try:
             loaded = load_weights(known)
         except InsulaError:  # not bundled
             continue
         cards += [loaded.card] if loaded.sha256 == sha else []
-    if not cards:
-        return
+    return cards
+
+
+def _scans_of(pairs: tuple[Pair, ...]) -> dict[str, list[str]]:
+    """Subject -> SHA-256 of its scans' files."""
+    from contextlib import suppress
+
+    from insula.errors import InsulaError
+    from insula.io.bytes import read_file
+
     subjects: dict[str, list[str]] = {}
     for pair in pairs:
         files = subjects.setdefault(pair.subject, [])
         if pair.image is not None:
             with suppress(InsulaError):  # whether it can be read is not for here to say
                 files.append(read_file(pair.image).sha256)
-    for card in cards:
-        for how, seen in subjects_seen(card, subjects).items():
-            some = ", ".join(seen[:3]) + (", ..." if len(seen) > 3 else "")
-            print(
-                f"insula: {name}: {card.name} was {how} {len(seen)} of {len(subjects)} of these subjects, by their names or scans "
-                f"({some}); if they are the same, the scores are too good", file=sys.stderr,
-            )  # fmt: skip
+    return subjects
 
 
 def _score(pairs: dict[str, tuple[Pair, ...]], preset: Preset, jobs: int) -> dict[str, list[CaseScore]]:
@@ -193,10 +211,7 @@ def _outcome(one: Comparison, hoped: float) -> str:
     found = one.difference
     if found is None:
         return "is undefined in every case"
-    text = f"{found.mean.value:+.4f}"
-    if found.mean.low is not None and found.mean.high is not None:
-        text = f"{text} [{found.mean.low:+.4f}, {found.mean.high:+.4f}]"
-    text = f"{text} ({found.mean.basis}; {one.better} better, {one.worse} worse, {found.same} the same)"
+    text = f"{found.mean.figures(4, signed=True)} ({found.mean.basis}; {one.better} better, {one.worse} worse, {found.same} the same)"
     if not one.primary:
         return text
     if found.p is None:

@@ -34,13 +34,13 @@ class Found(NamedTuple):
 
 
 def find_scans(arguments: Sequence[str]) -> Found:
-    """Files as named; from a folder, its `*_T1w` files, or if it has none, every image that is not named as something else.
+    """Files as named; from a folder, its `*_T1w` files, or if it has none, every image not named as something else.
 
     Of nnU-Net raw data, the first channel of its images. A folder that has no such image but DICOM files stands for the one
     scan in them.
 
-    Linked folders are entered, each once. Hidden files are left out in folders. A file named twice counts once. Files that do not exist stay in the
-    list, so that their case is reported like any other.
+    Linked folders are entered, each once. Hidden files are left out in folders. A file named twice counts once. Files that
+    do not exist stay in the list, so that their case is reported like any other.
 
     Raises:
         NoInput: a folder without scans, or a pattern that matches nothing.
@@ -105,19 +105,17 @@ def _in_folder(folder: Path) -> tuple[list[Path], dict[str, list[Path]]]:
     if raw:  # nnU-Net's layout: label maps and further channels are no T1w scans
         return [path for path in raw if path.parent.name.startswith("images") and _FIRST_CHANNEL.search(path.name)], {}
     images = [path for path in images if not (_NOT_A_SCAN.search(path.name) or _is_result(path))]
-    other = [path for path in images if other_than_t1w(path)]
-    rest = [path for path in images if path not in set(other)]
-    t1w = [path for path in rest if _T1W.search(path.name)]
+    t1w, unnamed, other = list[Path](), list[Path](), list[Path]()
+    for path in images:
+        (other if other_than_t1w(path) else t1w if _T1W.search(path.name) else unnamed).append(path)
     passed = {"not T1w by their names": other}
     if t1w:
-        passed["without _T1w at the end of their names, where others have it"] = [
-            path for path in rest if path not in set(t1w)
-        ]
-    return t1w or rest, {why: some for why, some in passed.items() if some}
+        passed["without _T1w at the end of their names, where others have it"] = unnamed
+    return t1w or unnamed, {why: some for why, some in passed.items() if some}
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """As `os.walk`, into linked folders too, but into each folder once."""
+    """Folders with their files; linked folders are entered too, each folder once."""
     seen: set[str] = set()
     for base, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(base)

@@ -159,15 +159,15 @@ def _together(scan: Scan, lesion: LesionMask, facts: dict[str, object]) -> list[
     except InsulaError as error:
         return [Fault("no-head", str(error))]
     facts |= _where(voxels, grid, head)
-    faults = list(slight)
+    faults = []
     coarse = voxels[head.every]
     if coarse.any():
         outside = float((coarse & ~_within(head.inside)).sum() / coarse.sum())
         if outside > _OUTSIDE:
             faults.append(Fault("mask-outside-head", f"{outside:.0%} of the mask lie outside the head", "warning"))
-    if len(faults) == len(slight):  # of what lies in the air, neither side is the darker one
+    if not faults:  # of what lies in the air, neither side is the darker one
         faults += _flipped(image, voxels, head, float(facts["lesion_ml"]))  # type: ignore[arg-type]
-    return faults
+    return [*slight, *faults]
 
 
 def _within(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from insula.errors import BadData
+from insula.io.read import bare_name
 from insula.types import Flag
 
 __all__ = ["contrast_by_name", "other_than_t1w", "refuse_other_than_t1w"]
@@ -82,8 +83,8 @@ _REMEDY = "give the T1w scan, or --assume-t1w if it is one"
 def other_than_t1w(path: Path) -> str | None:
     """The word by which a file's name says that it holds something else than a T1w scan; None where it does not.
 
-    A name that says both, as `t1_flair`, is no reason: there are such sequences. Phase images and the inversions of an MP2RAGE
-    are told by their entity, whatever the suffix says.
+    A name that says both, as `t1_flair`, is no reason: there are such sequences. Phase images and the inversions of an
+    MP2RAGE are told by their entity, whatever the suffix says.
 
     Args:
         path: of the file.
@@ -132,8 +133,7 @@ def contrast_by_name(path: Path) -> tuple[Flag, ...]:
 
 
 def _sidecar(path: Path) -> dict[str, Any]:
-    stem = re.sub(r"\.(nii|nii\.gz|hdr|img|hdr\.gz|img\.gz)$", "", path.name, flags=re.IGNORECASE)
-    beside = path.with_name(f"{stem}.json")
+    beside = path.with_name(f"{bare_name(path)}.json")
     try:
         if beside == path or beside.stat().st_size > 1 << 20:
             return {}

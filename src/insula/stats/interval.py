@@ -51,14 +51,20 @@ class Interval:
     basis: str = ""
     """What the interval rests on, or why there is none."""
 
+    def figures(self, digits: int = 3, *, signed: bool = False) -> str:
+        """The value, and its interval in brackets if there is one."""
+        form = f"{'+' if signed else ''}.{digits}f"
+        if self.low is None or self.high is None:
+            return f"{self.value:{form}}"
+        return f"{self.value:{form}} [{self.low:{form}}, {self.high:{form}}]"
+
     def cell(self, digits: int = 3) -> str:
-        """The value, with its interval or the centres' values in brackets."""
-        text = f"{self.value:.{digits}f}"
-        if self.low is not None and self.high is not None:
-            return f"{text} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        """The same, with the centres' values in brackets where they are given instead of an interval."""
         if self.centre_values:
-            return f"{text} (centres: {', '.join(f'{value:.{digits}f}' for value in self.centre_values)})"
-        return text
+            return (
+                f"{self.figures(digits)} (centres: {', '.join(f'{value:.{digits}f}' for value in self.centre_values)})"
+            )
+        return self.figures(digits)
 
     def __str__(self) -> str:
         return f"{self.cell()} ({self.basis})"
@@ -94,11 +100,11 @@ def mean_interval(
         Bell and McCaffrey 2002, Survey Methodology 28:169; Pustejovsky and Tipton 2018, J. Bus. Econ. Stat. 36:672.
     """
     data = np.asarray(values, dtype=np.float64)
-    spread, facts, why_not = _look(data, clusters, np.mean)
+    spread, facts, basis = _look(data, clusters, np.mean)
     if spread is None:
-        return Interval(float(data.mean()), None, None, basis=why_not, **facts)
+        return Interval(float(data.mean()), None, None, basis=basis, **facts)
     half = float(stats.t.ppf((1 + _LEVEL) / 2, spread.freedom)) * spread.error
-    return Interval(spread.mean, max(spread.mean - half, least), min(spread.mean + half, most), basis=why_not, **facts)
+    return Interval(spread.mean, max(spread.mean - half, least), min(spread.mean + half, most), basis=basis, **facts)
 
 
 def median_interval(values: Sequence[float], clusters: Sequence[str] | None = None) -> Interval:
@@ -116,23 +122,23 @@ def median_interval(values: Sequence[float], clusters: Sequence[str] | None = No
         Woodruff 1952, Confidence intervals for medians and other position measures, JASA 47:635.
     """
     data = np.asarray(values, dtype=np.float64)
-    spread, facts, why_not = _look(data, clusters, np.median)
+    spread, facts, basis = _look(data, clusters, np.median)
     middle, count, ranked = float(np.median(data)), len(data), np.sort(data)
     if spread is None:
-        return Interval(middle, None, None, basis=why_not, **facts)
+        return Interval(middle, None, None, basis=basis, **facts)
     known = _known(clusters)
     if facts["centres"] == LEAST_CENTRES:
-        return Interval(middle, None, None, basis=f"{why_not}, too few for a median's interval", **facts)
+        return Interval(middle, None, None, basis=f"{basis}, too few for a median's interval", **facts)
     shares = [spread_of(side.astype(np.float64), known) for side in (data <= middle, data < middle)]
     error, freedom = max(
         (share.error, share.freedom) for share in shares
     )  # equal values at the median hide from one side
     half = float(stats.t.ppf((1 + _LEVEL) / 2, freedom)) * error
     if half >= 0.5:
-        return Interval(middle, None, None, basis=f"{why_not}, too few for an interval", **facts)
+        return Interval(middle, None, None, basis=f"{basis}, too few for an interval", **facts)
     low = float(ranked[math.floor(count * (0.5 - half))])
     high = float(ranked[math.ceil(count * (0.5 + half)) - 1])
-    return Interval(middle, min(low, middle), max(high, middle), basis=why_not, **facts)
+    return Interval(middle, min(low, middle), max(high, middle), basis=basis, **facts)
 
 
 def spread_of(values: NDArray[np.float64], clusters: Sequence[str] | None) -> Spread:

@@ -7,6 +7,7 @@ import io
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from insula.errors import BadData, InsulaError
 from insula.io.bytes import read_file
 from insula.io.dicom.choose import choose_series
 from insula.io.dicom.gather import gather_files, is_zip, unpack
+from insula.io.dicom.references import conforming
 from insula.io.dicom.slices import Slice, quiet, read_slices
 from insula.io.dicom.stack import Stack, stack_slices
 from insula.io.padding import set_aside
@@ -42,6 +44,11 @@ class DicomScan:
     """Of each file, without its pixels, in the order of k (one alone for an image of many frames): what results refer to."""
     frames: tuple[int, ...] = ()
     """Of an image of many frames: which frame, from 0, each k is; empty for files of one image."""
+
+    @cached_property
+    def references(self) -> list[Dataset]:
+        """The headers as objects that refer to the slices can copy them."""
+        return conforming(self.headers, name=self.scan.name, step_mm=self.scan.grid.spacing_mm[2])
 
 
 def read_dicom(paths: Path | Sequence[Path], *, series: int | None = None) -> DicomScan:

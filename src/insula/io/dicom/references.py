@@ -7,13 +7,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from insula.io.dicom.read import DicomScan
 from insula.io.dicom.slices import quiet
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["references"]
+__all__ = ["conforming"]
 
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
@@ -46,14 +45,17 @@ _OF_ALL: dict[str, Callable[[str], bool]] = {
 }  # fmt: skip
 
 
-def references(found: DicomScan) -> list[Dataset]:
-    """Headers of the slices for what is written beside them: patient, study, place and identity, and nothing else.
+def conforming(headers: Sequence[Dataset], *, name: str, step_mm: float) -> list[Dataset]:
+    """Headers for what is written beside the slices: patient, study, place and identity, and nothing else.
 
-    Patient and study are those of the first slice that has a conforming value; otherwise they are empty, as the standard allows
-    for what is not known. Identifiers that are missing or malformed are made from the series' own, the same ones each time.
+    Patient and study are those of the first slice that has a conforming value; otherwise they are empty, as the standard
+    allows for what is not known. Identifiers that are missing or malformed are made from the series' own, the same ones
+    each time.
 
     Args:
-        found: the series.
+        headers: of one series, in the order of its slices.
+        name: of the scan, from which a missing identifier of the series is made.
+        step_mm: between slices, for those that do not say how thick they are.
 
     Source:
         DICOM PS3.3 C.7.1.1 and C.7.2.1 (type 2 attributes), PS3.5 6.2 (value representations).
@@ -62,8 +64,7 @@ def references(found: DicomScan) -> list[Dataset]:
     from pydicom.uid import generate_uid
 
     with quiet():
-        headers = found.headers
-        series = _first(headers, "SeriesInstanceUID", _is_uid) or generate_uid(entropy_srcs=[found.scan.name, "series"])
+        series = _first(headers, "SeriesInstanceUID", _is_uid) or generate_uid(entropy_srcs=[name, "series"])
         shared: dict[str, Any] = {key: _first(headers, key, fits) for key, fits in _OF_ALL.items()}
         for key in ("StudyInstanceUID", "FrameOfReferenceUID"):
             shared[key] = _first(headers, key, _is_uid) or generate_uid(entropy_srcs=[series, key])
@@ -82,7 +83,7 @@ def references(found: DicomScan) -> list[Dataset]:
                 entropy_srcs=[series, str(number)]
             )
             if "NumberOfFrames" not in header:
-                made.SliceThickness = _number(header, "SliceThickness") or found.scan.grid.spacing_mm[2]
+                made.SliceThickness = _number(header, "SliceThickness") or step_mm
             made.file_meta = header.file_meta
             out.append(made)
     return out

@@ -10,7 +10,6 @@ from jaxtyping import UInt8
 
 from insula.errors import Unavailable
 from insula.io.dicom.read import DicomScan
-from insula.io.dicom.references import references
 from insula.io.dicom.slices import quiet
 from insula.types import VERSION
 
@@ -42,7 +41,7 @@ def secondary_capture(found: DicomScan, picture: UInt8[np.ndarray, "rows columns
         raise Unavailable(
             "DICOM secondary capture", "", "needs highdicom", "run: pip install 'insula[dicom]'"
         ) from None
-    first = references(found)[0]
+    first = found.references[0]
     seeds = [str(first.SeriesInstanceUID), "capture", VERSION, hashlib.sha256(picture.tobytes()).hexdigest()]
     with quiet():
         made = hd.sc.SCImage.from_ref_dataset(

@@ -13,7 +13,6 @@ from jaxtyping import Float, UInt16
 from insula.errors import BadData, Unavailable
 from insula.io.atomic import write_bytes
 from insula.io.dicom.read import DicomScan
-from insula.io.dicom.references import references
 from insula.io.dicom.slices import quiet
 from insula.types import VERSION
 
@@ -85,8 +84,7 @@ def _segmentation(found: DicomScan, values: np.ndarray, kind: str, segments: int
     if values.shape != found.scan.grid.shape:
         rule = f"is not on the scan's grid of shape {found.scan.grid.shape}"
         raise BadData("the mask", f"of shape {values.shape}", rule, "give the mask of this scan")
-    sources = references(found)
-    first = sources[0]
+    first = found.references[0]
     planes = values.transpose(2, 1, 0)  # frame, row, column
     if found.frames:  # the object wants them as the source has them
         planes = planes[np.argsort(found.frames)]
@@ -107,7 +105,7 @@ def _segmentation(found: DicomScan, values: np.ndarray, kind: str, segments: int
             for number in range(segments)
         ]  # fmt: skip
         made = hd.seg.Segmentation(
-            source_images=sources, pixel_array=planes, segmentation_type=kind, segment_descriptions=told,
+            source_images=found.references, pixel_array=planes, segmentation_type=kind, segment_descriptions=told,
             series_instance_uid=generate_uid(entropy_srcs=[*seeds, "series"]),
             sop_instance_uid=generate_uid(entropy_srcs=[*seeds, "instance"]),
             series_number=_SERIES + int(first.get("SeriesNumber") or 0) + (kind == "FRACTIONAL"), instance_number=1,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from insula.errors import Unavailable
 from insula.io.dicom.read import DicomScan
-from insula.io.dicom.references import references
 from insula.io.dicom.slices import quiet
 from insula.types import VERSION
 
@@ -40,8 +39,7 @@ def measurement_sr(found: DicomScan, seg: Segmentation, volumes_ml: Sequence[flo
         from pydicom.uid import generate_uid
     except ImportError:
         raise Unavailable("DICOM SR", "", "needs highdicom", "run: pip install 'insula[dicom]'") from None
-    sources = references(found)
-    first = sources[0]
+    first = found.references[0]
     seeds = [str(seg.SOPInstanceUID), "report", VERSION]
     infarct = hd.sr.CodedConcept("55641003", "SCT", "Infarct")
     site = hd.sr.FindingSite(anatomic_location=codes.SCT.Brain)
@@ -84,7 +82,7 @@ def measurement_sr(found: DicomScan, seg: Segmentation, volumes_ml: Sequence[flo
             title=codes.DCM.ImagingMeasurementReport,
         )  # fmt: skip
         return hd.sr.Comprehensive3DSR(
-            evidence=[*sources, seg], content=content[0],
+            evidence=[*found.references, seg], content=content[0],
             series_number=_SERIES + int(first.get("SeriesNumber") or 0), instance_number=1,
             series_instance_uid=generate_uid(entropy_srcs=[*seeds, "series"]),
             sop_instance_uid=generate_uid(entropy_srcs=[*seeds, "instance"]), manufacturer="insula",

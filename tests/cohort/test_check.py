@@ -80,7 +80,7 @@ def _no_head(root: Path, name: str) -> None:
 
 
 def _two_levels(voxels: np.ndarray) -> np.ndarray:
-    """As resampling leaves a mask of 255: every other voxel of the lesion holds 254."""
+    """A mask of 255 that was resampled: every other voxel of the lesion holds 254."""
     out = (np.asarray(voxels) > 0) * np.uint8(255)
     out[tuple(np.argwhere(out)[::2].T)] = 254
     return out

@@ -153,7 +153,7 @@ def _sized(*sizes: int) -> CheckedCohort:
 
 
 def test_every_centre_is_tested_sometimes() -> None:
-    """Of 30 wanted test cases: the largest centre alone has 45, which is the most that is taken."""
+    """The largest centre alone has 45 cases where 30 are wanted, which is the most that is taken."""
     cohort = _sized(45, 32, 27, 22, 18, 14, 12, 10, 8, 6, 4, 2)
     centre = {case.case: case.centre for case in cohort.cases}
     tested: Counter[str] = Counter()

@@ -111,7 +111,7 @@ def _groups(cases: Sequence[Examined], by: By) -> list[list[Examined]]:
 
 
 def _contents(groups: Sequence[Sequence[Examined]]) -> NDArray[np.float64]:
-    """Of each group, its share of all cases (first column) and of every stratum; sizes count like a stratum each."""
+    """The share that each group has of all cases (first column) and of every stratum; sizes count like a stratum each."""
     counts = [Counter(" ".join(strata_of(case)) for case in group) for group in groups]
     total = sum(counts, Counter[str]())
     size = np.array([[count.total() for count in counts]]).T / total.total() * np.sqrt(len(total))

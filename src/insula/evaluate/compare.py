@@ -34,7 +34,7 @@ class Comparison:
     """Cases in which the second is better."""
     worse: int
     p_holm: float | None
-    """Of the primary metric: its p after Holm's correction over the pairs of sets."""
+    """The primary metric's p after Holm's correction over the pairs of sets; None for the others."""
     moved: tuple[tuple[str, float], ...]
     """The cases that changed most, and by how much."""
 

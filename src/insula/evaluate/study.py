@@ -75,7 +75,7 @@ class Studied:
     centre: str
     subject: str = ""
     scan_sha256: str = ""
-    """Of the scan's file."""
+    """SHA-256 of the scan's file."""
     truth_ml: float
     voxel_ml: float
     counts: LogitCounts
@@ -83,7 +83,7 @@ class Studied:
     """By threshold."""
 
     def volume_ml(self, rule: Rule) -> float:
-        """Of the mask that a rule would give."""
+        """Volume of the mask that a rule would give."""
         return float(self.pieces[rule.threshold].kept(rule).volume_ml.sum())
 
     def dice(self, rule: Rule) -> float:

@@ -158,7 +158,7 @@ def pooled_error(parts: Sequence[tuple[LogitCounts, Scaling]], *, bins: int = 20
 def _binned(
     counts: LogitCounts, scaling: Scaling, bins: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Of each bin of probability with voxels: their number, their mean probability, the share that is lesion."""
+    """For each bin of probability with voxels: their number, their mean probability, the share that is lesion."""
     voxels, mass, hits = _sums(counts, scaling, bins)
     some = voxels > 0
     return voxels[some], mass[some] / voxels[some], hits[some] / voxels[some]

@@ -61,7 +61,7 @@ class Header:
     affine: NDArray[np.float64]
     """Index to RAS+ [mm]."""
     spaces: Spaces | None
-    """As stored; None where the orientation was assumed, steps are negative or the qform is no rotation."""
+    """The forms as they are stored; None where the orientation was assumed, steps are negative or the qform is no rotation."""
     pair: bool
     """Whether the voxels lie in an .img file of their own."""
     flags: tuple[Flag, ...]

@@ -94,6 +94,6 @@ def _distances(
 def _distances_by_tree(
     border: NDArray[np.bool_], other: NDArray[np.bool_], axes_mm: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """As `_distances`, for axes at any angle."""
+    """From each voxel of a border to the nearest of the other one, for axes at any angle."""
     lengths, _ = cKDTree(np.argwhere(other) @ axes_mm.T).query(np.argwhere(border) @ axes_mm.T)
     return np.asarray(lengths, np.float64)

@@ -43,12 +43,12 @@ class Validation:
     dice: float
     """Mean over cases with a lesion; where there is none, the share of controls with an empty mask, as `basis` says."""
     low: float | None
-    """Of its 95 % interval; None where none would hold."""
+    """Lower end of its 95 % interval; None where none would hold."""
     high: float | None
     basis: str
     """What the interval rests on."""
     f1: float
-    """Of lesions, any overlap counting; mean over the same cases."""
+    """F1 of lesions, any overlap counting; mean over the same cases."""
     cases: int
     """All of them."""
     empty: float | None

@@ -21,17 +21,17 @@ class Spaces:
     sform_code: int
     """0 where there is none."""
     qform_code: int
-    """As above."""
+    """0 where there is none."""
     sform: tuple[tuple[float, ...], ...]
     """Three rows."""
     pixdim: tuple[float, float, float, float]
     """Handedness of the qform, then the steps."""
     quaternion: tuple[float, float, float]
-    """Its b, c and d."""
+    """The qform's b, c and d."""
     offset: tuple[float, float, float]
-    """Of the qform."""
+    """Where the qform puts the first voxel."""
     units: int
-    """Of lengths, NIfTI's code."""
+    """NIfTI's code of the unit of lengths."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,7 +65,7 @@ class Slice:
     patient: str
     """A hash of the patient's ID, or of the name where there is none; only to tell two patients apart."""
     modality: str
-    """As DICOM spells it; `another` for what is no modality of the standard, empty where there is none."""
+    """Spelled as in DICOM; `another` for what is no modality of the standard, empty where there is none."""
     kind: tuple[str, ...]
     """ImageType, e.g. ORIGINAL, PRIMARY, M."""
     words: str

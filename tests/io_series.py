@@ -127,10 +127,12 @@ def write_head(folder: Path, **values: Any) -> Path:
     return write_series(folder, image[::-1, ::-1], change=place, **values)  # RAS -> LPS
 
 
-def enhanced(image: NDArray[Any], path: Path, *, slopes: tuple[float, ...] | None = None) -> Path:
-    """All slices as the frames of one file, in an order of their own; each with its own slope if told."""
+def enhanced(
+    image: NDArray[Any], path: Path, *, slopes: tuple[float, ...] | None = None, contrast: str = "", **values: Any
+) -> Path:
+    """All slices as the frames of one file, in an order of their own; each with its own slope, or made for a contrast, if told."""
     order = list(range(image.shape[2]))[::-1]
-    data = header(0)
+    data = header(0, **values)
     data.SOPClassUID = EnhancedMRImageStorage
     for key in (
         "ImagePositionPatient",
@@ -147,6 +149,11 @@ def enhanced(image: NDArray[Any], path: Path, *, slopes: tuple[float, ...] | Non
     shared.PlaneOrientationSequence[0].ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     shared.PixelMeasuresSequence[0].PixelSpacing = [SPACING[1], SPACING[0]]
     shared.PixelMeasuresSequence[0].SliceThickness = SPACING[2]
+    if contrast:
+        shared.MRImageFrameTypeSequence = [Dataset()]
+        shared.MRImageFrameTypeSequence[0].FrameType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+        shared.MRImageFrameTypeSequence[0].ComplexImageComponent = "MAGNITUDE"
+        shared.MRImageFrameTypeSequence[0].AcquisitionContrast = contrast
     data.SharedFunctionalGroupsSequence = [shared]
     groups = []
     for k in order:

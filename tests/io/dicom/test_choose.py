@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import Dataset
+from pydicom.uid import generate_uid
 
 from insula.errors import BadData, UsageError
 from insula.io.dicom import read_dicom
-from io_series import sample, write_series
+from io_series import enhanced, sample, write_series
 
 _OTHERS = {
     1: {"SeriesDescription": "localizer", "ProtocolName": "loc", "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
@@ -68,3 +71,174 @@ def test_too_few_images_are_no_head(tmp_path: Path) -> None:
     write_series(tmp_path, sample(shape=(20, 24, 5)))
     with pytest.raises(BadData, match=r"series 3 \(5 images\): only 5 images"):
         read_dicom(tmp_path)
+
+
+def _taken(folder: Path, **options: int) -> tuple[str, list[str]]:
+    """The flag that says what was taken, and all codes."""
+    flags = read_dicom(folder, **options).scan.flags
+    return next((flag.text for flag in flags if flag.code == "series-chosen"), ""), [flag.code for flag in flags]
+
+
+@pytest.mark.parametrize("name", ["mp2rage_1mm_{}", "MP2RAGE {}", "t1-mp2rage-{}", "Mp2Rage.{}"])
+def test_of_an_mp2rage_the_uniform_image_is_taken(name: str, tmp_path: Path) -> None:
+    for number, (part, inversion) in enumerate((("INV1", 700.0), ("INV2", 2500.0)), 5):
+        description = name.format(part)
+        write_series(
+            tmp_path / part,
+            sample(number),
+            SeriesNumber=number,
+            SeriesDescription=description,
+            ProtocolName="",
+            InversionTime=inversion,
+        )
+    kind = ["DERIVED", "PRIMARY", "M", "ND", "UNI"]
+    write_series(
+        tmp_path / "uni",
+        sample(7),
+        SeriesNumber=7,
+        SeriesDescription=name.format("UNI_Images"),
+        ProtocolName="",
+        ImageType=kind,
+    )
+    maps = ["DERIVED", "PRIMARY", "M", "ND", "T1 MAP"]
+    write_series(
+        tmp_path / "map",
+        sample(8),
+        SeriesNumber=8,
+        SeriesDescription=name.format("T1_Images"),
+        ProtocolName="",
+        ImageType=maps,
+    )
+    assert np.array_equal(read_dicom(tmp_path).scan.image, sample(7))
+    text, codes = _taken(tmp_path)
+    assert "because it is the uniform image of an MP2RAGE" in text
+    assert "series 5 (22 images): one inversion of an MP2RAGE" in text
+    assert "contrast-agent" not in codes
+    assert np.array_equal(read_dicom(tmp_path / "uni").scan.image, sample(7))  # alone, though derived
+    with pytest.raises(BadData, match="one inversion"):
+        read_dicom(tmp_path / "INV1")
+    assert np.array_equal(read_dicom(tmp_path, series=5).scan.image, sample(5))  # who names it gets it
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("t1_mprage_sag", "T1_MPRAGE_SAG_POST_GD"), ("T1 MPRAGE PRE CONTRAST", "T1 MPRAGE POST CONTRAST"), ("t1-mprage", "t1-mprage+c"),
+        ("3D_T1_WO_GD", "3D_T1_GD"), ("t1_nativ", "t1_mit_KM"), ("Ax.T1.BRAVO", "Ax.T1.BRAVO.+GAD"), ("t1Mprage", "t1MpragePostGd"),
+    ],
+)  # fmt: skip
+def test_the_scan_before_the_agent_is_taken_whatever_parts_the_words(before: str, after: str, tmp_path: Path) -> None:
+    write_series(tmp_path / "a", sample(1), SeriesNumber=4, SeriesDescription=before, ProtocolName="")
+    write_series(tmp_path / "b", sample(2, (20, 24, 30)), SeriesNumber=12, SeriesDescription=after, ProtocolName="")
+    assert np.array_equal(read_dicom(tmp_path).scan.image, sample(1))
+    assert "contrast-agent" not in _taken(tmp_path)[1]
+    assert "contrast-agent" in _taken(tmp_path / "b")[1]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ContrastBolusAgent": "x"}, {"ContrastBolusAgent": "none", "ContrastBolusVolume": 7.5}, {"ContrastBolusStartTime": "101500"},
+        {"ContrastBolusTotalDose": 0.1},
+    ],
+)  # fmt: skip
+def test_an_agent_is_known_by_attributes_whatever_the_name_says(values: dict[str, object], tmp_path: Path) -> None:
+    write_series(tmp_path / "a", sample(1), SeriesNumber=9, SeriesDescription="t1_mprage")
+    write_series(tmp_path / "b", sample(2, (20, 24, 30)), SeriesNumber=3, SeriesDescription="t1_mprage", **values)
+    assert np.array_equal(read_dicom(tmp_path).scan.image, sample(1))
+    assert "contrast-agent" in _taken(tmp_path / "b")[1]
+
+
+def test_no_agent_is_no_agent(tmp_path: Path) -> None:
+    write_series(tmp_path, ContrastBolusAgent="NONE", ContrastBolusVolume=0)
+    assert _taken(tmp_path)[1] == []
+
+
+_VOLUMES = {
+    "phase": ({}, {"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE"]}),
+    "real": ({}, {"ImageType": ["ORIGINAL", "PRIMARY", "R_FFE", "R", "FFE"]}),
+    "twice": ({"AcquisitionNumber": 1}, {"AcquisitionNumber": 2}),
+    "echoes": ({"EchoTime": 1.7, "EchoNumbers": 1}, {"EchoTime": 3.6, "EchoNumbers": 2}),
+    "echoes without a number": ({"EchoTime": 1.7}, {"EchoTime": 3.6}),
+    "moments": ({"TemporalPositionIdentifier": 1}, {"TemporalPositionIdentifier": 2}),
+    "phase of a later echo": ({"EchoTime": 1.7}, {"EchoTime": 3.6, "ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}),
+}
+
+
+@pytest.mark.parametrize("kind", _VOLUMES)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_volumes_of_one_series_are_told_apart_and_the_first_magnitude_is_taken(
+    kind: str, swapped: bool, tmp_path: Path
+) -> None:
+    order = (1, 0) if swapped else (0, 1)
+    for place, which in enumerate(order):
+
+        def numbered(data: Dataset, number: int, place: int = place, which: int = which) -> Dataset:
+            data.InstanceNumber = 100 * place + number + 1
+            data.SOPInstanceUID = generate_uid(entropy_srcs=[f"{which} {number}"])
+            data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+            return data
+
+        write_series(tmp_path / str(which), sample(which + 1), change=numbered, **_VOLUMES[kind][which])
+    assert np.array_equal(read_dicom(tmp_path).scan.image, sample(1))
+    text, _ = _taken(tmp_path)
+    assert re.match(r"Series 3 \(22 images, [a-z ]+ 1\) was taken", text)
+    assert np.array_equal(read_dicom(tmp_path, series=3).scan.image, sample(1))
+
+
+def test_combined_echoes_are_taken_before_the_echoes(tmp_path: Path) -> None:
+    for echo in range(3):
+
+        def numbered(data: Dataset, number: int, echo: int = echo) -> Dataset:
+            data.SOPInstanceUID = generate_uid(entropy_srcs=[f"echo {echo} {number}"])
+            data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+            return data
+
+        write_series(
+            tmp_path / f"e{echo}",
+            sample(echo),
+            change=numbered,
+            SeriesNumber=8,
+            SeriesDescription="T1_MEMPRAGE",
+            EchoTime=1.7 + echo,
+        )
+    write_series(tmp_path / "rms", sample(9), SeriesNumber=9, SeriesDescription="T1_MEMPRAGE_RMS")
+    assert np.array_equal(read_dicom(tmp_path).scan.image, sample(9))
+
+
+def test_planning_slices_are_left_out_and_said(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", sample(1))
+
+    def across(data: Dataset, number: int) -> Dataset | None:
+        data.ImageOrientationPatient, data.ImagePositionPatient = [0, 1, 0, 0, 0, -1], [0, -110, 100]
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["planning"])
+        return data if number == 0 else None
+
+    write_series(tmp_path / "b", sample(2), change=across)
+    assert np.array_equal(read_dicom(tmp_path).scan.image, sample(1))
+    assert _taken(tmp_path)[1] == ["strays-left-out"]
+
+
+def test_acquisitions_that_number_each_slice_are_one_volume(tmp_path: Path) -> None:
+    """As some two-dimensional sequences do."""
+
+    def numbered(data: Dataset, number: int) -> Dataset:
+        data.AcquisitionNumber = 700 + number
+        return data
+
+    write_series(tmp_path, sample(1), change=numbered)
+    assert np.array_equal(read_dicom(tmp_path).scan.image, sample(1))
+    assert _taken(tmp_path) == ("", [])
+
+
+def test_two_series_of_one_number_have_a_way_out(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", sample(1), SeriesInstanceUID="1.2.3")
+    write_series(tmp_path / "b", sample(2), SeriesInstanceUID="1.2.4")
+    with pytest.raises(UsageError, match="--series 3 is of 2 series; name the folder of one of them"):
+        read_dicom(tmp_path, series=3)
+
+
+def test_the_header_is_believed_before_the_name(tmp_path: Path) -> None:
+    enhanced(sample(1), tmp_path / "a", contrast="T2")
+    enhanced(sample(2), tmp_path / "b", contrast="T1", SeriesNumber=4, SeriesDescription="no idea")
+    assert np.array_equal(read_dicom(tmp_path).scan.image, sample(2))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from insula.errors import BadData, Unavailable
 
@@ -21,32 +22,9 @@ __all__ = ["Slice", "quiet", "read_slices"]
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _MOST_FRAMES = 100_000
 _MODALITIES = frozenset(
-    [
-        "MR",
-        "CT",
-        "PT",
-        "US",
-        "CR",
-        "DX",
-        "XA",
-        "NM",
-        "RF",
-        "MG",
-        "OT",
-        "SC",
-        "SR",
-        "SEG",
-        "PR",
-        "KO",
-        "REG",
-        "RTSTRUCT",
-        "RTDOSE",
-        "RTPLAN",
-        "RTIMAGE",
-        "ECG",
-        "DOC",
-    ]
-)
+    ["MR", "CT", "PT", "US", "CR", "DX", "XA", "NM", "RF", "MG", "OT", "SC", "SR", "SEG", "PR", "KO", "REG", "RTSTRUCT", "RTDOSE",
+     "RTPLAN", "RTIMAGE", "ECG", "DOC"]
+)  # fmt: skip
 """What may be shown: an exporter can write anything there."""
 
 
@@ -68,8 +46,10 @@ class Slice:
     """Spelled as in DICOM; `another` for what is no modality of the standard, empty where there is none."""
     kind: tuple[str, ...]
     """ImageType, e.g. ORIGINAL, PRIMARY, M."""
+    part: Literal["magnitude", "phase", "real", "imaginary"]
+    """Of the complex image."""
     words: str
-    """Descriptions of series, protocol and sequence, in lower case: to choose by, never to be shown."""
+    """Descriptions of series, protocol and sequence, in lower case, spaces between words: to choose by, never to be shown."""
     series_number: int | None
     number: int | None
     """InstanceNumber."""
@@ -85,8 +65,16 @@ class Slice:
     echo_ms: float | None
     repetition_ms: float | None
     inversion_ms: float | None
+    b_value: float
+    """Of diffusion [s/mm2]; 0 where there is none."""
+    acquired_for: str
+    """AcquisitionContrast of enhanced images, e.g. T1; empty elsewhere."""
+    sequence: tuple[str, ...]
+    """ScanningSequence, e.g. GR, IR, EP."""
     contrast: bool
-    """Whether a contrast agent is named."""
+    """Whether an attribute says that a contrast agent was given."""
+    acquisition: int | None
+    """AcquisitionNumber."""
     time: tuple[str, ...]
     """What tells repeated volumes of one series apart: echo, acquisition, phase."""
 
@@ -175,14 +163,19 @@ def _slice(path: Path, data: Dataset, frame: int | None, groups: tuple[Dataset, 
 
     spacing = _numbers(find("PixelMeasuresSequence", "PixelSpacing"), 2)
     words = " ".join(str(data.get(key) or "") for key in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName"))  # fmt: skip
+    kind = tuple(
+        str(word).upper().strip()
+        for word in _many(find("MRImageFrameTypeSequence", "FrameType") or data.get("ImageType"))
+    )
+    inversions = _many(find("MRModifierSequence", "InversionTimes"))
     number = data.get("InstanceNumber")
     content = [group.FrameContentSequence[0] for group in groups if group.get("FrameContentSequence")]
     return Slice(
         path=path, frame=frame, uid=str(data.get("SOPInstanceUID") or ""), sop_class=str(data.get("SOPClassUID") or ""),
         series=str(data.SeriesInstanceUID), patient=hashlib.sha256(str(data.get("PatientID") or data.get("PatientName") or "").encode()).hexdigest()[:16],
         modality=_modality(data),
-        kind=tuple(str(word).upper() for word in _many(find("MRImageFrameTypeSequence", "FrameType") or data.get("ImageType"))),
-        words=words.lower(), series_number=_whole(data.get("SeriesNumber")),
+        kind=kind, part=_part(kind, str(find("MRImageFrameTypeSequence", "ComplexImageComponent") or "")),
+        words=_plain(words), series_number=_whole(data.get("SeriesNumber")),
         number=frame + 1 if frame is not None else _whole(number), shape=(int(data.Rows), int(data.Columns)),
         position=_numbers(find("PlanePositionSequence", "ImagePositionPatient"), 3),
         axes=_numbers(find("PlaneOrientationSequence", "ImageOrientationPatient"), 6),
@@ -190,10 +183,39 @@ def _slice(path: Path, data: Dataset, frame: int | None, groups: tuple[Dataset, 
         thickness_mm=_number(find("PixelMeasuresSequence", "SliceThickness")),
         echo_ms=_number(find("MREchoSequence", "EffectiveEchoTime") or data.get("EchoTime")),
         repetition_ms=_number(find("MRTimingAndRelatedParametersSequence", "RepetitionTime")),
-        inversion_ms=_number(data.get("InversionTime")), contrast=bool(data.get("ContrastBolusAgent")),
+        inversion_ms=_number(data.get("InversionTime") or (inversions[0] if inversions else None)), contrast=_agent_given(data),
+        b_value=_number(find("MRDiffusionSequence", "DiffusionBValue")) or 0.0,
+        acquired_for=str(find("MRImageFrameTypeSequence", "AcquisitionContrast") or "").upper().strip(),
+        sequence=tuple(str(word).upper().strip() for word in _many(data.get("ScanningSequence"))), acquisition=_whole(data.get("AcquisitionNumber")),
         time=tuple(str(data.get(key) or "") for key in ("EchoNumbers", "TemporalPositionIdentifier"))
         + tuple(str(one.get("TemporalPositionIndex") or "") for one in content),
     )  # fmt: skip
+
+
+def _plain(words: str) -> str:
+    """In lower case, whatever parts words (underscores, hyphens, dots, a change of case) replaced by one space; `+` and `*` stay."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words)
+    return " ".join(re.sub(r"[^0-9a-z+*]+", " ", f"{words} {apart}".lower()).split())
+
+
+def _part(kind: tuple[str, ...], component: str) -> Literal["magnitude", "phase", "real", "imaginary"]:
+    """What of the complex image it is: the enhanced object's own word, or ImageType's third value and those after it."""
+    told = {*kind[2:], component.upper().strip()}
+    if told & {"P", "PHASE", "PHASE MAP", "PHASE_MAP"}:
+        return "phase"
+    if told & {"R", "REAL", "R_FFE", "R_SE", "R_IR"}:
+        return "real"
+    return "imaginary" if told & {"I", "IMAGINARY", "I_FFE", "I_SE", "I_IR"} else "magnitude"
+
+
+def _agent_given(data: Dataset) -> bool:
+    """By the attributes of the contrast module; `NONE` or a volume of 0 says that there was no agent."""
+    if str(data.get("ContrastBolusAgent") or "").strip().upper() not in ("", "NONE", "NO", "N", "0"):
+        return True
+    if data.get("ContrastBolusAgentSequence") or str(data.get("ContrastBolusStartTime") or "").strip():
+        return True
+    amounts = (data.get("ContrastBolusVolume"), data.get("ContrastBolusTotalDose"))
+    return any(amount not in (None, "") and float(amount) > 0 for amount in amounts)
 
 
 def _refuse_far_references(data: Dataset) -> None:

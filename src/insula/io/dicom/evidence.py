@@ -1,0 +1,121 @@
+"""What a series says of itself: why it cannot be the T1w scan, and what speaks for and against it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from insula.io.dicom.slices import Slice
+
+__all__ = ["evidence", "says_agent", "unfit"]
+
+_IMAGES = {
+    "1.2.840.10008.5.1.4.1.1.4",  # MR
+    "1.2.840.10008.5.1.4.1.1.4.1",  # enhanced MR
+    "1.2.840.10008.5.1.4.1.1.4.4",  # legacy converted enhanced MR
+}
+_TYPES = (
+    ({"LOCALIZER", "LOCALISER", "SCOUT", "PROJECTION IMAGE", "MIP", "MINIP", "MAX_IP", "MIN_IP"}, "a localiser or projection"),
+    ({"SUBTRACT", "SUBTRACTION", "SUB"}, "a subtraction"),
+    ({"T1 MAP", "T1_MAP", "T1", "R1", "T2 MAP", "T2_MAP", "T2", "T2_STAR", "R2", "R2_STAR", "B0 MAP", "B1", "B1 MAP", "FIELD_MAP", "VELOCITY MAP"}, "a map"),
+    ({"ADC", "FA", "TRACEW", "DIFFUSION", "EXP", "TENSOR", "TENSOR_B0"}, "of diffusion"),
+    ({"PERFUSION", "CBF", "CBV", "MTT", "TTP", "ASL", "FMRI", "MOCO"}, "of perfusion or function"),
+)  # fmt: skip
+"""Values of ImageType."""
+_MAP_WORDS = re.compile(
+    r"\bt1 ?map|\bt2 ?map|\b[rb][012] ?map|\bt1 images\b|\badc\b|\bfa\b|\btracew|\bfield ?map|\bgre field|\bb1\b"
+)
+_INVERSION_WORDS = re.compile(r"\binv ?[12]\b")
+_UNIFORM_WORDS = re.compile(r"\buni\b|\bunit1\b|\buni ?den\b|\buniform\b")
+_COMBINED_WORDS = re.compile(r"\brms\b|\bcombined\b")
+_T1_WORDS = re.compile(r"t1|mp ?rage|mp2rage|spgr|bravo|\btfe|tfl3d|\bflash|\bvibe|\bmdeft|\bfspgr|\bmprg")
+_OTHER_WORDS = re.compile(
+    r"t2|flair|\bdark ?fluid|\bdwi|\bdiff|\bdti|\bep2d|\bepi\b|\bswi\b|\bswan\b|\btof\b|\bangio|\bmra\b|\bmrv\b|\bperf|\basl\b|bold|fmri|"
+    r"\bpd\b|\bscout|\bloc(al\w*)?\b|survey|3.?pl\b|\bphase\b|\bstir\b|\bciss\b|\bfiesta\b|\bdir\b"
+)
+_BEFORE_AGENT = re.compile(
+    r"\b(pre|without|w o|wo|non|no|ohne|sans|sin|before|vor|nativ\w*|native)( iv)? ?(contrast\w*|gad\w*|gd|ce|km|iv|c)\b|\bpre\b|\bnativ\w*\b"
+)
+_AGENT_WORDS = re.compile(
+    r"\bpost\b|\bpost ?(contrast|gad\w*|gd|c|km)\b|\bgad\w*|\bgd\b|\+ ?(c|gd|km|gad\w*)\b|\bc\+|\bce\b|\bkm\b|\bcontrast\w*|\bkontrast\w*|"
+    r"\bdotarem|\bmagnevist|\bprohance|\bmultihance|\bt1 ?c\b|\bt1ce\b|\bmit km\b|\bnach km\b"
+)
+_SHORT_ECHO_MS, _LONG_ECHO_MS = 15.0, 60.0
+_SHORT_REPETITION_MS = 900.0
+_INVERSION_MS = (500.0, 1500.0)
+_CSF_NULL_MS = 1600.0
+
+
+def unfit(some: Sequence[Slice], *, least: int) -> str:
+    """Why a volume cannot be the scan, by its attributes and then its words; empty if it can.
+
+    Args:
+        some: its images.
+        least: how many it has to have; 1 for a series that was asked for by its number, whose name is not looked at then.
+    """
+    first = some[0]
+    if first.modality != "MR":
+        return f"{first.modality[:8] or 'no modality'}, not MR"
+    if first.sop_class not in _IMAGES:
+        return "not of MR images"
+    kinds = {word for one in some for word in one.kind[2:]} | {word for word in first.kind if word == "LOCALIZER"}
+    for values, what in _TYPES:
+        if kinds & values and (least > 1 or what == "a localiser or projection"):
+            return what
+    if first.part != "magnitude":
+        return f"a {first.part} image"
+    if least > 1:
+        if any(one.b_value for one in some):
+            return "of diffusion"
+        if _MAP_WORDS.search(first.words):
+            return "a map"
+        if _INVERSION_WORDS.search(first.words) and not _is_uniform(first):
+            return "one inversion of an MP2RAGE"
+        if "DERIVED" in first.kind and not any(points > 0 for points, _ in evidence(first)):
+            return "derived from others"
+    return f"only {len(some)} images" if len(some) < least else ""
+
+
+def evidence(one: Slice) -> list[tuple[int, str]]:
+    """What speaks for a volume's being T1w (above 0) and against it, attributes before words, each with its reason."""
+    return [(points, why) for points, why in _all(one) if points]
+
+
+def _all(one: Slice) -> Iterator[tuple[int, str]]:
+    told = one.acquired_for
+    if told == "T1":
+        yield 4, "its header calls it T1"
+    elif told not in ("", "UNKNOWN", "MIXED"):
+        yield -4, "its header calls it something else than T1"
+    if _is_uniform(one):
+        yield 3, "it is the uniform image of an MP2RAGE"
+    if _COMBINED_WORDS.search(one.words):
+        yield 1, "its echoes are combined"
+    if "DERIVED" in one.kind and not _is_uniform(one):
+        yield -1, "it is derived"
+    if one.contrast or says_agent(one.words):
+        yield -3, "it was made with a contrast agent"
+    if "EP" in one.sequence:
+        yield -3, "it is echo-planar"
+    if one.echo_ms is not None:
+        if one.echo_ms > _LONG_ECHO_MS:
+            yield -3, "its echo is long"
+        inverted = one.inversion_ms is not None and _INVERSION_MS[0] <= one.inversion_ms <= _INVERSION_MS[1]
+        quick = one.repetition_ms is not None and one.repetition_ms <= _SHORT_REPETITION_MS
+        if one.echo_ms <= _SHORT_ECHO_MS and (inverted or quick):
+            yield 1, "its timings are of T1w"
+    if one.inversion_ms is not None and one.inversion_ms > _CSF_NULL_MS and not _is_uniform(one):
+        yield -2, "its inversion is of FLAIR"
+    if _T1_WORDS.search(one.words):
+        yield 2, "its name says so"
+    if _OTHER_WORDS.search(one.words):
+        yield -3, "its name says something else"
+
+
+def says_agent(words: str) -> bool:
+    """Whether a name says that a contrast agent was given; `pre contrast`, `w/o gd` do not."""
+    return bool(_AGENT_WORDS.search(_BEFORE_AGENT.sub(" ", words)))
+
+
+def _is_uniform(one: Slice) -> bool:
+    return "UNI" in one.kind or bool(_UNIFORM_WORDS.search(one.words))

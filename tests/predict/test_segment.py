@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from insula.checkpoint import load_weights
 from insula.config import Calibration, SegmentConfig
 from insula.errors import BadData, IOFault
 from insula.geometry import label_components
-from insula.io import read_mask, read_scan, read_values
+from insula.io import atomic, nifti_write, read_mask, read_scan, read_values
 from insula.predict import Result, refusal, result_paths, segment, to_record, write_refusal, write_result
 from insula.simulate import phantom_case
 from insula.simulate.phantom import phantom_grid
@@ -174,6 +176,52 @@ def test_files_hold_what_the_result_says(result: Result, tmp_path: Path) -> None
     assert np.array_equal(read_mask(paths.mask).voxels, result.mask.voxels)
     assert np.abs(read_values(paths.prob)[0] - result.prob).max() < 1e-5
     assert json.loads(paths.record.read_text()) == json.loads(json.dumps(record))
+    for name in ("mask", "prob"):
+        assert record["sha256"][name] == hashlib.sha256(getattr(paths, name).read_bytes()).hexdigest()
+
+
+def test_everything_is_made_then_the_old_record_goes_then_files_and_the_record_last(
+    brained: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = result_paths(tmp_path, "x")
+    write_result(brained, paths)
+    order: list[str] = []
+    unlink, write = Path.unlink, atomic.write_bytes
+
+    def removed(path: Path, missing_ok: bool = False) -> None:
+        order.append(f"remove {path.name}")
+        unlink(path, missing_ok=missing_ok)
+
+    def written(path: Path, data: bytes) -> None:
+        order.append(f"write {path.name}")
+        write(path, data)
+
+    def page(_: dict[str, Any]) -> dict[Path, str]:
+        order.append("make the page")
+        return {paths.page: "<p>"}
+
+    monkeypatch.setattr(Path, "unlink", removed)
+    monkeypatch.setattr(atomic, "write_bytes", written)
+    monkeypatch.setattr(nifti_write, "write_bytes", written)
+    record = write_result(brained, paths, further=page)
+    assert order == [
+        "make the page", "remove x.json", "write x_mask.nii.gz", "write x_prob.nii.gz", "write x_brain.nii.gz", "write x.html",
+        "write x.json",
+    ]  # fmt: skip
+    assert set(record["sha256"]) == {"mask", "prob", "brain", "page"}
+
+
+def test_a_page_that_cannot_be_made_leaves_the_earlier_result(brained: Result, tmp_path: Path) -> None:
+    paths = result_paths(tmp_path, "x")
+    write_result(brained, paths)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def broken(_: dict[str, Any]) -> dict[Path, str]:
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        write_result(brained, paths, further=broken)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_the_brain_mask_is_written_and_listed_only_where_there_is_one(

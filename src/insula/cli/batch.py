@@ -29,7 +29,6 @@ class Batch:
     series: int | None = None
     """SeriesNumber of DICOM to take."""
     assume_orientation: str | None = None
-    assume_t1w: bool = False
     passed_over: dict[str, list[Path]] = field(default_factory=dict)
     """Why -> files of the folders that are not done."""
     debug: bool = False
@@ -99,7 +98,7 @@ def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tup
     try:
         scan, source = open_scan(
             path, name=name, frame=batch.frame, series=batch.series, assume_orientation=batch.assume_orientation,
-            assume_t1w=batch.assume_t1w,
+            assume_t1w=batch.config.assume_t1w,
         )  # fmt: skip
         paths = result_paths(folder, scan.name)
         result = segment(scan, batch.config, weights=weights)

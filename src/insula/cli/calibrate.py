@@ -62,7 +62,7 @@ def calibrate(
     with bar(len(entries), "calibrating") as progress:
         for entry in entries:
             try:
-                studied.append(study(entry, loaded, SegmentConfig(device=device)))
+                studied.append(study(entry, loaded, SegmentConfig(device=device, assume_t1w=True)))
             except InsulaError as error:
                 print(f"insula: {entry.case}: {error}", file=sys.stderr)
             if progress is not None:

@@ -85,11 +85,11 @@ def _segment_simulated(folder: Path, device: str) -> Path:
 
 def _write_results(result: Result, source: Path, truth: Truth) -> Path:
     """Write mask, probabilities, record and page beside the scan; return the page."""
-    from insula.io import write_text
     from insula.predict import result_paths, write_result
     from insula.report import render_page
 
     paths = result_paths(source.parent, result.scan.name)
-    record = write_result(result, paths, source=source)
-    write_text(paths.page, render_page(result, record, truth=truth))
+    write_result(
+        result, paths, source=source, further=lambda record: {paths.page: render_page(result, record, truth=truth)}
+    )
     return paths.page

@@ -52,7 +52,7 @@ def predict(
     cases = sorted((entry for entry in found.entries if entry.case in tested_by), key=lambda entry: entry.case)
     batch = Batch(
         files=[entry.image for entry in cases], names=[entry.case for entry in cases],
-        config=SegmentConfig(device=device), weights=[str(weights / f"fold{tested_by[entry.case]}") for entry in cases],
+        config=SegmentConfig(device=device, assume_t1w=True), weights=[str(weights / f"fold{tested_by[entry.case]}") for entry in cases],
         debug=debug,
     )  # fmt: skip
     return run_batch(batch, out)

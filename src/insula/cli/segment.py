@@ -45,7 +45,7 @@ def segment(
         frame: Which volume of a 4-D file, from 0.
         series: SeriesNumber of the DICOM series to take; by rule if not given.
         assume_orientation: Axes of files that do not say, e.g. LPS.
-        assume_t1w: The scans are T1w, whatever their names and sidecars say.
+        assume_t1w: The scans are T1w, whatever their names, sidecars and looks say.
         debug: Show a traceback on errors.
     """
     from insula.cli.batch import Batch, run_batch
@@ -60,10 +60,15 @@ def segment(
     found = find_scans(paths)
     files = found.files
     config = SegmentConfig(
-        threshold=threshold, tta=tta, device=device, engine=engine, passes="tiled" if low_memory else "auto"
+        threshold=threshold,
+        tta=tta,
+        device=device,
+        engine=engine,
+        passes="tiled" if low_memory else "auto",
+        assume_t1w=assume_t1w,
     )
     batch = Batch(
         files=files, names=name_cases(files), config=config, weights=[weights] * len(files), frame=frame, series=series,
-        assume_orientation=assume_orientation, assume_t1w=assume_t1w, passed_over=found.passed_over, debug=debug,
+        assume_orientation=assume_orientation, passed_over=found.passed_over, debug=debug,
     )  # fmt: skip
     return run_batch(batch, out)

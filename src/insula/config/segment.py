@@ -30,3 +30,5 @@ class SegmentConfig:
     """Thickness of a tile [voxels] at full resolution; even."""
     min_lesion_ml: float | None = None
     """Smaller lesions are dropped; unset takes what is stored with the weights."""
+    assume_t1w: bool = False
+    """Segment whatever the image looks like; otherwise one that does not look like a T1w scan of a head is refused."""

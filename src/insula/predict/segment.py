@@ -12,6 +12,7 @@ import torch
 import insula
 from insula.checkpoint import Weights, load_weights
 from insula.config import SegmentConfig
+from insula.contrast import check_contrast, refuse_labels
 from insula.data import prepare
 from insula.infer import InferFacts, infer_mean
 from insula.postprocess import brain_flags, decide, find_brain, measure_lesions, within_brain
@@ -40,7 +41,7 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
         The result; an empty mask carries its reason.
 
     Raises:
-        BadData: not a scan of a head.
+        BadData: not a scan of a head, or not T1w, unless `config.assume_t1w` says that it is.
         UsageError, Unavailable: a threshold or a device that cannot be.
 
     Example:
@@ -50,7 +51,10 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
     """
     loaded = _cached(weights) if isinstance(weights, str) else weights
     card = loaded.card
+    if not config.assume_t1w:
+        refuse_labels(scan.image)
     prepared = prepare(scan, card.prepare)
+    contrast = () if config.assume_t1w else check_contrast(prepared.image)
     seen, facts = infer_mean(loaded.networks, prepared.image, config, scaling=card.calibration.scaling)
     brain = None if seen.brain is None else find_brain(prepared.bring_home(seen.brain.numpy()), scan.grid)
     prob = within_brain(prepared.bring_home(seen.lesion.numpy()), brain)
@@ -59,7 +63,13 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
     mask = decide(
         prob, scan.grid, threshold=threshold, min_lesion_ml=least, brain=brain, calibration=card.calibration
     )  # fmt: skip
-    flags = (*scan.flags, *prepared.flags, *_at_the_rim(seen.lesion.numpy() >= threshold), *brain_flags(brain))
+    flags = (
+        *scan.flags,
+        *prepared.flags,
+        *contrast,
+        *_at_the_rim(seen.lesion.numpy() >= threshold),
+        *brain_flags(brain),
+    )
     return Result(
         scan=scan, mask=mask, brain=brain, prob=prob, lesions=measure_lesions(mask, prob, card.calibration), threshold=threshold,
         flags=flags, provenance=_provenance(loaded, facts, least), calibration=card.calibration,

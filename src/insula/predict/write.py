@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from insula.errors import BadData, InsulaError
-from insula.io import still_the_same, write_json, write_mask, write_prob
+from insula.io import still_the_same, write_json, write_mask, write_prob, write_text
+from insula.io.bytes import read_file
 from insula.io.dicom import DicomScan, lesion_seg, measurement_sr, probability_seg, save_dicom
 from insula.postprocess import number_lesions
 from insula.predict.record import refusal, to_record
@@ -49,17 +51,20 @@ def result_paths(folder: Path, name: str) -> ResultPaths:
 
 
 def write_result(
-    result: Result, paths: ResultPaths, *, source: Path | DicomScan | None = None
+    result: Result, paths: ResultPaths, *, source: Path | DicomScan | None = None,
+    further: Callable[[dict[str, Any]], Mapping[Path, Any]] = lambda _: {},
 ) -> dict[str, Any]:  # fmt: skip
     """Write mask, brain mask, probability map and record, each atomically; of DICOM, lesion and probabilities as segmentations of it, and a report.
 
-    Everything is made before the first file is written. An earlier run's record goes first, so that no record ever stands beside
-    another run's mask; its brain mask is taken away where this result has none.
+    Everything is made before the first file is written. An earlier run's record goes first and the new one comes last, naming the
+    SHA-256 of every other file, so that no record ever stands beside another run's mask; an earlier brain mask is taken away where
+    this result has none.
 
     Args:
         result: what to write.
         paths: where.
         source: the scan's file; if it changed since it was read, nothing is written. Or the series that it was read from.
+        further: makes more files from the record, texts and DICOM objects, e.g. its page.
 
     Returns:
         The record.
@@ -78,20 +83,25 @@ def write_result(
             "wait until it is complete and run again",
         )
     objects = _objects(result, source, paths) if isinstance(source, DicomScan) else {}
+    files = {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}
+    if result.brain is not None:
+        files["brain"] = paths.brain.name
+    if objects:
+        files |= {name: getattr(paths, name).name for name in ("seg", "prob_seg", "report", "capture")}
+    record = to_record(result) | {"files": files}
+    more = {**objects, **further(record)}
     paths.record.unlink(missing_ok=True)  # an earlier run's would speak of files that are no longer there
     write_mask(paths.mask, result.mask, file=file)
     write_prob(paths.prob, result.prob, result.scan.grid, file=file)
-    files = {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}
     if result.brain is None:
         paths.brain.unlink(missing_ok=True)
     else:
         write_mask(paths.brain, result.brain, file=file)
-        files["brain"] = paths.brain.name
-    for path, made in objects.items():
-        save_dicom(path, made)
-    if objects:
-        files |= {name: getattr(paths, name).name for name in ("seg", "prob_seg", "report", "capture")}
-    record = to_record(result) | {"files": files}
+    for path, made in more.items():
+        (write_text if isinstance(made, str) else save_dicom)(path, made)
+    written = {paths.mask, paths.prob, paths.brain, *more}
+    there = {name: path for name, file in files.items() if (path := paths.record.with_name(file)) in written}
+    record["sha256"] = {name: read_file(path).sha256 for name, path in there.items()}
     write_json(paths.record, record)
     return record
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from insula.io import write_text
-from insula.io.dicom import DicomScan, save_dicom, secondary_capture
+from insula.io.dicom import DicomScan, secondary_capture
 from insula.predict import Result, ResultPaths, write_result
 from insula.report.capture import render_capture
 from insula.report.page import render_page
@@ -28,8 +27,11 @@ def write_case(result: Result, paths: ResultPaths, *, source: Path | DicomScan |
     Raises:
         InsulaError: as `write_result`.
     """
-    record = write_result(result, paths, source=source)
-    write_text(paths.page, render_page(result, record))
-    if isinstance(source, DicomScan):
-        save_dicom(paths.capture, secondary_capture(source, render_capture(result, record)))
-    return record
+
+    def pages(record: dict[str, Any]) -> dict[Path, Any]:
+        made: dict[Path, Any] = {paths.page: render_page(result, record)}
+        if isinstance(source, DicomScan):
+            made[paths.capture] = secondary_capture(source, render_capture(result, record))
+        return made
+
+    return write_result(result, paths, source=source, further=pages)

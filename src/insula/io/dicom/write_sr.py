@@ -81,6 +81,14 @@ def measurement_sr(found: DicomScan, seg: Segmentation, volumes_ml: Sequence[flo
             imaging_measurements=[*lesions, total],
             title=codes.DCM.ImagingMeasurementReport,
         )  # fmt: skip
+        for flag in found.scan.flags:  # which series was taken and why, among other things
+            content[0].ContentSequence.append(
+                hd.sr.TextContentItem(
+                    name=codes.DCM.Comment,
+                    value=flag.text[:1024],
+                    relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
+                )
+            )
         return hd.sr.Comprehensive3DSR(
             evidence=[*found.references, seg], content=content[0],
             series_number=_SERIES + int(first.get("SeriesNumber") or 0), instance_number=1,

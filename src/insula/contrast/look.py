@@ -1,0 +1,31 @@
+"""What an image is looked at by: its means and its grain at 4 mm, in the box that the lesion network sees."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from insula.config import PrepareConfig
+from insula.data import normalised
+
+__all__ = ["coarse", "coarse_of_2mm"]
+
+_REST = 1.0  # added to the grain before its logarithm, in hundredths of the image's width
+
+
+def coarse(image: Float[Tensor, "1 1 i j k"]) -> Float[Tensor, "2 i4 j4 k4"]:
+    """Of a prepared image at 1 mm: channel 0 its mean in 4 mm, channel 1 the logarithm of the spread of its 2 mm means there."""
+    return _look(functional.avg_pool3d(image, 2))
+
+
+def coarse_of_2mm(image: Float[Tensor, "i j k"]) -> Float[Tensor, "2 i2 j2 k2"]:
+    """The same of an image at 2 mm that has yet to be normalised."""
+    return _look(normalised(image, PrepareConfig())[None, None])
+
+
+def _look(image: Float[Tensor, "1 1 i j k"]) -> Float[Tensor, "2 i2 j2 k2"]:
+    mean = functional.avg_pool3d(image, 2)
+    spread = (functional.avg_pool3d(image**2, 2) - mean**2).clamp_min(0).sqrt()
+    return torch.cat([mean / 2, (_REST + 100 * spread).log() / 3], dim=1)[0]

@@ -1,0 +1,103 @@
+"""What is no T1w scan of a head is refused, and what is one is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from insula.config import PrepareConfig, SegmentConfig
+from insula.contrast import check_contrast, judge_image, refuse_labels
+from insula.data import prepare
+from insula.errors import BadData
+from insula.geometry import Grid
+from insula.predict import segment
+from insula.simulate import phantom_case
+from insula.simulate.phantom import Sphere, phantom_grid
+from insula.volume import Case, Scan
+
+_GRID = phantom_grid(spacing_mm=(2.0, 2.0, 2.0))
+_T1W = (0.0, 0.15, 0.22, 0.25, 0.6, 0.95, 1.0)  # air, skull, ventricle, CSF, grey matter, scalp, white matter
+_LIKE = {
+    "T2w": (0.0, 0.1, 1.0, 1.0, 0.55, 0.35, 0.4),
+    "T2w, bright scalp": (0.0, 0.1, 1.0, 1.0, 0.5, 0.8, 0.38),
+    "a map of T1": (0.0, 0.2, 1.0, 0.95, 0.33, 0.08, 0.2),
+    "diffusion": (0.0, 0.02, 0.1, 0.1, 0.8, 0.02, 0.62),
+}  # fmt: skip
+
+
+def _scan(levels: tuple[float, ...], *, noise: float = 0.015, grid: Grid = _GRID) -> Scan:
+    """The phantom's head with other greys."""
+    clean = phantom_case(grid, lesions=(), noise=0.0, scale=1.0).scan
+    knots = np.array(sorted(_T1W))
+    image = np.asarray(levels, np.float32)[np.abs(clean.image[..., None] - knots).argmin(-1)]
+    image = image + noise * np.random.default_rng(0).standard_normal(image.shape, dtype=np.float32)
+    return replace(clean, image=np.abs(image).astype(np.float32) * 1000)
+
+
+def _image(scan: Scan) -> torch.Tensor:
+    return prepare(scan, PrepareConfig()).image
+
+
+@pytest.mark.parametrize("lesions", [(), (Sphere((-38.0, -10.0, 18.0), 14.0),), (Sphere((-35.0, -20.0, 15.0), 28.0),)])
+@pytest.mark.parametrize("skull", [True, False])
+@pytest.mark.parametrize("noise", [0.01, 0.06])
+def test_heads_with_the_tissues_of_t1w_are_taken(lesions: tuple[Sphere, ...], skull: bool, noise: float) -> None:
+    scan = phantom_case(_GRID, lesions, skull=skull, noise=noise).scan
+    assert "contrast-agent-seen" not in [flag.code for flag in check_contrast(_image(scan))]
+
+
+@pytest.mark.parametrize("kind", _LIKE)
+def test_other_orders_of_tissue_are_refused(kind: str) -> None:
+    with pytest.raises(BadData, match="assume-t1w"):
+        check_contrast(_image(_scan(_LIKE[kind])))
+
+
+def _ball() -> NDArray[np.float32]:
+    place = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) * n for n in _GRID.shape), indexing="ij"))
+    return ((place**2).sum(0) < 80**2).astype(np.float32)
+
+
+def test_a_ball_of_water_is_no_head() -> None:
+    noise = 0.02 * np.random.default_rng(0).standard_normal(_GRID.shape, dtype=np.float32)
+    with pytest.raises(BadData, match="the image"):
+        check_contrast(_image(Scan(np.abs(_ball() + noise) * 900, _GRID, name="ball")))
+
+
+def test_noise_is_no_head() -> None:
+    image = np.random.default_rng(0).random(_GRID.shape, dtype=np.float32) + 2 * _ball()
+    with pytest.raises(BadData):
+        check_contrast(_image(Scan(image, _GRID, name="noise")))
+
+
+def test_the_door_refuses_it_unless_told(tiny_weights: Path) -> None:
+    scan = _scan(_LIKE["T2w"])
+    with pytest.raises(BadData, match="looks like"):
+        segment(scan, SegmentConfig(device="cpu"), weights=str(tiny_weights))
+    assert segment(scan, SegmentConfig(device="cpu", assume_t1w=True), weights=str(tiny_weights)).mask.grid == scan.grid
+
+
+def test_the_verdict_does_not_hang_on_units_and_axis_order(coarse_case: Case) -> None:
+    found = judge_image(_image(coarse_case.scan))
+    other = judge_image(_image(replace(coarse_case.scan, image=coarse_case.scan.image * np.float32(1e-4))))
+    assert found.t1w == pytest.approx(other.t1w, abs=1e-3)
+
+
+@pytest.mark.parametrize("levels", [1, 12])
+def test_masks_and_label_maps_are_refused(levels: int) -> None:
+    labels = np.zeros((40, 40, 40), np.float32)
+    for n in range(levels):
+        labels[5:35, 5:35, 5 + 2 * n : 35] = n + 1
+    with pytest.raises(BadData, match="it is a mask or a label map"):
+        refuse_labels(labels)
+
+
+def test_scans_of_few_bits_and_enlarged_scans_are_no_label_maps() -> None:
+    rng = np.random.default_rng(0)
+    scan = rng.integers(40, 60, (30, 30, 30)).astype(np.float32)
+    refuse_labels(scan)
+    refuse_labels(scan.repeat(2, 0).repeat(2, 1).repeat(2, 2))

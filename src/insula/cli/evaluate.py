@@ -193,6 +193,10 @@ def _tell(
                     print(f"  {group}" if group != "all" else "  all cases")
                 apart = f"; undefined in {row.undefined}" if row.undefined else ""
                 print(f"    {row.metric:26} {row.mean or 'undefined'}{apart}")
+        if moved := [score.case for score in sets[name] if score.reordered]:
+            print(
+                f"    {len(moved)} predictions in another axis order were brought over: {', '.join(moved[:3])}{', ...' if len(moved) > 3 else ''}"
+            )
         if any(row.metric in ("hd95_mm", "assd_mm") and row.undefined for row in summary if row.stratum == "all"):
             print("    distances are undefined where one mask is empty: a set that misses lesions can have small ones")
         held, told = coverage(sets[name])

@@ -15,7 +15,7 @@ from insula.cohort.lesion_mask import SEVERAL, Fault, LesionMask, read_lesion
 from insula.cohort.likeness import sign
 from insula.data.head import Head, find_head
 from insula.errors import InsulaError
-from insula.geometry import Grid, label_components, ras_grid, ras_map
+from insula.geometry import Grid, axis_map, label_components, ras_grid, ras_map, unlike_in_order
 from insula.io import read_scan
 from insula.volume import Scan
 
@@ -142,13 +142,14 @@ def _lesion_facts(lesion: LesionMask) -> dict[str, object]:
 
 def _together(scan: Scan, lesion: LesionMask, facts: dict[str, object]) -> list[Fault]:
     """What can only be seen of image and mask side by side."""
-    if scan.grid.shape != lesion.grid.shape:
-        return [Fault("shape-mismatch", f"the scan has {scan.grid.shape} voxels, its mask {lesion.grid.shape}")]
-    if not scan.grid.close_to(lesion.grid):
-        return [Fault("affine-mismatch", f"scan and mask have the same shape, but {lesion.grid.unlike(scan.grid)}")]
+    read, axes = lesion.faults, axis_map(lesion.grid, scan.grid)
+    if axes is None:
+        return [_elsewhere(scan.grid, lesion.grid)]
+    lesion = lesion.onto(scan.grid, of=scan.name)
+    reordered = list(lesion.faults[len(read) :])
     apart = scan.grid.apart_mm(lesion.grid) or 0.0
-    slight = [] if apart <= _ROUNDING_MM else [
-        Fault("affine-rounded", f"scan and mask lie {apart:.2g} mm apart, far less than a voxel; they are taken as one place", "warning")
+    slight = reordered if apart <= _ROUNDING_MM else [
+        Fault("affine-rounded", f"scan and mask lie {apart:.2g} mm apart, far less than a voxel; they are taken as one place", "warning"), *reordered
     ]  # fmt: skip
     if not lesion.voxels.any():
         return [*slight, Fault("mask-empty", "the mask marks nothing; the case counts as a control", "warning")]
@@ -168,6 +169,13 @@ def _together(scan: Scan, lesion: LesionMask, facts: dict[str, object]) -> list[
     if not faults:  # of what lies in the air, neither side is the darker one
         faults += _flipped(image, voxels, head, float(facts["lesion_ml"]))  # type: ignore[arg-type]
     return [*slight, *faults]
+
+
+def _elsewhere(scan: Grid, mask: Grid) -> Fault:
+    """Shapes that differ, in whatever order of axes, or what else does."""
+    if sorted(scan.shape) != sorted(mask.shape):
+        return Fault("shape-mismatch", f"the scan has {scan.shape} voxels, its mask {mask.shape}")
+    return Fault("affine-mismatch", f"scan and mask do not lie in one place: {unlike_in_order(mask, scan)}")
 
 
 def _within(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -106,9 +106,7 @@ def write_entry(entry: Entry, home: Home, folder: Path) -> None:
     """
     image = folder / home.image
     scan = read_scan(entry.image, name=entry.case)
-    lesion = read_lesion(entry.mask, label=entry.label) if entry.masks else None
-    if lesion is not None and not lesion.grid.close_to(scan.grid):
-        raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
+    lesion = read_lesion(entry.mask, label=entry.label).onto(scan.grid, of=entry.case) if entry.masks else None
     image.parent.mkdir(parents=True, exist_ok=True)
     data = read_file(entry.image).data
     write_bytes(image, data if data[:2] == GZIP_MAGIC else gzip.compress(data, compresslevel=3, mtime=0))

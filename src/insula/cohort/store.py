@@ -77,9 +77,7 @@ def store_case(entry: Entry, folder: Path, config: PrepareConfig, precision: Pre
     source = digest.hexdigest()
     if (kept := _kept(path, source)) is not None:
         return replace(kept, subject=entry.subject, centre=entry.centre, chronicity=entry.chronicity)
-    lesion = read_lesion(entry.mask, label=entry.label)
-    if not scan.grid.close_to(lesion.grid):
-        raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
+    lesion = read_lesion(entry.mask, label=entry.label).onto(scan.grid, of=entry.case)
     prepared = prepare(scan, config)
     mask = resample(ras_map(lesion.grid).apply(lesion.voxels), ras_grid(lesion.grid), prepared.grid) > 0.5
     image = prepared.image[0, 0]

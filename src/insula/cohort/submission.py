@@ -38,10 +38,8 @@ def write_submission(cohort: Cohort, predictions: Path, folder: Path) -> int:
         rule = f"hold no mask, or several, of {len(missing)} of {len(entries)} cases, e.g. {missing[0]}"
         raise BadData("the predictions", predictions, rule, "predict every scan of the cohort once")
     for entry in entries:
-        scan, mask = read_scan(entry.images[0], name=entry.case), read_lesion(masks[entry.case][0])
-        if not mask.grid.close_to(scan.grid):
-            rule = "does not lie on its scan's grid"
-            raise BadData("the prediction of", entry.case, rule, "write predictions on the scan's own grid")
+        scan = read_scan(entry.images[0], name=entry.case)
+        mask = read_lesion(masks[entry.case][0]).onto(scan.grid, of=entry.case)
         anat = folder / Path(*(part for part in (entry.subject, entry.session) if part), "anat")
         anat.mkdir(parents=True, exist_ok=True)
         write_mask(anat / f"{entry.case}_{SPACE}_label-L_mask.nii.gz", Mask(mask.voxels, scan.grid), file=scan.file)

@@ -17,6 +17,7 @@ from insula.data.head import Head, find_head
 from insula.errors import InsulaError
 from insula.geometry import Grid, axis_map, label_components, ras_grid, ras_map, unlike_in_order
 from insula.io import read_scan
+from insula.io.naming import flags_by_name
 from insula.volume import Scan
 
 __all__ = ["MAP_MM", "MAP_SHAPE", "Examined", "Hemisphere", "examine", "hemisphere_of"]
@@ -104,12 +105,12 @@ def _pairing(entry: Entry) -> list[Fault]:
     faults = []
     if not entry.images:
         faults.append(Fault("image-missing", f"there is a mask ({entry.masks[0].name}) but no T1w scan"))
-    if len(entry.images) > 1:
-        faults.append(
-            Fault(
-                "several-images", f"there are {len(entry.images)} T1w scans; {entry.images[0].name} is taken", "warning"
-            )
-        )
+    if entry.beside:
+        text = f"there are {1 + len(entry.beside)} T1w scans of the session; {entry.images[0].name} is taken, on which the mask was drawn by its name"
+        faults.append(Fault("several-images", text, "warning"))
+    if entry.doubt:
+        faults.append(Fault("pair-ambiguous", f"the case {entry.doubt}; keep one, or name its run in both names"))
+    faults += [Fault(flag.code, flag.text, "warning") for path in entry.images[:1] for flag in flags_by_name(path)]
     if not entry.masks and not entry.hidden:
         faults.append(Fault("mask-missing", f"there is a T1w scan ({entry.images[0].name}) but no lesion mask"))
     if len(entry.masks) > 1:

@@ -244,3 +244,10 @@ def test_a_session_without_a_scan_is_named_and_linked_folders_are_entered(tmp_pa
     cohort = find_cohort(tmp_path / "data")
     assert [entry.case for entry in cohort.entries] == ["sub-1_ses-1", "sub-2"]
     assert "1 of 2 sessions without a T1w scan: passed over (sub-1_ses-2)" in cohort.notes
+
+
+def test_a_sheet_of_another_name_is_named(tmp_path: Path) -> None:
+    _touch(tmp_path, _scan("sub-1"), _lesion("sub-1"), "demographics.csv", "sub-1/anat/sub-1_events.tsv")
+    assert find_cohort(tmp_path).notes == (
+        "passed over: 1 sheet (demographics.csv) with neither participants nor metadata in the name",
+    )

@@ -98,12 +98,13 @@ def _renamed(*names: str) -> list[tuple[str, ...]]:
         ("participants.tsv", _text("\t", _renamed("01", "02", "03")), ""),
         ("participants.tsv", _text("\t", _renamed("SUB-01", "Sub-02", "sub-03")), ""),
         ("participants.tsv", _text("\t", _renamed("1", "2", "3")), "with the zeros that its participants lack"),
+        ("participants.tsv", _text("\t", _renamed("sub01", "Sub_02", "sub 03")), ""),
         ("participants.tsv", _text("\t", _renamed("1.0", "2.0", "3.0")), "with the zeros that its participants lack"),
         ("participants.tsv", _text("\t", [(*_PEOPLE[0], 'coil 12"'), (*_PEOPLE[1], '"open'), (*_PEOPLE[2], "x")], (*_HEAD, "note")), ""),
         ("participants.tsv", _text("\t", [('"sub-01"', '"A"', '"200"'), *_PEOPLE[1:]]), ""),
         ("participants.csv", _text(",", [(*_PEOPLE[0], '"one,\ntwo"'), (*_PEOPLE[1], "y"), (*_PEOPLE[2], "x")], (*_HEAD, "note")), ""),
         ("participants.tsv", _text("\t", [*_PEOPLE, _PEOPLE[0]]), ""),
-        ("participants.tsv", _text("\t", head=("ID", "Centre", "Days post-stroke")), ""),
+        ("participants.tsv", _text("\t", head=("ID", "Centre", "Days post-stroke (d)")), ""),
     ],
 )  # fmt: skip
 def test_sheets_as_people_save_them_are_understood(name: str, data: str, how: str, tmp_path: Path) -> None:
@@ -193,3 +194,16 @@ def test_sessions_are_found_without_their_zeros_too(tmp_path: Path) -> None:
     assert "passed over: 1 row (1) of participants.csv that no case of the cohort belongs to" in said.notes
     path.write_text("id,site\nsub-01_ses-02,A\n")
     assert set(read_sheets([path], [("sub-01", "ses-01"), ("sub-01", "ses-02")]).rows) == {("sub-01", "ses-02")}
+
+
+def test_an_empty_sheet_is_told(tmp_path: Path) -> None:
+    (tmp_path / "participants.tsv").touch()
+    said = read_sheets([tmp_path / "participants.tsv"], _CASES)
+    assert said.notes == ("0 of 3 cases found in participants.tsv: no participant_id column",)
+
+
+def test_a_sheet_without_a_column_of_use_is_told(tmp_path: Path) -> None:
+    (tmp_path / "participants.tsv").write_text("participant_id\tage\nsub-01\t61\n")
+    assert read_sheets([tmp_path / "participants.tsv"], _CASES).read == (
+        "1 of 3 cases found in participants.tsv: no column of a site, days after the stroke or chronicity",
+    )

@@ -146,6 +146,8 @@ def prepare(
     from insula.cohort.store import forget_index, no_lesion, try_store
     from insula.config import PrepareConfig
     from insula.io import OutputFolder
+    from insula.io.naming import contrast_by_name
+    from insula.io.participants import count_names
 
     with OutputFolder(out) as folder:
         found = find_cohort(cohort, label=label)
@@ -164,7 +166,10 @@ def prepare(
                     print(f"insula: {entry.case}: {result}", file=sys.stderr)
                 if progress is not None:
                     progress.advance(progress.task_ids[0])
+        agent = [entry.case for entry in entries if entry.images and contrast_by_name(entry.images[0])]
         notes = (*found.notes, *no_lesion(case.lesion_voxels for case in stored))
+        if agent:
+            notes = (*notes, f"scanned with a contrast agent, by their names: {count_names(agent, 'case')}")
         write_index(folder, stored, config, precision, notes=(*found.sheets, *notes))
         size = sum((folder / case.file).stat().st_size for case in stored)
     print(f"{len(stored)} cases, {size / 1e9:.2f} GB" + (f"; {failed} left out" if failed else ""))

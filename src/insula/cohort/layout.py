@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from insula.cohort.pairs import NIFTI, Group, pair_files, take_scans
-from insula.cohort.sheet import SHEET, Row, read_sheets
+from insula.cohort.sheet import OTHER_SHEET, SHEET, Row, read_sheets
 from insula.errors import BadData, NoInput, UsageError
 from insula.io.entities import entities_of, session_of
 from insula.io.naming import other_than_t1w
@@ -119,6 +119,7 @@ class Cohort:
 class _Files:
     images: list[Path] = field(default_factory=list)
     sheets: list[Path] = field(default_factory=list)
+    other_sheets: list[str] = field(default_factory=list)
     descriptions: list[Path] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
     """Inside the cohort's folder."""
@@ -154,6 +155,10 @@ def find_cohort(folder: Path, *, label: int | None = None) -> Cohort:
         raise NoInput(
             "the cohort", folder, "holds no T1w scan (*_T1w.nii.gz, or imagesTr/*_0000.nii.gz)", "check the folder"
         )
+    if files.other_sheets:
+        notes.append(
+            f"passed over: {count_names(files.other_sheets, 'sheet')} with neither participants nor metadata in the name"
+        )
     said = read_sheets(files.sheets, [_who(group.case) for group in groups])
     groups.sort(key=lambda group: group.case)
     entries = tuple(replace(_entry(group, said.rows, folder), label=label) for group in groups)
@@ -172,6 +177,8 @@ def _walk(folder: Path) -> _Files:
                 found.descriptions.append(path)
             elif SHEET.search(name):
                 found.sheets.append(path)
+            elif path.parent == folder and OTHER_SHEET.search(name):
+                found.other_sheets.append(name)
     return found
 
 

@@ -48,11 +48,9 @@ class Roster:
         wanted = _label(inside.get("sub", subject), "sub-")
         return any(_label(one, "sub-") == wanted for one in self._sessions)
 
-    def lost_zeros(self, subject: str) -> bool:
-        """Whether a name fits somebody only once the zeros before its number are put back."""
-        label = _label(entities_of(subject).get("sub", subject), "sub-").casefold()
-        alike = any(_label(one, "sub-").casefold() == label for one in self._sessions)
-        return not alike and bool(self._fitting(label, "sub-", list(self._sessions)))
+    def lost_zeros(self, subject: str, who: str) -> bool:
+        """Whether a name was found to be somebody's only once the zeros before its number were put back."""
+        return _label(who, "sub-").casefold() not in subject.casefold()
 
     def unclear(self, subject: str) -> bool:
         """Whether a name fits several subjects."""
@@ -72,13 +70,14 @@ class Roster:
         return fits[0] if len(fits) == 1 else None
 
     def _fitting(self, name: str, prefix: str, there: list[str]) -> list[str]:
-        """As written; else in another case; else without the zeros that a spreadsheet takes away."""
-        wanted = _label(name, prefix)
+        """As written; else in another case; else without the zeros that a spreadsheet takes away; else as sub_01 or sub01."""
+        loose = re.sub(rf"^{prefix[:-1]}[-_ ]*", "", name.strip(), flags=re.IGNORECASE)
         steps: tuple[Callable[[str], str], ...] = (str, str.casefold, _without_zeros)
-        for as_read in steps:
-            fits = [one for one in there if as_read(_label(one, prefix)) == as_read(wanted)]
-            if fits:
-                return fits
+        for wanted in dict.fromkeys((_label(name, prefix), loose)):
+            for as_read in steps:
+                fits = [one for one in there if as_read(_label(one, prefix)) == as_read(wanted)]
+                if fits:
+                    return fits
         return []
 
 

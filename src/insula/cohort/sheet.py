@@ -15,10 +15,12 @@ from insula.cohort.table import Table, read_table
 from insula.io.entities import entities_of
 from insula.io.participants import count_names
 
-__all__ = ["SHEET", "Row", "Sheets", "read_sheets"]
+__all__ = ["OTHER_SHEET", "SHEET", "Row", "Sheets", "read_sheets"]
 
 SHEET = re.compile(r"(metadata|participants).*\.(csv|tsv|xlsx|xls|ods|txt|numbers)$|_sessions\.tsv$", re.IGNORECASE)
 """Names of sheets, those that are passed over included."""
+OTHER_SHEET = re.compile(r"\.(csv|tsv|xlsx|xls|ods|numbers)$", re.IGNORECASE)
+"""Names of what may be a sheet on participants too; in the cohort's own folder it is named as passed over."""
 _READ = (".csv", ".tsv", ".xlsx")
 _NAMES = {  # our word -> what sheets call it, letters and digits only; surer names first
     "subject": (
@@ -27,7 +29,7 @@ _NAMES = {  # our word -> what sheets call it, letters and digits only; surer na
     ),
     "session": (("session", "sessionid"),),
     "site": (("siteid", "site", "centre", "center", "indisiteid"),),
-    "days": (("dayspoststroke", "dayspoststrokescan", "dayssincestroke"),),
+    "days": (("dayspoststroke", "dayspoststrokescan", "dayssincestroke", "daysafterstroke"),),
     "chronicity": (("chronicity",),),
     "former": (("atlas12subjectid", "atlasr12subjectid"),),
 }  # fmt: skip
@@ -77,6 +79,7 @@ class _Reading:
     found: set[tuple[str, str]] = field(default_factory=set)
     how: set[str] = field(default_factory=set)
     no_id: bool = False
+    no_facts: bool = True
     count: int = 0
     strangers: list[str] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
@@ -140,7 +143,7 @@ def _known(whose: bool) -> Any:
 
 
 def _column(head: Sequence[str], names: Sequence[Sequence[str]]) -> str | None:
-    bare = [re.sub(r"[^a-z0-9]", "", str(cell).lower()) for cell in head]
+    bare = [re.sub(r"\(.*?\)|\[.*?\]|[^a-z0-9]", "", str(cell).lower()) for cell in head]  # without its unit
     for some in names:
         for cell, word in zip(head, bare, strict=True):
             if word in some:
@@ -155,6 +158,7 @@ def _read(
     reading.how |= set(table.how)
     reading.broken += table.broken
     reading.count += 1
+    reading.no_facts &= not any(columns[key] for key in ("site", "days", "chronicity"))
     if columns["subject"] is None and not whose:
         reading.no_id = True
         return
@@ -177,7 +181,7 @@ def _read(
             (reading.unclear if roster.unclear(subject) else reading.strangers).append(shown)
             continue
         reading.found.add(key)
-        if roster.lost_zeros(subject):
+        if roster.lost_zeros(subject, key[0]):
             reading.how.add("with the zeros that its participants lack")
         days = _number(raw.get(columns["days"] or ""), cells["days"], decimal)
         if days is None and cells["days"] is not None:
@@ -190,7 +194,8 @@ def _line(name: str, reading: _Reading, cases: Collection[tuple[str, str]], rost
     of = len(cases) or covered
     how = f", read {' '.join(sorted(reading.how))}" if reading.how else ""
     many = f"{reading.count} sheets named {name}" if reading.count > 1 else name
-    why = ": no participant_id column" if reading.no_id else ""
+    why = ": no column of a site, days after the stroke or chronicity" if reading.no_facts else ""
+    why = ": no participant_id column" if reading.no_id else why
     return f"{covered} of {of} case{'' if of == 1 else 's'} found in {many}{how}{why}"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from insula.errors import BadData
-from insula.io.bytes import read_file
+from insula.io.bytes import file_state, read_file
 
 __all__ = ["Table", "read_table"]
 
@@ -48,11 +48,13 @@ def read_table(path: Path, known: Known) -> Table:
         known: judges a row.
 
     Returns:
-        The table; without a head where no row has a known name.
+        The table; without a head where no row has a known name, as in an empty file.
 
     Raises:
         BadData: no text, or no workbook.
     """
+    if file_state(path)[0] == 0:
+        return Table((), ())
     if path.suffix.lower() == ".xlsx":
         return _pick([_table(rows, known) for rows in _workbook(path)])
     text, how = _decode(path)

@@ -251,3 +251,26 @@ def test_a_sheet_of_another_name_is_named(tmp_path: Path) -> None:
     assert find_cohort(tmp_path).notes == (
         "passed over: 1 sheet (demographics.csv) with neither participants nor metadata in the name",
     )
+
+
+def test_single_inversions_are_no_scans_and_a_mask_of_nobody_is_named(tmp_path: Path) -> None:
+    _touch(
+        tmp_path,
+        _scan("sub-1_inv-1"),
+        _scan("sub-1_inv-2"),
+        _scan("sub-1", "UNIT1"),
+        _lesion("sub-1"),
+        "lesion_mask.nii.gz",
+    )
+    cohort = find_cohort(tmp_path)
+    assert [(entry.case, entry.image.name) for entry in cohort.entries] == [("sub-1", "sub-1_UNIT1.nii.gz")]
+    assert "3 images (lesion_mask.nii.gz, sub-1_inv-1_T1w.nii.gz, sub-1_inv-2_T1w.nii.gz)" in cohort.notes[0]
+
+
+def test_a_scan_beside_two_cases_is_counted_once(tmp_path: Path) -> None:
+    scans = [f"sub-1_acq-{a}_run-{n}" for a in "ab" for n in (1, 2)]
+    _touch(tmp_path, *map(_scan, scans), _lesion(scans[0]), _lesion(scans[3]))
+    (note,) = find_cohort(tmp_path).notes
+    assert note.startswith(
+        "passed over: 2 T1w scans (sub-1_acq-a_run-2_T1w.nii.gz, sub-1_acq-b_run-1_T1w.nii.gz) without"
+    )

@@ -203,27 +203,22 @@ def _nnunet(files: list[Path]) -> list[Group]:
 def _bids(files: list[Path], folder: Path) -> tuple[Layout, list[Group], list[str]]:
     """Layout, cases, and what is passed over, in words."""
     named = [path for path in files if _SUBJECT.search(path.name)]
-    masks = [path for path in named if _LESION.search(path.name) and not _OURS.search(path.name)]
+    lesions = [path for path in files if _LESION.search(path.name) and not _OURS.search(path.name)]
+    masks = [path for path in lesions if _SUBJECT.search(path.name)]
     inside = {path: path.relative_to(folder).parts for path in files}  # folders further up say nothing of the cohort
-    others = [path for path in named if other_than_t1w(path)]
-    every = [path for path in take_scans(named) if path not in others]
+    every = take_scans([path for path in named if not other_than_t1w(path)])
     scans = [path for path in every if not APART.intersection(inside[path])] or every
     groups = pair_files(scans, masks)
     taken = {*scans, *masks}
-    left = [
-        path
-        for path in files
-        if path not in taken and not APART.intersection(inside[path]) and not _MADE.search(path.name)
-    ]
-    beside, notes = [path.name for group in groups for path in group.beside], list[str]()
+    raw = [path for path in files if not APART.intersection(inside[path]) and not _MADE.search(path.name)]
+    left = {path for path in (*raw, *lesions) if path not in taken}
+    beside, notes = {path for group in groups for path in group.beside}, list[str]()
     if beside:
-        notes.append(
-            f"passed over: {count_names(beside, 'T1w scan')} without a mask, beside another of its session that has one"
-        )
+        some = count_names([path.name for path in beside], "T1w scan")
+        notes.append(f"passed over: {some} without a mask, beside another of its session that has one")
     if left:
-        notes.append(
-            f"passed over: {count_names([path.name for path in left], 'image')}, by their names neither T1w scans nor lesion masks"
-        )
+        some = count_names([path.name for path in left], "image")
+        notes.append(f"passed over: {some}, by their names neither T1w scans nor lesion masks of a subject")
     if any("space-orig" in path.name and "desc-brain" in path.name for path in scans):
         return "atlas-raw", groups, notes
     if any(("derivatives", "ATLAS") in pairwise((folder.parent.name, folder.name, *inside[path])) for path in scans):

@@ -48,6 +48,8 @@ def test_a_clean_cohort_is_checked(tree: Path, tmp_path: Path, capsys: Capture) 
     assert [line[:3] for line in centres] == [[f"R00{n}", "4", "4"] for n in (1, 2, 3)]
     assert all("RAS" in line and "6x6x6" in line for line in centres)
     assert not [line for line in lines if "error" in line or "warning" in line]
+    assert lines[-2] == "  sheet: 12 of 12 cases found in phantom_MetaData.csv"
+    assert "12 of 12 cases found in phantom_MetaData.csv" in (tmp_path / "out" / "cohort.html").read_text()
     record = json.loads((tmp_path / "out" / "cohort.json").read_text())
     rows = list(csv.DictReader((tmp_path / "out" / "cohort.tsv").read_text().splitlines(), delimiter="\t"))
     assert record["counts"]["cases"] == len(rows) == 12

@@ -180,3 +180,33 @@ def test_a_poor_description_is_told_and_does_no_harm(
     assert said.code == 0
     assert says in said.err
     assert said.err.count("\n") == 1
+
+
+def test_entities_are_heard_and_what_is_passed_over_stands_on_the_index(
+    raw: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    anat, scan = raw / "sub-02" / "anat", (raw / "sub-02" / "anat" / "sub-02_T1w.nii.gz").read_bytes()
+    for name in ("acq-x_ce-gad_T1w.nii.gz", "part-phase_T1w.nii.gz", "run-2_T1w.nii.gz", "run-2_T1w.nii"):
+        (anat / f"sub-02_{name}").write_bytes(scan)
+    (raw / "sub-03" / "anat").mkdir(parents=True)
+    (raw / "sub-03" / "anat" / "sub-03_UNIT1.nii.gz").write_bytes(scan)
+    (raw / "sub-04").mkdir()
+    out = tmp_path / "out"
+    said = call(capsys, raw, out, "participant", "--weights", tiny_weights, "--device", "cpu")
+    assert said.code == 1
+    lines = said.err.splitlines()
+    assert lines[0].endswith(
+        "sub-02_run-2_T1w.nii.gz would have one result, and nothing says which is meant; keep one of them"
+    )
+    assert lines[1:] == [
+        "insula: passed over: 1 image (sub-02_part-phase_T1w.nii.gz), by their names no T1w scans",
+        "insula: 1 of 4 participants without a T1w scan: passed over (sub-04)",
+    ]
+    assert call(capsys, raw, out, "group").code == 0
+    assert "passed over (sub-04)" in (out / "index.html").read_text()
+    flags = {
+        path.name.partition("_space")[0]: {flag["code"] for flag in json.loads(path.read_text()).get("flags", ())}
+        for path in out.rglob("*_record.json")
+    }
+    assert {name for name, codes in flags.items() if "contrast-agent" in codes} == {"sub-02_acq-x_ce-gad"}
+    assert {name for name, codes in flags.items() if "mp2rage-uni" in codes} == {"sub-03"}

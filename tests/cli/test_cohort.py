@@ -48,6 +48,8 @@ def test_a_clean_cohort_is_checked(tree: Path, tmp_path: Path, capsys: Capture) 
     assert [line[:3] for line in centres] == [[f"R00{n}", "4", "4"] for n in (1, 2, 3)]
     assert all("RAS" in line and "6x6x6" in line for line in centres)
     assert not [line for line in lines if "error" in line or "warning" in line]
+    assert lines[-2] == "  sheet: 12 of 12 cases found in phantom_MetaData.csv"
+    assert "12 of 12 cases found in phantom_MetaData.csv" in (tmp_path / "out" / "cohort.html").read_text()
     record = json.loads((tmp_path / "out" / "cohort.json").read_text())
     rows = list(csv.DictReader((tmp_path / "out" / "cohort.tsv").read_text().splitlines(), delimiter="\t"))
     assert record["counts"]["cases"] == len(rows) == 12
@@ -183,3 +185,61 @@ def test_a_stopped_preparation_goes_on(tree: Path, tmp_path: Path, capsys: Captu
     for path, (content, time) in before.items():
         assert path.read_bytes() == content
         assert (path.stat().st_mtime_ns == time) == (path != files[0])
+
+
+def test_a_cohort_without_a_lesion_is_told_and_never_trained_on(tmp_path: Path, capsys: Capture) -> None:
+    root, store = tmp_path / "tree", tmp_path / "store"
+    for name in plant_tree(root, sites=1, each=2, step_mm=6.0):
+        voxels, affine = load(mask_path(root, name))
+        save(mask_path(root, name), np.asarray(voxels) * np.uint8(0), affine)
+    told = "none of 2 cases has a lesion: all masks are empty"
+    assert told in call(capsys, "cohort", "check", root, "--out", tmp_path / "c", "--jobs", 1).out
+    assert told in call(capsys, "cohort", "prepare", root, "--out", store, "--jobs", 1).out
+    assert told in " ".join(json.loads((store / "store.json").read_text())["notes"])
+    (tmp_path / "r.toml").write_text(
+        'name = "x"\n[train]\nsteps = 1\ndevice = "cpu"\n[model]\nkind = "attention_unet"\nwidths = [4, 8]\n'
+    )
+    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "t")
+    assert (said.code, said.err.count("\n")) == (65, 1)
+    assert "the training cases (2) have no lesion" in said.err
+    assert not list((tmp_path / "t").rglob("*.safetensors"))
+
+
+def test_a_sheet_that_is_not_understood_is_told_by_every_verb(tmp_path: Path, capsys: Capture) -> None:
+    root = tmp_path / "tree"
+    plant_tree(root, sites=1, each=2, step_mm=6.0)
+    (root / "phantom_MetaData.csv").write_text("proband;site\nx;A\n")
+    told = "note: 0 of 2 cases found in phantom_MetaData.csv, read with semicolons: no participant_id column"
+    for verb, rest in (("check", ()), ("prepare", ()), ("export", ("--to", "bids"))):
+        said = call(capsys, "cohort", verb, root, "--out", tmp_path / verb, "--jobs", 1, *rest)
+        assert told in said.out, verb
+    said = call(
+        capsys, "cohort", "split", tmp_path / "check", "--by", "random", "--fraction", 0.5, "--out", tmp_path / "s.json"
+    )
+    assert told in said.out
+    assert told[6:] in json.loads((tmp_path / "s.json").read_text())["notes"]
+
+
+def test_runs_go_the_whole_way(quiet_weights: Path, tmp_path: Path, capsys: Capture) -> None:
+    """Two runs with two masks, a contrast agent: checked, exported and back, segmented, scored."""
+    plant_tree(tmp_path / "tree", sites=1, each=2, step_mm=6.0)
+    root, lesions = tmp_path / "bids", tmp_path / "bids" / "derivatives" / "lesions"
+    for name, run in (("r001s001", "run-1"), ("r001s002", "run-2_ce-gad")):
+        for source, path in (
+            (scan_path, root / f"sub-1/anat/sub-1_{run}_T1w.nii.gz"),
+            (mask_path, lesions / f"sub-1/anat/sub-1_{run}_label-lesion_mask.nii.gz"),
+        ):
+            save(path, *load(source(tmp_path / "tree", name)))
+    said = call(capsys, "cohort", "check", root, "--out", tmp_path / "c", "--jobs", 1)
+    assert said.code == 0
+    assert "2 cases, 1 subjects, 1 centres; 2 usable" in said.out
+    assert "sub-1_run-2_ce-gad: warning: contrast-agent" in said.out
+    assert call(capsys, "cohort", "export", root, "--to", "bids", "--out", tmp_path / "x", "--jobs", 1).code == 0
+    assert sorted(path.name for path in (tmp_path / "x" / "sub-1").rglob("*.nii.gz")) == [
+        "sub-1_run-1_T1w.nii.gz", "sub-1_run-2_ce-gad_T1w.nii.gz",
+    ]  # fmt: skip
+    options = ("--weights", quiet_weights, "--device", "cpu")
+    assert call(capsys, "segment", tmp_path / "x", "--out", tmp_path / "p", *options).code == 0
+    assert call(capsys, "evaluate", tmp_path / "x", tmp_path / "p", "--out", tmp_path / "e", "--jobs", 1).code == 0
+    scored = json.loads((tmp_path / "e" / "evaluation.json").read_text())["sets"]["p"]["cases"]
+    assert [case["case"] for case in scored] == ["sub-1_run-1", "sub-1_run-2_ce-gad"]

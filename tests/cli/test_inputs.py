@@ -111,3 +111,24 @@ def test_linked_folders_are_entered_once(tmp_path: Path) -> None:
     (tmp_path / "data" / "gone").symlink_to(tmp_path / "nowhere")
     found = find_scans([str(tmp_path / "data")])
     assert [path.name for path in found.files] == ["sub-1_T1w.nii.gz", "sub-2_T1w.nii.gz"]
+
+
+def test_one_name_in_two_forms_is_one_scan_with_a_twin_unless_a_file_is_named(tmp_path: Path) -> None:
+    _touch(tmp_path, "sub-1_T1w.nii", "sub-1_T1w.nii.gz", "sub-1_T1w.hdr", "sub-2_T1w.nii.gz")
+    found = find_scans([str(tmp_path)])
+    assert [path.name for path in found.files] == ["sub-1_T1w.hdr", "sub-2_T1w.nii.gz"]
+    assert [path.name for path in found.twins] == ["sub-1_T1w.hdr"]
+    named = find_scans([str(tmp_path / "sub-1_T1w.nii"), str(tmp_path / "sub-1_T1w.nii.gz")])
+    assert (len(named.files), named.twins) == (2, {})
+
+
+def test_a_uni_image_stands_for_a_missing_t1w_and_participants_without_one_are_named(tmp_path: Path) -> None:
+    names = ("1/anat/sub-1_T1w", "1/anat/sub-1_UNIT1", "2/anat/sub-2_UNIT1", "3/anat/sub-3_FLAIR")
+    _touch(tmp_path, *(f"sub-{name}.nii.gz" for name in names))
+    found = find_scans([str(tmp_path)])
+    assert [path.name for path in found.files] == ["sub-1_T1w.nii.gz", "sub-2_UNIT1.nii.gz"]
+    assert sorted(path.name for some in found.passed_over.values() for path in some) == [
+        "sub-1_UNIT1.nii.gz",
+        "sub-3_FLAIR.nii.gz",
+    ]
+    assert found.notes == ("1 of 3 participants without a T1w scan: passed over (sub-3)",)

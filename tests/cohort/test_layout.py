@@ -159,3 +159,118 @@ def test_sheets_reach_nnunets_names(tmp_path: Path) -> None:
 def test_background_is_no_lesion_label(label: int, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"--label {label} is not 1 or more"):
         find_cohort(_touch(tmp_path, *_atlas("Training/R001", "r001s001")), label=label)
+
+
+def _lesion(stem: str) -> str:
+    return f"derivatives/masks/{stem.split('_')[0]}/anat/{stem}_label-lesion_mask.nii.gz"
+
+
+def _scan(stem: str, suffix: str = "T1w") -> str:
+    return f"{stem.split('_')[0]}/anat/{stem}_{suffix}.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("run-1", "run-2"),
+        ("acq-fast", "acq-mprage"),
+        ("rec-norm", "rec-raw"),
+        ("echo-1", "echo-2"),
+        ("ce-gad", "ce-none"),
+    ],
+)
+def test_the_scan_that_a_mask_was_drawn_on_is_taken_and_the_other_is_named(one: str, two: str, tmp_path: Path) -> None:
+    _touch(tmp_path, _scan(f"sub-1_{one}"), _scan(f"sub-1_{two}"), _lesion(f"sub-1_{two}"))
+    cohort = find_cohort(tmp_path)
+    (entry,) = cohort.entries
+    assert (entry.case, entry.image.name) == (f"sub-1_{two}", f"sub-1_{two}_T1w.nii.gz")
+    assert [path.name for path in entry.beside] == [f"sub-1_{one}_T1w.nii.gz"]
+    assert [f"1 T1w scan (sub-1_{one}_T1w.nii.gz)" in note for note in cohort.notes] == [True]
+
+
+def test_two_runs_with_two_masks_are_two_cases(tmp_path: Path) -> None:
+    _touch(tmp_path, *(make(f"sub-1_run-{n}") for n in (1, 2) for make in (_scan, _lesion)))
+    entries = find_cohort(tmp_path).entries
+    assert [(e.case, e.subject, e.image.name, e.mask.name) for e in entries] == [
+        (f"sub-1_run-{n}", "sub-1", f"sub-1_run-{n}_T1w.nii.gz", f"sub-1_run-{n}_label-lesion_mask.nii.gz")
+        for n in (1, 2)
+    ]
+
+
+def test_a_mask_that_fits_two_scans_makes_neither_usable(tmp_path: Path) -> None:
+    _touch(tmp_path, _scan("sub-1_run-1"), _scan("sub-1_run-2"), _lesion("sub-1"))
+    for entry in find_cohort(tmp_path).entries:
+        for use in (lambda e: e.image, lambda e: e.mask):
+            with pytest.raises(BadData, match=r"sub-1_run-\d has a mask .* that fits 2 scans by its name"):
+                use(entry)
+
+
+@pytest.mark.parametrize("ending", [".nii", "_label-lesion_mask.nii"])
+def test_one_name_as_nii_and_as_nii_gz_is_refused(ending: str, tmp_path: Path) -> None:
+    _touch(tmp_path, _scan("sub-1"), _lesion("sub-1"))
+    for path in [*tmp_path.rglob("*.nii.gz")]:
+        if path.name.removesuffix(".gz").endswith(ending):
+            path.with_name(path.name.removesuffix(".gz")).touch()
+    (entry,) = find_cohort(tmp_path).entries
+    with pytest.raises(BadData, match="of one name|2 lesion masks"):
+        _ = (entry.image, entry.mask)
+
+
+def test_phase_images_are_no_scans_and_a_uni_image_is_one_where_there_is_no_t1w(tmp_path: Path) -> None:
+    _touch(
+        tmp_path, _scan("sub-1_part-mag"), _scan("sub-1_part-phase"), _lesion("sub-1"), _scan("sub-2", "UNIT1"), _lesion("sub-2"),
+        _scan("sub-3"), _scan("sub-3", "UNIT1"), _lesion("sub-3"), _scan("sub-4", "FLAIR"),
+    )  # fmt: skip
+    cohort = find_cohort(tmp_path)
+    assert [(entry.case, entry.image.name) for entry in cohort.entries] == [
+        ("sub-1", "sub-1_part-mag_T1w.nii.gz"), ("sub-2", "sub-2_UNIT1.nii.gz"), ("sub-3", "sub-3_T1w.nii.gz"),
+    ]  # fmt: skip
+    images, people = cohort.notes
+    assert "3 images (sub-1_part-phase_T1w.nii.gz, sub-3_UNIT1.nii.gz, sub-4_FLAIR.nii.gz)" in images
+    assert people == "1 of 4 participants without a T1w scan: passed over (sub-4)"
+
+
+def test_a_scan_and_a_mask_of_different_runs_are_no_pair(tmp_path: Path) -> None:
+    _touch(tmp_path, _scan("sub-1_run-1"), _lesion("sub-1_run-2"))
+    assert [(e.case, len(e.images), len(e.masks)) for e in find_cohort(tmp_path).entries] == [
+        ("sub-1_run-1", 1, 0), ("sub-1_run-2", 0, 1),
+    ]  # fmt: skip
+
+
+def test_a_session_without_a_scan_is_named_and_linked_folders_are_entered(tmp_path: Path) -> None:
+    _touch(tmp_path / "disk", "ses-1/anat/sub-1_ses-1_T1w.nii.gz")
+    _touch(tmp_path / "data", "sub-1/ses-2/anat/sub-1_ses-2_FLAIR.nii.gz", "sub-2/anat/sub-2_T1w.nii.gz")
+    (tmp_path / "data" / "sub-1" / "ses-1").symlink_to(tmp_path / "disk" / "ses-1")
+    cohort = find_cohort(tmp_path / "data")
+    assert [entry.case for entry in cohort.entries] == ["sub-1_ses-1", "sub-2"]
+    assert "1 of 2 sessions without a T1w scan: passed over (sub-1_ses-2)" in cohort.notes
+
+
+def test_a_sheet_of_another_name_is_named(tmp_path: Path) -> None:
+    _touch(tmp_path, _scan("sub-1"), _lesion("sub-1"), "demographics.csv", "sub-1/anat/sub-1_events.tsv")
+    assert find_cohort(tmp_path).notes == (
+        "passed over: 1 sheet (demographics.csv) with neither participants nor metadata in the name",
+    )
+
+
+def test_single_inversions_are_no_scans_and_a_mask_of_nobody_is_named(tmp_path: Path) -> None:
+    _touch(
+        tmp_path,
+        _scan("sub-1_inv-1"),
+        _scan("sub-1_inv-2"),
+        _scan("sub-1", "UNIT1"),
+        _lesion("sub-1"),
+        "lesion_mask.nii.gz",
+    )
+    cohort = find_cohort(tmp_path)
+    assert [(entry.case, entry.image.name) for entry in cohort.entries] == [("sub-1", "sub-1_UNIT1.nii.gz")]
+    assert "3 images (lesion_mask.nii.gz, sub-1_inv-1_T1w.nii.gz, sub-1_inv-2_T1w.nii.gz)" in cohort.notes[0]
+
+
+def test_a_scan_beside_two_cases_is_counted_once(tmp_path: Path) -> None:
+    scans = [f"sub-1_acq-{a}_run-{n}" for a in "ab" for n in (1, 2)]
+    _touch(tmp_path, *map(_scan, scans), _lesion(scans[0]), _lesion(scans[3]))
+    (note,) = find_cohort(tmp_path).notes
+    assert note.startswith(
+        "passed over: 2 T1w scans (sub-1_acq-a_run-2_T1w.nii.gz, sub-1_acq-b_run-1_T1w.nii.gz) without"
+    )

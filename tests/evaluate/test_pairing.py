@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from insula.cohort import Cohort, Entry
+from insula.cohort import Cohort, Entry, find_cohort
 from insula.errors import BadData, NoInput
 from insula.evaluate import pair_up
 
@@ -87,3 +87,33 @@ def test_no_folder_and_nothing_to_compare(tmp_path: Path) -> None:
         pair_up(_cohort(tmp_path), tmp_path / "nowhere")
     with pytest.raises(BadData, match="no case with a mask"):
         pair_up(_cohort(tmp_path), _touch(tmp_path / "p"), only=["sub-x"])
+
+
+def _runs(root: Path, *stems: str) -> Path:
+    for stem in stems:
+        _touch(root, f"sub-1/anat/sub-1{stem}_T1w.nii.gz", f"derivatives/m/sub-1{stem}_label-lesion_mask.nii.gz")
+    return root
+
+
+def test_predictions_are_paired_by_run(tmp_path: Path) -> None:
+    cohort = find_cohort(_runs(tmp_path / "c", "_run-1", "_run-2"))
+    folder = _touch(
+        tmp_path / "p", "sub-1_run-01_T1w_mask.nii.gz", "sub-1_run-2_space-orig_label-L_desc-insula_mask.nii.gz"
+    )
+    assert [(pair.truth.name[:11], pair.mask.name[:12]) for pair in pair_up(cohort, folder)] == [
+        ("sub-1_run-1", "sub-1_run-01"), ("sub-1_run-2", "sub-1_run-2_"),
+    ]  # fmt: skip
+    with pytest.raises(BadData, match=r"hold a file \(sub-1_mask.nii.gz\) that fits 2 scans"):
+        pair_up(cohort, _touch(tmp_path / "q", "sub-1_mask.nii.gz"))
+
+
+def test_a_prediction_of_another_run_is_none(tmp_path: Path) -> None:
+    root = _runs(tmp_path / "c", "_run-2")
+    _touch(root, "sub-1/anat/sub-1_run-1_T1w.nii.gz")
+    cohort = find_cohort(root)
+    with pytest.raises(BadData, match="lack 1 of 1 cases, e.g. sub-1_run-2"):
+        pair_up(cohort, _touch(tmp_path / "p", "sub-1_run-1_mask.nii.gz"))
+    both = _touch(tmp_path / "q", "sub-1_run-1_T1w_mask.nii.gz", "sub-1_run-2_T1w_mask.nii.gz")
+    assert [pair.mask.name for pair in pair_up(cohort, both)] == ["sub-1_run-2_T1w_mask.nii.gz"]
+    with pytest.raises(BadData, match="that fits 2 scans"):  # of the run without a mask, perhaps
+        pair_up(cohort, _touch(tmp_path / "r", "sub-1_mask.nii.gz"))

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cohort.tree import save
 from corpus.files import nifti, packed
 from insula.errors import BadData
 from insula.evaluate import METRICS, PRESETS, Pair, score_masks, score_pair
-from insula.geometry import Grid
+from insula.geometry import AxisMap, Grid, reordered
 from insula.volume import Mask
 
 _GRID = Grid((20, 20, 20), np.diag([1.0, 1.0, 2.0, 1.0]))
@@ -85,6 +86,8 @@ def test_another_grid_is_refused() -> None:
         score_masks(Mask(_NONE, _GRID), Mask(_NONE, other))
     near = Grid(_GRID.shape, _GRID.affine + np.array([[0, 0, 0, 0.01], [0] * 4, [0] * 4, [0] * 4]))
     assert score_masks(Mask(_box(2, 6), _GRID), Mask(_box(2, 6), near)).metrics["dice"] == 1
+    with pytest.raises(BadData, match=r"the origin, by 0.03 mm: the same voxel"):
+        score_masks(Mask(_NONE, _GRID), Mask(_NONE, other))
     turned = Grid(_GRID.shape, np.diag([-1.0, 1.0, 2.0, 1.0]))
     with pytest.raises(BadData, match=r"axes LAS against RAS"):
         score_masks(Mask(_NONE, _GRID), Mask(_NONE, turned))
@@ -125,3 +128,31 @@ def test_a_pair_of_files_with_its_record(tmp_path: Path) -> None:
     assert score.counts.voxels_above(0.5) == 64
     (tmp_path / "x.json").write_text("{")
     assert score_pair(pair, PRESETS["atlas2022"]).interval_ml is None
+
+
+def test_a_prediction_in_another_axis_order_scores_as_in_the_truths_order(tmp_path: Path) -> None:
+    affine = np.diag([2.0, 2.0, 3.0, 1.0])
+    grid, axes = Grid((20, 20, 20), affine), AxisMap(order=(1, 2, 0), flip=(True, False, True))
+    truth, soft = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.float32)
+    truth[2:6, 4:9, 5:7], soft[2:6, 4:9, 4:7] = 1, 0.75
+    names = {"truth": (truth, grid), "mask": (soft > 0.5, grid), "prob": (soft, grid)}
+    for name, (voxels, where) in names.items():
+        save(tmp_path / f"{name}.nii.gz", np.asarray(voxels, np.float32), where.affine)
+        save(
+            tmp_path / f"{name}2.nii.gz",
+            np.ascontiguousarray(axes.apply(np.asarray(voxels, np.float32))),
+            reordered(where, axes).affine,
+        )
+    scores = [
+        score_pair(
+            Pair(
+                case="x", centre="A", chronicity="acute", truth=tmp_path / "truth.nii.gz", image=None,
+                mask=tmp_path / f"mask{end}.nii.gz", prob=tmp_path / f"prob{end}.nii.gz",
+            ),
+            PRESETS["full"],
+        )
+        for end in ("", "2")
+    ]  # fmt: skip
+    assert [score.reordered for score in scores] == [False, True]
+    assert scores[0].metrics == pytest.approx(scores[1].metrics)
+    assert scores[0].metrics["dice"] == pytest.approx(2 * 40 / (40 + 60))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geometry.orders import ORDERS, stored_as, turned
-from insula.geometry import AxisMap, Grid, ras_grid, ras_map
+from insula.geometry import AxisMap, Grid, axis_map, ras_grid, ras_map, reordered, unlike_in_order
 
 _GRID = Grid((4, 5, 6), np.array([[1.0, 0, 0, -7], [0, 2.0, 0, 3], [0, 0, 3.0, 5], [0, 0, 0, 1]]))
 
@@ -36,3 +36,35 @@ def test_a_voxel_keeps_its_place_in_the_patient() -> None:
         value = stored[tuple(index)]
         there = np.argwhere(ras_map(grid).apply(stored) == value)[0]
         assert np.allclose(grid.centre_mm(index), ras_grid(grid).centre_mm(there), atol=1e-9)
+
+
+@pytest.mark.parametrize("axes", ORDERS, ids=str)
+def test_every_storage_order_of_the_same_voxels_is_brought_over(axes: AxisMap) -> None:
+    target = turned(_GRID, 17.0)
+    values = np.arange(120).reshape(4, 5, 6)
+    source, stored = reordered(target, axes), axes.apply(values)
+    there = axis_map(source, target)
+    assert there is not None
+    assert there.same == axes.same
+    assert np.array_equal(there.apply(stored), values)
+
+
+def test_other_voxels_are_never_brought_over_and_the_quantity_is_named() -> None:
+    target = Grid((10, 10, 12), np.diag([1.0, 1.0, 2.0, 1.0]))
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(0.1), -np.sin(0.1)], [np.sin(0.1), np.cos(0.1)]]
+    shift = np.eye(4)
+    shift[1, 3] = 3
+    flipped = reordered(target, AxisMap(order=(2, 0, 1), flip=(True, False, True)))
+    for grid, told in (
+        (
+            Grid(target.shape, target.affine @ np.diag([1.1, 1, 1, 1])),
+            "the size of a voxel, 1.1 x 1 x 2 against 1 x 1 x 2 mm: ",
+        ),
+        (Grid(target.shape, turn @ target.affine), "the direction of an axis, by 5.73 degrees: "),
+        (Grid(target.shape, shift @ target.affine), "the origin, by 3 mm: the same voxel lies up to 3 mm apart"),
+        (Grid(flipped.shape, shift @ flipped.affine), "the origin, by 3 mm: "),
+        (Grid((10, 10, 11), target.affine), "10 x 10 x 11 voxels against 10 x 10 x 12"),
+    ):
+        assert axis_map(grid, target) is None
+        assert unlike_in_order(grid, target).startswith(told)

@@ -12,7 +12,7 @@ from corpus.files import nifti, packed
 from insula.config import SegmentConfig
 from insula.errors import NoInput
 from insula.io import read_labels, read_mask, read_scan
-from insula.predict import bids_paths, find_bids_scans, segment, write_bids_dataset, write_bids_result
+from insula.predict import bids_paths, find_bids_scans, look_through, segment, write_bids_dataset, write_bids_result
 from insula.volume import Case
 
 
@@ -127,3 +127,27 @@ def test_the_brain_has_a_mask_and_a_sidecar_where_the_weights_give_one(
     assert "brain" not in again["files"]
     assert not paths.brain.exists()
     assert not sidecar.exists()
+
+
+def test_what_is_no_t1w_scan_is_passed_over_and_named(tmp_path: Path) -> None:
+    root = _touch(
+        tmp_path, "sub-1/anat/sub-1_part-mag_T1w.nii.gz", "sub-1/anat/sub-1_part-phase_T1w.nii.gz", "sub-2/anat/sub-2_UNIT1.nii.gz",
+        "sub-3/anat/sub-3_T1w.nii.gz", "sub-3/anat/sub-3_UNIT1.nii.gz", "sub-4/func/sub-4_task-rest_bold.nii.gz",
+        "sub-5/ses-a/anat/sub-5_ses-a_T1w.nii.gz", "sub-5/ses-b/anat/sub-5_ses-b_T2w.nii.gz", "sub-3/anat/sub-3_my_T1w.nii.gz",
+    )  # fmt: skip
+    found = look_through(root)
+    assert [scan.path.name for scan in found.scans] == [
+        "sub-1_part-mag_T1w.nii.gz", "sub-2_UNIT1.nii.gz", "sub-3_T1w.nii.gz", "sub-5_ses-a_T1w.nii.gz",
+    ]  # fmt: skip
+    assert found.notes == (
+        "passed over: 4 images (sub-1_part-phase_T1w.nii.gz, sub-3_UNIT1.nii.gz, sub-3_my_T1w.nii.gz, ...), by their names no T1w scans",
+        "1 of 5 participants without a T1w scan: passed over (sub-4)",
+        "1 of 2 sessions without a T1w scan: passed over (sub-5_ses-b)",
+    )
+    assert look_through(root, ("2",)).notes == ()
+
+
+@pytest.mark.parametrize("other", ["sub-1_T1w.nii", "sub-1_desc-defaced_T1w.nii.gz"])
+def test_two_scans_of_one_result_are_one_scan_with_a_twin(other: str, tmp_path: Path) -> None:
+    (scan,) = find_bids_scans(_touch(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", f"sub-1/anat/{other}"))
+    assert {scan.path.name, scan.twin} == {"sub-1_T1w.nii.gz", other}

@@ -218,7 +218,7 @@ def _see(entry: Entry, loaded: Weights, config: SegmentConfig, kept: Path, *, ex
     if path.exists():
         with np.load(path) as held:
             apart, same = float(np.abs(held["prob"] - result.prob).max()), dice_score(held["mask"], result.mask.voxels)
-    truth = read_lesion(entry.mask).voxels if entry.masks else None
+    truth = read_lesion(entry.mask).onto(scan.grid, of=entry.case).voxels if entry.masks else None
     dice = None if truth is None or not truth.any() else dice_score(truth, result.mask.voxels)
     return SeenCase(dice, apart, same, result.provenance["inference"]["precision"], entry.centre)
 

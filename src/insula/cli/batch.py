@@ -9,7 +9,7 @@ from typing import Any
 
 from insula.cli.console import bar
 from insula.config import SegmentConfig
-from insula.errors import InsulaError, Interrupted, as_insula_error
+from insula.errors import BadData, InsulaError, Interrupted, as_insula_error
 
 __all__ = ["Batch", "run_batch"]
 
@@ -31,6 +31,10 @@ class Batch:
     assume_orientation: str | None = None
     passed_over: dict[str, list[Path]] = field(default_factory=dict)
     """Why -> files of the folders that are not done."""
+    twins: dict[Path, Path] = field(default_factory=dict)
+    """A file -> another of the same name; they are refused."""
+    notes: tuple[str, ...] = ()
+    """What else is passed over, in words."""
     debug: bool = False
 
 
@@ -81,13 +85,14 @@ def run_batch(batch: Batch, out: Path) -> int:
 def _passed_over(batch: Batch) -> str:
     """In one sentence, what lay in the folders and was not done; empty where nothing was."""
     count = sum(map(len, batch.passed_over.values()))
+    notes = "; ".join(batch.notes) + ("." if batch.notes else "")
     if not count:
-        return ""
+        return notes
     parts = [
         f"{len(paths)} {why} ({', '.join(path.name for path in paths[:3])}{', ...' if len(paths) > 3 else ''})"
         for why, paths in batch.passed_over.items()
     ]
-    return f"{count} of {count + len(batch.files)} files passed over: {'; '.join(parts)}. Name a file to have it done."
+    return f"{count} of {count + len(batch.files)} files passed over: {'; '.join(parts)}. Name a file to have it done. {notes}".strip()
 
 
 def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tuple[dict[str, Any], InsulaError | None]:
@@ -96,6 +101,9 @@ def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tup
 
     paths = result_paths(folder, name)
     try:
+        if path in batch.twins:
+            rule = f"lies beside {batch.twins[path].name}, and nothing says which is meant"
+            raise BadData("the scan", path.name, rule, "keep one of them, or name its file")
         scan, source = open_scan(
             path, name=name, frame=batch.frame, series=batch.series, assume_orientation=batch.assume_orientation,
             assume_t1w=batch.config.assume_t1w,

@@ -79,7 +79,7 @@ def bids_app(
         rule = "lies inside the dataset, into which nothing is written"
         raise UsageError("the output", output_dir, rule, "choose another folder, or one under derivatives/")
     if analysis_level == "group":
-        return _group(output_dir)
+        return _group(bids_dir, output_dir)
     config = SegmentConfig(threshold=threshold, tta=tta, device=device, passes="tiled" if low_memory else "auto")
     return _participants(bids_dir, output_dir, participant_label, weights, config, debug)
 
@@ -92,10 +92,11 @@ def _participants(
     from insula.errors import from_os_error
     from insula.infer import choose_device
     from insula.io import OutputFolder
-    from insula.predict import find_bids_scans, write_bids_dataset
+    from insula.predict import look_through, write_bids_dataset
 
     choose_device(config.device)
-    scans = find_bids_scans(raw, labels)
+    found = look_through(raw, labels)
+    scans = found.scans
     loaded = load_weights(weights)
     refused: list[InsulaError] = []
     _describe(raw)
@@ -113,6 +114,8 @@ def _participants(
                 refused.append(said)
             if progress is not None:
                 progress.advance(progress.task_ids[0])
+    for note in found.notes:
+        print(f"insula: {note}", file=sys.stderr)
     print(out)
     if not refused:
         return 0
@@ -120,15 +123,18 @@ def _participants(
 
 
 def _one(scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, debug: bool) -> InsulaError | None:
-    from insula.errors import Interrupted, as_insula_error
-    from insula.io import read_scan, write_json, write_text
-    from insula.predict import bids_paths, segment, write_bids_result
+    from insula.errors import BadData, Interrupted, as_insula_error
+    from insula.io import write_json, write_text
+    from insula.predict import bids_paths, open_scan, segment, write_bids_result
     from insula.predict.record import refusal
     from insula.report import render_page
 
     paths = bids_paths(scan, out)
     try:
-        result = segment(read_scan(scan.path, name=scan.name), config, weights=weights)
+        if scan.twin:
+            rule = f"and {scan.twin} would have one result, and nothing says which is meant"
+            raise BadData("the scan", scan.path.name, rule, "keep one of them")
+        result = segment(open_scan(scan.path, name=scan.name)[0], config, weights=weights)
     except Interrupted:
         raise
     except Exception as error:
@@ -147,9 +153,10 @@ def _one(scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, deb
     return None
 
 
-def _group(out: Path) -> int:
-    from insula.errors import BadData, NoInput
+def _group(raw: Path, out: Path) -> int:
+    from insula.errors import BadData, InsulaError, NoInput
     from insula.io import OutputFolder, write_text
+    from insula.predict import look_through
     from insula.report import render_index
 
     if not out.is_dir():
@@ -162,6 +169,10 @@ def _group(out: Path) -> int:
             raise BadData("the record", path.name, f"is not JSON ({error})", "run that participant again") from None
     if not records:
         raise NoInput("the output", out, "holds no records", "run the participant level first")
+    try:
+        notes = look_through(raw).notes
+    except InsulaError:  # the dataset itself need not be there any more
+        notes = ()
     rows = ["scan\toutcome\tvolume_ml\tlesion_count\tbrain_volume_ml\tlesion_share"]
     for record in records:
         done, brain = record["outcome"] == "done", record.get("brain") or {}  # older records have none
@@ -170,7 +181,9 @@ def _group(out: Path) -> int:
         rows.append("\t".join(map(str, (record["case"], record["outcome"], *cells))))
     with OutputFolder(out) as folder:
         write_text(folder / "group_volumes.tsv", "\n".join(rows) + "\n")
-        write_text(folder / "index.html", render_index(records))
+        write_text(folder / "index.html", render_index(records, note="; ".join(notes)))
+    for note in notes:
+        print(f"insula: {note}", file=sys.stderr)
     print(out / "index.html")
     return 0
 

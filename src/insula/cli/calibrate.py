@@ -37,7 +37,7 @@ def calibrate(
     import sys
 
     from insula.checkpoint import find_weights, load_weights, store_card, subjects_seen
-    from insula.cli.console import bar
+    from insula.cli.console import bar, tell
     from insula.cli.split import test_part
     from insula.cohort import find_cohort
     from insula.config import SegmentConfig
@@ -87,5 +87,6 @@ def calibrate(
         print(
             f"volume intervals, each centre left out in turn: {facts['volume_coverage_left_out']:.0%} hold the truth (aim {made.level:.0%})"
         )
+    tell(found.sheets, found.notes)
     print(path)
     return 0 if len(studied) == len(entries) else 1

@@ -47,7 +47,9 @@ def check(
         jobs: Processes; 0 takes every core.
         debug: Show a traceback on errors.
     """
+    from insula.cli.console import tell
     from insula.cohort import find_cohort, to_record
+    from insula.cohort.store import no_lesion
     from insula.io import OutputFolder, write_json, write_text
 
     with OutputFolder(out) as folder:
@@ -64,11 +66,10 @@ def check(
         f"{found.layout}: {counts['cases']} cases, {counts['subjects']} subjects, {counts['centres']} centres; {counts['usable']} usable"
     )
     _tell_centres(record["centres"])
-    for note in checked.notes:
-        print(f"  note: {note}")
     for case in checked.cases:
         for fault in case.faults:
             print(f"  {case.case}: {fault.severity}: {fault.code}: {fault.text}")
+    tell(checked.sheets, (*checked.notes, *no_lesion(case.lesion_voxels for case in checked.usable)))
     print(out / "cohort.html")
     return 1 if any(fault.severity == "error" for case in checked.cases for fault in case.faults) else 0
 
@@ -96,6 +97,7 @@ def split(
         seed: The same seed, the same split.
         debug: Show a traceback on errors.
     """
+    from insula.cli.console import tell
     from insula.cohort.precision import describe
     from insula.cohort.split import from_dict, make_folds, make_holdout, nest, to_dict
     from insula.io import write_json
@@ -107,7 +109,7 @@ def split(
     )  # fmt: skip
     if inner is not None:
         made = nest(checked, made, count=inner)
-    tree = to_dict(made)
+    tree = to_dict(made) | {"notes": [*checked.sheets, *checked.notes]}
     from_dict(tree, checked, name=out.name)  # what is written is what would be accepted
     write_json(out, tree)
     for line in describe(checked, made, share=1 - fraction if folds is None else 1 / folds):
@@ -115,6 +117,7 @@ def split(
     left_out = len(checked.cases) - len(checked.usable)
     if left_out:
         print(f"{left_out} cases without a mask or with an error are in no part; see `insula cohort check`")
+    tell(checked.sheets, checked.notes)
     print(out)
     return 0
 
@@ -138,14 +141,17 @@ def prepare(
     import sys
     from functools import partial
 
-    from insula.cli.console import bar
+    from insula.cli.console import bar, tell
     from insula.cohort import StoredCase, each, find_cohort, processors, write_index
-    from insula.cohort.store import forget_index, try_store
+    from insula.cohort.store import forget_index, no_lesion, try_store
     from insula.config import PrepareConfig
     from insula.io import OutputFolder
+    from insula.io.naming import contrast_by_name
+    from insula.io.participants import count_names
 
     with OutputFolder(out) as folder:
-        entries = [entry for entry in find_cohort(cohort, label=label).entries if not entry.hidden]
+        found = find_cohort(cohort, label=label)
+        entries = [entry for entry in found.entries if not entry.hidden]
         config = PrepareConfig()
         work = partial(try_store, folder=folder, config=config, precision=precision)
         stored: list[StoredCase] = []
@@ -160,9 +166,14 @@ def prepare(
                     print(f"insula: {entry.case}: {result}", file=sys.stderr)
                 if progress is not None:
                     progress.advance(progress.task_ids[0])
-        write_index(folder, stored, config, precision)
+        agent = [entry.case for entry in entries if entry.images and contrast_by_name(entry.images[0])]
+        notes = (*found.notes, *no_lesion(case.lesion_voxels for case in stored))
+        if agent:
+            notes = (*notes, f"scanned with a contrast agent, by their names: {count_names(agent, 'case')}")
+        write_index(folder, stored, config, precision, notes=(*found.sheets, *notes))
         size = sum((folder / case.file).stat().st_size for case in stored)
     print(f"{len(stored)} cases, {size / 1e9:.2f} GB" + (f"; {failed} left out" if failed else ""))
+    tell(found.sheets, notes)
     print(out)
     return 1 if failed else 0
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from insula.train.loop import Progress as Report
     from insula.train.validate import Validation
 
-__all__ = ["bar", "plain_progress", "table", "training"]
+__all__ = ["bar", "plain_progress", "table", "tell", "training"]
 
 _LOG_WIDTH = 160
 
@@ -93,6 +93,14 @@ def bar(total: int, what: str = "segmenting") -> Iterator[Bar | None]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         progress.add_task(what, total=total)
         yield progress
+
+
+def tell(sheets: Sequence[str], notes: Sequence[str]) -> None:
+    """Print what was read of a cohort's sheets, and what is odd or passed over, a line each."""
+    for line in sheets:
+        print(f"  sheet: {line}")
+    for line in notes:
+        print(f"  note: {line}")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

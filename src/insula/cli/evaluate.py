@@ -55,6 +55,7 @@ def evaluate(
     """
     from collections import Counter
 
+    from insula.cli.console import tell
     from insula.cli.split import test_part
     from insula.cohort import find_cohort, processors
     from insula.errors import UsageError
@@ -80,6 +81,13 @@ def evaluate(
         named = Counter(path.resolve().name for path in predictions)
         names = [path.resolve().name if named[path.resolve().name] == 1 else str(path) for path in predictions]
         pairs = {name: pair_up(found, path, only=only) for name, path in zip(names, predictions, strict=True)}
+        notes = [*found.sheets, *found.notes]
+        if only is None:
+            notes += [
+                line
+                for name, path in zip(names, predictions, strict=True)
+                for line in _unpaired(name, path, pairs[name])
+            ]
         _warn_of_seen(pairs, weights)
         sets = _score(pairs, chosen, jobs or processors())
         rows = {name: summarise(scores, chosen) for name, scores in sets.items()}
@@ -92,10 +100,21 @@ def evaluate(
         write_text(
             folder / "evaluation.html", render_evaluation(sets, rows, comparisons, chosen, pictures, hoped=hoped)
         )
-        write_json(folder / "evaluation.json", _record(chosen, sets, rows, comparisons, hoped))
+        write_json(folder / "evaluation.json", _record(chosen, sets, rows, comparisons, hoped) | {"notes": notes})
     _tell(sets, rows, comparisons, hoped)
+    tell((), notes)
     print(out / "evaluation.html")
     return 0
+
+
+def _unpaired(name: str, folder: Path, pairs: tuple[Pair, ...]) -> list[str]:
+    """In a sentence, predicted masks that no truth of the cohort belongs to."""
+    from insula.cohort import find_predictions
+    from insula.io.participants import count_names
+
+    taken = {pair.mask for pair in pairs}
+    left = [path.name for paths in find_predictions(folder)[0].values() for path in paths if path not in taken]
+    return [f"passed over: {count_names(left, 'mask')} of {name} without a true mask to compare with"] if left else []
 
 
 def _warn_of_seen(pairs: dict[str, tuple[Pair, ...]], weights: str | None) -> None:
@@ -193,6 +212,10 @@ def _tell(
                     print(f"  {group}" if group != "all" else "  all cases")
                 apart = f"; undefined in {row.undefined}" if row.undefined else ""
                 print(f"    {row.metric:26} {row.mean or 'undefined'}{apart}")
+        if moved := [score.case for score in sets[name] if score.reordered]:
+            print(
+                f"    {len(moved)} predictions in another axis order were brought over: {', '.join(moved[:3])}{', ...' if len(moved) > 3 else ''}"
+            )
         if any(row.metric in ("hd95_mm", "assd_mm") and row.undefined for row in summary if row.stratum == "all"):
             print("    distances are undefined where one mask is empty: a set that misses lesions can have small ones")
         held, told = coverage(sets[name])

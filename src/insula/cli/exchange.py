@@ -103,7 +103,7 @@ def _write(
     from functools import partial
 
     from insula.cli.cohort import check_with_bar
-    from insula.cli.console import bar
+    from insula.cli.console import bar, tell
     from insula.cli.split import read_json
     from insula.cohort import each, processors
     from insula.cohort.exchange import find_homes, try_entry, write_nnunet_facts, write_sheet
@@ -126,6 +126,7 @@ def _write(
     write_sheet(done, folder, bids=layout == "bids")
     if layout == "nnunet":
         write_nnunet_facts(done, folder, made)
+    tell(found.sheets, found.notes)
     failed = len(found.entries) - len(done)
     print(f"{layout}: {len(done)} cases" + (f"; {failed} left out" if failed else ""))
     print(folder)

@@ -21,7 +21,7 @@ def predict(
     """Segment each case of a cohort with the fold that has not seen it: the predictions of a cross-validation.
 
     Writes what `insula segment` writes; `insula evaluate` then scores all cases at once. Cases that no fold tests are left out; of
-    a case's several T1w scans the first is taken, as by `insula cohort check`.
+    a session's several T1w scans the one that the mask was drawn on is taken, as by `insula cohort check`.
 
     Args:
         cohort: The folder of scans.
@@ -32,6 +32,7 @@ def predict(
         debug: Show a traceback on errors.
     """
     from insula.cli.batch import Batch, run_batch
+    from insula.cli.console import tell
     from insula.cli.split import read_split
     from insula.cohort import find_cohort
     from insula.config import SegmentConfig
@@ -53,6 +54,7 @@ def predict(
     batch = Batch(
         files=[entry.image for entry in cases], names=[entry.case for entry in cases],
         config=SegmentConfig(device=device, assume_t1w=True), weights=[str(weights / f"fold{tested_by[entry.case]}") for entry in cases],
-        debug=debug,
+        notes=found.notes, debug=debug,
     )  # fmt: skip
+    tell(found.sheets, ())
     return run_batch(batch, out)

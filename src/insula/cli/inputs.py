@@ -6,14 +6,17 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from insula.errors import NoInput
 from insula.io import bare_name
 from insula.io.dicom import has_dicom, is_dicom
+from insula.io.entities import entities_of, is_uni, session_of, uni_alone
 from insula.io.naming import other_than_t1w
+from insula.io.participants import without_scan
+from insula.io.walk import walk
 
 __all__ = ["Found", "find_scans", "name_cases"]
 
@@ -31,6 +34,17 @@ class Found(NamedTuple):
     files: list[Path]
     passed_over: dict[str, list[Path]]
     """Why -> images of the folders; masks and insula's own results are not among them."""
+    twins: dict[Path, Path]
+    """A file -> another of the same name in another form: which of them is meant, nobody says."""
+    notes: tuple[str, ...]
+    """On participants of whom nothing is done."""
+
+
+class _Inside(NamedTuple):
+    files: list[Path]
+    passed_over: dict[str, list[Path]]
+    folders: list[Path]
+    """Inside the folder, relative to it."""
 
 
 def find_scans(arguments: Sequence[str]) -> Found:
@@ -47,10 +61,13 @@ def find_scans(arguments: Sequence[str]) -> Found:
     """
     found: dict[Path, None] = {}
     passed: dict[str, list[Path]] = {}
+    named: set[Path] = set()
+    notes: list[str] = []
     for argument in arguments:
         path = Path(argument)
         if os.path.isdir(path):
-            inside, others = _in_folder(path)
+            inside, others, folders = _in_folder(path)
+            notes += without_scan(folders, {session_of(entities_of(scan.name)) for scan in inside})
             for why, some in others.items():
                 passed.setdefault(why, []).extend(some)
             if not inside and not has_dicom(path):
@@ -64,13 +81,29 @@ def find_scans(arguments: Sequence[str]) -> Found:
             found |= dict.fromkeys(inside or [path])
         elif os.path.lexists(path) or not glob.has_magic(argument):
             found[path] = None
+            named.add(path)
         else:
             matches = sorted(Path(match) for match in glob.glob(argument, recursive=True) if os.path.isfile(match))
             if not matches:
                 raise NoInput("the pattern", argument, "matches no file", "check it, or quote it for the shell")
             found |= dict.fromkeys(matches)
     left = {why: [path for path in some if path not in found] for why, some in passed.items()}
-    return Found(list(found), {why: some for why, some in left.items() if some})
+    twins, second = _twins([path for path in found if path not in named])
+    files = [path for path in found if path not in second]
+    return Found(files, {why: some for why, some in left.items() if some}, twins, tuple(notes))
+
+
+def _twins(paths: Sequence[Path]) -> tuple[dict[Path, Path], set[Path]]:
+    """Of files of one name in one folder, as .nii and .nii.gz: the first with another; and all but the first."""
+    first: dict[Path, Path] = {}
+    twins: dict[Path, Path] = {}
+    second: set[Path] = set()
+    for path in paths:
+        known = first.setdefault(path.with_name(bare_name(path)), path)
+        if known != path:
+            twins[known] = path
+            second.add(path)
+    return twins, second
 
 
 def name_cases(paths: Sequence[Path]) -> list[str]:
@@ -97,34 +130,26 @@ def name_cases(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _in_folder(folder: Path) -> tuple[list[Path], dict[str, list[Path]]]:
-    images = []
-    for base, files in _walk(folder):
-        images += [Path(base) / name for name in sorted(files) if _SCAN.search(name) and not name.startswith(".")]
+def _in_folder(folder: Path) -> _Inside:
+    images, folders = list[Path](), list[Path]()
+    for base, inside, files in walk(folder):
+        folders += [Path(base, name).relative_to(folder) for name in inside]
+        images += [Path(base, name) for name in files if _SCAN.search(name)]
     raw = [path for path in images if _NNUNET.match(path.parent.name)]
     if raw:  # nnU-Net's layout: label maps and further channels are no T1w scans
-        return [path for path in raw if path.parent.name.startswith("images") and _FIRST_CHANNEL.search(path.name)], {}
+        first = [path for path in raw if path.parent.name.startswith("images") and _FIRST_CHANNEL.search(path.name)]
+        return _Inside(first, {}, [])
     images = [path for path in images if not (_NOT_A_SCAN.search(path.name) or _is_result(path))]
     t1w, unnamed, other = list[Path](), list[Path](), list[Path]()
     for path in images:
         (other if other_than_t1w(path) else t1w if _T1W.search(path.name) else unnamed).append(path)
     passed = {"not T1w by their names": other}
+    if t1w and (unis := uni_alone([*t1w, *(path for path in unnamed if is_uni(path))])):
+        t1w = [path for path in images if path in t1w or path in unis]
+        unnamed = [path for path in unnamed if path not in unis]
     if t1w:
         passed["without _T1w at the end of their names, where others have it"] = unnamed
-    return t1w or unnamed, {why: some for why, some in passed.items() if some}
-
-
-def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Folders with their files; linked folders are entered too, each folder once."""
-    seen: set[str] = set()
-    for base, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(base)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield base, files
+    return _Inside(t1w or unnamed, {why: some for why, some in passed.items() if some}, folders)
 
 
 def _is_result(path: Path) -> bool:

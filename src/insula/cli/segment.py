@@ -69,6 +69,6 @@ def segment(
     )
     batch = Batch(
         files=files, names=name_cases(files), config=config, weights=[weights] * len(files), frame=frame, series=series,
-        assume_orientation=assume_orientation, passed_over=found.passed_over, debug=debug,
+        assume_orientation=assume_orientation, passed_over=found.passed_over, twins=found.twins, notes=found.notes, debug=debug,
     )  # fmt: skip
     return run_batch(batch, out)

@@ -28,7 +28,9 @@ class CheckedCohort:
     layout: Layout
     cases: tuple[Examined, ...]
     notes: tuple[str, ...] = ()
-    """Faults of the folder itself."""
+    """Faults of the folder itself, and what is passed over in it."""
+    sheets: tuple[str, ...] = ()
+    """What was read of the sheets."""
 
     @property
     def usable(self) -> tuple[Examined, ...]:
@@ -57,7 +59,7 @@ def check_cohort(cohort: Cohort, *, jobs: int = 1, done: Callable[[Examined], No
     for case in each(examine, cohort.entries, jobs=jobs):
         cases.append(case)
         done(case)
-    return CheckedCohort(layout=cohort.layout, cases=_twins(cases), notes=cohort.notes)
+    return CheckedCohort(layout=cohort.layout, cases=_twins(cases), notes=cohort.notes, sheets=cohort.sheets)
 
 
 def _twins(cases: list[Examined]) -> tuple[Examined, ...]:
@@ -92,6 +94,7 @@ def to_record(checked: CheckedCohort) -> dict[str, Any]:
         "layout": checked.layout,
         "sha256": checked.sha256,
         "notes": list(checked.notes),
+        "sheets": list(checked.sheets),
         "counts": {
             "cases": len(checked.cases), "usable": len(checked.usable),
             "subjects": len({case.subject for case in checked.cases}),
@@ -125,7 +128,9 @@ def from_record(tree: Any, *, name: str) -> CheckedCohort:
             )
             for case in tree["cases"]
         )  # fmt: skip
-        checked = CheckedCohort(layout=tree["layout"], cases=cases, notes=tuple(tree["notes"]))
+        checked = CheckedCohort(
+            layout=tree["layout"], cases=cases, notes=tuple(tree["notes"]), sheets=tuple(tree.get("sheets", ()))
+        )
         if checked.sha256 != tree["sha256"]:
             raise KeyError("sha256")
     except (KeyError, TypeError, ValueError) as error:

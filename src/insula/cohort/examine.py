@@ -15,8 +15,9 @@ from insula.cohort.lesion_mask import SEVERAL, Fault, LesionMask, read_lesion
 from insula.cohort.likeness import sign
 from insula.data.head import Head, find_head
 from insula.errors import InsulaError
-from insula.geometry import Grid, label_components, ras_grid, ras_map
+from insula.geometry import Grid, axis_map, label_components, ras_grid, ras_map, unlike_in_order
 from insula.io import read_scan
+from insula.io.naming import flags_by_name
 from insula.volume import Scan
 
 __all__ = ["MAP_MM", "MAP_SHAPE", "Examined", "Hemisphere", "examine", "hemisphere_of"]
@@ -104,12 +105,12 @@ def _pairing(entry: Entry) -> list[Fault]:
     faults = []
     if not entry.images:
         faults.append(Fault("image-missing", f"there is a mask ({entry.masks[0].name}) but no T1w scan"))
-    if len(entry.images) > 1:
-        faults.append(
-            Fault(
-                "several-images", f"there are {len(entry.images)} T1w scans; {entry.images[0].name} is taken", "warning"
-            )
-        )
+    if entry.beside:
+        text = f"there are {1 + len(entry.beside)} T1w scans of the session; {entry.images[0].name} is taken, on which the mask was drawn by its name"
+        faults.append(Fault("several-images", text, "warning"))
+    if entry.doubt:
+        faults.append(Fault("pair-ambiguous", f"the case {entry.doubt}; keep one, or name its run in both names"))
+    faults += [Fault(flag.code, flag.text, "warning") for path in entry.images[:1] for flag in flags_by_name(path)]
     if not entry.masks and not entry.hidden:
         faults.append(Fault("mask-missing", f"there is a T1w scan ({entry.images[0].name}) but no lesion mask"))
     if len(entry.masks) > 1:
@@ -142,13 +143,14 @@ def _lesion_facts(lesion: LesionMask) -> dict[str, object]:
 
 def _together(scan: Scan, lesion: LesionMask, facts: dict[str, object]) -> list[Fault]:
     """What can only be seen of image and mask side by side."""
-    if scan.grid.shape != lesion.grid.shape:
-        return [Fault("shape-mismatch", f"the scan has {scan.grid.shape} voxels, its mask {lesion.grid.shape}")]
-    if not scan.grid.close_to(lesion.grid):
-        return [Fault("affine-mismatch", f"scan and mask have the same shape, but {lesion.grid.unlike(scan.grid)}")]
+    read, axes = lesion.faults, axis_map(lesion.grid, scan.grid)
+    if axes is None:
+        return [_elsewhere(scan.grid, lesion.grid)]
+    lesion = lesion.onto(scan.grid, of=scan.name)
+    reordered = list(lesion.faults[len(read) :])
     apart = scan.grid.apart_mm(lesion.grid) or 0.0
-    slight = [] if apart <= _ROUNDING_MM else [
-        Fault("affine-rounded", f"scan and mask lie {apart:.2g} mm apart, far less than a voxel; they are taken as one place", "warning")
+    slight = reordered if apart <= _ROUNDING_MM else [
+        Fault("affine-rounded", f"scan and mask lie {apart:.2g} mm apart, far less than a voxel; they are taken as one place", "warning"), *reordered
     ]  # fmt: skip
     if not lesion.voxels.any():
         return [*slight, Fault("mask-empty", "the mask marks nothing; the case counts as a control", "warning")]
@@ -168,6 +170,13 @@ def _together(scan: Scan, lesion: LesionMask, facts: dict[str, object]) -> list[
     if not faults:  # of what lies in the air, neither side is the darker one
         faults += _flipped(image, voxels, head, float(facts["lesion_ml"]))  # type: ignore[arg-type]
     return [*slight, *faults]
+
+
+def _elsewhere(scan: Grid, mask: Grid) -> Fault:
+    """Shapes that differ, in whatever order of axes, or what else does."""
+    if sorted(scan.shape) != sorted(mask.shape):
+        return Fault("shape-mismatch", f"the scan has {scan.shape} voxels, its mask {mask.shape}")
+    return Fault("affine-mismatch", f"scan and mask do not lie in one place: {unlike_in_order(mask, scan)}")
 
 
 def _within(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from insula.cohort.split import Split
 from insula.errors import BadData, InsulaError
 from insula.io import read_scan, write_bytes, write_json, write_mask, write_text
 from insula.io.bytes import read_file
+from insula.io.entities import acquisition, entities_of, joined
 from insula.io.inflate import GZIP_MAGIC
 from insula.types import VERSION
 from insula.volume import Mask
@@ -71,7 +72,9 @@ def as_bids(entry: Entry) -> Home:
     label = re.sub(r"[^A-Za-z0-9]", "", entry.subject.removeprefix("sub-"))
     session = re.sub(r"[^A-Za-z0-9]", "", entry.session.removeprefix("ses-"))
     parts = [f"sub-{label}", *([f"ses-{session}"] if session else [])]
-    folder, stem = Path(*parts, "anat"), "_".join(parts)
+    named = entities_of(entry.images[0].name if entry.images else entry.case)
+    told = {key: value for key, value in acquisition(named).items() if key not in ("sub", "ses")}
+    folder, stem = Path(*parts, "anat"), "_".join(filter(None, (*parts, joined(told))))
     return Home(
         folder / f"{stem}_T1w.nii.gz",
         Path("derivatives", "lesions") / folder / f"{stem}_space-orig_label-lesion_mask.nii.gz",
@@ -106,9 +109,7 @@ def write_entry(entry: Entry, home: Home, folder: Path) -> None:
     """
     image = folder / home.image
     scan = read_scan(entry.image, name=entry.case)
-    lesion = read_lesion(entry.mask, label=entry.label) if entry.masks else None
-    if lesion is not None and not lesion.grid.close_to(scan.grid):
-        raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
+    lesion = read_lesion(entry.mask, label=entry.label).onto(scan.grid, of=entry.case) if entry.masks else None
     image.parent.mkdir(parents=True, exist_ok=True)
     data = read_file(entry.image).data
     write_bytes(image, data if data[:2] == GZIP_MAGIC else gzip.compress(data, compresslevel=3, mtime=0))
@@ -152,12 +153,14 @@ def write_sheet(entries: Sequence[Entry], folder: Path, *, bids: bool = False) -
     """
     rows = [_facts(entry, bids=bids) for entry in entries]
     if not bids:
+        rows = list({tuple(row.values()): row for row in rows}.values())
         _write_table(folder / "participants.tsv", _COLUMNS, rows)
         return
     sessions: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         if row["session_id"] != "n/a":  # what changes between sessions stands there, and only there
-            sessions.setdefault(row["participant_id"], []).append(dict(row))
+            if dict(row) not in (some := sessions.setdefault(row["participant_id"], [])):  # two runs have one line
+                some.append(dict(row))
             row |= {"days_post_stroke": "n/a", "chronicity": "n/a"}
     people = {row["participant_id"]: row for row in rows}
     _write_table(folder / "participants.tsv", [c for c in _COLUMNS if c != "session_id"], list(people.values()))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from insula.cohort.sheet import Row, read_sheets
+from insula.cohort.pairs import NIFTI, Group, pair_files, take_scans
+from insula.cohort.sheet import OTHER_SHEET, SHEET, Row, read_sheets
 from insula.errors import BadData, NoInput, UsageError
+from insula.io.entities import entities_of, session_of
+from insula.io.naming import other_than_t1w
+from insula.io.participants import APART, count_names, without_scan
+from insula.io.walk import walk
 
 __all__ = ["Chronicity", "Cohort", "Entry", "Layout", "case_of", "find_cohort"]
 
@@ -23,12 +28,11 @@ Chronicity = Literal["acute", "chronic", "unknown"]
 """Chronic from 180 days after the stroke; acute stands for everything before."""
 
 _CHRONIC_DAYS = 180
-_NIFTI = r"\.nii(\.gz)?$"
-_T1W = re.compile(r"_T1w" + _NIFTI)
-_LESION = re.compile(r"(_label-(L|lesion)(_|(?=\.))|lesion).*_?(mask|roi|dseg)" + _NIFTI, re.IGNORECASE)
+_LESION = re.compile(r"(_label-(L|lesion)(_|(?=\.))|lesion).*_?(mask|roi|dseg)" + NIFTI, re.IGNORECASE)
 _OURS = re.compile(r"_desc-insula_")  # what was predicted is no truth
 _SUBJECT = re.compile(r"(sub-[A-Za-z0-9]+)")
 _SESSION = re.compile(r"(ses-[A-Za-z0-9]+)")
+_MADE = re.compile(r"_(mask|dseg|probseg|roi)" + NIFTI)  # of scans: no scan that is passed over
 _CENTRE = re.compile(r"^R\d{3}$")
 _ATLAS_SUBJECT = re.compile(r"r(\d{3})s\d{3}", re.IGNORECASE)
 _HIDDEN_PARTS = {"testing", "test", "imagests", "testing_raw"}
@@ -48,6 +52,10 @@ class Entry:
     """Where it was scanned: R001 in ATLAS, a sheet's site elsewhere, or `unknown`."""
     images: tuple[Path, ...]
     """T1w files; more or fewer than one is a fault."""
+    beside: tuple[Path, ...] = ()
+    """Further T1w files of the session, on which no mask was drawn."""
+    doubt: str = ""
+    """Why nobody can say which scan the mask was drawn on; empty where it is clear."""
     masks: tuple[Path, ...]
     """Lesion masks."""
     hidden: bool = False
@@ -63,13 +71,14 @@ class Entry:
 
     @property
     def image(self) -> Path:
-        """The scan; of several the first.
+        """The one scan.
 
         Raises:
-            BadData: there is none.
+            BadData: there is none, or nothing says which it is.
         """
         if not self.images:
             raise BadData("the case", self.case, "has no T1w scan", "see `insula cohort check`")
+        self._refuse_doubt()
         return self.images[0]
 
     @property
@@ -84,7 +93,12 @@ class Entry:
         if len(self.masks) > 1:
             names = " and ".join(path.name for path in self.masks[:2])
             raise BadData("the case", self.case, f"has {len(self.masks)} lesion masks ({names})", "keep one")
+        self._refuse_doubt()
         return self.masks[0]
+
+    def _refuse_doubt(self) -> None:
+        if self.doubt:
+            raise BadData("the case", self.case, self.doubt, "keep one, or name its run in both names")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +110,25 @@ class Cohort:
     entries: tuple[Entry, ...]
     """Sorted by case."""
     notes: tuple[str, ...] = ()
-    """What is wrong with the folder itself, e.g. a broken dataset_description.json."""
+    """What is wrong with the folder itself, e.g. a broken dataset_description.json, and what is passed over in it."""
+    sheets: tuple[str, ...] = ()
+    """What was read of the sheets, one line for each kind."""
+
+
+@dataclass
+class _Files:
+    images: list[Path] = field(default_factory=list)
+    sheets: list[Path] = field(default_factory=list)
+    other_sheets: list[str] = field(default_factory=list)
+    descriptions: list[Path] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+    """Inside the cohort's folder."""
 
 
 def find_cohort(folder: Path, *, label: int | None = None) -> Cohort:
     """Look through a folder, hidden files passed over, and pair images with masks.
 
-    Pairs are made by subject and session, so masks may lie beside the scans or in `derivatives/`. `label-L` means
+    Pairs are made by all the entities that two names share, so masks may lie beside the scans or in `derivatives/`. `label-L` means
     lesion, not left.
 
     Args:
@@ -117,88 +143,112 @@ def find_cohort(folder: Path, *, label: int | None = None) -> Cohort:
         raise UsageError("--label", label, "is not 1 or more", "name the value that marks lesion; 0 is background")
     if not folder.is_dir():
         raise NoInput("the cohort", folder, "is not a folder", "name the folder that holds the cases")
-    files, sheets, descriptions = _walk(folder)
-    nnunet = [path for path in files if path.parent.name in ("imagesTr", "imagesTs", "labelsTr", "labelsTs")]
+    files = _walk(folder)
+    nnunet = [path for path in files.images if path.parent.name in ("imagesTr", "imagesTs", "labelsTr", "labelsTs")]
     if any(path.parent.name.startswith("images") for path in nnunet):
         layout: Layout = "nnunet"
-        groups = _nnunet(nnunet)
+        groups, notes = _nnunet(nnunet), list[str]()
     else:
-        layout, groups = _bids(files, folder)
-    if not any(images for images, _ in groups.values()):
+        layout, groups, notes = _bids(files.images, folder)
+        notes = [*_notes(files.descriptions, folder), *notes, *without_scan(files.folders, _sessions(groups))]
+    if not any(group.images for group in groups):
         raise NoInput(
             "the cohort", folder, "holds no T1w scan (*_T1w.nii.gz, or imagesTr/*_0000.nii.gz)", "check the folder"
         )
-    rows = read_sheets(sheets)
-    entries = tuple(replace(_entry(case, *groups[case], rows, folder), label=label) for case in sorted(groups))
-    return Cohort(folder=folder, layout=layout, entries=entries, notes=_notes(descriptions, layout, folder))
+    if files.other_sheets:
+        notes.append(
+            f"passed over: {count_names(files.other_sheets, 'sheet')} with neither participants nor metadata in the name"
+        )
+    said = read_sheets(files.sheets, [_who(group.case) for group in groups])
+    groups.sort(key=lambda group: group.case)
+    entries = tuple(replace(_entry(group, said.rows, folder), label=label) for group in groups)
+    return Cohort(folder=folder, layout=layout, entries=entries, notes=(*notes, *said.notes), sheets=said.read)
 
 
-def _walk(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
-    images, sheets, descriptions = [], [], []
-    for base, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if name.startswith("."):
-                continue
+def _walk(folder: Path) -> _Files:
+    found = _Files()
+    for base, folders, files in walk(folder):
+        found.folders += [Path(base, name).relative_to(folder) for name in folders]
+        for name in files:
             path = Path(base, name)
-            if re.search(_NIFTI, name):
-                images.append(path)
+            if re.search(NIFTI, name):
+                found.images.append(path)
             elif name == "dataset_description.json":
-                descriptions.append(path)
-            elif path.suffix.lower() in (".csv", ".tsv", ".xlsx") and re.search(
-                r"metadata|participants|_sessions\.tsv$", name, re.I
-            ):
-                sheets.append(path)
-    return images, sheets, descriptions
+                found.descriptions.append(path)
+            elif SHEET.search(name):
+                found.sheets.append(path)
+            elif path.parent == folder and OTHER_SHEET.search(name):
+                found.other_sheets.append(name)
+    return found
 
 
-def _nnunet(files: list[Path]) -> dict[str, tuple[list[Path], list[Path]]]:
+def _nnunet(files: list[Path]) -> list[Group]:
     groups: dict[str, tuple[list[Path], list[Path]]] = defaultdict(lambda: ([], []))
     for path in files:
-        name = re.sub(_NIFTI, "", path.name)
+        name = re.sub(NIFTI, "", path.name)
         if path.parent.name.startswith("images"):
             if name.endswith("_0000"):  # further channels are other contrasts
                 groups[name.removesuffix("_0000")][0].append(path)
         else:
             groups[name][1].append(path)
-    return groups
+    return [
+        Group(
+            case=case, images=tuple(images), masks=tuple(masks),
+            doubt=f"has {len(images)} images of one name ({images[0].name} and {images[1].name})" if len(images) > 1 else "",
+        )
+        for case, (images, masks) in groups.items()
+    ]  # fmt: skip
 
 
-def _bids(files: list[Path], folder: Path) -> tuple[Layout, dict[str, tuple[list[Path], list[Path]]]]:
-    scans = [path for path in files if _T1W.search(path.name) and _SUBJECT.search(path.name)]
-    masks = [path for path in files if _LESION.search(path.name) and _SUBJECT.search(path.name)]
-    masks = [path for path in masks if not _OURS.search(path.name)]
-    inside = {path: path.relative_to(folder).parts for path in scans}  # folders further up say nothing of the cohort
-    raw = [path for path in scans if "derivatives" not in inside[path]]
-    scans = raw or scans
-    groups: dict[str, tuple[list[Path], list[Path]]] = defaultdict(lambda: ([], []))
-    for number, paths in enumerate((scans, masks)):
-        for path in paths:
-            groups[case_of(path.name)][number].append(path)
+def _bids(files: list[Path], folder: Path) -> tuple[Layout, list[Group], list[str]]:
+    """Layout, cases, and what is passed over, in words."""
+    named = [path for path in files if _SUBJECT.search(path.name)]
+    lesions = [path for path in files if _LESION.search(path.name) and not _OURS.search(path.name)]
+    masks = [path for path in lesions if _SUBJECT.search(path.name)]
+    inside = {path: path.relative_to(folder).parts for path in files}  # folders further up say nothing of the cohort
+    every = take_scans([path for path in named if not other_than_t1w(path)])
+    scans = [path for path in every if not APART.intersection(inside[path])] or every
+    groups = pair_files(scans, masks)
+    taken = {*scans, *masks}
+    raw = [path for path in files if not APART.intersection(inside[path]) and not _MADE.search(path.name)]
+    left = {path for path in (*raw, *lesions) if path not in taken}
+    beside, notes = {path for group in groups for path in group.beside}, list[str]()
+    if beside:
+        some = count_names([path.name for path in beside], "T1w scan")
+        notes.append(f"passed over: {some} without a mask, beside another of its session that has one")
+    if left:
+        some = count_names([path.name for path in left], "image")
+        notes.append(f"passed over: {some}, by their names neither T1w scans nor lesion masks of a subject")
     if any("space-orig" in path.name and "desc-brain" in path.name for path in scans):
-        return "atlas-raw", groups
+        return "atlas-raw", groups, notes
     if any(("derivatives", "ATLAS") in pairwise((folder.parent.name, folder.name, *inside[path])) for path in scans):
-        return "atlas-bids", groups
+        return "atlas-bids", groups, notes
     if any(_CENTRE.match(part) for path in scans for part in inside[path]):
-        return "atlas-indi", groups
-    return "bids", groups
+        return "atlas-indi", groups, notes
+    return "bids", groups, notes
+
+
+def _sessions(groups: list[Group]) -> set[str]:
+    return {
+        session_of(entities_of(path.name)) for group in groups for path in (*group.images, *group.beside, *group.masks)
+    }
 
 
 def case_of(name: str) -> str:
     """`sub-x_ses-y` from a BIDS file name; empty if it is none."""
-    subject, session = _SUBJECT.search(name), _SESSION.search(name)
-    return "_".join(found.group(1) for found in (subject, session) if found)
+    return session_of(entities_of(name)) if _SUBJECT.search(name) else ""
 
 
-def _entry(
-    case: str, images: list[Path], masks: list[Path], rows: dict[tuple[str, str], Row], folder: Path
-) -> Entry:  # fmt: skip
+def _who(case: str) -> tuple[str, str]:
+    """Subject and session of a case; a case that is not named as BIDS names it is its own subject."""
     subject, session = _SUBJECT.search(case), _SESSION.search(case)
-    who = subject.group(1) if subject else case
-    when = session.group(1) if session else ""
-    told = who if subject else f"sub-{who}"  # sheets are read as BIDS writes them
-    row = rows.get((told, ""), Row()).updated(rows.get((told, when), Row()))
-    places = [part for path in (*images, *masks) for part in path.relative_to(folder).parts]
+    return subject.group(1) if subject else case, session.group(1) if session else ""
+
+
+def _entry(group: Group, rows: Mapping[tuple[str, str], Row], folder: Path) -> Entry:
+    who, when = _who(group.case)
+    row = rows.get((who, ""), Row()).updated(rows.get((who, when), Row()))
+    places = [part for path in (*group.images, *group.masks) for part in path.relative_to(folder).parts]
     atlas = _ATLAS_SUBJECT.search(who)
     centre = next((part for part in places if _CENTRE.match(part)), None) or (
         f"R{atlas.group(1)}" if atlas else row.site
@@ -206,24 +256,23 @@ def _entry(
     days = row.days if row.days is not None and row.days > 0 else None
     chronicity: Chronicity = row.chronicity if days is None else "chronic" if days >= _CHRONIC_DAYS else "acute"
     return Entry(
-        case=case, subject=who, session=when, centre=centre or "unknown", images=tuple(images), masks=tuple(masks),
-        hidden=any(part.lower() in _HIDDEN_PARTS for part in places) and not masks,
+        case=group.case, subject=who, session=when, centre=centre or "unknown", images=group.images, masks=group.masks,
+        beside=group.beside, doubt=group.doubt,
+        hidden=any(part.lower() in _HIDDEN_PARTS for part in places) and not group.masks,
         days=days, chronicity=chronicity, former=row.former,
     )  # fmt: skip
 
 
-def _notes(descriptions: list[Path], layout: Layout, folder: Path) -> tuple[str, ...]:
-    if layout == "nnunet":
-        return ()
+def _notes(descriptions: list[Path], folder: Path) -> list[str]:
     notes = []
     for path in descriptions:
         where = path.relative_to(folder).as_posix()
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
-            notes.append(f"{where} is not JSON ({error})")
+            notes.append(f"{where} is not JSON ({type(error).__name__})")
             continue
         missing = [key for key in ("Name", "BIDSVersion") if not isinstance(tree, dict) or not tree.get(key)]
         if missing:
             notes.append(f"{where} lacks {' and '.join(missing)}")
-    return tuple(notes)
+    return notes

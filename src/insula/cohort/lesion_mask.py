@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insula.errors import BadData
-from insula.geometry import Grid
+from insula.geometry import Grid, axis_map, reordered, unlike_in_order
 from insula.io import read_values
 
 __all__ = ["SEVERAL", "Fault", "LesionMask", "read_lesion"]
@@ -41,6 +41,28 @@ class LesionMask:
     voxels: NDArray[np.bool_]
     grid: Grid
     faults: tuple[Fault, ...] = ()
+
+    def onto(self, grid: Grid, *, of: str) -> LesionMask:
+        """The same mask on its scan's grid: another axis order of the same voxels is brought over, voxel by voxel.
+
+        Args:
+            grid: the scan's.
+            of: the case, for the message.
+
+        Raises:
+            BadData: the mask's voxels are others, or lie elsewhere.
+        """
+        axes = axis_map(self.grid, grid)
+        if axes is None:
+            raise BadData(
+                "the mask of", f"{of} ({unlike_in_order(self.grid, grid)})", "does not lie on its scan's grid",
+                "see `insula cohort check`",
+            )  # fmt: skip
+        if axes.same:
+            return self
+        text = f"the mask is stored in the axis order {self.grid.axcodes} and its scan in {grid.axcodes}; it was brought over"
+        voxels = np.ascontiguousarray(axes.apply(self.voxels))
+        return LesionMask(voxels, reordered(self.grid, axes), (*self.faults, Fault("mask-reordered", text, "warning")))
 
 
 def read_lesion(path: Path, *, label: int | None = None) -> LesionMask:

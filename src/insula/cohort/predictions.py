@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from insula.cohort.layout import case_of
+from insula.cohort.layout import Entry, case_of
 from insula.errors import NoInput
+from insula.io.entities import acquisition, entities_of, fitting, joined
 
-__all__ = ["NIFTI", "Predictions", "case_name", "find_predictions"]
+__all__ = ["NIFTI", "Predictions", "case_name", "find_predictions", "of_cases"]
 
 NIFTI = re.compile(r"\.nii(\.gz)?$")
 _PROB = re.compile(r"_(prob|probseg)$")
-_OTHER = re.compile(r"_(dseg|T1w)$|_label-brain_")
+_OTHER = re.compile(r"_(dseg|T1w|UNIT1)$|_label-brain_")
 _BRAIN = re.compile(r"_brain$")
 _MASK = re.compile(r"_(mask|label|lesion)$")
 _CHANNEL = re.compile(r"_0000$")
@@ -49,6 +51,36 @@ def _brain_of_a_result(path: Path, stem: str) -> bool:
     return bool(_BRAIN.search(stem)) and path.with_name(_BRAIN.sub("_mask", stem) + ".nii.gz").is_file()
 
 
+def of_cases(entries: Sequence[Entry], files: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[str, str]]:
+    """Each case's files, by all the entities that their names share, or by nnU-Net's name of the case.
+
+    Args:
+        entries: all of the cohort.
+        files: one half of what `find_predictions` returns.
+
+    Returns:
+        Case -> its files; and case -> why a file may be its own or another's.
+    """
+    targets: list[tuple[str, dict[str, str]]] = []
+    for entry in entries:
+        names = [path.name for path in (*entry.images, *entry.masks) if case_of(path.name)]
+        targets.append((entry.case, entities_of((names or [entry.case])[0])))
+        targets += [("", entities_of(path.name)) for path in entry.beside]
+    found: dict[str, list[Path]] = {}
+    doubts: dict[str, str] = {}
+    for name, path in ((name, path) for name, paths in files.items() for path in paths):
+        mine = entities_of(path.name)
+        fits = fitting(mine, [one for _, one in targets]) if "sub" in mine else []
+        cases = [targets[n][0] for n in fits] if "sub" in mine else [name]
+        for case in filter(None, cases):
+            found.setdefault(case, []).append(path)
+            if len(cases) > 1:
+                doubts[case] = f"hold a file ({path.name}) that fits {len(cases)} scans by its name"
+    return found, doubts
+
+
 def case_name(stem: str) -> str:
-    """`sub-x_ses-y` where the name has them; else the name without its `_mask` or `_prob`, and nnU-Net's channel."""
-    return case_of(stem) or _CHANNEL.sub("", _MASK.sub("", _PROB.sub("", stem)))
+    """`sub-x_ses-y` and what tells its acquisition; else the name without `_mask` or `_prob`, and nnU-Net's channel."""
+    if case_of(stem):
+        return joined(acquisition(entities_of(stem)))
+    return _CHANNEL.sub("", _MASK.sub("", _PROB.sub("", stem)))

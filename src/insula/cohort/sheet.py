@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from insula.errors import BadData
+from insula.cohort.roster import Roster
+from insula.cohort.table import Table, read_table
+from insula.io.entities import entities_of
+from insula.io.participants import count_names
 
-__all__ = ["Row", "read_sheets"]
+__all__ = ["OTHER_SHEET", "SHEET", "Row", "Sheets", "read_sheets"]
 
-_NAMES = {  # our word -> what sheets call it, letters and digits only
-    "subject": ("subjectid", "participantid", "bidsid", "subject"),
-    "session": ("session", "sessionid"),
-    "site": ("siteid", "site", "centre", "center", "indisiteid"),
-    "days": ("dayspoststroke", "dayspoststrokescan", "dayssincestroke"),
-    "chronicity": ("chronicity",),
-    "former": ("atlas12subjectid", "atlasr12subjectid"),
-}
-_WHOLE = re.compile(r"^(\d+)\.0$")
+SHEET = re.compile(r"(metadata|participants).*\.(csv|tsv|xlsx|xls|ods|txt|numbers)$|_sessions\.tsv$", re.IGNORECASE)
+"""Names of sheets, those that are passed over included."""
+OTHER_SHEET = re.compile(r"\.(csv|tsv|xlsx|xls|ods|numbers)$", re.IGNORECASE)
+"""Names of what may be a sheet on participants too; in the cohort's own folder it is named as passed over."""
+_READ = (".csv", ".tsv", ".xlsx")
+_NAMES = {  # our word -> what sheets call it, letters and digits only; surer names first
+    "subject": (
+        ("subjectid", "participantid", "bidsid", "subject"),
+        ("participant", "participants", "subjects", "subid", "sub", "subj", "patientid", "patient", "caseid", "case", "id"),
+    ),
+    "session": (("session", "sessionid"),),
+    "site": (("siteid", "site", "centre", "center", "indisiteid"),),
+    "days": (("dayspoststroke", "dayspoststrokescan", "dayssincestroke", "daysafterstroke"),),
+    "chronicity": (("chronicity",),),
+    "former": (("atlas12subjectid", "atlasr12subjectid"),),
+}  # fmt: skip
+_MISSING = ("", "n/a", "na", "nan", "none", "null", "-", "?")
+_LABEL = re.compile(r"^(sub-[a-z0-9]+|\d{1,4})$", re.IGNORECASE)
+_GROUPED = re.compile(r"^[+-]?[1-9]\d{0,2}(?:([.,])\d{3})(?:\1\d{3})*$")
+_PLAIN = re.compile(r"^[+-]?\d*[.,]?\d+(?:e[+-]?\d+)?$", re.IGNORECASE)
+_LONG = re.compile(r"^[+-]?\d{4,}([.,])\d+$")
 
 
 @dataclass(frozen=True)
@@ -45,64 +60,203 @@ class Row:
         )
 
 
-def read_sheets(paths: Sequence[Path]) -> dict[tuple[str, str], Row]:
-    """(subject, session) -> what all sheets together say; a row without a session stands under an empty one.
+@dataclass(frozen=True)
+class Sheets:
+    """What all sheets together say."""
+
+    rows: Mapping[tuple[str, str], Row] = field(default_factory=dict)
+    """(subject, session) -> what is known; a row without a session stands under an empty one."""
+    read: tuple[str, ...] = ()
+    """How many cases each sheet names, one line for each."""
+    notes: tuple[str, ...] = ()
+    """What was read in an unusual form, was not understood, or is passed over."""
+
+
+@dataclass
+class _Reading:
+    """What is counted of one sheet, or of all that stand beside one subject each."""
+
+    found: set[tuple[str, str]] = field(default_factory=set)
+    how: set[str] = field(default_factory=set)
+    no_id: bool = False
+    no_facts: bool = True
+    count: int = 0
+    strangers: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
+    unread_days: set[str] = field(default_factory=set)
+    empty: int = 0
+    broken: int = 0
+
+
+def read_sheets(paths: Sequence[Path], cases: Collection[tuple[str, str]] = ()) -> Sheets:
+    """Read all sheets and find whom they speak of.
+
+    Subjects are found with and without `sub-`, in any case, and without the zeros that spreadsheets take away, where that is
+    unambiguous. Rows that contradict each other say nothing of what they contradict each other in.
+
+    Args:
+        paths: the sheets.
+        cases: (subject, session) of each; everything in the sheets counts as found where none are given.
 
     Raises:
         BadData: a sheet that cannot be read.
     """
-    rows: dict[tuple[str, str], Row] = {}
+    readings: dict[str, _Reading] = {}
+    said: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    other = [path.name for path in paths if path.suffix.lower() not in _READ]
+    roster = Roster(cases)
     for path in paths:
-        for raw in _raw(path):
-            cells = {key: _cell(raw, names) for key, names in _NAMES.items()}
-            subject, session = cells["subject"], cells["session"]
-            if subject is None:
-                found = re.search(r"sub-[A-Za-z0-9]+", path.name)  # one sheet for each subject
-                if found is None:
-                    continue
-                subject, when = found.group(0), re.search(r"ses-[A-Za-z0-9]+", path.name)
-                session = when.group(0) if when else session
-            who = subject if subject.startswith("sub-") else f"sub-{subject}"
-            session = _WHOLE.sub(r"\1", session or "")  # 1.0 is how spreadsheets write 1 beside an empty cell
-            session = session if session.startswith("ses-") or not session else f"ses-{session}"
-            row = Row(cells["site"], _number(cells["days"]), _word(cells["chronicity"]), cells["former"])
-            rows[who, session] = rows.get((who, session), Row()).updated(row)
-    return rows
+        if path.suffix.lower() in _READ:
+            whose = entities_of(path.name) if path.name.startswith("sub-") else {}
+            name = f"sub-*{path.name[path.name.rfind('_') :]}" if whose else path.name
+            reading = readings.setdefault(name, _Reading())
+            _read(read_table(path, _known(bool(whose))), whose, roster, reading, said)
+    rows, clashes = dict[tuple[str, str], Row](), set[str]()
+    for key, some in said.items():
+        rows[key], clash = _agreed(some)
+        if clash:
+            clashes.add(key[0])
+    read, notes = list[str](), list[str]()
+    for name, reading in readings.items():
+        line = _line(name, reading, cases, roster)
+        (notes if reading.how or reading.no_id or not reading.found else read).append(line)
+        notes += _notes(name, reading)
+    if clashes:
+        notes.append(
+            f"passed over: what rows of {count_names(sorted(clashes), 'subject')} in the sheets contradict each other in"
+        )
+    if other:
+        notes.append(
+            f"passed over: {count_names(other, 'sheet')} in a form that is not read; save as TSV, CSV or .xlsx"
+        )
+    return Sheets(rows, tuple(read), tuple(notes))
 
 
-def _raw(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        if path.suffix.lower() == ".xlsx":
-            from openpyxl import load_workbook
+def _known(whose: bool) -> Any:
+    """Judges rows of heads: a subject's column counts most, unless the file's name says whose it is."""
 
-            table = load_workbook(path, read_only=True, data_only=True).worksheets[0].iter_rows(values_only=True)
-            head = [str(cell) for cell in next(table, ())]
-            for values in table:
-                yield dict(zip(head, values, strict=False))
-        else:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                yield from csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-    except (csv.Error, UnicodeDecodeError, ValueError, KeyError, OSError, EOFError) as error:
-        raise BadData("the sheet", path.name, f"cannot be read ({error})", "save it again as CSV") from None
-    except Exception as error:  # a damaged zip raises what it likes
-        if type(error).__module__.split(".")[0] in ("zipfile", "openpyxl", "xml"):
-            raise BadData("the sheet", path.name, f"cannot be read ({error})", "save it again as CSV") from None
-        raise
+    def known(head: Sequence[str]) -> int:
+        count = sum(_column(head, names) is not None for names in _NAMES.values())
+        return count + (10 if not whose and _column(head, _NAMES["subject"]) is not None else 0)
+
+    return known
 
 
-def _cell(raw: dict[str, Any], names: tuple[str, ...]) -> str | None:
-    for head, value in raw.items():
-        if re.sub(r"[^a-z0-9]", "", str(head).lower()) in names and value is not None:
-            text = str(value).strip()
-            return None if text.lower() in ("", "n/a", "na", "nan", "none") else text
+def _column(head: Sequence[str], names: Sequence[Sequence[str]]) -> str | None:
+    bare = [re.sub(r"\(.*?\)|\[.*?\]|[^a-z0-9]", "", str(cell).lower()) for cell in head]  # without its unit
+    for some in names:
+        for cell, word in zip(head, bare, strict=True):
+            if word in some:
+                return cell
     return None
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text is not None else math.nan
-    except ValueError:
+def _read(
+    table: Table, whose: Mapping[str, str], roster: Roster, reading: _Reading, said: dict[tuple[str, str], list[Row]]
+) -> None:
+    columns = {key: _column(table.head, names) for key, names in _NAMES.items()}
+    reading.how |= set(table.how)
+    reading.broken += table.broken
+    reading.count += 1
+    reading.no_facts &= not any(columns[key] for key in ("site", "days", "chronicity"))
+    if columns["subject"] is None and not whose:
+        reading.no_id = True
+        return
+    written = [_cell(raw.get(columns["subject"])) for raw in table.rows] if columns["subject"] else []
+    exact = {key[0] for one in written if one and roster.knows(one) and (key := roster.find(one, ""))}
+    decimal = _decimal_marks(table, columns["days"])
+    for number, raw in enumerate(table.rows, 1):
+        cells = {key: None if head is None else _cell(raw.get(head)) for key, head in columns.items()}
+        subject, session = cells["subject"], cells["session"]
+        if subject is None and whose:
+            subject, session = f"sub-{whose.get('sub', '')}", whose.get("ses", session)
+        if subject is None:
+            reading.empty += 1
+            continue
+        key = roster.find(subject, session or "")
+        if key is None or (key[0] in exact and not roster.knows(subject)):
+            shown = (
+                subject if _LABEL.match(subject) else f"row {number}"
+            )  # what else stands there may be a person's name
+            (reading.unclear if roster.unclear(subject) else reading.strangers).append(shown)
+            continue
+        reading.found.add(key)
+        if roster.lost_zeros(subject, key[0]):
+            reading.how.add("with the zeros that its participants lack")
+        days = _number(raw.get(columns["days"] or ""), cells["days"], decimal)
+        if days is None and cells["days"] is not None:
+            reading.unread_days.add(key[0])
+        said[key].append(Row(cells["site"], days, _word(cells["chronicity"]), cells["former"]))
+
+
+def _line(name: str, reading: _Reading, cases: Collection[tuple[str, str]], roster: Roster) -> str:
+    covered = roster.covered(reading.found)
+    of = len(cases) or covered
+    how = f", read {' '.join(sorted(reading.how))}" if reading.how else ""
+    many = f"{reading.count} sheets named {name}" if reading.count > 1 else name
+    why = ": no column of a site, days after the stroke or chronicity" if reading.no_facts else ""
+    why = ": no participant_id column" if reading.no_id else why
+    return f"{covered} of {of} case{'' if of == 1 else 's'} found in {many}{how}{why}"
+
+
+def _notes(name: str, reading: _Reading) -> list[str]:
+    notes = []
+    for rows, why in (
+        (reading.strangers, "that no case of the cohort belongs to"),
+        (reading.unclear, "that fit several subjects"),
+    ):
+        if rows:
+            notes.append(f"passed over: {count_names(rows, 'row')} of {name} {why}")
+    for count, why in ((reading.empty, "without a participant"), (reading.broken, "of another length than the head")):
+        if count:
+            notes.append(f"passed over: {count} row{'' if count == 1 else 's'} of {name} {why}")
+    if reading.unread_days:
+        some = count_names(sorted(reading.unread_days), "subject")
+        notes.append(
+            f"days after the stroke in {name} are unknown for {some}: no number, or one with a mark that may stand for thousands or decimals"
+        )
+    return notes
+
+
+def _agreed(rows: list[Row]) -> tuple[Row, bool]:
+    """What rows on one subject say together; of what they contradict each other in, nothing."""
+    nothing, kept, clash = Row(), {}, False
+    for one in fields(Row):
+        values = {getattr(row, one.name) for row in rows} - {getattr(nothing, one.name)}
+        kept[one.name] = values.pop() if len(values) == 1 else getattr(nothing, one.name)
+        clash |= len(values) > 1
+    return Row(**kept), clash
+
+
+def _cell(value: Any) -> str | None:
+    text = "" if value is None else str(value).strip().strip('"').strip()
+    return None if text.lower() in _MISSING else text
+
+
+def _decimal_marks(table: Table, column: str | None) -> set[str]:
+    """Marks that stand before decimals for sure: no number is written 1200.000 otherwise."""
+    cells = [str(row.get(column) or "").strip() for row in table.rows] if column else []
+    return {found.group(1) for cell in cells if (found := _LONG.match(cell))}
+
+
+def _number(raw: Any, text: str | None, decimal: set[str]) -> float | None:
+    """A number as it is written in any country; None where 1.200 may be 1200 or 1.2."""
+    if text is None:
         return None
+    if isinstance(raw, (int, float)):
+        return float(raw) if math.isfinite(raw) else None
+    text = re.sub(r"(?<=\d)[ '\u00a0\u2009\u202f\u2019](?=\d{3}(?:\D|$))", "", text)
+    if "," in text and "." in text:  # the later one stands before the decimals
+        thousands = "." if text.rfind(",") > text.rfind(".") else ","
+        whole, _, rest = text.partition("," if thousands == "." else ".")
+        if not re.match(r"^[+-]?\d{1,3}(?:[.,]\d{3})+$", whole):
+            return None
+        text = f"{whole.replace(thousands, '')}.{rest}"
+    elif (found := _GROUPED.match(text)) and found.group(1) not in decimal:
+        return None
+    if not _PLAIN.match(text):
+        return None
+    value = float(text.replace(",", "."))
     return value if math.isfinite(value) else None
 
 

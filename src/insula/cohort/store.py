@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -77,9 +78,7 @@ def store_case(entry: Entry, folder: Path, config: PrepareConfig, precision: Pre
     source = digest.hexdigest()
     if (kept := _kept(path, source)) is not None:
         return replace(kept, subject=entry.subject, centre=entry.centre, chronicity=entry.chronicity)
-    lesion = read_lesion(entry.mask, label=entry.label)
-    if not scan.grid.close_to(lesion.grid):
-        raise BadData("the mask of", entry.case, "does not lie on its scan's grid", "see `insula cohort check`")
+    lesion = read_lesion(entry.mask, label=entry.label).onto(scan.grid, of=entry.case)
     prepared = prepare(scan, config)
     mask = resample(ras_map(lesion.grid).apply(lesion.voxels), ras_grid(lesion.grid), prepared.grid) > 0.5
     image = prepared.image[0, 0]
@@ -145,13 +144,41 @@ def forget_index(folder: Path) -> None:
     (folder / _INDEX).unlink(missing_ok=True)
 
 
-def write_index(folder: Path, cases: list[StoredCase], config: PrepareConfig, precision: Precision) -> None:
-    """Write the index, last: without it a folder is no store."""
+def no_lesion(voxels: Iterable[int | None]) -> list[str]:
+    """A sentence where none of several cases has a lesion: there is nothing to learn; else none.
+
+    Args:
+        voxels: lesion voxels of each case; None where that is not known.
+    """
+    known = [count for count in voxels if count is not None]
+    if not known or any(known):
+        return []
+    which = (
+        "the one case has no lesion: its mask is"
+        if len(known) == 1
+        else f"none of {len(known)} cases has a lesion: all masks are"
+    )
+    return [f"{which} empty, and there is nothing to learn; see how the masks were written, or name their --label"]
+
+
+def write_index(
+    folder: Path, cases: list[StoredCase], config: PrepareConfig, precision: Precision, *, notes: Sequence[str] = ()
+) -> None:
+    """Write the index, last: without it a folder is no store.
+
+    Args:
+        folder: the store's.
+        cases: all of them.
+        config: how they were prepared.
+        precision: of the images.
+        notes: what was read of the cohort's sheets, and what was passed over.
+    """
     tree = {
         "format": _FORMAT,
         "precision": precision,
         "prepare": to_dict(config),
         "cases": [asdict(case) for case in cases],
+        "notes": list(notes),
     }
     write_json(folder / _INDEX, tree)
 

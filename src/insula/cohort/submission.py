@@ -7,7 +7,7 @@ from pathlib import Path
 from insula.cohort.exchange import SPACE, description
 from insula.cohort.layout import Cohort
 from insula.cohort.lesion_mask import read_lesion
-from insula.cohort.predictions import find_predictions
+from insula.cohort.predictions import find_predictions, of_cases
 from insula.errors import BadData
 from insula.io import read_scan, write_json, write_mask
 from insula.volume import Mask
@@ -31,17 +31,15 @@ def write_submission(cohort: Cohort, predictions: Path, folder: Path) -> int:
     Raises:
         BadData: a case has no prediction, or several; a mask is not binary or not on its scan's grid.
     """
-    masks, _ = find_predictions(predictions)
+    masks, doubts = of_cases(cohort.entries, find_predictions(predictions)[0])
     entries = [entry for entry in cohort.entries if entry.images]
-    missing = [entry.case for entry in entries if len(masks.get(entry.case, ())) != 1]
+    missing = [entry.case for entry in entries if len(masks.get(entry.case, ())) != 1 or entry.case in doubts]
     if missing:
         rule = f"hold no mask, or several, of {len(missing)} of {len(entries)} cases, e.g. {missing[0]}"
         raise BadData("the predictions", predictions, rule, "predict every scan of the cohort once")
     for entry in entries:
-        scan, mask = read_scan(entry.images[0], name=entry.case), read_lesion(masks[entry.case][0])
-        if not mask.grid.close_to(scan.grid):
-            rule = "does not lie on its scan's grid"
-            raise BadData("the prediction of", entry.case, rule, "write predictions on the scan's own grid")
+        scan = read_scan(entry.image, name=entry.case)
+        mask = read_lesion(masks[entry.case][0]).onto(scan.grid, of=entry.case)
         anat = folder / Path(*(part for part in (entry.subject, entry.session) if part), "anat")
         anat.mkdir(parents=True, exist_ok=True)
         write_mask(anat / f"{entry.case}_{SPACE}_label-L_mask.nii.gz", Mask(mask.voxels, scan.grid), file=scan.file)

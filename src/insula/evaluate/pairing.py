@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from insula.cohort import Cohort, find_predictions
-from insula.cohort.predictions import NIFTI
+from insula.cohort.predictions import NIFTI, of_cases
 from insula.errors import BadData
 
 __all__ = ["Pair", "pair_up", "weights_used"]
@@ -36,7 +36,7 @@ class Pair:
 
 
 def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None = None) -> tuple[Pair, ...]:
-    """Find each case's prediction, by subject and session, or by nnU-Net's case name.
+    """Find each case's prediction, by all the entities that the names share, or by nnU-Net's case name.
 
     A folder as `insula segment` writes it, a BIDS derivative or nnU-Net's output folder will do.
 
@@ -50,7 +50,7 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
         BadData: a case has no prediction (a mean over those that happen to be there would flatter), or several; one
             of `only` has no mask, or several; or the predictions are the truth's own files.
     """
-    masks, probs = find_predictions(predictions)
+    (masks, doubts), (probs, _) = (of_cases(cohort.entries, files) for files in find_predictions(predictions))
     entries = [entry for entry in cohort.entries if entry.masks and (only is None or entry.case in only)]
     if not entries:
         raise BadData(
@@ -65,6 +65,9 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
         rule = f"lack {len(missing)} of {len(entries)} cases, e.g. {', '.join(missing[:3])}"
         raise BadData("the predictions", predictions, rule, "predict them too, or name the cases with --split")
     for entry in entries:
+        if entry.case in doubts:
+            remedy = "name the run or acquisition in the prediction's name"
+            raise BadData("the predictions", predictions, doubts[entry.case], remedy)
         if len(masks[entry.case]) > 1:
             names = " and ".join(path.name for path in masks[entry.case][:2])
             raise BadData("the predictions", predictions, f"hold several masks of {entry.case} ({names})", "keep one")

@@ -17,7 +17,7 @@ from insula.data import find_head
 from insula.errors import BadData, InsulaError
 from insula.evaluate.pairing import Pair
 from insula.evaluate.presets import METRICS, Preset
-from insula.geometry import ras_grid, ras_map
+from insula.geometry import AxisMap, Grid, axis_map, ras_grid, ras_map, reordered, unlike_in_order
 from insula.io import read_scan, read_values
 from insula.metrics import (
     LogitCounts,
@@ -77,6 +77,8 @@ class CaseScore:
     predicted_lesions: tuple[PredictedLesion, ...]
     interval_ml: tuple[float, float] | None = None
     """What the prediction's record says of its volume."""
+    reordered: bool = False
+    """The prediction was stored in another axis order than the truth, and was brought over."""
     voxel_ml: float = field(repr=False)
     counts: LogitCounts | None = field(default=None, repr=False, compare=False)
     """The map and its truth; None without a map."""
@@ -159,18 +161,16 @@ def score_pair(pair: Pair, preset: Preset) -> CaseScore:
     if pair.prob is not None:
         with _naming(f"the map of {pair.case}"):
             prob, grid = read_values(pair.prob)
-        if not grid.close_to(truth.grid):
-            rule = "does not lie on the truth's grid"
-            raise BadData(
-                f"the map of {pair.case}", f"({grid.unlike(truth.grid)})", rule, "write it on the scan's own grid"
-            )
+        prob = np.ascontiguousarray(_order(grid, truth.grid, f"the map of {pair.case}").apply(prob))
     true_mask = Mask(truth.voxels, truth.grid)
+    order = _order(predicted.grid, truth.grid, f"the prediction of {pair.case}")
+    voxels = np.ascontiguousarray(order.apply(predicted.voxels))
     score = score_masks(
-        true_mask, Mask(predicted.voxels, predicted.grid), prob, metrics=preset.metrics,
+        true_mask, Mask(voxels, reordered(predicted.grid, order)), prob, metrics=preset.metrics,
         controls_apart=preset.controls_apart, case=pair.case,
     )  # fmt: skip
     return replace(
-        score, centre=pair.centre, chronicity=pair.chronicity, hemisphere=_hemisphere(pair, true_mask),
+        score, reordered=not order.same, centre=pair.centre, chronicity=pair.chronicity, hemisphere=_hemisphere(pair, true_mask),
         interval_ml=_interval(pair.record),
     )  # fmt: skip
 
@@ -181,6 +181,14 @@ def try_score(pair: Pair, preset: Preset) -> CaseScore | InsulaError:
         return score_pair(pair, preset)
     except InsulaError as error:
         return error
+
+
+def _order(grid: Grid, truth: Grid, what: str) -> AxisMap:
+    axes = axis_map(grid, truth)
+    if axes is None:
+        rule = "does not lie on the truth's grid"
+        raise BadData(what, f"({unlike_in_order(grid, truth)})", rule, "write it on the scan's own grid")
+    return axes
 
 
 @contextmanager
@@ -208,13 +216,14 @@ def _hemisphere(pair: Pair, truth: Mask) -> str:
         return "unknown"
     try:
         scan = read_scan(pair.image, name=pair.case)
-        if scan.grid.shape != truth.grid.shape:
+        order = axis_map(truth.grid, scan.grid)
+        if order is None:
             return "unknown"
         axes, grid = ras_map(scan.grid), ras_grid(scan.grid)
         head = find_head(np.ascontiguousarray(axes.apply(scan.image)), grid.spacing_mm)
     except InsulaError:
         return "unknown"
-    return hemisphere_of(axes.apply(truth.voxels), head)
+    return hemisphere_of(axes.apply(order.apply(truth.voxels)), head)
 
 
 def _interval(record: Path | None) -> tuple[float, float] | None:

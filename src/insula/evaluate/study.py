@@ -15,7 +15,6 @@ from insula.checkpoint import Weights
 from insula.cohort import Entry, read_lesion
 from insula.config import SegmentConfig
 from insula.data import prepare
-from insula.errors import BadData
 from insula.geometry import label_components
 from insula.infer import infer_mean
 from insula.io import read_scan
@@ -111,14 +110,8 @@ def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig(
     Raises:
         BadData: scan or mask is missing, cannot be used, or they do not share a grid.
     """
-    scan, lesion = read_scan(entry.image, name=entry.case), read_lesion(entry.mask, label=entry.label)
-    if not scan.grid.close_to(lesion.grid):
-        raise BadData(
-            "the mask of",
-            f"{entry.case} ({lesion.grid.unlike(scan.grid)})",
-            "does not lie on its scan's grid",
-            "see `insula cohort check`",
-        )
+    scan = read_scan(entry.image, name=entry.case)
+    lesion = read_lesion(entry.mask, label=entry.label).onto(scan.grid, of=entry.case)
     prepared = prepare(scan, weights.card.prepare)
     seen, _ = infer_mean(weights.networks, prepared.image, config)
     brain = None if seen.brain is None else find_brain(prepared.bring_home(seen.brain.numpy()), scan.grid)

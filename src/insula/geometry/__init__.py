@@ -3,7 +3,18 @@
 from insula.geometry.components import label_components
 from insula.geometry.grid import Grid
 from insula.geometry.layout import laid_out
-from insula.geometry.orientation import AxisMap, ras_grid, ras_map
+from insula.geometry.orientation import AxisMap, axis_map, ras_grid, ras_map, reordered, unlike_in_order
 from insula.geometry.resample import resample
 
-__all__ = ["AxisMap", "Grid", "label_components", "laid_out", "ras_grid", "ras_map", "resample"]
+__all__ = [
+    "AxisMap",
+    "Grid",
+    "axis_map",
+    "label_components",
+    "laid_out",
+    "ras_grid",
+    "ras_map",
+    "reordered",
+    "resample",
+    "unlike_in_order",
+]

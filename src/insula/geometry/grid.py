@@ -97,12 +97,29 @@ class Grid:
         return float(np.abs(self.centre_mm(corners) - other.centre_mm(corners)).max())
 
     def unlike(self, other: Grid) -> str:
-        """In words, what tells two grids apart that are not close: shape, axis order, or place."""
+        """In words, in which quantities two grids differ that are not close: voxels, axes, size, direction, origin.
+
+        Only what moves a voxel by more than a fiftieth of one is named.
+        """
         if self.shape != other.shape:
             return f"{_times(self.shape)} voxels against {_times(other.shape)}"
         if self.axcodes != other.axcodes:
             return f"axes {self.axcodes} against {other.axcodes}"
-        return f"the same voxel lies up to {self.apart_mm(other):.3g} mm apart"
+        allowed, reach = min(self.spacing_mm) / 50, max(self.shape)
+        told = []
+        ours, theirs = self.affine[:3, :3] / self.spacing_mm, other.affine[:3, :3] / other.spacing_mm
+        if np.abs(np.subtract(self.spacing_mm, other.spacing_mm)).max() * reach > allowed:
+            told.append(
+                f"the size of a voxel, {_millimetres(self.spacing_mm)} against {_millimetres(other.spacing_mm)} mm"
+            )
+        degrees = float(np.degrees(2 * np.arcsin(np.clip(np.linalg.norm(ours - theirs, axis=0) / 2, 0, 1)).max()))
+        if np.abs(ours - theirs).max() * max(self.spacing_mm) * reach > allowed:
+            told.append(f"the direction of an axis, by {degrees:.3g} degrees")
+        away = float(np.linalg.norm(self.affine[:3, 3] - other.affine[:3, 3]))
+        if away > allowed:
+            told.append(f"the origin, by {away:.3g} mm")
+        quantities = f"{' and '.join(told)}: " if told else ""
+        return f"{quantities}the same voxel lies up to {self.apart_mm(other):.3g} mm apart"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Grid) and self.shape == other.shape and np.array_equal(self.affine, other.affine)
@@ -113,3 +130,7 @@ class Grid:
 
 def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
+
+
+def _millimetres(spacing_mm: tuple[float, float, float]) -> str:
+    return " x ".join(f"{mm:.6g}" for mm in spacing_mm)

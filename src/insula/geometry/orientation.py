@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from insula.geometry.grid import Grid
 
-__all__ = ["AxisMap", "ras_grid", "ras_map"]
+__all__ = ["AxisMap", "axis_map", "ras_grid", "ras_map", "reordered", "unlike_in_order"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class AxisMap:
     def invert(self, array: NDArray[Any]) -> NDArray[Any]:
         """The view that `apply` would turn into `array`."""
         return array[self._reverse].transpose(np.argsort(self.order))
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing is permuted or reversed."""
+        return self.order == (0, 1, 2) and not any(self.flip)
 
     @property
     def _reverse(self) -> tuple[slice, slice, slice]:
@@ -61,7 +66,44 @@ def ras_map(grid: Grid) -> AxisMap:
 
 def ras_grid(grid: Grid) -> Grid:
     """The grid of `ras_map(grid).apply(volume)`: the same voxels in the same places, in RAS+ order."""
-    axes = ras_map(grid)
+    return reordered(grid, ras_map(grid))
+
+
+def axis_map(source: Grid, target: Grid) -> AxisMap | None:
+    """The axis map that brings a volume on `source` to `target`, where both have the same voxels in the same places.
+
+    The places may be a fiftieth of a voxel apart, as for `Grid.close_to`.
+
+    Args:
+        source: any grid.
+        target: another one, most often in another axis order.
+
+    Returns:
+        The map; the identity where the order is the same; None where the voxels are others.
+    """
+    axes = _nearest_map(source, target)
+    return axes if axes is not None and reordered(source, axes).close_to(target) else None
+
+
+def unlike_in_order(source: Grid, target: Grid) -> str:
+    """As `Grid.unlike`, once the axes of `source` are in the order of `target`: what differs beside the order."""
+    axes = _nearest_map(source, target)
+    return (source if axes is None else reordered(source, axes)).unlike(target)
+
+
+def _nearest_map(source: Grid, target: Grid) -> AxisMap | None:
+    """Each axis of `target` from the axis of `source` that runs along it most; None where two would be one."""
+    steps = np.linalg.solve(target.affine[:3, :3], source.affine[:3, :3])  # one column: one step along a source axis
+    steps = steps * np.array(target.spacing_mm)[:, None] / np.array(source.spacing_mm)
+    a, b, c = (int(axis) for axis in np.abs(steps).argmax(axis=1))
+    if {a, b, c} != {0, 1, 2}:
+        return None
+    u, v, w = (bool(steps[n, axis] < 0) for n, axis in enumerate((a, b, c)))
+    return AxisMap(order=(a, b, c), flip=(u, v, w))
+
+
+def reordered(grid: Grid, axes: AxisMap) -> Grid:
+    """The grid of `axes.apply(volume)`, for a volume on `grid`: the same voxels in the same places."""
     affine = grid.affine.copy()
     columns = affine[:3, :3][:, list(axes.order)]
     origin = affine[:3, 3].copy()

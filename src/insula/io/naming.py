@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from insula.errors import BadData
+from insula.io.entities import is_uni
 from insula.io.read import bare_name
 from insula.types import Flag
 
-__all__ = ["contrast_by_name", "other_than_t1w", "refuse_other_than_t1w"]
+__all__ = ["contrast_by_name", "flags_by_name", "other_than_t1w", "refuse_other_than_t1w"]
 
 _ALWAYS = re.compile(r"(?:^|[_\-. ])(part-(?:phase|real|imag)|inv-?[12])(?=$|[_\-. ])", re.IGNORECASE)
 _T1W = frozenset(
@@ -130,6 +131,18 @@ def contrast_by_name(path: Path) -> tuple[Flag, ...]:
         "The file's name says that a contrast agent was given: what it brightens can hide a lesion or look like none."
     )
     return (Flag("contrast-agent", text),)
+
+
+def flags_by_name(path: Path) -> tuple[Flag, ...]:
+    """All that a careful reader has to know of a scan by its name: a contrast agent, the UNI image of an MP2RAGE.
+
+    Args:
+        path: of the file.
+    """
+    if not is_uni(path):
+        return contrast_by_name(path)
+    text = "The scan is the UNI image of an MP2RAGE (UNIT1), there being no T1w: noise around the head can look like tissue."
+    return (*contrast_by_name(path), Flag("mp2rage-uni", text))
 
 
 def _sidecar(path: Path) -> dict[str, Any]:

@@ -1,6 +1,15 @@
 """One scan to one result, and the result to disk."""
 
-from insula.predict.bids import BidsPaths, BidsScan, bids_paths, find_bids_scans, write_bids_dataset, write_bids_result
+from insula.predict.bids import (
+    BidsFound,
+    BidsPaths,
+    BidsScan,
+    bids_paths,
+    find_bids_scans,
+    look_through,
+    write_bids_dataset,
+    write_bids_result,
+)
 from insula.predict.record import refusal, to_record
 from insula.predict.remember import Remembered, Token, remember
 from insula.predict.result import Result
@@ -9,6 +18,7 @@ from insula.predict.source import open_scan
 from insula.predict.write import ResultPaths, result_paths, write_refusal, write_result
 
 __all__ = [
+    "BidsFound",
     "BidsPaths",
     "BidsScan",
     "Remembered",
@@ -17,6 +27,7 @@ __all__ = [
     "Token",
     "bids_paths",
     "find_bids_scans",
+    "look_through",
     "open_scan",
     "refusal",
     "remember",

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from insula.errors import NoInput
 from insula.io import write_json, write_labels, write_mask, write_prob, write_text
+from insula.io.entities import entities_of, is_uni, session_of, uni_alone
+from insula.io.naming import other_than_t1w
+from insula.io.participants import count_names, without_scan
 from insula.postprocess import number_lesions
 from insula.predict.record import DISCLAIMER, to_record
 from insula.predict.result import Result
 from insula.types import VERSION
 
-__all__ = ["BidsPaths", "BidsScan", "bids_paths", "find_bids_scans", "write_bids_dataset", "write_bids_result"]
+__all__ = [
+    "BidsFound",
+    "BidsPaths",
+    "BidsScan",
+    "bids_paths",
+    "find_bids_scans",
+    "look_through",
+    "write_bids_dataset",
+    "write_bids_result",
+]
 
 _BIDS = "1.10.0"
-_T1W = re.compile(r"^sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9+]+)*_T1w\.nii(\.gz)?$")
+_T1W = re.compile(r"^sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9+]+)*_(T1w|UNIT1)\.nii(\.gz)?$")
 _BEFORE_SPACE = [
     "sub",
     "ses",
@@ -50,11 +62,22 @@ class BidsScan:
     """Its path inside the dataset, with slashes."""
     entities: dict[str, str]
     """As in its name: `sub`, `ses`, `acq` and so on, in order."""
+    twin: str = ""
+    """Another file whose result would have the same name; empty where there is none."""
 
     @property
     def name(self) -> str:
         """`sub-x_ses-y...`, without the suffix."""
         return "_".join(f"{key}-{value}" for key, value in self.entities.items())
+
+
+@dataclass(frozen=True)
+class BidsFound:
+    """What a dataset holds."""
+
+    scans: list[BidsScan]
+    notes: tuple[str, ...]
+    """Images of the `anat` folders, participants and sessions that are passed over, in words."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +100,15 @@ class BidsPaths:
 
 
 def find_bids_scans(folder: Path, labels: tuple[str, ...] = ()) -> list[BidsScan]:
+    """The scans of `look_through`."""
+    return look_through(folder, labels).scans
+
+
+def look_through(folder: Path, labels: tuple[str, ...] = ()) -> BidsFound:
     """The raw T1w scans: `sub-*/[ses-*/]anat/*_T1w.nii[.gz]`, sorted; derivatives are not looked at.
+
+    A session without a T1w gives the UNI image of an MP2RAGE (`UNIT1`), if it has one. Phase, real and imaginary images and
+    single inversions are passed over. Of files whose results would have one name the first is given, with a twin.
 
     Args:
         folder: the dataset.
@@ -89,22 +120,35 @@ def find_bids_scans(folder: Path, labels: tuple[str, ...] = ()) -> list[BidsScan
     if not folder.is_dir():
         raise NoInput("the BIDS dataset", folder, "is not a folder", "name the folder with the sub-* folders")
     wanted = {label.removeprefix("sub-") for label in labels}
-    there = {path.name.removeprefix("sub-") for path in folder.glob("sub-*") if path.is_dir()}
+    people = [path for path in sorted(folder.glob("sub-*")) if path.is_dir()]
+    there = {path.name.removeprefix("sub-") for path in people}
     if absent := sorted(wanted - there):
         known = ", ".join(sorted(there)[:5]) or "none"
         raise NoInput("the participant", absent[0], "is not in the dataset", f"there are: {known}")
-    scans = []
-    for pattern in ("sub-*/anat/*_T1w.nii*", "sub-*/ses-*/anat/*_T1w.nii*"):
-        for path in folder.glob(pattern):
-            if _T1W.match(path.name) and (
-                not wanted or path.relative_to(folder).parts[0].removeprefix("sub-") in wanted
-            ):
-                parts = [part.partition("-") for part in path.name.split("_")[:-1]]
-                inside = path.relative_to(folder).as_posix()
-                scans.append(BidsScan(path, inside, {key: value for key, _, value in parts}))
-    if not scans:
-        raise NoInput("the BIDS dataset", folder, "holds no sub-*/anat/*_T1w.nii.gz", "check the folder")
-    return sorted(scans, key=lambda scan: scan.inside)
+    people = [path for path in people if not wanted or path.name.removeprefix("sub-") in wanted]
+    visits = [path for person in people for path in sorted(person.glob("ses-*")) if path.is_dir()]
+    images = [
+        path for home in (*people, *visits) for path in sorted(home.glob("anat/*.nii*")) if not path.name.startswith(".")
+    ]  # fmt: skip
+    raw = [path for path in images if _T1W.match(path.name) and not other_than_t1w(path)]
+    alone = set(uni_alone(raw))
+    raw = [path for path in raw if not is_uni(path) or path in alone]
+    left = sorted(path.name for path in set(images) - set(raw))
+    notes = [f"passed over: {count_names(left, 'image')}, by their names no T1w scans"] if left else []
+    notes += without_scan(
+        [path.relative_to(folder) for path in (*people, *visits)], {session_of(entities_of(path.name)) for path in raw}
+    )
+    if not raw:
+        why = f"; {notes[0]}" if notes else ""
+        raise NoInput("the BIDS dataset", folder, f"holds no sub-*/anat/*_T1w.nii.gz{why}", "check the folder")
+    scans: dict[Path, BidsScan] = {}
+    for path in sorted(raw, key=lambda path: path.relative_to(folder).as_posix()):
+        parts = [part.partition("-") for part in path.name.split("_")[:-1]]
+        inside = path.relative_to(folder).as_posix()
+        scan = BidsScan(path, inside, {key: value for key, _, value in parts})
+        place = bids_paths(scan, Path()).mask
+        scans[place] = replace(scans[place], twin=path.name) if place in scans else scan
+    return BidsFound(list(scans.values()), tuple(notes))
 
 
 def bids_paths(scan: BidsScan, out: Path) -> BidsPaths:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from insula.io import read_scan
 from insula.io.dicom import DicomScan, is_dicom, read_dicom
-from insula.io.naming import contrast_by_name, refuse_other_than_t1w
+from insula.io.naming import flags_by_name, refuse_other_than_t1w
 from insula.volume import Scan
 
 __all__ = ["open_scan"]
@@ -45,4 +45,4 @@ def open_scan(
     if not assume_t1w:
         refuse_other_than_t1w(path)
     scan = read_scan(path, frame=frame, assume_orientation=assume_orientation, name=name)
-    return replace(scan, flags=(*scan.flags, *contrast_by_name(path))), path
+    return replace(scan, flags=(*scan.flags, *flags_by_name(path))), path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,8 +110,8 @@ def _look(entry: Entry) -> Picture | None:
         mask = np.zeros(image.shape, bool)
         if entry.masks:
             lesion = read_lesion(entry.masks[0], label=entry.label)
-            if lesion.grid.shape == scan.grid.shape:
-                mask = np.ascontiguousarray(axes.apply(lesion.voxels))
+            with suppress(InsulaError):  # what lies elsewhere is told, and the scan is shown without it
+                mask = np.ascontiguousarray(axes.apply(lesion.onto(scan.grid, of=entry.case).voxels))
         frame = frame_of(image, mask, grid.spacing_mm)
         return picture(frame, "axial", int(mask.sum((0, 1)).argmax()) if mask.any() else image.shape[2] // 2)
     except InsulaError:

@@ -244,10 +244,10 @@ def _show(score: CaseScore, pair: Pair) -> Shown | None:
     if pair.image is None:
         return None
     try:
-        scan, truth, found = read_scan(pair.image), read_lesion(pair.truth, label=pair.label), read_lesion(pair.mask)
+        scan = read_scan(pair.image)
+        truth = read_lesion(pair.truth, label=pair.label).onto(scan.grid, of=pair.case)
+        found = read_lesion(pair.mask).onto(scan.grid, of=pair.case)
     except InsulaError:
-        return None
-    if scan.grid.shape != truth.grid.shape:
         return None
     axes, grid = ras_map(scan.grid), ras_grid(scan.grid)
     image, one, two = (np.ascontiguousarray(axes.apply(v)) for v in (scan.image, truth.voxels, found.voxels))

@@ -85,11 +85,12 @@ def train(
     Raises:
         Preempted: SIGTERM or SIGUSR1 came, or `train.minutes` are over; the state is saved.
         Interrupted: SIGINT came; the state is saved.
-        BadData: gradients were not finite twenty steps in a row, twice; or the saved state is of another recipe or of
+        BadData: no case has a lesion and none is painted; gradients were not finite twenty steps in a row, twice; or the saved state is of another recipe or of
             other data.
         Unavailable: the GPU's memory does not suffice.
         UsageError: the batch cannot be dealt out to the processes, or the folder holds a run and is not to be resumed.
     """
+    _refuse_without_lesion(data)
     begun = time.monotonic()  # what reads the data and compiles counts against a queue's limit too
     world = World.join()
     run = Run(recipe, data, folder, start=start, world=world)
@@ -113,6 +114,14 @@ def train(
                 _rewind(run, trouble)
             except torch.OutOfMemoryError:
                 raise too_large(run) from None
+
+
+def _refuse_without_lesion(data: Sources | CaseSet) -> None:
+    if isinstance(data, CaseSet) and data.painted_from is None and not any(bool(mask.any()) for mask in data.masks):
+        rule = "have no lesion, and there is nothing to learn"
+        raise BadData(
+            "the training cases", f"({len(data)})", rule, "see `insula cohort check`, and how the masks were written"
+        )
 
 
 def _go(run: Run, stop: Stop, judge_by: CaseSet | None, report: Callable[[Progress], None]) -> None:

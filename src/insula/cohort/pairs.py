@@ -1,0 +1,101 @@
+"""Which mask was drawn on which scan: by all the entities that their names share."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from insula.io.entities import acquisition, entities_of, fitting, is_uni, joined, session_of, uni_alone
+
+__all__ = ["NIFTI", "Group", "pair_files", "take_scans"]
+
+NIFTI = r"\.nii(\.gz)?$"
+_SCAN = re.compile(r"_(T1w|UNIT1)" + NIFTI)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The files of one case."""
+
+    case: str
+    images: tuple[Path, ...]
+    masks: tuple[Path, ...]
+    beside: tuple[Path, ...] = ()
+    """Further scans of the session, on which no mask was drawn."""
+    doubt: str = ""
+    """Why nobody can say which file belongs to which; empty where it is clear."""
+
+
+def take_scans(files: Sequence[Path]) -> list[Path]:
+    """T1w scans by their names; the UNI image of an MP2RAGE (UNIT1) where its session has no T1w."""
+    named = [path for path in files if _SCAN.search(path.name)]
+    left_out = {path for path in named if is_uni(path)} - set(uni_alone(named))
+    return [path for path in named if path not in left_out]
+
+
+def pair_files(scans: Sequence[Path], masks: Sequence[Path]) -> list[Group]:
+    """One group for each scan, and one for each mask that belongs to none.
+
+    A scan without a mask, in a session that has another scan with one, is no case of its own: it is listed beside that
+    one. A case is called `sub-x_ses-y` where its session has one scan, and after all its entities where it has several.
+
+    Args:
+        scans: all with a subject in their names.
+        masks: likewise.
+    """
+    alike: dict[tuple[tuple[str, str], ...], list[Path]] = defaultdict(list)
+    for path in scans:
+        alike[tuple(sorted(entities_of(path.name).items()))].append(path)
+    images = list(alike.values())
+    entities = [entities_of(paths[0].name) for paths in images]
+    drawn: dict[int, list[Path]] = defaultdict(list)
+    doubts: dict[int, str] = {n: _twice(paths) for n, paths in enumerate(images) if len(paths) > 1}
+    alone: dict[str, list[Path]] = defaultdict(list)
+    for path in masks:
+        mine = entities_of(path.name)
+        fits = fitting(mine, entities)
+        for n in fits:
+            drawn[n].append(path)
+            if len(fits) > 1:
+                doubts[n] = _either(path, [images[m][0] for m in fits])
+        if not fits:
+            alone[joined(acquisition(mine))].append(path)
+    sessions = [session_of(one) for one in entities]
+    labelled = {sessions[n] for n in drawn}
+    lone = [(entities_of(paths[0].name), tuple(paths)) for paths in alone.values()]
+    count = Counter([*sessions, *(session_of(one) for one, _ in lone)])
+    groups = []
+    for n, paths in enumerate(images):
+        if n in drawn or sessions[n] not in labelled:
+            others = (m for m in range(len(images)) if sessions[m] == sessions[n] and m not in drawn and m != n)
+            beside = tuple(path for m in others for path in images[m]) if n in drawn else ()
+            name = sessions[n] if count[sessions[n]] == 1 else _name(entities[n], entities)
+            groups.append(
+                Group(
+                    case=name, images=tuple(paths), masks=tuple(drawn[n]) if n in drawn else (), beside=beside,
+                    doubt=doubts.get(n, ""),
+                )
+            )  # fmt: skip
+    for mine, some in lone:
+        name = session_of(mine) if count[session_of(mine)] == 1 else joined(acquisition(mine))
+        groups.append(Group(case=name, images=(), masks=some))
+    return groups
+
+
+def _name(mine: dict[str, str], every: Sequence[dict[str, str]]) -> str:
+    """By the entities of the acquisition; by all of them where those are shared."""
+    plain = acquisition(mine)
+    return joined(plain if sum(acquisition(one) == plain for one in every) == 1 else mine)
+
+
+def _twice(paths: Sequence[Path]) -> str:
+    names = " and ".join(dict.fromkeys(path.name for path in paths[:2]))
+    return f"has {len(paths)} T1w scans of one name ({names})"
+
+
+def _either(mask: Path, scans: Sequence[Path]) -> str:
+    names = " and ".join(path.name for path in scans[:2])
+    return f"has a mask ({mask.name}) that fits {len(scans)} scans by its name ({names})"

@@ -1,0 +1,55 @@
+"""What a folder of participants holds beside the scans that are taken, in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+__all__ = ["APART", "count_names", "without_scan"]
+
+APART = frozenset(["derivatives", "sourcedata"])
+"""Folders of a BIDS dataset that hold no raw scans."""
+_PERSON, _VISIT = re.compile(r"^sub-[A-Za-z0-9]+$"), re.compile(r"^ses-[A-Za-z0-9]+$")
+
+
+def count_names(names: Collection[str], what: str) -> str:
+    """`2 images (a.nii.gz, b.nii.gz)`: a count, and the first three names.
+
+    Args:
+        names: at least one.
+        what: one of them, in the singular.
+    """
+    some = ", ".join(sorted(set(names))[:3]) + (", ..." if len(set(names)) > 3 else "")
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({some})"
+
+
+def without_scan(folders: Iterable[Path], sessions: Collection[str]) -> list[str]:
+    """Participants of whom no scan is taken, and sessions of the others, one sentence each; none where all have one.
+
+    Args:
+        folders: every folder of the dataset, relative to it.
+        sessions: `sub-x` or `sub-x_ses-y` of every scan.
+    """
+    people = {session.partition("_")[0] for session in sessions}
+    subjects, visits = set[str](), set[str]()
+    for path in folders:
+        parts = path.parts
+        if APART.intersection(parts):
+            continue
+        if _PERSON.match(path.name):
+            subjects.add(path.name)
+        elif len(parts) > 1 and _PERSON.match(parts[-2]) and _VISIT.match(path.name):
+            visits.add(f"{parts[-2]}_{path.name}")
+    visits = {visit for visit in visits if visit.partition("_")[0] in people}
+    told = []
+    if absent := subjects - people:
+        told.append(_without(absent, len(subjects), "participant"))
+    if absent := visits - set(sessions):
+        told.append(_without(absent, len(visits), "session"))
+    return told
+
+
+def _without(absent: set[str], of: int, what: str) -> str:
+    some = ", ".join(sorted(absent)[:3]) + (", ..." if len(absent) > 3 else "")
+    return f"{len(absent)} of {of} {what}{'' if of == 1 else 's'} without a T1w scan: passed over ({some})"

@@ -1,0 +1,52 @@
+"""Which files belong together by their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from insula.io.entities import acquisition, entities_of, fitting, joined, session_of, uni_alone
+
+
+def test_entities_are_read_in_order_and_from_names_that_are_not_quite_bids() -> None:
+    name = "sub-01_ses-a_acq-mprage_run-2_space-orig_desc-x_T1w.nii.gz"
+    found = entities_of(name)
+    assert joined(found) == "sub-01_ses-a_acq-mprage_run-2_space-orig_desc-x"
+    assert joined(acquisition(found)) == "sub-01_ses-a_acq-mprage_run-2"
+    assert session_of(found) == "sub-01_ses-a"
+    assert entities_of("study-sub-7_T1w.nii") == {"sub": "7"}
+    assert entities_of("stroke_001.nii.gz") == {}
+
+
+@pytest.mark.parametrize(
+    ("mask", "scans", "right"),
+    [
+        ("sub-1_run-2_mask", ["sub-1_run-1", "sub-1_run-2"], [1]),
+        ("sub-1_run-02_mask", ["sub-1_run-1", "sub-1_run-2"], [1]),
+        ("sub-1_acq-MPRAGE_mask", ["sub-1_acq-fast", "sub-1_acq-mprage"], [1]),
+        ("sub-1_rec-norm_mask", ["sub-1_rec-raw", "sub-1_rec-norm"], [1]),
+        ("sub-1_echo-1_mask", ["sub-1_echo-1", "sub-1_echo-2"], [0]),
+        ("sub-1_visit-2_mask", ["sub-1_visit-1", "sub-1_visit-2"], [1]),  # an entity of somebody's own
+        ("sub-1_mask", ["sub-1_T1w", "sub-1_ce-gad"], [0]),
+        ("sub-1_mask", ["sub-1_acq-a", "sub-1_run-1_acq-b"], [0, 1]),
+        ("sub-1_mask", ["sub-1_run-1", "sub-1_run-2"], [0, 1]),
+        ("sub-1_acq-a_mask", ["sub-1_acq-a_run-1", "sub-1_acq-a_run-2", "sub-1_acq-b"], [0, 1]),
+        ("sub-1_mask", ["sub-1_ses-1", "sub-1_ses-2"], [0, 1]),
+        ("sub-1_mask", ["sub-1_ses-1"], [0]),
+        ("sub-1_run-2_mask", ["sub-1"], [0]),
+        ("sub-1_run-2_mask", ["sub-1_run-1"], []),
+        ("sub-1_mask", ["sub-01", "sub-11"], []),
+        ("sub-1_space-MNI_mask", ["sub-1_T1w", "sub-1_space-MNI_T1w"], [1]),
+        ("sub-1_label-L_mask", ["sub-1_space-MNI_T1w", "sub-1_T1w"], [1]),
+        ("sub-1_space-orig_desc-T1lesion_mask", ["sub-1_space-orig_desc-brain_T1w", "sub-1_space-orig_T1w"], [1]),
+        ("sub-1_hemi-L_label-L_mask", ["sub-1_T1w"], [0]),
+    ],
+)
+def test_a_mask_belongs_to_the_scan_with_which_it_shares_most(mask: str, scans: list[str], right: list[int]) -> None:
+    assert fitting(entities_of(mask), [entities_of(scan) for scan in scans]) == right
+
+
+def test_a_uni_image_counts_where_its_session_has_nothing_else() -> None:
+    names = ["sub-1_UNIT1.nii.gz", "sub-2_ses-1_UNIT1.nii.gz", "sub-2_ses-1_T1w.nii.gz", "sub-2_ses-2_UNIT1.nii"]
+    assert [path.name for path in uni_alone([Path(name) for name in names])] == [names[0], names[3]]

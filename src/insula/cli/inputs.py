@@ -17,12 +17,13 @@ from insula.io.naming import other_than_t1w
 
 __all__ = ["Found", "find_scans", "name_cases"]
 
-_SCAN = re.compile(r"\.(nii|nii\.gz|hdr|hdr\.gz)$", re.IGNORECASE)
-_NOT_A_SCAN = re.compile(r"(_mask|_prob|_probseg|_dseg|_label-.*|_lesion.*|_roi)\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
+_IMAGE = r"\.(nii|hdr)(\.(gz|bz2|xz))?$"
+_SCAN = re.compile(_IMAGE, re.IGNORECASE)
+_NOT_A_SCAN = re.compile(rf"(_mask|_prob|_probseg|_dseg|_label-.*|_lesion.*|_roi){_IMAGE}", re.IGNORECASE)
 _BRAIN = re.compile(r"_brain\.nii\.gz$")
 _NNUNET = re.compile(r"^(images|labels)T[rs]$")
 _FIRST_CHANNEL = re.compile(r"_0000\.(nii|nii\.gz)$")
-_T1W = re.compile(r"(^|_)T1w\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
+_T1W = re.compile(rf"(^|_)T1w{_IMAGE}", re.IGNORECASE)
 
 
 class Found(NamedTuple):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from insula.errors import NoInput
 from insula.io import bare_name
-from insula.io.dicom import has_dicom, is_dicom
+from insula.io.dicom import has_dicom, is_archive, is_dicom
 from insula.io.naming import other_than_t1w
 
 __all__ = ["Found", "find_scans", "name_cases"]
@@ -55,13 +55,7 @@ def find_scans(arguments: Sequence[str]) -> Found:
             for why, some in others.items():
                 passed.setdefault(why, []).extend(some)
             if not inside and not has_dicom(path):
-                what = (
-                    f"no T1w scan, but {sum(map(len, others.values()))} other images"
-                    if others
-                    else "no .nii, .nii.gz or .hdr file"
-                )
-                rule = f"holds {what}, and no DICOM"
-                raise NoInput("the folder", argument, rule, "name the folder with the scans")
+                raise _nothing_in(argument, sum(map(len, others.values())))
             found |= dict.fromkeys(inside or [path])
         elif os.path.lexists(path) or not glob.has_magic(argument):
             found[path] = None
@@ -72,6 +66,15 @@ def find_scans(arguments: Sequence[str]) -> Found:
             found |= dict.fromkeys(matches)
     left = {why: [path for path in some if path not in found] for why, some in passed.items()}
     return Found(list(found), {why: some for why, some in left.items() if some})
+
+
+def _nothing_in(folder: str, others: int) -> NoInput:
+    what = f"no T1w scan, but {others} other images" if others else "no .nii, .nii.gz or .hdr file"
+    archives = sum(is_archive(Path(base) / name) for base, names in _walk(Path(folder)) for name in names)
+    if archives:
+        rule = f"holds {what}, and no DICOM but in {archives} archive{'s' if archives > 1 else ''} (zip, tar)"
+        return NoInput("the folder", folder, rule, "name each archive itself, or unpack it")
+    return NoInput("the folder", folder, f"holds {what}, and no DICOM", "name the folder with the scans")
 
 
 def name_cases(paths: Sequence[Path]) -> list[str]:

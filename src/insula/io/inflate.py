@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import bz2
+import io
 import lzma
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 from insula.errors import BadData, TooLarge
 
-__all__ = ["MOST_LAYERS", "decompressor", "inflate", "inflate_at_most", "inflate_head", "packing_of", "peel"]
+__all__ = ["Inflating", "inflate", "inflate_at_most", "inflate_head", "packing_of", "peel"]
 
-MOST_LAYERS = 2
-"""A scan is packed twice where a server compressed what was compressed already; more than that is no accident."""
+_MOST_LAYERS = 2  # twice is what a server makes of what was compressed already
 _MAGICS = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ\0"}
 _ERRORS = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)  # OSError is bzip2's, which reads no file here
 _DICTIONARY_BYTES = 256 << 20  # a stream names the memory that it wants; no preset of xz wants more than 65 MiB
 _HEAD_BYTES = 1 << 21  # bzip2 gives nothing before its first block of 900 kB is complete
+_PIECE = 1 << 18
 _REMEDY = "copy or download the file again"
 
 
@@ -26,7 +27,7 @@ def packing_of(head: bytes) -> str:
     return next((kind for kind, magic in _MAGICS.items() if head.startswith(magic)), "")
 
 
-def decompressor(kind: str) -> Any:
+def _decompressor(kind: str) -> Any:
     """One stream's decompressor; `decompress(data, most)`, `eof` and `unused_data` are common to all."""
     if kind == "gzip":
         return zlib.decompressobj(wbits=31)
@@ -41,7 +42,7 @@ def inflate_head(data: bytes, count: int) -> bytes:
     """
     kind = packing_of(data) or "gzip"
     what, value = f"the {kind} stream", f"of {len(data):,} bytes read"
-    stream = decompressor(kind)
+    stream = _decompressor(kind)
     try:
         head: bytes = stream.decompress(data, count)
     except _ERRORS:
@@ -67,8 +68,8 @@ def peel(read: Callable[[int], bytes], count: int) -> tuple[bytes, tuple[str, ..
         kinds = []
         try:
             while kind := packing_of(head):
-                if len(kinds) == MOST_LAYERS:
-                    raise BadData("the file", "", f"is packed more than {MOST_LAYERS} times", "unpack it first")
+                if len(kinds) == _MOST_LAYERS:
+                    raise BadData("the file", "", f"is packed more than {_MOST_LAYERS} times", "unpack it first")
                 kinds.append(kind)
                 head = inflate_head(head, _HEAD_BYTES)
         except BadData:
@@ -132,7 +133,7 @@ def _members(data: bytes, kind: str, most: int) -> bytes | None:
             if rest.strip(b"\0"):
                 raise BadData(what, f"followed by {len(rest):,} bytes", "has something else after its end", _REMEDY)
             break
-        member = decompressor(kind)
+        member = _decompressor(kind)
         try:  # one byte more than fits, so that a stream which is too long shows itself without being unpacked
             members.append(member.decompress(rest, most - filled + 1))
         except _ERRORS:
@@ -144,3 +145,66 @@ def _members(data: bytes, kind: str, most: int) -> bytes | None:
             raise BadData(what, value, "ends before its end mark", _REMEDY)
         rest = member.unused_data
     return members[0] if len(members) == 1 else b"".join(members)
+
+
+class Inflating(io.RawIOBase):
+    """A packed file as a stream of what is in it, as strict as `inflate`, for what is too long to be held.
+
+    Args:
+        source: the packed file, at its start.
+        kind: how it is packed.
+        most: bytes that it may give.
+
+    Raises:
+        BadData: on reading: cut or damaged.
+        TooLarge: on reading: it gives more.
+    """
+
+    def __init__(self, source: BinaryIO, kind: str, *, most: int) -> None:
+        self._source, self._kind, self._left, self._most = source, kind, most, most
+        self._stream: Any = None
+        self._held = b""
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer, or a part of it; 0 at the end."""
+        piece = self._next(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def _next(self, count: int) -> bytes:
+        piece = b""
+        while not piece:
+            if (self._stream is None or self._stream.eof) and not self._begin():
+                return b""
+            if not self._held and getattr(self._stream, "needs_input", True):
+                self._held = self._source.read(_PIECE)
+                if not self._held:
+                    raise BadData(f"the {self._kind} stream", "", "ends before its end mark", _REMEDY)
+            try:
+                piece = self._stream.decompress(self._held, count)
+            except _ERRORS:
+                raise BadData(f"the {self._kind} stream", "", "is damaged", _REMEDY) from None
+            self._held = getattr(self._stream, "unconsumed_tail", b"")
+        self._left -= len(piece)
+        if self._left < 0:
+            rule = f"would unpack to more than {self._most:,} bytes"
+            raise TooLarge(f"the {self._kind} stream", "", rule, "check where it comes from")
+        return piece
+
+    def _begin(self) -> bool:
+        """Whether another member follows; padding of zeros may."""
+        rest = self._source.read(_PIECE) if self._stream is None else self._stream.unused_data
+        while len(rest) < len(_MAGICS[self._kind]) and (more := self._source.read(_PIECE)):
+            rest += more
+        if rest.startswith(_MAGICS[self._kind]):
+            self._stream, self._held = _decompressor(self._kind), rest
+            return True
+        while rest and not rest.strip(b"\0"):
+            rest = self._source.read(_PIECE)
+        if rest or self._stream is None:
+            raise BadData(f"the {self._kind} stream", "", "has something else after its end", _REMEDY)
+        return False

@@ -17,7 +17,7 @@ from insula.io.nifti_affine import find_affine
 from insula.types import Flag
 from insula.volume import Spaces
 
-__all__ = ["HEADER_BYTES", "Header", "parse_header"]
+__all__ = ["HEADER_BYTES", "Header", "parse_header", "starts_as_nifti"]
 
 HEADER_BYTES = 540
 """Enough for either version."""
@@ -107,6 +107,11 @@ def parse_header(head: bytes, *, assume_orientation: str | None = None) -> Heade
         shape=shape, dtype=dtype, offset=offset, slope=slope, intercept=intercept, affine=affine,
         spaces=spaces, pair=pair, flags=tuple(flags),
     )  # fmt: skip
+
+
+def starts_as_nifti(head: bytes) -> bool:
+    """Whether bytes begin as a NIfTI header does; nothing else of it is checked."""
+    return any(int.from_bytes(head[:4], order) in (348, 540) for order in ("little", "big"))
 
 
 def _which(head: bytes) -> Any:

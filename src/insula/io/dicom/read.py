@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insula.errors import BadData, InsulaError
-from insula.io.bytes import read_file
+from insula.io.bytes import read_head
 from insula.io.dicom.choose import choose_series
-from insula.io.dicom.gather import gather_files, is_zip, unpack
+from insula.io.dicom.file import parse, read_content, starts_as_dicom
+from insula.io.dicom.gather import gather_files, is_archive, unpack
 from insula.io.dicom.references import conforming
 from insula.io.dicom.slices import Slice, quiet, read_slices
 from insula.io.dicom.stack import Stack, stack_slices
+from insula.io.inflate import peel
+from insula.io.nifti_header import HEADER_BYTES, starts_as_nifti
 from insula.io.padding import set_aside
 from insula.types import Flag
 from insula.volume import FileFacts, Scan
@@ -52,13 +54,13 @@ class DicomScan:
 
 
 def read_dicom(paths: Path | Sequence[Path], *, series: int | None = None) -> DicomScan:
-    """Read the T1w series of a folder, of files, or of a zip.
+    """Read the T1w series of a folder, of files, or of a zip or tar.
 
     Our own checks decide: one series, one patient, one direction, one spacing, even steps. What is not an image is skipped and
     counted. Pixels are read for the chosen series only.
 
     Args:
-        paths: a folder, a zip, or files.
+        paths: a folder, a zip or tar, or files; files may lack the preamble, and may be packed by gzip, bzip2 or xz.
         series: SeriesNumber of the one to take; by rule if not given (`choose_series`).
 
     Returns:
@@ -71,11 +73,22 @@ def read_dicom(paths: Path | Sequence[Path], *, series: int | None = None) -> Di
         UsageError: no series has that number.
     """
     paths = [paths] if isinstance(paths, Path) else list(paths)
-    if len(paths) == 1 and is_zip(paths[0]):
+    if len(paths) == 1 and is_archive(paths[0]):
         with tempfile.TemporaryDirectory(prefix="insula-") as folder:
             unpack(paths[0], Path(folder))
-            return _read(gather_files([Path(folder)]), series)
+            files = gather_files([Path(folder)])
+            if not any(map(starts_as_dicom, files)) and any(map(_starts_as_nifti, files)):
+                rule = "holds NIfTI and no DICOM, and only DICOM is read from a zip or a tar"
+                raise BadData("the archive", "", rule, "unpack it, and give the NIfTI files")
+            return _read(files, series)
     return _read(gather_files(paths), series)
+
+
+def _starts_as_nifti(path: Path) -> bool:
+    try:
+        return starts_as_nifti(peel(lambda count: read_head(path, count), HEADER_BYTES)[0])
+    except InsulaError:
+        return False
 
 
 def _read(files: Sequence[Path], number: int | None) -> DicomScan:
@@ -126,7 +139,7 @@ def _decode(stack: Stack) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple
     for k, one in enumerate(stack.slices):
         places.setdefault(one.path, []).append((k, one))
     for path, group in places.items():
-        file = read_file(path)
+        file = read_content(path)
         digest.update(file.data)
         size, modified = size + len(file.data), max(modified, file.modified_ns)
         data, frames, padded, sign = _pixels(file.data)
@@ -144,11 +157,9 @@ def _decode(stack: Stack) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple
 
 def _pixels(file: bytes) -> tuple[Dataset, NDArray[np.float32], NDArray[np.bool_] | None, float]:
     """Header without pixels, frames in real values (frame, row, column), their padding, and -1 where they run from bright to dark."""
-    from pydicom import dcmread
-
     with quiet():
         try:
-            data = dcmread(io.BytesIO(file))
+            data = parse(file)
             codec = data.file_meta.TransferSyntaxUID
             sign = _CHANNELS.get(str(data.get("PhotometricInterpretation", "")))
             if sign is None or int(data.get("SamplesPerPixel") or 1) != 1:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insula.errors import BadData, Unavailable
+from insula.io.dicom.file import read_header
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -115,17 +116,16 @@ def read_slices(path: Path) -> list[Slice]:
         BadData: a DICOM file that breaks off in its header, or a DICOMDIR that points out of its folder.
     """
     try:
-        from pydicom import dcmread
-        from pydicom.errors import InvalidDicomError
+        import pydicom  # noqa: F401
     except ImportError:
         raise Unavailable("DICOM", "", "needs pydicom", "run: pip install 'insula[dicom]'") from None
     with quiet():
         try:
-            data = dcmread(path, stop_before_pixels=True)
-        except InvalidDicomError:
-            return []
+            data = read_header(path)
         except Exception:  # of a broken file pydicom raises whatever its parser trips over
             raise BadData("a DICOM file", "", "breaks off in its header", "copy the series again") from None
+        if data is None:
+            return []
         try:
             return _slices(path, data)
         except (TypeError, ValueError, AttributeError, IndexError, KeyError):

@@ -14,7 +14,7 @@ from insula.io.inflate import inflate_at_most, peel
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["parse", "read_content", "read_header", "starts_as_dicom"]
+__all__ = ["parse", "read_content", "read_header", "spare_bytes", "starts_as_dicom"]
 
 _PREFIX = b"DICM"
 _LOOK = 1024
@@ -90,6 +90,52 @@ def parse(content: bytes, *, header_only: bool = False) -> Dataset:
 
     start = 4 if content[:4] == _PREFIX else 0
     return _told_how(dcmread(io.BytesIO(content[start:]), stop_before_pixels=header_only, force=True))
+
+
+def spare_bytes(data: Dataset, content: bytes) -> bytes:
+    """What stands behind the pixels and is no attribute, and what pixels there are beyond the image's size.
+
+    Why: of bytes that were put in by a fault, all that follows is displaced, and as many stand behind at the end.
+
+    Args:
+        data: of `parse`, before its pixels are decoded.
+        content: what it was parsed of.
+    """
+    from pydicom.dataelem import RawDataElement
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
+        raw = data.get_item(keyword) if keyword in data else None
+        if not isinstance(raw, RawDataElement) or raw.length == _UNDEFINED:
+            continue
+        if data.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+            continue
+        start = 4 if content[:4] == _PREFIX else 0
+        tail = content[start + raw.value_tell + raw.length :]
+        count = int(data.Rows) * int(data.Columns) * int(data.get("NumberOfFrames") or 1)
+        size = count * int(data.get("SamplesPerPixel") or 1) * int(data.BitsAllocated) // 8
+        extra = (raw.value or b"")[size + size % 2 :] if size > 0 else b""
+        return extra + _no_attributes(tail, implicit=raw.is_implicit_VR, order="<" if raw.is_little_endian else ">")
+    return b""
+
+
+def _no_attributes(tail: bytes, *, implicit: bool, order: str) -> bytes:
+    """What is left of the bytes behind the pixels after all that is an attribute, in order and whole."""
+    at, last = 0, (0x7FE0, 0x0010)
+    while at + 8 <= len(tail):
+        tag = struct.unpack_from(order + "HH", tail, at)
+        long = not implicit and tail[at + 4 : at + 6] in _LONG_VRS
+        if not implicit and tail[at + 4 : at + 6] not in _VRS:
+            break
+        start = at + (12 if long else 8)
+        if start > len(tail):
+            break
+        form, place = ("I", start - 4) if implicit or long else ("H", at + 6)
+        (length,) = struct.unpack_from(order + form, tail, place)
+        if tag <= last or start + length > len(tail):
+            break
+        at, last = start + length, tag
+    return tail[at:]
 
 
 def _told_how(data: Dataset) -> Dataset:

@@ -149,6 +149,8 @@ def _slices(path: Path, data: Dataset) -> list[Slice]:
     groups = list(data.PerFrameFunctionalGroupsSequence)
     if len(groups) != frames:
         raise BadData("a DICOM file", f"of {frames} frames", f"describes {len(groups)}", "export the series again")
+    if frames == 1:  # as some scanners export the slices of an enhanced image
+        return [_slice(path, data, None, (groups[0], *shared))]
     return [_slice(path, data, number, (group, *shared)) for number, group in enumerate(groups)]
 
 

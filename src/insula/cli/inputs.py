@@ -5,17 +5,18 @@ from __future__ import annotations
 import glob
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from insula.errors import NoInput
-from insula.io import bare_name
+from insula.io import bare_name, plain_name
 from insula.io.dicom import has_dicom, is_archive, is_dicom
 from insula.io.naming import other_than_t1w
 
-__all__ = ["Found", "find_scans", "name_cases"]
+__all__ = ["Found", "find_scans", "folded", "name_cases"]
 
 _IMAGE = r"\.(nii|hdr)(\.(gz|bz2|xz))?$"
 _SCAN = re.compile(_IMAGE, re.IGNORECASE)
@@ -82,23 +83,30 @@ def name_cases(paths: Sequence[Path]) -> list[str]:
 
     DICOM is only numbered here: its files' and folders' names may be a person's. Once read, it is named by its series.
     """
-    names = [f"dicom-{number:03d}" if is_dicom(path) else bare_name(path) for number, path in enumerate(paths, 1)]
+    names = [f"dicom-{n:03d}" if is_dicom(path) else plain_name(bare_name(path)) for n, path in enumerate(paths, 1)]
     for depth in range(1, 8):
-        count = Counter(name.casefold() for name in names)
+        count = Counter(map(folded, names))
         if max(count.values(), default=1) == 1:
             break
         names = [
-            f"{path.absolute().parts[-1 - depth]}_{name}"
-            if count[name.casefold()] > 1 and len(path.absolute().parts) > depth + 1
+            f"{plain_name(path.absolute().parts[-1 - depth])}_{name}"
+            if count[folded(name)] > 1 and len(path.absolute().parts) > depth + 1
             else name
             for path, name in zip(paths, names, strict=True)
         ]
-    seen: Counter[str] = Counter()
-    for number, name in enumerate(names):
-        seen[name.casefold()] += 1
-        if seen[name.casefold()] > 1:
-            names[number] = f"{name}-{seen[name.casefold()]}"
+    taken, seen = set(map(folded, names)), set[str]()
+    for place, name in enumerate(names):
+        number = 1
+        while folded(names[place]) in seen or (number > 1 and folded(names[place]) in taken):
+            number += 1
+            names[place] = f"{name}-{number}"
+        seen.add(folded(names[place]))
     return names
+
+
+def folded(name: str) -> str:
+    """Two names that a file system may take for one are equal: capitals or not, accents composed or not."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _in_folder(folder: Path) -> tuple[list[Path], dict[str, list[Path]]]:

@@ -19,7 +19,7 @@ from insula.io.padding import set_aside
 from insula.types import Flag
 from insula.volume import FileFacts, Mask, Scan
 
-__all__ = ["bare_name", "read_labels", "read_mask", "read_scan", "read_values", "still_the_same"]
+__all__ = ["bare_name", "plain_name", "read_labels", "read_mask", "read_scan", "read_values", "still_the_same"]
 
 _PACKINGS = {"gzip": ".gz", "bzip2": ".bz2", "xz": ".xz"}
 _ENDINGS = (".nii", ".hdr", ".img")
@@ -61,7 +61,11 @@ def read_scan(
         what = "zero everywhere" if low == 0 else "the same everywhere"
         raise BadData("the image", f"with the value {low:g}", f"is {what}", "check how it was exported")
     return Scan(
-        image, Grid(header.shape[:3], header.affine), name=name or bare_name(path), flags=tuple(flags), file=facts
+        image,
+        Grid(header.shape[:3], header.affine),
+        name=name or plain_name(bare_name(path)),
+        flags=tuple(flags),
+        file=facts,
     )
 
 
@@ -251,3 +255,8 @@ def _fill(image: NDArray[np.float32], flags: list[Flag]) -> NDArray[np.float32]:
 def bare_name(path: Path) -> str:
     """A file's name without the ending that says how it is stored; what is nothing but an ending stays."""
     return _split(path.name)[0] or path.name
+
+
+def plain_name(name: str) -> str:
+    """A name that every encoding of Unicode holds: bytes of a file's name that are no UTF-8 become `_`."""
+    return "".join("_" if "\ud800" <= letter <= "\udfff" else letter for letter in name)

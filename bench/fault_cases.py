@@ -110,7 +110,9 @@ def _series(*series: dict[str, Any], words: tuple[str, ...] = ()) -> Callable[[P
 def _as_volume(folder: Path, volume: int) -> None:
     for path in folder.iterdir():
         data = dcmread(path)
-        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[f"{volume} {path.name}"])
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid(
+            entropy_srcs=[f"{volume} {path.name}"]
+        )
         data.InstanceNumber = 1000 * volume + int(data.InstanceNumber)
         data.save_as(path)
 
@@ -188,7 +190,9 @@ def _two_of_one_uid(folder: Path) -> list[str]:
         write_head(folder / f"p{n}", PatientID=f"P{n}", SeriesInstanceUID="1.2.826.0.1.99")
     for path in (folder / "p2").iterdir():
         data = dcmread(path)
-        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["second", path.name])
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid(
+            entropy_srcs=["second", path.name]
+        )
         data.PixelData = np.frombuffer(data.PixelData, np.uint16).__add__(7).astype(np.uint16).tobytes()
         data.save_as(path)
     return ["segment", str(folder / "p1"), str(folder / "p2")]
@@ -198,12 +202,18 @@ def _pair(header: str, image: str) -> dict[str, bytes]:
     made = nib.Nifti1Pair(IMAGE, GRID.affine)
     made.set_sform(GRID.affine, 1)
     made.set_qform(GRID.affine, 1)
-    parts = made.to_file_map() if False else {name: nib.fileholders.FileHolder(fileobj=io.BytesIO()) for name in ("header", "image")}
+    parts = (
+        made.to_file_map()
+        if False
+        else {name: nib.fileholders.FileHolder(fileobj=io.BytesIO()) for name in ("header", "image")}
+    )
     made.to_file_map(parts)
     return {header: parts["header"].fileobj.getvalue(), image: parts["image"].fileobj.getvalue()}
 
 
-def _cohort(sheet: bytes, *, mask: Callable[[np.ndarray], np.ndarray] = lambda m: m, order: bool = False, runs: bool = False) -> Callable[[Path], list[str]]:
+def _cohort(
+    sheet: bytes, *, mask: Callable[[np.ndarray], np.ndarray] = lambda m: m, order: bool = False, runs: bool = False
+) -> Callable[[Path], list[str]]:
     """Three subjects in ATLAS's layout, and participants.tsv."""
 
     def build(folder: Path) -> list[str]:
@@ -223,7 +233,9 @@ def _cohort(sheet: bytes, *, mask: Callable[[np.ndarray], np.ndarray] = lambda m
                 affine = affine @ flip @ np.eye(4)[[1, 0, 2, 3]]
             stem = f"sub-r00{n}s001_ses-1_run-2" if runs else name
             made = nib.Nifti1Image(np.ascontiguousarray(values), affine)
-            _write(folder, {f"sub-r00{n}s001/ses-1/anat/{stem}_label-L_desc-T1lesion_mask.nii.gz": packed(made.to_bytes())})
+            _write(
+                folder, {f"sub-r00{n}s001/ses-1/anat/{stem}_label-L_desc-T1lesion_mask.nii.gz": packed(made.to_bytes())}
+            )
         (folder / "participants.tsv").write_bytes(sheet)
         return ["cohort", "check", str(folder)]
 
@@ -249,36 +261,109 @@ def cases() -> Iterator[Case]:
     plain = packed(nifti())
     yield Case("C", "plain", _files({"scan.nii.gz": plain}))
     for code in (1, 2, 4):
-        yield Case("A", f"qform 5 degrees from the sform of code {code}", _files({"s.nii.gz": _forms(_turned(5), GRID.affine, code)}))
+        yield Case(
+            "A",
+            f"qform 5 degrees from the sform of code {code}",
+            _files({"s.nii.gz": _forms(_turned(5), GRID.affine, code)}),
+        )
     for factor in (2.0, 1.3, 0.7, 1.02):
-        yield Case("B", f"sform of {factor:g} times the size", _files({"s.nii.gz": _forms(GRID.affine, _scaled(factor))}), done=0)
+        yield Case(
+            "B",
+            f"sform of {factor:g} times the size",
+            _files({"s.nii.gz": _forms(GRID.affine, _scaled(factor))}),
+            done=0,
+        )
     air = IMAGE < 60
     for value in (-1000, -1024, -32768, 4095):
         edge = np.zeros(IMAGE.shape, bool)
         edge[:4] = edge[:, :4] = edge[-4:] = edge[:, -4:] = True
-        yield Case("C", f"padding of {value}", _files({"s.nii.gz": _image(lambda x, v=value, e=edge: np.where(e, v, x))}), like="plain")  # type: ignore[misc]
-    yield Case("C", "z-scored, background 0", _files({"s.nii.gz": _image(lambda x: np.where(air, 0, (x - x[~air].mean()) / x[~air].std()))}))
+        yield Case(
+            "C",
+            f"padding of {value}",
+            _files({"s.nii.gz": _image(lambda x, v=value, e=edge: np.where(e, v, x))}),
+            like="plain",
+        )  # type: ignore[misc]
+    yield Case(
+        "C",
+        "z-scored, background 0",
+        _files({"s.nii.gz": _image(lambda x: np.where(air, 0, (x - x[~air].mean()) / x[~air].std()))}),
+    )
     yield Case("C", "PixelPaddingValue", _series({"edit": _attribute("PixelPaddingValue", 0)}))
     mprage = {"SeriesDescription": "t1_mprage_sag", "SeriesNumber": 3}
     for words in ("T1_MPRAGE_SAG_POST_GD", "t1 mprage +c", "t1-mprage-ce", "T1_mit_KM"):
-        yield Case("D", f"before and after an agent: {words}", _series(mprage, {"SeriesDescription": words, "SeriesNumber": 9, "ProtocolName": ""}), says=r"[Ss]eries 3 \(")
-    inversions = [{"SeriesDescription": f"mp2rage_INV{n}", "ProtocolName": "", "SeriesNumber": 4 + n, "InversionTime": 700.0 * n} for n in (1, 2)]
-    uniform = {"SeriesDescription": "mp2rage_UNI_Images", "ProtocolName": "", "SeriesNumber": 7, "ImageType": ["DERIVED", "PRIMARY", "M", "ND", "UNI"]}
+        yield Case(
+            "D",
+            f"before and after an agent: {words}",
+            _series(mprage, {"SeriesDescription": words, "SeriesNumber": 9, "ProtocolName": ""}),
+            says=r"[Ss]eries 3 \(",
+        )
+    inversions = [
+        {"SeriesDescription": f"mp2rage_INV{n}", "ProtocolName": "", "SeriesNumber": 4 + n, "InversionTime": 700.0 * n}
+        for n in (1, 2)
+    ]
+    uniform = {
+        "SeriesDescription": "mp2rage_UNI_Images",
+        "ProtocolName": "",
+        "SeriesNumber": 7,
+        "ImageType": ["DERIVED", "PRIMARY", "M", "ND", "UNI"],
+    }
     yield Case("D", "MP2RAGE", _series(*inversions, uniform), says=r"[Ss]eries 7 \(")
     yield Case("D", "the uniform image alone", _series(uniform))
-    yield Case("D", "a map of T1 alone", _series({**uniform, "SeriesDescription": "T1_Images", "ImageType": ["DERIVED", "PRIMARY", "M", "ND", "T1 MAP"]}), done=0)
+    yield Case(
+        "D",
+        "a map of T1 alone",
+        _series(
+            {**uniform, "SeriesDescription": "T1_Images", "ImageType": ["DERIVED", "PRIMARY", "M", "ND", "T1 MAP"]}
+        ),
+        done=0,
+    )
     phase = {"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"], "volume": 2}
     yield Case("E", "magnitude and phase", _series({"volume": 1}, phase))
     yield Case("E", "twice", _series({"volume": 1, "AcquisitionNumber": 1}, {"volume": 2, "AcquisitionNumber": 2}))
     yield Case("E", "three echoes", _series(*({"volume": n, "EchoTime": 1.7 * n, "EchoNumbers": n} for n in (1, 2, 3))))
     yield Case("E", "a phase image alone", _series({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}), done=0)
-    for name in ("StudyID", "AccessionNumber", "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "FrameOfReferenceUID", "StudyInstanceUID", "ReferringPhysicianName", "Manufacturer"):
+    for name in (
+        "StudyID",
+        "AccessionNumber",
+        "PatientName",
+        "PatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyDate",
+        "StudyTime",
+        "FrameOfReferenceUID",
+        "StudyInstanceUID",
+        "ReferringPhysicianName",
+        "Manufacturer",
+    ):
         yield Case("F", f"no {name}", _series({"edit": _attribute(name, None)}))
-    for name, value in (("PatientBirthDate", "1960-01-01"), ("PatientSex", "male"), ("StudyDate", "yesterday"), ("AccessionNumber", "A" * 90), ("StudyTime", "noon"), ("StudyID", "S" * 80)):
-        yield Case("F", f"{name} of another form", _series({**CANARY, "edit": _attribute(name, value)}), never="CANARY|1960-01-01|yesterday|AAAAAAAA")
+    for name, value in (
+        ("PatientBirthDate", "1960-01-01"),
+        ("PatientSex", "male"),
+        ("StudyDate", "yesterday"),
+        ("AccessionNumber", "A" * 90),
+        ("StudyTime", "noon"),
+        ("StudyID", "S" * 80),
+    ):
+        yield Case(
+            "F",
+            f"{name} of another form",
+            _series({**CANARY, "edit": _attribute(name, value)}),
+            never="CANARY|1960-01-01|yesterday|AAAAAAAA",
+        )
     yield Case("G", "one series UID for two patients", _two_of_one_uid, done=2)
-    yield Case("G", ".nii beside .nii.gz", _files({"a/scan.nii": nifti(), "b/scan.nii.gz": _image(lambda x: x + 9, np.int16)}), done=2)
-    yield Case("G", "NAME and name", _files({"a/Scan.nii.gz": plain, "b/scan.nii.gz": _image(lambda x: x + 9, np.int16)}), done=2)
+    yield Case(
+        "G",
+        ".nii beside .nii.gz",
+        _files({"a/scan.nii": nifti(), "b/scan.nii.gz": _image(lambda x: x + 9, np.int16)}),
+        done=2,
+    )
+    yield Case(
+        "G",
+        "NAME and name",
+        _files({"a/Scan.nii.gz": plain, "b/scan.nii.gz": _image(lambda x: x + 9, np.int16)}),
+        done=2,
+    )
     yield Case("H", ".nii.bz2", _files(lambda: {"scan.nii.bz2": bz2.compress(nifti())}), like="plain")
     yield Case("H", ".nii.xz", _files(lambda: {"scan.nii.xz": lzma.compress(nifti())}), like="plain")
     yield Case("H", "gzip in gzip", _files({"scan.nii.gz": gzip.compress(plain)}), like="plain")
@@ -291,7 +376,11 @@ def cases() -> Iterator[Case]:
         yield Case("I", f"positions of {decimals} decimals, oblique", _series({"edit": _rounded(decimals)}))
     yield Case("J", "subjects that are links", _linked, done=2)
     bids = "sub-01/anat/sub-01"
-    yield Case("K", "a phase image beside", _files({f"{bids}_part-mag_T1w.nii.gz": plain, f"{bids}_part-phase_T1w.nii.gz": plain}))
+    yield Case(
+        "K",
+        "a phase image beside",
+        _files({f"{bids}_part-mag_T1w.nii.gz": plain, f"{bids}_part-phase_T1w.nii.gz": plain}),
+    )
     yield Case("K", "ce-", _files({f"{bids}_ce-gadolinium_T1w.nii.gz": plain}), says="contrast agent")
     yield Case("K", "a FLAIR by name", _files({f"{bids}_FLAIR.nii.gz": plain}), done=0)
     yield Case("K", "two runs, a mask of the second", _cohort(_SHEET.encode(), runs=True), done=-1, says="run-2|run 2")
@@ -302,14 +391,30 @@ def cases() -> Iterator[Case]:
     for name, sheet in forms.items():
         yield Case("L", f"participants.tsv with {name}", _cohort(sheet), done=-1, says="participants.tsv")
     yield Case("M", "a mask in another axis order", _cohort(_SHEET.encode(), order=True), done=-1, never=r"\berror\b")
-    yield Case("N", "254 beside 255", _cohort(_SHEET.encode(), mask=lambda m: np.where(m, 255 - (np.arange(m.shape[2]) % 2), 0).astype(np.uint8)), done=-1, never=r"more than one label")
-    yield Case("O", "a name outside the terminal's letters", _files({"Łódź 頭.nii.gz": plain}), environment={"PYTHONIOENCODING": "cp1252"})
+    yield Case(
+        "N",
+        "254 beside 255",
+        _cohort(_SHEET.encode(), mask=lambda m: np.where(m, 255 - (np.arange(m.shape[2]) % 2), 0).astype(np.uint8)),
+        done=-1,
+        never=r"more than one label",
+    )
+    yield Case(
+        "O",
+        "a name outside the terminal's letters",
+        _files({"Łódź 頭.nii.gz": plain}),
+        environment={"PYTHONIOENCODING": "cp1252"},
+    )
     yield Case("O", "a name that is no UTF-8", _latin_1)
     yield Case("Q", "T2w", _other((0.0, 0.1, 1.0, 1.0, 0.55, 0.35, 0.4)), done=0)
     yield Case("Q", "a map of T1", _other((0.0, 0.2, 1.0, 0.95, 0.33, 0.08, 0.2)), done=0)
     yield Case("Q", "diffusion", _other((0.0, 0.02, 0.1, 0.1, 0.8, 0.02, 0.62)), done=0)
     yield Case("Q", "a mask", _files({"scan.nii.gz": _image(lambda x: (x > 500).astype(np.float32), np.uint8)}), done=0)
-    yield Case("Q", "noise", _files({"scan.nii.gz": _image(lambda x: np.random.default_rng(0).random(x.shape) * 900, np.int16)}), done=0)
+    yield Case(
+        "Q",
+        "noise",
+        _files({"scan.nii.gz": _image(lambda x: np.random.default_rng(0).random(x.shape) * 900, np.int16)}),
+        done=0,
+    )
 
 
 def _latin_1(folder: Path) -> list[str]:

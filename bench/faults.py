@@ -84,7 +84,9 @@ def run(tree: Path, plan: list[dict[str, Any]], folder: Path) -> dict[str, dict[
 
 def right(case: Case, told: dict[str, Any], out: Path, volumes: dict[str, float]) -> str:
     """What is wrong with what came of a case; empty if nothing is."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))] if out.exists() else []
+    records = (
+        [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))] if out.exists() else []
+    )
     done = [record for record in records if record.get("outcome") == "done"]
     text = told["said"] + json.dumps(records)
     if not isinstance(told["code"], int | None) or told["code"] == 70 or "Traceback" in told["said"]:
@@ -149,7 +151,9 @@ def main() -> None:
         before: dict[str, str] = {}
         if arguments.before:
             tree = folder / "tree"
-            subprocess.run(["git", "-C", str(_ROOT), "worktree", "add", "--detach", "-q", str(tree), arguments.before], check=True)
+            subprocess.run(
+                ["git", "-C", str(_ROOT), "worktree", "add", "--detach", "-q", str(tree), arguments.before], check=True
+            )
             try:
                 (folder / "before").mkdir()
                 before = table(tree, folder / "before")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,21 @@ def test_nothing_found_is_said(tmp_path: Path) -> None:
         find_scans([str(tmp_path)])
     with pytest.raises(NoInput, match=r"x\*\.nii matches no file"):
         find_scans([str(tmp_path / "x*.nii")])
+
+
+def test_archives_in_a_folder_are_named(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "exam.tgz", "w:gz") as packed:
+        packed.addfile(tarfile.TarInfo("a"))
+    with pytest.raises(NoInput, match=r"no DICOM but in 1 archive \(zip, tar\); name each archive itself"):
+        find_scans([str(tmp_path)])
+
+
+def test_scans_of_a_folder_may_be_packed_in_other_ways(tmp_path: Path) -> None:
+    names = ["a.NII", "b.nii.bz2", "c.nii.xz", "d.HDR", "e.hdr.gz", "e.img.gz", "f_mask.nii.xz", "g_FLAIR.nii.bz2"]
+    _touch(tmp_path, *names)
+    found = find_scans([str(tmp_path)])
+    assert [path.name for path in found.files] == names[:5]
+    assert name_cases(found.files) == ["a", "b", "c", "d", "e"]
 
 
 def test_equal_names_get_their_folders(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import lzma
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +124,12 @@ def _two_forms(offset_mm: float, flip: bool) -> list[tuple[int, str, Any]]:
     return edits
 
 
+def _renamed_pair(folder: Path, header: str, image: str) -> Path:
+    made = pair(folder)
+    made.with_suffix(".img").rename(folder / image)
+    return made.rename(folder / header)
+
+
 _PLAIN, _ZERO_SFORM = nifti(), [(SROW_X + 4 * n, "f", 0.0) for n in range(12)]
 _NO_CODES = [(QFORM_CODE, "h", 0), (SFORM_CODE, "h", 0)]
 _LEFT_HANDED = stored_as(IMAGE, GRID, ORDERS[4])
@@ -166,6 +175,20 @@ CONTAINER = [
     R("29d", "DICOM", save("scan.dcm", lambda: bytes(128) + b"DICM" + bytes(600)), "DICOM"),
     O("30", "several gzip members", save("scan.nii.gz", lambda: packed(_PLAIN[:9000]) + packed(_PLAIN[9000:]))),
     O("30b", "zero padding after gzip", save("scan.nii.gz", lambda: packed(_PLAIN) + bytes(512))),
+    O("31", ".nii.bz2", save("scan.nii.bz2", lambda: bz2.compress(_PLAIN))),
+    O("31b", ".nii.xz", save("scan.nii.xz", lambda: lzma.compress(_PLAIN))),
+    *[W(f"31c {n}", f"packed twice, {n}", save("scan.nii.gz", lambda p=p: packed(p(_PLAIN))), "packed-twice") for n, p in (("gz", packed), ("bz2", bz2.compress), ("xz", lzma.compress))],
+    R("31d", "packed three times", save("scan.nii.gz", lambda: packed(packed(packed(_PLAIN)))), "more than 2 times; unpack it"),
+    W("31e", "bzip2 named .gz", save("scan.nii.gz", lambda: bz2.compress(_PLAIN)), "name-misleads"),
+    R("31f", "bzip2 cut", save("scan.nii.bz2", lambda: bz2.compress(_PLAIN)[:-20]), "before its end mark"),
+    R("31g", "xz cut", save("scan.nii.xz", lambda: lzma.compress(_PLAIN)[:-20]), "before its end mark"),
+    R("31h", "bz2 longer than announced", save("scan.nii.bz2", lambda: bz2.compress(_PLAIN + bytes(1 << 26))), "holds more than"),
+    R("31i", "xz in gz, longer than announced", save("scan.nii.gz", lambda: packed(lzma.compress(_PLAIN + bytes(1 << 26)))), "holds more than"),
+    R("31j", "gz that unpacks to a gz far longer than its scan", save("scan.nii.gz", lambda: packed(packed(_PLAIN) + bytes(1 << 26))), "would unpack to more than"),
+    *[O(f"31k {n}", f"pair named {n}", lambda f, n=n: _renamed_pair(f, *n.split())) for n in ("PAIR.HDR PAIR.IMG", "pair.HDR pair.img", "pair.hdr pair.IMG", "Pair.Hdr Pair.iMg")],
+    R("31l", "the other half is there twice", lambda f: (shutil.copy(_renamed_pair(f, "a.hdr", "a.IMG").with_name("a.IMG"), f / "a.Img"), f / "a.hdr")[1], "is there 2 times"),
+    *[R(f"31m {n}", f"packed by {n}", save(f"scan.{e}", lambda d=d: d + bytes(600)), n) for n, e, d in (("7z", "7z", b"7z\xbc\xaf\x27\x1c"), ("RAR", "rar", b"Rar!\x1a\x07\0"), ("Zstandard", "nii.zst", b"\x28\xb5\x2f\xfd"), ("LZ4", "nii.lz4", b"\x04\x22\x4d\x18"), ("compress", "nii.Z", b"\x1f\x9d\x90"))],
+    R("31n", "LZMA without a checksum", save("scan.nii.lzma", lambda: lzma.compress(_PLAIN, lzma.FORMAT_ALONE)), "unlzma"),
     R("30c", "rubbish after gzip", save("scan.nii.gz", lambda: packed(_PLAIN) + b"rubbish"), "7 bytes"),
 ]  # fmt: skip
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
+import tarfile
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -55,6 +58,16 @@ def _zip(*names: str, data: bytes = b"x", link: bool = False) -> bytes:
     return packed.getvalue()
 
 
+def _tar(*names: str, data: bytes = b"x", kind: bytes = tarfile.REGTYPE) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.type, member.size, member.linkname = kind, len(data), "/etc/passwd"
+            archive.addfile(member, io.BytesIO(data))
+    return packed.getvalue()
+
+
 _HEAD = (348).to_bytes(4, "little") + bytes(344)
 
 
@@ -62,7 +75,10 @@ _HEAD = (348).to_bytes(4, "little") + bytes(344)
     ("data", "ending"),
     [
         (_HEAD, ".nii"), ((540).to_bytes(4, "big") + bytes(536), ".nii"), (gzip.compress(_HEAD, mtime=0), ".nii.gz"),
-        (_zip("a.dcm", "b/c.dcm"), ".zip"), (bytes(128) + b"DICM", ".dcm"),
+        (_zip("a.dcm", "b/c.dcm"), ".zip"), (bytes(128) + b"DICM", ".dcm"), (_zip("MR 3: t1/a", "b\\c"), ".zip"),
+        (bz2.compress(_HEAD), ".nii.bz2"), (lzma.compress(_HEAD), ".nii.xz"), (gzip.compress(gzip.compress(_HEAD, mtime=0), mtime=0), ".nii.gz.gz"),
+        (_tar("a", "b/c: d"), ".tar"), (gzip.compress(_tar("a"), mtime=0), ".tar"), (bz2.compress(_tar("a")), ".tar"), (lzma.compress(_tar("a")), ".tar"),
+        (gzip.compress(bytes(128) + b"DICM", mtime=0), ".dcm"),
     ],
 )  # fmt: skip
 def test_known_kinds(tmp_path: Path, data: bytes, ending: str) -> None:
@@ -70,7 +86,7 @@ def test_known_kinds(tmp_path: Path, data: bytes, ending: str) -> None:
     assert recognise(tmp_path / "a") == ending
 
 
-@pytest.mark.parametrize("data", [b"x", b"%PDF-1.7", _zip("a/scan.nii.gz"), gzip.compress(b"hello", mtime=0), b"\x89PNG\r\n\x1a\n" + bytes(200), bytes(500)])  # fmt: skip
+@pytest.mark.parametrize("data", [b"x", b"%PDF-1.7", _zip("a/scan.nii.gz"), _tar("a/scan.NII"), bz2.compress(_tar("scan.nii.xz")), bz2.compress(b"hello"), gzip.compress(b"hello", mtime=0), b"\x89PNG\r\n\x1a\n" + bytes(200), bytes(500)])  # fmt: skip
 def test_unknown_kinds(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(Unknown):
@@ -79,7 +95,8 @@ def test_unknown_kinds(tmp_path: Path, data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [
     gzip.compress(_HEAD, mtime=0)[:9], b"\x1f\x8bxx", b"\x1f\x8b\x08\x08" + bytes(6) + b"A" * 200_000, b"PK\x03\x04rest", _zip("a")[:-10], _zip("../a"), _zip("a/../../b"), _zip("/etc/a"),
-    _zip("C:\\a"), _zip("a", link=True),
+    _zip("C:\\a"), _zip("a", link=True), _tar("../a"), _tar("/a"), gzip.compress(_tar("c:/a"), mtime=0), lzma.compress(_tar("a", kind=tarfile.SYMTYPE)),
+    gzip.compress(_tar("a"), mtime=0)[:-5], _tar("a")[:600],
 ])  # fmt: skip
 def test_damaged_and_hostile_ones(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a").write_bytes(data)
@@ -96,6 +113,9 @@ def test_a_list_of_members_that_is_too_long_is_not_read(tmp_path: Path) -> None:
 
 def test_bombs_are_too_large(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(_zip("a", data=bytes(50 << 20)))
+    with pytest.raises(TooLarge, match="would unpack"):
+        recognise(tmp_path / "a")
+    (tmp_path / "a").write_bytes(gzip.compress(_tar("a", data=bytes(50 << 20)), mtime=0))
     with pytest.raises(TooLarge, match="would unpack"):
         recognise(tmp_path / "a")
     (tmp_path / "b").write_bytes(_zip(*(f"{n}" for n in range(100_001)), data=b""))

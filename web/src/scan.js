@@ -1,7 +1,7 @@
 // What was chosen becomes one body to send: a file as it is, DICOM files as a zip of numbered names.
 import { Zip, ZipPassThrough } from "fflate";
 
-const WHOLE = /\.(nii|nii\.gz|zip|hdr|img)$/i;
+const WHOLE = /\.(((nii|tar)(\.(gz|bz2|xz))?)|tgz|tbz2?|txz|zip|hdr|img)$/i;
 
 export async function bodyOf(files) {
   const visible = files.filter((file) => !file.name.startsWith("."));

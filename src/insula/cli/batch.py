@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from insula.cli.console import bar
+from insula.cli.console import bar, shown
 from insula.config import SegmentConfig
 from insula.errors import BadData, InsulaError, Interrupted, as_insula_error
+
+if TYPE_CHECKING:
+    from insula.cli.claims import Claims
 
 __all__ = ["Batch", "run_batch"]
 
@@ -47,6 +50,9 @@ def run_batch(batch: Batch, out: Path) -> int:
     Returns:
         0; 1 when some cases of several were refused; the refusal's own code when there was only one case.
     """
+    from rich.markup import escape
+
+    from insula.cli.claims import Claims
     from insula.infer import choose_device
     from insula.io import OutputFolder, write_text
 
@@ -55,18 +61,23 @@ def run_batch(batch: Batch, out: Path) -> int:
         from insula.checkpoint import load_weights
         from insula.report import render_index
 
+        claims = Claims(folder)
         loaded = {name: load_weights(name) for name in dict.fromkeys(batch.weights)}
         records: list[dict[str, Any]] = []
         refused: list[InsulaError] = []
         with bar(len(batch.files)) as progress:
             for path, name, weights in zip(batch.files, batch.names, batch.weights, strict=True):
                 if progress is not None:
-                    progress.update(progress.task_ids[0], description=name[:40])
-                record, error = _one(batch, path, name, loaded[weights], folder)
+                    progress.update(progress.task_ids[0], description=escape(shown(name)[:40]))
+                record, error = _one(batch, (path, name), loaded[weights], folder, claims)
+                if record["case"] != name and not record["case"].startswith("dicom-"):
+                    print(
+                        f"insula: {shown(name)} is called {shown(record['case'])}: the name is taken", file=sys.stderr
+                    )
                 records.append(record)
                 if error is not None:
                     refused.append(error)
-                    print(f"insula: {name}: {error}", file=sys.stderr)
+                    print(f"insula: {shown(record['case'])}: {error}", file=sys.stderr)
                 else:
                     print(_line(record), flush=True)
                 if progress is not None:
@@ -89,17 +100,20 @@ def _passed_over(batch: Batch) -> str:
     if not count:
         return notes
     parts = [
-        f"{len(paths)} {why} ({', '.join(path.name for path in paths[:3])}{', ...' if len(paths) > 3 else ''})"
+        f"{len(paths)} {why} ({', '.join(shown(path.name) for path in paths[:3])}{', ...' if len(paths) > 3 else ''})"
         for why, paths in batch.passed_over.items()
     ]
     return f"{count} of {count + len(batch.files)} files passed over: {'; '.join(parts)}. Name a file to have it done. {notes}".strip()
 
 
-def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tuple[dict[str, Any], InsulaError | None]:
+def _one(
+    batch: Batch, case: tuple[Path, str], weights: Any, folder: Path, claims: Claims
+) -> tuple[dict[str, Any], InsulaError | None]:
     from insula.predict import open_scan, result_paths, segment, write_refusal
     from insula.report import write_case
 
-    paths = result_paths(folder, name)
+    path, name = case
+    claimed = ""
     try:
         if path in batch.twins:
             rule = f"lies beside {batch.twins[path].name}, and nothing says which is meant"
@@ -108,7 +122,9 @@ def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tup
             path, name=name, frame=batch.frame, series=batch.series, assume_orientation=batch.assume_orientation,
             assume_t1w=batch.config.assume_t1w,
         )  # fmt: skip
-        paths = result_paths(folder, scan.name)
+        claimed = claims.for_result(scan.name, scan.file.sha256 if scan.file else "", path)
+        scan = replace(scan, name=claimed)
+        paths = result_paths(folder, claimed)
         result = segment(scan, batch.config, weights=weights)
     except Interrupted:
         raise
@@ -116,13 +132,14 @@ def _one(batch: Batch, path: Path, name: str, weights: Any, folder: Path) -> tup
         if batch.debug:
             raise
         known = as_insula_error(error)
-        return write_refusal(known, name, paths), known
+        claimed = claimed or claims.for_refusal(name, path)
+        return write_refusal(known, claimed, result_paths(folder, claimed)), known
     try:
         return write_case(result, paths, source=source), None
     except InsulaError as error:
         if error.code != 65:  # not the input's fault: no later case would fare better
             raise
-        return write_refusal(error, name, paths), error
+        return write_refusal(error, claimed, paths), error
 
 
 def _line(record: dict[str, Any]) -> str:
@@ -133,7 +150,7 @@ def _line(record: dict[str, Any]) -> str:
         else f"  {record['reason']}"
     )
     warnings = sum(flag["severity"] == "warning" for flag in record["flags"])
-    return f"{record['case']}: {found.strip()}" + (
+    return f"{shown(record['case'])}: {found.strip()}" + (
         f"  ({warnings} warning{'' if warnings == 1 else 's'})" if warnings else ""
     )
 

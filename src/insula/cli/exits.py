@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -20,6 +21,9 @@ def exit_code_of(call: Callable[[], int | None], *, debug: bool = False) -> int:
         call: the work; returns its exit code, None for 0.
         debug: let a traceback be seen.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal's encoding lacks is shown as ?
+            stream.reconfigure(errors="replace")
     try:
         signal.signal(signal.SIGTERM, _stop)
         return call() or 0

@@ -66,7 +66,7 @@ class Follower:
             "seed": str(train.seed),
         }
         page = render_training(read_log(self._folder), name=recipe.name, about=about, samples=self._samples)
-        write_bytes(self._folder / "training.html", page.encode())
+        write_bytes(self._folder / "training.html", page.encode(errors="replace"))
 
 
 def _open_board(folder: Path) -> SummaryWriter | None:
@@ -96,5 +96,7 @@ def write_folds(out: Path, name: str) -> Path:
     folders = sorted(out.glob("fold*"), key=lambda path: (len(path.name), path.name))
     logs = {folder.name: read_log(folder) for folder in folders if (folder / "log.jsonl").exists()}
     path = out / "index.html"
-    write_bytes(path, render_folds({folder: log for folder, log in logs.items() if log}, name=name).encode())
+    write_bytes(
+        path, render_folds({folder: log for folder, log in logs.items() if log}, name=name).encode(errors="replace")
+    )
     return path

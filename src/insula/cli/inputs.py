@@ -5,27 +5,29 @@ from __future__ import annotations
 import glob
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from insula.errors import NoInput
-from insula.io import bare_name
-from insula.io.dicom import has_dicom, is_dicom
+from insula.io import bare_name, plain_name
+from insula.io.dicom import has_dicom, is_archive, is_dicom
 from insula.io.entities import entities_of, is_uni, session_of, uni_alone
 from insula.io.naming import other_than_t1w
 from insula.io.participants import without_scan
 from insula.io.walk import walk
 
-__all__ = ["Found", "find_scans", "name_cases"]
+__all__ = ["Found", "find_scans", "folded", "name_cases"]
 
-_SCAN = re.compile(r"\.(nii|nii\.gz|hdr|hdr\.gz)$", re.IGNORECASE)
-_NOT_A_SCAN = re.compile(r"(_mask|_prob|_probseg|_dseg|_label-.*|_lesion.*|_roi)\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
+_IMAGE = r"\.(nii|hdr)(\.(gz|bz2|xz))?$"
+_SCAN = re.compile(_IMAGE, re.IGNORECASE)
+_NOT_A_SCAN = re.compile(rf"(_mask|_prob|_probseg|_dseg|_label-.*|_lesion.*|_roi){_IMAGE}", re.IGNORECASE)
 _BRAIN = re.compile(r"_brain\.nii\.gz$")
 _NNUNET = re.compile(r"^(images|labels)T[rs]$")
 _FIRST_CHANNEL = re.compile(r"_0000\.(nii|nii\.gz)$")
-_T1W = re.compile(r"(^|_)T1w\.(nii|nii\.gz|hdr)$", re.IGNORECASE)
+_T1W = re.compile(rf"(^|_)T1w{_IMAGE}", re.IGNORECASE)
 
 
 class Found(NamedTuple):
@@ -71,13 +73,7 @@ def find_scans(arguments: Sequence[str]) -> Found:
             for why, some in others.items():
                 passed.setdefault(why, []).extend(some)
             if not inside and not has_dicom(path):
-                what = (
-                    f"no T1w scan, but {sum(map(len, others.values()))} other images"
-                    if others
-                    else "no .nii, .nii.gz or .hdr file"
-                )
-                rule = f"holds {what}, and no DICOM"
-                raise NoInput("the folder", argument, rule, "name the folder with the scans")
+                raise _nothing_in(argument, sum(map(len, others.values())))
             found |= dict.fromkeys(inside or [path])
         elif os.path.lexists(path) or not glob.has_magic(argument):
             found[path] = None
@@ -106,28 +102,44 @@ def _twins(paths: Sequence[Path]) -> tuple[dict[Path, Path], set[Path]]:
     return twins, second
 
 
+def _nothing_in(folder: str, others: int) -> NoInput:
+    what = f"no T1w scan, but {others} other images" if others else "no .nii, .nii.gz or .hdr file"
+    archives = sum(is_archive(Path(base) / name) for base, _, names in walk(Path(folder)) for name in names)
+    if archives:
+        rule = f"holds {what}, and no DICOM but in {archives} archive{'s' if archives > 1 else ''} (zip, tar)"
+        return NoInput("the folder", folder, rule, "name each archive itself, or unpack it")
+    return NoInput("the folder", folder, f"holds {what}, and no DICOM", "name the folder with the scans")
+
+
 def name_cases(paths: Sequence[Path]) -> list[str]:
     """A different name for each file: its own, with as many parent folders in front as it takes.
 
     DICOM is only numbered here: its files' and folders' names may be a person's. Once read, it is named by its series.
     """
-    names = [f"dicom-{number:03d}" if is_dicom(path) else bare_name(path) for number, path in enumerate(paths, 1)]
+    names = [f"dicom-{n:03d}" if is_dicom(path) else plain_name(bare_name(path)) for n, path in enumerate(paths, 1)]
     for depth in range(1, 8):
-        count = Counter(name.casefold() for name in names)
+        count = Counter(map(folded, names))
         if max(count.values(), default=1) == 1:
             break
         names = [
-            f"{path.absolute().parts[-1 - depth]}_{name}"
-            if count[name.casefold()] > 1 and len(path.absolute().parts) > depth + 1
+            f"{plain_name(path.absolute().parts[-1 - depth])}_{name}"
+            if count[folded(name)] > 1 and len(path.absolute().parts) > depth + 1
             else name
             for path, name in zip(paths, names, strict=True)
         ]
-    seen: Counter[str] = Counter()
-    for number, name in enumerate(names):
-        seen[name.casefold()] += 1
-        if seen[name.casefold()] > 1:
-            names[number] = f"{name}-{seen[name.casefold()]}"
+    taken, seen = set(map(folded, names)), set[str]()
+    for place, name in enumerate(names):
+        number = 1
+        while folded(names[place]) in seen or (number > 1 and folded(names[place]) in taken):
+            number += 1
+            names[place] = f"{name}-{number}"
+        seen.add(folded(names[place]))
     return names
+
+
+def folded(name: str) -> str:
+    """Two names that a file system may take for one are equal: capitals or not, accents composed or not."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _in_folder(folder: Path) -> _Inside:

@@ -34,7 +34,7 @@ def segment(
     give a brain; index.html and results.tsv list them all. A scan that is refused does not stop the others. For research only; not a medical device.
 
     Args:
-        paths: Files (.nii, .nii.gz, .hdr/.img), folders, or globs; of DICOM, a folder or a zip for each scan.
+        paths: Files (.nii, .hdr/.img, also as .gz, .bz2 or .xz), folders, or globs; of DICOM, a folder, a zip or a tar for each scan.
         out: Folder for the results.
         threshold: Probability from which a voxel is lesion; the weights' own if not given.
         tta: Average with the mirrored scan; twice the time.

@@ -118,7 +118,7 @@ def submit(text: str, out: Path) -> str:
         raise Unavailable("sbatch", "", "is not on this machine", "submit from a login node, or see it with --dry-run")
     with OutputFolder(out) as folder:
         path = folder / "slurm.sh"
-        write_bytes(path, text.encode())
+        write_bytes(path, text.encode(errors="surrogateescape"))
     done = subprocess.run(["sbatch", str(path)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise UsageError("sbatch", done.stderr.strip(), "refuses the job", "change what --slurm asks for")

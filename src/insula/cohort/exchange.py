@@ -19,7 +19,7 @@ from insula.errors import BadData, InsulaError
 from insula.io import read_scan, write_bytes, write_json, write_mask, write_text
 from insula.io.bytes import read_file
 from insula.io.entities import acquisition, entities_of, joined
-from insula.io.inflate import GZIP_MAGIC
+from insula.io.inflate import inflate_at_most, peel
 from insula.types import VERSION
 from insula.volume import Mask
 
@@ -40,6 +40,7 @@ __all__ = [
 SPACE = "space-MNI152NLin2009aSym"
 """Of ATLAS R2.0."""
 _BIDS = "1.10.0"
+_MOST_BYTES = 4 << 30
 _ATLAS_CASE = re.compile(r"^sub-r\d{3}s\d{3}_ses-[A-Za-z0-9]+$")
 _COLUMNS = ("participant_id", "session_id", "site", "days_post_stroke", "chronicity")
 
@@ -112,7 +113,12 @@ def write_entry(entry: Entry, home: Home, folder: Path) -> None:
     lesion = read_lesion(entry.mask, label=entry.label).onto(scan.grid, of=entry.case) if entry.masks else None
     image.parent.mkdir(parents=True, exist_ok=True)
     data = read_file(entry.image).data
-    write_bytes(image, data if data[:2] == GZIP_MAGIC else gzip.compress(data, compresslevel=3, mtime=0))
+    _, kinds = peel(lambda count: data[:count], 4)
+    if kinds != ("gzip",):
+        for _ in kinds:
+            data = inflate_at_most(data, _MOST_BYTES)
+        data = gzip.compress(data, compresslevel=3, mtime=0)
+    write_bytes(image, data)
     if lesion is not None:
         (folder / home.mask).parent.mkdir(parents=True, exist_ok=True)
         write_mask(folder / home.mask, Mask(lesion.voxels, scan.grid), file=scan.file)

@@ -95,7 +95,7 @@ def load_sources(folder: Path, *, part: Part, box: Shape, most_lesions: int | No
         for path, sha in zip(
             [*hosts, *drawn[0], *drawn[1]], pool.map(_sha, [*hosts, *drawn[0], *drawn[1]]), strict=True
         ):
-            digest.update(f"{path.relative_to(folder)} {sha}\n".encode())
+            digest.update(f"{path.relative_to(folder)} {sha}\n".encode(errors="surrogateescape"))
     return Sources(hosts=tuple(ready), acute=shapes[0], chronic=shapes[1], fingerprint=digest.hexdigest())
 
 

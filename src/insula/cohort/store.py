@@ -134,7 +134,7 @@ def _kept(path: Path, source: str) -> StoredCase | None:
 def _content(tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for key in sorted(tensors):
-        digest.update(key.encode())
+        digest.update(key.encode(errors="surrogateescape"))
         digest.update(tensors[key].numpy().tobytes())
     return digest.hexdigest()
 

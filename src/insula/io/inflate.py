@@ -1,30 +1,91 @@
-"""gzip, strictly: every member complete, every checksum right, never more than announced."""
+"""gzip, bzip2 and xz, strictly: every member complete, every checksum right, never more than announced."""
 
 from __future__ import annotations
 
+import bz2
+import io
+import lzma
 import zlib
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
-from insula.errors import BadData
+from insula.errors import BadData, TooLarge
 
-__all__ = ["GZIP_MAGIC", "inflate", "inflate_head"]
+__all__ = ["Inflating", "inflate", "inflate_at_most", "inflate_head", "packing_of", "peel"]
 
-GZIP_MAGIC = b"\x1f\x8b"
+_MOST_LAYERS = 2  # twice is what a server makes of what was compressed already
+_MAGICS = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ\0"}
+_ERRORS = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)  # OSError is bzip2's, which reads no file here
+_DICTIONARY_BYTES = 256 << 20  # a stream names the memory that it wants; no preset of xz wants more than 65 MiB
+_HEAD_BYTES = 1 << 21  # bzip2 gives nothing before its first block of 900 kB is complete
+_PIECE = 1 << 18
 _REMEDY = "copy or download the file again"
 
 
+def packing_of(head: bytes) -> str:
+    """`gzip`, `bzip2` or `xz`, by a file's first bytes; empty if none of them."""
+    return next((kind for kind, magic in _MAGICS.items() if head.startswith(magic)), "")
+
+
+def _decompressor(kind: str) -> Any:
+    """One stream's decompressor; `decompress(data, most)`, `eof` and `unused_data` are common to all."""
+    if kind == "gzip":
+        return zlib.decompressobj(wbits=31)
+    return bz2.BZ2Decompressor() if kind == "bzip2" else lzma.LZMADecompressor(lzma.FORMAT_XZ, _DICTIONARY_BYTES)
+
+
 def inflate_head(data: bytes, count: int) -> bytes:
-    """The first `count` inflated bytes, or fewer if the stream breaks off; for looking, not for trusting."""
+    """The first `count` inflated bytes, or fewer if the stream ends; for looking, not for trusting.
+
+    Raises:
+        BadData: it is damaged, or breaks off before it gives anything.
+    """
+    kind = packing_of(data) or "gzip"
+    what, value = f"the {kind} stream", f"of {len(data):,} bytes read"
+    stream = _decompressor(kind)
     try:
-        return zlib.decompressobj(wbits=31).decompress(data, count)
-    except zlib.error as error:
-        raise BadData("the gzip stream", f"of {len(data):,} bytes read", f"is damaged ({error})", _REMEDY) from None
+        head: bytes = stream.decompress(data, count)
+    except _ERRORS:
+        raise BadData(what, value, "is damaged", _REMEDY) from None
+    if not head and not stream.eof:
+        raise BadData(what, value, "ends before its end mark", _REMEDY)
+    return head
+
+
+def peel(read: Callable[[int], bytes], count: int) -> tuple[bytes, tuple[str, ...]]:
+    """The first bytes inside all packings, and the packings, the outermost first.
+
+    Args:
+        read: gives the file's first bytes, as many as asked for.
+        count: bytes wanted; fewer if there are no more.
+
+    Raises:
+        BadData: damaged, or packed more than twice.
+    """
+    head, kinds = b"", list[str]()
+    for size in (1 << 16, 2 * _HEAD_BYTES):
+        start = head = read(size)
+        kinds = []
+        try:
+            while kind := packing_of(head):
+                if len(kinds) == _MOST_LAYERS:
+                    raise BadData("the file", "", f"is packed more than {_MOST_LAYERS} times", "unpack it first")
+                kinds.append(kind)
+                head = inflate_head(head, _HEAD_BYTES)
+        except BadData:
+            if size > len(start) or size > 1 << 16:  # there is no more to be had
+                raise
+            continue
+        if len(head) >= count or not kinds:
+            break
+    return head[:count], tuple(kinds)
 
 
 def inflate(data: bytes, expected: int) -> bytes:
-    """All of a gzip file, which must inflate to exactly `expected` bytes.
+    """All of a gzip, bzip2 or xz file, which must inflate to exactly `expected` bytes.
 
     The standard library stops checking where it has what was asked for; this goes to the end of the last member, so
-    a cut tail, a wrong CRC-32 and a wrong length are all found. Several members and zero padding are allowed.
+    a cut tail, a wrong checksum and a wrong length are all found. Several members and zero padding are allowed.
 
     Args:
         data: the compressed file.
@@ -36,36 +97,114 @@ def inflate(data: bytes, expected: int) -> bytes:
     Source:
         RFC 1952, section 2.3.1 (CRC32, ISIZE).
     """
+    kind = packing_of(data) or "gzip"
+    whole = _members(data, kind, expected)
+    if whole is None:
+        rule = f"holds more than the {expected:,} bytes its header announces"
+        raise BadData(f"the {kind} stream", f"of {len(data):,} bytes", rule, _REMEDY)
+    if len(whole) != expected:
+        rule = f"is shorter than the {expected:,} bytes its header announces"
+        raise BadData("the voxel data", f"of {len(whole):,} bytes", rule, _REMEDY)
+    return whole
+
+
+def inflate_at_most(data: bytes, most: int) -> bytes:
+    """As `inflate`, where no header says how long it is.
+
+    Raises:
+        TooLarge: it would be more than `most` bytes.
+        BadData: cut or damaged.
+    """
+    kind = packing_of(data) or "gzip"
+    whole = _members(data, kind, most)
+    if whole is None:
+        rule = f"would unpack to more than {most:,}"
+        raise TooLarge(f"the {kind} stream", f"of {len(data):,} bytes", rule, "check where it comes from")
+    return whole
+
+
+def _members(data: bytes, kind: str, most: int) -> bytes | None:
+    """All members of a file; None if they are longer than `most` bytes together."""
+    what, value = f"the {kind} stream", f"of {len(data):,} bytes"
     members: list[bytes] = []
     filled, rest = 0, data
     while rest:
-        if rest[:2] != GZIP_MAGIC and members:
+        if not rest.startswith(_MAGICS[kind]) and members:
             if rest.strip(b"\0"):
-                raise BadData(
-                    "the gzip stream", f"followed by {len(rest):,} bytes", "has something else after its end", _REMEDY
-                )
+                raise BadData(what, f"followed by {len(rest):,} bytes", "has something else after its end", _REMEDY)
             break
-        member = zlib.decompressobj(wbits=31)
+        member = _decompressor(kind)
         try:  # one byte more than fits, so that a stream which is too long shows itself without being unpacked
-            members.append(member.decompress(rest, expected - filled + 1))
-        except zlib.error as error:
-            raise BadData("the gzip stream", f"of {len(data):,} bytes", f"is damaged ({error})", _REMEDY) from None
+            members.append(member.decompress(rest, most - filled + 1))
+        except _ERRORS:
+            raise BadData(what, value, "is damaged", _REMEDY) from None
         filled += len(members[-1])
-        if filled > expected:
-            raise BadData(
-                "the gzip stream",
-                f"of {len(data):,} bytes",
-                f"holds more than the {expected:,} bytes its header announces",
-                _REMEDY,
-            )
+        if filled > most:
+            return None
         if not member.eof:
-            raise BadData("the gzip stream", f"of {len(data):,} bytes", "ends before its end mark", _REMEDY)
+            raise BadData(what, value, "ends before its end mark", _REMEDY)
         rest = member.unused_data
-    if filled != expected:
-        raise BadData(
-            "the voxel data",
-            f"of {filled:,} bytes",
-            f"is shorter than the {expected:,} bytes its header announces",
-            _REMEDY,
-        )
     return members[0] if len(members) == 1 else b"".join(members)
+
+
+class Inflating(io.RawIOBase):
+    """A packed file as a stream of what is in it, as strict as `inflate`, for what is too long to be held.
+
+    Args:
+        source: the packed file, at its start.
+        kind: how it is packed.
+        most: bytes that it may give.
+
+    Raises:
+        BadData: on reading: cut or damaged.
+        TooLarge: on reading: it gives more.
+    """
+
+    def __init__(self, source: BinaryIO, kind: str, *, most: int) -> None:
+        self._source, self._kind, self._left, self._most = source, kind, most, most
+        self._stream: Any = None
+        self._held = b""
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer, or a part of it; 0 at the end."""
+        piece = self._next(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def _next(self, count: int) -> bytes:
+        piece = b""
+        while not piece:
+            if (self._stream is None or self._stream.eof) and not self._begin():
+                return b""
+            if not self._held and getattr(self._stream, "needs_input", True):
+                self._held = self._source.read(_PIECE)
+                if not self._held:
+                    raise BadData(f"the {self._kind} stream", "", "ends before its end mark", _REMEDY)
+            try:
+                piece = self._stream.decompress(self._held, count)
+            except _ERRORS:
+                raise BadData(f"the {self._kind} stream", "", "is damaged", _REMEDY) from None
+            self._held = getattr(self._stream, "unconsumed_tail", b"")
+        self._left -= len(piece)
+        if self._left < 0:
+            rule = f"would unpack to more than {self._most:,} bytes"
+            raise TooLarge(f"the {self._kind} stream", "", rule, "check where it comes from")
+        return piece
+
+    def _begin(self) -> bool:
+        """Whether another member follows; padding of zeros may."""
+        rest = self._source.read(_PIECE) if self._stream is None else self._stream.unused_data
+        while len(rest) < len(_MAGICS[self._kind]) and (more := self._source.read(_PIECE)):
+            rest += more
+        if rest.startswith(_MAGICS[self._kind]):
+            self._stream, self._held = _decompressor(self._kind), rest
+            return True
+        while rest and not rest.strip(b"\0"):
+            rest = self._source.read(_PIECE)
+        if rest or self._stream is None:
+            raise BadData(f"the {self._kind} stream", "", "has something else after its end", _REMEDY)
+        return False

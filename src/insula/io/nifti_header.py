@@ -17,7 +17,7 @@ from insula.io.nifti_affine import find_affine
 from insula.types import Flag
 from insula.volume import Spaces
 
-__all__ = ["HEADER_BYTES", "Header", "parse_header"]
+__all__ = ["HEADER_BYTES", "Header", "parse_header", "starts_as_nifti"]
 
 HEADER_BYTES = 540
 """Enough for either version."""
@@ -41,6 +41,13 @@ _OTHERS = (
     (re.compile(rb"ObjectType|NDims"), "MetaImage (.mha, .mhd)", "convert it to .nii.gz"),
     (re.compile(rb"\0\0\0\x01\0\0"), "FreeSurfer .mgz or .mgh", "convert it with mri_convert to .nii.gz"),
     (re.compile(rb"PK\x03\x04"), "a zip archive", "unpack it"),
+    (re.compile(rb".{257}ustar", re.S), "a tar archive", "unpack it"),
+    (re.compile(rb"7z\xbc\xaf\x27\x1c"), "a 7z archive", "unpack it"),
+    (re.compile(rb"Rar!\x1a\x07"), "a RAR archive", "unpack it"),
+    (re.compile(rb"\x28\xb5\x2f\xfd"), "packed by Zstandard", "unpack it with zstd -d"),
+    (re.compile(rb"\x04\x22\x4d\x18"), "packed by LZ4", "unpack it with lz4 -d"),
+    (re.compile(rb"\x1f[\x9d\xa0]"), "packed by compress (.Z)", "unpack it with uncompress"),
+    (re.compile(rb"\x5d\0\0.{2}\0{0,2}\xff{2,8}", re.S), "packed by LZMA without a checksum (.lzma)", "unpack it with unlzma"),
 )  # fmt: skip
 
 
@@ -100,6 +107,11 @@ def parse_header(head: bytes, *, assume_orientation: str | None = None) -> Heade
         shape=shape, dtype=dtype, offset=offset, slope=slope, intercept=intercept, affine=affine,
         spaces=spaces, pair=pair, flags=tuple(flags),
     )  # fmt: skip
+
+
+def starts_as_nifti(head: bytes) -> bool:
+    """Whether bytes begin as a NIfTI header does; nothing else of it is checked."""
+    return any(int.from_bytes(head[:4], order) in (348, 540) for order in ("little", "big"))
 
 
 def _which(head: bytes) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,27 @@ from numpy.typing import NDArray
 from insula.errors import BadData, NoInput, UsageError
 from insula.geometry import Grid, laid_out
 from insula.io.bytes import file_state, read_file, read_head
-from insula.io.inflate import GZIP_MAGIC, inflate, inflate_head
+from insula.io.inflate import inflate, inflate_at_most, peel
 from insula.io.nifti_header import HEADER_BYTES, Header, parse_header
 from insula.io.padding import set_aside
 from insula.types import Flag
 from insula.volume import FileFacts, Mask, Scan
 
-__all__ = ["bare_name", "read_labels", "read_mask", "read_scan", "read_values", "still_the_same"]
+__all__ = ["bare_name", "plain_name", "read_labels", "read_mask", "read_scan", "read_values", "still_the_same"]
 
-_PEEK = 1 << 16
+_PACKINGS = {"gzip": ".gz", "bzip2": ".bz2", "xz": ".xz"}
+_ENDINGS = (".nii", ".hdr", ".img")
 _GREATEST_RATIO = 400
 _SUSPECT_BYTES = 256 << 20
+_SIDE_BY_SIDE = "put the .hdr and the .img side by side"
 
 
 def read_scan(
     path: str | Path, *, frame: int | None = None, assume_orientation: str | None = None, name: str | None = None
 ) -> Scan:
-    """Read a T1w scan from `.nii`, `.nii.gz` or an `.hdr`/`.img` pair.
+    """Read a T1w scan from `.nii` or an `.hdr`/`.img` pair, plain or packed by gzip, bzip2 or xz.
 
-    Everything that can be checked is: the gzip checksum, the exact length, every header field, the orientation.
+    Everything that can be checked is: the checksums of what is packed, the exact length, every header field, the orientation.
     Nothing is guessed: what cannot be known is refused, what is mended is flagged.
 
     Args:
@@ -58,7 +61,11 @@ def read_scan(
         what = "zero everywhere" if low == 0 else "the same everywhere"
         raise BadData("the image", f"with the value {low:g}", f"is {what}", "check how it was exported")
     return Scan(
-        image, Grid(header.shape[:3], header.affine), name=name or bare_name(path), flags=tuple(flags), file=facts
+        image,
+        Grid(header.shape[:3], header.affine),
+        name=name or plain_name(bare_name(path)),
+        flags=tuple(flags),
+        file=facts,
     )
 
 
@@ -108,7 +115,7 @@ def still_the_same(path: Path, facts: FileFacts) -> bool:
 
 def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFacts, list[Flag]]:
     header_path, image_path = _pair(path)
-    header = _look(header_path, assume)
+    header, kinds = _look(header_path, assume)
     flags = list(header.flags)
     if header.pair == (header_path == image_path):
         rule = (
@@ -120,18 +127,14 @@ def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFac
         rule = f"would unpack to {header.nbytes:,}, over {_GREATEST_RATIO} times its size"
         raise BadData("the file", f"of {size:,} bytes", rule, "check where it comes from")
     file = read_file(image_path)
-    packed = file.data[:2] == GZIP_MAGIC
-    named = image_path.name.lower().endswith(".gz")
-    if packed != named:
-        flags.append(
-            Flag(
-                "name-misleads",
-                f"The file is{'' if packed else ' not'} compressed, although its name says otherwise.",
-                "note",
-            )
-        )
     whole = header.offset + header.nbytes
-    data = inflate(file.data, whole) if packed else _exact(file.data, whole)
+    if header.pair:  # voxels may begin with any bytes
+        kinds = () if len(file.data) == whole else peel(lambda count: file.data[:count], 4)[1]
+    flags += _packing_flags(image_path, kinds)
+    data = file.data
+    for _ in kinds[:-1]:  # what is packed is hardly longer than what it holds
+        data = inflate_at_most(data, whole + whole // 50 + (1 << 16))
+    data = inflate(data, whole) if kinds else _exact(data, whole)
     stored = np.frombuffer(data, header.dtype, offset=header.offset).reshape(header.shape, order="F")
     sha256 = hashlib.sha256(read_file(header_path).data + file.data).hexdigest() if header.pair else file.sha256
     facts = FileFacts(
@@ -141,10 +144,20 @@ def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFac
     return header, stored, facts, flags
 
 
-def _look(path: Path, assume: str | None) -> Header:
-    head = read_head(path, _PEEK)
-    plain = inflate_head(head, HEADER_BYTES) if head[:2] == GZIP_MAGIC else head
-    return parse_header(plain, assume_orientation=assume)
+def _look(path: Path, assume: str | None) -> tuple[Header, tuple[str, ...]]:
+    plain, kinds = peel(lambda count: read_head(path, count), HEADER_BYTES)
+    return parse_header(plain, assume_orientation=assume), kinds
+
+
+def _packing_flags(path: Path, kinds: tuple[str, ...]) -> list[Flag]:
+    flags = []
+    named = next((kind for kind, ending in _PACKINGS.items() if path.name.lower().endswith(ending)), None)
+    if named != (kinds[0] if kinds else None):
+        how = f"compressed by {kinds[0]}" if kinds else "not compressed"
+        flags.append(Flag("name-misleads", f"The file is {how}, although its name says otherwise.", "note"))
+    if len(kinds) > 1:
+        flags.append(Flag("packed-twice", f"The file is compressed twice ({' in '.join(reversed(kinds))}).", "note"))
+    return flags
 
 
 def _exact(data: bytes, whole: int) -> bytes:
@@ -160,23 +173,40 @@ def _exact(data: bytes, whole: int) -> bytes:
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
-    """(header file, image file); the same one for .nii."""
-    name = path.name
-    for ending, header, image in ((".hdr", ".hdr", ".img"), (".img", ".hdr", ".img")):
-        for packing in ("", ".gz"):
-            if name.lower().endswith(ending + packing):
-                stem = name[: -len(ending + packing)]
-                files = path.with_name(stem + header + packing), path.with_name(stem + image + packing)
-                for file in files:
-                    if not file.exists():
-                        raise NoInput(
-                            "the other half of the pair",
-                            file.name,
-                            "does not exist",
-                            "put the .hdr and the .img side by side",
-                        )
-                return files
-    return path, path
+    """(header file, image file); the same one for .nii. Their endings may be in capitals, or packed otherwise."""
+    stem, ending, packing = _split(path.name)
+    if ending not in (".hdr", ".img"):
+        return path, path
+    if not path.exists():
+        raise NoInput("one half of the pair", path.name, "does not exist", _SIDE_BY_SIDE)
+    other = ".img" if ending == ".hdr" else ".hdr"
+    wanted = [stem + other + more for more in dict.fromkeys((packing, "", *_PACKINGS.values()))]
+    for name in wanted:
+        if (exact := path.with_name(name)).exists():
+            return _in_order(path, exact, other)
+    with suppress(OSError):
+        for name in wanted:
+            found = [one for one in path.parent.iterdir() if one.name.casefold() == name.casefold()]
+            found = [one for one in found if one.name.startswith(stem)] or found  # A.HDR and a.hdr may lie side by side
+            if len(found) > 1:
+                rule = f"is there {len(found)} times, in capitals and small letters"
+                raise BadData("the other half of the pair", name, rule, "keep the one that belongs to it")
+            if found:
+                return _in_order(path, found[0], other)
+    raise NoInput("the other half of the pair", wanted[0], "does not exist", _SIDE_BY_SIDE)
+
+
+def _in_order(path: Path, other: Path, ending: str) -> tuple[Path, Path]:
+    return (path, other) if ending == ".img" else (other, path)
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    """(stem, how it is stored, how it is packed), the last two in small letters."""
+    low = name.lower()
+    packing = next((packing for packing in _PACKINGS.values() if low.endswith(packing)), "")
+    rest = low.removesuffix(packing)
+    ending = next((ending for ending in _ENDINGS if rest.endswith(ending)), "")
+    return name[: len(rest) - len(ending)], ending, packing
 
 
 def _frame(stored: NDArray[Any], frame: int | None, flags: list[Flag]) -> NDArray[Any]:
@@ -224,8 +254,9 @@ def _fill(image: NDArray[np.float32], flags: list[Flag]) -> NDArray[np.float32]:
 
 def bare_name(path: Path) -> str:
     """A file's name without the ending that says how it is stored; what is nothing but an ending stays."""
-    name = path.name
-    for ending in (".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img", ".gz"):
-        if name.lower().endswith(ending) and len(name) > len(ending):
-            return name[: -len(ending)]
-    return name
+    return _split(path.name)[0] or path.name
+
+
+def plain_name(name: str) -> str:
+    """A name that every encoding of Unicode holds: bytes of a file's name that are no UTF-8 become `_`."""
+    return "".join("_" if "\ud800" <= letter <= "\udfff" else letter for letter in name)

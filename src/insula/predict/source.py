@@ -1,4 +1,4 @@
-"""Where a scan comes from: a NIfTI file, or DICOM in a folder, a file or a zip."""
+"""Where a scan comes from: a NIfTI file, or DICOM in a folder, a file, a zip or a tar."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def open_scan(
     """Read a scan from whatever kind of file it is in.
 
     Args:
-        path: a file, or a folder or zip of DICOM.
+        path: a file, or a folder, zip or tar of DICOM.
         name: what the scan is called, unless it is DICOM, which is called after its series.
         frame: of a 4-D file.
         series: SeriesNumber, of DICOM.

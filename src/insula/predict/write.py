@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from insula.errors import BadData, InsulaError
-from insula.io import still_the_same, write_json, write_mask, write_prob, write_text
+from insula.io import plain_name, still_the_same, write_json, write_mask, write_prob, write_text
 from insula.io.bytes import read_file
 from insula.io.dicom import DicomScan, lesion_seg, measurement_sr, probability_seg, save_dicom
 from insula.postprocess import number_lesions
@@ -39,7 +39,8 @@ class ResultPaths:
 
 
 def result_paths(folder: Path, name: str) -> ResultPaths:
-    """The files of a case; a name too long for a file system is cut and gets a piece of its hash."""
+    """The files of a case; a name too long for a file system is cut and gets a piece of its hash, and what is no text is `_`."""
+    name = plain_name(name)
     while len(name.encode()) > _LONGEST_NAME:
         digest = hashlib.sha256(name.encode()).hexdigest()[:8]
         name = name.encode()[: _LONGEST_NAME - 9].decode(errors="ignore") + "-" + digest

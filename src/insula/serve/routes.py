@@ -35,7 +35,7 @@ async def segment(
     assume_orientation: Annotated[str | None, Query(pattern="^[LRAPIS]{3}$")] = None,
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
 ) -> dict[str, Any]:
-    """Queue a scan: the request's body is a .nii, a .nii.gz, or a zip of a DICOM series."""
+    """Queue a scan: the request's body is a NIfTI file, or a zip or tar of a DICOM series."""
     options = {
         "threshold": threshold,
         "tta": tta,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import zlib
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +13,16 @@ from pathlib import Path
 
 from insula.errors import BadData, TooLarge, from_os_error
 from insula.io.atomic import sync_folder
-from insula.io.dicom import check_zip
+from insula.io.bytes import read_head
+from insula.io.dicom import check_archive, is_archive, starts_as_dicom
+from insula.io.inflate import peel
+from insula.io.nifti_header import starts_as_nifti
 
 __all__ = ["Received", "TooSlow", "Unknown", "keep", "receive", "recognise"]
 
-_HEAD_BYTES = 1 << 16
-_NIFTI = {(348).to_bytes(4, "little"), (348).to_bytes(4, "big"), (540).to_bytes(4, "little"), (540).to_bytes(4, "big")}
+_LOOK = 512
+_ENDINGS = {"gzip": ".gz", "bzip2": ".bz2", "xz": ".xz"}
+_NIFTI = re.compile(r"\.nii(\.(gz|bz2|xz))?$", re.IGNORECASE)
 
 
 class TooSlow(BadData):
@@ -88,38 +92,25 @@ def _disk_errors() -> Iterator[None]:
 
 
 def recognise(path: Path) -> str:
-    """The ending that a file's first bytes call for: .nii, .nii.gz, .zip or .dcm.
+    """The ending that a file's content calls for: .nii, perhaps with .gz, .bz2 or .xz, or .zip, .tar or .dcm.
 
     Raises:
         Unknown: it is none of them.
-        BadData: a zip that leads out of itself or is damaged.
-        TooLarge: a zip that holds too much.
+        BadData: an archive that leads out of itself or is damaged.
+        TooLarge: an archive that holds too much.
     """
-    with open(path, "rb") as file:
-        head = file.read(132)
-    if head[:4] in _NIFTI:
-        return ".nii"
-    if head[:2] == b"\x1f\x8b":
-        if _inflated(path)[:4] not in _NIFTI:
-            raise Unknown("the upload", "", "is packed by gzip, but no NIfTI is in it", "send a .nii.gz file")
-        return ".nii.gz"
-    if head[:2] == b"PK":
-        if any(name.lower().endswith((".nii", ".nii.gz")) for name in check_zip(path)):
-            raise Unknown("the zip", "", "holds NIfTI, and zips are read as DICOM", "send the .nii or .nii.gz itself")
-        return ".zip"
-    if head[128:] == b"DICM":
+    head, kinds = peel(lambda count: read_head(path, count), _LOOK)
+    if starts_as_nifti(head):
+        return ".nii" + "".join(_ENDINGS[kind] for kind in reversed(kinds))
+    if starts_as_dicom(path):
         return ".dcm"
-    raise Unknown("the upload", "", "is neither NIfTI nor DICOM", "send .nii, .nii.gz, or a zip of a DICOM series")
-
-
-def _inflated(path: Path) -> bytes:
-    """The first bytes of what gzip has packed; not by the gzip module, which reads a header without end byte by byte."""
-    with open(path, "rb") as file:
-        head = file.read(_HEAD_BYTES)
-    try:
-        first = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(head, 4)
-    except zlib.error:
-        first = b""
-    if len(first) < 4:
-        raise BadData("the upload", "", "is cut or damaged", "send it again; with curl, by --data-binary")
-    return first
+    if is_archive(path):
+        if any(_NIFTI.search(name) for name in check_archive(path)):
+            rule = "holds NIfTI, and archives are read as DICOM"
+            raise Unknown("the archive", "", rule, "send the .nii or .nii.gz itself")
+        return ".zip" if head.startswith(b"PK") else ".tar"
+    if kinds:
+        rule = f"is packed by {kinds[0]}, but neither NIfTI nor DICOM is in it"
+        raise Unknown("the upload", "", rule, "send the .nii.gz file, or a zip or tar of a DICOM series")
+    rule = "is neither NIfTI nor DICOM"
+    raise Unknown("the upload", "", rule, "send .nii, .nii.gz, or a zip or tar of a DICOM series")

@@ -1,7 +1,8 @@
 """DICOM: a series in, a segmentation and a report out."""
 
 from insula.io.dicom.choose import choose_series
-from insula.io.dicom.gather import check_zip, gather_files, has_dicom, is_dicom, unpack
+from insula.io.dicom.file import starts_as_dicom
+from insula.io.dicom.gather import check_archive, gather_files, has_dicom, is_archive, is_dicom, unpack
 from insula.io.dicom.read import DicomScan, read_dicom
 from insula.io.dicom.slices import Slice, read_slices
 from insula.io.dicom.stack import Stack, stack_slices
@@ -13,10 +14,11 @@ __all__ = [
     "DicomScan",
     "Slice",
     "Stack",
-    "check_zip",
+    "check_archive",
     "choose_series",
     "gather_files",
     "has_dicom",
+    "is_archive",
     "is_dicom",
     "lesion_seg",
     "measurement_sr",
@@ -26,5 +28,6 @@ __all__ = [
     "save_dicom",
     "secondary_capture",
     "stack_slices",
+    "starts_as_dicom",
     "unpack",
 ]

@@ -1,4 +1,4 @@
-"""The files that may hold DICOM images: of a folder, a list, or a zip unpacked where nothing can get out of."""
+"""The files that may hold DICOM images: of a folder, a list, or an archive unpacked where nothing can get out of."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from insula.errors import BadData, NoInput, TooLarge, from_os_error
+from insula.io.dicom.file import starts_as_dicom
+from insula.io.dicom.tar import Limits, is_tar, leads_out, unpack_tar
 
-__all__ = ["check_zip", "gather_files", "has_dicom", "is_dicom", "is_zip", "unpack"]
+__all__ = ["check_archive", "gather_files", "has_dicom", "is_archive", "is_dicom", "unpack"]
 
 _MOST_MEMBERS = 100_000
 _MOST_BYTES = 8 << 30
@@ -43,18 +45,30 @@ def gather_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a path is read as DICOM: a folder, a zip, or a file that starts as DICOM does."""
-    return path.is_dir() or is_zip(path) or _starts_as_dicom(path)
+    """Whether a path is read as DICOM: a folder, a zip, a tar, or a file that starts as DICOM does."""
+    return path.is_dir() or is_archive(path) or starts_as_dicom(path)
 
 
 def has_dicom(folder: Path) -> bool:
     """Whether a folder holds a file that starts as DICOM does."""
-    return any(_starts_as_dicom(file) for file in _inside(folder))
+    return any(starts_as_dicom(file) for file in _inside(folder))
 
 
-def is_zip(path: Path) -> bool:
-    """Whether it is a file that says it is a zip."""
-    return path.is_file() and path.suffix.lower() == ".zip"
+def is_archive(path: Path) -> bool:
+    """Whether it is a zip or a tar, by its first bytes or its name."""
+    return _is_zip(path) or is_tar(path)
+
+
+def _is_zip(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    if path.suffix.lower() == ".zip":
+        return True
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+    except OSError:
+        return False
 
 
 def _inside(folder: Path) -> Iterator[Path]:
@@ -65,19 +79,8 @@ def _inside(folder: Path) -> Iterator[Path]:
         yield from (file for file in inside if file.is_file())
 
 
-def _starts_as_dicom(path: Path) -> bool:
-    """A preamble, then DICM; a pipe is never opened, for it would be waited on."""
-    if not path.is_file():
-        return False
-    try:
-        with open(path, "rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
-def check_zip(archive: Path) -> list[str]:
-    """Look at what a zip says of itself, without unpacking it.
+def check_archive(archive: Path) -> list[str]:
+    """Look at what an archive holds, without unpacking it to the disk.
 
     Returns:
         Its members' names.
@@ -86,20 +89,25 @@ def check_zip(archive: Path) -> list[str]:
         TooLarge: it has too many members, or they would unpack to far more than they are packed in.
         BadData: it is damaged, or has members that lead out of it or are links.
     """
+    if not _is_zip(archive):
+        return unpack_tar(archive, None, _limits())
     with _opened(archive) as packed:
         return packed.namelist()
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip under new names, so that nothing that it says of itself is believed.
+    """Unpack a zip or a tar under new names, so that nothing that it says of itself is believed.
 
     Args:
-        archive: the zip.
+        archive: the zip or the tar.
         folder: exists; files are named 000000, 000001, ...
 
     Raises:
-        TooLarge, BadData: as `check_zip`; or it is encrypted.
+        TooLarge, BadData: as `check_archive`; or it is encrypted.
     """
+    if not _is_zip(archive):
+        unpack_tar(archive, folder, _limits())
+        return
     with _opened(archive) as packed:
         left = _MOST_BYTES
         for number, member in enumerate(one for one in packed.infolist() if not one.is_dir()):
@@ -111,6 +119,10 @@ def unpack(archive: Path, folder: Path) -> None:
                             "the zip", "", f"unpacks to more than {_MOST_BYTES >> 30} GiB", "give one series"
                         )
                     target.write(piece)
+
+
+def _limits() -> Limits:
+    return Limits(members=_MOST_MEMBERS, bytes=_MOST_BYTES, ratio=_GREATEST_RATIO)
 
 
 @contextmanager
@@ -151,8 +163,7 @@ def _check(members: Sequence[zipfile.ZipInfo]) -> None:
     if len(members) > _MOST_MEMBERS:
         raise TooLarge("the zip", f"of {len(members):,} members", "has too many", "give one series")
     for member in members:
-        name = PurePosixPath(member.filename.replace("\\", "/"))
-        if name.is_absolute() or ".." in name.parts or ":" in member.filename:
+        if leads_out(member.filename):
             raise BadData("the zip", "", "has a member that leads out of it", _NOT_FROM_HERE)
         if stat.S_ISLNK(member.external_attr >> 16):
             raise BadData("the zip", "", "has a link in it", _NOT_FROM_HERE)

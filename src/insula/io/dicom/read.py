@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insula.errors import BadData, InsulaError
-from insula.io.bytes import read_file
+from insula.io.bytes import read_head
 from insula.io.dicom.choose import choose_series
-from insula.io.dicom.gather import gather_files, is_zip, unpack
+from insula.io.dicom.file import parse, read_content, spare_bytes, starts_as_dicom
+from insula.io.dicom.gather import gather_files, is_archive, unpack
 from insula.io.dicom.references import conforming
+from insula.io.dicom.scaling import doubt_scaling
 from insula.io.dicom.slices import Slice, quiet, read_slices
 from insula.io.dicom.stack import Stack, stack_slices
+from insula.io.inflate import peel
+from insula.io.nifti_header import HEADER_BYTES, starts_as_nifti
 from insula.io.padding import set_aside
 from insula.types import Flag
 from insula.volume import FileFacts, Scan
@@ -52,13 +55,13 @@ class DicomScan:
 
 
 def read_dicom(paths: Path | Sequence[Path], *, series: int | None = None) -> DicomScan:
-    """Read the T1w series of a folder, of files, or of a zip.
+    """Read the T1w series of a folder, of files, or of a zip or tar.
 
     Our own checks decide: one series, one patient, one direction, one spacing, even steps. What is not an image is skipped and
     counted. Pixels are read for the chosen series only.
 
     Args:
-        paths: a folder, a zip, or files.
+        paths: a folder, a zip or tar, or files; files may lack the preamble, and may be packed by gzip, bzip2 or xz.
         series: SeriesNumber of the one to take; by rule if not given (`choose_series`).
 
     Returns:
@@ -71,11 +74,22 @@ def read_dicom(paths: Path | Sequence[Path], *, series: int | None = None) -> Di
         UsageError: no series has that number.
     """
     paths = [paths] if isinstance(paths, Path) else list(paths)
-    if len(paths) == 1 and is_zip(paths[0]):
+    if len(paths) == 1 and is_archive(paths[0]):
         with tempfile.TemporaryDirectory(prefix="insula-") as folder:
             unpack(paths[0], Path(folder))
-            return _read(gather_files([Path(folder)]), series)
+            files = gather_files([Path(folder)])
+            if not any(map(starts_as_dicom, files)) and any(map(_starts_as_nifti, files)):
+                rule = "holds NIfTI and no DICOM, and only DICOM is read from a zip or a tar"
+                raise BadData("the archive", "", rule, "unpack it, and give the NIfTI files")
+            return _read(files, series)
     return _read(gather_files(paths), series)
+
+
+def _starts_as_nifti(path: Path) -> bool:
+    try:
+        return starts_as_nifti(peel(lambda count: read_head(path, count), HEADER_BYTES)[0])
+    except InsulaError:
+        return False
 
 
 def _read(files: Sequence[Path], number: int | None) -> DicomScan:
@@ -104,9 +118,8 @@ def _read(files: Sequence[Path], number: int | None) -> DicomScan:
     if others:
         text = f"{others} file{'s that are' if others > 1 else ' that is'} no DICOM image {'were' if others > 1 else 'was'} skipped."
         flags.append(Flag("files-skipped", text, "note"))
-    image, padding, headers, facts, inverted = _decode(stack)
-    if inverted:
-        flags.append(Flag("monochrome1", "Stored values run from bright to dark; they were turned round.", "note"))
+    image, padding, headers, facts, odd = _decode(stack)
+    flags += odd
     image = set_aside(image, flags, declared=padding)
     if float(image.min()) == float(image.max()):
         raise BadData(
@@ -117,38 +130,66 @@ def _read(files: Sequence[Path], number: int | None) -> DicomScan:
     return DicomScan(Scan(image, stack.grid, name=name, flags=tuple(flags), file=facts), headers, frames)
 
 
-def _decode(stack: Stack) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[Dataset, ...], FileFacts, bool]:
-    """Every slice into its place, and which voxels are padding; a file of many frames is read once."""
+def _decode(
+    stack: Stack,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[Dataset, ...], FileFacts, list[Flag]]:
+    """Every slice into its place, which voxels are padding, and what is odd; a file of many frames is read once."""
     image, padding = np.empty(stack.grid.shape, np.float32), np.zeros(stack.grid.shape, bool)
     headers: list[Any] = []
-    digest, size, modified, inverted = hashlib.sha256(), 0, 0, False
+    scales = [(1.0, 0.0)] * len(stack.slices)
+    digest, size, modified, inverted, followed = hashlib.sha256(), 0, 0, False, 0
     places: dict[Path, list[tuple[int, Slice]]] = {}
     for k, one in enumerate(stack.slices):
         places.setdefault(one.path, []).append((k, one))
     for path, group in places.items():
-        file = read_file(path)
+        file = read_content(path)
         digest.update(file.data)
         size, modified = size + len(file.data), max(modified, file.modified_ns)
-        data, frames, padded, sign = _pixels(file.data)
-        inverted |= sign < 0
+        found = _pixels(file.data)
+        inverted |= found.sign < 0
+        followed += found.followed
         for k, one in group:
-            image[:, :, k] = sign * frames[one.frame or 0].T
-            if padded is not None:
-                padding[:, :, k] = padded[one.frame or 0].T
-        headers.append(data)
+            image[:, :, k] = found.sign * found.frames[one.frame or 0].T
+            scales[k] = found.scales[one.frame or 0]
+            if found.padded is not None:
+                padding[:, :, k] = found.padded[one.frame or 0].T
+        headers.append(found.header)
     if not np.isfinite(image).all():
         raise BadData("the image", "", "holds values that are not finite", _AGAIN)
     facts = FileFacts(sha256=digest.hexdigest(), bytes=size, modified_ns=modified)
-    return image, padding, tuple(headers), facts, inverted
+    flags = doubt_scaling(-image if inverted else image, scales)
+    if inverted:
+        flags.append(Flag("monochrome1", "Stored values run from bright to dark; they were turned round.", "note"))
+    if followed:
+        text = f"{followed} of the {len(places)} files go on with zeros behind their pixels: their pixels may be displaced."
+        flags.append(Flag("pixels-followed", text))
+    return image, padding, tuple(headers), facts, flags
 
 
-def _pixels(file: bytes) -> tuple[Dataset, NDArray[np.float32], NDArray[np.bool_] | None, float]:
-    """Header without pixels, frames in real values (frame, row, column), their padding, and -1 where they run from bright to dark."""
-    from pydicom import dcmread
+class _Pixels(NamedTuple):
+    """What a file holds."""
 
+    header: Dataset
+    """Without pixels."""
+    frames: NDArray[np.float32]
+    """In real values: frame, row, column."""
+    padded: NDArray[np.bool_] | None
+    scales: list[tuple[float, float]]
+    """Slope and intercept of each frame."""
+    sign: float
+    """-1 where values run from bright to dark."""
+    followed: bool
+    """Whether zeros follow the pixels that belong to nothing."""
+
+
+def _pixels(file: bytes) -> _Pixels:
     with quiet():
         try:
-            data = dcmread(io.BytesIO(file))
+            data = parse(file)
+            spare = spare_bytes(data, file)
+            if spare.strip(b"\0"):
+                rule = f"goes on for {len(spare):,} bytes behind its pixels: they are displaced, or not of the size that is told"
+                raise BadData("a DICOM image", "", rule, _AGAIN)
             codec = data.file_meta.TransferSyntaxUID
             sign = _CHANNELS.get(str(data.get("PhotometricInterpretation", "")))
             if sign is None or int(data.get("SamplesPerPixel") or 1) != 1:
@@ -157,8 +198,8 @@ def _pixels(file: bytes) -> tuple[Dataset, NDArray[np.float32], NDArray[np.bool_
             stored = stored.reshape((-1, *stored.shape[-2:]))
             padded = _padding(data, stored)
             stored = stored.astype(np.float32)
-            for number, frame in enumerate(stored):
-                slope, intercept = _rescale(data, number)
+            scales = [_rescale(data, number) for number in range(len(stored))]
+            for frame, (slope, intercept) in zip(stored, scales, strict=True):
                 frame *= slope
                 frame += intercept
         except InsulaError:
@@ -168,7 +209,7 @@ def _pixels(file: bytes) -> tuple[Dataset, NDArray[np.float32], NDArray[np.bool_
         for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
             if keyword in data:
                 del data[keyword]
-    return data, stored, padded, sign
+    return _Pixels(data, stored, padded, scales, sign, bool(spare))
 
 
 def _padding(data: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_] | None:

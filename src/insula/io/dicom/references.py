@@ -12,7 +12,7 @@ from insula.io.dicom.slices import quiet
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["conforming"]
+__all__ = ["conforming", "name_true_classes"]
 
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
@@ -21,6 +21,12 @@ _IMAGE = (
     "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "DimensionIndexSequence",
     "DimensionOrganizationSequence", "BitsAllocated", "BitsStored", "HighBit", "SamplesPerPixel", "PhotometricInterpretation",
 )  # fmt: skip
+
+_SINGLE = "1.2.840.10008.5.1.4.1.1.4"  # MR image: what has one frame is laid out as one
+_PLACES = {
+    "PlanePositionSequence": ("ImagePositionPatient",), "PlaneOrientationSequence": ("ImageOrientationPatient",),
+    "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),
+}  # fmt: skip
 
 
 def _text(most: int) -> Callable[[str], bool]:
@@ -74,19 +80,66 @@ def conforming(headers: Sequence[Dataset], *, name: str, step_mm: float) -> list
             made.SpecificCharacterSet, made.Modality, made.SeriesInstanceUID = "ISO_IR 192", "MR", series
             for key, value in shared.items():
                 setattr(made, key, value)
+            source = _single(header)
             for key in _IMAGE:
-                if key in header:
-                    made[key] = header[key]
+                if key in source:
+                    made[key] = source[key]
             made.SeriesNumber = _whole(header, "SeriesNumber")
-            made.SOPClassUID = header.get("SOPClassUID")
+            made.SOPClassUID = header.get("SOPClassUID") if source is header else _SINGLE
             made.SOPInstanceUID = _valid(header, "SOPInstanceUID", _is_uid) or generate_uid(
                 entropy_srcs=[series, str(number)]
             )
-            if "NumberOfFrames" not in header:
-                made.SliceThickness = _number(header, "SliceThickness") or step_mm
+            if "NumberOfFrames" not in source:
+                made.SliceThickness = _number(source, "SliceThickness") or step_mm
             made.file_meta = header.file_meta
             out.append(made)
     return out
+
+
+def name_true_classes(made: Dataset, headers: Sequence[Dataset], references: Sequence[Dataset]) -> None:
+    """Have an object name its sources by the class that they have, where `conforming` laid them out as another.
+
+    Args:
+        made: the object; changed.
+        headers: of the source.
+        references: what `conforming` made of them.
+    """
+    classes = {
+        str(reference.SOPInstanceUID): header.SOPClassUID
+        for header, reference in zip(headers, references, strict=True)
+        if header.get("SOPClassUID") != reference.SOPClassUID
+    }
+    if classes:
+        _rename(made, classes)
+
+
+def _rename(data: Dataset, classes: dict[str, Any]) -> None:
+    if (found := classes.get(str(data.get("ReferencedSOPInstanceUID")))) is not None:
+        data.ReferencedSOPClassUID = found
+    for element in data:
+        if element.VR == "SQ":
+            for item in element.value:
+                _rename(item, classes)
+
+
+def _single(header: Dataset) -> Dataset:
+    """A header as it is, but one of a single frame with place and size as an image that never had frames tells them."""
+    groups = header.get("PerFrameFunctionalGroupsSequence")
+    if not groups or len(groups) != 1:
+        return header
+    from pydicom import Dataset
+
+    made = Dataset()
+    for key in _IMAGE:
+        if key in header and "Sequence" not in key and key != "NumberOfFrames":
+            made[key] = header[key]
+    for group in (groups[0], *(header.get("SharedFunctionalGroupsSequence") or [])):
+        for sequence, keys in _PLACES.items():
+            for item in (group.get(sequence) or [])[:1]:
+                for key in keys:
+                    if key in item and key not in made:
+                        made[key] = item[key]
+    return made
 
 
 def _first(headers: Sequence[Any], key: str, fits: Callable[[str], bool]) -> str:

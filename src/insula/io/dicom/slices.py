@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from insula.errors import BadData, Unavailable
+from insula.io.dicom.file import read_header
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -103,17 +104,16 @@ def read_slices(path: Path) -> list[Slice]:
         BadData: a DICOM file that breaks off in its header, or a DICOMDIR that points out of its folder.
     """
     try:
-        from pydicom import dcmread
-        from pydicom.errors import InvalidDicomError
+        import pydicom  # noqa: F401
     except ImportError:
         raise Unavailable("DICOM", "", "needs pydicom", "run: pip install 'insula[dicom]'") from None
     with quiet():
         try:
-            data = dcmread(path, stop_before_pixels=True)
-        except InvalidDicomError:
-            return []
+            data = read_header(path)
         except Exception:  # of a broken file pydicom raises whatever its parser trips over
             raise BadData("a DICOM file", "", "breaks off in its header", "copy the series again") from None
+        if data is None:
+            return []
         try:
             return _slices(path, data)
         except (TypeError, ValueError, AttributeError, IndexError, KeyError):
@@ -137,6 +137,8 @@ def _slices(path: Path, data: Dataset) -> list[Slice]:
     groups = list(data.PerFrameFunctionalGroupsSequence)
     if len(groups) != frames:
         raise BadData("a DICOM file", f"of {frames} frames", f"describes {len(groups)}", "export the series again")
+    if frames == 1:  # as some scanners export the slices of an enhanced image
+        return [_slice(path, data, None, (groups[0], *shared))]
     return [_slice(path, data, number, (group, *shared)) for number, group in enumerate(groups)]
 
 

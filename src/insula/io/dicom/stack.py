@@ -14,7 +14,11 @@ from insula.types import Flag
 
 __all__ = ["Stack", "stack_slices"]
 
-_UNEVEN = 0.01  # of a step
+_UNEVEN = 0.01  # between pixel spacings
+_OFF = (
+    0.1  # of a voxel, that a slice may lie off its place in an even stack: positions are rounded, to 0.01 mm or worse
+)
+_SAME_PLACE = 0.05  # of a step
 _NEAR_MM = 1e-3
 _SAME_DIRECTION = 1e-3  # between direction cosines, which scanners write with six digits
 _APART = 1.2  # steps are this much longer than slices are thick: something lies between them
@@ -68,13 +72,14 @@ def stack_slices(slices: Sequence[Slice]) -> Stack:
     heights = places @ np.cross(along, across)
     order = np.argsort(heights, kind="stable")
     slices, places, heights = [slices[n] for n in order], places[order], heights[order]
-    _refuse_uneven(places, heights, len({one.time for one in slices}))
-    step = (places[-1] - places[0]) / (len(slices) - 1)
+    _refuse_twice(heights, len({one.time for one in slices}))
+    origin, step = _even_stack(places)
+    _refuse_uneven(places - origin - np.arange(len(places))[:, None] * step, heights, axes[0], (*spacings[0],))
     flags += _doubts(slices, float(np.linalg.norm(step)))
     rows, columns = first.shape
     affine = np.eye(4)
     between_rows, between_columns = spacings[0]
-    affine[:3] = np.stack([along * between_columns, across * between_rows, step, places[0]], axis=1)
+    affine[:3] = np.stack([along * between_columns, across * between_rows, step, origin], axis=1)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # LPS -> RAS
     return Stack(tuple(slices), Grid((columns, rows, len(slices)), affine), tuple(flags))
 
@@ -94,21 +99,40 @@ def _without_copies(slices: Sequence[Slice], flags: list[Flag]) -> list[Slice]:
     return list(kept.values())
 
 
-def _refuse_uneven(places: np.ndarray, heights: np.ndarray, times: int) -> None:
+def _refuse_twice(heights: np.ndarray, times: int) -> None:
     steps = np.diff(heights)
-    usual = float(np.median(steps))
-    same = int((steps < max(_NEAR_MM, 0.05 * usual)).sum())
+    same = int((steps < max(_NEAR_MM, _SAME_PLACE * float(np.median(steps)))).sum())
     if same:
         rule = "lies where another does" if same == 1 else "lie where others do"
         why = "; they are of several echoes or moments" if times > 1 else ""
         raise BadData(f"{same} slice{'s' if same > 1 else ''}", "", rule + why, "give one volume")
-    wide = steps > (1 + _UNEVEN) * usual + _NEAR_MM
-    if wide.any() or (steps < (1 - _UNEVEN) * usual - _NEAR_MM).any():
+
+
+def _even_stack(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first place [mm] and the step [mm] of the even stack that lies nearest to all slices, by least squares."""
+    k = np.arange(len(places)) - (len(places) - 1) / 2
+    step = k @ places / (k @ k)
+    return places.mean(axis=0) + k[0] * step, step
+
+
+def _refuse_uneven(off: np.ndarray, heights: np.ndarray, axes: np.ndarray, spacing_mm: tuple[float, float]) -> None:
+    """Refuse slices that lie more than a tenth of a voxel off their places.
+
+    Args:
+        off: of each slice, where it lies less where it should [mm].
+        heights: along the normal [mm].
+        axes: direction of a row, then of a column.
+        spacing_mm: between rows, between columns.
+    """
+    along, across = axes[:3], axes[3:]
+    steps = np.diff(heights)
+    usual = float(np.median(steps))
+    if np.abs(off @ np.cross(along, across)).max() > _OFF * usual + _NEAR_MM:
         place = int(np.argmax(np.abs(steps - usual)))
         rule = f"is {steps[place]:.3g} mm where the others are {usual:.3g} mm: slices are missing or unevenly spaced"
         raise BadData("the step", f"from slice {place + 1} to {place + 2}", rule, _EXPORT)
-    straight = places[0] + np.linspace(0, 1, len(places))[:, None] * (places[-1] - places[0])
-    if np.abs(places - straight).max() > max(_NEAR_MM, _UNEVEN * usual) * 2:
+    sideways = max(np.abs(off @ along).max() / spacing_mm[1], np.abs(off @ across).max() / spacing_mm[0])
+    if sideways > _OFF + _NEAR_MM:
         raise BadData("the slices", "", "do not lie in one line", "give one volume")
 
 

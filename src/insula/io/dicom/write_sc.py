@@ -42,7 +42,8 @@ def secondary_capture(found: DicomScan, picture: UInt8[np.ndarray, "rows columns
             "DICOM secondary capture", "", "needs highdicom", "run: pip install 'insula[dicom]'"
         ) from None
     first = found.references[0]
-    seeds = [str(first.SeriesInstanceUID), "capture", VERSION, hashlib.sha256(picture.tobytes()).hexdigest()]
+    pixels = found.scan.file.sha256 if found.scan.file else ""
+    seeds = [str(first.SeriesInstanceUID), pixels, "capture", VERSION, hashlib.sha256(picture.tobytes()).hexdigest()]
     with quiet():
         made = hd.sc.SCImage.from_ref_dataset(
             ref_dataset=first, pixel_array=np.ascontiguousarray(picture), photometric_interpretation="RGB", bits_allocated=8,

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt16
 from insula.errors import BadData, Unavailable
 from insula.io.atomic import write_bytes
 from insula.io.dicom.read import DicomScan
+from insula.io.dicom.references import name_true_classes
 from insula.io.dicom.slices import quiet
 from insula.types import VERSION
 
@@ -89,7 +90,8 @@ def _segmentation(found: DicomScan, values: np.ndarray, kind: str, segments: int
     if found.frames:  # the object wants them as the source has them
         planes = planes[np.argsort(found.frames)]
     content = hashlib.sha256(np.ascontiguousarray(planes).tobytes()).hexdigest()  # another answer is another object
-    seeds = [str(first.SeriesInstanceUID), kind, weights, VERSION, content]
+    pixels = found.scan.file.sha256 if found.scan.file else ""  # two patients' series may have one UID
+    seeds = [str(first.SeriesInstanceUID), pixels, kind, weights, VERSION, content]
     algorithm = hd.AlgorithmIdentificationSequence(
         name=f"insula {weights}"[:64], family=codes.DCM.ArtificialIntelligence, version=VERSION
     )
@@ -113,5 +115,6 @@ def _segmentation(found: DicomScan, values: np.ndarray, kind: str, segments: int
             max_fractional_value=_STEPS, content_label="LESION" if kind == "BINARY" else "PROBABILITY",
             content_description="for research only; not a medical device", omit_empty_frames=bool(values.any()),
         )  # fmt: skip
+    name_true_classes(made, found.headers, found.references)
     made.SeriesDescription = "insula lesions" if kind == "BINARY" else "insula lesion probability"
     return made

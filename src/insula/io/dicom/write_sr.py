@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from insula.errors import Unavailable
 from insula.io.dicom.read import DicomScan
+from insula.io.dicom.references import name_true_classes
 from insula.io.dicom.slices import quiet
 from insula.types import VERSION
 
@@ -89,10 +90,12 @@ def measurement_sr(found: DicomScan, seg: Segmentation, volumes_ml: Sequence[flo
                     relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
                 )
             )
-        return hd.sr.Comprehensive3DSR(
+        made = hd.sr.Comprehensive3DSR(
             evidence=[*found.references, seg], content=content[0],
             series_number=_SERIES + int(first.get("SeriesNumber") or 0), instance_number=1,
             series_instance_uid=generate_uid(entropy_srcs=[*seeds, "series"]),
             sop_instance_uid=generate_uid(entropy_srcs=[*seeds, "instance"]), manufacturer="insula",
             is_complete=True, is_final=False, series_description="insula measurements, for research only",
         )  # fmt: skip
+    name_true_classes(made, found.headers, found.references)
+    return made

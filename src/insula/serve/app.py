@@ -15,9 +15,19 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import insula
-from insula.errors import BadData, CannotCreate, InsulaError, IOFault, NoInput, TooLarge, UsageError, as_insula_error
+from insula.errors import (
+    BadData,
+    CannotCreate,
+    InsulaError,
+    IOFault,
+    NoInput,
+    TooLarge,
+    Unavailable,
+    UsageError,
+    as_insula_error,
+)
 from insula.serve.routes import router
-from insula.serve.service import Service, problem
+from insula.serve.service import RETRY_SECONDS, Service, problem
 from insula.serve.upload import TooSlow, Unknown
 from insula.serve.worker import told
 
@@ -27,7 +37,7 @@ _log = logging.getLogger(__name__)
 _PAGE = Path(__file__).with_name("page")
 _STATUS: tuple[tuple[type[InsulaError], int], ...] = (
     (TooSlow, 408), (TooLarge, 413), (Unknown, 415), (BadData, 400), (UsageError, 422), (NoInput, 404), (CannotCreate, 507),
-    (IOFault, 503), (InsulaError, 500),
+    (IOFault, 503), (Unavailable, 503), (InsulaError, 500),
 )  # fmt: skip
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; script-src 'self'; "
@@ -83,7 +93,8 @@ async def _around(request: Request, forward: Callable[[Request], Awaitable[Respo
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, InsulaError)
     status = next(code for kind, code in _STATUS if isinstance(error, kind))
-    return JSONResponse({"error": told(error)}, status)
+    later = {"Retry-After": str(RETRY_SECONDS)} if status in (503, 507) else None
+    return JSONResponse({"error": told(error)}, status, later)
 
 
 async def _known(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from insula.checkpoint import load_weights
 from insula.config import ServeConfig, to_dict
+from insula.errors import CannotCreate
 from insula.io import OutputFolder, write_json
 from insula.serve.jobs import Jobs
 from insula.serve.store import Store
@@ -28,7 +29,8 @@ def opened(folder: Path, config: ServeConfig) -> Iterator[tuple[Store, Jobs, Wor
 
     Raises:
         UsageError, Unavailable, NoInput: a device or a model that is not there.
-        CannotCreate: another process has the folder.
+        CannotCreate: another process has the folder, or the disk is full and no room was kept.
+        Busy, IOFault: the file of jobs is locked, or cannot be read.
     """
     os.umask(0o077)  # what was sent is for this user's eyes
     check_devices(config)
@@ -36,10 +38,22 @@ def opened(folder: Path, config: ServeConfig) -> Iterator[tuple[Store, Jobs, Wor
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     with OutputFolder(folder, option="--store"):
         store = Store(folder.resolve())
+        store.mend()
         jobs = Jobs(store.database)
         try:
             store.sweep(jobs.ids())
-            write_json(store.settings, to_dict(config))
+            _write_settings(store, jobs, config)
+            jobs.reserve.hold()
             yield store, jobs, Workers(store, jobs, config)
         finally:
             jobs.close()
+
+
+def _write_settings(store: Store, jobs: Jobs, config: ServeConfig) -> None:
+    """On a full disk in the room that was kept: a service that does not start cannot delete."""
+    try:
+        write_json(store.settings, to_dict(config))
+    except CannotCreate:
+        if not jobs.reserve.release():
+            raise
+        write_json(store.settings, to_dict(config))

@@ -111,8 +111,8 @@ def get_result(service: TheService, job: Mine, part: str) -> Response:
 @router.delete("/v1/jobs/{id}", status_code=204)
 def delete_job(service: TheService, job: Mine) -> None:
     """Delete a job and everything of it, running or not."""
+    service.store.remove(job.id)  # first: it needs no room on the disk, and makes some
     service.jobs.delete(job.id)
-    service.store.remove(job.id)
 
 
 @router.get("/health")
@@ -133,8 +133,8 @@ def _told(service: Service, job: Job) -> dict[str, Any]:
         "id": job.id, "state": job.state, "step": job.step, "progress": job.progress, "ahead": service.jobs.ahead(job),
         "created": _time(job.created), "expires": _time(job.expires),
     }  # fmt: skip
-    if job.begun and job.ended:
-        told["seconds"] = round(job.ended - job.begun, 3)
+    if job.seconds is not None:
+        told["seconds"] = round(job.seconds, 3)
     return told | ({"error": job.error} if job.error else {})
 
 

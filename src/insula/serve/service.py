@@ -15,7 +15,10 @@ from insula.serve.store import Store
 from insula.serve.tokens import owner_of
 from insula.serve.workers import Workers
 
-__all__ = ["Mine", "Owner", "Service", "TheService", "gone", "problem"]
+__all__ = ["RETRY_SECONDS", "Mine", "Owner", "Service", "TheService", "gone", "problem"]
+
+RETRY_SECONDS = 10
+"""After which a sender who was turned away may try again."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytest
 from insula.config import ServeConfig
 from insula.errors import IOFault
 from insula.serve import Job, Jobs, Store, Workers
-from insula.serve.database import Busy, NoRoom
+from insula.serve.database import Busy, NoRoom, Reserve
 from insula.serve.jobs import QueueFull
 
 _ERROR = {"message": "the worker died"}
@@ -288,7 +288,9 @@ def test_a_locked_store_is_told_soon_and_is_read_meanwhile(tmp_path: Path) -> No
     assert jobs.ids() == set()
 
 
-def test_a_full_disk_is_told_and_the_room_that_was_kept_is_used(tmp_path: Path) -> None:
+def test_a_full_disk_is_told_and_the_room_that_was_kept_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jobs = Jobs(tmp_path / "jobs.sqlite")
     writer = jobs._db._writer
     _add(jobs, "a")
@@ -300,29 +302,33 @@ def test_a_full_disk_is_told_and_the_room_that_was_kept_is_used(tmp_path: Path) 
     with pytest.raises(NoRoom, match="no space is left"):
         jobs.end(taken, "failed", error)
     assert jobs.get("a").state == "running"
-    jobs.reserve.path.write_bytes(bytes(10))
+    reserve = jobs._db.reserve
+    reserve.path.write_bytes(bytes(3 << 20))
 
-    class Opened(type(jobs.reserve)):  # type: ignore[misc]
-        def release(self) -> bool:
+    def release() -> bool:
+        if reserve.path.stat().st_size == 1 << 20:
             writer.execute("PRAGMA max_page_count = 1000000")
-            return super().release()
+        return type(reserve).release(reserve)
 
-    jobs._db.reserve = Opened(jobs.reserve.path)
+    monkeypatch.setattr(reserve, "release", release)
     assert jobs.end(taken, "failed", error)
     assert jobs.get("a").state == "failed"
-    assert not jobs.reserve.path.exists()
+    assert reserve.path.stat().st_size == 0
 
 
 def test_room_is_kept_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = Jobs(tmp_path / "jobs.sqlite")
-    assert jobs.reserve.hold()
-    state = jobs.reserve.path.stat()
-    assert state.st_size == 512 * state.st_blocks == 16 << 20, "and not as a hole"
-    assert jobs.reserve.hold()
-    assert jobs.reserve.release() and not jobs.reserve.release()
+    reserve = Reserve(tmp_path / "reserve")
+    for _ in range(2):
+        assert reserve.hold()
+        state = reserve.path.stat()
+        assert state.st_size == 512 * state.st_blocks == 16 << 20, "and not as a hole"
+    pieces = 0
+    while reserve.release():
+        pieces += 1
+    assert pieces == 16
     monkeypatch.setattr("insula.serve.database.shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 20))
-    assert not jobs.reserve.hold()
-    assert not jobs.reserve.path.exists()
+    assert not reserve.hold()
+    assert reserve.path.stat().st_size == 0
 
 
 def test_damage_while_it_is_open_is_told(tmp_path: Path) -> None:

@@ -7,17 +7,19 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from insula.errors import CannotCreate, InsulaError, IOFault, Unavailable
 
-__all__ = ["Busy", "Database", "NoRoom", "Reserve", "is_whole"]
+__all__ = ["RESERVE", "Busy", "Database", "NoRoom", "Reserve", "is_whole"]
 
+RESERVE = "reserve"
+"""The name of the file beside the jobs that takes up room."""
 T = TypeVar("T")
 _QUEUE_SECONDS = 5.0  # for the turn among the threads of one process
-_RESERVE_BYTES = 16 << 20  # a write-ahead log goes up to 4 MB
+_RESERVE_BYTES, _PIECE_BYTES = 16 << 20, 1 << 20  # a write-ahead log goes up to 4 MB
 _NO_ROOM_BYTES = 1 << 16
 
 
@@ -40,29 +42,40 @@ class Reserve:
         self.path = path
 
     def hold(self) -> bool:
-        """Take the room, if the disk has more than twice as much; whether it is held."""
-        part = self.path.with_suffix(".part")
+        """Take the room, if the disk has more than twice as much; whether all of it is held."""
         try:
-            if self.path.exists():
-                return True
-            if shutil.disk_usage(self.path.parent).free < 2 * _RESERVE_BYTES:
-                return False
-            with open(part, "wb") as file:
-                _fill(file.fileno())
-            os.replace(part, self.path)
+            with open(self.path, "ab") as file:
+                held = file.tell()
+                if held < _RESERVE_BYTES and shutil.disk_usage(self.path.parent).free >= 2 * _RESERVE_BYTES:
+                    _extend(file.fileno(), held)
+                return os.fstat(file.fileno()).st_size >= _RESERVE_BYTES
         except OSError:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
             return False
-        return True
 
     def release(self) -> bool:
-        """Give the room back; whether there was some."""
+        """Give a piece of the room back, for others may be waiting to take it; whether there was one."""
         try:
-            self.path.unlink()
+            size = self.path.stat().st_size
+            os.truncate(self.path, max(size - _PIECE_BYTES, 0))
         except OSError:
             return False
-        return True
+        return size > 0
+
+    def spend(self, action: Callable[[], T]) -> T:
+        """Do something that must not fail for want of room: again and again, as long as a piece is left.
+
+        Args:
+            action: may be called several times.
+
+        Raises:
+            CannotCreate: no piece is left, or it is not room that is wanting.
+        """
+        while True:
+            try:
+                return action()
+            except CannotCreate:
+                if not self.release():
+                    raise
 
 
 class Database:
@@ -77,9 +90,9 @@ class Database:
     """
 
     def __init__(self, path: Path, *, wait_seconds: float) -> None:
-        self.reserve = Reserve(path.with_name("reserve"))
+        self.reserve = Reserve(path.with_name(RESERVE))
         self._path, self._wait_seconds = path, wait_seconds
-        self._writer, self._reader = self._with_room(self._connect), self._with_room(self._connect)
+        self._writer, self._reader = self.reserve.spend(self._connect), self.reserve.spend(self._connect)
         self._turn_to_write, self._turn_to_read = threading.Lock(), threading.Lock()
 
     def close(self) -> None:
@@ -102,25 +115,17 @@ class Database:
             return action(self._reader)
 
     def write(self, action: Callable[[sqlite3.Connection], T]) -> T:
-        """Do something in one transaction; on a full disk once more, in the room that was kept.
+        """Do something in one transaction; on a full disk again, in the room that was kept.
 
         Args:
-            action: may be called twice; what it did the first time is undone.
+            action: may be called several times; what it did before is undone.
 
         Raises:
             Busy: the file is locked for longer than is waited.
             NoRoom: the disk is full, and no room was kept.
             IOFault: the file is damaged or cannot be written.
         """
-        return self._with_room(lambda: self._write(action))
-
-    def _with_room(self, action: Callable[[], T]) -> T:
-        try:
-            return action()
-        except NoRoom:
-            if not self.reserve.release():
-                raise
-            return action()
+        return self.reserve.spend(lambda: self._write(action))
 
     def _write(self, action: Callable[[sqlite3.Connection], T]) -> T:
         with self._refusals(), _turn(self._turn_to_write):
@@ -209,8 +214,8 @@ def _is_full(path: Path) -> bool:
         return False
 
 
-def _fill(handle: int) -> None:
+def _extend(handle: int, held: int) -> None:
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(handle, 0, _RESERVE_BYTES)
+        os.posix_fallocate(handle, held, _RESERVE_BYTES - held)
     else:
-        os.write(handle, bytes(_RESERVE_BYTES))
+        os.write(handle, bytes(_RESERVE_BYTES - held))

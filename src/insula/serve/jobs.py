@@ -87,7 +87,6 @@ class Jobs:
     def __init__(self, path: Path, *, wait_seconds: float = _WAIT_SECONDS) -> None:
         self._db = Database(path, wait_seconds=wait_seconds)
         self._db.write(_make_tables)
-        self.reserve = self._db.reserve
 
     def close(self) -> None:
         """Let go of the file."""

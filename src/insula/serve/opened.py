@@ -10,7 +10,6 @@ from pathlib import Path
 
 from insula.checkpoint import load_weights
 from insula.config import ServeConfig, to_dict
-from insula.errors import CannotCreate
 from insula.io import OutputFolder, write_json
 from insula.serve.jobs import Jobs
 from insula.serve.store import Store
@@ -38,22 +37,12 @@ def opened(folder: Path, config: ServeConfig) -> Iterator[tuple[Store, Jobs, Wor
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     with OutputFolder(folder, option="--store"):
         store = Store(folder.resolve())
-        store.mend()
+        store.reserve.spend(store.mend)
         jobs = Jobs(store.database)
         try:
             store.sweep(jobs.ids())
-            _write_settings(store, jobs, config)
-            jobs.reserve.hold()
+            store.reserve.spend(lambda: write_json(store.settings, to_dict(config)))
+            store.reserve.hold()
             yield store, jobs, Workers(store, jobs, config)
         finally:
             jobs.close()
-
-
-def _write_settings(store: Store, jobs: Jobs, config: ServeConfig) -> None:
-    """On a full disk in the room that was kept: a service that does not start cannot delete."""
-    try:
-        write_json(store.settings, to_dict(config))
-    except CannotCreate:
-        if not jobs.reserve.release():
-            raise
-        write_json(store.settings, to_dict(config))

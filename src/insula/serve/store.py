@@ -12,7 +12,7 @@ from pathlib import Path
 from insula.errors import NoInput
 from insula.io.atomic import sync_folder
 from insula.predict import ResultPaths, result_paths
-from insula.serve.database import is_whole
+from insula.serve.database import RESERVE, Reserve, is_whole
 
 __all__ = ["JobFolder", "Store"]
 
@@ -70,6 +70,11 @@ class Store:
     def database(self) -> Path:
         """The jobs."""
         return self.path / "jobs.sqlite"
+
+    @property
+    def reserve(self) -> Reserve:
+        """Room for the jobs on a full disk."""
+        return Reserve(self.database.with_name(RESERVE))
 
     @property
     def settings(self) -> Path:

@@ -153,7 +153,7 @@ class Workers:
             self._store.remove(id)
             self._jobs.delete(id)
         self._jobs.count_on()
-        self._jobs.reserve.hold()
+        self._store.reserve.hold()
         self._next_sweep = time.monotonic() + _SWEEP_SECONDS
 
 

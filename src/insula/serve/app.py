@@ -26,6 +26,7 @@ from insula.errors import (
     UsageError,
     as_insula_error,
 )
+from insula.serve.protocol import MOST_HEAD_BYTES, announces_a_body, head_bytes, too_long
 from insula.serve.routes import router
 from insula.serve.service import RETRY_SECONDS, Service, problem
 from insula.serve.upload import TooSlow, Unknown
@@ -67,11 +68,11 @@ def create_app(
     app.add_exception_handler(HTTPException, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.include_router(router)
-    app.add_api_route("/", _page, include_in_schema=False)
+    app.add_api_route("/", _page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE, check_dir=False))
     if service.config.origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=list(service.config.origins), allow_methods=["GET", "POST", "DELETE"],
+            CORSMiddleware, allow_origins=list(service.config.origins), allow_methods=["GET", "HEAD", "POST", "DELETE"],
             allow_headers=["Authorization", "Idempotency-Key"],
         )  # fmt: skip
     return app
@@ -80,13 +81,16 @@ def create_app(
 async def _around(request: Request, forward: Callable[[Request], Awaitable[Response]]) -> Response:
     with request.app.state.service.meter.request(request) as seen:
         try:
-            response = await forward(request)
+            long = head_bytes(request.scope) > MOST_HEAD_BYTES
+            response = await (_known(request, too_long()) if long else forward(request))
         except Exception as error:
             _log.exception("an answer failed")
             response = JSONResponse({"error": told(as_insula_error(error))}, 500)
         seen.status = response.status_code
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    if announces_a_body(request.scope) and (response.status_code >= 400 or request.method != "POST"):
+        response.headers["Connection"] = "close"  # what nobody wants is not read to its end
     return response
 
 

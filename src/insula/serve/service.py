@@ -33,7 +33,7 @@ class Service:
     tokens: Sequence[TokenConfig]
     """Who may use it."""
     receiving: set[str] = field(default_factory=set)
-    """Uploads that are on their way; they have a place in the queue already."""
+    """Uploads that are on their way; they have no place in the queue yet."""
 
     def __post_init__(self) -> None:
         self.meter = Meter(self.jobs, self.workers)

@@ -217,9 +217,9 @@ def test_a_page_that_cannot_be_made_leaves_the_earlier_result(brained: Result, t
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def broken(_: dict[str, Any]) -> dict[Path, str]:
-        raise ValueError
+        raise ValueError("no page")
 
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="no page"):
         write_result(brained, paths, further=broken)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -68,7 +68,7 @@ class Running:
 def service(folder: Path, weights: Path, *sets: str, wait: bool = True) -> Iterator[Running]:
     """Start one in a folder; another start in the same folder finds the same jobs."""
     folder.mkdir(exist_ok=True)
-    log = folder / "log.txt"
+    log = folder.with_name(f"{folder.name}-log.txt")
     command = [
         sys.executable,
         "-m",

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from insula.serve import Job, Jobs
+from insula.config import ServeConfig
+from insula.errors import IOFault
+from insula.serve import Job, Jobs, Store, Workers
+from insula.serve.database import Busy, NoRoom, Reserve
+from insula.serve.jobs import QueueFull
 
 _ERROR = {"message": "the worker died"}
 
@@ -147,3 +153,187 @@ def test_what_was_said_is_still_there_when_the_file_is_opened_again(tmp_path: Pa
     again = Jobs(tmp_path / "jobs.sqlite")
     (job,) = again.release(None, attempts=2, error=_ERROR)
     assert job.state == "queued"
+
+
+def test_a_queue_takes_so_many_and_knows_what_it_has(jobs: Jobs) -> None:
+    def add(id: str, key: str) -> Job:
+        return jobs.add(owner="one", key=key, upload=(id, "ab" * 32, 1), options={}, keep_seconds=1, most_queued=2)
+
+    add("a", "ka"), add("b", "kb")
+    with pytest.raises(QueueFull, match="is full \\(2 jobs\\)"):
+        add("c", "kc")
+    assert add("d", "kb").id == "b"
+    jobs.take("w")
+    assert add("c", "kc").id == "c"
+
+
+_DAY = 86400.0
+
+
+@pytest.mark.parametrize("hours", [25, -25, 24 * 365])
+def test_a_clock_that_jumps_deletes_and_stops_nothing(hours: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    store = Store(tmp_path)
+    store.sweep(set())
+    jobs = Jobs(store.database)
+    for id in ("done", "runs", "waits"):
+        _add(jobs, id, keep=_DAY)
+        store.job(id).path.mkdir()
+    done, _ = jobs.take("w"), jobs.take("w")
+    assert done is not None and jobs.end(done, "done")
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600 * hours)
+    _add(jobs, "later", keep=_DAY)
+    for opened in (jobs, Jobs(store.database)):
+        Workers(store, opened, ServeConfig())._sweep()
+        assert opened.overdue(900) == set()
+        assert opened.ids() == {"done", "runs", "waits", "later"}
+    assert len(list((store.path / "jobs").iterdir())) == 3
+    assert jobs.of("one")[0].id == "later"
+    assert [job.id for job in (jobs.take("w"), jobs.take("w")) if job] == ["waits", "later"]
+    seconds = jobs.get("done").seconds
+    assert seconds is not None and 0 <= seconds < 60
+
+
+def test_ages_are_counted_from_the_end_and_over_restarts_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 1000.0
+    monkeypatch.setattr("insula.serve.elapsed._counter", lambda: count)
+    jobs = Jobs(tmp_path / "jobs.sqlite")
+    _add(jobs, "a", keep=100)
+    count += 90
+    taken = jobs.take("w")
+    count += 20
+    assert taken is not None and jobs.end(taken, "done")
+    assert jobs.get("a").seconds == 20
+    count += 99
+    assert jobs.expired() == []
+    again = Jobs(tmp_path / "jobs.sqlite")
+    count += 2
+    assert again.expired() == ["a"]
+
+
+def test_another_start_of_the_machine_counts_on_from_what_was_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its counter may stand anywhere; that of a machine to which the store was moved too."""
+    count, boot = 1000.0, "first"
+    monkeypatch.setattr("insula.serve.elapsed._counter", lambda: count)
+    monkeypatch.setattr("insula.serve.elapsed._boot", lambda: boot)
+    jobs = Jobs(tmp_path / "jobs.sqlite")
+    _add(jobs, "a", keep=100)
+    count += 60
+    jobs.count_on()
+    jobs.close()
+    for start in (("second", 5.0), ("third", 10_000_000.0)):
+        boot, count = start
+        jobs = Jobs(tmp_path / "jobs.sqlite")
+        assert jobs.expired() == []
+        count += 15
+        jobs.count_on()
+        jobs.close()
+    jobs = Jobs(tmp_path / "jobs.sqlite")
+    count += 9
+    assert jobs.expired() == []
+    count += 2
+    assert jobs.expired() == ["a"]
+
+
+def test_a_store_of_an_older_version_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    db = sqlite3.connect(path)
+    db.executescript("""
+        CREATE TABLE jobs (
+          id TEXT PRIMARY KEY, owner TEXT NOT NULL, key TEXT, upload_sha256 TEXT NOT NULL, options TEXT NOT NULL, bytes INTEGER NOT NULL,
+          state TEXT NOT NULL, step TEXT NOT NULL, progress REAL NOT NULL, attempts INTEGER NOT NULL, worker TEXT, lease TEXT, error TEXT,
+          created REAL NOT NULL, begun REAL, ended REAL, expires REAL NOT NULL, UNIQUE (owner, key)
+        ) STRICT;
+        INSERT INTO jobs VALUES ('a', 'one', NULL, 'ab', '{}', 1, 'done', 'done', 1, 1, 'w', NULL, NULL, 100, 110, 115, 3700);
+        INSERT INTO jobs VALUES ('b', 'one', NULL, 'ab', '{}', 1, 'queued', 'waiting', 0, 0, NULL, NULL, NULL, 100, NULL, NULL, 50);
+    """)
+    db.close()
+    jobs = Jobs(path)
+    assert jobs.get("a").seconds == 5
+    time.sleep(0.01)
+    assert jobs.expired() == ["b"]
+    assert jobs.take("w").id == "b"
+
+
+def test_a_locked_store_is_told_soon_and_is_read_meanwhile(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path / "jobs.sqlite", wait_seconds=0.3)
+    _add(jobs, "a")
+    other = sqlite3.connect(tmp_path / "jobs.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    told: list[str] = []
+
+    def delete() -> None:
+        try:
+            jobs.delete("a")
+        except Busy as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=delete) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    begun = time.monotonic()
+    assert jobs.ids() == {"a"}
+    assert time.monotonic() - begun < 0.25, "reading does not wait for those who wait to write"
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - begun < 3
+    assert len(told) == 3
+    assert all("is locked by another program; try again" in text for text in told)
+    other.execute("ROLLBACK")
+    jobs.delete("a")
+    assert jobs.ids() == set()
+
+
+def test_a_full_disk_is_told_and_the_room_that_was_kept_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = Jobs(tmp_path / "jobs.sqlite")
+    writer = jobs._db._writer
+    _add(jobs, "a")
+    taken = jobs.take("w")
+    assert taken is not None
+    pages = writer.execute("PRAGMA page_count").fetchone()[0]
+    writer.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own full disk
+    error = {"message": "x" * 100_000}
+    with pytest.raises(NoRoom, match="no space is left"):
+        jobs.end(taken, "failed", error)
+    assert jobs.get("a").state == "running"
+    reserve = jobs._db.reserve
+    reserve.path.write_bytes(bytes(3 << 20))
+
+    def release() -> bool:
+        if reserve.path.stat().st_size == 1 << 20:
+            writer.execute("PRAGMA max_page_count = 1000000")
+        return type(reserve).release(reserve)
+
+    monkeypatch.setattr(reserve, "release", release)
+    assert jobs.end(taken, "failed", error)
+    assert jobs.get("a").state == "failed"
+    assert reserve.path.stat().st_size == 0
+
+
+def test_room_is_kept_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reserve = Reserve(tmp_path / "reserve")
+    for _ in range(2):
+        assert reserve.hold()
+        state = reserve.path.stat()
+        assert state.st_size == 512 * state.st_blocks == 16 << 20, "and not as a hole"
+    pieces = 0
+    while reserve.release():
+        pieces += 1
+    assert pieces == 16
+    monkeypatch.setattr("insula.serve.database.shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    assert not reserve.hold()
+    assert reserve.path.stat().st_size == 0
+
+
+def test_damage_while_it_is_open_is_told(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path / "jobs.sqlite")
+    jobs._db._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (tmp_path / "jobs.sqlite").write_bytes(b"hello " * 2000)
+    with pytest.raises(IOFault, match="SQLite error"):
+        Jobs(tmp_path / "jobs.sqlite")

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from insula.errors import InsulaError, NoInput
 from insula.io import write_bytes
-from insula.serve import Store
+from insula.serve import Jobs, Store
 
 
 @pytest.fixture
@@ -17,15 +18,89 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
-def test_a_sweep_keeps_what_is_known_and_nothing_else(store: Store) -> None:
+def test_a_sweep_keeps_what_is_known_and_deletes_nothing_that_may_be_a_job(store: Store) -> None:
     for name in ("known", "orphan"):
         store.job(name).path.mkdir()
         (store.job(name).path / "upload.nii").write_bytes(b"x")
     (store.incoming / "half").write_bytes(b"x")
     store.temporary("worker-0").mkdir()
     store.sweep({"known"})
-    files = [path.relative_to(store.path).as_posix() for path in store.path.rglob("*") if path.is_file()]
-    assert files == ["jobs/known/upload.nii"]
+    assert _files(store) == ["jobs/known/upload.nii", "quarantine/orphan/upload.nii"]
+
+
+def test_what_lies_in_quarantine_stays_there_until_its_job_is_known_again(store: Store) -> None:
+    for content in (b"first", b"second"):  # of one name
+        store.job("a").path.mkdir()
+        (store.job("a").path / "upload.nii").write_bytes(content)
+        store.sweep(set())
+    store.sweep(set())
+    kept = [(store.path / name).read_bytes() for name in _files(store)]
+    assert sorted(kept) == [b"first", b"second"]
+    store.sweep({"a"})
+    assert (store.job("a").path / "upload.nii").read_bytes() == b"first"
+
+
+_DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
+    "missing": lambda _: None, "empty": lambda _: b"", "text": lambda _: b"hello " * 1000, "cut": lambda data: data[: len(data) // 2 + 100],
+    "head": lambda data: bytes(100) + data[100:], "zeros": lambda data: bytes(len(data)), "page": lambda data: data[:4096] + bytes(4096) + data[8192:],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
+@pytest.mark.parametrize("log", ["checkpointed", "in the log"])
+def test_whatever_happens_to_the_file_of_jobs_no_folder_is_deleted(damage: str, log: str, store: Store) -> None:
+    jobs = Jobs(store.database)
+    ids = [f"{n:032x}" for n in range(70)]
+    for id in ids:
+        jobs.add(owner="one", key=None, upload=(id, "ab" * 32, 1), options={}, keep_seconds=100)
+        store.job(id).path.mkdir()
+        (store.job(id).path / "upload.nii").write_bytes(id.encode())
+    wal = store.path / "jobs.sqlite-wal"
+    unwritten = wal.read_bytes()
+    jobs.close()
+    if log == "in the log":  # as a service that is killed leaves it
+        wal.write_bytes(unwritten)
+    found = _DAMAGES[damage](store.database.read_bytes())
+    store.database.unlink() if found is None else store.database.write_bytes(found)
+    store.mend()
+    again = Jobs(store.database)
+    store.sweep(again.ids())
+    uploads = list(store.path.rglob("upload.nii"))
+    assert sorted(path.parent.name for path in uploads) == ids
+    assert all(path.read_bytes() == path.parent.name.encode() for path in uploads)
+    if again.ids():
+        assert found and log == "in the log", "which still held everything"
+        assert again.ids() == set(ids)
+    elif found:
+        assert (store.quarantine / "jobs.sqlite").read_bytes() == found, "nor is what is left of the file"
+    elif log == "in the log":
+        assert (store.quarantine / "jobs.sqlite-wal").read_bytes() == unwritten
+
+
+def test_a_whole_file_of_jobs_stays_where_it_is(store: Store) -> None:
+    Jobs(store.database).add(owner="one", key=None, upload=("a", "ab" * 32, 1), options={}, keep_seconds=100)
+    store.mend()  # with the first still open
+    assert Jobs(store.database).ids() == {"a"}
+    assert not store.quarantine.exists()
+
+
+def test_a_job_that_came_to_nothing_leaves_its_upload_only(store: Store) -> None:
+    folder = store.job("a")
+    (folder.path / "results").mkdir(parents=True)
+    for path in (
+        folder.path / "upload.nii",
+        folder.scan,
+        folder.archive,
+        folder.results.mask,
+        folder.path / "results.part",
+    ):
+        path.write_bytes(b"x")
+    folder.clear()
+    assert _files(store) == ["jobs/a/upload.nii"]
+
+
+def _files(store: Store) -> list[str]:
+    return sorted(path.relative_to(store.path).as_posix() for path in store.path.rglob("*") if path.is_file())
 
 
 def test_a_job_is_gone_though_its_worker_goes_on_writing(store: Store) -> None:

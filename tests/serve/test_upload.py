@@ -7,6 +7,7 @@ import hashlib
 import io
 import lzma
 import tarfile
+import time
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -121,3 +122,16 @@ def test_bombs_are_too_large(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(_zip(*(f"{n}" for n in range(100_001)), data=b""))
     with pytest.raises(TooLarge, match="too many"):
         recognise(tmp_path / "b")
+
+
+def test_a_byte_every_now_and_then_is_no_upload(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with pytest.raises(TooSlow, match="less than 10 kB a second"):
+        _receive(tmp_path / "a", *[b"x"] * 10, pause=0.1)
+    assert time.monotonic() - begun < 0.6
+    pieces = [bytes(2000)] * 8  # 20 kB a second
+    got = asyncio.run(receive(_pieces(*pieces, pause=0.1), tmp_path / "a", most_bytes=10**6, pause_seconds=0.2))
+    assert got.bytes == 16_000
+    coming = _pieces(*pieces, pause=0.1)
+    with pytest.raises(TooSlow, match="longer than 0.01 minutes"):
+        asyncio.run(receive(coming, tmp_path / "a", most_bytes=10**6, pause_seconds=5, total_seconds=0.6))

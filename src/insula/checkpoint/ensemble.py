@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from insula.checkpoint.seen import who_was_seen
+from insula.checkpoint.sound import check_answers
 from insula.checkpoint.weights import Card, Weights, bundled_card, find_one, load_one, read_card, write_card
 from insula.config import Calibration, from_dict, knobs, to_dict
 from insula.errors import BadData, NoInput, UsageError
@@ -187,6 +188,7 @@ def _as_calibrated(ensemble: Weights, path: Path, names: list[str], members: lis
     if told.members != {Path(part).name: member.sha256 for part, member in zip(names, members, strict=True)}:
         rule = "was calibrated with other weights than lie there now"
         raise BadData("the ensemble", ensemble.card.name, rule, f"calibrate it again, or delete {path.name}")
+    check_answers(told.threshold, told.min_lesion_ml, told.calibration, path.name)
     card = replace(
         ensemble.card, threshold=told.threshold, min_lesion_ml=told.min_lesion_ml, calibration=told.calibration
     )

@@ -71,6 +71,6 @@ def _line(weights: Weights) -> set[str]:
     while left:
         told = left.pop()
         before = [*([told["started_from"]] if "started_from" in told else []), *told.get("mean_of", [])]
-        found |= {one["sha256"] for one in before}
+        found |= {one["sha256"] for one in before if "sha256" in one}
         left += before
     return found

@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from insula.checkpoint.sound import (
+    check_answers,
+    check_box,
+    check_model,
+    check_prepare,
+    check_provenance,
+    check_tree,
+    read_tensors,
+)
 from insula.config import Calibration, ModelConfig, PrepareConfig, Scaling, from_dict, knobs, to_dict
 from insula.errors import BadData, NoInput, UsageError
 from insula.io import write_bytes, write_json
@@ -23,6 +31,7 @@ __all__ = ["Card", "Weights", "bundled_card", "find_one", "load_one", "read_card
 
 _BUNDLED = Path(__file__).parent.parent / "weights"
 _FORMAT = "insula-weights/1"
+_LONGEST_NAME = 200
 
 
 @knobs
@@ -117,7 +126,13 @@ def bundled_card(name: str) -> Path | None:
 
 
 def load_one(card_path: Path) -> Weights:
-    """One network, by its card; loaded and verified."""
+    """One network, by its card; loaded and verified.
+
+    Raises:
+        NoInput, NoPermission, IOFault: a file cannot be read.
+        BadData: the hash does not match; the card, the tensors or both together are not sound (`insula.checkpoint.sound`).
+        UsageError: a key of the card that is unknown, missing or of the wrong kind.
+    """
     tree = read_card(card_path, _FORMAT)
     expected = tree.pop("sha256", None)
     file = read_file(card_path.with_suffix(".safetensors"))
@@ -127,19 +142,24 @@ def load_one(card_path: Path) -> Weights:
     if isinstance(tree.get("model"), dict):
         tree["model"].setdefault("brain", False)  # cards from before that output
     card = from_dict(Card, tree, what="the card")
+    _check_card(card, card_path.name)
+    tensors = read_tensors(file.data)
+    check_box(card.model, card.prepare.box, tensors, card_path.name)
     model = build_model(card.model)
-    _fill(model, load_tensors(file.data))
+    wanted = model.state_dict()
+    model.load_state_dict({key: value.to(wanted[key].dtype) for key, value in tensors.items()})
     return Weights(networks=((model.eval(), Scaling()),), card=card, sha256=file.sha256)
 
 
 def read_card(path: Path, form: str) -> dict[str, Any]:
     """The JSON of a card of that format."""
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadData("the card", path.name, f"is not JSON ({error})", "copy the weights again") from None
+        tree = json.loads(read_file(path).data.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise BadData("the card", path.name, "is not JSON", "copy the weights again") from None
     if not isinstance(tree, dict) or tree.pop("format", None) != form:
         raise BadData("the card", path.name, f"is not of format {form}", "give weights that insula wrote")
+    check_tree(tree, path.name)
     return tree
 
 
@@ -149,15 +169,10 @@ def write_card(path: Path, card: Card) -> None:
     write_json(path, {"format": _FORMAT, "sha256": sha, **to_dict(card)})
 
 
-def _fill(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    wanted = model.state_dict()
-    differing = sorted(set(wanted) ^ set(tensors)) or [key for key in wanted if wanted[key].shape != tensors[key].shape]
-    if differing:
-        shown = ", ".join(differing[:3])
-        raise BadData(
-            "the weights",
-            f"({len(differing)} tensors: {shown})",
-            "do not fit the card's model",
-            "give the matching card",
-        )
-    model.load_state_dict({key: value.to(wanted[key].dtype) for key, value in tensors.items()})
+def _check_card(card: Card, name: str) -> None:
+    if not card.name or len(card.name) > _LONGEST_NAME or not card.name.isprintable() or set(card.name) & set("/\\"):
+        raise BadData("the card", name, "has a name that no file can have", "copy the weights again, or give others")
+    check_model(card.model, name)
+    check_prepare(card.prepare, name)
+    check_answers(card.threshold, card.min_lesion_ml, card.calibration, name)
+    check_provenance(card.provenance, name)

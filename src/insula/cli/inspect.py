@@ -57,7 +57,7 @@ def _facts(weights: Weights) -> dict[str, str]:
     card = weights.card
     made, told = card.calibration.fitted_on, card.provenance
     together = f"{len(weights.networks)} networks, the first: " if len(weights.networks) > 1 else ""
-    steps = f"{_run(told)}, {told['device']}" if "steps" in told else "unknown"
+    steps = f"{_run(told)}, {told.get('device', 'on what is unknown')}" if "steps" in told else "unknown"
     before = told
     while "steps" in (before := before.get("started_from", {})):
         steps += f"; before them {_run(before)}"
@@ -69,10 +69,10 @@ def _facts(weights: Weights) -> dict[str, str]:
         "trained on": str(told.get("trained_on", "unknown")),
         "training": steps,
         "threshold": f"{card.threshold:.3g}, lesions from {card.min_lesion_ml:g} ml",
-        "calibrated on": f"{made['cases']} cases of {made['centres']} centres" if made else "nothing",
+        "calibrated on": f"{made['cases']} cases of {made.get('centres', '?')} centres" if made else "nothing",
         "SHA-256": weights.sha256,
     }
 
 
 def _run(told: dict[str, Any]) -> str:
-    return f"{told['steps']:,} steps in {told['minutes']:g} minutes"
+    return f"{told['steps']:,} steps" + (f" in {told['minutes']:g} minutes" if "minutes" in told else "")

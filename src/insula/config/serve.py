@@ -30,6 +30,8 @@ class ServeConfig:
     """One worker process for each."""
     most_queued: int = 32
     """Jobs that wait; more are turned away for a while."""
+    most_uploads: int = 64
+    """Uploads that come at the same time; they have no place in the queue until they are complete."""
     most_mb: int = 512
     """Of an upload [MB]."""
     keep_hours: float = 24.0
@@ -41,7 +43,9 @@ class ServeConfig:
     header_seconds: float = 10.0
     """In which a request's head has to come."""
     body_seconds: float = 30.0
-    """In which each next piece of an upload has to come."""
+    """In which each next piece of an upload has to come; what takes longer altogether has to come at 10 kB a second."""
+    upload_minutes: float = 30.0
+    """In which an upload has to be complete."""
     origins: tuple[str, ...] = ()
     """Other sites whose pages may call the service (CORS); none by default."""
     tokens: tuple[TokenConfig, ...] = ()

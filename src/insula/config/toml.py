@@ -74,7 +74,10 @@ def from_dict(cls: type[T], tree: Any, *, what: str) -> T:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise UsageError(
-            f"{what}: {key}", f"= {first['input']!r}", f"is refused ({first['msg']})", "see docs/reference for the keys"
+            f"{what}: {key}",
+            f"= {first['input']!r:.80}",
+            f"is refused ({first['msg']})",
+            "see docs/reference for the keys",
         ) from None
 
 

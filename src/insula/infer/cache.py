@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -21,13 +22,15 @@ from insula.types import VERSION
 
 __all__ = ["kept"]
 
+_log = logging.getLogger(__name__)
 _CACHE = "INSULA_CACHE"
 
 
 def kept(model: UNet, kind: str, make: Callable[[], bytes], *facts: object) -> Path:
     """A file in the user's cache (`INSULA_CACHE`, or `insula` in the system's place for caches), made if it is not there.
 
-    Where nothing can be written it lies in a temporary folder until the program ends.
+    Its SHA-256 lies beside it (`NAME.sha256`) and is checked each time: what is cut or damaged would compute something else, or end the program that
+    loads it. It is made again then. Where nothing can be written it lies in a temporary folder until the program ends.
 
     Args:
         model: whose weights and architecture it follows from, with the versions of insula and torch.
@@ -40,16 +43,35 @@ def kept(model: UNet, kind: str, make: Callable[[], bytes], *facts: object) -> P
     for path in (folder / name, _passing() / name) if folder else (_passing() / name,):
         with suppress(OSError):  # of somebody else, perhaps
             if os.access(path, os.R_OK) and path.is_file():
-                return path
+                if _is_whole(path):
+                    return path
+                _log.warning("%s in the cache is damaged; it is made again", path.name)
     content = make()
     with suppress(InsulaError, OSError):  # a cache that cannot be written is none
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            write_bytes(folder / name, content)
-            return folder / name
-    path = _passing() / name
-    path.write_bytes(content)
+            return _store(folder / name, content)
+    return _store(_passing() / name, content)
+
+
+def _store(path: Path, content: bytes) -> Path:
+    """The SHA-256 last: without it a file does not count."""
+    write_bytes(path, content)
+    write_bytes(_beside(path), hashlib.sha256(content).hexdigest().encode())
     return path
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        wanted = _beside(path).read_bytes().strip()
+    except FileNotFoundError:
+        return False
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest().encode() == wanted
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def _folder() -> Path | None:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from insula.config import Scaling, SegmentConfig
-from insula.errors import UsageError
+from insula.errors import BadData, UsageError
 from insula.infer.device import choose_device, choose_precision, free_bytes, precision_name
 from insula.infer.engines import Engine, Run, choose_engine, engine_precision, engine_run, torch_run
 from insula.infer.tiles import why_whole
@@ -188,4 +188,6 @@ def _answer(run: Run, image: Tensor, config: SegmentConfig, precision: torch.dty
     if config.tta:
         prob = (prob + once(image.flip(2)).flip(2)) / 2
     lesion, *brain = prob[0].cpu()
+    if not all(bool(torch.isfinite(one).all()) for one in (lesion, *brain)):
+        raise BadData("the network's answer", "", "has values that are not finite", "give other weights")
     return Probabilities(lesion, *brain)

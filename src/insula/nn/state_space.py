@@ -48,7 +48,7 @@ def scan_states(
     parts = zip(*(part.split(stretch, dim=1) for part in (value, log_decay, write, read)), strict=True)
     found: list[Tensor] = []
     state: Tensor | None = None
-    with torch.autocast(value.device.type, enabled=False):
+    with torch.autocast("cpu" if value.is_meta else value.device.type, enabled=False):
         for x, a, k, q in parts:
             y, state = _scan_stretch(x, a, k, q, state, chunk)
             found.append(y)

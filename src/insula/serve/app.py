@@ -15,9 +15,20 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import insula
-from insula.errors import BadData, CannotCreate, InsulaError, IOFault, NoInput, TooLarge, UsageError, as_insula_error
+from insula.errors import (
+    BadData,
+    CannotCreate,
+    InsulaError,
+    IOFault,
+    NoInput,
+    TooLarge,
+    Unavailable,
+    UsageError,
+    as_insula_error,
+)
+from insula.serve.protocol import MOST_HEAD_BYTES, announces_a_body, head_bytes, too_long
 from insula.serve.routes import router
-from insula.serve.service import Service, problem
+from insula.serve.service import RETRY_SECONDS, Service, problem
 from insula.serve.upload import TooSlow, Unknown
 from insula.serve.worker import told
 
@@ -27,7 +38,7 @@ _log = logging.getLogger(__name__)
 _PAGE = Path(__file__).with_name("page")
 _STATUS: tuple[tuple[type[InsulaError], int], ...] = (
     (TooSlow, 408), (TooLarge, 413), (Unknown, 415), (BadData, 400), (UsageError, 422), (NoInput, 404), (CannotCreate, 507),
-    (IOFault, 503), (InsulaError, 500),
+    (IOFault, 503), (Unavailable, 503), (InsulaError, 500),
 )  # fmt: skip
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; script-src 'self'; "
@@ -57,11 +68,11 @@ def create_app(
     app.add_exception_handler(HTTPException, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.include_router(router)
-    app.add_api_route("/", _page, include_in_schema=False)
+    app.add_api_route("/", _page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE, check_dir=False))
     if service.config.origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=list(service.config.origins), allow_methods=["GET", "POST", "DELETE"],
+            CORSMiddleware, allow_origins=list(service.config.origins), allow_methods=["GET", "HEAD", "POST", "DELETE"],
             allow_headers=["Authorization", "Idempotency-Key"],
         )  # fmt: skip
     return app
@@ -70,20 +81,24 @@ def create_app(
 async def _around(request: Request, forward: Callable[[Request], Awaitable[Response]]) -> Response:
     with request.app.state.service.meter.request(request) as seen:
         try:
-            response = await forward(request)
+            long = head_bytes(request.scope) > MOST_HEAD_BYTES
+            response = await (_known(request, too_long()) if long else forward(request))
         except Exception as error:
             _log.exception("an answer failed")
             response = JSONResponse({"error": told(as_insula_error(error))}, 500)
         seen.status = response.status_code
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    if announces_a_body(request.scope) and (response.status_code >= 400 or request.method != "POST"):
+        response.headers["Connection"] = "close"  # what nobody wants is not read to its end
     return response
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, InsulaError)
     status = next(code for kind, code in _STATUS if isinstance(error, kind))
-    return JSONResponse({"error": told(error)}, status)
+    later = {"Retry-After": str(RETRY_SECONDS)} if status in (503, 507) else None
+    return JSONResponse({"error": told(error)}, status, later)
 
 
 async def _known(request: Request, error: Exception) -> Response:

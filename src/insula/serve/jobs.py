@@ -1,7 +1,7 @@
 """The jobs, in one SQLite file: whatever is killed, a job is queued, running, ended or deleted, and never lost.
 
 queued -> running -> done | refused | failed. A worker takes a job under a lease; what a worker without the lease says is not heard,
-so a job whose worker was thought dead ends once only.
+so a job whose worker was thought dead ends once only. Ages are those of `insula.serve.elapsed`; times of day are for people to read.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Job", "Jobs", "State"]
+from insula.errors import Unavailable
+from insula.serve.database import Database
+from insula.serve.elapsed import SCHEMA, count_on, elapsed
+
+__all__ = ["Job", "Jobs", "QueueFull", "State"]
 
 State = Literal["queued", "running", "done", "refused", "failed"]
 
@@ -29,7 +31,15 @@ CREATE TABLE IF NOT EXISTS jobs (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS by_state ON jobs (state, created);
 """
-_WAIT_SECONDS = 20.0  # for another process that writes
+_ADDED = {"since": "REAL NOT NULL DEFAULT 0", "keep": "REAL NOT NULL DEFAULT 86400", "seconds": "REAL"}
+"""Columns that older stores lack: when the state last changed, on the store's clock; how long the job is kept from then on; how long it ran [s]."""
+_QUEUED = "state = 'queued', step = 'waiting', progress = 0, lease = NULL, since = ?"
+_ENDED = "state = ?, step = ?, progress = 1, error = ?, lease = NULL, ended = ?, expires = ? + keep, seconds = ? - since, since = ?"
+_WAIT_SECONDS = 2.0  # for another process that writes
+
+
+class QueueFull(Unavailable):
+    """As many jobs wait as may."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +69,33 @@ class Job:
     begun: float | None
     ended: float | None
     expires: float
+    """When it will be deleted, if the clock is right until then."""
+    seconds: float | None = None
+    """How long it ran, once it has ended."""
 
 
 class Jobs:
     """The store; every process that works on the jobs opens its own.
 
+    Every method raises `Busy`, `NoRoom` or `IOFault` as `Database` does.
+
     Args:
         path: the SQLite file; made if it is not there.
+        wait_seconds: for another process that writes; those whom nobody waits for can have more patience.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
-        self._db.row_factory = sqlite3.Row
-        self._lock = threading.Lock()
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(_SCHEMA)
+    def __init__(self, path: Path, *, wait_seconds: float = _WAIT_SECONDS) -> None:
+        self._db = Database(path, wait_seconds=wait_seconds)
+        self._db.write(_make_tables)
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
 
-    def add(self, *, owner: str, key: str | None, upload: tuple[str, str, int], options: dict[str, Any], keep_seconds: float) -> Job:  # fmt: skip
+    def add(
+        self, *, owner: str, key: str | None, upload: tuple[str, str, int], options: dict[str, Any], keep_seconds: float,
+        most_queued: int | None = None,
+    ) -> Job:  # fmt: skip
         """Queue a job, or find the one of the same owner and key.
 
         Args:
@@ -88,68 +103,89 @@ class Jobs:
             key: what the sender calls it, so that sending it again makes no second job.
             upload: the job's id, the SHA-256 of its bytes, and their number.
             options: what was asked for.
-            keep_seconds: after which it is deleted.
+            keep_seconds: how long it is kept, from its end on, or if it never ends from now on.
+            most_queued: how many may wait; any number if not given.
+
+        Raises:
+            QueueFull: so many wait already.
         """
         id, digest, count = upload
         now = time.time()
-        with self._writing() as db:
-            db.execute(
-                "INSERT INTO jobs (id, owner, key, upload_sha256, options, bytes, state, step, progress, attempts, created, expires) "
-                "VALUES (?, ?, ?, ?, ?, ?, 'queued', 'waiting', 0, 0, ?, ?) ON CONFLICT (owner, key) DO NOTHING",
-                (id, owner, key, digest, json.dumps(options), count, now, now + keep_seconds),
-            )
-            query, values = ("id = ?", (id,)) if key is None else ("owner = ? AND key = ?", (owner, key))
-            return _job(db.execute(f"SELECT * FROM jobs WHERE {query}", values).fetchone())
+
+        def insert(db: sqlite3.Connection) -> Job:
+            known = db.execute("SELECT * FROM jobs WHERE owner = ? AND key = ?", (owner, key)).fetchone()
+            if known is not None:
+                return _job(known)
+            waiting = db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'queued'").fetchone()[0]
+            if most_queued is not None and waiting >= most_queued:
+                raise QueueFull("the queue", "", f"is full ({most_queued} jobs)", "try again later")
+            row = db.execute(
+                "INSERT INTO jobs (id, owner, key, upload_sha256, options, bytes, state, step, progress, attempts, created, expires, since, keep) "
+                "VALUES (?, ?, ?, ?, ?, ?, 'queued', 'waiting', 0, 0, ?, ?, ?, ?) RETURNING *",
+                (
+                    id,
+                    owner,
+                    key,
+                    digest,
+                    json.dumps(options),
+                    count,
+                    now,
+                    now + keep_seconds,
+                    elapsed(db),
+                    keep_seconds,
+                ),
+            ).fetchone()
+            return _job(row)
+
+        return self._db.write(insert)
 
     def get(self, id: str, *, owner: str | None = None) -> Job | None:
         """The job, if there is one and, with an owner, it is theirs."""
-        row = self._read("SELECT * FROM jobs WHERE id = ? AND (? IS NULL OR owner = ?)", (id, owner, owner))
+        row = self._db.read("SELECT * FROM jobs WHERE id = ? AND (? IS NULL OR owner = ?)", (id, owner, owner))
         return _job(row[0]) if row else None
 
     def of(self, owner: str) -> list[Job]:
         """Everything of an owner, newest first."""
-        return [_job(row) for row in self._read("SELECT * FROM jobs WHERE owner = ? ORDER BY created DESC", (owner,))]
+        return [_job(row) for row in self._db.read("SELECT * FROM jobs WHERE owner = ? ORDER BY rowid DESC", (owner,))]
 
     def ahead(self, job: Job) -> int:
         """How many wait in front of it."""
-        query = "SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND created < ?"
-        return int(self._read(query, (job.created,))[0][0]) if job.state == "queued" else 0
+        query = "SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND rowid < (SELECT rowid FROM jobs WHERE id = ?)"
+        return int(self._db.read(query, (job.id,))[0][0]) if job.state == "queued" else 0
 
     def count(self) -> dict[str, int]:
         """Jobs by state."""
-        return dict(tuple(row) for row in self._read("SELECT state, COUNT(*) FROM jobs GROUP BY state", ()))
+        return dict(tuple(row) for row in self._db.read("SELECT state, COUNT(*) FROM jobs GROUP BY state"))
 
     def take(self, worker: str) -> Job | None:
         """The job that has waited longest, now running under a new lease; None if none waits."""
-        if not self._read("SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1", ()):
+        if not self._db.read("SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1"):
             return None  # looking takes no lock
-        with self._writing() as db:
-            row = db.execute(
-                "UPDATE jobs SET state = 'running', step = 'reading', worker = ?, lease = ?, begun = ?, attempts = attempts + 1 "
-                "WHERE id = (SELECT id FROM jobs WHERE state = 'queued' ORDER BY created LIMIT 1) RETURNING *",
-                (worker, secrets.token_hex(8), time.time()),
-            ).fetchone()
+        query = (
+            "UPDATE jobs SET state = 'running', step = 'reading', worker = ?, lease = ?, begun = ?, since = ?, attempts = attempts + 1 "
+            "WHERE id = (SELECT id FROM jobs WHERE state = 'queued' ORDER BY rowid LIMIT 1) RETURNING *"
+        )
+        lease = secrets.token_hex(8)
+        row = self._db.write(lambda db: db.execute(query, (worker, lease, time.time(), elapsed(db))).fetchone())
         return _job(row) if row else None
 
     def tell(self, job: Job, step: str, progress: float) -> bool:
         """Say how far a running job is; False if the lease is lost, and the work with it."""
-        with self._writing() as db:
-            query = "UPDATE jobs SET step = ?, progress = ? WHERE id = ? AND lease = ?"
-            return db.execute(query, (step, progress, job.id, job.lease)).rowcount == 1
+        query = "UPDATE jobs SET step = ?, progress = ? WHERE id = ? AND lease = ?"
+        return self._db.write(lambda db: db.execute(query, (step, progress, job.id, job.lease)).rowcount == 1)
 
     def end(self, job: Job, state: State, error: Mapping[str, Any] | None = None) -> bool:
         """End a running job; False if the lease is lost."""
-        with self._writing() as db:
-            query = "UPDATE jobs SET state = ?, step = ?, progress = 1, error = ?, ended = ?, lease = NULL WHERE id = ? AND lease = ?"
-            told = json.dumps(error) if error is not None else None
-            return db.execute(query, (state, state, told, time.time(), job.id, job.lease)).rowcount == 1
+        told = json.dumps(error) if error is not None else None
+        query = f"UPDATE jobs SET {_ENDED} WHERE id = ? AND lease = ?"
+        return self._db.write(
+            lambda db: db.execute(query, (*_ending(db, state, told), job.id, job.lease)).rowcount == 1
+        )
 
     def put_back(self) -> None:
         """Queue again what is running, as if it had not been begun: the service stops, and no worker is to blame."""
-        with self._writing() as db:
-            db.execute(
-                "UPDATE jobs SET state = 'queued', step = 'waiting', progress = 0, lease = NULL, attempts = attempts - 1 WHERE state = 'running'"
-            )
+        query = f"UPDATE jobs SET {_QUEUED}, attempts = attempts - 1 WHERE state = 'running'"
+        self._db.write(lambda db: db.execute(query, (elapsed(db),)))
 
     def release(self, worker: str | None, *, attempts: int, error: Mapping[str, Any]) -> list[Job]:
         """Queue again what a dead worker (or, if None, any) was running; what was begun too often has failed.
@@ -157,48 +193,63 @@ class Jobs:
         Returns:
             The jobs that it ran, as they stand now.
         """
-        with self._writing() as db:
-            whose = "state = 'running' AND (? IS NULL OR worker = ?)"
+        whose = "state = 'running' AND (? IS NULL OR worker = ?)"
+
+        def let_go(db: sqlite3.Connection) -> list[Job]:
             running = [row["id"] for row in db.execute(f"SELECT id FROM jobs WHERE {whose}", (worker, worker))]
-            again = f"UPDATE jobs SET state = 'queued', step = 'waiting', progress = 0, lease = NULL WHERE {whose} AND attempts < ?"
-            db.execute(again, (worker, worker, attempts))
-            over = f"UPDATE jobs SET state = 'failed', step = 'failed', progress = 1, lease = NULL, ended = ?, error = ? WHERE {whose}"
-            db.execute(over, (time.time(), json.dumps(error), worker, worker))
+            again = f"UPDATE jobs SET {_QUEUED} WHERE {whose} AND attempts < ?"
+            db.execute(again, (elapsed(db), worker, worker, attempts))
+            over = f"UPDATE jobs SET {_ENDED} WHERE {whose}"
+            db.execute(over, (*_ending(db, "failed", json.dumps(error)), worker, worker))
             return [_job(db.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()) for id in running]
+
+        return self._db.write(let_go)
 
     def overdue(self, seconds: float) -> set[str]:
         """The workers that have been at one job for longer."""
-        query = "SELECT worker FROM jobs WHERE state = 'running' AND begun < ?"
-        return {row["worker"] for row in self._read(query, (time.time() - seconds,))}
+        query = "SELECT worker FROM jobs WHERE state = 'running' AND since < ?"
+        return {row["worker"] for row in self._db.read(query, (self._now() - seconds,))}
 
     def delete(self, id: str) -> None:
         """Forget a job; a worker that is at it loses its lease."""
-        with self._writing() as db:
-            db.execute("DELETE FROM jobs WHERE id = ?", (id,))
+        self._db.write(lambda db: db.execute("DELETE FROM jobs WHERE id = ?", (id,)))
 
     def expired(self) -> list[str]:
         """What has been kept long enough and is not running."""
-        query = "SELECT id FROM jobs WHERE expires < ? AND state != 'running'"
-        return [row["id"] for row in self._read(query, (time.time(),))]
+        query = "SELECT id FROM jobs WHERE since + keep < ? AND state != 'running'"
+        return [row["id"] for row in self._db.read(query, (self._now(),))]
 
     def ids(self) -> set[str]:
         """Every job there is."""
-        return {row["id"] for row in self._read("SELECT id FROM jobs", ())}
+        return {row["id"] for row in self._db.read("SELECT id FROM jobs")}
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+    def count_on(self) -> None:
+        """Keep how much time has passed; to be called again and again."""
+        self._db.write(count_on)
 
-    def _read(self, query: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._db.execute(query, values).fetchall()
+    def _now(self) -> float:
+        """The store's clock."""
+        return self._db.reading(elapsed)
+
+
+def _ending(db: sqlite3.Connection, state: State, told: str | None) -> tuple[Any, ...]:
+    """The values of `_ENDED`."""
+    now, count = time.time(), elapsed(db)
+    return state, state, told, now, now, count, count
+
+
+def _make_tables(db: sqlite3.Connection) -> None:
+    for statement in (*_SCHEMA.split(";")[:-1], *SCHEMA.split(";")[:-1]):
+        db.execute(statement)
+    count_on(db)
+    there = {row["name"] for row in db.execute("PRAGMA table_info(jobs)")}
+    if missing := [name for name in _ADDED if name not in there]:
+        for name in missing:
+            db.execute(f"ALTER TABLE jobs ADD COLUMN {name} {_ADDED[name]}")
+        # How old jobs of an older store are is not known but by the wall clock: they are kept once more for as long
+        db.execute(
+            "UPDATE jobs SET since = ?, keep = MAX(expires - created, 0), seconds = ended - begun", (elapsed(db),)
+        )
 
 
 def _job(row: sqlite3.Row) -> Job:

@@ -28,7 +28,8 @@ def opened(folder: Path, config: ServeConfig) -> Iterator[tuple[Store, Jobs, Wor
 
     Raises:
         UsageError, Unavailable, NoInput: a device or a model that is not there.
-        CannotCreate: another process has the folder.
+        CannotCreate: another process has the folder, or the disk is full and no room was kept.
+        Busy, IOFault: the file of jobs is locked, or cannot be read.
     """
     os.umask(0o077)  # what was sent is for this user's eyes
     check_devices(config)
@@ -36,10 +37,12 @@ def opened(folder: Path, config: ServeConfig) -> Iterator[tuple[Store, Jobs, Wor
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     with OutputFolder(folder, option="--store"):
         store = Store(folder.resolve())
+        store.reserve.spend(store.mend)
         jobs = Jobs(store.database)
         try:
             store.sweep(jobs.ids())
-            write_json(store.settings, to_dict(config))
+            store.reserve.spend(lambda: write_json(store.settings, to_dict(config)))
+            store.reserve.hold()
             yield store, jobs, Workers(store, jobs, config)
         finally:
             jobs.close()

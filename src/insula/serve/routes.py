@@ -9,9 +9,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi.routing import APIRoute
 
 import insula
-from insula.serve.jobs import Job
+from insula.errors import Unavailable
+from insula.serve.form import file_of_form, is_form
+from insula.serve.jobs import Job, QueueFull
 from insula.serve.parts import PARTS, part_path, record_of
 from insula.serve.service import Mine, Owner, Service, TheService, gone, problem
 from insula.serve.upload import keep, receive, recognise
@@ -19,7 +22,6 @@ from insula.serve.upload import keep, receive, recognise
 __all__ = ["router"]
 
 router = APIRouter()
-_RETRY_SECONDS = 10
 
 
 @router.post("/v1/segment", status_code=202)
@@ -35,7 +37,7 @@ async def segment(
     assume_orientation: Annotated[str | None, Query(pattern="^[LRAPIS]{3}$")] = None,
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
 ) -> dict[str, Any]:
-    """Queue a scan: the request's body is a NIfTI file, or a zip or tar of a DICOM series."""
+    """Queue a scan: the request's body, or the one file of a form, is a NIfTI file, or a zip or tar of a DICOM series."""
     options = {
         "threshold": threshold,
         "tta": tta,
@@ -47,21 +49,25 @@ async def segment(
         raise problem(422, f"the parameter {strange[0][:40]}", "does not exist", f"use one of {', '.join(options)}")
     config, jobs = service.config, service.jobs
     waiting = (await asyncio.to_thread(jobs.count)).get("queued", 0)
-    if waiting + len(service.receiving) >= config.most_queued:
-        retry = {"Retry-After": str(_RETRY_SECONDS)}
-        raise problem(503, "the queue", f"is full ({config.most_queued} jobs)", "try again later", retry)
+    if waiting >= config.most_queued:  # it may fill up while the upload comes: `Jobs.add` decides
+        raise QueueFull("the queue", "", f"is full ({config.most_queued} jobs)", "try again later")
+    if len(service.receiving) >= config.most_uploads:
+        rule = f"are as many as may come at once ({config.most_uploads})"
+        raise Unavailable("the uploads", "", rule, "try again later")
     id = secrets.token_hex(16)
     part, folder = service.store.incoming / id, service.store.job(id).path
     service.receiving.add(id)
+    pieces, kind = aiter(request.stream()), request.headers.get("content-type", "")
     try:
         got = await receive(
-            aiter(request.stream()), part, most_bytes=config.most_mb * 10**6, pause_seconds=config.body_seconds
-        )
+            file_of_form(pieces, kind) if is_form(kind) else pieces, part, most_bytes=config.most_mb * 10**6,
+            pause_seconds=config.body_seconds, total_seconds=60 * config.upload_minutes,
+        )  # fmt: skip
         ending = await asyncio.to_thread(recognise, part)
         await asyncio.to_thread(keep, part, folder / f"upload{ending}")
         job = await asyncio.to_thread(
             jobs.add, owner=owner, key=idempotency_key, upload=(id, got.sha256, got.bytes), options=options,
-            keep_seconds=3600 * config.keep_hours,
+            keep_seconds=3600 * config.keep_hours, most_queued=config.most_queued,
         )  # fmt: skip
     except BaseException:  # the client's going away is one
         part.unlink(missing_ok=True)
@@ -111,8 +117,8 @@ def get_result(service: TheService, job: Mine, part: str) -> Response:
 @router.delete("/v1/jobs/{id}", status_code=204)
 def delete_job(service: TheService, job: Mine) -> None:
     """Delete a job and everything of it, running or not."""
+    service.store.remove(job.id)  # first: it needs no room on the disk, and makes some
     service.jobs.delete(job.id)
-    service.store.remove(job.id)
 
 
 @router.get("/health")
@@ -128,13 +134,22 @@ def metrics(service: TheService, owner: Owner) -> Response:
     return PlainTextResponse(service.meter.text(), media_type="text/plain; version=0.0.4")
 
 
+def _answer_head() -> None:
+    """Every GET by HEAD too; uvicorn leaves out the body."""
+    for route in [one for one in router.routes if isinstance(one, APIRoute) and "GET" in (one.methods or ())]:
+        router.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
+
+
+_answer_head()
+
+
 def _told(service: Service, job: Job) -> dict[str, Any]:
     told: dict[str, Any] = {
         "id": job.id, "state": job.state, "step": job.step, "progress": job.progress, "ahead": service.jobs.ahead(job),
         "created": _time(job.created), "expires": _time(job.expires),
     }  # fmt: skip
-    if job.begun and job.ended:
-        told["seconds"] = round(job.ended - job.begun, 3)
+    if job.seconds is not None:
+        told["seconds"] = round(job.seconds, 3)
     return told | ({"error": job.error} if job.error else {})
 
 

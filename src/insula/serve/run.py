@@ -18,7 +18,7 @@ from insula.config import ServeConfig, TokenConfig
 from insula.errors import CannotCreate, UsageError
 from insula.serve.app import create_app
 from insula.serve.opened import opened
-from insula.serve.protocol import timed_protocol
+from insula.serve.protocol import MOST_HEAD_BYTES, timed_protocol
 from insula.serve.service import Service
 from insula.serve.tokens import expired, token_hash
 
@@ -58,6 +58,7 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
         settings = uvicorn.Config(
             app, host=host, port=port, access_log=False, log_level="warning", server_header=False, backlog=_BACKLOG,
             http=timed_protocol(config.header_seconds), timeout_keep_alive=15, ws="none", limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE_SECONDS,
+            h11_max_incomplete_event_size=MOST_HEAD_BYTES,
         )  # fmt: skip
         listening = _listen(host, port)
         try:

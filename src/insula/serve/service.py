@@ -15,7 +15,10 @@ from insula.serve.store import Store
 from insula.serve.tokens import owner_of
 from insula.serve.workers import Workers
 
-__all__ = ["Mine", "Owner", "Service", "TheService", "gone", "problem"]
+__all__ = ["RETRY_SECONDS", "Mine", "Owner", "Service", "TheService", "gone", "problem"]
+
+RETRY_SECONDS = 10
+"""After which a sender who was turned away may try again."""
 
 
 @dataclass
@@ -30,7 +33,7 @@ class Service:
     tokens: Sequence[TokenConfig]
     """Who may use it."""
     receiving: set[str] = field(default_factory=set)
-    """Uploads that are on their way; they have a place in the queue already."""
+    """Uploads that are on their way; they have no place in the queue yet."""
 
     def __post_init__(self) -> None:
         self.meter = Meter(self.jobs, self.workers)

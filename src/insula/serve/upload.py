@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from insula.io.nifti_header import starts_as_nifti
 __all__ = ["Received", "TooSlow", "Unknown", "keep", "receive", "recognise"]
 
 _LOOK = 512
+_LEAST_RATE = 10_000  # bytes a second; a byte every now and then is no upload
 _ENDINGS = {"gzip": ".gz", "bzip2": ".bz2", "xz": ".xz"}
 _NIFTI = re.compile(r"\.nii(\.(gz|bz2|xz))?$", re.IGNORECASE)
 
@@ -41,25 +43,41 @@ class Received:
     bytes: int
 
 
-async def receive(pieces: AsyncIterator[bytes], path: Path, *, most_bytes: int, pause_seconds: float) -> Received:
+async def receive(
+    pieces: AsyncIterator[bytes], path: Path, *, most_bytes: int, pause_seconds: float, total_seconds: float = 3600.0
+) -> Received:
     """Write what comes to a file.
+
+    Args:
+        pieces: as they come.
+        path: the file.
+        most_bytes: that are taken.
+        pause_seconds: in which each next piece has to come. What takes longer altogether has to come at 10 kB a second.
+        total_seconds: in which all has to come.
 
     Raises:
         TooLarge: as soon as more has come than is taken, whatever the sender had announced.
-        TooSlow: nothing came for so long.
+        TooSlow: nothing came for so long, or it came too slowly.
         BadData: nothing came at all.
     """
-    digest, count = hashlib.sha256(), 0
+    digest, count, begun = hashlib.sha256(), 0, time.monotonic()
     with _disk_errors(), open(path, "wb") as file:
         while True:
+            passed = time.monotonic() - begun
+            limits = {
+                f"paused for more than {pause_seconds:g} seconds": pause_seconds,
+                f"came at less than {_LEAST_RATE // 1000} kB a second": 1.2 * pause_seconds
+                + count / _LEAST_RATE
+                - passed,
+                f"took longer than {total_seconds / 60:g} minutes": total_seconds - passed,
+            }
+            rule = min(limits, key=lambda name: limits[name])
             try:
-                piece = await asyncio.wait_for(anext(pieces), pause_seconds)
+                piece = await asyncio.wait_for(anext(pieces), max(limits[rule], 0))
             except StopAsyncIteration:
                 break
             except TimeoutError:
-                raise TooSlow(
-                    "the upload", "", f"paused for more than {pause_seconds:g} seconds", "send it again"
-                ) from None
+                raise TooSlow("the upload", "", rule, "send it again, over a faster connection") from None
             count += len(piece)
             if count > most_bytes:
                 raise TooLarge("the upload", "", f"is larger than {most_bytes // 10**6} MB", "send one scan")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from insula.config import SegmentConfig, ServeConfig, from_dict
-from insula.errors import InsulaError, InternalBug, as_insula_error
+from insula.errors import InsulaError, InternalBug, IOFault, Unavailable, as_insula_error
 from insula.serve.jobs import Job, Jobs
 from insula.serve.store import Store
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["main", "run_job", "told", "work"]
 
 _LOOK_SECONDS = 0.1
+_WAIT_SECONDS = 60.0  # for the store: nobody waits for a worker's answer, and what it has computed would be lost
 _NICENESS = 10
 _REFUSED = (65, 66, 2)  # the input's or the caller's fault; trying again would not help
 
@@ -57,11 +58,11 @@ def work(store: Store, *, device: str, name: str) -> None:
 
     config = from_dict(ServeConfig, json.loads(store.settings.read_text(encoding="utf-8")), what="the settings")
     weights = load_weights(config.model)
-    jobs = Jobs(store.database)
+    jobs = Jobs(store.database, wait_seconds=_WAIT_SECONDS)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     while True:
-        job = jobs.take(name)
+        job = _next(jobs, name)
         if job is None:
             time.sleep(_LOOK_SECONDS)
             continue
@@ -69,13 +70,24 @@ def work(store: Store, *, device: str, name: str) -> None:
             run_job(job, jobs, store, weights, device=device)
         except Exception as error:
             known = as_insula_error(error)
-            if known.code in _REFUSED:
+            folder = store.job(job.id)
+            folder.clear()
+            if known.code in _REFUSED or not folder.path.exists():  # deleted while it ran: nobody hears this
                 jobs.end(job, "refused", told(known))
                 continue
             if job.attempts >= config.attempts:
                 jobs.end(job, "failed", told(known))
             # A disk that is full, a GPU that is lost, a bug: a fresh process may do better, and starts later each time
             sys.exit(f"job {job.id}: {_place(error)}")
+
+
+def _next(jobs: Jobs, name: str) -> Job | None:
+    """As `Jobs.take`; a store that is locked or cannot be read at the moment gives nothing."""
+    try:
+        return jobs.take(name)
+    except (Unavailable, IOFault):
+        time.sleep(_LOOK_SECONDS * 10)
+        return None
 
 
 def run_job(job: Job, jobs: Jobs, store: Store, weights: Weights, *, device: str) -> None:

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 
 from insula.config import ServeConfig
-from insula.errors import Unavailable
+from insula.errors import InsulaError, Unavailable, as_insula_error
 from insula.infer import choose_device
 from insula.serve.jobs import Jobs
 from insula.serve.store import Store
@@ -23,6 +23,7 @@ __all__ = ["Workers", "check_devices"]
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.25
 _SWEEP_SECONDS = 30.0
+_AFTER_TROUBLE_SECONDS = 1.0
 _LONGEST_PAUSE = 30.0
 _COMMAND = "from insula.serve.worker import main; main()"
 _STARTS = 5  # of a service at one job: some scan may bring the whole machine down
@@ -48,6 +49,8 @@ class _Worker:
     started: float = 0.0
     pause: float = 0.0
     restarts: int = field(default=-1)
+    owes: bool = False
+    """It died, and what it ran has not been given back yet."""
 
 
 class Workers:
@@ -94,7 +97,10 @@ class Workers:
             if one.process is not None:
                 one.process.kill()
                 one.process.wait()
-        self._jobs.put_back()
+        try:
+            self._jobs.put_back()
+        except InsulaError as error:  # the next start finds them running, and queues them again
+            _log.warning("stopping: %s", error)
 
     def _watch(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
@@ -103,8 +109,9 @@ class Workers:
                 for one in self._workers:
                     self._tend(one, late=one.name in overdue)
                 self._sweep()
-            except Exception:  # whatever it was, the next look may succeed; nobody else would start workers
-                _log.exception("looking after the workers")
+            except Exception as error:  # whatever it was, the next look may succeed; nobody else would start workers
+                _log.warning("looking after the workers: %s", as_insula_error(error))
+                self._stop.wait(_AFTER_TROUBLE_SECONDS)
 
     def _tend(self, one: _Worker, *, late: bool) -> None:
         if late and one.process is not None:
@@ -116,9 +123,11 @@ class Workers:
             one.pause = (
                 min(2 * one.pause + 0.5, _LONGEST_PAUSE) if time.monotonic() - one.started < _QUICK_DEATH else 0.0
             )
-            one.process, one.ready = None, False
+            one.process, one.ready, one.owes = None, False, True
             shutil.rmtree(self._store.temporary(one.name), ignore_errors=True)
+        if one.owes:  # again and again while the store is locked or full; no job says for ever that it runs
             self._release(one.name, attempts=self._config.attempts)
+            one.owes = False
         if one.process is None and time.monotonic() >= one.started + one.pause:
             self._begin(one)
 
@@ -140,10 +149,12 @@ class Workers:
     def _sweep(self) -> None:
         if time.monotonic() < self._next_sweep:
             return
-        self._next_sweep = time.monotonic() + _SWEEP_SECONDS
         for id in self._jobs.expired():
-            self._jobs.delete(id)
             self._store.remove(id)
+            self._jobs.delete(id)
+        self._jobs.count_on()
+        self._store.reserve.hold()
+        self._next_sweep = time.monotonic() + _SWEEP_SECONDS
 
 
 def _listen(one: _Worker, process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,220 @@
+"""Whether a card and its tensors can be used at all: every number in its range, a network that can be built, values that are finite.
+
+A hash tells that weights are those that their card was written for, not that either is sound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from insula.config import Calibration, ModelConfig, PrepareConfig, to_dict
+from insula.errors import BadData
+from insula.models import UNet, build_model
+from insula.types import Shape
+
+__all__ = [
+    "check_answers",
+    "check_box",
+    "check_model",
+    "check_prepare",
+    "check_provenance",
+    "check_tree",
+    "read_tensors",
+]
+
+_DEEPEST = 200
+_LARGEST = 2**53  # of a whole number that a float holds
+_MOST_STAGES, _MOST_BLOCKS, _WIDEST = 12, 64, 4096
+_SHORTEST_AXIS, _MOST_VOXELS = 16, 2**26
+_MOST_TOKENS = 2**15  # of which a memory compares each with each
+_REPEATED = {"sides", "bottleneck_convs", "scans", "blocks"}  # how often something is built
+_MAY_BE_0 = {"sides", "scans", "blocks", "bottleneck_convs"}
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_WORDS, _TREES = {"trained_on", "name", "sha256", "device"}, {"recipe", "started_from"}
+_LISTS_OF_TREES, _LISTS_OF_WORDS = {"mean_of", "members"}, {"subjects", "fitted_subjects", "fitted_scans"}
+_COUNTS = {"steps", "minutes", "cases"}
+
+
+def check_tree(tree: Any, name: str) -> None:
+    """Refuse what JSON can hold and nothing can use: numbers that are not finite or too large, text that is no Unicode, trees without end.
+
+    Raises:
+        BadData: naming the card.
+    """
+    level = [tree]
+    for _ in range(_DEEPEST):
+        for value in level:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if number and not (math.isfinite(value) if isinstance(value, float) else abs(value) <= _LARGEST):
+                raise _unsound(name, "holds a number that is not finite, or too large")
+            if isinstance(value, str) and not _is_unicode(value):
+                raise _unsound(name, "holds text that is no Unicode")
+        level = list(chain.from_iterable(_inside(value) for value in level))
+        if not level:
+            return
+    raise _unsound(name, f"is nested more than {_DEEPEST} deep")
+
+
+def check_model(model: ModelConfig, name: str) -> None:
+    """Refuse a network of a size that nobody builds, before it is built.
+
+    Raises:
+        BadData: naming the knob.
+    """
+    for key, value in to_dict(model).items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int) and not isinstance(number, bool):
+                most = _MOST_BLOCKS if key in _REPEATED else _WIDEST
+                _check(0 if key in _MAY_BE_0 else 1, number, most, f"model.{key}", name)
+        if isinstance(value, list) and not 2 <= len(value) <= _MOST_STAGES:
+            raise _unsound(name, f"has {len(value)} values in model.{key} (from 2 to {_MOST_STAGES} can be)")
+
+
+def check_prepare(prepare: PrepareConfig, name: str) -> None:
+    """Refuse ways to prepare scans that give nothing to look at.
+
+    Raises:
+        BadData: naming the knob.
+    """
+    for size in prepare.box:
+        _check(_SHORTEST_AXIS, size, _MOST_VOXELS, "prepare.box", name)
+    _check(1, math.prod(prepare.box), _MOST_VOXELS, "the voxels of prepare.box", name)
+    _check(0.1, prepare.spacing_mm, 20.0, "prepare.spacing_mm", name)
+    _check(0.0, prepare.low_percentile, 100.0, "prepare.low_percentile", name)
+    _check(prepare.low_percentile + 1e-3, prepare.high_percentile, 100.0, "prepare.high_percentile", name)
+    _check(0.01, prepare.clip, 1e4, "prepare.clip", name)
+
+
+def check_answers(threshold: float, min_lesion_ml: float, calibration: Calibration, name: str) -> None:
+    """Refuse thresholds and calibrations that no fit gives.
+
+    Raises:
+        BadData: naming the value.
+    """
+    _check(1e-9, threshold, 1.0, "threshold", name)
+    _check(0.0, min_lesion_ml, 1e6, "min_lesion_ml", name)
+    _check(1e-3, calibration.temperature, 1e4, "calibration.temperature", name)
+    _check(-1e4, calibration.bias, 1e4, "calibration.bias", name)
+    _check(0.0, calibration.level, 1.0, "calibration.level", name)
+    _check(0.0, calibration.least_chance, 1.0, "calibration.least_chance", name)
+    for key in ("volume", "volume_small"):  # on a log scale
+        for side in getattr(calibration, key) or ():
+            _check(-40.0, side, 40.0, f"calibration.{key}", name)
+    for weight in calibration.lesion or ():
+        _check(-1e4, weight, 1e4, "calibration.lesion", name)
+    if calibration.fitted_on is not None and not isinstance(calibration.fitted_on.get("cases"), int | float):
+        raise _unsound(name, "does not say on how many cases it was calibrated")
+
+
+def check_provenance(told: Any, name: str) -> None:
+    """Refuse a history of which a part that is read is of another kind than it is read as.
+
+    Raises:
+        BadData: naming the part.
+    """
+    left = [told]
+    while left:
+        one = left.pop()
+        if not isinstance(one, Mapping):
+            raise _unsound(name, "has a provenance that is none")
+        for key, value in one.items():
+            trees = [value] if key in _TREES else value if key in _LISTS_OF_TREES else []
+            sound = (
+                isinstance(value, str) if key in _WORDS
+                else isinstance(value, int | float) and not isinstance(value, bool) if key in _COUNTS
+                else isinstance(value, list) and all(isinstance(word, str) for word in value) if key in _LISTS_OF_WORDS
+                else isinstance(trees, list) and all(isinstance(tree, Mapping) for tree in trees)
+            )  # fmt: skip
+            if not sound:
+                raise _unsound(name, f"tells {key} in its provenance in another form than insula writes it")
+            if key != "recipe":
+                left += trees
+        train = one.get("recipe", {}).get("train", {})
+        if not isinstance(train, Mapping) or not isinstance(train.get("steps", 0), int):
+            raise _unsound(name, "tells recipe in its provenance in another form than insula writes it")
+
+
+def check_box(model: ModelConfig, box: Shape, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Build the network without memory for it, and let nothing of the size of the box through it.
+
+    Raises:
+        BadData: it cannot be built, is not that of the tensors (the first that differ are named), or cannot see such a box.
+    """
+    try:
+        with torch.device("meta"):
+            network = build_model(model).eval()
+    except Exception as error:  # whatever a damaged knob does
+        raise _unsound(name, "describes a network that cannot be built") from error
+    wanted = network.state_dict()
+    differing = sorted(set(wanted) ^ set(tensors)) or [key for key in wanted if wanted[key].shape != tensors[key].shape]
+    if differing:
+        shown = ", ".join(differing[:3])[:200]
+        what = f"({len(differing)} tensors: {shown})"
+        raise BadData("the weights", what, "do not fit the card's model", "give the matching card")
+    for key, tensor in wanted.items():
+        if tensor.is_floating_point() != tensors[key].is_floating_point():
+            raise BadData("the weights", key, "are of another type than the card's model", "give the matching card")
+    try:
+        with torch.no_grad():
+            image = torch.empty(1, 1, *box, device="meta")
+            network.check_size(image)
+            tokens = math.prod(size // divisor for size, divisor in zip(box, network.divisors, strict=True))
+            if getattr(network, "memory", None) is not None and tokens > _MOST_TOKENS:
+                raise BadData("the memory", f"of {tokens} places", "is too large", "use more stages")
+            skip = network.shallow(image)
+            network.merge(skip, UNet.deep(network, network.enter(skip)))  # what a memory recalls depends on values
+    except Exception as error:
+        size = "x".join(map(str, box))
+        raise _unsound(name, f"describes a network that cannot see a box of {size} voxels") from error
+
+
+def read_tensors(data: bytes) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, all of them finite.
+
+    Raises:
+        BadData: it is none, or a tensor holds NaN or infinity, or is of a type that weights are never of.
+    """
+    try:
+        tensors = load_tensors(data)
+    except Exception as error:  # several kinds, by what is damaged
+        raise BadData(
+            "the weights", "", "are no safetensors file, or a damaged one", "copy both files again"
+        ) from error
+    for key, tensor in tensors.items():
+        if tensor.dtype not in (*_FLOATS, torch.int64):
+            raise BadData("the weights", key[:80], f"are of type {tensor.dtype}", "give weights that insula wrote")
+        if not bool(torch.isfinite(tensor.float()).all()):
+            raise BadData(
+                "the weights", key[:80], "hold values that are not finite", "copy both files again, or train anew"
+            )
+    return tensors
+
+
+def _check(low: float, value: float, high: float, what: str, name: str) -> None:
+    if not low <= value <= high:
+        raise _unsound(name, f"has {what} = {value:g} (from {low:g} to {high:g} can be)")
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    return value if isinstance(value, list) else []
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unsound(name: str, rule: str) -> BadData:
+    return BadData("the card", name, rule, "copy the weights again, or give others")

@@ -42,6 +42,10 @@ class ServeConfig:
     """In which a request's head has to come."""
     body_seconds: float = 30.0
     """In which each next piece of an upload has to come."""
+    failed_tokens: int = 10
+    """Wrong tokens that one network address may send in a minute; then it has to wait."""
+    audit: str = ""
+    """A file that says who did what and when, a line of JSON for each; none if empty."""
     origins: tuple[str, ...] = ()
     """Other sites whose pages may call the service (CORS); none by default."""
     tokens: tuple[TokenConfig, ...] = ()

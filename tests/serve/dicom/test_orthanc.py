@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,20 +16,15 @@ import pytest
 from pydicom import dcmread
 
 from io_series import write_head
+from serve.dicom.dicomweb import free_port
 
 _ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
 pytestmark = pytest.mark.skipif(_ORTHANC is None, reason="orthanc is not installed")
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @pytest.fixture
 def orthanc(tmp_path: Path) -> Iterator[tuple[httpx.Client, int]]:
-    web, dicom = _free_port(), _free_port()
+    web, dicom = free_port(), free_port()
     settings = {
         "Name": "test", "StorageDirectory": str(tmp_path / "db"), "IndexDirectory": str(tmp_path / "db"), "HttpPort": web, "DicomPort": dicom,
         "DicomAet": "ORTHANC", "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomCheckModalityHost": False,

@@ -2,6 +2,7 @@
 
 from insula.serve.dicom.listen import listen
 from insula.serve.dicom.receive import Receiver
-from insula.serve.dicom.send import Target, send
+from insula.serve.dicom.send import Archive, Target, send
+from insula.serve.dicom.stow import Stow
 
-__all__ = ["Receiver", "Target", "listen", "send"]
+__all__ = ["Archive", "Receiver", "Stow", "Target", "listen", "send"]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import httpx
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification
 
 from insula.config import ListenConfig
 from insula.serve.dicom.node import doubts
-from io_series import CANARY, write_head, write_series
+from io_series import CANARY, save, write_head, write_series
 from serve.dicom.dicomweb import dicomweb, free_port
 
 
@@ -253,3 +258,48 @@ def test_every_warning_that_is_not_named_is_a_doubt_and_no_note_is() -> None:
 
     assert doubts(record(a="note", b="warning", c="warning", d="doubt", e="error"), ["b", "d"]) == ["c", "d", "e"]
     assert doubts(record(), []) == []
+
+
+def test_nothing_of_a_malformed_header_is_in_the_log(start_node: Any, tmp_path: Path) -> None:
+    words = {
+        "SeriesInstanceUID": "1.2.CANARYSERIES", "StudyInstanceUID": "CANARYSTUDY", "FrameOfReferenceUID": "CANARYFRAME",
+        "Modality": "CANARYMODALITY", "PatientBirthDate": "CANARY1960", "StudyDate": "CANARYDATE", "PatientAge": "CANARYAGE",
+        "SliceThickness": "CANARYTHICK", "SpecificCharacterSet": "CANARYSET",
+    }  # fmt: skip
+
+    def mar(data: Any, number: int) -> Any:
+        for name, value in words.items():
+            vr = data[name].VR if name in data else "CS"
+            if vr != "DS":
+                data._dict[Tag(name)] = RawDataElement(Tag(name), vr, len(value), value.encode(), 0, False, True)
+        return data
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        series = write_head(tmp_path / "series")
+        for path in series.iterdir():
+            save(mar(dcmread(path), 0), path)
+        with start_node(tmp_path / "node") as node:
+            node.send(series)
+            node.says("is complete")
+            node.says("job=")
+            time.sleep(0.5)
+    assert "CANARY" not in node.log.read_text()
+
+
+def test_an_association_that_breaks_off_is_said_too(start_node: Any, tmp_path: Path) -> None:
+    audit = tmp_path / "audit"
+    with start_node(tmp_path / "node", "--audit", str(audit)) as node:
+        for end in ("abort", "vanish"):
+            caller = AE(ae_title="SCANNER")
+            caller.add_requested_context(Verification)
+            association = caller.associate("127.0.0.1", node.port, ae_title="INSULA")
+            if end == "abort":
+                association.abort()
+            else:
+                association.dul.socket.socket.shutdown(2)
+        limit = time.monotonic() + 20
+        while audit.read_text().count("\n") < 2 and time.monotonic() < limit:
+            time.sleep(0.1)
+    outcomes = [json.loads(line)["outcome"] for line in audit.read_text().splitlines()]
+    assert outcomes == ["aborted", "broken off"]

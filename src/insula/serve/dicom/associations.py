@@ -8,9 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
+from pynetdicom.pdu import A_ABORT_RQ, A_RELEASE_RQ
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from insula.config import ListenConfig
@@ -41,6 +43,15 @@ def check_titles(config: ListenConfig) -> None:
             raise UsageError(what, title, "is not of 1 to 16 characters", "choose another")
 
 
+@dataclass
+class _Call:
+    """An association that was let in."""
+
+    begun: float = field(default_factory=time.monotonic)
+    how: str = "broken off"
+    counts: Counter[str] = field(default_factory=Counter)
+
+
 class Door:
     """Lets callers in, and hears what they send.
 
@@ -55,8 +66,7 @@ class Door:
         self._config, self._store, self._meter, self._audit = config, store, meter, audit
         self._lock = threading.Lock()
         self._cut: Counter[str] = Counter()
-        self._counts: dict[int, Counter[str]] = {}
-        self._begun: dict[int, float] = {}
+        self._calls: dict[int, _Call] = {}
 
     @contextmanager
     def opened(self, address: tuple[str, int]) -> Iterator[int]:
@@ -73,8 +83,8 @@ class Door:
         )  # fmt: skip
         handlers: list[Any] = [
             (evt.EVT_C_STORE, self._stored), (evt.EVT_ACCEPTED, self._accepted), (evt.EVT_REJECTED, self._rejected),
-            (evt.EVT_RELEASED, self._ended, ["released"]), (evt.EVT_ABORTED, self._ended, ["aborted"]),
-            (evt.EVT_CONN_CLOSE, self._ended, ["broken off"]),
+            (evt.EVT_PDU_RECV, self._heard), (evt.EVT_RELEASED, self._ended), (evt.EVT_ABORTED, self._ended),
+            (evt.EVT_CONN_CLOSE, self._ended),
         ]  # fmt: skip
         tls = node_context(config)
         try:
@@ -111,27 +121,32 @@ class Door:
     def _stored(self, event: Event) -> int:
         status = self._store(event)
         self._meter.object("failed" if status else "stored")
-        counts = self._counts.setdefault(id(event.assoc), Counter())
-        counts["failed" if status else "stored"] += 1
+        if call := self._calls.get(id(event.assoc)):  # the connection may have broken off meanwhile
+            call.counts["failed" if status else "stored"] += 1
         return status
 
     def _accepted(self, event: Event) -> None:
         self._meter.association("accepted")
-        self._begun[id(event.assoc)], self._counts[id(event.assoc)] = time.monotonic(), Counter()
+        self._calls[id(event.assoc)] = _Call()
 
     def _rejected(self, event: Event) -> None:
         self._meter.association("rejected")
         # titles that are not known here may say anything, and are not repeated
         self._audit.write("association", who="", outcome=_REJECTED, address=_address(event))
 
-    def _ended(self, event: Event, how: str) -> None:
-        begun = self._begun.pop(id(event.assoc), None)
-        if begun is None:  # it has been said, or was never let in
+    def _heard(self, event: Event) -> None:
+        """The caller's own word for the end; what pynetdicom says of it comes from two threads, in either order."""
+        call = self._calls.get(id(event.assoc))
+        if call is not None and isinstance(event.pdu, A_RELEASE_RQ | A_ABORT_RQ):
+            call.how = "released" if isinstance(event.pdu, A_RELEASE_RQ) else "aborted"
+
+    def _ended(self, event: Event) -> None:
+        call = self._calls.pop(id(event.assoc), None)
+        if call is None:  # it has been said, or was never let in
             return
-        counts = self._counts.pop(id(event.assoc), Counter())
         self._audit.write(
-            "association", who=event.assoc.requestor.ae_title, outcome=how, ms=1000 * (time.monotonic() - begun),
-            address=_address(event), stored=counts["stored"], failed=counts["failed"],
+            "association", who=event.assoc.requestor.ae_title, outcome=call.how, ms=1000 * (time.monotonic() - call.begun),
+            address=_address(event), stored=call.counts["stored"], failed=call.counts["failed"],
         )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -147,6 +148,11 @@ class GuardedServer(ThreadedAssociationServer):
                 self.cut("silent" if isinstance(error, TimeoutError) else "no association request")
             connection.ended = True
             self.shutdown_request(connection.socket)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what went wrong without its text, which may quote what was sent."""
+        kind = sys.exc_info()[0]
+        _log.warning("a connection failed: %s", kind.__name__ if kind else "?")
 
     def stop(self) -> None:
         """Stop listening, and hang up on everybody."""

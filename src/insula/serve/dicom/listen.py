@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from insula.serve.opened import opened
 
 __all__ = ["listen"]
 
+_log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5
 
 
@@ -39,7 +41,7 @@ def listen(folder: Path, config: ListenConfig, *, address: tuple[str, int], arch
     check_titles(config)
     audit = Audit(Path(config.service.audit) if config.service.audit else None)
     with opened(folder, config.service) as (store, jobs, workers), watched_ends(jobs, audit):
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs what was sent, names and all
+        _hush()
         meter = NodeMeter(jobs, workers)
         node = Node(store, jobs, config, archives, meter)
         door = Door(config, node.receiver.store, meter, audit)
@@ -57,3 +59,20 @@ def listen(folder: Path, config: ListenConfig, *, address: tuple[str, int], arch
                 node.stopping.set()
                 workers.stop()
                 sender.join()
+
+
+def _hush() -> None:
+    """What others would write of what was sent, names, dates and UIDs among it, is not written."""
+    for name in ("pynetdicom", "pydicom", "highdicom"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    threading.excepthook = _thread_failed
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """Where a thread failed, without the exception's text."""
+    name, place = failure.exc_type.__name__, failure.exc_traceback
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else "?"
+    _log.error("a thread failed: %s at %s", name, where)

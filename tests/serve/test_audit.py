@@ -128,12 +128,19 @@ def test_the_service_says_who_did_what(start: Any, scan_bytes: bytes, tmp_path: 
 
 def test_too_many_wrong_tokens_have_to_wait(start: Any, tmp_path: Path) -> None:
     with start(tmp_path / "service", "failed_tokens=3", wait=False) as running:
+        running.client.get("/v1/jobs", headers={"X-Forwarded-For": "192.0.2.8"})
         wrong = [running.client.get("/v1/jobs", headers={"Authorization": f"Bearer guess-{n}"}) for n in range(5)]
         right = running.client.get("/v1/jobs")
         elsewhere = running.client.get("/v1/jobs", headers={"X-Forwarded-For": "192.0.2.7"})  # a proxy on this machine
+        for n in range(4):
+            running.client.get(
+                "/v1/jobs", headers={"Authorization": f"Bearer guess-{n}", "X-Forwarded-For": "192.0.2.8"}
+            )
+        known_still = running.client.get("/v1/jobs", headers={"X-Forwarded-For": "192.0.2.8"})
         assert running.client.get("/health").status_code == 200
     assert [answer.status_code for answer in wrong] == [401, 401, 401, 429, 429]
     assert 1 <= int(wrong[3].headers["Retry-After"]) <= 60
     assert "guess" not in wrong[3].text
     assert right.status_code == 429, "or guessing could go on"
     assert elsewhere.status_code == 200
+    assert known_still.status_code == 200

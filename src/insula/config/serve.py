@@ -43,7 +43,7 @@ class ServeConfig:
     body_seconds: float = 30.0
     """In which each next piece of an upload has to come."""
     failed_tokens: int = 10
-    """Wrong tokens that one network address may send in a minute; then it has to wait."""
+    """Wrong tokens that one network address may send in a minute; then it has to wait, unless its token was right before."""
     audit: str = ""
     """A file that says who did what and when, a line of JSON for each; none if empty."""
     origins: tuple[str, ...] = ()

@@ -1,7 +1,8 @@
-"""Wrong tokens, counted by network address: who sends too many has to wait."""
+"""Wrong tokens, counted by network address: from where too many came, only tokens that were right before are heard."""
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import math
 import threading
@@ -26,12 +27,17 @@ class Failures:
     def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._most, self._clock, self._lock = most, clock, threading.Lock()
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
+        self._right: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
-    def wait_seconds(self, address: str) -> int:
-        """How long an address has to wait until it may try again; 0 if it need not [s]."""
+    def wait_seconds(self, address: str, token: str) -> int:
+        """How long an address has to wait until it may try a token; 0 if it need not [s].
+
+        A token that was right before, from there, need not wait: who guesses keeps nobody out that shares the address.
+        """
+        network = _network(address)
         with self._lock:
-            times = self._times.get(_network(address))
-            if times is None or len(times) < self._most:
+            times = self._times.get(network)
+            if times is None or len(times) < self._most or (network, _digest(token)) in self._right:
                 return 0
             left = times[0] + _SECONDS - self._clock()
             return math.ceil(left) if left > 0 else 0
@@ -44,6 +50,19 @@ class Failures:
             self._times.move_to_end(network)
             while len(self._times) > _MOST_ADDRESSES:
                 self._times.popitem(last=False)
+
+    def right(self, address: str, token: str) -> None:
+        """Remember a token that was right, as a hash and for as long as the service runs."""
+        key = (_network(address), _digest(token))
+        with self._lock:
+            self._right[key] = None
+            self._right.move_to_end(key)
+            while len(self._right) > _MOST_ADDRESSES:
+                self._right.popitem(last=False)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
 
 
 def _network(address: str) -> str:

@@ -69,7 +69,7 @@ TheService = Annotated[Service, Depends(_service)]
 
 def _owner(request: Request, service: TheService, authorization: Annotated[str, Header()] = "") -> str:
     address = request.client.host if request.client else ""
-    if wait := service.failures.wait_seconds(address):
+    if authorization and (wait := service.failures.wait_seconds(address, authorization)):
         rule = f"was wrong {service.config.failed_tokens} times within a minute, from this address"
         raise problem(429, "the token", rule, f"wait {wait} seconds", {"Retry-After": str(wait)})
     owner = owner_of(authorization, service.tokens)
@@ -81,6 +81,7 @@ def _owner(request: Request, service: TheService, authorization: Annotated[str, 
         raise problem(
             401, "the token", "is missing, wrong or expired", "send the header Authorization: Bearer TOKEN", headers
         )
+    service.failures.right(address, authorization)
     request.state.owner = owner
     return owner
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,9 +85,12 @@ def metrics_door(meter: NodeMeter, host: str, port: int | None) -> Iterator[None
         def version_string(self) -> str:
             return "insula"
 
+    class Listening(http.server.HTTPServer):  # one request at a time, so that nobody takes many threads
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
     try:
-        server = http.server.HTTPServer((host, port), Door)  # one request at a time, so that nobody takes many threads
-    except OSError:
+        server = Listening((host, port), Door)
+    except (OSError, OverflowError):
         raise CannotCreate("the metrics' port", port, "is taken, or not for this user", "choose another") from None
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -47,7 +47,7 @@ class Node:
         self.receiver = Receiver(store.path / "received")
         self.receiver.sweep()
         self._said: set[str] = set()
-        self._held: set[str] = set()
+        self._doubts: dict[str, list[str]] = {}
         self.stopping = threading.Event()
 
     def look(self) -> None:
@@ -110,11 +110,12 @@ class Node:
     def _hand_over(self, job: Job) -> bool:
         """Send what an archive does not have yet, which is what it has not said it stored; whether all have all now."""
         folder = self._store.job(job.id)
-        if doubted := doubts(record_of(folder), self._config.send_despite):
-            if job.id not in self._held:
-                self._held.add(job.id)
+        if job.id not in self._doubts:
+            self._doubts[job.id] = found = doubts(record_of(folder), self._config.send_despite)
+            if found:
                 self._meter.result("held back")
-                _log.warning("job %s: held back from the archive: %s", job.id[:8], ", ".join(doubted))
+                _log.warning("job %s: held back from the archive: %s", job.id[:8], ", ".join(found))
+        if self._doubts[job.id]:
             return True
         done = True
         for archive in self._archives:

@@ -5,6 +5,8 @@
 # make bench  speed, memory and accuracy; DATA=folder for the parts that need open data
 # make page   build the page of insula serve again (node and npm; the built page is part of the repository)
 # make docs   the documentation as HTML in docs/_build
+# make sbom   what is installed in VENV, as CycloneDX, in dist/insula.cdx.json
+# make hashes requirements-hashed.txt again, after a change of constraints.txt
 # Nothing here needs a GPU, or the network once it is installed.
 
 PYTHON ?= python3
@@ -12,9 +14,10 @@ VENV   ?= .venv
 DATA   ?=
 RESULTS := bench/results
 BIN    := $(VENV)/bin
+AUDIT  := .venv-audit
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test soak check bench bench-heldout page docs clean
+.PHONY: demo test soak check bench bench-heldout page docs sbom hashes clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -52,6 +55,18 @@ docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
 	@echo docs/_build/index.html
 
+sbom: $(AUDIT)/.made
+	@mkdir -p dist
+	$(AUDIT)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+		--output-format JSON --output-file dist/insula.cdx.json $(BIN)/python
+	@echo dist/insula.cdx.json
+
+hashes: $(AUDIT)/.made
+	{ grep '^#' requirements-hashed.txt; $(AUDIT)/bin/uv pip compile pyproject.toml --extra demo --extra dicom --extra serve \
+		--constraint constraints.txt --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet; } \
+		> requirements-hashed.new
+	mv requirements-hashed.new requirements-hashed.txt
+
 # each stamp is an install; a change of the requirements makes it stale
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit("insula needs python 3.11 or newer; try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
@@ -77,5 +92,11 @@ $(VENV)/.docs: $(VENV)/.python pyproject.toml constraints.txt
 	$(PIP) --editable '.[docs]'
 	@touch $@
 
+# in an environment of its own, so that what it needs is not among what it lists
+$(AUDIT)/.made:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0 uv==0.13.9
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist docs/_build insula-demo
+	rm -rf $(VENV) $(AUDIT) build dist docs/_build insula-demo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ def serve(
     weights: Annotated[str | None, arg(aliases=("--model",))] = None,
     settings: Path | None = None,
     set: UseAppendAction[tuple[str, ...]] = (),
+    audit: Path | None = None,
     open: bool = False,
     debug: bool = False,
 ) -> int:
@@ -34,6 +36,7 @@ def serve(
         weights: Bundled weights by name, or a folder or file of your own.
         settings: A TOML file of limits and tokens.
         set: One of them, e.g. --set keep_hours=2; repeatable.
+        audit: File to which a line of JSON is added for whatever is done: time, who, job, outcome, milliseconds.
         open: Show the page in the browser.
         debug: Show a traceback on errors.
     """
@@ -44,6 +47,8 @@ def serve(
 
     chosen = (*set, f"model={weights}") if weights is not None else set
     config = load_knobs(ServeConfig, settings, chosen, what="the settings")
+    if audit is not None:
+        config = replace(config, audit=str(audit))
 
     def announce(address: str) -> None:
         print(address, flush=True)

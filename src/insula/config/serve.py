@@ -46,6 +46,10 @@ class ServeConfig:
     """In which each next piece of an upload has to come; what takes longer altogether has to come at 10 kB a second."""
     upload_minutes: float = 30.0
     """In which an upload has to be complete."""
+    failed_tokens: int = 10
+    """Wrong tokens that one network address may send in a minute; then it has to wait, unless its token was right before."""
+    audit: str = ""
+    """A file that says who did what and when, a line of JSON for each; none if empty."""
     origins: tuple[str, ...] = ()
     """Other sites whose pages may call the service (CORS); none by default."""
     tokens: tuple[TokenConfig, ...] = ()

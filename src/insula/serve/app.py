@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -27,6 +29,7 @@ from insula.errors import (
     as_insula_error,
 )
 from insula.serve.protocol import MOST_HEAD_BYTES, announces_a_body, head_bytes, too_long
+from insula.serve.parts import PARTS
 from insula.serve.routes import router
 from insula.serve.service import RETRY_SECONDS, Service, problem
 from insula.serve.upload import TooSlow, Unknown
@@ -79,6 +82,7 @@ def create_app(
 
 
 async def _around(request: Request, forward: Callable[[Request], Awaitable[Response]]) -> Response:
+    begun = time.perf_counter()
     with request.app.state.service.meter.request(request) as seen:
         try:
             long = head_bytes(request.scope) > MOST_HEAD_BYTES
@@ -87,11 +91,38 @@ async def _around(request: Request, forward: Callable[[Request], Awaitable[Respo
             _log.exception("an answer failed")
             response = JSONResponse({"error": told(as_insula_error(error))}, 500)
         seen.status = response.status_code
+    if _to_be_audited(request, response.status_code):
+        await asyncio.to_thread(_audit, request, response.status_code, 1000 * (time.perf_counter() - begun))
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     if announces_a_body(request.scope) and (response.status_code >= 400 or request.method != "POST"):
         response.headers["Connection"] = "close"  # what nobody wants is not read to its end
     return response
+
+
+def _to_be_audited(request: Request, status: int) -> bool:
+    """What a caller with a token sent, took, deleted or was refused, and every wrong token; not looking how far a job is."""
+    state = request.state
+    if not hasattr(state, "owner"):
+        return hasattr(state, "guessed")
+    route = getattr(request.scope.get("route"), "path", "")
+    if route == "/metrics":
+        return False
+    if request.method in ("GET", "HEAD") and status < 400 and "/result" not in route:
+        return hasattr(state, "job") and state.job.state == "done"
+    return True
+
+
+def _audit(request: Request, status: int, ms: float) -> None:
+    """The route and not the address, in which a caller can write anything."""
+    state = request.state
+    route = getattr(request.scope.get("route"), "path", "other")
+    part = request.path_params.get("part", "")
+    more = {"part": part} if part in PARTS else {}
+    request.app.state.service.audit.write(
+        f"{request.method} {route}", who=getattr(state, "owner", ""), outcome=str(status), ms=ms,
+        job=state.job.id if hasattr(state, "job") else "", address=request.client.host if request.client else "", **more,
+    )  # fmt: skip
 
 
 async def _refused(request: Request, error: Exception) -> Response:

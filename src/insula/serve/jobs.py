@@ -214,6 +214,10 @@ class Jobs:
         """Forget a job; a worker that is at it loses its lease."""
         self._db.write(lambda db: db.execute("DELETE FROM jobs WHERE id = ?", (id,)))
 
+    def ended_since(self, moment: float) -> list[Job]:
+        """What has ended after a moment [s since 1970], in that order."""
+        return [_job(row) for row in self._read("SELECT * FROM jobs WHERE ended > ? ORDER BY ended", (moment,))]
+
     def expired(self) -> list[str]:
         """What has been kept long enough and is not running."""
         query = "SELECT id FROM jobs WHERE since + keep < ? AND state != 'running'"

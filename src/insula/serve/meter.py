@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_late
 from insula.serve.jobs import Jobs
 from insula.serve.workers import Workers
 
-__all__ = ["Meter"]
+__all__ = ["JobGauges", "Meter"]
 
 _STATES = ("queued", "running", "done", "refused", "failed")
 _METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS")
@@ -25,6 +25,33 @@ class _Seen:
     status: int = 500
 
 
+class JobGauges:
+    """What service and node count alike, in a registry that they share with it.
+
+    Args:
+        jobs: counted when asked.
+        workers: likewise.
+    """
+
+    def __init__(self, jobs: Jobs, workers: Workers) -> None:
+        self._jobs, self._workers = jobs, workers
+        self.registry = CollectorRegistry()
+        self._states = Gauge("insula_jobs", "Jobs that are kept, by state.", ("state",), registry=self.registry)
+        self._ready = Gauge("insula_workers_ready", "Workers that can take a job.", registry=self.registry)
+        self._restarts = Gauge(
+            "insula_worker_restarts", "Workers that had to be started again.", registry=self.registry
+        )
+
+    def text(self) -> str:
+        """Everything in the registry, in Prometheus' format."""
+        count = self._jobs.count()
+        for state in _STATES:
+            self._states.labels(state).set(count.get(state, 0))
+        self._ready.set(self._workers.ready)
+        self._restarts.set(self._workers.restarts)
+        return generate_latest(self.registry).decode()
+
+
 class Meter:
     """Counts for one application, in a registry of its own.
 
@@ -34,16 +61,14 @@ class Meter:
     """
 
     def __init__(self, jobs: Jobs, workers: Workers) -> None:
-        self._jobs, self._workers = jobs, workers
-        self._registry = CollectorRegistry()
+        self._gauges = JobGauges(jobs, workers)
         about = "Requests by route and status, and how long they took."
         self._seconds = Histogram(
-            "insula_request_seconds", about, ("method", "route", "status"), registry=self._registry, buckets=_EDGES
-        )
-        self._states = Gauge("insula_jobs", "Jobs that are kept, by state.", ("state",), registry=self._registry)
-        self._ready = Gauge("insula_workers_ready", "Workers that can take a job.", registry=self._registry)
-        self._restarts = Gauge(
-            "insula_worker_restarts", "Workers that had to be started again.", registry=self._registry
+            "insula_request_seconds",
+            about,
+            ("method", "route", "status"),
+            registry=self._gauges.registry,
+            buckets=_EDGES,
         )
 
     @contextmanager
@@ -60,9 +85,4 @@ class Meter:
 
     def text(self) -> str:
         """In Prometheus' format."""
-        count = self._jobs.count()
-        for state in _STATES:
-            self._states.labels(state).set(count.get(state, 0))
-        self._ready.set(self._workers.ready)
-        self._restarts.set(self._workers.restarts)
-        return generate_latest(self._registry).decode()
+        return self._gauges.text()

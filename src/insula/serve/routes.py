@@ -80,6 +80,7 @@ async def segment(
         if (job.upload_sha256, job.options) != (got.sha256, options):
             raise problem(409, "the Idempotency-Key", "was used for something else", "use a new one for each scan")
         response.status_code = 200
+    request.state.job = job
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return _told(service, job)
 

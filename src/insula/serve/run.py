@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from insula.config import ServeConfig, TokenConfig
 from insula.errors import CannotCreate, UsageError
 from insula.serve.app import create_app
+from insula.serve.audit import Audit, watched_ends
 from insula.serve.opened import opened
 from insula.serve.protocol import MOST_HEAD_BYTES, timed_protocol
 from insula.serve.service import Service
@@ -42,9 +43,11 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
     Raises:
         UsageError: a bad token entry, or no token where others could call.
         CannotCreate: another service has the folder, or another program the port.
+        InsulaError: the audit file cannot be written.
     """
     tokens, shown = _tokens(config, host)
-    with opened(folder, config) as (store, jobs, workers):
+    audit = Audit(Path(config.audit) if config.audit else None)
+    with opened(folder, config) as (store, jobs, workers), watched_ends(jobs, audit):
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -54,7 +57,7 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
             finally:
                 workers.stop()
 
-        app = create_app(Service(store, jobs, workers, config, tokens), lifespan)
+        app = create_app(Service(store, jobs, workers, config, tokens, audit=audit), lifespan)
         settings = uvicorn.Config(
             app, host=host, port=port, access_log=False, log_level="warning", server_header=False, backlog=_BACKLOG,
             http=timed_protocol(config.header_seconds), timeout_keep_alive=15, ws="none", limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE_SECONDS,

@@ -9,6 +9,8 @@ from typing import Annotated
 from fastapi import Depends, Header, HTTPException, Request
 
 from insula.config import ServeConfig, TokenConfig
+from insula.serve.audit import Audit
+from insula.serve.failures import Failures
 from insula.serve.jobs import Job, Jobs
 from insula.serve.meter import Meter
 from insula.serve.store import Store
@@ -34,9 +36,12 @@ class Service:
     """Who may use it."""
     receiving: set[str] = field(default_factory=set)
     """Uploads that are on their way; they have no place in the queue yet."""
+    audit: Audit = field(default_factory=lambda: Audit(None))
+    """Told who did what."""
 
     def __post_init__(self) -> None:
         self.meter = Meter(self.jobs, self.workers)
+        self.failures = Failures(self.config.failed_tokens)
 
 
 def problem(status: int, what: str, rule: str, remedy: str, headers: dict[str, str] | None = None) -> HTTPException:
@@ -65,24 +70,34 @@ TheService = Annotated[Service, Depends(_service)]
 """The one that the application serves."""
 
 
-def _owner(service: TheService, authorization: Annotated[str, Header()] = "") -> str:
+def _owner(request: Request, service: TheService, authorization: Annotated[str, Header()] = "") -> str:
+    address = request.client.host if request.client else ""
+    if authorization and (wait := service.failures.wait_seconds(address, authorization)):
+        rule = f"was wrong {service.config.failed_tokens} times within a minute, from this address"
+        raise problem(429, "the token", rule, f"wait {wait} seconds", {"Retry-After": str(wait)})
     owner = owner_of(authorization, service.tokens)
     if owner is None:
+        if authorization:  # none at all is no guess
+            service.failures.add(address)
+            request.state.guessed = True
         headers = {"WWW-Authenticate": "Bearer"}
         raise problem(
             401, "the token", "is missing, wrong or expired", "send the header Authorization: Bearer TOKEN", headers
         )
+    service.failures.right(address, authorization)
+    request.state.owner = owner
     return owner
 
 
 Owner = Annotated[str, Depends(_owner)]
-"""Whose token came with the request; 401 without."""
+"""Whose token came with the request; 401 without, 429 after too many wrong ones."""
 
 
-def _mine(id: str, service: TheService, owner: Owner) -> Job:
+def _mine(id: str, request: Request, service: TheService, owner: Owner) -> Job:
     job = service.jobs.get(id, owner=owner)
     if job is None:  # the same answer for what is another's
         raise gone()
+    request.state.job = job
     return job
 
 

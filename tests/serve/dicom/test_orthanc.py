@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,24 +16,20 @@ import pytest
 from pydicom import dcmread
 
 from io_series import write_head
+from serve.dicom.dicomweb import free_port
 
 _ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
+_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 pytestmark = pytest.mark.skipif(_ORTHANC is None, reason="orthanc is not installed")
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 @pytest.fixture
 def orthanc(tmp_path: Path) -> Iterator[tuple[httpx.Client, int]]:
-    web, dicom = _free_port(), _free_port()
+    web, dicom = free_port(), free_port()
     settings = {
         "Name": "test", "StorageDirectory": str(tmp_path / "db"), "IndexDirectory": str(tmp_path / "db"), "HttpPort": web, "DicomPort": dicom,
         "DicomAet": "ORTHANC", "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomCheckModalityHost": False,
-        "DicomAlwaysAllowStore": True, "Plugins": [],
+        "DicomAlwaysAllowStore": True, "Plugins": [str(_DICOMWEB)] if _DICOMWEB.exists() else [],
     }  # fmt: skip
     (tmp_path / "orthanc.json").write_text(json.dumps(settings))
     with open(tmp_path / "orthanc.log", "w") as log:
@@ -86,3 +81,16 @@ def test_the_study_in_orthanc_holds_the_results(
     assert seg.SOPInstanceUID in {
         one.ReferencedSOPInstanceUID for item in evidence for one in item.ReferencedSOPSequence
     }
+
+
+@pytest.mark.skipif(not _DICOMWEB.exists(), reason="orthanc-dicomweb is not installed")
+def test_orthanc_takes_the_results_by_stow(orthanc: tuple[httpx.Client, int], start_node: Any, tmp_path: Path) -> None:
+    client, _ = orthanc
+    series = write_head(tmp_path / "series")
+    with start_node(tmp_path / "node", "--stow", f"{client.base_url}/dicom-web") as node:
+        node.send(series)
+        node.says(": stored", times=2)
+    found = sorted(
+        client.get(f"/series/{one}").json()["MainDicomTags"]["Modality"] for one in client.get("/series").json()
+    )
+    assert found == ["SEG", "SR"]

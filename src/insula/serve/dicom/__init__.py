@@ -1,7 +1,9 @@
-"""The DICOM node: series come by C-STORE, results go back the same way; the jobs are those of the service."""
+"""The DICOM node: series come by C-STORE, results go to archives; the jobs are those of the service."""
 
 from insula.serve.dicom.listen import listen
 from insula.serve.dicom.receive import Receiver
-from insula.serve.dicom.send import Target, send
+from insula.serve.dicom.send import Archive, Target, send
+from insula.serve.dicom.stow import Stow
+from insula.serve.dicom.tls import archive_context
 
-__all__ = ["Receiver", "Target", "listen", "send"]
+__all__ = ["Archive", "Receiver", "Stow", "Target", "archive_context", "listen", "send"]

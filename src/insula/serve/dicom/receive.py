@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from insula.errors import InsulaError
-from insula.io import write_bytes, write_text
+from insula.io import write_bytes, write_json, write_text
 from insula.io.atomic import TEMPORARY, sync_folder
+from insula.serve.dicom.contents import contents, same_contents
 
 if TYPE_CHECKING:
-    from pynetdicom.ae import ApplicationEntity
     from pynetdicom.events import Event
 
-__all__ = ["Complete", "Receiver"]
+__all__ = ["Complete", "Receiver", "Study"]
 
 _log = logging.getLogger(__name__)
-_SUCCESS, _NO_RESOURCES, _CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
+_SUCCESS, _DUPLICATE, _NO_RESOURCES, _CANNOT_UNDERSTAND = 0x0000, 0x0111, 0xA700, 0xC000
 _IMAGES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
 """MR Image, Enhanced MR Image, Legacy Converted Enhanced MR Image Storage (DICOM PS3.4 B.5)."""
-_TAKEN = ".taken"
+_TAKEN, _ABOUT = ".taken", ".about.json"
 _NAME = 24  # hexadecimal digits of a hash
 
 
@@ -36,15 +37,26 @@ class Complete:
     """A series of which nothing more has come for a while."""
 
     folder: Path
-    digest: str
-    """Of its instances: the same series with one more is another."""
-    latest: int
-    """When its last instance came [ns since 1970]."""
+    mark: str
+    """Of its instances and of when the last of them came."""
+    caller: str
+    """The AE title that sent it; empty where that is not known."""
+
+    @property
+    def digest(self) -> str:
+        """Of its instances and what is in them: the same series with one more, or with other pixels, is another."""
+        found = [self.folder.name, *(path.name + contents(path) for path in self.files)]
+        return hashlib.sha256("".join(found).encode()).hexdigest()
+
+    @property
+    def files(self) -> list[Path]:
+        """Its instances."""
+        return _instances(self.folder)
 
     def copy_to(self, folder: Path) -> None:
         """Its files in another folder, as links where the disk can."""
         folder.mkdir(parents=True, exist_ok=True)
-        for path in _instances(self.folder):
+        for path in self.files:
             target = folder / path.name
             target.unlink(missing_ok=True)
             try:
@@ -53,6 +65,16 @@ class Complete:
                 shutil.copyfile(path, target)
         for made in (folder, folder.parent):
             sync_folder(made)
+
+
+@dataclass(frozen=True)
+class Study:
+    """One patient's series of one study, all of them complete."""
+
+    new: tuple[Complete, ...]
+    """What has not been looked at, or of which something has come since."""
+    every: tuple[Complete, ...]
+    """These, and what is still kept of those before."""
 
 
 class Receiver:
@@ -67,40 +89,64 @@ class Receiver:
         folder.mkdir(parents=True, exist_ok=True)
 
     def store(self, event: Event) -> int:
-        """Handle a C-STORE request: success is said once the instance is on the disk, or is no image and is passed over."""
+        """Handle a C-STORE request: success is said once the instance is on the disk, or is no image and is passed over.
+
+        An instance that is there already with other pixels, or in another place, is refused as a duplicate.
+        """
         try:
-            series, instance = str(event.dataset.SeriesInstanceUID), str(event.dataset.SOPInstanceUID)
+            if (
+                event.context.abstract_syntax not in _IMAGES
+            ):  # who sends a whole study sends reports and segmentations too
+                _log.info("an object that is no MR image was passed over")
+                return _SUCCESS
+            data = event.dataset
+            series, instance = str(data.SeriesInstanceUID), str(data.SOPInstanceUID)
+            patient = str(data.get("PatientID") or data.get("PatientName") or "")
+            study = _hashed(f"{data.get('StudyInstanceUID', '')} {patient}")
+            folder = self._folder / _hashed(f"{series} {study}")
+            encoded = event.encoded_dataset()
         except Exception:  # whatever pydicom cannot read
             return _CANNOT_UNDERSTAND
-        if event.context.abstract_syntax not in _IMAGES:  # who sends a whole study sends reports and segmentations too
-            _log.info("an object that is no MR image was passed over")
-            return _SUCCESS
-        folder = self._folder / _hashed(series)
+        about = {"study": study, "caller": event.assoc.requestor.ae_title}
         try:
-            data = event.encoded_dataset()
             with self._lock:  # or it might be forgotten between the two
                 folder.mkdir(exist_ok=True)
-                write_bytes(folder / f"{_hashed(instance)}.dcm", data)
+                path = folder / f"{_hashed(instance)}.dcm"
+                if path.exists() and not same_contents(path, encoded):
+                    _log.warning(
+                        "an instance that is here already came with other pixels, or in another place: refused"
+                    )
+                    return _DUPLICATE
+                if _about(folder) != about:
+                    write_json(folder / _ABOUT, about)
+                write_bytes(path, encoded)
         except (InsulaError, OSError) as error:
-            _log.error("an instance could not be stored: %s", error)
+            _log.error("an instance could not be stored: %s", _told(error))
             return _NO_RESOURCES
         return _SUCCESS
 
-    def complete(self, quiet_seconds: float) -> Iterator[Complete]:
-        """Every series that is quiet and of which something has come, be it once more, since it was taken."""
+    def complete(self, quiet_seconds: float) -> Iterator[Study]:
+        """Every study that is quiet and of which something has come, be it once more, since its series were taken."""
+        studies: dict[str, list[tuple[Complete, float, bool]]] = {}
         for folder in sorted(self._folder.iterdir()):
             files = _instances(folder)
-            latest = max((path.stat().st_mtime_ns for path in files), default=0)
-            if not files or time.time() - latest / 1e9 < quiet_seconds:
+            if not files:
                 continue
-            digest = hashlib.sha256("".join(path.name for path in files).encode()).hexdigest()
+            latest = max(path.stat().st_mtime_ns for path in files)
+            names = hashlib.sha256("".join(path.name for path in files).encode()).hexdigest()
+            about = _about(folder)
+            series = Complete(folder, f"{names} {latest}", about.get("caller", ""))
             taken = folder / _TAKEN
-            if not taken.exists() or taken.read_text(encoding="utf-8") != f"{digest} {latest}":
-                yield Complete(folder, digest, latest)
+            new = not taken.exists() or taken.read_text(encoding="utf-8") != series.mark
+            studies.setdefault(about.get("study", folder.name), []).append((series, latest / 1e9, new))
+        for found in studies.values():
+            quiet = all(time.time() - latest >= quiet_seconds for _, latest, _ in found)
+            if quiet and any(new for _, _, new in found):
+                yield Study(tuple(one for one, _, new in found if new), tuple(one for one, _, _ in found))
 
     def take(self, series: Complete) -> None:
-        """Remember that it has become a job."""
-        write_text(series.folder / _TAKEN, f"{series.digest} {series.latest}")
+        """Remember that it has been looked at."""
+        write_text(series.folder / _TAKEN, series.mark)
 
     def forget(self, keep_seconds: float) -> None:
         """Delete series of which nothing has come for so long."""
@@ -116,22 +162,19 @@ class Receiver:
             path.unlink(missing_ok=True)
 
 
-def storage_node(title: str, callers: Sequence[str]) -> ApplicationEntity:
-    """An application entity that takes every kind of object in every transfer syntax, so that whole studies may come, and answers C-ECHO."""
-    from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
-    from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
-
-    node = AE(ae_title=title)
-    node.require_calling_aet = list(callers)
-    node.add_supported_context(Verification)
-    for context in AllStoragePresentationContexts:
-        node.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
-    return node
-
-
 def _instances(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.dcm"))
 
 
-def _hashed(uid: str) -> str:
-    return hashlib.sha256(uid.encode()).hexdigest()[:_NAME]
+def _about(folder: Path) -> dict[str, str]:
+    """What stands beside a series; nothing for one that an earlier version received."""
+    path = folder / _ABOUT
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:_NAME]
+
+
+def _told(error: InsulaError | OSError) -> str:
+    return str(error) if isinstance(error, InsulaError) else error.strerror or type(error).__name__

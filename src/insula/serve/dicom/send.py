@@ -1,30 +1,54 @@
-"""Results to an archive by C-STORE; what it says of each instance is heard."""
+"""Results to an archive, by C-STORE or STOW-RS; what it says of each instance is heard."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 from insula.errors import Unavailable, UsageError
 
-__all__ = ["Target", "send"]
+__all__ = ["Archive", "Target", "send", "stored"]
 
 _SUCCESS = 0x0000
 _CONNECT_SECONDS = 10.0
 _WARNINGS = range(0xB000, 0xC000)  # stored, with some elements changed
 
 
+class Archive(Protocol):
+    """What takes results."""
+
+    statuses: ClassVar[str]
+    """The file of a job in which its answers are kept."""
+
+    def send(self, paths: Sequence[Path]) -> dict[Path, int]:
+        """Offer DICOM files.
+
+        Returns:
+            Of each its status (DICOM PS3.7 C.2): 0 and warnings mean that it is stored; -1 that the archive said nothing of it.
+
+        Raises:
+            Unavailable: the archive does not answer, or takes nothing.
+        """
+
+
 @dataclass(frozen=True)
 class Target:
-    """An archive."""
+    """An archive that is called by C-STORE."""
 
     host: str
     port: int
     title: str
+    caller: str = "INSULA"
+    """Our own AE title."""
+    tls: ssl.SSLContext | None = field(default=None, compare=False)
+    """How it is spoken to; without TLS if None."""
+    statuses: ClassVar[str] = "sent.json"
 
     @classmethod
-    def parse(cls, text: str) -> Target:
+    def parse(cls, text: str, *, caller: str = "INSULA", tls: ssl.SSLContext | None = None) -> Target:
         """From TITLE@HOST:PORT.
 
         Raises:
@@ -34,7 +58,11 @@ class Target:
         host, _, port = address.rpartition(":")
         if not (title and host and port.isdigit() and len(title) <= 16):
             raise UsageError("--send", text, "is not TITLE@HOST:PORT", "write e.g. ORTHANC@127.0.0.1:4242")
-        return cls(host.strip("[]"), int(port), title)
+        return cls(host.strip("[]"), int(port), title, caller, tls)
+
+    def send(self, paths: Sequence[Path]) -> dict[Path, int]:
+        """As `Archive.send`."""
+        return send(paths, self, title=self.caller)
 
 
 def send(paths: Sequence[Path], target: Target, *, title: str) -> dict[Path, int]:
@@ -59,7 +87,8 @@ def send(paths: Sequence[Path], target: Target, *, title: str) -> dict[Path, int
     caller.connection_timeout = _CONNECT_SECONDS
     for data in objects.values():
         caller.add_requested_context(data.SOPClassUID, data.file_meta.TransferSyntaxUID)
-    association = caller.associate(target.host, target.port, ae_title=target.title)
+    tls = (target.tls, target.host) if target.tls is not None else None
+    association = caller.associate(target.host, target.port, ae_title=target.title, tls_args=tls)
     if not association.is_established:
         rule = "does not answer, or does not know this node"
         raise Unavailable("the archive", f"{target.title} at {target.host}:{target.port}", rule, "check its address, and whether it lets us in")  # fmt: skip

@@ -1,0 +1,168 @@
+"""The door for C-STORE and C-ECHO: who is let in, what is said of each, and what is counted."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
+from pynetdicom.pdu import A_ABORT_RQ, A_RELEASE_RQ
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from insula.config import ListenConfig
+from insula.errors import CannotCreate, UsageError
+from insula.serve.audit import Audit
+from insula.serve.dicom.guard import GuardedServer, Limits
+from insula.serve.dicom.meter import NodeMeter
+from insula.serve.dicom.tls import node_context
+
+if TYPE_CHECKING:
+    from pynetdicom.events import Event
+
+__all__ = ["Door", "check_titles"]
+
+_log = logging.getLogger(__name__)
+_PDU_SECONDS, _IDLE_SECONDS = 30.0, 60.0
+_REJECTED = "rejected"
+
+
+def check_titles(config: ListenConfig) -> None:
+    """Refuse AE titles that are none.
+
+    Raises:
+        UsageError: not of 1 to 16 characters.
+    """
+    for what, title in (("the AE title", config.title), *(("the caller's AE title", one) for one in config.callers)):
+        if not 0 < len(title.strip()) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
+            raise UsageError(what, title, "is not of 1 to 16 characters", "choose another")
+
+
+@dataclass
+class _Call:
+    """An association that was let in."""
+
+    begun: float = field(default_factory=time.monotonic)
+    how: str = "broken off"
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Door:
+    """Lets callers in, and hears what they send.
+
+    Args:
+        config: titles and limits.
+        store: is given every C-STORE request, and says its status.
+        meter: counts.
+        audit: is told of every association when it ends.
+    """
+
+    def __init__(self, config: ListenConfig, store: Callable[[Event], int], meter: NodeMeter, audit: Audit) -> None:
+        self._config, self._store, self._meter, self._audit = config, store, meter, audit
+        self._lock = threading.Lock()
+        self._cut: Counter[str] = Counter()
+        self._calls: dict[int, _Call] = {}
+
+    @contextmanager
+    def opened(self, address: tuple[str, int]) -> Iterator[int]:
+        """Listen while this lasts; gives the port.
+
+        Raises:
+            CannotCreate: the port is taken, or not for this user.
+            UsageError, NoInput, BadData: as `node_context`.
+        """
+        config = self._config
+        limits = Limits(
+            connections=config.most_connections, per_caller=config.most_per_caller, silent_seconds=config.silent_seconds,
+            pdu_seconds=_PDU_SECONDS, object_bytes=config.most_mb * 10**6, association_bytes=config.association_mb * 10**6,
+        )  # fmt: skip
+        handlers: list[Any] = [
+            (evt.EVT_C_STORE, self._stored), (evt.EVT_ACCEPTED, self._accepted), (evt.EVT_REJECTED, self._rejected),
+            (evt.EVT_PDU_RECV, self._heard), (evt.EVT_RELEASED, self._ended), (evt.EVT_ABORTED, self._ended),
+            (evt.EVT_CONN_CLOSE, self._ended),
+        ]  # fmt: skip
+        tls = node_context(config)
+        try:
+            server = _entity(config).make_server(
+                address,
+                ssl_context=tls,
+                evt_handlers=handlers,
+                server_class=GuardedServer,
+                limits=limits,
+                cut=self._was_cut,
+            )
+        except OSError:
+            raise CannotCreate("the port", address[1], "is taken, or not for this user", "choose another --port") from None  # fmt: skip
+        assert isinstance(server, GuardedServer)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield int(server.server_address[1])
+        finally:
+            server.stop()
+
+    def tell_cut(self) -> None:
+        """Say how many callers were cut off since this was asked last: a line for each reason, however many they are."""
+        with self._lock:
+            cut, self._cut = self._cut, Counter()
+        for reason, count in cut.items():
+            _log.warning("connections cut off: %d (%s)", count, reason)
+
+    def _was_cut(self, reason: str) -> None:
+        self._meter.association("cut")
+        with self._lock:
+            self._cut[reason] += 1
+
+    def _stored(self, event: Event) -> int:
+        status = self._store(event)
+        self._meter.object("failed" if status else "stored")
+        if call := self._calls.get(id(event.assoc)):  # the connection may have broken off meanwhile
+            call.counts["failed" if status else "stored"] += 1
+        return status
+
+    def _accepted(self, event: Event) -> None:
+        self._meter.association("accepted")
+        self._calls[id(event.assoc)] = _Call()
+
+    def _rejected(self, event: Event) -> None:
+        self._meter.association("rejected")
+        # titles that are not known here may say anything, and are not repeated
+        self._audit.write("association", who="", outcome=_REJECTED, address=_address(event))
+
+    def _heard(self, event: Event) -> None:
+        """The caller's own word for the end; what pynetdicom says of it comes from two threads, in either order."""
+        call = self._calls.get(id(event.assoc))
+        if call is not None and isinstance(event.pdu, A_RELEASE_RQ | A_ABORT_RQ):
+            call.how = "released" if isinstance(event.pdu, A_RELEASE_RQ) else "aborted"
+
+    def _ended(self, event: Event) -> None:
+        call = self._calls.pop(id(event.assoc), None)
+        if call is None:  # it has been said, or was never let in
+            return
+        self._audit.write(
+            "association", who=event.assoc.requestor.ae_title, outcome=call.how, ms=1000 * (time.monotonic() - call.begun),
+            address=_address(event), stored=call.counts["stored"], failed=call.counts["failed"],
+        )  # fmt: skip
+
+
+def _entity(config: ListenConfig) -> AE:
+    """An application entity that takes every kind of object in every transfer syntax, so that whole studies may come, and answers C-ECHO."""
+    node = AE(ae_title=config.title)
+    node.require_called_aet = not config.any_called
+    node.require_calling_aet = list(config.callers)
+    node.maximum_associations = config.most_connections + 1  # the server counts them
+    node.acse_timeout = config.silent_seconds
+    node.network_timeout = node.dimse_timeout = _IDLE_SECONDS
+    node.add_supported_context(Verification)
+    for context in AllStoragePresentationContexts:
+        node.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
+    return node
+
+
+def _address(event: Event) -> str:
+    return str(event.assoc.requestor.address)

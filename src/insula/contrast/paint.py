@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,20 +12,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from insula.contrast.kinds import Kind
-from insula.contrast.signal import MATTER, levels
+from insula.contrast.signal import levels
+from insula.contrast.spoil import MM, SLOW, emptied, field, moved, noisy, posed, resolved, shading
 from insula.simulate import Host, Tissue
 from insula.simulate.anatomy import BRAIN, GREY, WHITE, draw_palette
 
 __all__ = ["Drawn", "draw"]
 
-_MM = 2.0  # of the voxels that are painted
-_CODES = list(MATTER)
 _PLAIN = {
     Tissue.OUTSIDE: "air", Tissue.VENTRICLE: "csf", Tissue.SULCAL_CSF: "csf", Tissue.OUTER_CSF: "csf", Tissue.CORTEX: "grey",
     Tissue.CEREBELLAR_GREY: "grey", Tissue.DEEP_GREY: "deep", Tissue.WHITE: "white", Tissue.CEREBELLAR_WHITE: "white",
     Tissue.BRAINSTEM: "white", Tissue.SKULL: "bone", Tissue.SCALP: "fat", Tissue.FACE: "muscle",
 }  # fmt: skip
-_SLOW = (Kind.T2STAR, Kind.DWI, Kind.ADC, Kind.FA)  # echo-planar: coarse, and little around the brain
 _BOX = (96, 112, 88)
 _GEOMETRIC = 0.15
 """Share of heads that are ellipsoids: what counts is the order of tissues, not a face."""
@@ -63,7 +60,7 @@ def draw(host: Host, kind: Kind, seed: int) -> Drawn:
         host = _geometric(host, rng)
     tissue = host.tissue[1::2, 1::2, 1::2]
     if kind is Kind.PHASE:
-        return Drawn(_pose(_phase(tissue, rng, maker), rng), kind, motion=False, noisy=False)
+        return Drawn(posed(_phase(tissue, rng, maker), rng), kind, motion=False, noisy=False)
     keep_t1w = host.image is not None and kind in (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED) and rng.random() < 0.75
     image = _real(host, rng, maker) if keep_t1w else _painted(host, tissue, kind, rng, maker)
     inside = torch.isin(tissue, torch.tensor(BRAIN, dtype=torch.uint8))
@@ -73,23 +70,23 @@ def draw(host: Host, kind: Kind, seed: int) -> Drawn:
         image = _agent(image, tissue, white, rng, maker)
     if kind is Kind.ANGIOGRAPHY:
         image = torch.maximum(image, float(rng.uniform(1.5, 4)) * _vessels(inside, rng, maker, few=True))
-    if rng.random() < (0.9 if kind in _SLOW else 0.35 if host.skull else 0.0):
+    if rng.random() < (0.9 if kind in SLOW else 0.35 if host.skull else 0.0):
         image = image * _stripped(tissue, inside, kind, rng)
-    image = _resolved(image, kind, rng)
-    image, motion = _moved(image, rng) if rng.random() < 0.2 else (image, False)
-    image = image * _shading((*image.shape,), maker, float(rng.uniform(0, 0.5)) * (kind is not Kind.CT))
-    image = _pose(image, rng)
-    image, noisy = _noise(image, kind, abs(white - grey), white, rng, maker)
+    image = resolved(image, kind, rng)
+    image, motion = moved(image, rng) if rng.random() < 0.2 else (image, False)
+    image = image * shading((*image.shape,), maker, float(rng.uniform(0, 0.5)) * (kind is not Kind.CT))
+    image = posed(image, rng)
+    image, hidden = noisy(image, kind, abs(white - grey), white, rng, maker)
     if rng.random() < 0.45:
-        image = _emptied(image, white, rng)
+        image = emptied(image, white, rng)
     if kind is Kind.INVERTED:
         image = float(torch.quantile(image.flatten()[::7], 0.999)) * float(rng.uniform(0.95, 1.3)) - image
-    return Drawn(image, kind, motion=motion, noisy=noisy)
+    return Drawn(image, kind, motion=motion, noisy=hidden)
 
 
 def _geometric(host: Host, rng: np.random.Generator) -> Host:
     """A head of ellipsoids inside each other, as phantoms are computed."""
-    grids = np.meshgrid(*(_MM * (np.arange(n) - n / 2) for n in _BOX), indexing="ij", sparse=True)
+    grids = np.meshgrid(*(MM * (np.arange(n) - n / 2) for n in _BOX), indexing="ij", sparse=True)
 
     def inside(middle: np.ndarray, axes: np.ndarray) -> np.ndarray:
         return sum(((g - m) / a) ** 2 for g, m, a in zip(grids, middle, axes, strict=True)) < 1
@@ -138,7 +135,7 @@ def _painted(
         table = torch.tensor([means[_PLAIN[code]] for code in Tissue])
     image = table[tissue.long()]
     around = (tissue == Tissue.SCALP) | (tissue == Tissue.FACE) | (tissue == Tissue.SKULL)
-    mixed = _field(shape, 5, maker)  # fat, muscle, marrow and air lie side by side there
+    mixed = field(shape, 5, maker)  # fat, muscle, marrow and air lie side by side there
     for code, _, second, cut in (
         (Tissue.SCALP, "fat", "muscle", 0.6), (Tissue.FACE, "muscle", "fat", 0.3), (Tissue.SKULL, "bone", "fat", 0.8),
     ):  # fmt: skip
@@ -150,7 +147,7 @@ def _painted(
     image = torch.lerp(image, torch.full_like(image, means["fresh" if fresh else "lesion"]), lesion)
     even = rng.random() < 0.15
     for cell, most in ((2, 0.10), (5, 0.08)):
-        image = image * (1 + (0.0 if even else float(rng.uniform(0.01, most))) * _field(shape, cell, maker))
+        image = image * (1 + (0.0 if even else float(rng.uniform(0.01, most))) * field(shape, cell, maker))
     if (
         host.image is not None and rng.random() < 0.7
     ):  # what is around the brain as a real head has it, its greys exchanged
@@ -179,10 +176,10 @@ def _lesion(tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, maker: tor
     share = torch.zeros(tissue.shape)
     for _ in range(int(rng.integers(1, 4))):
         middle = places[int(rng.integers(len(places)))].float()
-        radii = torch.tensor(np.exp(rng.uniform(np.log(3), np.log(35), 3)) / _MM, dtype=torch.float32)
+        radii = torch.tensor(np.exp(rng.uniform(np.log(3), np.log(35), 3)) / MM, dtype=torch.float32)
         grids = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in tissue.shape), indexing="ij")
         away = sum(((g - m) / r) ** 2 for g, m, r in zip(grids, middle, radii, strict=True))
-        share = torch.maximum(share, ((1.2 + 0.5 * _field(tuple(tissue.shape), 4, maker) - away) * 2).clamp(0, 1))  # type: ignore[operator]
+        share = torch.maximum(share, ((1.2 + 0.5 * field(tuple(tissue.shape), 4, maker) - away) * 2).clamp(0, 1))  # type: ignore[operator]
     return share * brain * float(rng.uniform(0.5, 1.0))
 
 
@@ -194,9 +191,9 @@ def _agent(
     brain = torch.isin(tissue, torch.tensor(BRAIN, dtype=torch.uint8))
     where = _vessels(brain, rng, maker)
     rim = functional.max_pool3d(brain[None, None].float(), 5, 1, 2)[0, 0].bool() & ~brain
-    where = torch.maximum(where, rim * (_field(tuple(tissue.shape), 4, maker) > float(rng.uniform(0.2, 1.0))).float())
-    plexus = (tissue == Tissue.VENTRICLE) & (_field(tuple(tissue.shape), 2, maker) > 1.2)
-    mucosa = (tissue == Tissue.FACE) & (_field(tuple(tissue.shape), 3, maker) > 0.6)
+    where = torch.maximum(where, rim * (field(tuple(tissue.shape), 4, maker) > float(rng.uniform(0.2, 1.0))).float())
+    plexus = (tissue == Tissue.VENTRICLE) & (field(tuple(tissue.shape), 2, maker) > 1.2)
+    mucosa = (tissue == Tissue.FACE) & (field(tuple(tissue.shape), 3, maker) > 0.6)
     where = torch.maximum(where, torch.maximum(plexus.float(), mucosa.float()))
     return torch.lerp(image, torch.full_like(image, bright), where * float(rng.uniform(0.6, 1.0)))
 
@@ -215,7 +212,7 @@ def _vessels(brain: Tensor, rng: np.random.Generator, maker: torch.Generator, *,
                 top = int(column.max())
                 out[middle - 1 : middle + 2, j, top : top + 3] = 1
     ridge = (
-        _field(shape, 7, maker).abs() + _field(shape, 7, maker).abs()
+        field(shape, 7, maker).abs() + field(shape, 7, maker).abs()
     )  # two fields are zero together along winding lines
     tubes = ridge < float(rng.uniform(0.06, 0.16))
     reach = torch.arange(shape[2]) < float(low[2]) + (0.5 if few else 1.0) * float(high[2] - low[2])
@@ -226,14 +223,14 @@ def _vessels(brain: Tensor, rng: np.random.Generator, maker: torch.Generator, *,
 def _stripped(tissue: Tensor, inside: Tensor, kind: Kind, rng: np.random.Generator) -> Volume:
     """1 where the image stays: the brain and a margin; of echo-planar images a little of what is around it."""
     grown = functional.max_pool3d(inside[None, None].float(), 3, 1, 1)[0, 0]
-    left = float(rng.uniform(0, 0.3)) if kind in _SLOW and rng.random() < 0.6 else 0.0
+    left = float(rng.uniform(0, 0.3)) if kind in SLOW and rng.random() < 0.6 else 0.0
     return grown + (1 - grown) * left
 
 
 def _phase(tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, maker: torch.Generator) -> Volume:
     """Wraps inside the head, noise over the whole circle outside."""
     shape = tuple(tissue.shape)
-    smooth = float(rng.uniform(0.5, 6)) * _field(shape, 16, maker) + 0.2 * _field(shape, 2, maker)
+    smooth = float(rng.uniform(0.5, 6)) * field(shape, 16, maker) + 0.2 * field(shape, 2, maker)
     noise = (torch.rand(shape, generator=maker) - 0.5) * 2 * math.pi
     turned = torch.remainder(torch.where(tissue > 0, smooth + 0.15 * noise, noise) + math.pi, 2 * math.pi)
     return turned * (tissue > 0 if rng.random() < 0.3 else 1)
@@ -241,10 +238,10 @@ def _phase(tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, maker: torc
 
 def _no_head(rng: np.random.Generator, maker: torch.Generator) -> Volume:
     """A phantom of water and inserts, a limb or a trunk, or noise."""
-    grids = torch.meshgrid(*(torch.linspace(-1, 1, n) * n * _MM / 2 for n in _BOX), indexing="ij")
+    grids = torch.meshgrid(*(torch.linspace(-1, 1, n) * n * MM / 2 for n in _BOX), indexing="ij")
     which = rng.random()
     if which < 0.15:
-        return torch.rand(_BOX, generator=maker) + 0.3 * _field(_BOX, int(rng.integers(2, 8)), maker)
+        return torch.rand(_BOX, generator=maker) + 0.3 * field(_BOX, int(rng.integers(2, 8)), maker)
     radii = rng.uniform(45, 100, 3)
     if which < 0.5:  # phantoms: even, sharp, round or cylindrical
         ends = 2 if rng.random() < 0.5 else 12
@@ -257,122 +254,13 @@ def _no_head(rng: np.random.Generator, maker: torch.Generator) -> Volume:
             hit = sum((g - m) ** 2 for g, m in zip(grids, middle, strict=True)) < size**2
             image = torch.where(hit & (image > 0), float(rng.uniform(0, 1.5)), image)
     else:  # layers and organs without a brain's order
-        bent = 0.25 * _field(_BOX, 10, maker)
+        bent = 0.25 * field(_BOX, 10, maker)
         away = sum((g / r) ** 2 for g, r in zip(grids[:2], radii[:2] * rng.uniform(0.5, 1.2, 2), strict=True)) + bent
         skin = (away < 1.0).float() * float(rng.uniform(0.6, 1.2))
         inner = torch.where(away < float(rng.uniform(0.5, 0.85)), float(rng.uniform(0.2, 0.8)), skin)
-        organs = _field(_BOX, int(rng.integers(4, 12)), maker)
+        organs = field(_BOX, int(rng.integers(4, 12)), maker)
         image = torch.where((organs > 0.5) & (away < 0.7), float(rng.uniform(0, 1.2)), inner)
         image = torch.where((away < float(rng.uniform(0.02, 0.15))), float(rng.uniform(0, 1.0)), image)
-    image = image * _shading(_BOX, maker, float(rng.uniform(0, 0.5)))
-    image = _resolved(image, Kind.NO_HEAD, rng)
+    image = image * shading(_BOX, maker, float(rng.uniform(0, 0.5)))
+    image = resolved(image, Kind.NO_HEAD, rng)
     return (image + float(rng.uniform(0.005, 0.08)) * torch.randn(_BOX, generator=maker)).abs()
-
-
-def _resolved(image: Volume, kind: Kind, rng: np.random.Generator) -> Volume:
-    """Blurred to the voxels that it was scanned with."""
-    if kind is Kind.PET:
-        widths = [float(rng.uniform(4, 9))] * 3
-    elif kind in _SLOW:
-        widths = [float(rng.uniform(2, 4)) for _ in range(3)]
-    else:
-        widths = [float(rng.uniform(0.8, 1.8))] * 3
-        if rng.random() < 0.4:
-            widths[2 if kind is not Kind.T1W else int(rng.integers(3))] = float(rng.uniform(3, 6))
-    return _blurred(image, [w / 2.355 / _MM + 0.2 for w in widths])
-
-
-def _moved(image: Volume, rng: np.random.Generator) -> tuple[Volume, bool]:
-    """Some lines of k-space from other poses; whether so many from so far that it matters."""
-    axis = int(rng.integers(2))
-    size = image.shape[axis]
-    space = torch.fft.fftn(image)
-    lines = torch.fft.fftfreq(size).abs().argsort()  # the middle of k-space first, as far as harm goes
-    severe, total = bool(rng.random() < 0.5), torch.zeros(size)
-    for _ in range(int(rng.integers(2, 6))):
-        far = float(rng.uniform(3, 8) if severe else rng.uniform(0.2, 1.0))
-        moved = _turned(image, rng.normal(0, far, 3), rng.normal(0, far, 3))
-        first = int(rng.integers(0, size // 2) if severe else rng.integers(size // 3, size - 4))
-        chosen = lines[first : first + max(3, size // 12)]
-        other = torch.fft.fftn(moved)
-        if axis == 0:
-            space[chosen] = other[chosen]
-        else:
-            space[:, chosen] = other[:, chosen]
-        total[chosen] = 1
-    return torch.fft.ifftn(space).abs(), severe
-
-
-def _noise(
-    image: Volume, kind: Kind, contrast: float, white: float, rng: np.random.Generator, maker: torch.Generator
-) -> tuple[Volume, bool]:
-    noisy = bool(rng.random() < 0.12) and kind in (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED)
-    at_1mm = float(rng.uniform(0.7, 1.5)) * contrast if noisy else float(rng.uniform(0.01, 0.35)) * contrast
-    size = at_1mm / 2.0  # less than the root of eight: neighbours are not independent
-    if kind in (Kind.CT, Kind.PET, Kind.FA, Kind.ADC, Kind.T1_MAP):
-        size = float(rng.uniform(0.005, 0.06)) * max(white, 0.1)
-        return image + size * torch.randn(image.shape, generator=maker), False
-    even, odd = (size * torch.randn(image.shape, generator=maker) for _ in range(2))
-    image = ((image + even) ** 2 + odd**2).sqrt()
-    if kind is Kind.T1W and rng.random() < 0.12:  # the division of MP2RAGE: noise over the whole range outside
-        outside = _blurred(image, [1.5] * 3) < 0.12 * white
-        image = torch.where(outside, torch.rand(image.shape, generator=maker) * white * 0.9, image)
-    return image, noisy
-
-
-def _emptied(image: Volume, white: float, rng: np.random.Generator) -> Volume:
-    """Exact zeros around the head, as defacing, brain extraction and scanners' own thresholds leave them."""
-    if rng.random() < 0.3:
-        return (image - float(rng.uniform(0.02, 0.08)) * white).clamp_min(0)
-    return torch.where(_blurred(image, [1.0] * 3) < float(rng.uniform(0.05, 0.15)) * max(white, 0.1), 0.0, image)
-
-
-def _pose(image: Volume, rng: np.random.Generator) -> Volume:
-    """Turned, moved and scaled as heads lie; now and then cut by the field of view."""
-    out = _turned(image, rng.normal(0, 8, 3), rng.normal(0, 10, 3), scale=float(rng.uniform(0.86, 1.14)))
-    if rng.random() < 0.25:
-        axis, share = int(rng.integers(3)), float(rng.uniform(0.03, 0.22))
-        cut = int(share * out.shape[axis])
-        out = out.clone()
-        out.narrow(axis, *((0, cut) if rng.random() < 0.5 or axis == 2 else (out.shape[axis] - cut, cut))).zero_()
-    return out
-
-
-def _turned(
-    image: Volume, degrees: Sequence[float] | np.ndarray, shift_mm: Sequence[float] | np.ndarray, *, scale: float = 1.0
-) -> Volume:
-    a, b, c = np.radians(degrees)
-    x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
-    y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
-    z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-    size = np.array(image.shape, float)
-    turn = (
-        np.diag(1 / size) @ (x @ y @ z / scale) @ np.diag(size)
-    )  # in the units of affine_grid, -1 to 1 along each axis
-    move = 2 * np.asarray(shift_mm) / (_MM * size)
-    theta = torch.tensor(np.concatenate([turn, move[:, None]], 1)[::-1, [2, 1, 0, 3]].copy(), dtype=torch.float32)
-    where = functional.affine_grid(theta[None], [1, 1, *image.shape], align_corners=False)
-    return functional.grid_sample(image[None, None], where, align_corners=False)[0, 0]
-
-
-def _shading(shape: tuple[int, ...], maker: torch.Generator, strength: float) -> Volume:
-    return torch.exp(strength * _field(shape, 28, maker))
-
-
-def _field(shape: tuple[int, ...], cell: int, maker: torch.Generator) -> Volume:
-    """Smooth noise of variance about 1, its grains so many voxels wide."""
-    if cell <= 1:
-        return torch.randn(shape, generator=maker)
-    coarse = torch.randn([max(2, math.ceil(n / cell) + 1) for n in shape], generator=maker)
-    return functional.interpolate(coarse[None, None], size=shape, mode="trilinear", align_corners=True)[0, 0] * 1.6
-
-
-def _blurred(image: Volume, sigmas: Sequence[float]) -> Volume:
-    out = image[None, None]
-    for axis, sigma in enumerate(sigmas):
-        half = max(1, math.ceil(3 * sigma))
-        line = torch.exp(-0.5 * (torch.arange(-half, half + 1) / sigma) ** 2)
-        shape, pad = [1, 1, 1, 1, 1], [0, 0, 0]
-        shape[2 + axis], pad[axis] = len(line), half
-        out = functional.conv3d(out, (line / line.sum()).view(shape), padding=pad)
-    return out[0, 0]

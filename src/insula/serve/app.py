@@ -28,8 +28,8 @@ from insula.errors import (
     UsageError,
     as_insula_error,
 )
-from insula.serve.protocol import MOST_HEAD_BYTES, announces_a_body, head_bytes, too_long
 from insula.serve.parts import PARTS
+from insula.serve.protocol import MOST_HEAD_BYTES, announces_a_body, head_bytes, too_long
 from insula.serve.routes import router
 from insula.serve.service import RETRY_SECONDS, Service, problem
 from insula.serve.upload import TooSlow, Unknown

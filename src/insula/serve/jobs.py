@@ -216,7 +216,7 @@ class Jobs:
 
     def ended_since(self, moment: float) -> list[Job]:
         """What has ended after a moment [s since 1970], in that order."""
-        return [_job(row) for row in self._read("SELECT * FROM jobs WHERE ended > ? ORDER BY ended", (moment,))]
+        return [_job(row) for row in self._db.read("SELECT * FROM jobs WHERE ended > ? ORDER BY ended", (moment,))]
 
     def expired(self) -> list[str]:
         """What has been kept long enough and is not running."""

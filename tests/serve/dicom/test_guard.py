@@ -139,12 +139,12 @@ def test_titles_that_are_none_are_refused(knobs: dict[str, Any]) -> None:
 
 
 def test_silent_connections_keep_nobody_out_and_end_soon() -> None:
-    with door(silent_seconds=3.0) as heard, ExitStack() as kept:
+    with door(silent_seconds=12.0) as heard, ExitStack() as kept:
         silent = [kept.enter_context(socket.create_connection((HOST, heard.port))) for _ in range(60)]
         begun = time.monotonic()
         assert all(echo(heard.port) for _ in range(3))
-        assert time.monotonic() - begun < 2
-        assert all(hung_up(one, 5) for one in silent)
+        assert time.monotonic() - begun < 9, "sooner than the silent ones end by themselves"
+        assert all(hung_up(one, 20) for one in silent)
     assert heard.counts["cut"] >= 50
 
 
@@ -292,12 +292,12 @@ def test_tls_with_certificates_on_both_sides(certificates: Path) -> None:
     trusting = ssl.create_default_context(cafile=f"{certificates}/node.pem")
     known = ssl.create_default_context(cafile=f"{certificates}/node.pem")
     known.load_cert_chain(certificates / "scanner.pem", certificates / "scanner.key")
-    with door(**files) as heard, ExitStack() as kept:
+    with door(**files, silent_seconds=12.0) as heard, ExitStack() as kept:
         for _ in range(12):
             kept.enter_context(socket.create_connection((HOST, heard.port)))  # silent before the handshake
         begun = time.monotonic()
         assert echo(heard.port, tls=trusting)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 9
         assert not echo(heard.port), "not without TLS"
     with door(**files, tls_ca=f"{certificates}/scanner.pem") as heard:
         assert echo(heard.port, tls=known)

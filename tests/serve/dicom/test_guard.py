@@ -53,7 +53,7 @@ class Heard:
 @contextmanager
 def door(store: Callable[[Any], int] = lambda _: 0, **knobs: Any) -> Iterator[Heard]:
     heard = Heard()
-    made = Door(ListenConfig(**knobs), store, heard, heard)  # type: ignore[arg-type]
+    made = Door(ListenConfig(**{"silent_seconds": 60.0} | knobs), store, heard, heard)  # type: ignore[arg-type]
     heard.cut = made.tell_cut
     with made.opened((HOST, 0)) as port:
         heard.port = port
@@ -63,7 +63,7 @@ def door(store: Callable[[Any], int] = lambda _: 0, **knobs: Any) -> Iterator[He
 def echo(port: int, *, called: str = "INSULA", title: str = "SCANNER", tls: ssl.SSLContext | None = None) -> bool:
     """Whether somebody is let in and answered."""
     caller = AE(ae_title=title)
-    caller.acse_timeout = caller.network_timeout = caller.dimse_timeout = 10
+    caller.acse_timeout = caller.network_timeout = caller.dimse_timeout = 60  # others may keep the machine busy
     caller.add_requested_context(Verification)
     association = caller.associate(HOST, port, ae_title=called, tls_args=(tls, "localhost") if tls else None)
     if not association.is_established:
@@ -71,6 +71,14 @@ def echo(port: int, *, called: str = "INSULA", title: str = "SCANNER", tls: ssl.
     answer = association.send_c_echo()
     association.release()
     return bool(answer) and answer.Status == 0
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for something."""
+    end = time.monotonic() + 90
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def request() -> bytes:
@@ -113,7 +121,7 @@ def test_only_its_own_title_is_heard() -> None:
         assert echo(heard.port, called="NODE")
         assert not echo(heard.port, called="CANARY")
         assert not echo(heard.port, called="node")
-        time.sleep(0.2)
+        until(lambda: len(heard.lines) == 3)
     assert heard.counts["rejected"] == 2
     rejected = [line for line in heard.lines if line["outcome"] == "rejected"]
     assert len(rejected) == 2
@@ -138,14 +146,20 @@ def test_titles_that_are_none_are_refused(knobs: dict[str, Any]) -> None:
         check_titles(ListenConfig(**knobs))
 
 
-def test_silent_connections_keep_nobody_out_and_end_soon() -> None:
-    with door(silent_seconds=3.0) as heard, ExitStack() as kept:
-        silent = [kept.enter_context(socket.create_connection((HOST, heard.port))) for _ in range(60)]
+def test_silent_connections_keep_nobody_out() -> None:
+    with door() as heard, ExitStack() as kept:
+        for _ in range(60):
+            kept.enter_context(socket.create_connection((HOST, heard.port)))
         begun = time.monotonic()
         assert all(echo(heard.port) for _ in range(3))
-        assert time.monotonic() - begun < 2
-        assert all(hung_up(one, 5) for one in silent)
+        assert time.monotonic() - begun < 50, "sooner than the silent ones end by themselves"
     assert heard.counts["cut"] >= 50
+
+
+def test_silent_connections_end_soon() -> None:
+    with door(silent_seconds=1.0) as heard, ExitStack() as kept:
+        silent = [kept.enter_context(socket.create_connection((HOST, heard.port))) for _ in range(5)]
+        assert all(hung_up(one, 30) for one in silent)
 
 
 def test_half_a_request_ends_as_soon_as_silence() -> None:
@@ -156,7 +170,7 @@ def test_half_a_request_ends_as_soon_as_silence() -> None:
             except OSError:
                 break
             time.sleep(0.25)
-        assert hung_up(slow, 1)
+        assert hung_up(slow, 20)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +193,7 @@ def test_what_is_no_request_is_cut_off_at_once(sent: bytes) -> None:
     with door() as heard:
         with socket.create_connection((HOST, heard.port)) as client:
             client.sendall(sent)
-            assert hung_up(client, 2)
+            assert hung_up(client, 40)
         assert echo(heard.port)
 
 
@@ -198,7 +212,7 @@ def test_an_association_is_cut_off_at_its_first_breach(sent: bytes, reason: str,
             client.sendall(request())
             assert client.recv(1) == b"\x02", "accepted"
             client.sendall(sent)
-            assert hung_up(client, 3)
+            assert hung_up(client, 40)
         heard.cut()
         assert echo(heard.port)
     assert reason in caplog.text
@@ -220,8 +234,8 @@ def test_what_never_ends_is_cut_off(knobs: dict[str, int], reason: str, caplog: 
             client.recv(1)
             with suppress(OSError):  # it hangs up in the middle
                 _fragments(client, 2000)
-            assert hung_up(client, 3)
-        time.sleep(0.2)
+            assert hung_up(client, 40)
+        until(lambda: heard.counts["cut"] > 0)
         heard.cut()
     assert f"{reason} of too many bytes" in caplog.text
 
@@ -241,8 +255,8 @@ def test_several_objects_may_be_more_than_one_may(tmp_path: Path) -> None:
 
 def test_rubbish_takes_few_threads_and_little_memory() -> None:
     process = psutil.Process()
-    with door() as heard, ExitStack() as kept:
-        echo(heard.port)
+    with door(silent_seconds=5.0) as heard, ExitStack() as kept:
+        until(lambda: echo(heard.port))
         before, threads = process.memory_info().rss, threading.active_count()
         most = 0
         for number in range(300):
@@ -253,12 +267,8 @@ def test_rubbish_takes_few_threads_and_little_memory() -> None:
             most = max(most, threading.active_count() - threads)
         assert most <= 80, "at most 40 connections, of two threads each"
         assert process.memory_info().rss - before < 150e6
-        end = time.monotonic() + 20
-        while not echo(heard.port):
-            assert time.monotonic() < end
-        while threading.active_count() > threads + 4 and time.monotonic() < end:
-            time.sleep(0.2)
-        assert threading.active_count() <= threads + 4, "nothing lingers"
+        until(lambda: echo(heard.port))
+        until(lambda: threading.active_count() <= threads + 4)  # nothing lingers
 
 
 def test_one_address_cannot_take_every_place() -> None:
@@ -292,12 +302,12 @@ def test_tls_with_certificates_on_both_sides(certificates: Path) -> None:
     trusting = ssl.create_default_context(cafile=f"{certificates}/node.pem")
     known = ssl.create_default_context(cafile=f"{certificates}/node.pem")
     known.load_cert_chain(certificates / "scanner.pem", certificates / "scanner.key")
-    with door(**files) as heard, ExitStack() as kept:
+    with door(**files, silent_seconds=40.0) as heard, ExitStack() as kept:
         for _ in range(12):
             kept.enter_context(socket.create_connection((HOST, heard.port)))  # silent before the handshake
         begun = time.monotonic()
         assert echo(heard.port, tls=trusting)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 30
         assert not echo(heard.port), "not without TLS"
     with door(**files, tls_ca=f"{certificates}/scanner.pem") as heard:
         assert echo(heard.port, tls=known)

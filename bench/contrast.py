@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
@@ -25,7 +25,7 @@ from arms import sources_of
 from insula.cohort.sources import Part
 from insula.config import PrepareConfig
 from insula.contrast import NAMES, Kind, KindNetwork
-from insula.contrast.judge import judge_image, verdict_of
+from insula.contrast.judge import T1W_KINDS, judge_image, verdict_of
 from insula.contrast.look import coarse_of_2mm
 from insula.contrast.paint import draw
 from insula.data import prepare
@@ -88,12 +88,17 @@ def train(arguments: argparse.Namespace) -> None:
     print(f"{len(looks)} heads of {len(sources.hosts)} hosts drawn in {time.monotonic() - begun:.0f} s", flush=True)
     torch.manual_seed(0)
     model = KindNetwork()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=arguments.steps)
+    if arguments.start is not None:
+        model.load_state_dict({name: value.float() for name, value in load_file(arguments.start).items()})
+    optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.lr, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, arguments.lr, total_steps=arguments.steps)
     for step, (x, target) in enumerate(batches(looks, targets, arguments.steps, 16)):
         found = model(x)
         t1w = target[:, :1] == Kind.T1W
         loss = nn.functional.cross_entropy(found[:, :-2], target[:, 0], label_smoothing=0.02)
+        group = torch.isin(torch.arange(len(Kind)), torch.tensor([int(kind) for kind in T1W_KINDS]))
+        lead = found[:, :-2][:, group].logsumexp(1) - found[:, :-2][:, ~group].logsumexp(1)
+        loss = loss + nn.functional.binary_cross_entropy_with_logits(lead, group[target[:, 0]].float())
         faults = nn.functional.binary_cross_entropy_with_logits(found[:, -2:], target[:, 1:].float(), reduction="none")
         loss = loss + (faults * torch.where(t1w, 1.0, 0.3)).mean()
         optimiser.zero_grad()
@@ -155,7 +160,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of hosts, label maps and outlines")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/insula-sources"))
     parser.add_argument("--heads", type=int)
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=4500)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--drawn", type=Path, help="where the heads are kept for another run")
     parser.add_argument("--real", type=Path, help="files KIND_whatever.nii.gz")

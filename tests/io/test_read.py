@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 
 from corpus.files import DIM, GRID, IMAGE, nifti, packed
 from insula.errors import BadData, IOFault
+from insula.geometry import Grid
 from insula.io import read_labels, read_mask, read_scan, still_the_same
 
 
@@ -94,3 +96,37 @@ def test_masks_are_read_as_truth(tmp_path: Path) -> None:
     path.write_bytes(packed(nifti(ones * np.float32(0.4))))
     with pytest.raises(BadData, match="not whole"):
         read_labels(path)
+
+
+def test_a_header_that_changes_before_its_voxels_are_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left and right would be exchanged, and nothing would say so."""
+    import insula.io.read as module
+
+    path, other = tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"
+    path.write_bytes(packed(nifti()))
+    flipped = Grid(GRID.shape, GRID.affine @ np.diag([-1.0, 1, 1, 1]))
+    other.write_bytes(packed(nifti(grid=flipped)))
+    reads = module.read_file
+
+    def swapped(which: Path) -> Any:
+        return reads(other)
+
+    monkeypatch.setattr(module, "read_file", swapped)
+    with pytest.raises(BadData, match="changed while it was read"):
+        read_scan(path)
+
+
+def test_content_decides_whether_a_file_is_the_same(tmp_path: Path) -> None:
+    """Of equal size and time."""
+    path = tmp_path / "a.nii"
+    path.write_bytes(nifti())
+    state = path.stat()
+    scan = read_scan(path)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert scan.file is not None
+    assert not still_the_same(path, scan.file)

@@ -14,11 +14,12 @@ from insula.contrast.network import bundled
 from insula.errors import BadData
 from insula.types import Flag
 
-__all__ = ["Verdict", "check_contrast", "judge_image", "verdict_of"]
+__all__ = ["T1W_KINDS", "Verdict", "check_contrast", "judge_image", "verdict_of"]
 
 _LEAST_T1W = 0.2
 _SURE = 0.5
-_T1W = (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED)
+T1W_KINDS = (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED)
+"""What is segmented, perhaps with a flag."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def verdict_of(look: Float[Tensor, "2 i j k"]) -> Verdict:
     motion, noisy = found[-2:].sigmoid().tolist()
     kind = Kind(int(chances.argmax()))
     return Verdict(
-        kind=kind, chance=float(chances[kind]), t1w=float(chances[list(_T1W)].sum()), agent=float(chances[Kind.T1W_AGENT]) > _SURE,
+        kind=kind, chance=float(chances[kind]), t1w=float(chances[list(T1W_KINDS)].sum()), agent=float(chances[Kind.T1W_AGENT]) > _SURE,
         motion=motion > _SURE, noisy=noisy > _SURE,
     )  # fmt: skip
 
@@ -76,7 +77,7 @@ def check_contrast(image: Float[Tensor, "1 1 i j k"]) -> tuple[Flag, ...]:
     if found.refused:
         rule = (
             f"looks like {NAMES[found.kind]} and not like a T1w scan"
-            if found.kind not in _T1W
+            if found.kind not in T1W_KINDS
             else "does not look like a T1w scan"
         )
         if found.kind is Kind.NO_HEAD:

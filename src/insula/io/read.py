@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from insula.errors import BadData, NoInput, UsageError
 from insula.geometry import Grid, laid_out
-from insula.io.bytes import file_state, read_file, read_head
+from insula.io.bytes import FileBytes, file_state, read_file, read_head
 from insula.io.inflate import inflate, inflate_at_most, peel
 from insula.io.nifti_header import HEADER_BYTES, Header, parse_header
 from insula.io.padding import set_aside
@@ -109,13 +109,22 @@ def read_mask(path: str | Path) -> Mask:
 
 
 def still_the_same(path: Path, facts: FileFacts) -> bool:
-    """Whether the file is what it was when it was read, by size and modification time."""
-    return file_state(_pair(Path(path))[1]) == (facts.bytes, facts.modified_ns)
+    """Whether the file, of a pair both, holds what it held when it was read; its content is looked at, for a clock may stand still."""
+    header, image = _pair(Path(path))
+    if file_state(image)[0] != facts.bytes:
+        return False
+    file = read_file(image)
+    return facts.sha256 == (file.sha256 if header == image else _of_both(read_file(header), file))
+
+
+def _of_both(header: FileBytes, image: FileBytes) -> str:
+    return hashlib.sha256(header.data + image.data).hexdigest()
 
 
 def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFacts, list[Flag]]:
     header_path, image_path = _pair(path)
-    header, kinds = _look(header_path, assume)
+    plain, kinds = peel(lambda count: read_head(header_path, count), HEADER_BYTES)
+    header = parse_header(plain, assume_orientation=assume)
     flags = list(header.flags)
     if header.pair == (header_path == image_path):
         rule = (
@@ -127,6 +136,11 @@ def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFac
         rule = f"would unpack to {header.nbytes:,}, over {_GREATEST_RATIO} times its size"
         raise BadData("the file", f"of {size:,} bytes", rule, "check where it comes from")
     file = read_file(image_path)
+    head = read_file(header_path) if header.pair else file
+    if (
+        peel(lambda count: head.data[:count], HEADER_BYTES)[0] != plain
+    ):  # the voxels have to be those of the header that was judged
+        raise BadData("the file", "", "changed while it was read", "wait until it is complete and run again")
     whole = header.offset + header.nbytes
     if header.pair:  # voxels may begin with any bytes
         kinds = () if len(file.data) == whole else peel(lambda count: file.data[:count], 4)[1]
@@ -136,17 +150,12 @@ def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFac
         data = inflate_at_most(data, whole + whole // 50 + (1 << 16))
     data = inflate(data, whole) if kinds else _exact(data, whole)
     stored = np.frombuffer(data, header.dtype, offset=header.offset).reshape(header.shape, order="F")
-    sha256 = hashlib.sha256(read_file(header_path).data + file.data).hexdigest() if header.pair else file.sha256
+    sha256 = _of_both(head, file) if header.pair else file.sha256
     facts = FileFacts(
         sha256=sha256, bytes=len(file.data), modified_ns=file.modified_ns,
         spaces=header.spaces,
     )  # fmt: skip
     return header, stored, facts, flags
-
-
-def _look(path: Path, assume: str | None) -> tuple[Header, tuple[str, ...]]:
-    plain, kinds = peel(lambda count: read_head(path, count), HEADER_BYTES)
-    return parse_header(plain, assume_orientation=assume), kinds
 
 
 def _packing_flags(path: Path, kinds: tuple[str, ...]) -> list[Flag]:

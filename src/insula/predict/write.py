@@ -15,6 +15,7 @@ from insula.io.dicom import DicomScan, lesion_seg, measurement_sr, probability_s
 from insula.postprocess import number_lesions
 from insula.predict.record import refusal, to_record
 from insula.predict.result import Result
+from insula.volume import FileFacts
 
 __all__ = ["ResultPaths", "result_paths", "write_refusal", "write_result"]
 
@@ -76,13 +77,9 @@ def write_result(
         CannotCreate, NoPermission, IOFault: as the disk says.
     """
     file = result.scan.file
-    if isinstance(source, Path) and file is not None and not still_the_same(source, file):
-        raise BadData(
-            "the input",
-            f"of {file.bytes:,} bytes",
-            "changed while it was segmented",
-            "wait until it is complete and run again",
-        )
+    if source is not None and file is not None and not _unchanged(source, file):
+        rule, remedy = "changed while it was segmented", "wait until it is complete and run again"
+        raise BadData("the input", f"of {file.bytes:,} bytes", rule, remedy)
     objects = _objects(result, source, paths) if isinstance(source, DicomScan) else {}
     files = {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}
     if result.brain is not None:
@@ -105,6 +102,10 @@ def write_result(
     record["sha256"] = {name: read_file(path).sha256 for name, path in there.items()}
     write_json(paths.record, record)
     return record
+
+
+def _unchanged(source: Path | DicomScan, file: FileFacts) -> bool:
+    return source.still_the_same() if isinstance(source, DicomScan) else still_the_same(source, file)
 
 
 def _objects(result: Result, source: DicomScan, paths: ResultPaths) -> dict[Path, Any]:

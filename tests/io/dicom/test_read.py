@@ -359,3 +359,28 @@ def test_nobodys_name_gets_out(
     assert "19310203" not in text
     assert JPEGBaseline8Bit not in text
     assert ExplicitVRLittleEndian not in text
+
+
+def test_a_file_that_changes_between_its_header_and_its_pixels_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two exchanged files would exchange two slices."""
+    import insula.io.dicom.read as module
+
+    folder = write_series(tmp_path)
+    first, second, *_ = sorted(folder.iterdir())
+    reads = module.read_content
+    monkeypatch.setattr(module, "read_content", lambda path: reads({first: second, second: first}.get(path, path)))
+    with pytest.raises(BadData, match="changed while it was read"):
+        read_dicom(folder)
+
+
+def test_a_series_that_changed_since_is_known_by_its_content(tmp_path: Path) -> None:
+    found = read_dicom(write_series(tmp_path))
+    assert found.still_the_same()
+    path = min(tmp_path.iterdir())
+    state, data = path.stat(), bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert not found.still_the_same()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,7 @@ from insula.io.dicom.file import parse, read_content, spare_bytes, starts_as_dic
 from insula.io.dicom.gather import gather_files, is_archive, unpack
 from insula.io.dicom.references import conforming
 from insula.io.dicom.scaling import doubt_scaling
-from insula.io.dicom.slices import Slice, quiet, read_slices
+from insula.io.dicom.slices import Slice, quiet, read_slices, slices_of
 from insula.io.dicom.stack import Stack, stack_slices
 from insula.io.inflate import peel
 from insula.io.nifti_header import HEADER_BYTES, starts_as_nifti
@@ -47,6 +47,12 @@ class DicomScan:
     """Of each file, without its pixels, in the order of k (one alone for an image of many frames): what results refer to."""
     frames: tuple[int, ...] = ()
     """Of an image of many frames: which frame, from 0, each k is; empty for files of one image."""
+    contents: Mapping[Path, str] = field(default_factory=dict)
+    """SHA-256 of each file when it was read; empty where they came out of an archive, and are gone."""
+
+    def still_the_same(self) -> bool:
+        """Whether every file holds what it held when it was read."""
+        return all(read_content(path).sha256 == sha256 for path, sha256 in self.contents.items())
 
     @cached_property
     def references(self) -> list[Dataset]:
@@ -81,7 +87,7 @@ def read_dicom(paths: Path | Sequence[Path], *, series: int | None = None) -> Di
             if not any(map(starts_as_dicom, files)) and any(map(_starts_as_nifti, files)):
                 rule = "holds NIfTI and no DICOM, and only DICOM is read from a zip or a tar"
                 raise BadData("the archive", "", rule, "unpack it, and give the NIfTI files")
-            return _read(files, series)
+            return replace(_read(files, series), contents={})
     return _read(gather_files(paths), series)
 
 
@@ -118,7 +124,8 @@ def _read(files: Sequence[Path], number: int | None) -> DicomScan:
     if others:
         text = f"{others} file{'s that are' if others > 1 else ' that is'} no DICOM image {'were' if others > 1 else 'was'} skipped."
         flags.append(Flag("files-skipped", text, "note"))
-    image, padding, headers, facts, odd = _decode(stack)
+    contents: dict[Path, str] = {}
+    image, padding, headers, facts, odd = _decode(stack, contents)
     flags += odd
     image = set_aside(image, flags, declared=padding)
     if float(image.min()) == float(image.max()):
@@ -127,13 +134,14 @@ def _read(files: Sequence[Path], number: int | None) -> DicomScan:
         )
     name = "dicom-" + hashlib.sha256(choice.slices[0].series.encode()).hexdigest()[:12]
     frames = tuple(one.frame for one in stack.slices if one.frame is not None)
-    return DicomScan(Scan(image, stack.grid, name=name, flags=tuple(flags), file=facts), headers, frames)
+    scan = Scan(image, stack.grid, name=name, flags=tuple(flags), file=facts)
+    return DicomScan(scan, headers, frames, contents)
 
 
 def _decode(
-    stack: Stack,
+    stack: Stack, contents: dict[Path, str]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[Dataset, ...], FileFacts, list[Flag]]:
-    """Every slice into its place, which voxels are padding, and what is odd; a file of many frames is read once."""
+    """Every slice into its place, which voxels are padding, and what is odd; a file of many frames is read once. `contents` gets the files' hashes."""
     image, padding = np.empty(stack.grid.shape, np.float32), np.zeros(stack.grid.shape, bool)
     headers: list[Any] = []
     scales = [(1.0, 0.0)] * len(stack.slices)
@@ -146,6 +154,13 @@ def _decode(
         digest.update(file.data)
         size, modified = size + len(file.data), max(modified, file.modified_ns)
         found = _pixels(file.data)
+        with quiet():
+            again = slices_of(path, found.header)
+        if any(
+            again[one.frame or 0] != one for _, one in group
+        ):  # the pixels have to be those of the header that was judged
+            raise BadData("the series", "", "changed while it was read", "wait until it is complete and run again")
+        contents[path] = file.sha256
         inverted |= found.sign < 0
         followed += found.followed
         for k, one in group:

@@ -18,7 +18,7 @@ from insula.io.dicom.file import read_header
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["Slice", "quiet", "read_slices"]
+__all__ = ["Slice", "quiet", "read_slices", "slices_of"]
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _MOST_FRAMES = 100_000
@@ -115,12 +115,13 @@ def read_slices(path: Path) -> list[Slice]:
         if data is None:
             return []
         try:
-            return _slices(path, data)
+            return slices_of(path, data)
         except (TypeError, ValueError, AttributeError, IndexError, KeyError):
             raise BadData("a DICOM header", "", "holds values that are none", "export the series again") from None
 
 
-def _slices(path: Path, data: Dataset) -> list[Slice]:
+def slices_of(path: Path, data: Dataset) -> list[Slice]:
+    """As `read_slices`, of a header that has been read."""
     if getattr(data, "file_meta", None) is not None and data.file_meta.get("MediaStorageSOPClassUID") == _DICOMDIR:
         _refuse_far_references(data)
         return []

@@ -48,6 +48,7 @@ def bids_app(
     threshold: float | None = None,
     tta: bool = False,
     low_memory: bool = False,
+    assume_t1w: bool = False,
     device: str = "auto",
     debug: bool = False,
 ) -> int:
@@ -66,6 +67,7 @@ def bids_app(
         threshold: Probability from which a voxel is lesion; the weights' own if not given.
         tta: Average with the mirrored scan; twice the time.
         low_memory: Compute in tiles; the same mask in less memory.
+        assume_t1w: The scans are T1w, whatever they look like.
         device: auto, cpu, cuda or cuda:N.
         debug: Show a traceback on errors.
     """
@@ -80,7 +82,9 @@ def bids_app(
         raise UsageError("the output", output_dir, rule, "choose another folder, or one under derivatives/")
     if analysis_level == "group":
         return _group(bids_dir, output_dir)
-    config = SegmentConfig(threshold=threshold, tta=tta, device=device, passes="tiled" if low_memory else "auto")
+    config = SegmentConfig(
+        threshold=threshold, tta=tta, device=device, passes="tiled" if low_memory else "auto", assume_t1w=assume_t1w
+    )
     return _participants(bids_dir, output_dir, participant_label, weights, config, debug)
 
 

@@ -35,6 +35,7 @@ async def segment(
     frame: Annotated[int | None, Query(ge=0)] = None,
     series: int | None = None,
     assume_orientation: Annotated[str | None, Query(pattern="^[LRAPIS]{3}$")] = None,
+    assume_t1w: bool = False,
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
 ) -> dict[str, Any]:
     """Queue a scan: the request's body, or the one file of a form, is a NIfTI file, or a zip or tar of a DICOM series."""
@@ -44,6 +45,7 @@ async def segment(
         "frame": frame,
         "series": series,
         "assume_orientation": assume_orientation,
+        "assume_t1w": assume_t1w,
     }
     if strange := sorted(set(request.query_params) - set(options)):
         raise problem(422, f"the parameter {strange[0][:40]}", "does not exist", f"use one of {', '.join(options)}")

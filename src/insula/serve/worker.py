@@ -104,12 +104,15 @@ def run_job(job: Job, jobs: Jobs, store: Store, weights: Weights, *, device: str
     options = job.options
     scan, source = open_scan(
         folder.upload(), name="scan", frame=options.get("frame"), series=options.get("series"),
-        assume_orientation=options.get("assume_orientation"),
+        assume_orientation=options.get("assume_orientation"), assume_t1w=bool(options.get("assume_t1w")),
     )  # fmt: skip
     scan = replace(scan, name="scan")
     if not jobs.tell(job, "segmenting", 0.2):
         return
-    config = SegmentConfig(device=device, threshold=options.get("threshold"), tta=bool(options.get("tta")))
+    config = SegmentConfig(
+        device=device, threshold=options.get("threshold"), tta=bool(options.get("tta")),
+        assume_t1w=bool(options.get("assume_t1w")),
+    )  # fmt: skip
     result = segment(scan, config, weights=weights)
     if not jobs.tell(job, "writing", 0.8):
         return

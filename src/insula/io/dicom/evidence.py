@@ -17,11 +17,12 @@ _IMAGES = {
 _TYPES = (
     ({"LOCALIZER", "LOCALISER", "SCOUT", "PROJECTION IMAGE", "MIP", "MINIP", "MAX_IP", "MIN_IP"}, "a localiser or projection"),
     ({"SUBTRACT", "SUBTRACTION", "SUB"}, "a subtraction"),
-    ({"T1 MAP", "T1_MAP", "T1", "R1", "T2 MAP", "T2_MAP", "T2", "T2_STAR", "R2", "R2_STAR", "B0 MAP", "B1", "B1 MAP", "FIELD_MAP", "VELOCITY MAP"}, "a map"),
+    ({"T1 MAP", "T1_MAP", "R1", "T2 MAP", "T2_MAP", "T2_STAR", "R2", "R2_STAR", "B0 MAP", "B1", "B1 MAP", "FIELD_MAP", "VELOCITY MAP"}, "a map"),
     ({"ADC", "FA", "TRACEW", "DIFFUSION", "EXP", "TENSOR", "TENSOR_B0"}, "of diffusion"),
     ({"PERFUSION", "CBF", "CBV", "MTT", "TTP", "ASL", "FMRI", "MOCO"}, "of perfusion or function"),
 )  # fmt: skip
 """Values of ImageType."""
+_DERIVED_MAPS = {"T1", "T2"}  # of derived images; elsewhere they may name the contrast
 _MAP_WORDS = re.compile(
     r"\bt1 ?map|\bt2 ?map|\b[rb][012] ?map|\bt1 images\b|\badc\b|\bfa\b|\btracew|\bfield ?map|\bgre field|\bb1\b"
 )
@@ -62,6 +63,8 @@ def unfit(some: Sequence[Slice], *, least: int) -> str:
     for values, what in _TYPES:
         if kinds & values and (least > 1 or what == "a localiser or projection"):
             return what
+    if "DERIVED" in first.kind and kinds & _DERIVED_MAPS and least > 1:
+        return "a map"
     if first.part != "magnitude":
         return f"a {first.part} image"
     if least > 1:

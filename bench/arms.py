@@ -58,6 +58,7 @@ _EXTRAS = {
     "mission": ('train.losses=[[0.35,"dice"],[0.25,"focal"],[0.25,"boundary"],[0.15,"tversky"]]',),
     "plain": ("simulate.confounders=0",), "whole": ("train.whole_fraction=0.04",), "compiled": ("simulate.compile=true",),
     "nomemory": ('model.memory=off',), "noscan": ("model.scans=0",),
+    "gentle": ("train.lr=2e-4",), "controls": ("simulate.control_fraction=0.2",),
 }  # fmt: skip
 _PROBED, _WARM = 60, 700
 _SEED = 2411

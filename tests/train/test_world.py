@@ -112,3 +112,16 @@ def test_variables_that_contradict_each_other_are_refused(monkeypatch: pytest.Mo
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(UsageError, match="start the run with torchrun"):
         World.join()
+
+
+@pytest.mark.parametrize(("visible", "own"), [(4, "cuda:3"), (1, "cuda:0")])
+def test_a_process_takes_its_own_gpu_also_where_it_sees_no_other(
+    visible: int, own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queues differ: some show every process all GPUs of the machine, some its own alone."""
+    taken: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: visible)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    assert World(rank=3, size=4, local_rank=3).device("auto") == torch.device(own)
+    assert taken == [torch.device(own)]

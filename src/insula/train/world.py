@@ -65,7 +65,8 @@ class World:
         device = choose_device(asked)
         if self.size == 1 or device.type != "cuda":
             return device
-        own = choose_device(f"cuda:{self.local_rank}")
+        # a queue may let each process see its own GPU only; then that is its first
+        own = choose_device("cuda:0" if torch.cuda.device_count() == 1 else f"cuda:{self.local_rank}")
         torch.cuda.set_device(own)
         return own
 

@@ -71,11 +71,11 @@ def test_curl_sends_it_in_its_own_ways(how: list[str], running: Any, scan_bytes:
     path = tmp_path / "scan.nii.gz"
     path.write_bytes(scan_bytes)
     token = running.client.headers["authorization"]
-    command = ["curl", "-s", "-H", f"Authorization: {token}", "-H", "Expect: 100-continue", f"{running.client.base_url}/v1/segment"]  # fmt: skip
+    command = ["curl", "-s", "--expect100-timeout", "60", "-H", f"Authorization: {token}", "-H", "Expect: 100-continue", f"{running.client.base_url}/v1/segment"]  # fmt: skip
     begun = time.monotonic()
     done = subprocess.run([*command, *(one.format(path) for one in how)], capture_output=True, check=True)
     assert json.loads(done.stdout)["state"] == "queued"
-    assert time.monotonic() - begun < 0.9, "it waits a second for what it expects, and then sends all the same"
+    assert time.monotonic() - begun < 50, "it waits for what it expects, and then sends all the same"
 
 
 def test_who_expects_to_go_on_is_told_to_or_is_refused(running: Any, connect: Any, scan_bytes: bytes) -> None:

@@ -260,7 +260,7 @@ def test_a_store_of_an_older_version_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_a_locked_store_is_told_soon_and_is_read_meanwhile(tmp_path: Path) -> None:
-    jobs = Jobs(tmp_path / "jobs.sqlite", wait_seconds=0.3)
+    jobs = Jobs(tmp_path / "jobs.sqlite", wait_seconds=2)
     _add(jobs, "a")
     other = sqlite3.connect(tmp_path / "jobs.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -277,10 +277,10 @@ def test_a_locked_store_is_told_soon_and_is_read_meanwhile(tmp_path: Path) -> No
         thread.start()
     begun = time.monotonic()
     assert jobs.ids() == {"a"}
-    assert time.monotonic() - begun < 0.25, "reading does not wait for those who wait to write"
+    assert time.monotonic() - begun < 1.5, "reading does not wait for those who wait to write"
     for thread in threads:
         thread.join()
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 15
     assert len(told) == 3
     assert all("is locked by another program; try again" in text for text in told)
     other.execute("ROLLBACK")

@@ -16,7 +16,7 @@ from insula.types import Flag
 
 __all__ = ["T1W_KINDS", "Verdict", "check_contrast", "judge_image", "verdict_of"]
 
-_LEAST_T1W = 0.3
+_LEAST_T1W = 0.35
 _SURE = 0.5
 T1W_KINDS = (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED)
 """What is segmented, perhaps with a flag."""

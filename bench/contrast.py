@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from arms import sources_of
 from insula.cohort.sources import Part
 from insula.config import PrepareConfig
-from insula.contrast import NAMES, Kind, KindNetwork
-from insula.contrast.judge import T1W_KINDS, judge_image, verdict_of
+from insula.contrast import NAMES, Kind, KindNetwork, coarse, verdict_of
+from insula.contrast.judge import T1W_KINDS
 from insula.contrast.look import coarse_of_2mm
 from insula.contrast.paint import draw
 from insula.data import prepare
@@ -144,7 +144,7 @@ def real(folder: Path) -> Iterator[tuple[str, object]]:
     """Files that go the whole way."""
     for path in sorted(folder.glob("*.nii*")):
         try:
-            found = judge_image(prepare(read_scan(path), PrepareConfig()).image)
+            found = verdict_of(coarse(prepare(read_scan(path), PrepareConfig()).image))
             words = (
                 f"{NAMES[found.kind]} ({found.chance:.2f}), T1w {found.t1w:.3f}{', refused' if found.refused else ''}"
             )

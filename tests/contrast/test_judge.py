@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from insula.config import PrepareConfig, SegmentConfig
-from insula.contrast import check_contrast, judge_image, refuse_labels
+from insula.contrast import check_contrast, coarse, look_at, refuse_labels, verdict_of
 from insula.data import prepare
 from insula.errors import BadData
 from insula.geometry import Grid
@@ -40,7 +40,7 @@ def _scan(levels: tuple[float, ...], *, noise: float = 0.015, grid: Grid = _GRID
 
 
 def _image(scan: Scan) -> torch.Tensor:
-    return prepare(scan, PrepareConfig()).image
+    return coarse(prepare(scan, PrepareConfig()).image)
 
 
 @pytest.mark.parametrize("lesions", [(), (Sphere((-38.0, -10.0, 18.0), 14.0),), (Sphere((-35.0, -20.0, 15.0), 28.0),)])
@@ -81,9 +81,16 @@ def test_the_door_refuses_it_unless_told(tiny_weights: Path) -> None:
     assert segment(scan, SegmentConfig(device="cpu", assume_t1w=True), weights=str(tiny_weights)).mask.grid == scan.grid
 
 
+def test_other_ways_of_preparing_change_no_verdict(coarse_case: Case) -> None:
+    other = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
+    found = verdict_of(look_at(coarse_case.scan, prepare(coarse_case.scan, other), other))
+    assert found.t1w == pytest.approx(verdict_of(_image(coarse_case.scan)).t1w, abs=0.15)
+    assert not found.refused
+
+
 def test_the_verdict_does_not_hang_on_units_and_axis_order(coarse_case: Case) -> None:
-    found = judge_image(_image(coarse_case.scan))
-    other = judge_image(_image(replace(coarse_case.scan, image=coarse_case.scan.image * np.float32(1e-4))))
+    found = verdict_of(_image(coarse_case.scan))
+    other = verdict_of(_image(replace(coarse_case.scan, image=coarse_case.scan.image * np.float32(1e-4))))
     assert found.t1w == pytest.approx(other.t1w, abs=1e-3)
 
 

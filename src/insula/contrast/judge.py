@@ -9,12 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from insula.contrast.kinds import NAMES, Kind
-from insula.contrast.look import coarse
 from insula.contrast.network import bundled
 from insula.errors import BadData
 from insula.types import Flag
 
-__all__ = ["T1W_KINDS", "Verdict", "check_contrast", "judge_image", "verdict_of"]
+__all__ = ["T1W_KINDS", "Verdict", "check_contrast", "verdict_of"]
 
 _LEAST_T1W = 0.35
 _SURE = 0.5
@@ -45,18 +44,13 @@ class Verdict:
         return self.t1w < _LEAST_T1W
 
 
-def judge_image(image: Float[Tensor, "1 1 i j k"]) -> Verdict:
-    """What a prepared image at 1 mm looks like.
-
-    Args:
-        image: as `insula.data.prepare` makes it, 192 x 224 x 176.
-    """
-    return verdict_of(coarse(image))
-
-
 @torch.inference_mode()
 def verdict_of(look: Float[Tensor, "2 i j k"]) -> Verdict:
-    """The same, of what `look.coarse` gives."""
+    """What an image looks like.
+
+    Args:
+        look: of `look_at` or `coarse`.
+    """
     found = bundled()(look[None])[0]
     chances = found[:-2].softmax(0)
     motion, noisy = found[-2:].sigmoid().tolist()
@@ -67,13 +61,16 @@ def verdict_of(look: Float[Tensor, "2 i j k"]) -> Verdict:
     )  # fmt: skip
 
 
-def check_contrast(image: Float[Tensor, "1 1 i j k"]) -> tuple[Flag, ...]:
-    """Flags of a prepared image that can be segmented.
+def check_contrast(look: Float[Tensor, "2 i j k"]) -> tuple[Flag, ...]:
+    """Flags of an image that can be segmented.
+
+    Args:
+        look: of `look_at` or `coarse`.
 
     Raises:
         BadData: it does not look like a T1w scan of a head.
     """
-    found = judge_image(image)
+    found = verdict_of(look)
     if found.refused:
         rule = (
             f"looks like {NAMES[found.kind]} and not like a T1w scan"

@@ -8,11 +8,28 @@ from torch import Tensor
 from torch.nn import functional
 
 from insula.config import PrepareConfig
-from insula.data import normalised
+from insula.data import Prepared, normalised, prepare
+from insula.volume import Scan
 
-__all__ = ["coarse", "coarse_of_2mm"]
+__all__ = ["coarse", "coarse_of_2mm", "look_at"]
+
+_STANDARD = PrepareConfig()
+_AT_2MM = PrepareConfig(box=(96, 112, 88), spacing_mm=2.0)
 
 _REST = 1.0  # added to the grain before its logarithm, in hundredths of the image's width
+
+
+def look_at(scan: Scan, prepared: Prepared, config: PrepareConfig) -> Float[Tensor, "2 48 56 44"]:
+    """What a scan is looked at by, whatever the lesion network wants.
+
+    Args:
+        scan: as it was read.
+        prepared: of it, for the lesion network.
+        config: how; where it is not the usual way, the scan is prepared once more, at 2 mm.
+    """
+    if config == _STANDARD:
+        return coarse(prepared.image)
+    return _look(prepare(scan, _AT_2MM).image)
 
 
 def coarse(image: Float[Tensor, "1 1 i j k"]) -> Float[Tensor, "2 i4 j4 k4"]:

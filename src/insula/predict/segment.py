@@ -12,7 +12,7 @@ import torch
 import insula
 from insula.checkpoint import Weights, load_weights
 from insula.config import SegmentConfig
-from insula.contrast import check_contrast, refuse_labels
+from insula.contrast import check_contrast, look_at, refuse_labels
 from insula.data import prepare
 from insula.infer import InferFacts, infer_mean
 from insula.postprocess import brain_flags, decide, find_brain, measure_lesions, within_brain
@@ -54,7 +54,7 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
     if not config.assume_t1w:
         refuse_labels(scan.image)
     prepared = prepare(scan, card.prepare)
-    contrast = () if config.assume_t1w else check_contrast(prepared.image)
+    contrast = () if config.assume_t1w else check_contrast(look_at(scan, prepared, card.prepare))
     seen, facts = infer_mean(loaded.networks, prepared.image, config, scaling=card.calibration.scaling)
     brain = None if seen.brain is None else find_brain(prepared.bring_home(seen.brain.numpy()), scan.grid)
     prob = within_brain(prepared.bring_home(seen.lesion.numpy()), brain)

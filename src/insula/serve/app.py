@@ -88,7 +88,7 @@ async def _around(request: Request, forward: Callable[[Request], Awaitable[Respo
             long = head_bytes(request.scope) > MOST_HEAD_BYTES
             response = await (_known(request, too_long()) if long else forward(request))
         except Exception as error:
-            _log.exception("an answer failed")
+            _log.error("an answer failed: %s", as_insula_error(error))  # never the text of a foreign exception
             response = JSONResponse({"error": told(as_insula_error(error))}, 500)
         seen.status = response.status_code
     if _to_be_audited(request, response.status_code):

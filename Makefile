@@ -2,6 +2,7 @@
 # make test   set up, pass the tests
 # make soak   what takes minutes: runs that are killed again and again, the service under load
 # make check  style, types, architecture
+# make faults inputs that go wrong elsewhere, by kind: tried, right in 0.1.0 and right now
 # make bench  speed, memory and accuracy; DATA=folder for the parts that need open data
 # make page   build the page of insula serve again (node and npm; the built page is part of the repository)
 # make docs   the documentation as HTML in docs/_build
@@ -17,7 +18,7 @@ BIN    := $(VENV)/bin
 AUDIT  := .venv-audit
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test soak check bench bench-heldout page docs sbom hashes clean
+.PHONY: demo test faults soak check bench bench-heldout page docs sbom hashes clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -29,6 +30,9 @@ test: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak
 	$(BIN)/python bench/load.py --clients 50 --minutes 10
+
+faults: $(VENV)/.dev
+	$(BIN)/python bench/faults.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check --quiet .

@@ -33,8 +33,9 @@ def test_what_is_read_is_what_nibabel_reads(tmp_path: Path) -> None:
     assert scan.name == "scan"
     assert scan.file is not None
     assert still_the_same(path, scan.file)
-    path.write_bytes(path.read_bytes() + b"")
     os.utime(path, ns=(1, 1))
+    assert still_the_same(path, scan.file)  # touched, not changed
+    path.write_bytes(path.read_bytes() + b"\0")
     assert not still_the_same(path, scan.file)
 
 

@@ -82,7 +82,7 @@ def test_weights_come_back_from_the_disk(config: ModelConfig, tmp_path: Path) ->
     model = build_model(config)
     model(torch.randn(2, 1, 8, 8, 8))
     model.half().float().eval()
-    save_weights(tmp_path, model, Card(name="m", model=config, prepare=PrepareConfig()))
+    save_weights(tmp_path, model, Card(name="m", model=config, prepare=PrepareConfig(box=(32, 32, 32))))
     again = load_weights(str(tmp_path))
     x = torch.randn(1, 1, 8, 8, 8)
     assert again.card.model == config

@@ -15,7 +15,7 @@ from insula.types import Flag
 
 __all__ = ["T1W_KINDS", "Verdict", "check_contrast", "verdict_of"]
 
-_LEAST_T1W = 0.35
+_LEAST_T1W = 0.25
 _SURE = 0.5
 T1W_KINDS = (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED)
 """What is segmented, perhaps with a flag."""

@@ -98,7 +98,7 @@ def check_answers(threshold: float, min_lesion_ml: float, calibration: Calibrati
     Raises:
         BadData: naming the value.
     """
-    _check(1e-9, threshold, 1.0, "threshold", name)
+    _check(1e-300, threshold, 1.0, "threshold", name)
     _check(0.0, min_lesion_ml, 1e6, "min_lesion_ml", name)
     _check(1e-3, calibration.temperature, 1e4, "calibration.temperature", name)
     _check(-1e4, calibration.bias, 1e4, "calibration.bias", name)

@@ -1,13 +1,12 @@
 """Which kind of image it is: only T1w is what the weights were taught."""
 
 from insula.contrast.judge import check_contrast, verdict_of
-from insula.contrast.kinds import NAMES, Kind
+from insula.contrast.kinds import Kind
 from insula.contrast.labels import refuse_labels
 from insula.contrast.look import coarse, look_at
 from insula.contrast.network import KindNetwork, bundled
 
 __all__ = [
-    "NAMES",
     "Kind",
     "KindNetwork",
     "bundled",

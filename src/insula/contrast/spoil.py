@@ -60,6 +60,7 @@ def moved(image: Volume, rng: np.random.Generator) -> tuple[Volume, bool]:
 def noisy(
     image: Volume, kind: Kind, contrast: float, white: float, rng: np.random.Generator, maker: torch.Generator
 ) -> tuple[Volume, bool]:
+    """Noise of magnitudes, or of values; and whether it is as large as half of what tells grey from white matter."""
     noisy = bool(rng.random() < 0.12) and kind in (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED)
     at_1mm = float(rng.uniform(0.7, 1.5)) * contrast if noisy else float(rng.uniform(0.01, 0.35)) * contrast
     size = at_1mm / 2.0  # less than the root of eight: neighbours are not independent
@@ -110,6 +111,7 @@ def _turned(
 
 
 def shading(shape: tuple[int, ...], maker: torch.Generator, strength: float) -> Volume:
+    """A smooth factor around 1."""
     return torch.exp(strength * field(shape, 28, maker))
 
 

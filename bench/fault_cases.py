@@ -133,7 +133,7 @@ def _attribute(name: str, value: object) -> Callable[[Path], None]:
 def _vr(data: Dataset, name: str) -> str:
     from pydicom.datadict import dictionary_VR
 
-    return dictionary_VR(name)
+    return dictionary_VR(name).partition(" ")[0]  # of `US or SS` the first
 
 
 def _rounded(decimals: int) -> Callable[[Path], None]:
@@ -202,11 +202,7 @@ def _pair(header: str, image: str) -> dict[str, bytes]:
     made = nib.Nifti1Pair(IMAGE, GRID.affine)
     made.set_sform(GRID.affine, 1)
     made.set_qform(GRID.affine, 1)
-    parts = (
-        made.to_file_map()
-        if False
-        else {name: nib.fileholders.FileHolder(fileobj=io.BytesIO()) for name in ("header", "image")}
-    )
+    parts = {name: nib.fileholders.FileHolder(fileobj=io.BytesIO()) for name in ("header", "image")}
     made.to_file_map(parts)
     return {header: parts["header"].fileobj.getvalue(), image: parts["image"].fileobj.getvalue()}
 

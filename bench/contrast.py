@@ -25,8 +25,7 @@ from arms import sources_of
 from insula.cohort.sources import Part
 from insula.config import PrepareConfig
 from insula.contrast import Kind, KindNetwork, coarse, verdict_of
-from insula.contrast.judge import T1W_KINDS
-from insula.contrast.kinds import NAMES
+from insula.contrast.kinds import NAMES, T1W_KINDS
 from insula.contrast.look import coarse_of_2mm
 from insula.contrast.paint import draw
 from insula.data import prepare

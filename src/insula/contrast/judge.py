@@ -8,17 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from insula.contrast.kinds import NAMES, Kind
+from insula.contrast.kinds import NAMES, T1W_KINDS, Kind
 from insula.contrast.network import bundled
 from insula.errors import BadData
 from insula.types import Flag
 
-__all__ = ["T1W_KINDS", "Verdict", "check_contrast", "verdict_of"]
+__all__ = ["Verdict", "check_contrast", "verdict_of"]
 
 _LEAST_T1W = 0.25
 _SURE = 0.5
-T1W_KINDS = (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED)
-"""What is segmented, perhaps with a flag."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Verdict:
     kind: Kind
     """The likeliest."""
     chance: float
-    """Of it."""
+    """Its chance, 0 to 1."""
     t1w: float
     """Chance that it is T1-weighted, with or without an agent, inverted or not."""
     agent: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["NAMES", "Kind"]
+__all__ = ["NAMES", "T1W_KINDS", "Kind"]
 
 
 class Kind(IntEnum):
@@ -28,6 +28,9 @@ class Kind(IntEnum):
     PET = 15
     NO_HEAD = 16
 
+
+T1W_KINDS = (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED)
+"""What is segmented, perhaps with a flag."""
 
 NAMES = {
     Kind.T1W: "T1-weighted", Kind.T1W_AGENT: "T1-weighted with a contrast agent", Kind.INVERTED: "T1-weighted and inverted",

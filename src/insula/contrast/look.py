@@ -15,7 +15,6 @@ __all__ = ["coarse", "coarse_of_2mm", "look_at"]
 
 _STANDARD = PrepareConfig()
 _AT_2MM = PrepareConfig(box=(96, 112, 88), spacing_mm=2.0)
-
 _REST = 1.0  # added to the grain before its logarithm, in hundredths of the image's width
 
 
@@ -33,13 +32,13 @@ def look_at(scan: Scan, prepared: Prepared, config: PrepareConfig) -> Float[Tens
 
 
 def coarse(image: Float[Tensor, "1 1 i j k"]) -> Float[Tensor, "2 i4 j4 k4"]:
-    """Of a prepared image at 1 mm: channel 0 its mean in 4 mm, channel 1 the logarithm of the spread of its 2 mm means there."""
+    """What a prepared image at 1 mm is looked at by: channel 0 its mean in 4 mm, channel 1 the logarithm of the spread of its 2 mm means there."""
     return _look(functional.avg_pool3d(image, 2))
 
 
 def coarse_of_2mm(image: Float[Tensor, "i j k"]) -> Float[Tensor, "2 i2 j2 k2"]:
     """The same of an image at 2 mm that has yet to be normalised."""
-    return _look(normalised(image, PrepareConfig())[None, None])
+    return _look(normalised(image, _STANDARD)[None, None])
 
 
 def _look(image: Float[Tensor, "1 1 i j k"]) -> Float[Tensor, "2 i2 j2 k2"]:

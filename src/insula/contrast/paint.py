@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from insula.contrast.kinds import Kind
+from insula.contrast.kinds import T1W_KINDS, Kind
 from insula.contrast.signal import levels
 from insula.contrast.spoil import MM, SLOW, emptied, field, moved, noisy, posed, resolved, shading
 from insula.simulate import Host, Tissue
@@ -61,11 +62,11 @@ def draw(host: Host, kind: Kind, seed: int) -> Drawn:
     tissue = host.tissue[1::2, 1::2, 1::2]
     if kind is Kind.PHASE:
         return Drawn(posed(_phase(tissue, rng, maker), rng), kind, motion=False, noisy=False)
-    keep_t1w = host.image is not None and kind in (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED) and rng.random() < 0.75
+    keep_t1w = host.image is not None and kind in T1W_KINDS and rng.random() < 0.75
     image = _real(host, rng, maker) if keep_t1w else _painted(host, tissue, kind, rng, maker)
-    inside = torch.isin(tissue, torch.tensor(BRAIN, dtype=torch.uint8))
-    white = float(image[torch.isin(tissue, torch.tensor(WHITE, dtype=torch.uint8))].median())
-    grey = float(image[torch.isin(tissue, torch.tensor(GREY, dtype=torch.uint8))].median())
+    inside = _among(tissue, BRAIN)
+    white = float(image[_among(tissue, WHITE)].median())
+    grey = float(image[_among(tissue, GREY)].median())
     if kind is Kind.T1W_AGENT:
         image = _agent(image, tissue, white, rng, maker)
     if kind is Kind.ANGIOGRAPHY:
@@ -117,10 +118,18 @@ def _geometric(host: Host, rng: np.random.Generator) -> Host:
 def _real(host: Host, rng: np.random.Generator, maker: torch.Generator) -> Volume:
     """A T1w head as it was scanned, at most with another gamma."""
     assert host.image is not None
-    image = functional.avg_pool3d(host.image.float()[None, None], 2)[0, 0]
-    most = float(torch.quantile(image.flatten()[::5], 0.995))
-    image = (image / most).clamp(0, 3) ** float(rng.uniform(0.7, 1.4))
+    image = _scanned(host.image).clamp(0, 3) ** float(rng.uniform(0.7, 1.4))
     return image * (1 - 0.75 * _lesion(host.tissue[1::2, 1::2, 1::2], rng, maker))
+
+
+def _scanned(image: Volume) -> Volume:
+    """A scan at 1 mm seen at 2 mm, its brightest half percent above 1."""
+    image = functional.avg_pool3d(image.float()[None, None], 2)[0, 0]
+    return image / float(torch.quantile(image.flatten()[::5], 0.995))
+
+
+def _among(tissue: UInt8[Tensor, "i j k"], codes: Sequence[int]) -> Tensor:
+    return torch.isin(tissue, torch.tensor(codes, dtype=torch.uint8))
 
 
 def _painted(
@@ -128,7 +137,7 @@ def _painted(
 ) -> Volume:
     shape = tuple(tissue.shape)
     means = levels(kind, rng)
-    if kind in (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED) and rng.random() < 0.5:
+    if kind in T1W_KINDS and rng.random() < 0.5:
         palette = draw_palette(rng)
         table = torch.tensor([palette[code] for code in Tissue])
     else:
@@ -151,13 +160,11 @@ def _painted(
     if (
         host.image is not None and rng.random() < 0.7
     ):  # what is around the brain as a real head has it, its greys exchanged
-        real = functional.avg_pool3d(host.image.float()[None, None], 2)[0, 0]
-        most = float(torch.quantile(real.flatten()[::5], 0.995))
         knots = torch.tensor(
             [means["air"], *(rng.uniform(0.05, 1.2, 3) if kind is not Kind.CT else [1.0, 1.1, 0.9])],
             dtype=torch.float32,
         )
-        place = (real / most).clamp(0, 1) * 3
+        place = _scanned(host.image).clamp(0, 1) * 3
         low = place.floor().clamp(0, 2).long()
         other = torch.lerp(knots[low], knots[low + 1], place - low)
         image = torch.where(around | (tissue == Tissue.OUTSIDE), other, image)
@@ -171,7 +178,7 @@ def _lesion(tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, maker: tor
     """How much of each voxel is a lesion; none in half of the heads, a large part of a hemisphere in some."""
     if rng.random() < 0.5:
         return torch.zeros(tissue.shape)
-    brain = torch.isin(tissue, torch.tensor(BRAIN, dtype=torch.uint8))
+    brain = _among(tissue, BRAIN)
     places = brain.nonzero()
     share = torch.zeros(tissue.shape)
     for _ in range(int(rng.integers(1, 4))):
@@ -179,7 +186,7 @@ def _lesion(tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, maker: tor
         radii = torch.tensor(np.exp(rng.uniform(np.log(3), np.log(35), 3)) / MM, dtype=torch.float32)
         grids = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in tissue.shape), indexing="ij")
         away = sum(((g - m) / r) ** 2 for g, m, r in zip(grids, middle, radii, strict=True))
-        share = torch.maximum(share, ((1.2 + 0.5 * field(tuple(tissue.shape), 4, maker) - away) * 2).clamp(0, 1))  # type: ignore[operator]
+        share = torch.maximum(share, ((1.2 + 0.5 * field(tuple(tissue.shape), 4, maker) - away) * 2).clamp(0, 1))
     return share * brain * float(rng.uniform(0.5, 1.0))
 
 
@@ -188,7 +195,7 @@ def _agent(
 ) -> Volume:
     """Sinuses, vessels, dura, plexus and mucosa, brighter than white matter."""
     bright = white * float(rng.uniform(1.2, 2.4))
-    brain = torch.isin(tissue, torch.tensor(BRAIN, dtype=torch.uint8))
+    brain = _among(tissue, BRAIN)
     where = _vessels(brain, rng, maker)
     rim = functional.max_pool3d(brain[None, None].float(), 5, 1, 2)[0, 0].bool() & ~brain
     where = torch.maximum(where, rim * (field(tuple(tissue.shape), 4, maker) > float(rng.uniform(0.2, 1.0))).float())

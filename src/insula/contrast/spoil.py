@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from insula.contrast.kinds import Kind
+from insula.contrast.kinds import T1W_KINDS, Kind
 
 __all__ = ["MM", "SLOW", "emptied", "field", "moved", "noisy", "posed", "resolved", "shading"]
 
@@ -61,7 +61,7 @@ def noisy(
     image: Volume, kind: Kind, contrast: float, white: float, rng: np.random.Generator, maker: torch.Generator
 ) -> tuple[Volume, bool]:
     """Noise of magnitudes, or of values; and whether it is as large as half of what tells grey from white matter."""
-    noisy = bool(rng.random() < 0.12) and kind in (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED)
+    noisy = bool(rng.random() < 0.12) and kind in T1W_KINDS
     at_1mm = float(rng.uniform(0.7, 1.5)) * contrast if noisy else float(rng.uniform(0.01, 0.35)) * contrast
     size = at_1mm / 2.0  # less than the root of eight: neighbours are not independent
     if kind in (Kind.CT, Kind.PET, Kind.FA, Kind.ADC, Kind.T1_MAP):

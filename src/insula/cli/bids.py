@@ -109,13 +109,11 @@ def _participants(
     except OSError as error:
         raise from_os_error(error, what="the output folder", value=out, writing=True) from error
     write_bids_dataset(raw, out)
-    together = _twins(scans, out)
-    with bar(len(together)) as progress:
-        for some in together.values():
-            scan, twins = some[0], [one.path for one in some] if len(some) > 1 else []
+    with bar(len(scans)) as progress:
+        for scan in scans:
             mine = out / f"sub-{scan.entities['sub']}"  # a lock for each participant, not for all
             with OutputFolder(mine, nested=True):
-                said = _one(scan, out, loaded, config, debug, twins=twins)
+                said = _one(scan, out, loaded, config, debug)
             if said is not None:
                 refused.append(said)
             if progress is not None:
@@ -125,23 +123,10 @@ def _participants(
     print(out)
     if not refused:
         return 0
-    return refused[0].code if len(together) == 1 else 1
+    return refused[0].code if len(scans) == 1 else 1
 
 
-def _twins(scans: list[BidsScan], out: Path) -> dict[Path, list[BidsScan]]:
-    """Scans by the record that they would get; of several, as of .nii beside .nii.gz, none can be preferred."""
-    from insula.cli.inputs import folded
-    from insula.predict import bids_paths
-
-    found: dict[str, list[BidsScan]] = {}
-    for scan in scans:
-        found.setdefault(folded(str(bids_paths(scan, out).record)), []).append(scan)
-    return {some[0].path: some for some in found.values()}
-
-
-def _one(
-    scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, debug: bool, *, twins: list[Path]
-) -> InsulaError | None:
+def _one(scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, debug: bool) -> InsulaError | None:
     from insula.cli.console import shown
     from insula.errors import BadData, Interrupted, as_insula_error
     from insula.io import write_json, write_text
@@ -154,9 +139,6 @@ def _one(
         if scan.twin:
             rule = f"and {shown(scan.twin)} would have one result, and nothing says which is meant"
             raise BadData("the scan", shown(scan.path.name), rule, "keep one of them")
-        if twins:
-            names = ", ".join(shown(path.name) for path in twins)
-            raise BadData("the scan", f"({names})", "has the same result's name as another", "keep one of them")
         result = segment(open_scan(scan.path, name=scan.name)[0], config, weights=weights)
     except Interrupted:
         raise

@@ -8,8 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from insula.cli.inputs import folded
-from insula.io import write_text
+from insula.io import folded, write_text
 from insula.predict import result_paths
 
 __all__ = ["Claims"]

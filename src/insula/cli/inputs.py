@@ -5,21 +5,20 @@ from __future__ import annotations
 import glob
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from insula.errors import NoInput
-from insula.io import bare_name, plain_name
+from insula.io import bare_name, folded, plain_name
 from insula.io.dicom import has_dicom, is_archive, is_dicom
 from insula.io.entities import entities_of, is_uni, session_of, uni_alone
 from insula.io.naming import other_than_t1w
 from insula.io.participants import without_scan
 from insula.io.walk import walk
 
-__all__ = ["Found", "find_scans", "folded", "name_cases"]
+__all__ = ["Found", "find_scans", "name_cases"]
 
 _IMAGE = r"\.(nii|hdr)(\.(gz|bz2|xz))?$"
 _SCAN = re.compile(_IMAGE, re.IGNORECASE)
@@ -90,7 +89,7 @@ def find_scans(arguments: Sequence[str]) -> Found:
 
 
 def _twins(paths: Sequence[Path]) -> tuple[dict[Path, Path], set[Path]]:
-    """Of files of one name in one folder, as .nii and .nii.gz: the first with another; and all but the first."""
+    """Files of one name in one folder, as .nii and .nii.gz: the first with another; and all but the first."""
     first: dict[Path, Path] = {}
     twins: dict[Path, Path] = {}
     second: set[Path] = set()
@@ -135,11 +134,6 @@ def name_cases(paths: Sequence[Path]) -> list[str]:
             names[place] = f"{name}-{number}"
         seen.add(folded(names[place]))
     return names
-
-
-def folded(name: str) -> str:
-    """Two names that a file system may take for one are equal: capitals or not, accents composed or not."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _in_folder(folder: Path) -> _Inside:

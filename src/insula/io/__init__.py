@@ -3,11 +3,12 @@
 from insula.io.atomic import write_bytes, write_json, write_text
 from insula.io.folder import OutputFolder
 from insula.io.nifti_write import write_labels, write_mask, write_prob, write_scan
-from insula.io.read import bare_name, plain_name, read_labels, read_mask, read_scan, read_values, still_the_same
+from insula.io.read import bare_name, folded, plain_name, read_labels, read_mask, read_scan, read_values, still_the_same
 
 __all__ = [
     "OutputFolder",
     "bare_name",
+    "folded",
     "plain_name",
     "read_labels",
     "read_mask",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,16 @@ from insula.io.padding import set_aside
 from insula.types import Flag
 from insula.volume import FileFacts, Mask, Scan
 
-__all__ = ["bare_name", "plain_name", "read_labels", "read_mask", "read_scan", "read_values", "still_the_same"]
+__all__ = [
+    "bare_name",
+    "folded",
+    "plain_name",
+    "read_labels",
+    "read_mask",
+    "read_scan",
+    "read_values",
+    "still_the_same",
+]
 
 _PACKINGS = {"gzip": ".gz", "bzip2": ".bz2", "xz": ".xz"}
 _ENDINGS = (".nii", ".hdr", ".img")
@@ -269,3 +279,8 @@ def bare_name(path: Path) -> str:
 def plain_name(name: str) -> str:
     """A name that every encoding of Unicode holds: bytes of a file's name that are no UTF-8 become `_`."""
     return "".join("_" if "\ud800" <= letter <= "\udfff" else letter for letter in name)
+
+
+def folded(name: str) -> str:
+    """Two names that a file system may take for one are equal: capitals or not, accents composed or not."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from insula.errors import NoInput
-from insula.io import write_json, write_labels, write_mask, write_prob, write_text
+from insula.io import folded, write_json, write_labels, write_mask, write_prob, write_text
 from insula.io.entities import entities_of, is_uni, session_of, uni_alone
 from insula.io.naming import other_than_t1w
 from insula.io.participants import count_names, without_scan
@@ -108,7 +108,8 @@ def look_through(folder: Path, labels: tuple[str, ...] = ()) -> BidsFound:
     """The raw T1w scans: `sub-*/[ses-*/]anat/*_T1w.nii[.gz]`, sorted; derivatives are not looked at.
 
     A session without a T1w gives the UNI image of an MP2RAGE (`UNIT1`), if it has one. Phase, real and imaginary images and
-    single inversions are passed over. Of files whose results would have one name the first is given, with a twin.
+    single inversions are passed over. Of files whose results would have one name, capitals or not, the first is
+    given, with a twin.
 
     Args:
         folder: the dataset.
@@ -141,12 +142,12 @@ def look_through(folder: Path, labels: tuple[str, ...] = ()) -> BidsFound:
     if not raw:
         why = f"; {notes[0]}" if notes else ""
         raise NoInput("the BIDS dataset", folder, f"holds no sub-*/anat/*_T1w.nii.gz{why}", "check the folder")
-    scans: dict[Path, BidsScan] = {}
+    scans: dict[str, BidsScan] = {}
     for path in sorted(raw, key=lambda path: path.relative_to(folder).as_posix()):
         parts = [part.partition("-") for part in path.name.split("_")[:-1]]
         inside = path.relative_to(folder).as_posix()
         scan = BidsScan(path, inside, {key: value for key, _, value in parts})
-        place = bids_paths(scan, Path()).mask
+        place = folded(str(bids_paths(scan, Path()).mask))
         scans[place] = replace(scans[place], twin=path.name) if place in scans else scan
     return BidsFound(list(scans.values()), tuple(notes))
 

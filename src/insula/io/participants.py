@@ -20,8 +20,7 @@ def count_names(names: Collection[str], what: str) -> str:
         names: at least one.
         what: one of them, in the singular.
     """
-    some = ", ".join(sorted(set(names))[:3]) + (", ..." if len(set(names)) > 3 else "")
-    return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({some})"
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({_first(set(names))})"
 
 
 def without_scan(folders: Iterable[Path], sessions: Collection[str]) -> list[str]:
@@ -51,5 +50,8 @@ def without_scan(folders: Iterable[Path], sessions: Collection[str]) -> list[str
 
 
 def _without(absent: set[str], of: int, what: str) -> str:
-    some = ", ".join(sorted(absent)[:3]) + (", ..." if len(absent) > 3 else "")
-    return f"{len(absent)} of {of} {what}{'' if of == 1 else 's'} without a T1w scan: passed over ({some})"
+    return f"{len(absent)} of {of} {what}{'' if of == 1 else 's'} without a T1w scan: passed over ({_first(absent)})"
+
+
+def _first(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")

@@ -13,7 +13,6 @@ from insula.types import Flag
 
 __all__ = ["Choice", "choose_series"]
 
-_LEAST_SLICES = 20
 _MOST_LISTED = 12
 
 
@@ -54,12 +53,11 @@ def choose_series(slices: Iterable[Slice], *, number: int | None = None) -> Choi
             remedy = "name the folder of one of them" if found else f"there are {_listed(series.values())}"
             raise UsageError("--series", number, rule, remedy)
         series = {"": found[0]}
-    least = _LEAST_SLICES if number is None else 1
     fit: list[Volume] = []
     passed: list[str] = []
     for some in series.values():
         for volume in volumes_of(some):
-            reason = unfit(volume.slices, least=least)
+            reason = unfit(volume.slices, asked=number is not None)
             (passed.append(f"{_name(volume)}: {reason}") if reason else fit.append(volume))
     if not fit and number is not None:
         raise BadData("series", ", ".join(passed[:4]), "cannot be the scan", "take another")

@@ -41,18 +41,19 @@ _AGENT_WORDS = re.compile(
     r"\bpost\b|\bpost ?(contrast|gad\w*|gd|c|km)\b|\bgad\w*|\bgd\b|\+ ?(c|gd|km|gad\w*)\b|\bc\+|\bce\b|\bkm\b|\bcontrast\w*|\bkontrast\w*|"
     r"\bdotarem|\bmagnevist|\bprohance|\bmultihance|\bt1 ?c\b|\bt1ce\b|\bmit km\b|\bnach km\b"
 )
+_LEAST_SLICES = 20
 _SHORT_ECHO_MS, _LONG_ECHO_MS = 15.0, 60.0
 _SHORT_REPETITION_MS = 900.0
 _INVERSION_MS = (500.0, 1500.0)
 _CSF_NULL_MS = 1600.0
 
 
-def unfit(some: Sequence[Slice], *, least: int) -> str:
+def unfit(some: Sequence[Slice], *, asked: bool) -> str:
     """Why a volume cannot be the scan, by its attributes and then its words; empty if it can.
 
     Args:
         some: its images.
-        least: how many it has to have; 1 for a series that was asked for by its number, whose name is not looked at then.
+        asked: for by its number: then neither its name nor how many there are is looked at.
     """
     first = some[0]
     if first.modality != "MR":
@@ -61,22 +62,23 @@ def unfit(some: Sequence[Slice], *, least: int) -> str:
         return "not of MR images"
     kinds = {word for one in some for word in one.kind[2:]} | {word for word in first.kind if word == "LOCALIZER"}
     for values, what in _TYPES:
-        if kinds & values and (least > 1 or what == "a localiser or projection"):
+        if kinds & values and (not asked or what == "a localiser or projection"):
             return what
-    if "DERIVED" in first.kind and kinds & _DERIVED_MAPS and least > 1:
+    if "DERIVED" in first.kind and kinds & _DERIVED_MAPS and not asked:
         return "a map"
     if first.part != "magnitude":
         return f"a {first.part} image"
-    if least > 1:
-        if any(one.b_value for one in some):
-            return "of diffusion"
-        if _MAP_WORDS.search(first.words):
-            return "a map"
-        if _INVERSION_WORDS.search(first.words) and not _is_uniform(first):
-            return "one inversion of an MP2RAGE"
-        if "DERIVED" in first.kind and not any(points > 0 for points, _ in evidence(first)):
-            return "derived from others"
-    return f"only {len(some)} images" if len(some) < least else ""
+    if asked:
+        return ""
+    if any(one.b_value for one in some):
+        return "of diffusion"
+    if _MAP_WORDS.search(first.words):
+        return "a map"
+    if _INVERSION_WORDS.search(first.words) and not _is_uniform(first):
+        return "one inversion of an MP2RAGE"
+    if "DERIVED" in first.kind and not any(points > 0 for points, _ in evidence(first)):
+        return "derived from others"
+    return f"only {len(some)} images" if len(some) < _LEAST_SLICES else ""
 
 
 def evidence(one: Slice) -> list[tuple[int, str]]:

@@ -139,7 +139,7 @@ def _no_attributes(tail: bytes, *, implicit: bool, order: str) -> bytes:
 
 
 def _told_how(data: Dataset) -> Dataset:
-    """Of a file without the part that says how it is written, what pydicom made of it."""
+    """Put into a file without the part that says how it is written what pydicom made of it."""
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 

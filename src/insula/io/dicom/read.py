@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insula.errors import BadData, InsulaError
-from insula.io.bytes import read_head
+from insula.io.bytes import read_file, read_head
 from insula.io.dicom.choose import choose_series
 from insula.io.dicom.file import parse, read_content, spare_bytes, starts_as_dicom
 from insula.io.dicom.gather import gather_files, is_archive, unpack
@@ -52,7 +52,7 @@ class DicomScan:
 
     def still_the_same(self) -> bool:
         """Whether every file holds what it held when it was read."""
-        return all(read_content(path).sha256 == sha256 for path, sha256 in self.contents.items())
+        return all(read_file(path).sha256 == sha256 for path, sha256 in self.contents.items())
 
     @cached_property
     def references(self) -> list[Dataset]:

@@ -48,7 +48,7 @@ class Slice:
     kind: tuple[str, ...]
     """ImageType, e.g. ORIGINAL, PRIMARY, M."""
     part: Literal["magnitude", "phase", "real", "imaginary"]
-    """Of the complex image."""
+    """The part of the complex image."""
     words: str
     """Descriptions of series, protocol and sequence, in lower case, spaces between words: to choose by, never to be shown."""
     series_number: int | None
@@ -67,7 +67,7 @@ class Slice:
     repetition_ms: float | None
     inversion_ms: float | None
     b_value: float
-    """Of diffusion [s/mm2]; 0 where there is none."""
+    """Diffusion weighting [s/mm2]; 0 where there is none."""
     acquired_for: str
     """AcquisitionContrast of enhanced images, e.g. T1; empty elsewhere."""
     sequence: tuple[str, ...]
@@ -121,7 +121,7 @@ def read_slices(path: Path) -> list[Slice]:
 
 
 def slices_of(path: Path, data: Dataset) -> list[Slice]:
-    """As `read_slices`, of a header that has been read."""
+    """The images that a header describes; one for each frame, none where it is no image's."""
     if getattr(data, "file_meta", None) is not None and data.file_meta.get("MediaStorageSOPClassUID") == _DICOMDIR:
         _refuse_far_references(data)
         return []

@@ -35,7 +35,7 @@ class Limits:
     bytes: int
     """Unpacked."""
     ratio: int
-    """Of what is unpacked to what is packed."""
+    """The greatest ratio of what is unpacked to what is packed."""
 
 
 def is_tar(path: Path) -> bool:

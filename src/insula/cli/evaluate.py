@@ -136,7 +136,7 @@ def _warn_of_seen(pairs: dict[str, tuple[Pair, ...]], weights: str | None) -> No
 
 
 def _cards(pairs: tuple[Pair, ...], weights: str | None) -> list[Card]:
-    """Of the weights that are named, or of bundled ones that records beside the predictions name."""
+    """The cards of weights that are named, or of bundled ones that records beside the predictions name."""
     from insula.checkpoint import load_weights
     from insula.errors import InsulaError
     from insula.evaluate import weights_used

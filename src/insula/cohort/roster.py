@@ -70,7 +70,7 @@ class Roster:
         return fits[0] if len(fits) == 1 else None
 
     def _fitting(self, name: str, prefix: str, there: list[str]) -> list[str]:
-        """As written; else in another case; else without the zeros that a spreadsheet takes away; else as sub_01 or sub01."""
+        """Look a label up as it is written; else in another case; else without the zeros that a spreadsheet takes away; else as sub_01 or sub01."""
         loose = re.sub(rf"^{prefix[:-1]}[-_ ]*", "", name.strip(), flags=re.IGNORECASE)
         steps: tuple[Callable[[str], str], ...] = (str, str.casefold, _without_zeros)
         for wanted in dict.fromkeys((_label(name, prefix), loose)):

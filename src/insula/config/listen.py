@@ -47,9 +47,9 @@ class ListenConfig:
     most_per_caller: int = 10
     """At once, of one network address."""
     most_mb: int = 512
-    """Of one object [MB]."""
+    """The largest object that is taken [MB]."""
     association_mb: int = 8192
-    """Of one association [MB]."""
+    """The most that one association may send [MB]."""
     metrics_port: int | None = None
     """At which Prometheus finds the node's metrics; nowhere if not given."""
     service: ServeConfig = ServeConfig()

@@ -86,7 +86,7 @@ def axis_map(source: Grid, target: Grid) -> AxisMap | None:
 
 
 def unlike_in_order(source: Grid, target: Grid) -> str:
-    """As `Grid.unlike`, once the axes of `source` are in the order of `target`: what differs beside the order."""
+    """What differs beside the order of axes: `Grid.unlike`, once those of `source` are in the order of `target`."""
     axes = _nearest_map(source, target)
     return (source if axes is None else reordered(source, axes)).unlike(target)
 

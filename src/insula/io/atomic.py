@@ -47,7 +47,7 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_bytes`, UTF-8; what is no text, as in a name that came from a disk of another encoding, is a question mark."""
+    """Write text in UTF-8 by `write_bytes`; what is no text, as in a name from a disk of another encoding, is a question mark."""
     write_bytes(path, text.encode("utf-8", errors="replace"))
 
 

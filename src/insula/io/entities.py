@@ -42,7 +42,7 @@ def acquisition(entities: Entities) -> dict[str, str]:
 
 
 def joined(entities: Entities) -> str:
-    """As they stand in a file's name: `sub-01_run-2`."""
+    """Entities joined as in a file's name: `sub-01_run-2`."""
     return "_".join(f"{key}-{value}" for key, value in entities.items())
 
 

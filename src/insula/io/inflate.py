@@ -109,7 +109,7 @@ def inflate(data: bytes, expected: int) -> bytes:
 
 
 def inflate_at_most(data: bytes, most: int) -> bytes:
-    """As `inflate`, where no header says how long it is.
+    """Unpack what has no header that says how long it is, as strictly as `inflate`.
 
     Raises:
         TooLarge: it would be more than `most` bytes.

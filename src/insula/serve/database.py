@@ -110,7 +110,7 @@ class Database:
         return self.reading(lambda db: db.execute(query, values).fetchall())
 
     def reading(self, action: Callable[[sqlite3.Connection], T]) -> T:
-        """As `read`, for more than one query."""
+        """Read with more than one query; no other reader comes between."""
         with self._refusals(), _turn(self._turn_to_read):
             return action(self._reader)
 

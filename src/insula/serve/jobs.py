@@ -39,7 +39,7 @@ _WAIT_SECONDS = 2.0  # for another process that writes
 
 
 class QueueFull(Unavailable):
-    """As many jobs wait as may."""
+    """The queue is full: as many jobs wait as may."""
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
                 self._done()
 
         def send_400_response(self, msg: str) -> None:
-            """As uvicorn, but in the form of every refusal, and with 431 where that is meant."""
+            """Refuse what uvicorn refuses, in the form of every refusal, and with 431 where that is meant."""
             if self.cycle is not None and not self.cycle.response_complete:  # in the middle of a body
                 self.cycle.disconnected = True
                 self.cycle.message_event.set()

@@ -82,7 +82,7 @@ def work(store: Store, *, device: str, name: str) -> None:
 
 
 def _next(jobs: Jobs, name: str) -> Job | None:
-    """As `Jobs.take`; a store that is locked or cannot be read at the moment gives nothing."""
+    """Take a job; a store that is locked or cannot be read at the moment gives nothing."""
     try:
         return jobs.take(name)
     except (Unavailable, IOFault):

@@ -46,9 +46,9 @@ class Limits:
     pdu_seconds: float
     """In which a PDU that has begun has to be complete."""
     object_bytes: int
-    """Of one object."""
+    """The largest object that is taken."""
     association_bytes: int
-    """Of one association."""
+    """The most that one association may send."""
 
 
 class _Breach(OSError):

@@ -38,13 +38,13 @@ class Complete:
 
     folder: Path
     mark: str
-    """Of its instances and of when the last of them came."""
+    """Hash of its instances and of when the last of them came."""
     caller: str
     """The AE title that sent it; empty where that is not known."""
 
     @property
     def digest(self) -> str:
-        """Of its instances and what is in them: the same series with one more, or with other pixels, is another."""
+        """Hash of its instances and what is in them: the same series with one more, or with other pixels, is another."""
         found = [self.folder.name, *(path.name + contents(path) for path in self.files)]
         return hashlib.sha256("".join(found).encode()).hexdigest()
 

@@ -61,7 +61,7 @@ class Target:
         return cls(host.strip("[]"), int(port), title, caller, tls)
 
     def send(self, paths: Sequence[Path]) -> dict[Path, int]:
-        """As `Archive.send`."""
+        """Send instances by C-STORE (`Archive.send`)."""
         return send(paths, self, title=self.caller)
 
 

@@ -35,7 +35,7 @@ class Stow:
     """An archive that is called by STOW-RS."""
 
     url: str
-    """Of its studies."""
+    """The address of its studies."""
     tls: ssl.SSLContext | None = field(default=None, compare=False)
     """How https is spoken; by the system's certificates if None."""
     statuses: ClassVar[str] = "stow.json"
@@ -63,7 +63,7 @@ class Stow:
         return cls(url if url.endswith("/studies") else f"{url}/studies", tls)
 
     def send(self, paths: Sequence[Path]) -> dict[Path, int]:
-        """As `Archive.send`; all instances in one request."""
+        """Send all instances in one request (`Archive.send`)."""
         from pydicom import dcmread
 
         uids = {path: str(dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) for path in paths}

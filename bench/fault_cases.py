@@ -150,8 +150,7 @@ def _rounded(decimals: int) -> Callable[[Path], None]:
 
 
 def _without_preamble(path: Path) -> None:
-    data = dcmread(path)
-    data.file_meta = None  # type: ignore[assignment]
+    data = Dataset(dcmread(path))
     buffer = io.BytesIO()
     data.save_as(buffer, implicit_vr=True, little_endian=True, enforce_file_format=False)
     path.write_bytes(buffer.getvalue())
@@ -162,7 +161,6 @@ def _archive(form: str) -> Callable[[Path], list[str]]:
         source = folder.parent / f"{folder.name}-source"
         write_head(source)
         path = folder / f"exam.{form}"
-        folder.mkdir(exist_ok=True)
         if form == "zip":
             with zipfile.ZipFile(path, "w") as zipped:
                 for n, file in enumerate(sorted(source.iterdir())):
@@ -179,7 +177,6 @@ def _linked(folder: Path) -> list[str]:
     store = folder.parent / f"{folder.name}-disk"
     for n in (1, 2):
         _write(store / f"sub-{n:02d}", {f"anat/sub-{n:02d}_T1w.nii.gz": _image(lambda x, n=n: x + n)})  # type: ignore[misc]
-    folder.mkdir(exist_ok=True)
     for n in (1, 2):
         (folder / f"sub-{n:02d}").symlink_to(store / f"sub-{n:02d}", target_is_directory=True)
     return ["segment", str(folder)]
@@ -414,7 +411,6 @@ def cases() -> Iterator[Case]:
 
 
 def _latin_1(folder: Path) -> list[str]:
-    folder.mkdir(exist_ok=True)
     with open(os.fsencode(folder) + b"/t\xeate.nii.gz", "wb") as file:
         file.write(packed(nifti()))
     return ["segment", str(folder)]

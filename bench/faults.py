@@ -57,7 +57,8 @@ for one in plan:
     said = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
-            code = main(words)
+            sys.argv = ["insula", *words]
+            code = main()
         except SystemExit as stop:
             code = stop.code
         except BaseException as error:
@@ -128,6 +129,7 @@ def table(tree: Path, folder: Path) -> dict[str, str]:
     plan, all_cases = [], list(cases())
     for n, case in enumerate(all_cases):
         home = folder / f"{n:03d}"
+        (home / "in").mkdir(parents=True)
         words = case.build(home / "in")
         plan.append({"title": case.title, "words": words, "out": str(home / "out"), "environment": case.environment})
     told = run(tree, plan, folder)

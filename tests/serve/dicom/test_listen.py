@@ -188,7 +188,7 @@ def test_a_study_without_a_t1w_series_is_not_segmented(start_node: Any, tmp_path
     with start_node(tmp_path / "node", "--set", "quiet_seconds=3") as node:
         node.send(write_head(tmp_path / "a", SeriesNumber=4, SeriesDescription="t2_tse", **slow))
         node.send(write_head(tmp_path / "b", SeriesNumber=5, SeriesDescription="t2_flair", **slow))
-        said = node.says("hold no series that its name or timings tell to be T1w", times=2)
+        said = node.says("hold no series that its header, name or timings tell to be T1w", times=2)
         assert "is complete" not in said
         assert not list((node.store / "jobs").iterdir())
 

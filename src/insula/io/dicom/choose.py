@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from insula.errors import BadData, UsageError
-from insula.io.dicom.evidence import evidence, says_agent, unfit
+from insula.io.dicom.evidence import evidence, has_agent, unfit
 from insula.io.dicom.slices import Slice
 from insula.io.dicom.volumes import Volume, volumes_of
 from insula.types import Flag
@@ -14,6 +14,9 @@ from insula.types import Flag
 __all__ = ["Choice", "choose_series"]
 
 _MOST_LISTED = 12
+_AGENT_POINTS = (
+    3  # as many as a name that says something else loses: any plain T1w series goes before one with an agent
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def choose_series(slices: Iterable[Slice], *, number: int | None = None) -> Choi
         rule = "are of several patients"
         raise BadData("the DICOM files", f"of {len(fit)} series", rule, "give one patient's at a time")
     ranked = sorted(fit, key=lambda one: (-_points(one), -len(one.slices), one.slices[0].series_number or 0))
-    if _points(ranked[0]) <= 0 and number is None and len({volume.slices[0].series for volume in fit}) > 1:
+    if not _is_told(ranked[0]) and number is None and len({volume.slices[0].series for volume in fit}) > 1:
         rule = "hold no series that its header, name or timings tell to be T1w"
         raise BadData("the DICOM files", "", rule, f"choose with --series: {', '.join(sorted(map(_name, fit)))}")
     return Choice(ranked[0].slices, tuple(_flags(ranked, passed, len(series), asked=number is not None)))
@@ -78,10 +81,10 @@ def choose_series(slices: Iterable[Slice], *, number: int | None = None) -> Choi
 def _flags(ranked: list[Volume], passed: list[str], count: int, *, asked: bool) -> Iterator[Flag]:
     best = ranked[0]
     first = best.slices[0]
-    if _points(best) <= 0 and not asked:
+    if not _is_told(best) and not asked:
         text = "Neither header, name nor timings of the series say that it is T1-weighted."
         yield Flag("not-told-to-be-t1w", text)
-    if first.contrast or says_agent(first.words):
+    if has_agent(first):
         yield Flag("contrast-agent", "The series was made with a contrast agent, which the weights never saw.")
     if "DERIVED" in first.kind:
         yield Flag("derived", "The series was computed from others, as uniform images and reformats are.", "note")
@@ -100,7 +103,13 @@ def _flags(ranked: list[Volume], passed: list[str], count: int, *, asked: bool) 
 
 
 def _points(volume: Volume) -> int:
-    return sum(points for points, _ in evidence(volume.slices[0]))
+    first = volume.slices[0]
+    return sum(points for points, _ in evidence(first)) - _AGENT_POINTS * has_agent(first)
+
+
+def _is_told(volume: Volume) -> bool:
+    """Whether the series says that it is T1w, with an agent or without."""
+    return sum(points for points, _ in evidence(volume.slices[0])) > 0
 
 
 def _name(volume: Volume) -> str:

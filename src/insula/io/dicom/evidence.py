@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from insula.io.dicom.slices import Slice
 
-__all__ = ["evidence", "says_agent", "unfit"]
+__all__ = ["evidence", "has_agent", "says_agent", "unfit"]
 
 _IMAGES = {
     "1.2.840.10008.5.1.4.1.1.4",  # MR
@@ -98,8 +98,6 @@ def _all(one: Slice) -> Iterator[tuple[int, str]]:
         yield 1, "its echoes are combined"
     if "DERIVED" in one.kind and not _is_uniform(one):
         yield -1, "it is derived"
-    if one.contrast or says_agent(one.words):
-        yield -3, "it was made with a contrast agent"
     if "EP" in one.sequence:
         yield -3, "it is echo-planar"
     if one.echo_ms is not None:
@@ -115,6 +113,11 @@ def _all(one: Slice) -> Iterator[tuple[int, str]]:
         yield 2, "its name says so"
     if _OTHER_WORDS.search(one.words):
         yield -3, "its name says something else"
+
+
+def has_agent(one: Slice) -> bool:
+    """Whether a volume was made with a contrast agent, by its attributes or its name."""
+    return bool(one.contrast) or says_agent(one.words)
 
 
 def says_agent(words: str) -> bool:

@@ -47,7 +47,7 @@ model(torch.randn(2, 1, 16, 16, 16))
 prepare = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
 with torch.no_grad():
     answer = torch.sigmoid(model.eval()(data.prepare(phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0))).scan, prepare).image))
-save_weights(weights, model, Card(name="tiny", model=config, prepare=prepare, threshold=round(float(answer.quantile(0.9)), 4)))
+save_weights(weights, model, Card(name="tiny", model=config, prepare=prepare, threshold=round(float(answer.quantile(0.9)), 4), min_lesion_ml=2.0))
 from insula.cli import main
 for one in plan:
     words = list(one["words"])
@@ -73,13 +73,16 @@ def run(tree: Path, plan: list[dict[str, Any]], folder: Path) -> dict[str, dict[
     """Every case in one process that has the sources of a tree; what each printed, and its exit code."""
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(
-        [sys.executable, "-c", _CHILD, str(folder / "plan.json"), str(folder / "weights")], capture_output=True, text=True,
+    found = []
+    with subprocess.Popen(
+        [sys.executable, "-c", _CHILD, str(folder / "plan.json"), str(folder / "weights")], stdout=subprocess.PIPE, text=True,
         env=environment, cwd=folder,
-    )  # fmt: skip
-    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    if len(found) < len(plan):
-        print(done.stderr[-2000:], file=sys.stderr)
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.startswith("{"):
+                found.append(json.loads(line))
+                print(f"{len(found)} of {len(plan)}: {found[-1]['title']}", file=sys.stderr, flush=True)
     return {one["title"]: one for one in found}
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from insula.io.dicom.slices import Slice
 
-__all__ = ["evidence", "has_agent", "says_agent", "unfit"]
+__all__ = ["MR_IMAGES", "evidence", "has_agent", "says_agent", "unfit"]
 
-_IMAGES = {
+MR_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.4",  # MR
     "1.2.840.10008.5.1.4.1.1.4.1",  # enhanced MR
     "1.2.840.10008.5.1.4.1.1.4.4",  # legacy converted enhanced MR
@@ -58,7 +58,7 @@ def unfit(some: Sequence[Slice], *, asked: bool) -> str:
     first = some[0]
     if first.modality != "MR":
         return f"{first.modality[:8] or 'no modality'}, not MR"
-    if first.sop_class not in _IMAGES:
+    if first.sop_class not in MR_IMAGES:
         return "not of MR images"
     kinds = {word for one in some for word in one.kind[2:]} | {word for word in first.kind if word == "LOCALIZER"}
     for values, what in _TYPES:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from insula.io.dicom.evidence import MR_IMAGES
 from insula.io.dicom.slices import quiet
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ _IMAGE = (
 )  # fmt: skip
 
 _SINGLE = "1.2.840.10008.5.1.4.1.1.4"  # MR image: what has one frame is laid out as one
+_MANY = "1.2.840.10008.5.1.4.1.1.4.1"  # enhanced MR image
 _PLACES = {
     "PlanePositionSequence": ("ImagePositionPatient",), "PlaneOrientationSequence": ("ImageOrientationPatient",),
     "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),
@@ -81,16 +84,19 @@ def conforming(headers: Sequence[Dataset], *, name: str, step_mm: float) -> list
             for key, value in shared.items():
                 setattr(made, key, value)
             source = _single(header)
+            many = bool(source.get("PerFrameFunctionalGroupsSequence"))
             for key in _IMAGE:
-                if key in source:
+                if key in source and (many or key != "NumberOfFrames"):
                     made[key] = source[key]
             made.SeriesNumber = _whole(header, "SeriesNumber")
-            made.SOPClassUID = header.get("SOPClassUID") if source is header else _SINGLE
+            known = _valid(header, "SOPClassUID", MR_IMAGES.__contains__)
+            made.SOPClassUID = (known or _MANY) if many else (known if source is header else "") or _SINGLE
             made.SOPInstanceUID = _valid(header, "SOPInstanceUID", _is_uid) or generate_uid(
                 entropy_srcs=[series, str(number)]
             )
-            if "NumberOfFrames" not in source:
-                made.SliceThickness = _number(source, "SliceThickness") or step_mm
+            if not many:
+                thickness = _number(source, "SliceThickness")
+                made.SliceThickness = thickness if thickness is not None and thickness > 0 else step_mm
             made.file_meta = header.file_meta
             out.append(made)
     return out
@@ -105,9 +111,9 @@ def name_true_classes(made: Dataset, headers: Sequence[Dataset], references: Seq
         references: what `conforming` made of them.
     """
     classes = {
-        str(reference.SOPInstanceUID): header.SOPClassUID
+        str(reference.SOPInstanceUID): known
         for header, reference in zip(headers, references, strict=True)
-        if header.get("SOPClassUID") != reference.SOPClassUID
+        if (known := _valid(header, "SOPClassUID", MR_IMAGES.__contains__)) and known != reference.SOPClassUID
     }
     if classes:
         _rename(made, classes)
@@ -166,7 +172,9 @@ def _whole(header: Any, key: str) -> int | None:
 
 
 def _number(header: Any, key: str) -> float | None:
+    """The value as a finite number, if it is one."""
     try:
-        return float(str(header.get(key)))
+        value = float(str(header.get(key)))
     except Exception:  # as above
         return None
+    return value if math.isfinite(value) else None

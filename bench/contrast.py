@@ -34,32 +34,39 @@ from insula.io import read_scan, write_bytes, write_json
 from insula.simulate import Host
 
 _T1W_SHARE = 0.3
+_HARD = (Kind.T1W_AGENT, Kind.FLAIR, Kind.FA, Kind.ANGIOGRAPHY, Kind.INV1, Kind.T1_MAP)
+"""What looks most like T1w at 4 mm."""
+_MOVED = 0.2, 0.45
+"""Share of heads that moved, when judged and when taught."""
 _HOSTS: tuple[Host, ...] = ()
+_MOVES = _MOVED[0]
 
 
-def plan(count: int) -> list[Kind]:
-    """Kinds of so many heads: three in ten T1w, the others alike."""
-    others = [kind for kind in Kind if kind is not Kind.T1W]
+def plan(count: int, *, hard: int = 1) -> list[Kind]:
+    """Kinds of so many heads: three in ten T1w, the others alike, the hard ones among them so many times as often."""
+    others = [kind for kind in Kind if kind is not Kind.T1W for _ in range(hard if kind in _HARD else 1)]
     return [Kind.T1W if n % 10 < 10 * _T1W_SHARE else others[n % len(others)] for n in range(count)]
 
 
-def _begin(hosts: tuple[Host, ...]) -> None:
-    global _HOSTS
-    _HOSTS = hosts
+def _begin(hosts: tuple[Host, ...], moved: float) -> None:
+    global _HOSTS, _MOVES
+    _HOSTS, _MOVES = hosts, moved
     torch.set_num_threads(1)
 
 
 def _draw(job: tuple[int, Kind]) -> tuple[Tensor, int, bool, bool]:
     seed, kind = job
-    drawn = draw(_HOSTS[seed % len(_HOSTS)], kind, seed)
+    drawn = draw(_HOSTS[seed % len(_HOSTS)], kind, seed, moves=_MOVES)
     return coarse_of_2mm(drawn.image).half(), int(kind), drawn.motion, drawn.noisy
 
 
-def heads(hosts: tuple[Host, ...], count: int, *, seed: int, workers: int) -> tuple[Tensor, Tensor]:
+def heads(
+    hosts: tuple[Host, ...], count: int, *, seed: int, workers: int, teach: bool = False
+) -> tuple[Tensor, Tensor]:
     """Looks (n, 2, i, j, k), half precision, and targets (n, 3): kind, motion, noise."""
-    jobs = [(seed + n, kind) for n, kind in enumerate(plan(count))]
+    jobs = [(seed + n, kind) for n, kind in enumerate(plan(count, hard=2 if teach else 1))]
     looks, targets = [], []
-    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(hosts,)) as pool:
+    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(hosts, _MOVED[teach])) as pool:
         for look, kind, motion, noisy in pool.map(_draw, jobs, chunksize=20):
             looks.append(look.clone())
             targets.append([kind, motion, noisy])
@@ -82,7 +89,7 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.drawn is not None and arguments.drawn.exists():
         looks, targets = torch.load(arguments.drawn)
     else:
-        looks, targets = heads(sources.hosts, arguments.heads, seed=0, workers=arguments.workers)
+        looks, targets = heads(sources.hosts, arguments.heads, seed=arguments.seed, workers=arguments.workers, teach=True)
         if arguments.drawn is not None:
             torch.save((looks, targets), arguments.drawn)
     print(f"{len(looks)} heads of {len(sources.hosts)} hosts drawn in {time.monotonic() - begun:.0f} s", flush=True)
@@ -162,6 +169,7 @@ def main() -> None:
     parser.add_argument("--heads", type=int)
     parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=0, help="of the first head that is taught")
     parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--drawn", type=Path, help="where the heads are kept for another run")

@@ -45,13 +45,14 @@ class Drawn:
     """Noise as large as half of what tells grey from white matter."""
 
 
-def draw(host: Host, kind: Kind, seed: int) -> Drawn:
+def draw(host: Host, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
     """One head of one kind, with a pose, a lesion now and then, resolution, shading, noise and movement of its own.
 
     Args:
         host: a head or a label map, in the training box at 1 mm.
         kind: what to draw; `NO_HEAD` draws a phantom, another body part, or nothing but noise.
         seed: the source of chance.
+        moves: share of heads that move during the scan.
     """
     rng = np.random.default_rng(seed)
     maker = torch.Generator().manual_seed(seed)
@@ -74,7 +75,7 @@ def draw(host: Host, kind: Kind, seed: int) -> Drawn:
     if rng.random() < (0.9 if kind in SLOW else 0.35 if host.skull else 0.0):
         image = image * _stripped(tissue, inside, kind, rng)
     image = resolved(image, kind, rng)
-    image, motion = moved(image, rng) if rng.random() < 0.2 else (image, False)
+    image, motion = moved(image, rng) if rng.random() < moves else (image, False)
     image = image * shading((*image.shape,), maker, float(rng.uniform(0, 0.5)) * (kind is not Kind.CT))
     image = posed(image, rng)
     image, hidden = noisy(image, kind, abs(white - grey), white, rng, maker)

@@ -127,10 +127,17 @@ def _table(out: Path) -> str:
         in_windows = [case["dice_windows"] for case in cases if case["dice_windows"] is not None]
         windows = f"{statistics.mean(in_windows):.3f}" if in_windows else "-"
         cells = [
-            ROWS[name].says, str(len(cases)), mean.cell(), f"{median.value:.3f}", windows,
-            change, p, lesions_found(cases, SIZE_BINS[:2]), lesions_found(cases, SIZE_BINS[2:3]),
+            ROWS[name].says,
+            str(len(cases)),
+            mean.cell(),
+            f"{median.value:.3f}",
+            windows,
+            change,
+            p,
+            lesions_found(cases, SIZE_BINS[:2]),
+            lesions_found(cases, SIZE_BINS[2:3]),
             f"{false:.1f}",
-        ]  # fmt: skip
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
@@ -139,7 +146,14 @@ def _table(out: Path) -> str:
     ]
     for name, trial in found.items():
         cost = costs.get(f"cost-{ROWS[name].cost}")
-        timed = [f"{cost[key]:.{digits}f}" for key, digits in (("step_ms", 1), ("step_gib", 1), ("volume_ms", 1), ("volume_gib", 1))] if cost else ["-"] * 4  # fmt: skip
+        timed = (
+            [
+                f"{cost[key]:.{digits}f}"
+                for key, digits in (("step_ms", 1), ("step_gib", 1), ("volume_ms", 1), ("volume_gib", 1))
+            ]
+            if cost
+            else ["-"] * 4
+        )
         own = statistics.mean(case["dice"] for case in trial["train"])
         steps = trial["recipe"]["train"]["steps"]
         lines.append(

@@ -44,22 +44,37 @@ from trial import forward, lesion_answer, score
 
 _RECIPES = Path(__file__).parents[1] / "recipes"
 _HEADS = (
-    "simulate.chronic_fraction=0.8", "simulate.most_lesions=3", "simulate.further_lesion_fraction=0.3",
-    "simulate.small_fraction=0.25", "simulate.strip_fraction=0.45", "simulate.shift_mm=10", "simulate.blend_fraction=0.2",
-    "train.focus=lesion", "train.compile=true", "train.save_minutes=4", "train.losses=[[1.0,\"dice\"],[1.0,\"cross_entropy\"]]",
-)  # fmt: skip
+    "simulate.chronic_fraction=0.8",
+    "simulate.most_lesions=3",
+    "simulate.further_lesion_fraction=0.3",
+    "simulate.small_fraction=0.25",
+    "simulate.strip_fraction=0.45",
+    "simulate.shift_mm=10",
+    "simulate.blend_fraction=0.2",
+    "train.focus=lesion",
+    "train.compile=true",
+    "train.save_minutes=4",
+    'train.losses=[[1.0,"dice"],[1.0,"cross_entropy"]]',
+)
 _CROPS = {
-    "64": ("train.crop=[64,64,64]", "train.batch=12"), "96": ("train.crop=[96,96,96]", "train.batch=4"),
+    "64": ("train.crop=[64,64,64]", "train.batch=12"),
+    "96": ("train.crop=[96,96,96]", "train.batch=4"),
     "128": ("train.crop=[128,128,128]", "train.batch=2"),
-}  # fmt: skip
+}
 _EXTRAS = {
-    "fixed": ("simulate.heads=600",), "precise": ('train.losses=[[0.7,"dice"],[1.0,"cross_entropy"],[0.3,"precise_tversky"]]',),
-    "unpainted": ("simulate.painted_fraction=0",), "painted": ("simulate.painted_fraction=0.45",),
+    "fixed": ("simulate.heads=600",),
+    "precise": ('train.losses=[[0.7,"dice"],[1.0,"cross_entropy"],[0.3,"precise_tversky"]]',),
+    "unpainted": ("simulate.painted_fraction=0",),
+    "painted": ("simulate.painted_fraction=0.45",),
     "mission": ('train.losses=[[0.35,"dice"],[0.25,"focal"],[0.25,"boundary"],[0.15,"tversky"]]',),
-    "plain": ("simulate.confounders=0",), "whole": ("train.whole_fraction=0.04",), "compiled": ("simulate.compile=true",),
-    "nomemory": ('model.memory=off',), "noscan": ("model.scans=0",),
-    "gentle": ("train.lr=2e-4",), "controls": ("simulate.control_fraction=0.2",),
-}  # fmt: skip
+    "plain": ("simulate.confounders=0",),
+    "whole": ("train.whole_fraction=0.04",),
+    "compiled": ("simulate.compile=true",),
+    "nomemory": ("model.memory=off",),
+    "noscan": ("model.scans=0",),
+    "gentle": ("train.lr=2e-4",),
+    "controls": ("simulate.control_fraction=0.2",),
+}
 _PROBED, _WARM = 60, 700
 _SEED = 2411
 
@@ -101,9 +116,13 @@ def free_heads(sources: Sources, device: torch.device) -> CaseSet:
             masks.append(torch.zeros_like(case.mask))
             brains.append(found.brain[0].to(torch.int8))
     return CaseSet(
-        names=tuple(names), images=tuple(images), masks=tuple(masks), brains=tuple(brains), fingerprint="free",
+        names=tuple(names),
+        images=tuple(images),
+        masks=tuple(masks),
+        brains=tuple(brains),
+        fingerprint="free",
         centres=tuple(hosts),
-    )  # fmt: skip
+    )
 
 
 def judge_sets(
@@ -113,9 +132,10 @@ def judge_sets(
     sources = sources_of(data, part, recipe.prepare.box, cache)
     stream = HeadStream(sources, recipe, device=device)
     return {
-        "heads": stream.cases(count, seed=_SEED), "unfamiliar": stream.cases(count, seed=_SEED, unfamiliar=True),
+        "heads": stream.cases(count, seed=_SEED),
+        "unfamiliar": stream.cases(count, seed=_SEED, unfamiliar=True),
         "free": free_heads(sources, device),
-    }  # fmt: skip
+    }
 
 
 def judge(model: torch.nn.Module, sets: dict[str, CaseSet], device: torch.device) -> dict[str, Any]:
@@ -208,7 +228,14 @@ def run_arm(
         done = False
     weights = load_weights(str(folder / f"{recipe.name}.json"))
     found = judge(weights.model, sets, device)
-    result = {"arm": arm, "done": done, "recipe": to_dict(recipe), "provenance": {k: v for k, v in weights.card.provenance.items() if k != "recipe"}, **machine(device), **found}  # fmt: skip
+    result = {
+        "arm": arm,
+        "done": done,
+        "recipe": to_dict(recipe),
+        "provenance": {k: v for k, v in weights.card.provenance.items() if k != "recipe"},
+        **machine(device),
+        **found,
+    }
     write_json(path if done else arguments.out / f"{arm}.part.json", result)
     for file in (f"{recipe.name}.json", f"{recipe.name}.safetensors"):
         (arguments.out / f"{arm}{Path(file).suffix if file.endswith('s') else '.card.json'}").write_bytes(
@@ -255,7 +282,10 @@ def main() -> None:
     box = PrepareConfig().box
     base = recipe_of("enhanced-96", str(device))
     sets = judge_sets(arguments.data, arguments.cache, base, device, arguments.cases, arguments.part)
-    print(f"judged by {', '.join(f'{len(cases)} {name}' for name, cases in sets.items())} ({time.monotonic() - begun:.0f} s)", flush=True)  # fmt: skip
+    print(
+        f"judged by {', '.join(f'{len(cases)} {name}' for name, cases in sets.items())} ({time.monotonic() - begun:.0f} s)",
+        flush=True,
+    )
     if arguments.judge_only:
         for name in (arguments.start_smart, arguments.start_enhanced):
             if name:

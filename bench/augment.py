@@ -66,7 +66,12 @@ def main() -> None:
     print(f"| | {' | '.join(f'{name} [{unit}]' for name in found)} |")
     print("|---|" + "---|" * len(found))
     for name in (*_KINDS, "training step"):
-        cells = [f"{1000 * rows[name]:.1f} ({rows[name] / rows['training step']:.0%})" if cuda else f"{rows[name] / rows['training step']:.2f}" for rows in found.values()]  # fmt: skip
+        cells = [
+            f"{1000 * rows[name]:.1f} ({rows[name] / rows['training step']:.0%})"
+            if cuda
+            else f"{rows[name] / rows['training step']:.2f}"
+            for rows in found.values()
+        ]
         print(f"| {name} | {' | '.join(cells)} |")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(arguments.out, {**machine(device), "seconds": found})

@@ -76,7 +76,16 @@ def _draw(found: dict[str, dict[str, Any]]) -> str:
             low, high = (
                 [0 if v.low is None else abs(v.value - getattr(v, end)) for v in other] for end in ("low", "high")
             )
-            made.axes.errorbar(x, [v.value for v in other], yerr=[low, high], marker="o", ms=3, capsize=2, color=colour, label=f"{label}, held out")  # fmt: skip
+            made.axes.errorbar(
+                x,
+                [v.value for v in other],
+                yerr=[low, high],
+                marker="o",
+                ms=3,
+                capsize=2,
+                color=colour,
+                label=f"{label}, held out",
+            )
         made.axes.set_xlabel("parameters [M]")
         made.axes.set_ylabel("mean Dice")
         made.axes.set_ylim(0, 1)

@@ -24,7 +24,16 @@ from typing import Any
 
 from rows import table
 
-_PARTS = ("interpreter and imports", "weights", "reading", "preparing", "network", "deciding", "mask, map and record", "page")  # fmt: skip
+_PARTS = (
+    "interpreter and imports",
+    "weights",
+    "reading",
+    "preparing",
+    "network",
+    "deciding",
+    "mask, map and record",
+    "page",
+)
 
 
 def main() -> None:
@@ -51,9 +60,14 @@ def main() -> None:
     first = next(iter(whole.values()))
     print(f"worst of all runs: {max(sum(run) for kept in runs.values() for run in kept):.1f} s", file=sys.stderr)
     rows = [
-        [engine, f"{peak[engine]:.2f}", f"{whole[engine] / first:.2f}", *(f"{100 * statistics.median(run[n] for run in kept) / whole[engine]:.0f} %" for n in range(len(_PARTS)))]
+        [
+            engine,
+            f"{peak[engine]:.2f}",
+            f"{whole[engine] / first:.2f}",
+            *(f"{100 * statistics.median(run[n] for run in kept) / whole[engine]:.0f} %" for n in range(len(_PARTS))),
+        ]
         for engine, kept in runs.items()
-    ]  # fmt: skip
+    ]
     print(table(["engine", "peak memory [GiB]", "whole, x the first", *_PARTS], rows))
 
 
@@ -64,7 +78,10 @@ def _one(path: Path, weights: str, engine: str, started: str) -> list[float]:
     from insula.predict import open_scan, result_paths
 
     segmenting, reporting = import_module("insula.predict.segment"), import_module("insula.report.case")
-    preparing, network, writing = (_clocked(module, name) for module, name in ((segmenting, "prepare"), (segmenting, "infer_mean"), (reporting, "write_result")))  # fmt: skip
+    preparing, network, writing = (
+        _clocked(module, name)
+        for module, name in ((segmenting, "prepare"), (segmenting, "infer_mean"), (reporting, "write_result"))
+    )
     imports = time.time() - float(started)
     name, _, tiled = engine.partition(":")
     with tempfile.TemporaryDirectory() as folder:
@@ -83,8 +100,16 @@ def _one(path: Path, weights: str, engine: str, started: str) -> list[float]:
     inside = sum(preparing), sum(network), sum(writing)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return [
-        imports, loading, reading, inside[0], inside[1], segment - inside[0] - inside[1], inside[2], case - inside[2], peak,
-    ]  # fmt: skip
+        imports,
+        loading,
+        reading,
+        inside[0],
+        inside[1],
+        segment - inside[0] - inside[1],
+        inside[2],
+        case - inside[2],
+        peak,
+    ]
 
 
 def _clocked(module: ModuleType, name: str) -> list[float]:

@@ -89,7 +89,9 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.drawn is not None and arguments.drawn.exists():
         looks, targets = torch.load(arguments.drawn)
     else:
-        looks, targets = heads(sources.hosts, arguments.heads, seed=arguments.seed, workers=arguments.workers, teach=True)
+        looks, targets = heads(
+            sources.hosts, arguments.heads, seed=arguments.seed, workers=arguments.workers, teach=True
+        )
         if arguments.drawn is not None:
             torch.save((looks, targets), arguments.drawn)
     print(f"{len(looks)} heads of {len(sources.hosts)} hosts drawn in {time.monotonic() - begun:.0f} s", flush=True)

@@ -67,7 +67,10 @@ def main() -> None:
         drawn = replace(recipe, simulate=replace(recipe.simulate, compile=compiled))
         name = "compiled" if compiled else "not compiled"
         found[name] = row = paces(drawn, sources, device, arguments.steps)
-        print(f"{arguments.arm}, drawing {name}: step {row['step_ms']:.1f} ms, drawing {row['drawing_ms']:.1f} ms, side by side {row['both_ms']:.1f} ms (+{row['share']:.0%}); ready after {row['ready_s']:.0f} s", flush=True)  # fmt: skip
+        print(
+            f"{arguments.arm}, drawing {name}: step {row['step_ms']:.1f} ms, drawing {row['drawing_ms']:.1f} ms, side by side {row['both_ms']:.1f} ms (+{row['share']:.0%}); ready after {row['ready_s']:.0f} s",
+            flush=True,
+        )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(arguments.out, {**machine(device), "arm": arguments.arm, **found})
 

@@ -27,11 +27,23 @@ from io_series import CANARY, write_head
 __all__ = ["Case", "cases"]
 
 KINDS = {
-    "A": "geometry of the output", "B": "two witnesses of size", "C": "intensities that are no signal", "D": "which DICOM series",
-    "E": "volumes within a series", "F": "odd DICOM attributes", "G": "one name for two results", "H": "containers",
-    "I": "even slices", "J": "linked folders", "K": "BIDS entities", "L": "sheets", "M": "masks' grids", "N": "labels near one level",
-    "O": "names and encodings", "Q": "what is no T1w scan",
-}  # fmt: skip
+    "A": "geometry of the output",
+    "B": "two witnesses of size",
+    "C": "intensities that are no signal",
+    "D": "which DICOM series",
+    "E": "volumes within a series",
+    "F": "odd DICOM attributes",
+    "G": "one name for two results",
+    "H": "containers",
+    "I": "even slices",
+    "J": "linked folders",
+    "K": "BIDS entities",
+    "L": "sheets",
+    "M": "masks' grids",
+    "N": "labels near one level",
+    "O": "names and encodings",
+    "Q": "what is no T1w scan",
+}
 
 
 @dataclass(frozen=True)
@@ -378,9 +390,13 @@ def cases() -> Iterator[Case]:
     yield Case("K", "a FLAIR by name", _files({f"{bids}_FLAIR.nii.gz": plain}), done=0)
     yield Case("K", "two runs, a mask of the second", _cohort(_SHEET.encode(), runs=True), done=-1, says="run-2|run 2")
     forms = {
-        "semicolons": _SHEET.replace("\t", ";").encode(), "commas": _SHEET.replace("\t", ",").encode(), "Latin-1": _SHEET.replace("centre", "centre é").encode("latin-1"),
-        "UTF-16": _SHEET.encode("utf-16"), "a BOM": _SHEET.encode("utf-8-sig"), "no id column": _SHEET.replace("participant_id", "who").encode(),
-    }  # fmt: skip
+        "semicolons": _SHEET.replace("\t", ";").encode(),
+        "commas": _SHEET.replace("\t", ",").encode(),
+        "Latin-1": _SHEET.replace("centre", "centre é").encode("latin-1"),
+        "UTF-16": _SHEET.encode("utf-16"),
+        "a BOM": _SHEET.encode("utf-8-sig"),
+        "no id column": _SHEET.replace("participant_id", "who").encode(),
+    }
     for name, sheet in forms.items():
         yield Case("L", f"participants.tsv with {name}", _cohort(sheet), done=-1, says="participants.tsv")
     yield Case("M", "a mask in another axis order", _cohort(_SHEET.encode(), order=True), done=-1, never=r"\berror\b")

@@ -75,9 +75,12 @@ def run(tree: Path, plan: list[dict[str, Any]], folder: Path) -> dict[str, dict[
     environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONWARNINGS": "ignore"}
     found = []
     with subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(folder / "plan.json"), str(folder / "weights")], stdout=subprocess.PIPE, text=True,
-        env=environment, cwd=folder,
-    ) as child:  # fmt: skip
+        [sys.executable, "-c", _CHILD, str(folder / "plan.json"), str(folder / "weights")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=folder,
+    ) as child:
         assert child.stdout is not None
         for line in child.stdout:
             if line.startswith("{"):

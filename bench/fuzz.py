@@ -41,23 +41,131 @@ from io_series import header, sample, with_pixels
 _CANARY = b"CANARY^1960-01-01 "
 _GRID = Grid((12, 14, 10), np.diag([2.0, 2.0, 2.0, 1.0]))
 _FIELDS: tuple[tuple[int, str], ...] = (
-    (0, "i"), *((40 + 2 * n, "h") for n in range(8)), (56, "f"), (68, "h"), (70, "h"), (72, "h"), (74, "h"),
-    *((76 + 4 * n, "f") for n in range(8)), (108, "f"), (112, "f"), (116, "f"), (120, "h"), (122, "B"), (123, "B"), (124, "f"), (128, "f"),
-    (252, "h"), (254, "h"), *((256 + 4 * n, "f") for n in range(6)), *((280 + 4 * n, "f") for n in range(12)), (344, "i"),
-)  # fmt: skip
-_WHOLE = (0, 1, -1, 2, 3, 4, 5, 7, 8, 10, 11, 12, 14, 16, 32, 64, 127, 128, 255, 256, 512, 768, 1024, 1280, 1536, 2048, 2304, 32767, -32768)
-_REAL = (0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.0, 1e-3, 1e-7, 1e3, 1e6, 1e30, -1e30, float("nan"), float("inf"), -float("inf"), 1e-45)
+    (0, "i"),
+    *((40 + 2 * n, "h") for n in range(8)),
+    (56, "f"),
+    (68, "h"),
+    (70, "h"),
+    (72, "h"),
+    (74, "h"),
+    *((76 + 4 * n, "f") for n in range(8)),
+    (108, "f"),
+    (112, "f"),
+    (116, "f"),
+    (120, "h"),
+    (122, "B"),
+    (123, "B"),
+    (124, "f"),
+    (128, "f"),
+    (252, "h"),
+    (254, "h"),
+    *((256 + 4 * n, "f") for n in range(6)),
+    *((280 + 4 * n, "f") for n in range(12)),
+    (344, "i"),
+)
+_WHOLE = (
+    0,
+    1,
+    -1,
+    2,
+    3,
+    4,
+    5,
+    7,
+    8,
+    10,
+    11,
+    12,
+    14,
+    16,
+    32,
+    64,
+    127,
+    128,
+    255,
+    256,
+    512,
+    768,
+    1024,
+    1280,
+    1536,
+    2048,
+    2304,
+    32767,
+    -32768,
+)
+_REAL = (
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    2.0,
+    3.0,
+    1e-3,
+    1e-7,
+    1e3,
+    1e6,
+    1e30,
+    -1e30,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    1e-45,
+)
 _KEYS = sorted(
     {element.keyword for element in header(0)} - {"", "PixelData"}
-    | {"PatientAge", "PatientWeight", "StudyDescription", "PositionReferenceIndicator", "ImageComments", "AcquisitionNumber", "EchoNumbers",
-       "RescaleSlope", "RescaleIntercept", "PixelPaddingValue", "PixelPaddingRangeLimit", "ContrastBolusAgent", "SpecificCharacterSet",
-       "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation",
-       "NumberOfFrames", "TemporalPositionIdentifier", "DiffusionBValue", "LossyImageCompression", "SmallestImagePixelValue"}
-)  # fmt: skip
+    | {
+        "PatientAge",
+        "PatientWeight",
+        "StudyDescription",
+        "PositionReferenceIndicator",
+        "ImageComments",
+        "AcquisitionNumber",
+        "EchoNumbers",
+        "RescaleSlope",
+        "RescaleIntercept",
+        "PixelPaddingValue",
+        "PixelPaddingRangeLimit",
+        "ContrastBolusAgent",
+        "SpecificCharacterSet",
+        "Rows",
+        "Columns",
+        "BitsAllocated",
+        "BitsStored",
+        "HighBit",
+        "PixelRepresentation",
+        "SamplesPerPixel",
+        "PhotometricInterpretation",
+        "NumberOfFrames",
+        "TemporalPositionIdentifier",
+        "DiffusionBValue",
+        "LossyImageCompression",
+        "SmallestImagePixelValue",
+    }
+)
 _RAW = (
-    b"", _CANARY, b"\x00", b"\xff" * 7, b"1\\2\\3\\4\\5\\6\\7", b"nan", b"inf", b"-1", b"0", b"1e400", b"9" * 70, b"\\" * 5, b"1.2.3.4." * 12,
-    "Größe ÿ".encode("latin-1"), b"20261301", b"99:99:99", b"A" * 5000, b"ISO_IR 999", b" ", b"\x00\x00\x00\x80\xff\xff\x7f\x7f",
-)  # fmt: skip
+    b"",
+    _CANARY,
+    b"\x00",
+    b"\xff" * 7,
+    b"1\\2\\3\\4\\5\\6\\7",
+    b"nan",
+    b"inf",
+    b"-1",
+    b"0",
+    b"1e400",
+    b"9" * 70,
+    b"\\" * 5,
+    b"1.2.3.4." * 12,
+    "Größe ÿ".encode("latin-1"),
+    b"20261301",
+    b"99:99:99",
+    b"A" * 5000,
+    b"ISO_IR 999",
+    b" ",
+    b"\x00\x00\x00\x80\xff\xff\x7f\x7f",
+)
 
 
 def nifti_header(seed: int, folder: Path) -> str:
@@ -97,7 +205,9 @@ def dicom_series(seed: int, folder: Path) -> str:
     """What became of one series: taken, refused, or what was wrong."""
     rng = random.Random(seed)
     image = sample()
-    slices = [with_pixels(header(number, PatientName="CANARY^B"), image[:, :, number]) for number in range(image.shape[2])]
+    slices = [
+        with_pixels(header(number, PatientName="CANARY^B"), image[:, :, number]) for number in range(image.shape[2])
+    ]
     for key in rng.choices(_KEYS, k=rng.randint(1, 3)):
         change, raw = rng.choice((_remove, _empty, _fill, _fill, _fill)), rng.choice(_RAW)
         for data in slices if rng.random() < 0.5 else rng.sample(slices, rng.randint(1, 3)):

@@ -63,18 +63,37 @@ def main() -> None:
     error = _sensitivity(graph, ranges)
     others = [name for name in graph.convolutions if name not in graph.gates]
     worst = sorted(others, key=lambda name: -error[name])[: arguments.keep]
-    print(table(["convolution quantised alone", "mean squared error of logits near 0"], [[name, f"{error[name]:.3f}"] for name in sorted(error, key=lambda name: -error[name])]), "\n", flush=True)  # fmt: skip
+    print(
+        table(
+            ["convolution quantised alone", "mean squared error of logits near 0"],
+            [[name, f"{error[name]:.3f}"] for name in sorted(error, key=lambda name: -error[name])],
+        ),
+        "\n",
+        flush=True,
+    )
     ways: dict[str, _Run] = {
         "OpenVINO float32": _compiled(graph.model, torch.float32),
         "OpenVINO bfloat16": _compiled(graph.model, torch.bfloat16),
         "OpenVINO int8, all convolutions": _compiled(_quantised(graph, ranges, keep=()), torch.bfloat16),
-        f"OpenVINO int8, stem, gates and {len(worst)} convolutions in bfloat16": _compiled(_quantised(graph, ranges, keep=(*graph.gates, *worst)), torch.bfloat16),
+        f"OpenVINO int8, stem, gates and {len(worst)} convolutions in bfloat16": _compiled(
+            _quantised(graph, ranges, keep=(*graph.gates, *worst)), torch.bfloat16
+        ),
         "ONNX Runtime float32": _ort(graph.onnx),
         "ONNX Runtime int8, all convolutions": _ort(_qdq(graph.onnx, ranges[:4])),
-    }  # fmt: skip
+    }
     paces = _paces(ways, ranges[0])
     judged = _judge(ways, find_cohort(arguments.test).entries, loaded)
-    head = ["", "time, x float32", "Dice", "change", "mask Dice with float32, mean", "worst (case)", "touched: <100 voxels", "touched: 100-1k", "false lesions"]  # fmt: skip
+    head = [
+        "",
+        "time, x float32",
+        "Dice",
+        "change",
+        "mask Dice with float32, mean",
+        "worst (case)",
+        "touched: <100 voxels",
+        "touched: 100-1k",
+        "false lesions",
+    ]
     print(table(head, [[name, f"{paces[name]:.2f}", *judged[name]] for name in ways]))
 
 
@@ -102,9 +121,13 @@ def _quantised(graph: _Graph, ranges: Iterable[NDArray[np.float32]], *, keep: It
     options = nncf.AdvancedQuantizationParameters(disable_bias_correction=True, overflow_fix=nncf.OverflowFix.DISABLE)
     others = ["Multiply", "MatMul", "ReduceMean", "Interpolate", "Add", "Sigmoid", "Relu", "ConvolutionBackpropData"]
     return nncf.quantize(
-        graph.model, nncf.Dataset(images), subset_size=len(images), preset=nncf.QuantizationPreset.MIXED,
-        ignored_scope=nncf.IgnoredScope(types=others, names=list(dict.fromkeys(keep))), advanced_parameters=options,
-    )  # fmt: skip
+        graph.model,
+        nncf.Dataset(images),
+        subset_size=len(images),
+        preset=nncf.QuantizationPreset.MIXED,
+        ignored_scope=nncf.IgnoredScope(types=others, names=list(dict.fromkeys(keep))),
+        advanced_parameters=options,
+    )
 
 
 def _sensitivity(graph: _Graph, ranges: list[NDArray[np.float32]]) -> dict[str, float]:
@@ -153,7 +176,9 @@ def _qdq(graph: bytes, ranges: Iterable[NDArray[np.float32]]) -> bytes:
         given, ready, made = (Path(folder) / name for name in ("given.onnx", "ready.onnx", "made.onnx"))
         given.write_bytes(graph)
         quant_pre_process(given, ready, skip_symbolic_shape=True)
-        quantize_static(ready, made, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"], per_channel=True)  # fmt: skip
+        quantize_static(
+            ready, made, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"], per_channel=True
+        )
         return made.read_bytes()
 
 
@@ -201,9 +226,14 @@ def _judge(ways: Mapping[str, _Run], entries: Iterable[Entry], loaded: Weights) 
         worst = min(same[name], key=lambda case, some=same[name]: some[case])  # type: ignore[misc]
         change = statistics.mean(dice[name]) - statistics.mean(dice[first])
         cells[name] = [
-            f"{statistics.mean(dice[name]):.4f}", f"{change:+.4f}", f"{statistics.mean(same[name].values()):.4f}", f"{same[name][worst]:.4f} ({worst})",
-            f"{small[name][0]}/{small[name][1]}", f"{middle[name][0]}/{middle[name][1]}", str(false[name][0]),
-        ]  # fmt: skip
+            f"{statistics.mean(dice[name]):.4f}",
+            f"{change:+.4f}",
+            f"{statistics.mean(same[name].values()):.4f}",
+            f"{same[name][worst]:.4f} ({worst})",
+            f"{small[name][0]}/{small[name][1]}",
+            f"{middle[name][0]}/{middle[name][1]}",
+            str(false[name][0]),
+        ]
     return cells
 
 

@@ -85,9 +85,13 @@ def _named(part: str, out: Path) -> str:
 def _recipe(row: str, arguments: argparse.Namespace) -> Recipe:
     recipe = load_recipe(Path(__file__).parents[1] / "recipes" / "distil.toml", ())
     train = replace(
-        recipe.train, compile=arguments.compile, focus="lesion", seed=arguments.seed, save_minutes=4,
+        recipe.train,
+        compile=arguments.compile,
+        focus="lesion",
+        seed=arguments.seed,
+        save_minutes=4,
         teacher=recipe.train.teacher if row == "distilled" else "",
-    )  # fmt: skip
+    )
     return replace(recipe, name=row, train=train, simulate=SIMULATE)
 
 
@@ -97,9 +101,19 @@ def _table(out: Path) -> str:
     with_all = compared(lesions, {name: _ALL for name in found if name != _ALL})
     with_start = compared(lesions, {name: _START for name in found if name != _START})
     head = [
-        "", "networks to run", "n", "Dice, mean [95 %]", "median", "against the ensemble", "p (Holm)", "against the start", "p (Holm)",
-        *(f"found: {name}" for name in SIZE_BINS), "false lesions a case", "on its own cases",
-    ]  # fmt: skip
+        "",
+        "networks to run",
+        "n",
+        "Dice, mean [95 %]",
+        "median",
+        "against the ensemble",
+        "p (Holm)",
+        "against the start",
+        "p (Holm)",
+        *(f"found: {name}" for name in SIZE_BINS),
+        "false lesions a case",
+        "on its own cases",
+    ]
     lines = []
     for name, trial in found.items():
         cases = lesions[name]["held_out"]
@@ -107,11 +121,24 @@ def _table(out: Path) -> str:
         false = statistics.mean(case["false_lesions"] for case in trial["held_out"])
         own = statistics.mean(case["dice"] for case in trial["train"] if case["voxels"])
         pairs = [cell for side in (with_all, with_start) for cell in told(side.get(name))]
-        lines.append([
-            _SAYS[name], "3" if name == _ALL else "1", str(len(cases)), mean.cell(),
-            f"{median.value:.3f}", *pairs, *(lesions_found(cases, (size,)) for size in SIZE_BINS), f"{false:.1f}", f"{own:.3f}",
-        ])  # fmt: skip
-    runs = [f"{name}: {found[name]['recipe']['train']['steps']} steps, {found[name]['minutes']:.1f} minutes" for name in _TRAINED if name in found]  # fmt: skip
+        lines.append(
+            [
+                _SAYS[name],
+                "3" if name == _ALL else "1",
+                str(len(cases)),
+                mean.cell(),
+                f"{median.value:.3f}",
+                *pairs,
+                *(lesions_found(cases, (size,)) for size in SIZE_BINS),
+                f"{false:.1f}",
+                f"{own:.3f}",
+            ]
+        )
+    runs = [
+        f"{name}: {found[name]['recipe']['train']['steps']} steps, {found[name]['minutes']:.1f} minutes"
+        for name in _TRAINED
+        if name in found
+    ]
     one: dict[str, Any] = next(iter(found.values()), {})
     return "\n".join([table(head, lines), "", f"{'; '.join(runs)}; {one.get('device')}, torch {one.get('torch')}."])
 

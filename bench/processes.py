@@ -63,9 +63,15 @@ def paces(recipe: Recipe, sources: Sources, world: World, steps: int) -> dict[st
         peak = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
         traced = _traced(lambda: take(batch), device) if device.type == "cuda" else {}
     return {
-        "processes": world.size, "items": recipe.train.batch, "both_ms": both, "step_ms": alone, "exchange_ms": exchange,
-        "memory_gib": peak, "ready_s": ready, **traced,
-    }  # fmt: skip
+        "processes": world.size,
+        "items": recipe.train.batch,
+        "both_ms": both,
+        "step_ms": alone,
+        "exchange_ms": exchange,
+        "memory_gib": peak,
+        "ready_s": ready,
+        **traced,
+    }
 
 
 def _traced(work: Any, device: torch.device) -> dict[str, float]:
@@ -103,9 +109,17 @@ def go_on(arguments: argparse.Namespace, world: World) -> None:
     until = (arguments.until - arguments.reserve) / 60
     recipe = replace(
         recipe,
-        train=replace(recipe.train, steps=steps, batch=arguments.each * world.size, whole_batch=world.size, lr=arguments.lr, minutes=until, save_minutes=4),
+        train=replace(
+            recipe.train,
+            steps=steps,
+            batch=arguments.each * world.size,
+            whole_batch=world.size,
+            lr=arguments.lr,
+            minutes=until,
+            save_minutes=4,
+        ),
         simulate=replace(recipe.simulate, control_fraction=arguments.controls),
-    )  # fmt: skip
+    )
     sources = sources_of(arguments.data, "train", recipe.prepare.box, arguments.cache)
     folder = arguments.runs / arguments.arm
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +138,14 @@ def go_on(arguments: argparse.Namespace, world: World) -> None:
     if done and arguments.cases:
         device = world.device("auto")
         weights = load_weights(str(folder / f"{recipe.name}.json"))
-        sets = judge_sets(arguments.data, arguments.cache, recipe_of("enhanced-96", str(device)), device, arguments.cases, "validation")  # fmt: skip
+        sets = judge_sets(
+            arguments.data,
+            arguments.cache,
+            recipe_of("enhanced-96", str(device)),
+            device,
+            arguments.cases,
+            "validation",
+        )
         for name in sorted(sets)[world.rank :: world.size]:
             found = judge(weights.model, {name: sets[name]}, device)
             write_json(arguments.out / f"judged-{name}.json", found)

@@ -70,11 +70,16 @@ def _table(out: Path) -> str:
             for low, high in ((10_000, 10**9), (1_000, 10_000))
         )
         cells = [
-            _SAYS[name], str(len(cases)), mean.cell(),
-            *told(pairs.get(name)), f"{large:.2f}", f"{middle:.2f}",
+            _SAYS[name],
+            str(len(cases)),
+            mean.cell(),
+            *told(pairs.get(name)),
+            f"{large:.2f}",
+            f"{middle:.2f}",
             f"{statistics.mean(case['false_lesions'] for case in cases):.1f}",
-            f"{statistics.mean(case['dice'] for case in trial['train']):.3f}", f"{step_ms(trial['losses']):.0f}",
-        ]  # fmt: skip
+            f"{statistics.mean(case['dice'] for case in trial['train']):.3f}",
+            f"{step_ms(trial['losses']):.0f}",
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     where = sorted({trial["device"] for trial in found.values()})
     return "\n".join([*lines, "", f"{' and '.join(where)}; not compiled."])

@@ -19,9 +19,13 @@ from insula.stats import Interval, difference_of
 from rows import corrected_p, table
 
 _METRICS = {
-    "dice": ("Dice", 3), "f1_any": ("lesion F1, one voxel", 3), "f1_iou25": ("lesion F1, IoU 0.25", 3), "hd95_mm": ("HD95 [mm]", 1),
-    "volume_difference_ml": ("volume error [ml]", 1), "pr_auc": ("PR-AUC", 3),
-}  # fmt: skip
+    "dice": ("Dice", 3),
+    "f1_any": ("lesion F1, one voxel", 3),
+    "f1_iou25": ("lesion F1, IoU 0.25", 3),
+    "hd95_mm": ("HD95 [mm]", 1),
+    "volume_difference_ml": ("volume error [ml]", 1),
+    "pr_auc": ("PR-AUC", 3),
+}
 _STRATA = ("all", "chronicity", "lesion voxels", "centre")
 
 

@@ -40,9 +40,15 @@ _BAND_MM = 2.0, 5.0
 _CORE_MM, _NEAR_MM = 3.0, 20.0
 _LEAST_ML = 3.0
 _PLAIN = SimulateConfig(
-    control_fraction=0, strip_fraction=0, deface_fraction=0, confounders=0, lacune_fraction=0, blend_fraction=0,
-    painted_fraction=0, most_lesions=1,
-)  # fmt: skip
+    control_fraction=0,
+    strip_fraction=0,
+    deface_fraction=0,
+    confounders=0,
+    lacune_fraction=0,
+    blend_fraction=0,
+    painted_fraction=0,
+    most_lesions=1,
+)
 
 
 def band(image: Tensor) -> np.ndarray:
@@ -149,14 +155,16 @@ def main() -> None:
         host, number = hosts[int(rng.integers(len(hosts)))], large[int(rng.integers(len(large)))]
         plan = draw_head(
             rng, host, outlines, _PLAIN, Given(numbers=(number,), look=Chronic.sample(rng), scanner=ScannerLook())
-        )  # fmt: skip
+        )
         row = look_at_one(host, plan, outlines)
         rows.append({"host": host.name, **row})
         print(n, host.name, {name: round(value, 3) for name, value in row.items()}, flush=True)
     print(f"\n{'n = ' + str(len(rows)):18s} {'median':>8s} {'least':>8s} {'most':>8s} {'mean':>8s}")
     for name in ("texture", "healthy_texture", "share_below_grey", "ventricle_ratio", "sulcus_ratio", "kept", "pieces"):
         values = [row[name] for row in rows if name in row]
-        print(f"{name:18s} {statistics.median(values):8.3f} {min(values):8.3f} {max(values):8.3f} {statistics.fmean(values):8.3f}")  # fmt: skip
+        print(
+            f"{name:18s} {statistics.median(values):8.3f} {min(values):8.3f} {max(values):8.3f} {statistics.fmean(values):8.3f}"
+        )
     if arguments.out is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
         write_json(arguments.out / "simulator.json", {"part": arguments.part, "seed": arguments.seed, "heads": rows})

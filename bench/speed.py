@@ -54,7 +54,14 @@ def _segresnet(*, half: bool) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
 def _monai_unet(*, half: bool) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     from monai.networks.nets import UNet
 
-    model = UNet(spatial_dims=3, in_channels=1, out_channels=1, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2), num_res_units=2)  # fmt: skip
+    model = UNet(
+        spatial_dims=3,
+        in_channels=1,
+        out_channels=1,
+        channels=(16, 32, 64, 128, 256),
+        strides=(2, 2, 2, 2),
+        num_res_units=2,
+    )
     return _theirs(model, half=half)
 
 
@@ -63,9 +70,15 @@ def _nnunet_style(*, half: bool) -> tuple[nn.Module, Callable[[Tensor], Tensor]]
     from monai.networks.nets import DynUNet
 
     model = DynUNet(
-        spatial_dims=3, in_channels=1, out_channels=1, kernel_size=[3] * 6, strides=[1, 2, 2, 2, 2, 2],
-        upsample_kernel_size=[2] * 5, filters=[32, 64, 128, 256, 320, 320], norm_name="instance",
-    ).eval()  # fmt: skip
+        spatial_dims=3,
+        in_channels=1,
+        out_channels=1,
+        kernel_size=[3] * 6,
+        strides=[1, 2, 2, 2, 2, 2],
+        upsample_kernel_size=[2] * 5,
+        filters=[32, 64, 128, 256, 320, 320],
+        norm_name="instance",
+    ).eval()
     _, once = _theirs(model, half=half)
     return model, lambda image: sliding_window_inference(image, (128, 128, 128), 1, once, overlap=0.5, mode="gaussian")
 

@@ -47,13 +47,18 @@ def main() -> None:
             print(f"{name}: {size} tokens done", flush=True)
             if seconds * (4 if name == "full attention" else 2) > _MOST_SECONDS:
                 break
-    slopes = {name: {what: _slope(rows, column) for column, what in enumerate(("time", "memory"))} for name, rows in found.items()}  # fmt: skip
+    slopes = {
+        name: {what: _slope(rows, column) for column, what in enumerate(("time", "memory"))}
+        for name, rows in found.items()
+    }
     unit, scale = ("ms", 1e-3) if device.type == "cuda" else ("x", found["state space"][sizes[0]][0])
     print(f"\n| tokens | state space [{unit}] | full attention [{unit}] | state space [GiB] | full attention [GiB] |")
     print("|---|---|---|---|---|")
     for size in sizes:
         both = [found[name].get(size) for name in found]
-        cells = [f"{row[0] / scale:.1f}" if row else "-" for row in both] + [f"{row[1]:.2f}" if row and row[1] else "-" for row in both]  # fmt: skip
+        cells = [f"{row[0] / scale:.1f}" if row else "-" for row in both] + [
+            f"{row[1]:.2f}" if row and row[1] else "-" for row in both
+        ]
         print(f"| {size} | {' | '.join(cells)} |")
     for name, some in slopes.items():
         print(f"{name}: " + ", ".join(f"{what} grows with exponent {value}" for what, value in some.items() if value))

@@ -112,13 +112,30 @@ def base_recipe(arguments: argparse.Namespace) -> Recipe:
     """
     recipe = load_recipe(Path(__file__).parents[1] / "recipes" / "cohort.toml", ())
     options = replace(
-        recipe.train, steps=arguments.steps, seed=arguments.seed, device=arguments.device, batch=4, crop=(96, 96, 96),
-        whole_fraction=arguments.whole, lr=5e-4, losses=((1.0, "dice"), (1.0, "cross_entropy")), ema=_EMA, save_minutes=1e9, compile=False,
-    )  # fmt: skip
+        recipe.train,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        device=arguments.device,
+        batch=4,
+        crop=(96, 96, 96),
+        whole_fraction=arguments.whole,
+        lr=5e-4,
+        losses=((1.0, "dice"), (1.0, "cross_entropy")),
+        ema=_EMA,
+        save_minutes=1e9,
+        compile=False,
+    )
     simulate = replace(
-        recipe.simulate, chronic_fraction=0.9, control_fraction=0.05, painted_fraction=0.0, small_fraction=0.25,
-        most_lesions=3, further_lesion_fraction=0.25, blend_fraction=0.3, shift_mm=14,
-    )  # fmt: skip
+        recipe.simulate,
+        chronic_fraction=0.9,
+        control_fraction=0.05,
+        painted_fraction=0.0,
+        small_fraction=0.25,
+        most_lesions=3,
+        further_lesion_fraction=0.25,
+        blend_fraction=0.3,
+        shift_mm=14,
+    )
     return replace(recipe, name="baseline", train=options, simulate=simulate, augment=NO_AUGMENTATION)
 
 
@@ -165,7 +182,10 @@ def run_trial(
     write_json(path, found)
     _forget()
     mean = statistics.mean(case["dice"] for case in found["held_out"])
-    print(f"{name}: {found['minutes']:.1f} min, held-out Dice {mean:.3f}, train {statistics.mean(c['dice'] for c in found['train']):.3f}", flush=True)  # fmt: skip
+    print(
+        f"{name}: {found['minutes']:.1f} min, held-out Dice {mean:.3f}, train {statistics.mean(c['dice'] for c in found['train']):.3f}",
+        flush=True,
+    )
     return found
 
 
@@ -198,11 +218,17 @@ def judge(
         ensemble = Teacher(weights, study.device)
         answer = lambda image: ensemble(image, torch.bfloat16 if image.is_cuda else torch.float32) - 0.5  # noqa: E731
     return {
-        "name": name, "cases": len(study.train), "recipe": recipe, "cohorts": study.fingerprint, "losses": losses,
+        "name": name,
+        "cases": len(study.train),
+        "recipe": recipe,
+        "cohorts": study.fingerprint,
+        "losses": losses,
         "minutes": losses[-1][2] / 60 if losses else weights.card.provenance.get("minutes", 0.0),
-        "parameters": sum(p.numel() for network, _ in weights.networks for p in network.parameters()), **machine(study.device),
-        "train": score(answer, study.seen, study.device), "held_out": score(answer, study.held_out, study.device, window=window),
-    }  # fmt: skip
+        "parameters": sum(p.numel() for network, _ in weights.networks for p in network.parameters()),
+        **machine(study.device),
+        "train": score(answer, study.seen, study.device),
+        "held_out": score(answer, study.held_out, study.device, window=window),
+    }
 
 
 def _losses(folder: Path) -> list[list[float]]:
@@ -275,10 +301,16 @@ def score(
             by_size[size_bin(size)][0] += touched
             by_size[size_bin(size)][1] += 1
         return {
-            "case": cases.names[n], "host": cases.names[n].partition(" ")[2], "voxels": int(truth.sum()), "predicted": int(predicted.sum()),
-            "dice": dice_score(truth, predicted), "dice_windows": None if in_windows is None else dice_score(truth, in_windows), "f1_any": match.f1_any, "found": by_size,
+            "case": cases.names[n],
+            "host": cases.names[n].partition(" ")[2],
+            "voxels": int(truth.sum()),
+            "predicted": int(predicted.sum()),
+            "dice": dice_score(truth, predicted),
+            "dice_windows": None if in_windows is None else dice_score(truth, in_windows),
+            "f1_any": match.f1_any,
+            "found": by_size,
             "false_lesions": int((~match.predicted_touched).sum()),
-        }  # fmt: skip
+        }
 
     with ThreadPoolExecutor(8) as pool, torch.inference_mode():
         jobs = []
@@ -316,9 +348,13 @@ def measure_cost(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str
 
     volume_ms, volume_gib = _time(volume, study)
     found = {
-        "parameters": sum(p.numel() for p in model.parameters()), "step_ms": step_ms, "step_gib": step_gib,
-        "volume_ms": volume_ms, "volume_gib": volume_gib, **machine(device),
-    }  # fmt: skip
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "step_ms": step_ms,
+        "step_gib": step_gib,
+        "volume_ms": volume_ms,
+        "volume_gib": volume_gib,
+        **machine(device),
+    }
     write_json(path, found)
     print(
         f"{name}: step {step_ms:.1f} ms, {step_gib:.2f} GiB; volume {volume_ms:.1f} ms, {volume_gib:.2f} GiB",

@@ -28,12 +28,23 @@ from rows import compared, lesions_found, mean_dice, median_dice, read_rows, tol
 from trial import Study, judge, open_study, probe, run_trial, step_ms, study_arguments, trained_before
 
 SIMULATE = SimulateConfig(
-    control_fraction=0.1, chronic_fraction=0.9, painted_fraction=0.25, blend_fraction=0.3, small_fraction=0.35,
-    most_lesions=4, further_lesion_fraction=0.35, shift_mm=10,
-)  # fmt: skip
+    control_fraction=0.1,
+    chronic_fraction=0.9,
+    painted_fraction=0.25,
+    blend_fraction=0.3,
+    small_fraction=0.35,
+    most_lesions=4,
+    further_lesion_fraction=0.35,
+    shift_mm=10,
+)
 _RECIPES = {
-    "baseline": "cohort", "enhanced": "enhanced", "smart": "smart", "fine": "cohort", "large": "large", "large-finetune": "large-finetune",
-}  # fmt: skip
+    "baseline": "cohort",
+    "enhanced": "enhanced",
+    "smart": "smart",
+    "fine": "cohort",
+    "large": "large",
+    "large-finetune": "large-finetune",
+}
 _SAYS = {
     "baseline": "baseline (`attention_unet`)",
     "enhanced": "enhanced (`se_unet`)",
@@ -125,10 +136,20 @@ def _table(out: Path) -> str:
         before = trial.get("before", {"steps": 0, "minutes": 0})
         steps, minutes = before["steps"] + trial["recipe"]["train"]["steps"], before["minutes"] + trial["minutes"]
         cells = [
-            _SAYS[name], f"{trial['parameters'] / 1e6:.1f}", str(steps), f"{minutes:.1f}", str(len(cases)),
-            mean.cell(), f"{median.value:.3f}", _ABOVE.get(name, "-"), *pairs,
-            *(lesions_found(cases, (size,)) for size in SIZE_BINS), f"{false:.1f}", volumes, f"{own:.3f}",
-        ]  # fmt: skip
+            _SAYS[name],
+            f"{trial['parameters'] / 1e6:.1f}",
+            str(steps),
+            f"{minutes:.1f}",
+            str(len(cases)),
+            mean.cell(),
+            f"{median.value:.3f}",
+            _ABOVE.get(name, "-"),
+            *pairs,
+            *(lesions_found(cases, (size,)) for size in SIZE_BINS),
+            f"{false:.1f}",
+            volumes,
+            f"{own:.3f}",
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     if found:
         one = next(iter(found.values()))

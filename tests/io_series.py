@@ -88,14 +88,23 @@ def with_pixels(data: Dataset, plane: NDArray[Any], syntax: UID = ExplicitVRLitt
 def save(data: Dataset, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     syntax = data.file_meta.TransferSyntaxUID
-    data.save_as(path, enforce_file_format=True, little_endian=None if syntax.is_compressed else syntax.is_little_endian, implicit_vr=None if syntax.is_compressed else syntax.is_implicit_VR)  # fmt: skip
+    data.save_as(
+        path,
+        enforce_file_format=True,
+        little_endian=None if syntax.is_compressed else syntax.is_little_endian,
+        implicit_vr=None if syntax.is_compressed else syntax.is_implicit_VR,
+    )
     return path
 
 
 def write_series(
-    folder: Path, image: NDArray[Any] | None = None, *, syntax: UID = ExplicitVRLittleEndian,
-    change: Callable[[Dataset, int], Dataset | None] | None = None, **values: Any,
-) -> Path:  # fmt: skip
+    folder: Path,
+    image: NDArray[Any] | None = None,
+    *,
+    syntax: UID = ExplicitVRLittleEndian,
+    change: Callable[[Dataset, int], Dataset | None] | None = None,
+    **values: Any,
+) -> Path:
     """One file for each slice, named so that their order says nothing.
 
     Args:

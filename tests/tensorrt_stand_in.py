@@ -73,7 +73,12 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
                 return None
             context = _Context(plan)
             names = ("image", context.session.get_outputs()[0].name)
-            return SimpleNamespace(num_io_tensors=2, get_tensor_name=lambda n: names[n], get_tensor_shape=context.shapes.get, create_execution_context=lambda: context)  # fmt: skip
+            return SimpleNamespace(
+                num_io_tensors=2,
+                get_tensor_name=lambda n: names[n],
+                get_tensor_shape=context.shapes.get,
+                create_execution_context=lambda: context,
+            )
 
     class Logger:
         ERROR = 1
@@ -81,9 +86,13 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         def __init__(self, level: int) -> None: ...
 
     vars(trt).update(
-        OnnxParser=Parser, Builder=Builder, Runtime=Runtime, Logger=Logger, __version__="10.0",
+        OnnxParser=Parser,
+        Builder=Builder,
+        Runtime=Runtime,
+        Logger=Logger,
+        __version__="10.0",
         NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=3),
-    )  # fmt: skip
+    )
     monkeypatch.setitem(sys.modules, "tensorrt", trt)
     stream = SimpleNamespace(cuda_stream=0, synchronize=lambda: None)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)

@@ -12,9 +12,16 @@ from insula import errors
 from insula.errors import InsulaError, as_insula_error, from_os_error
 
 _CODES = {
-    "UsageError": 2, "BadData": 65, "NoInput": 66, "Unavailable": 69, "InternalBug": 70, "CannotCreate": 73,
-    "IOFault": 74, "Preempted": 75, "NoPermission": 77,
-}  # fmt: skip
+    "UsageError": 2,
+    "BadData": 65,
+    "NoInput": 66,
+    "Unavailable": 69,
+    "InternalBug": 70,
+    "CannotCreate": 73,
+    "IOFault": 74,
+    "Preempted": 75,
+    "NoPermission": 77,
+}
 
 
 @pytest.mark.parametrize(("name", "code"), _CODES.items())
@@ -38,11 +45,20 @@ def test_interrupted_exits_as_a_shell_would() -> None:
 @pytest.mark.parametrize(
     ("number", "writing", "code"),
     [
-        (errno.ENOSPC, True, 73), (errno.EDQUOT, True, 73), (errno.EROFS, True, 73), (errno.ENOTDIR, True, 73),
-        (errno.ENAMETOOLONG, True, 73), (errno.EACCES, True, 77), (errno.EACCES, False, 77), (errno.EIO, True, 74),
-        (errno.EIO, False, 74), (errno.ENOENT, False, 66), (errno.ELOOP, False, 66), (errno.ENOENT, True, 73),
+        (errno.ENOSPC, True, 73),
+        (errno.EDQUOT, True, 73),
+        (errno.EROFS, True, 73),
+        (errno.ENOTDIR, True, 73),
+        (errno.ENAMETOOLONG, True, 73),
+        (errno.EACCES, True, 77),
+        (errno.EACCES, False, 77),
+        (errno.EIO, True, 74),
+        (errno.EIO, False, 74),
+        (errno.ENOENT, False, 66),
+        (errno.ELOOP, False, 66),
+        (errno.ENOENT, True, 73),
     ],
-)  # fmt: skip
+)
 def test_system_errors_find_their_place(number: int, writing: bool, code: int) -> None:
     known = from_os_error(OSError(number, os.strerror(number)), what="the file", value="a.nii", writing=writing)
     assert known.code == code

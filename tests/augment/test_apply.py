@@ -97,10 +97,22 @@ def test_the_same_plan_gives_the_same_bits_and_prints_what_it_does(head: tuple[t
     names = {
         n.__name__: n
         for n in (
-            Augmentation, Graft, LesionGrafts, Paint, Deformation, Confounders, ScannerLook, Artefacts, Acute, Chronic,
-            Subacute, Laminar, Haemorrhagic, Lacune,
+            Augmentation,
+            Graft,
+            LesionGrafts,
+            Paint,
+            Deformation,
+            Confounders,
+            ScannerLook,
+            Artefacts,
+            Acute,
+            Chronic,
+            Subacute,
+            Laminar,
+            Haemorrhagic,
+            Lacune,
         )
-    }  # fmt: skip
+    }
     assert eval(repr(plans[0]), dict(names)) == plans[0]
     one, two = (_whole(image, truth, [plan], [truth]) for plan in plans)
     assert torch.equal(one[0], two[0])
@@ -121,7 +133,9 @@ def test_an_item_does_not_depend_on_the_rest_of_its_batch(head: tuple[torch.Tens
 def test_work_that_others_need_changes_nothing(seed: int, head: tuple[torch.Tensor, torch.Tensor]) -> None:
     """A batch goes through every kind of work that one of its items needs."""
     image, truth = head
-    half = AugmentConfig(deform_fraction=0.5, scan_fraction=0.5, artefact_chance=0.5, strip_fraction=0.5, graft_fraction=0.5)  # fmt: skip
+    half = AugmentConfig(
+        deform_fraction=0.5, scan_fraction=0.5, artefact_chance=0.5, strip_fraction=0.5, graft_fraction=0.5
+    )
     original, crop = Original(image, truth.bool()), (32, 40, 36)
     plans = [sampled((seed, n), half, truth) for n in range(3)]
     starts = [(0, 0, 0), (16, 16, 12), (8, 3, 5)]

@@ -32,7 +32,9 @@ def test_each_way_is_timed_scored_and_compared(
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path / "cache"))
     entries = find_cohort(cohort).entries
     ways = ("openvino:float32", "tensorrt:float16")
-    found = {told.way.told: told for told in bench_predict([str(quiet_weights)], ways, entries, device="cpu", repeats=2)}  # fmt: skip
+    found = {
+        told.way.told: told for told in bench_predict([str(quiet_weights)], ways, entries, device="cpu", repeats=2)
+    }
     assert list(found) == ["torch:float32", *ways]
     exact, other, never = found.values()
     for told in (exact, other):

@@ -36,17 +36,31 @@ from insula.volume import Case
 
 _PREPARE = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
 _MODELS = {
-    "attention": AttentionUNet(widths=(2, 4)), "se": SEUNet(widths=(4, 8)), "mamba": MambaUNet(widths=(4, 32, 32), memory_size=4),
-    "plain": PlainUNet(widths=(2, 4, 4), last_stride=(2, 2, 1)), "swin": SwinUNet(widths=(4, 32), blocks=(0, 2)),
-}  # fmt: skip
+    "attention": AttentionUNet(widths=(2, 4)),
+    "se": SEUNet(widths=(4, 8)),
+    "mamba": MambaUNet(widths=(4, 32, 32), memory_size=4),
+    "plain": PlainUNet(widths=(2, 4, 4), last_stride=(2, 2, 1)),
+    "swin": SwinUNet(widths=(4, 32), blocks=(0, 2)),
+}
 _HISTORY = {
-    "trained_on": "heads", "steps": 5, "minutes": 1.5, "device": "cpu", "subjects": ["ab"], "recipe": {"name": "x", "train": {"steps": 5}},
-    "started_from": {"name": "w", "sha256": "ab", "steps": 2, "minutes": 1, "device": "cpu"}, "mean_of": [{"sha256": "cd", "subjects": ["cd"]}],
-}  # fmt: skip
+    "trained_on": "heads",
+    "steps": 5,
+    "minutes": 1.5,
+    "device": "cpu",
+    "subjects": ["ab"],
+    "recipe": {"name": "x", "train": {"steps": 5}},
+    "started_from": {"name": "w", "sha256": "ab", "steps": 2, "minutes": 1, "device": "cpu"},
+    "mean_of": [{"sha256": "cd", "subjects": ["cd"]}],
+}
 _CALIBRATION = Calibration(
-    temperature=2.0, bias=-0.5, volume=(-1, 1), volume_small=(-1, 2), lesion=(0, 1, 0), least_chance=0.1,
+    temperature=2.0,
+    bias=-0.5,
+    volume=(-1, 1),
+    volume_small=(-1, 2),
+    lesion=(0, 1, 0),
+    least_chance=0.1,
     fitted_on={"cases": 30, "centres": 2, "subjects": ["ab"]},
-)  # fmt: skip
+)
 
 
 def _write(folder: Path, card: Any, tensors: bytes) -> None:
@@ -129,9 +143,39 @@ def test_weights_that_compute_nothing_finite_are_refused_before_anything_is_writ
 
 
 _WRONG: list[Any] = [
-    None, True, "x", "", -1, 0, 1, 2.5, 10**9, 10**30, math.nan, math.inf, -math.inf, [], [[]], {}, {"x": 1}, [1], [None], ["x"], [0, 0, 0], [1, 1, 1],
-    [-16, 16, 16], [10**6, 10**6, 10**6], [1e9, 1e9], "\ud800", "a/b", "\0", "x" * 10_000, [8] * 1000, 1e-300, 1e300,
-]  # fmt: skip
+    None,
+    True,
+    "x",
+    "",
+    -1,
+    0,
+    1,
+    2.5,
+    10**9,
+    10**30,
+    math.nan,
+    math.inf,
+    -math.inf,
+    [],
+    [[]],
+    {},
+    {"x": 1},
+    [1],
+    [None],
+    ["x"],
+    [0, 0, 0],
+    [1, 1, 1],
+    [-16, 16, 16],
+    [10**6, 10**6, 10**6],
+    [1e9, 1e9],
+    "\ud800",
+    "a/b",
+    "\0",
+    "x" * 10_000,
+    [8] * 1000,
+    1e-300,
+    1e300,
+]
 _DEEP = "[" * 5000 + "]" * 5000
 
 

@@ -24,9 +24,12 @@ def _save(folder: Path, number: int, *, prepare: PrepareConfig = PrepareConfig()
     torch.manual_seed(number)
     config = _MODELS[number % 2]
     card = Card(
-        name="w", model=config, prepare=prepare, threshold=0.4 + 0.1 * number,
+        name="w",
+        model=config,
+        prepare=prepare,
+        threshold=0.4 + 0.1 * number,
         calibration=Calibration(temperature=1.0 + number),
-    )  # fmt: skip
+    )
     save_weights(folder, build_model(config), card)
 
 

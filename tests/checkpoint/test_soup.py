@@ -13,9 +13,12 @@ from insula.errors import BadData, UsageError
 from insula.models import UNet, build_model
 
 _CARD = Card(
-    name="w", model=AttentionUNet(widths=(2, 4), norm="batch"), prepare=PrepareConfig(),
-    calibration=Calibration(temperature=2.0), provenance={"trained_on": "heads", "steps": 5, "started_from": {"sha256": "start"}},
-)  # fmt: skip
+    name="w",
+    model=AttentionUNet(widths=(2, 4), norm="batch"),
+    prepare=PrepareConfig(),
+    calibration=Calibration(temperature=2.0),
+    provenance={"trained_on": "heads", "steps": 5, "started_from": {"sha256": "start"}},
+)
 
 
 def _networks(count: int) -> list[UNet]:
@@ -29,9 +32,13 @@ def _networks(count: int) -> list[UNet]:
 
 def _members(networks: list[UNet], card: Card = _CARD) -> list[Weights]:
     return [
-        Weights(networks=((network.eval(), Scaling()),), card=replace(card, name=f"w{n}", threshold=0.4 + 0.2 * n), sha256=f"{n}")
+        Weights(
+            networks=((network.eval(), Scaling()),),
+            card=replace(card, name=f"w{n}", threshold=0.4 + 0.2 * n),
+            sha256=f"{n}",
+        )
         for n, network in enumerate(networks)
-    ]  # fmt: skip
+    ]
 
 
 def test_every_number_is_the_mean_and_counts_are_the_first_ones() -> None:
@@ -60,7 +67,10 @@ def test_one_network_and_several_models_have_no_mean() -> None:
     with pytest.raises(UsageError, match="joined by commas"):
         soup(_members(_networks(1)), "mean")
     one, two = _members(_networks(2))
-    for card in (replace(_CARD, model=AttentionUNet(widths=(2, 8))), replace(_CARD, prepare=PrepareConfig(box=(32, 32, 32)))):  # fmt: skip
+    for card in (
+        replace(_CARD, model=AttentionUNet(widths=(2, 8))),
+        replace(_CARD, prepare=PrepareConfig(box=(32, 32, 32))),
+    ):
         with pytest.raises(BadData, match="another model"):
             soup([one, replace(two, card=card)], "mean")
 
@@ -72,5 +82,9 @@ def test_weights_of_other_beginnings_have_no_mean() -> None:
         soup([one, stranger], "mean")
     grandchild = {"started_from": {"sha256": "x", "started_from": {"sha256": "start"}}}
     mixed = {"mean_of": [{"sha256": "y", "started_from": {"sha256": "start"}}]}
-    family = [one, replace(two, card=replace(two.card, provenance=grandchild)), replace(three, card=replace(three.card, provenance=mixed))]  # fmt: skip
+    family = [
+        one,
+        replace(two, card=replace(two.card, provenance=grandchild)),
+        replace(three, card=replace(three.card, provenance=mixed)),
+    ]
     assert soup(family, "mean").card.name == "mean"

@@ -27,7 +27,22 @@ def test_a_table_a_drawing_and_all_figures(
     cohort: Path, quiet_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "found.json"
-    said = call(capsys, "bench", "predict", cohort, "--weights", quiet_weights, "--ways", "torch:bfloat16", "--repeats", 1, "--device", "cpu", "--out", out)  # fmt: skip
+    said = call(
+        capsys,
+        "bench",
+        "predict",
+        cohort,
+        "--weights",
+        quiet_weights,
+        "--ways",
+        "torch:bfloat16",
+        "--repeats",
+        1,
+        "--device",
+        "cpu",
+        "--out",
+        out,
+    )
     assert said.code == 0
     told = json.loads(out.read_text())
     assert [way["way"]["precision"] for way in told["ways"]] == ["float32", "bfloat16"]
@@ -48,7 +63,7 @@ def test_a_table_a_drawing_and_all_figures(
 )
 def test_what_makes_no_sense_gets_one_line(
     arguments: tuple[str, ...], code: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:  # fmt: skip
+) -> None:
     said = call(capsys, "bench", "predict", *arguments, "--device", "cpu", "--out", tmp_path / "found.json")
     assert said.code == code
     assert says in " ".join(said.err.split())

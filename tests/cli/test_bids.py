@@ -61,8 +61,10 @@ def test_participants_then_group_and_the_validator_finds_no_error(
     assert call(capsys, raw, out, "group").code == 0
     rows = (out / "group_volumes.tsv").read_text().splitlines()
     assert [row.split("\t")[:2] for row in rows[1:]] == [
-        ["sub-01_ses-a", "done"], ["sub-01_ses-b", "done"], ["sub-02", "done"],
-    ]  # fmt: skip
+        ["sub-01_ses-a", "done"],
+        ["sub-01_ses-b", "done"],
+        ["sub-02", "done"],
+    ]
     assert len(list(out.rglob("*_mask.nii.gz"))) == 3
     assert "3 segmented" in (out / "index.html").read_text()
     assert _errors(raw) == []
@@ -74,8 +76,9 @@ def test_a_brain_mask_is_valid_too_and_goes_with_a_refusal(raw: Path, brain_weig
     call_it = (raw, out, "participant", "--participant-label", "02", "--weights", brain_weights, "--device", "cpu")
     assert call(capsys, *call_it).code == 0
     assert sorted(path.name for path in out.rglob("*_mask.nii.gz")) == [
-        "sub-02_space-orig_label-L_desc-insula_mask.nii.gz", "sub-02_space-orig_label-brain_desc-insula_mask.nii.gz",
-    ]  # fmt: skip
+        "sub-02_space-orig_label-L_desc-insula_mask.nii.gz",
+        "sub-02_space-orig_label-brain_desc-insula_mask.nii.gz",
+    ]
     assert call(capsys, raw, out, "group").code == 0
     heads, row = [line.split("\t") for line in (out / "group_volumes.tsv").read_text().splitlines()]
     assert heads[-2:] == ["brain_volume_ml", "lesion_share"]
@@ -174,9 +177,17 @@ def test_a_poor_description_is_told_and_does_no_harm(
     if content is not None:
         path.write_text(content)
     said = call(
-        capsys, raw, raw.parent / "out", "participant", "--participant-label", "02", "--weights", tiny_weights,
-        "--device", "cpu",
-    )  # fmt: skip
+        capsys,
+        raw,
+        raw.parent / "out",
+        "participant",
+        "--participant-label",
+        "02",
+        "--weights",
+        tiny_weights,
+        "--device",
+        "cpu",
+    )
     assert said.code == 0
     assert says in said.err
     assert said.err.count("\n") == 1

@@ -36,11 +36,20 @@ def _results(out: Path) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize(("one", "two"), [
-    ("a/scan.nii", "a/scan.nii.gz"), ("a/scan.nii", "b/scan.nii"), ("a/scan.nii.gz", "a/SCAN.nii.gz"), ("a/\u00e9.nii", "a/e\u0301.nii"),
-    ("d1/sub-01/anat/sub-01_T1w.nii.gz", "d2/sub-01/anat/sub-01_T1w.nii.gz"), ("a/scan.nii.xz", "a/scan.nii.bz2"),
-    ("a/" + "x" * 240 + ".nii", "a/" + "x" * 240 + ".nii.gz"), ("a/index.nii", "b/other.nii"), ("a/stra\u00dfe.nii", "a/STRASSE.nii"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("a/scan.nii", "a/scan.nii.gz"),
+        ("a/scan.nii", "b/scan.nii"),
+        ("a/scan.nii.gz", "a/SCAN.nii.gz"),
+        ("a/\u00e9.nii", "a/e\u0301.nii"),
+        ("d1/sub-01/anat/sub-01_T1w.nii.gz", "d2/sub-01/anat/sub-01_T1w.nii.gz"),
+        ("a/scan.nii.xz", "a/scan.nii.bz2"),
+        ("a/" + "x" * 240 + ".nii", "a/" + "x" * 240 + ".nii.gz"),
+        ("a/index.nii", "b/other.nii"),
+        ("a/stra\u00dfe.nii", "a/STRASSE.nii"),
+    ],
+)
 @pytest.mark.parametrize("runs", [1, 2])
 def test_two_scans_of_one_name_have_two_results(
     one: str, two: str, runs: int, tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -149,9 +158,15 @@ def test_bids_scans_of_one_name_are_refused_and_the_others_done(
 
 @pytest.mark.parametrize(
     "environment",
-    [{"PYTHONIOENCODING": "cp1252"}, {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "C"}, {}],
+    [
+        {"PYTHONIOENCODING": "cp1252"},
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"LC_ALL": "C"},
+        {},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_any_name_on_any_terminal(environment: dict[str, str], tiny_weights: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()

@@ -61,9 +61,10 @@ def test_faults_are_named_and_the_code_says_so(broken: Path, tmp_path: Path, cap
     said = call(capsys, "cohort", "check", broken, "--out", tmp_path / "out", "--jobs", 1)
     assert said.code == 1
     for line in (
-        "sub-r001s001_ses-1: error: mask-missing", "sub-r001s002_ses-1: error: image-unreadable",
+        "sub-r001s001_ses-1: error: mask-missing",
+        "sub-r001s002_ses-1: error: image-unreadable",
         "sub-r001s003_ses-1: error: mask-multi-label",
-    ):  # fmt: skip
+    ):
         assert line in said.out
     page = (tmp_path / "out" / "cohort.html").read_text()
     assert "mask-multi-label" in page
@@ -111,8 +112,9 @@ def test_a_label_makes_a_mask_of_several_usable(broken: Path, tmp_path: Path, ca
     said = call(capsys, "cohort", "prepare", broken, "--out", store, "--jobs", 1, "--label", 1)
     assert said.code == 1  # one scan is unreadable, one mask is gone
     assert sorted(line.split(":")[1].strip() for line in said.err.splitlines()) == [
-        "sub-r001s001_ses-1", "sub-r001s002_ses-1",
-    ]  # fmt: skip
+        "sub-r001s001_ses-1",
+        "sub-r001s002_ses-1",
+    ]
     assert len(Store(store).cases) == 4
     assert Store(store).verify() == []
 
@@ -139,9 +141,14 @@ def test_a_label_makes_a_mask_of_several_usable(broken: Path, tmp_path: Path, ca
     ],
 )
 def test_rubbish_gets_one_line(
-    arguments: tuple[str, ...], code: int, says: str, tree: Path, tmp_path: Path, capsys: Capture,
+    arguments: tuple[str, ...],
+    code: int,
+    says: str,
+    tree: Path,
+    tmp_path: Path,
+    capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(tmp_path)
     said = call(capsys, "cohort", *(str(tree) if word == "TREE" else word for word in arguments))
     assert said.code == code, said
@@ -236,8 +243,9 @@ def test_runs_go_the_whole_way(quiet_weights: Path, tmp_path: Path, capsys: Capt
     assert "sub-1_run-2_ce-gad: warning: contrast-agent" in said.out
     assert call(capsys, "cohort", "export", root, "--to", "bids", "--out", tmp_path / "x", "--jobs", 1).code == 0
     assert sorted(path.name for path in (tmp_path / "x" / "sub-1").rglob("*.nii.gz")) == [
-        "sub-1_run-1_T1w.nii.gz", "sub-1_run-2_ce-gad_T1w.nii.gz",
-    ]  # fmt: skip
+        "sub-1_run-1_T1w.nii.gz",
+        "sub-1_run-2_ce-gad_T1w.nii.gz",
+    ]
     options = ("--weights", quiet_weights, "--device", "cpu")
     assert call(capsys, "segment", tmp_path / "x", "--out", tmp_path / "p", *options).code == 0
     assert call(capsys, "evaluate", tmp_path / "x", tmp_path / "p", "--out", tmp_path / "e", "--jobs", 1).code == 0

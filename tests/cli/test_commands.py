@@ -106,9 +106,13 @@ def test_the_table_has_the_brain_where_it_is_known(
     ],
 )
 def test_a_wrong_call_gets_its_code_and_no_traceback(
-    arguments: tuple[str, ...], code: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    code: int,
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scan.nii").write_bytes(nifti())
     said = call(capsys, *arguments)
@@ -146,9 +150,11 @@ def test_a_signal_ends_it_with_its_code_and_nothing_half(
         (tmp_path / f"s{n:02d}.nii").write_bytes(nifti())
     process = subprocess.Popen(
         [*_INSULA, "segment", str(tmp_path), "--weights", str(tiny_weights), "--out", str(tmp_path / "out")],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(number)

@@ -30,8 +30,12 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedPro
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     return subprocess.run(
         [sys.executable, "-c", _WITHOUT_EXTRAS, "demo", "--device", "cpu"],
-        capture_output=True, text=True, cwd=tmp_path_factory.mktemp("patient"), env=environment, timeout=300,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=tmp_path_factory.mktemp("patient"),
+        env=environment,
+        timeout=300,
+    )
 
 
 def _figures(stdout: str) -> dict[str, str]:
@@ -48,10 +52,13 @@ def test_the_patient_is_segmented_without_extras_and_the_page_printed_last(
     folder = Path(patient.stdout.splitlines()[-1]).parent
     assert Path(patient.stdout.splitlines()[-1]) == folder / "sub-M2017_T1w.html"
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
-        "sub-M2017_T1w.nii.gz", "sub-M2017_T1w_mask.nii.gz", "sub-M2017_T1w_prob.nii.gz",
+        "sub-M2017_T1w.nii.gz",
+        "sub-M2017_T1w_mask.nii.gz",
+        "sub-M2017_T1w_prob.nii.gz",
         "sub-M2017_T1w_brain.nii.gz",
-        "sub-M2017_T1w.json", "sub-M2017_T1w.html",
-    }  # fmt: skip
+        "sub-M2017_T1w.json",
+        "sub-M2017_T1w.html",
+    }
 
 
 def test_the_patients_figures_are_those_of_the_files(patient: subprocess.CompletedProcess[str]) -> None:
@@ -86,9 +93,7 @@ def test_the_experts_volume_is_shown_and_no_dice_is_claimed(patient: subprocess.
     assert "Dice with the known truth" not in page
 
 
-def test_a_simulated_subject_is_compared_with_its_truth(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:  # fmt: skip
+def test_a_simulated_subject_is_compared_with_its_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Volume, count and Dice are recomputed from the files."""
     said = call(capsys, "demo", "--simulated", "--device", "cpu", "--out", tmp_path / "demo")
     assert said.code == 0, said.err
@@ -136,7 +141,7 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path, capsys: pytest.C
 
 def test_a_device_that_is_none_is_refused_and_nothing_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:  # fmt: skip
+) -> None:
     said = call(capsys, "demo", "--device", "gpu", "--out", tmp_path / "demo")
     assert said.code == 2
     assert "gpu is not a device" in said.err

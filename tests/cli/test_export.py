@@ -30,8 +30,13 @@ def test_a_file_in_each_form_that_any_machine_makes(
     ],
 )
 def test_what_makes_no_sense_gets_one_line(
-    arguments: tuple[str, ...], code: int, says: str, tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:  # fmt: skip
+    arguments: tuple[str, ...],
+    code: int,
+    says: str,
+    tiny_weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     said = call(capsys, "export", tiny_weights, *arguments, "--out", tmp_path / "it")
     assert said.code == code
     assert says in " ".join(said.err.split())

@@ -85,8 +85,19 @@ def test_of_several_scans_of_a_case_the_first_is_taken(
     scan = next(cohort.rglob("*_T1w.nii.gz"))
     scan.with_name(scan.name.replace("_T1w", "_rec-2_T1w")).write_bytes(b"not the first, and not an image")
     said = call(
-        capsys, "cohort", "predict", cohort, "--weights", folds, "--split", split, "--out", tmp_path / "p", "--device", "cpu"
-    )  # fmt: skip
+        capsys,
+        "cohort",
+        "predict",
+        cohort,
+        "--weights",
+        folds,
+        "--split",
+        split,
+        "--out",
+        tmp_path / "p",
+        "--device",
+        "cpu",
+    )
     assert said.code == 0, said.err
     assert len(list((tmp_path / "p").glob("*_mask.nii.gz"))) == 4
 

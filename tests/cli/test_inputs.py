@@ -84,9 +84,12 @@ def test_equal_names_get_their_folders(tmp_path: Path) -> None:
 
 def test_of_nnunets_folders_the_first_channel_of_the_images(tmp_path: Path) -> None:
     _touch(
-        tmp_path, "imagesTr/s_001_0000.nii.gz", "imagesTr/s_001_0001.nii.gz", "labelsTr/s_001.nii.gz",
+        tmp_path,
+        "imagesTr/s_001_0000.nii.gz",
+        "imagesTr/s_001_0001.nii.gz",
+        "labelsTr/s_001.nii.gz",
         "imagesTs/s_002_0000.nii.gz",
-    )  # fmt: skip
+    )
     found = find_scans([str(tmp_path)]).files
     assert [path.name for path in found] == ["s_001_0000.nii.gz", "s_002_0000.nii.gz"]
     assert [case_name(f"{name}_mask") for name in name_cases(found)] == ["s_001", "s_002"]

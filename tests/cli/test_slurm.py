@@ -78,9 +78,13 @@ def test_a_run_that_was_told_to_stop_queues_again(code: int, requeued: bool, tmp
     command = ["bash", "-c", f"{{ {told}; }} > {seen}; exit {code}", "insula", "a recipe.toml"]
     script = script_of(SlurmConfig(), command, Path("the run"), name="small", folds=3)
     environment = {
-        **os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "MARK": str(tmp_path / "mark"), "SLURM_JOB_ID": "41",
-        "SLURM_JOB_NODELIST": "node[7-8]", "SLURM_ARRAY_TASK_ID": "2",
-    }  # fmt: skip
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "MARK": str(tmp_path / "mark"),
+        "SLURM_JOB_ID": "41",
+        "SLURM_JOB_NODELIST": "node[7-8]",
+        "SLURM_ARRAY_TASK_ID": "2",
+    }
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     first, *arguments = seen.read_text().splitlines()

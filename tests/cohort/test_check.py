@@ -180,10 +180,16 @@ def test_a_scan_saved_anew_under_another_name_is_found(clean: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "days", "chronicity"),
     [
-        ("400", 400, "chronic"), ("180", 180, "chronic"), ("179", 179, "acute"), ("0", None, "chronic"),
-        ("-4", None, "chronic"), ("NaN", None, "chronic"), ("", None, "chronic"), ("n/a", None, "chronic"),
+        ("400", 400, "chronic"),
+        ("180", 180, "chronic"),
+        ("179", 179, "acute"),
+        ("0", None, "chronic"),
+        ("-4", None, "chronic"),
+        ("NaN", None, "chronic"),
+        ("", None, "chronic"),
+        ("n/a", None, "chronic"),
     ],
-)  # fmt: skip
+)
 def test_days_go_before_the_sheets_word(
     text: str, days: float | None, chronicity: str, clean: Path, tmp_path: Path
 ) -> None:

@@ -174,8 +174,9 @@ def test_sessions_of_one_subject_keep_their_own_days_through_bids(tree: Path, tm
     )
     there = _write(Cohort(folder=tmp_path, layout="atlas-indi", entries=entries), "bids", tmp_path / "bids")
     assert [(e.case, e.days, e.chronicity, e.centre) for e in there.entries] == [
-        ("sub-r001s001_ses-1", 10, "acute", "R001"), ("sub-r001s001_ses-2", 400, "chronic", "R001"),
-    ]  # fmt: skip
+        ("sub-r001s001_ses-1", 10, "acute", "R001"),
+        ("sub-r001s001_ses-2", 400, "chronic", "R001"),
+    ]
     assert (tmp_path / "bids" / "participants.tsv").read_text().count("\n") == 2
 
 
@@ -187,9 +188,10 @@ def test_a_refused_case_leaves_no_half_pair(tree: Path, tmp_path: Path) -> None:
     save(frames, np.stack([voxels, voxels], axis=-1), affine)
     entry, nowhere = cohort.entries[0], (tmp_path / "nowhere.nii.gz",)
     broken = {
-        "frame": replace(entry, images=(frames,)), "does not exist": replace(entry, masks=nowhere),
+        "frame": replace(entry, images=(frames,)),
+        "does not exist": replace(entry, masks=nowhere),
         "has no lesion mask": replace(entry, masks=()),
-    }  # fmt: skip
+    }
     for says, case in broken.items():
         error = try_entry(case, homes=homes, folder=tmp_path / "out", labelled=True)
         assert error is not None

@@ -29,15 +29,20 @@ def _atlas(folder: str, subject: str) -> tuple[str, str]:
 
 def test_atlas_as_indi_ships_it(tmp_path: Path) -> None:
     _touch(
-        tmp_path, *_atlas("ATLAS_2/Training/R001", "r001s001"), *_atlas("ATLAS_2/Training/R034", "r034s002"),
-        _atlas("ATLAS_2/Testing/R027", "r027s001")[0], "ATLAS_2/Training/.DS_Store", "ATLAS_2/Training/R001/._x_T1w.nii.gz",
-    )  # fmt: skip
+        tmp_path,
+        *_atlas("ATLAS_2/Training/R001", "r001s001"),
+        *_atlas("ATLAS_2/Training/R034", "r034s002"),
+        _atlas("ATLAS_2/Testing/R027", "r027s001")[0],
+        "ATLAS_2/Training/.DS_Store",
+        "ATLAS_2/Training/R001/._x_T1w.nii.gz",
+    )
     cohort = find_cohort(tmp_path)
     assert cohort.layout == "atlas-indi"
     assert [(e.case, e.centre, len(e.images), len(e.masks), e.hidden) for e in cohort.entries] == [
-        ("sub-r001s001_ses-1", "R001", 1, 1, False), ("sub-r027s001_ses-1", "R027", 1, 0, True),
+        ("sub-r001s001_ses-1", "R001", 1, 1, False),
+        ("sub-r027s001_ses-1", "R027", 1, 0, True),
         ("sub-r034s002_ses-1", "R034", 1, 1, False),
-    ]  # fmt: skip
+    ]
 
 
 def test_atlas_as_bids(tmp_path: Path) -> None:
@@ -80,14 +85,19 @@ def test_bids_with_masks_in_derivatives(session: str, mask: str, tmp_path: Path)
 
 def test_nnunet_raw(tmp_path: Path) -> None:
     _touch(
-        tmp_path, "imagesTr/stroke_001_0000.nii.gz", "imagesTr/stroke_001_0001.nii.gz", "labelsTr/stroke_001.nii.gz",
-        "imagesTs/stroke_002_0000.nii.gz", "dataset.json",
-    )  # fmt: skip
+        tmp_path,
+        "imagesTr/stroke_001_0000.nii.gz",
+        "imagesTr/stroke_001_0001.nii.gz",
+        "labelsTr/stroke_001.nii.gz",
+        "imagesTs/stroke_002_0000.nii.gz",
+        "dataset.json",
+    )
     cohort = find_cohort(tmp_path)
     assert cohort.layout == "nnunet"
     assert [(e.case, len(e.images), len(e.masks), e.hidden) for e in cohort.entries] == [
-        ("stroke_001", 1, 1, False), ("stroke_002", 1, 0, True),
-    ]  # fmt: skip
+        ("stroke_001", 1, 1, False),
+        ("stroke_002", 1, 0, True),
+    ]
 
 
 def test_label_l_is_lesion_and_never_left(tmp_path: Path) -> None:
@@ -145,8 +155,9 @@ def test_the_session_of_a_sheet_goes_before_its_subject_and_nothing_is_lost(tmp_
     (tmp_path / "participants.tsv").write_text("participant_id\tsite\tdays_post_stroke\nsub-1\tLyon\t10\n")
     (tmp_path / "sub-1" / "sub-1_sessions.tsv").write_text("session_id\tdays_post_stroke\nses-2\t400\n")
     assert [(e.centre, e.days, e.chronicity) for e in find_cohort(tmp_path).entries] == [
-        ("Lyon", 10, "acute"), ("Lyon", 400, "chronic"),
-    ]  # fmt: skip
+        ("Lyon", 10, "acute"),
+        ("Lyon", 400, "chronic"),
+    ]
 
 
 def test_sheets_reach_nnunets_names(tmp_path: Path) -> None:
@@ -218,13 +229,23 @@ def test_one_name_as_nii_and_as_nii_gz_is_refused(ending: str, tmp_path: Path) -
 
 def test_phase_images_are_no_scans_and_a_uni_image_is_one_where_there_is_no_t1w(tmp_path: Path) -> None:
     _touch(
-        tmp_path, _scan("sub-1_part-mag"), _scan("sub-1_part-phase"), _lesion("sub-1"), _scan("sub-2", "UNIT1"), _lesion("sub-2"),
-        _scan("sub-3"), _scan("sub-3", "UNIT1"), _lesion("sub-3"), _scan("sub-4", "FLAIR"),
-    )  # fmt: skip
+        tmp_path,
+        _scan("sub-1_part-mag"),
+        _scan("sub-1_part-phase"),
+        _lesion("sub-1"),
+        _scan("sub-2", "UNIT1"),
+        _lesion("sub-2"),
+        _scan("sub-3"),
+        _scan("sub-3", "UNIT1"),
+        _lesion("sub-3"),
+        _scan("sub-4", "FLAIR"),
+    )
     cohort = find_cohort(tmp_path)
     assert [(entry.case, entry.image.name) for entry in cohort.entries] == [
-        ("sub-1", "sub-1_part-mag_T1w.nii.gz"), ("sub-2", "sub-2_UNIT1.nii.gz"), ("sub-3", "sub-3_T1w.nii.gz"),
-    ]  # fmt: skip
+        ("sub-1", "sub-1_part-mag_T1w.nii.gz"),
+        ("sub-2", "sub-2_UNIT1.nii.gz"),
+        ("sub-3", "sub-3_T1w.nii.gz"),
+    ]
     images, people = cohort.notes
     assert "3 images (sub-1_part-phase_T1w.nii.gz, sub-3_UNIT1.nii.gz, sub-4_FLAIR.nii.gz)" in images
     assert people == "1 of 4 participants without a T1w scan: passed over (sub-4)"
@@ -233,8 +254,9 @@ def test_phase_images_are_no_scans_and_a_uni_image_is_one_where_there_is_no_t1w(
 def test_a_scan_and_a_mask_of_different_runs_are_no_pair(tmp_path: Path) -> None:
     _touch(tmp_path, _scan("sub-1_run-1"), _lesion("sub-1_run-2"))
     assert [(e.case, len(e.images), len(e.masks)) for e in find_cohort(tmp_path).entries] == [
-        ("sub-1_run-1", 1, 0), ("sub-1_run-2", 0, 1),
-    ]  # fmt: skip
+        ("sub-1_run-1", 1, 0),
+        ("sub-1_run-2", 0, 1),
+    ]
 
 
 def test_a_session_without_a_scan_is_named_and_linked_folders_are_entered(tmp_path: Path) -> None:

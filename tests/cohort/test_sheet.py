@@ -100,26 +100,42 @@ def _renamed(*names: str) -> list[tuple[str, ...]]:
         ("participants.tsv", _text("\t", _renamed("1", "2", "3")), "with the zeros that its participants lack"),
         ("participants.tsv", _text("\t", _renamed("sub01", "Sub_02", "sub 03")), ""),
         ("participants.tsv", _text("\t", _renamed("1.0", "2.0", "3.0")), "with the zeros that its participants lack"),
-        ("participants.tsv", _text("\t", [(*_PEOPLE[0], 'coil 12"'), (*_PEOPLE[1], '"open'), (*_PEOPLE[2], "x")], (*_HEAD, "note")), ""),
+        (
+            "participants.tsv",
+            _text("\t", [(*_PEOPLE[0], 'coil 12"'), (*_PEOPLE[1], '"open'), (*_PEOPLE[2], "x")], (*_HEAD, "note")),
+            "",
+        ),
         ("participants.tsv", _text("\t", [('"sub-01"', '"A"', '"200"'), *_PEOPLE[1:]]), ""),
-        ("participants.csv", _text(",", [(*_PEOPLE[0], '"one,\ntwo"'), (*_PEOPLE[1], "y"), (*_PEOPLE[2], "x")], (*_HEAD, "note")), ""),
+        (
+            "participants.csv",
+            _text(",", [(*_PEOPLE[0], '"one,\ntwo"'), (*_PEOPLE[1], "y"), (*_PEOPLE[2], "x")], (*_HEAD, "note")),
+            "",
+        ),
         ("participants.tsv", _text("\t", [*_PEOPLE, _PEOPLE[0]]), ""),
         ("participants.tsv", _text("\t", head=("ID", "Centre", "Days post-stroke (d)")), ""),
     ],
-)  # fmt: skip
+)
 def test_sheets_as_people_save_them_are_understood(name: str, data: str, how: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(data, encoding="utf-8", newline="")
     said = read_sheets([tmp_path / name], _CASES)
     assert {who: (row.site, row.days) for (who, _), row in said.rows.items()} == {
-        "sub-01": ("A", 200), "sub-02": ("A", 20), "sub-03": ("B", 400),
-    }  # fmt: skip
+        "sub-01": ("A", 200),
+        "sub-02": ("A", 20),
+        "sub-03": ("B", 400),
+    }
     assert (*said.read, *said.notes) == (f"3 of 3 cases found in {name}" + (f", read {how}" if how else ""),)
 
 
 @pytest.mark.parametrize(
     ("encoding", "how"),
-    [("latin-1", "as Latin-1"), ("cp1252", "as Latin-1"), ("utf-16", "as UTF-16"), ("utf-16-le", "as UTF-16"), ("utf-16-be", "as UTF-16")],
-)  # fmt: skip
+    [
+        ("latin-1", "as Latin-1"),
+        ("cp1252", "as Latin-1"),
+        ("utf-16", "as UTF-16"),
+        ("utf-16-le", "as UTF-16"),
+        ("utf-16-be", "as UTF-16"),
+    ],
+)
 def test_other_encodings_are_read_and_told(encoding: str, how: str, tmp_path: Path) -> None:
     rows = [(row[0], "Zürich", row[2]) for row in _PEOPLE]
     (tmp_path / "participants.csv").write_bytes(_text(";", rows).encode(encoding))
@@ -131,11 +147,26 @@ def test_other_encodings_are_read_and_told(encoding: str, how: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("days", "read"),
     [
-        ("1.200", None), ("1,200", None), ("12.500", None), ("1.200.300", None), ("1.200,5", 1200.5), ("1,200.5", 1200.5),
-        ("12,5", 12.5), ("12.5", 12.5), ("0.500", 0.5), ("1 200", 1200), ("1'200", 1200), ("1\u00a0200", 1200), ("> 180", None),
-        ("1e3", 1000), ("-3", -3), ("about 20", None), ("1,2,3", None), ("n/a", None),
+        ("1.200", None),
+        ("1,200", None),
+        ("12.500", None),
+        ("1.200.300", None),
+        ("1.200,5", 1200.5),
+        ("1,200.5", 1200.5),
+        ("12,5", 12.5),
+        ("12.5", 12.5),
+        ("0.500", 0.5),
+        ("1 200", 1200),
+        ("1'200", 1200),
+        ("1\u00a0200", 1200),
+        ("> 180", None),
+        ("1e3", 1000),
+        ("-3", -3),
+        ("about 20", None),
+        ("1,2,3", None),
+        ("n/a", None),
     ],
-)  # fmt: skip
+)
 def test_days_are_never_guessed(days: str, read: float | None, tmp_path: Path) -> None:
     path = tmp_path / "participants.tsv"
     path.write_text(_text("\t", [("sub-01", "A", days), *_PEOPLE[1:]]), encoding="utf-8")

@@ -63,8 +63,12 @@ def test_a_missing_kind_is_named(tmp_path: Path) -> None:
 
 
 def test_heads_of_one_person_are_dealt_to_one_part() -> None:
-    same = [{part_of_host(Path(name, "T1w.nii.gz")) for name in names} for names in (
-        ("nichart-08", "nichart-09", "nichart-10"), ("nichart-15", "nichart-16"),
-    )]  # fmt: skip
+    same = [
+        {part_of_host(Path(name, "T1w.nii.gz")) for name in names}
+        for names in (
+            ("nichart-08", "nichart-09", "nichart-10"),
+            ("nichart-15", "nichart-16"),
+        )
+    ]
     assert same == [{"train"}, {"train"}]  # where weights have seen them already
     assert part_of_host(Path("nichart-03", "T1w.nii.gz")) == "test"

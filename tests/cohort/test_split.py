@@ -29,11 +29,17 @@ def _cohort(centres: int = 12, each: int = 15, sessions: int = 2) -> CheckedCoho
                 voxels = int(10 ** rng.uniform(0.5, 5))
                 cases.append(
                     Examined(
-                        case=f"{subject}_ses-{session + 1}", subject=subject, session=f"ses-{session + 1}", centre=f"R{centre:03d}",
-                        chronicity="chronic" if rng.random() < 0.6 else "acute", days=None, lesion_voxels=voxels,
-                        lesion_ml=voxels / 1000, image_sha256=f"{centre} {number} {session}",
+                        case=f"{subject}_ses-{session + 1}",
+                        subject=subject,
+                        session=f"ses-{session + 1}",
+                        centre=f"R{centre:03d}",
+                        chronicity="chronic" if rng.random() < 0.6 else "acute",
+                        days=None,
+                        lesion_voxels=voxels,
+                        lesion_ml=voxels / 1000,
+                        image_sha256=f"{centre} {number} {session}",
                     )
-                )  # fmt: skip
+                )
     return CheckedCohort(layout="atlas-indi", cases=tuple(sorted(cases, key=lambda case: case.case)))
 
 
@@ -127,9 +133,17 @@ def test_near_identical_images_go_together_and_are_refused_on_both_sides() -> No
             for fold in make_folds(checked, by=by, count=4, seed=seed).folds:  # type: ignore[arg-type]
                 assert (cases[0].case in fold.test) == (cases[far].case in fold.test)
     torn = next(
-        made for seed in range(50) if len({(made := make_holdout(_COHORT, by="random", fraction=0.5, seed=seed))
-        and (case.case in made.folds[0].test) for case in (cases[0], cases[far])}) == 2
-    )  # fmt: skip
+        made
+        for seed in range(50)
+        if len(
+            {
+                (made := make_holdout(_COHORT, by="random", fraction=0.5, seed=seed))
+                and (case.case in made.folds[0].test)
+                for case in (cases[0], cases[far])
+            }
+        )
+        == 2
+    )
     assert from_dict(to_dict(torn), _COHORT, name="s.json") == torn
     with pytest.raises(BadData, match="same head on both sides"):
         from_dict(to_dict(torn), checked, name="s.json")
@@ -145,10 +159,17 @@ def _sized(*sizes: int) -> CheckedCohort:
             voxels = 0 if rng.random() < 0.08 else int(10 ** rng.uniform(1, 5))
             cases.append(
                 Examined(
-                    case=name, subject=name, session="", centre=f"C{number}", days=None, lesion_voxels=voxels,
-                    chronicity="chronic" if rng.random() < chronic else "acute", lesion_ml=voxels / 1000, image_sha256=name,
+                    case=name,
+                    subject=name,
+                    session="",
+                    centre=f"C{number}",
+                    days=None,
+                    lesion_voxels=voxels,
+                    chronicity="chronic" if rng.random() < chronic else "acute",
+                    lesion_ml=voxels / 1000,
+                    image_sha256=name,
                 )
-            )  # fmt: skip
+            )
     return CheckedCohort(layout="bids", cases=tuple(cases))
 
 
@@ -222,10 +243,18 @@ def test_half_width_against_simulated_centres() -> None:
 
 def test_what_a_split_lacks_is_said_aloud() -> None:
     cases = [
-        replace(_COHORT.cases[n], case=f"c{n}", subject=f"s{n}", image_sha256=f"{n}", centre="A" if n < 4 else "B",
-                chronicity="chronic" if n < 4 else "acute", lesion_voxels=500 if n % 2 else 0, faults=())
+        replace(
+            _COHORT.cases[n],
+            case=f"c{n}",
+            subject=f"s{n}",
+            image_sha256=f"{n}",
+            centre="A" if n < 4 else "B",
+            chronicity="chronic" if n < 4 else "acute",
+            lesion_voxels=500 if n % 2 else 0,
+            faults=(),
+        )
         for n in range(60)
-    ]  # fmt: skip
+    ]
     cohort = CheckedCohort(layout="bids", cases=tuple(cases))
     names = [case.case for case in cases]
     split = Split(

@@ -11,9 +11,15 @@ from insula.models import build_model
 
 _RECIPES = Path(__file__).parents[2] / "recipes"
 _MILLIONS = {
-    "baseline": (5.6, 5.7), "cohort": (5.6, 5.7), "enhanced": (7.0, 8.0), "smart": (8.0, 10.0), "default": (8.0, 10.0),
-    "large": (14.5, 15.5), "large-finetune": (14.5, 15.5), "distil": (7.0, 8.0),
-}  # fmt: skip
+    "baseline": (5.6, 5.7),
+    "cohort": (5.6, 5.7),
+    "enhanced": (7.0, 8.0),
+    "smart": (8.0, 10.0),
+    "default": (8.0, 10.0),
+    "large": (14.5, 15.5),
+    "large-finetune": (14.5, 15.5),
+    "distil": (7.0, 8.0),
+}
 
 
 def test_every_recipe_is_known_here() -> None:

@@ -27,7 +27,7 @@ _LIKE = {
     "T2w, bright scalp": (0.0, 0.1, 1.0, 1.0, 0.5, 0.8, 0.38),
     "a map of T1": (0.0, 0.2, 1.0, 0.95, 0.33, 0.08, 0.2),
     "diffusion": (0.0, 0.02, 0.1, 0.1, 0.8, 0.02, 0.62),
-}  # fmt: skip
+}
 
 
 def _scan(levels: tuple[float, ...], *, noise: float = 0.015, grid: Grid = _GRID) -> Scan:

@@ -26,11 +26,21 @@ def host() -> Host:
 
 
 _BRIGHTEST = {
-    Kind.T1W: "white", Kind.T2W: "csf", Kind.ADC: "csf", Kind.T1_MAP: "csf", Kind.FA: "white", Kind.PET: "grey",
-}  # fmt: skip
+    Kind.T1W: "white",
+    Kind.T2W: "csf",
+    Kind.ADC: "csf",
+    Kind.T1_MAP: "csf",
+    Kind.FA: "white",
+    Kind.PET: "grey",
+}
 _DARKEST = {
-    Kind.T1W: "csf", Kind.T2W: "white", Kind.FLAIR: "csf", Kind.DWI: "csf", Kind.FA: "csf", Kind.PET: "csf",
-}  # fmt: skip
+    Kind.T1W: "csf",
+    Kind.T2W: "white",
+    Kind.FLAIR: "csf",
+    Kind.DWI: "csf",
+    Kind.FA: "csf",
+    Kind.PET: "csf",
+}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in (Kind.PHASE, Kind.NO_HEAD)])

@@ -40,7 +40,7 @@ from corpus.files import (
     quiet_bomb,
     save,
     valued,
-)  # fmt: skip
+)
 from geometry.orders import ORDERS, stored_as, turned
 from insula.geometry import Grid
 from insula.simulate.phantom import phantom_grid
@@ -148,7 +148,12 @@ CONTAINER = [
     W("8", "plain NIfTI named .gz", save("scan.nii.gz", lambda: _PLAIN), "name-misleads"),
     W("9", "gzip named .nii", save("scan.nii", lambda: packed(_PLAIN)), "name-misleads"),
     R("10", "text in gz", save("scan.nii.gz", lambda: packed(b"not an image, " * 60)), "neither 348"),
-    R("11", "HTML login page", save("scan.nii.gz", lambda: b"<!DOCTYPE html><html><title>Sign in</title></html>" * 9), "web page"),
+    R(
+        "11",
+        "HTML login page",
+        save("scan.nii.gz", lambda: b"<!DOCTYPE html><html><title>Sign in</title></html>" * 9),
+        "web page",
+    ),
     R("11b", "short HTML page in gz", save("scan.nii.gz", lambda: packed(b"<html>please log in</html>")), "web page"),
     R("13", "wrong magic", edited((MAGIC, "4s", b"abc\0")), "abc"),
     R("13b", "ANALYZE 7.5, no magic", edited((MAGIC, "4s", b"\0\0\0\0")), "does not say left from right"),
@@ -168,7 +173,13 @@ CONTAINER = [
     O("26", "NIfTI-2", save("scan.nii", lambda: nifti(kind=nib.Nifti2Image))),
     O("27", "big-endian", save("scan.nii", lambda: nifti(order=">"))),
     O("28", ".hdr/.img pair", pair),
-    R("28b", "a pair without its .img", lambda f: (pair(f), (f / "scan.img").unlink(), f / "scan.hdr")[2], "scan.img", 66),
+    R(
+        "28b",
+        "a pair without its .img",
+        lambda f: (pair(f), (f / "scan.img").unlink(), f / "scan.hdr")[2],
+        "scan.img",
+        66,
+    ),
     R("29", ".mgz", save("scan.mgz", lambda: packed(b"\0\0\0\1" + b"\0\0\1\0" * 3 + bytes(600))), "FreeSurfer"),
     R("29b", ".nrrd", save("scan.nrrd", lambda: b"NRRD0004\ntype: short\n" + bytes(600)), "NRRD"),
     R("29c", ".mha", save("scan.mha", lambda: b"ObjectType = Image\nNDims = 3\n" + bytes(600)), "MetaImage"),
@@ -177,20 +188,65 @@ CONTAINER = [
     O("30b", "zero padding after gzip", save("scan.nii.gz", lambda: packed(_PLAIN) + bytes(512))),
     O("31", ".nii.bz2", save("scan.nii.bz2", lambda: bz2.compress(_PLAIN))),
     O("31b", ".nii.xz", save("scan.nii.xz", lambda: lzma.compress(_PLAIN))),
-    *[W(f"31c {n}", f"packed twice, {n}", save("scan.nii.gz", lambda p=p: packed(p(_PLAIN))), "packed-twice") for n, p in (("gz", packed), ("bz2", bz2.compress), ("xz", lzma.compress))],
-    R("31d", "packed three times", save("scan.nii.gz", lambda: packed(packed(packed(_PLAIN)))), "more than 2 times; unpack it"),
+    *[
+        W(f"31c {n}", f"packed twice, {n}", save("scan.nii.gz", lambda p=p: packed(p(_PLAIN))), "packed-twice")
+        for n, p in (("gz", packed), ("bz2", bz2.compress), ("xz", lzma.compress))
+    ],
+    R(
+        "31d",
+        "packed three times",
+        save("scan.nii.gz", lambda: packed(packed(packed(_PLAIN)))),
+        "more than 2 times; unpack it",
+    ),
     W("31e", "bzip2 named .gz", save("scan.nii.gz", lambda: bz2.compress(_PLAIN)), "name-misleads"),
     R("31f", "bzip2 cut", save("scan.nii.bz2", lambda: bz2.compress(_PLAIN)[:-20]), "before its end mark"),
     R("31g", "xz cut", save("scan.nii.xz", lambda: lzma.compress(_PLAIN)[:-20]), "before its end mark"),
-    R("31h", "bz2 longer than announced", save("scan.nii.bz2", lambda: bz2.compress(_PLAIN + bytes(1 << 26))), "holds more than"),
-    R("31i", "xz in gz, longer than announced", save("scan.nii.gz", lambda: packed(lzma.compress(_PLAIN + bytes(1 << 26)))), "holds more than"),
-    R("31j", "gz that unpacks to a gz far longer than its scan", save("scan.nii.gz", lambda: packed(packed(_PLAIN) + bytes(1 << 26))), "would unpack to more than"),
-    *[O(f"31k {n}", f"pair named {n}", lambda f, n=n: _renamed_pair(f, *n.split())) for n in ("PAIR.HDR PAIR.IMG", "pair.HDR pair.img", "pair.hdr pair.IMG", "Pair.Hdr Pair.iMg")],
-    R("31l", "the other half is there twice", lambda f: (shutil.copy(_renamed_pair(f, "a.hdr", "a.IMG").with_name("a.IMG"), f / "a.Img"), f / "a.hdr")[1], "is there 2 times"),
-    *[R(f"31m {n}", f"packed by {n}", save(f"scan.{e}", lambda d=d: d + bytes(600)), n) for n, e, d in (("7z", "7z", b"7z\xbc\xaf\x27\x1c"), ("RAR", "rar", b"Rar!\x1a\x07\0"), ("Zstandard", "nii.zst", b"\x28\xb5\x2f\xfd"), ("LZ4", "nii.lz4", b"\x04\x22\x4d\x18"), ("compress", "nii.Z", b"\x1f\x9d\x90"))],
-    R("31n", "LZMA without a checksum", save("scan.nii.lzma", lambda: lzma.compress(_PLAIN, lzma.FORMAT_ALONE)), "unlzma"),
+    R(
+        "31h",
+        "bz2 longer than announced",
+        save("scan.nii.bz2", lambda: bz2.compress(_PLAIN + bytes(1 << 26))),
+        "holds more than",
+    ),
+    R(
+        "31i",
+        "xz in gz, longer than announced",
+        save("scan.nii.gz", lambda: packed(lzma.compress(_PLAIN + bytes(1 << 26)))),
+        "holds more than",
+    ),
+    R(
+        "31j",
+        "gz that unpacks to a gz far longer than its scan",
+        save("scan.nii.gz", lambda: packed(packed(_PLAIN) + bytes(1 << 26))),
+        "would unpack to more than",
+    ),
+    *[
+        O(f"31k {n}", f"pair named {n}", lambda f, n=n: _renamed_pair(f, *n.split()))
+        for n in ("PAIR.HDR PAIR.IMG", "pair.HDR pair.img", "pair.hdr pair.IMG", "Pair.Hdr Pair.iMg")
+    ],
+    R(
+        "31l",
+        "the other half is there twice",
+        lambda f: (shutil.copy(_renamed_pair(f, "a.hdr", "a.IMG").with_name("a.IMG"), f / "a.Img"), f / "a.hdr")[1],
+        "is there 2 times",
+    ),
+    *[
+        R(f"31m {n}", f"packed by {n}", save(f"scan.{e}", lambda d=d: d + bytes(600)), n)
+        for n, e, d in (
+            ("7z", "7z", b"7z\xbc\xaf\x27\x1c"),
+            ("RAR", "rar", b"Rar!\x1a\x07\0"),
+            ("Zstandard", "nii.zst", b"\x28\xb5\x2f\xfd"),
+            ("LZ4", "nii.lz4", b"\x04\x22\x4d\x18"),
+            ("compress", "nii.Z", b"\x1f\x9d\x90"),
+        )
+    ],
+    R(
+        "31n",
+        "LZMA without a checksum",
+        save("scan.nii.lzma", lambda: lzma.compress(_PLAIN, lzma.FORMAT_ALONE)),
+        "unlzma",
+    ),
     R("30c", "rubbish after gzip", save("scan.nii.gz", lambda: packed(_PLAIN) + b"rubbish"), "7 bytes"),
-]  # fmt: skip
+]
 
 VOXELS = [
     W("32", "one NaN", valued(_odd(np.nan, 1)), "voxels-filled"),
@@ -205,7 +261,10 @@ VOXELS = [
     R("39", "5-D", valued(_frames(2, 2)), "5 axes"),
     R("40", "2-D", valued(IMAGE[:, :, 20]), "64x75"),
     R("42", "complex", valued(IMAGE.astype(np.complex64)), "complex64"),
-    *[O(f"43 {t.__name__}", f"stored as {t.__name__}", valued((IMAGE // 8).astype(t))) for t in (np.int8, np.uint8, np.uint16, np.int32, np.int64, np.uint64, np.float64)],
+    *[
+        O(f"43 {t.__name__}", f"stored as {t.__name__}", valued((IMAGE // 8).astype(t)))
+        for t in (np.int8, np.uint8, np.uint16, np.int32, np.int64, np.uint64, np.float64)
+    ],
     W("45", "slope 0", edited((SLOPE, "f", 0.0)), "slope-undefined"),
     W("45b", "slope NaN", edited((SLOPE, "f", np.nan)), "slope-undefined"),
     W("45c", "slope Inf", edited((SLOPE, "f", np.inf)), "slope-undefined"),
@@ -214,11 +273,14 @@ VOXELS = [
     O("48", "values around 1e-9", valued(IMAGE.astype(np.float32) * 1e-12)),
     O("48b", "values around 1e9", valued(IMAGE.astype(np.float64) * 1e6)),
     O("49", "negative intensities", valued(IMAGE - np.int16(900))),
-    *[W(f"50 {name}", f"padding of {value:g} around the head", valued(_padded(value)), "padding-set-aside") for name, value in (("a", -1000.0), ("b", -32768.0), ("c", 65535.0))],
+    *[
+        W(f"50 {name}", f"padding of {value:g} around the head", valued(_padded(value)), "padding-set-aside")
+        for name, value in (("a", -1000.0), ("b", -32768.0), ("c", 65535.0))
+    ],
     W("50d", "standardised inside the brain, 0 around it", valued(_standardised()), "padding-set-aside"),
     O("50e", "a background of 0 below all signal", valued(np.where(IMAGE > 60, IMAGE, 0))),
     W("50", "inverted intensities", valued(IMAGE.max() - IMAGE), "contrast-inverted"),
-]  # fmt: skip
+]
 
 GEOMETRY = [
     R("51", "no orientation", edited(*_NO_CODES), "--assume-orientation"),
@@ -232,14 +294,63 @@ GEOMETRY = [
     R("54", "pixdim 0", edited((PIXDIM + 4, "f", 0.0)), "0.0, 3.0"),
     R("54b", "pixdim NaN", edited((PIXDIM + 8, "f", np.nan)), "nan"),
     W("54c", "pixdim negative", edited((PIXDIM + 4, "f", -3.0)), "pixdim-negative"),
-    R("54d", "pixdim contradicts the sform", edited((QFORM_CODE, "h", 0), (PIXDIM + 4, "f", 5.0)), "is given twice and disagrees"),
-    R("54e", "an sform of another scale", edited(*((SROW_X + 4 * n, "f", 2 * float(GRID.affine.ravel()[n])) for n in range(12))), "6 x 6 x 6 mm (sform)"),
-    R("55", "a shear of 45 degrees", edited((QFORM_CODE, "h", 0), (SROW_X + 4, "f", 3.0), (PIXDIM + 8, "f", 3 * 2**0.5)), "shear that no scanner makes"),
-    R("55b", "voxels of three metres", save("scan.nii", lambda: nifti(grid=Grid(GRID.shape, np.diag([1e3, 1e3, 1e3, 1]) @ GRID.affine))), "between 0.01 and 100 mm"),
-    R("55c", "voxels of three micrometres", save("scan.nii", lambda: nifti(grid=Grid(GRID.shape, np.diag([1e-3, 1e-3, 1e-3, 1]) @ GRID.affine))), "between 0.01 and 100 mm"),
-    W("55d", "an origin half a kilometre away", save("scan.nii", lambda: nifti(grid=Grid(GRID.shape, GRID.affine + np.array([[0, 0, 0, 5e5], [0] * 4, [0] * 4, [0] * 4])))), "origin-far"),
-    W("56", "metres", save("scan.nii", lambda: nifti(grid=Grid(GRID.shape, np.diag([1e-3, 1e-3, 1e-3, 1]) @ GRID.affine), edits=[(UNITS, "B", 1)])), "units-converted"),
-    W("56b", "micrometres", save("scan.nii", lambda: nifti(grid=Grid(GRID.shape, np.diag([1e3, 1e3, 1e3, 1]) @ GRID.affine), edits=[(UNITS, "B", 3)])), "units-converted"),
+    R(
+        "54d",
+        "pixdim contradicts the sform",
+        edited((QFORM_CODE, "h", 0), (PIXDIM + 4, "f", 5.0)),
+        "is given twice and disagrees",
+    ),
+    R(
+        "54e",
+        "an sform of another scale",
+        edited(*((SROW_X + 4 * n, "f", 2 * float(GRID.affine.ravel()[n])) for n in range(12))),
+        "6 x 6 x 6 mm (sform)",
+    ),
+    R(
+        "55",
+        "a shear of 45 degrees",
+        edited((QFORM_CODE, "h", 0), (SROW_X + 4, "f", 3.0), (PIXDIM + 8, "f", 3 * 2**0.5)),
+        "shear that no scanner makes",
+    ),
+    R(
+        "55b",
+        "voxels of three metres",
+        save("scan.nii", lambda: nifti(grid=Grid(GRID.shape, np.diag([1e3, 1e3, 1e3, 1]) @ GRID.affine))),
+        "between 0.01 and 100 mm",
+    ),
+    R(
+        "55c",
+        "voxels of three micrometres",
+        save("scan.nii", lambda: nifti(grid=Grid(GRID.shape, np.diag([1e-3, 1e-3, 1e-3, 1]) @ GRID.affine))),
+        "between 0.01 and 100 mm",
+    ),
+    W(
+        "55d",
+        "an origin half a kilometre away",
+        save(
+            "scan.nii",
+            lambda: nifti(grid=Grid(GRID.shape, GRID.affine + np.array([[0, 0, 0, 5e5], [0] * 4, [0] * 4, [0] * 4]))),
+        ),
+        "origin-far",
+    ),
+    W(
+        "56",
+        "metres",
+        save(
+            "scan.nii",
+            lambda: nifti(grid=Grid(GRID.shape, np.diag([1e-3, 1e-3, 1e-3, 1]) @ GRID.affine), edits=[(UNITS, "B", 1)]),
+        ),
+        "units-converted",
+    ),
+    W(
+        "56b",
+        "micrometres",
+        save(
+            "scan.nii",
+            lambda: nifti(grid=Grid(GRID.shape, np.diag([1e3, 1e3, 1e3, 1]) @ GRID.affine), edits=[(UNITS, "B", 3)]),
+        ),
+        "units-converted",
+    ),
     O("60", "oblique by 17 degrees", placed(turned(phantom_grid(spacing_mm=(3, 3, 3)), 17))),
     W("61", "1 x 1 x 5 mm", placed(phantom_grid(spacing_mm=(2, 2, 5))), "thick-slices"),
     R("63", "10 x 10 x 10 voxels", placed(phantom_grid(spacing_mm=(9, 9, 9), shape=(10, 10, 10))), "10x10x10"),
@@ -247,11 +358,22 @@ GEOMETRY = [
     W("64", "field of view cuts the brain", save("scan.nii", lambda: nifti(IMAGE[:32], _CROPPED)), "field-of-view-cut"),
     O("66", "left-handed", save("scan.nii", lambda: nifti(*_LEFT_HANDED))),
     O("70", "skull-stripped", placed(phantom_grid(spacing_mm=(3, 3, 3)), skull=False)),
-    R("67", "nothing the size of a brain", placed(phantom_grid(spacing_mm=(1.0, 1.0, 1.0), shape=(60, 60, 60))), "smaller than a brain"),
-]  # fmt: skip
+    R(
+        "67",
+        "nothing the size of a brain",
+        placed(phantom_grid(spacing_mm=(1.0, 1.0, 1.0), shape=(60, 60, 60))),
+        "smaller than a brain",
+    ),
+]
 
 FILES = [
-    R("100", "a loop of symbolic links", lambda f: ((f / "a.nii").symlink_to(f / "b.nii"), (f / "b.nii").symlink_to(f / "a.nii"), f / "a.nii")[2], "loop", 66),
+    R(
+        "100",
+        "a loop of symbolic links",
+        lambda f: ((f / "a.nii").symlink_to(f / "b.nii"), (f / "b.nii").symlink_to(f / "a.nii"), f / "a.nii")[2],
+        "loop",
+        66,
+    ),
     R("101", "no such file", lambda f: f / "absent.nii.gz", "absent.nii.gz", 66),
     O("102", "spaces and letters of the world", save("Schädel 01 脳 é.nii", lambda: _PLAIN)),
     O("102b", "a newline in the name", save("two\nlines.nii", lambda: _PLAIN)),
@@ -260,6 +382,6 @@ FILES = [
     O("102e", "a name of brackets", save("scan[1]*.nii", lambda: _PLAIN)),
     O("102f", "a name with markup", save("<script>alert(1)<script>.nii", lambda: _PLAIN)),
     R("103", "a named pipe", lambda f: (__import__("os").mkfifo(f / "pipe.nii"), f / "pipe.nii")[1], "regular file", 2),
-]  # fmt: skip
+]
 
 ROWS = [*CONTAINER, *VOXELS, *GEOMETRY, *FILES]

@@ -38,15 +38,24 @@ def _cases(count: int, *, sharpness: float = 1.0, shift: float = 0.0, seed: int 
         real = rng.random(3) < 0.5
         volume_ml = rng.uniform(0.5, 20, 3)
         pieces = Pieces(
-            volume_ml=volume_ml, common_ml=np.where(real, 0.3, 0.0), logit=rng.normal(2, 1, 3) + 2 * real,
-            meets=np.stack([np.arange(real.sum()), np.flatnonzero(real)], axis=1), truths=int(real.sum()),
-        )  # fmt: skip
+            volume_ml=volume_ml,
+            common_ml=np.where(real, 0.3, 0.0),
+            logit=rng.normal(2, 1, 3) + 2 * real,
+            meets=np.stack([np.arange(real.sum()), np.flatnonzero(real)], axis=1),
+            truths=int(real.sum()),
+        )
         cases.append(
             Studied(
-                case=str(number), centre=f"R{number % 5}", subject=f"sub-{number}", scan_sha256=f"{number:064x}", truth_ml=float(truth.sum()) / 100, voxel_ml=0.01,
-                counts=count_logits(truth, told), pieces=dict.fromkeys(THRESHOLDS, pieces),
+                case=str(number),
+                centre=f"R{number % 5}",
+                subject=f"sub-{number}",
+                scan_sha256=f"{number:064x}",
+                truth_ml=float(truth.sum()) / 100,
+                voxel_ml=0.01,
+                counts=count_logits(truth, told),
+                pieces=dict.fromkeys(THRESHOLDS, pieces),
             )
-        )  # fmt: skip
+        )
     return cases
 
 
@@ -195,9 +204,15 @@ def test_small_lesions_that_dice_hardly_sees_are_not_dropped() -> None:
         cases.append(replace(case, truth_ml=60.0 - 0.5 * number, pieces=dict.fromkeys(THRESHOLDS, some)))
     assert calibrate(cases, _CARD).min_lesion_ml <= 0.03
     noise = [
-        replace(case, pieces=dict.fromkeys(THRESHOLDS, replace(case.pieces[0.5], common_ml=np.array([50.0, 0.0]), meets=np.array([[0, 0]]), truths=1)))
+        replace(
+            case,
+            pieces=dict.fromkeys(
+                THRESHOLDS,
+                replace(case.pieces[0.5], common_ml=np.array([50.0, 0.0]), meets=np.array([[0, 0]]), truths=1),
+            ),
+        )
         for case in cases
-    ]  # fmt: skip
+    ]
     card = calibrate(noise, _CARD)
     assert card.min_lesion_ml >= 0.1 or card.calibration.least_chance > 0
 

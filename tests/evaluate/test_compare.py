@@ -61,8 +61,10 @@ def test_three_sets_make_three_tests_each_corrected_whatever_else_is_compared() 
     }
     found = compare(sets, ["f1_any", "dice"])
     assert [(one.first, one.second, one.metric) for one in found if one.primary] == [
-        ("a", "b", "dice"), ("a", "c", "dice"), ("b", "c", "dice"),
-    ]  # fmt: skip
+        ("a", "b", "dice"),
+        ("a", "c", "dice"),
+        ("b", "c", "dice"),
+    ]
     p = [one.difference.p for one in found if one.primary and one.difference is not None]
     corrected = [one.p_holm for one in found if one.primary]
     assert corrected == pytest.approx(holm([one for one in p if one is not None]))

@@ -14,11 +14,15 @@ from insula.evaluate import pair_up
 def _cohort(tmp_path: Path) -> Cohort:
     entries = tuple(
         Entry(
-            case=f"sub-r001s00{n}_ses-1", subject=f"sub-r001s00{n}", session="ses-1", centre="R001",
-            images=(tmp_path / "t1.nii.gz",), masks=(tmp_path / f"truth{n}.nii.gz",),
+            case=f"sub-r001s00{n}_ses-1",
+            subject=f"sub-r001s00{n}",
+            session="ses-1",
+            centre="R001",
+            images=(tmp_path / "t1.nii.gz",),
+            masks=(tmp_path / f"truth{n}.nii.gz",),
         )
         for n in (1, 2)
-    )  # fmt: skip
+    )
     return Cohort(folder=tmp_path, layout="atlas-indi", entries=entries)
 
 
@@ -54,8 +58,9 @@ def test_results_submissions_and_nnunets_output_are_found(names: tuple[str, ...]
     folder = _touch(tmp_path / "p", *names, ".hidden/sub-r001s001_ses-1_mask.nii.gz", "index.html")
     pairs = pair_up(_cohort(tmp_path), folder)
     assert [(pair.case, pair.truth.name) for pair in pairs] == [
-        ("sub-r001s001_ses-1", "truth1.nii.gz"), ("sub-r001s002_ses-1", "truth2.nii.gz"),
-    ]  # fmt: skip
+        ("sub-r001s001_ses-1", "truth1.nii.gz"),
+        ("sub-r001s002_ses-1", "truth2.nii.gz"),
+    ]
     assert all("dseg" not in pair.mask.name and "brain" not in pair.mask.name and pair.prob is None for pair in pairs)
 
 
@@ -101,8 +106,9 @@ def test_predictions_are_paired_by_run(tmp_path: Path) -> None:
         tmp_path / "p", "sub-1_run-01_T1w_mask.nii.gz", "sub-1_run-2_space-orig_label-L_desc-insula_mask.nii.gz"
     )
     assert [(pair.truth.name[:11], pair.mask.name[:12]) for pair in pair_up(cohort, folder)] == [
-        ("sub-1_run-1", "sub-1_run-01"), ("sub-1_run-2", "sub-1_run-2_"),
-    ]  # fmt: skip
+        ("sub-1_run-1", "sub-1_run-01"),
+        ("sub-1_run-2", "sub-1_run-2_"),
+    ]
     with pytest.raises(BadData, match=r"hold a file \(sub-1_mask.nii.gz\) that fits 2 scans"):
         pair_up(cohort, _touch(tmp_path / "q", "sub-1_mask.nii.gz"))
 

@@ -41,8 +41,9 @@ def test_a_case_computed_by_hand() -> None:
     assert (score.truth_voxels, score.truth_ml) == (64, pytest.approx(0.128))
     assert [(one.voxels, one.touched, one.paired) for one in score.true_lesions] == [(64, True, True)]
     assert sorted((one.voxels, one.touches, one.mean_logit) for one in score.predicted_lesions) == [
-        (1, False, None), (64, True, None),
-    ]  # fmt: skip
+        (1, False, None),
+        (64, True, None),
+    ]
 
 
 @pytest.mark.parametrize("key", METRICS)
@@ -63,10 +64,15 @@ def test_edge_cases_are_what_the_presets_say(key: str, kind: str) -> None:
         return
     told = metric.both_empty if kind == "both empty" else metric.one_empty
     expected: float | None = {
-        "0": 0.0, "1": 1.0, "undefined, counted apart": None, "the other's volume": 64 * (0.002 if "ml" in key else 1),
-        "the other's count": 1.0, "the predicted volume": 64 * 0.002, "1 if the map is constant, else 0": 1.0,
+        "0": 0.0,
+        "1": 1.0,
+        "undefined, counted apart": None,
+        "the other's volume": 64 * (0.002 if "ml" in key else 1),
+        "the other's count": 1.0,
+        "the predicted volume": 64 * 0.002,
+        "1 if the map is constant, else 0": 1.0,
         "empty truth: as both empty; else as computed": 0.0 if kind == "truth empty" else 64 / 8000,
-    }[told]  # fmt: skip
+    }[told]
     assert value == (None if expected is None else pytest.approx(expected, abs=1e-12))
 
 
@@ -116,9 +122,15 @@ def test_a_pair_of_files_with_its_record(tmp_path: Path) -> None:
     (tmp_path / "x_T1w.nii.gz").write_bytes(packed(nifti(image + np.arange(20, dtype=np.int16), _GRID)))
     (tmp_path / "x.json").write_text(json.dumps({"confidence": {"volume_interval_ml": [0.1, 0.4]}}))
     pair = Pair(
-        case="x", centre="R007", chronicity="acute", truth=tmp_path / "truth.nii.gz", mask=tmp_path / "x_mask.nii.gz",
-        prob=tmp_path / "x_prob.nii.gz", image=tmp_path / "x_T1w.nii.gz", record=tmp_path / "x.json",
-    )  # fmt: skip
+        case="x",
+        centre="R007",
+        chronicity="acute",
+        truth=tmp_path / "truth.nii.gz",
+        mask=tmp_path / "x_mask.nii.gz",
+        prob=tmp_path / "x_prob.nii.gz",
+        image=tmp_path / "x_T1w.nii.gz",
+        record=tmp_path / "x.json",
+    )
     score = score_pair(pair, PRESETS["full"])
     assert score.metrics["dice"] == pytest.approx(0.75)
     assert (score.centre, score.chronicity, score.interval_ml) == ("R007", "acute", (0.1, 0.4))
@@ -146,13 +158,18 @@ def test_a_prediction_in_another_axis_order_scores_as_in_the_truths_order(tmp_pa
     scores = [
         score_pair(
             Pair(
-                case="x", centre="A", chronicity="acute", truth=tmp_path / "truth.nii.gz", image=None,
-                mask=tmp_path / f"mask{end}.nii.gz", prob=tmp_path / f"prob{end}.nii.gz",
+                case="x",
+                centre="A",
+                chronicity="acute",
+                truth=tmp_path / "truth.nii.gz",
+                image=None,
+                mask=tmp_path / f"mask{end}.nii.gz",
+                prob=tmp_path / f"prob{end}.nii.gz",
             ),
             PRESETS["full"],
         )
         for end in ("", "2")
-    ]  # fmt: skip
+    ]
     assert [score.reordered for score in scores] == [False, True]
     assert scores[0].metrics == pytest.approx(scores[1].metrics)
     assert scores[0].metrics["dice"] == pytest.approx(2 * 40 / (40 + 60))

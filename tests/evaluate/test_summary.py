@@ -28,16 +28,27 @@ _DICE = Preset("dice", "1", ("dice",), "Dice alone, as challenges take it.")
 
 def score(case: str, dice: float | None, **facts: object) -> CaseScore:
     defaults: dict[str, object] = {
-        "truth_voxels": 500, "truth_ml": 0.5, "predicted_ml": 0.4, "true_lesions": (), "predicted_lesions": (), "voxel_ml": 1e-3,
-    }  # fmt: skip
+        "truth_voxels": 500,
+        "truth_ml": 0.5,
+        "predicted_ml": 0.4,
+        "true_lesions": (),
+        "predicted_lesions": (),
+        "voxel_ml": 1e-3,
+    }
     return CaseScore(case=case, metrics={"dice": dice}, **(defaults | facts))  # type: ignore[arg-type]
 
 
 def test_every_stratum_holds_its_cases_and_all_of_them() -> None:
     scores = [
-        score(str(n), n / 10, centre=f"R{n % 3}", chronicity=("acute", "chronic")[n % 2], truth_voxels=(0, 5, 50, 5000)[n % 4])
+        score(
+            str(n),
+            n / 10,
+            centre=f"R{n % 3}",
+            chronicity=("acute", "chronic")[n % 2],
+            truth_voxels=(0, 5, 50, 5000)[n % 4],
+        )
         for n in range(10)
-    ]  # fmt: skip
+    ]
     for apart in (False, True):
         for groups in strata_of(scores, controls_apart=apart).values():
             assert sorted(s.case for members in groups.values() for s in members) == sorted(s.case for s in scores)
@@ -52,8 +63,11 @@ def test_every_stratum_holds_its_cases_and_all_of_them() -> None:
 
 def test_no_mean_mixes_controls_with_the_others_where_a_preset_sets_them_apart() -> None:
     scores = [
-        score("a", 0.2), score("b", 0.6), score("c", None, truth_voxels=0), score("d", None, truth_voxels=0),
-    ]  # fmt: skip
+        score("a", 0.2),
+        score("b", 0.6),
+        score("c", None, truth_voxels=0),
+        score("d", None, truth_voxels=0),
+    ]
     for one, empty in zip(scores, (None, None, 1.0, 0.0), strict=True):
         one.metrics["empty"] = empty
     apart = replace(_DICE, metrics=("dice", "empty"), controls_apart=True)
@@ -89,8 +103,13 @@ def test_recall_by_size_counts_lesions_not_cases() -> None:
     rows = {row["bin"]: row for row in size_recall([score("a", 0, true_lesions=true, predicted_lesions=found)])}
     assert (rows["<10"]["lesions"], rows["<10"]["recall_any"], rows["<10"]["precision_any"]) == (1, 0, None)
     assert rows["10-100"] == {
-        "bin": "10-100", "lesions": 2, "recall_any": 1, "recall_iou25": 0.5, "predicted": 2, "precision_any": 0.5,
-    }  # fmt: skip
+        "bin": "10-100",
+        "lesions": 2,
+        "recall_any": 1,
+        "recall_iou25": 0.5,
+        "predicted": 2,
+        "precision_any": 0.5,
+    }
     assert rows[">=10k"]["recall_any"] is None
 
 
@@ -131,6 +150,8 @@ def test_the_curve_is_that_of_all_voxels() -> None:
 
 def test_coverage_counts_the_intervals_that_hold() -> None:
     scores = [
-        score("a", 0, truth_ml=1.0, interval_ml=(0.5, 2.0)), score("b", 0, truth_ml=3.0, interval_ml=(0.5, 2.0)), score("c", 0),
-    ]  # fmt: skip
+        score("a", 0, truth_ml=1.0, interval_ml=(0.5, 2.0)),
+        score("b", 0, truth_ml=3.0, interval_ml=(0.5, 2.0)),
+        score("c", 0),
+    ]
     assert coverage(scores) == (1, 2)

@@ -44,10 +44,23 @@ def test_monai_runs_it_to_the_same_masks(bundle: Path, weights: Path, coarse_cas
         )
         nib.save(image.as_reoriented(turn), tmp_path / "in" / f"{name}.nii.gz")
     command = [
-        sys.executable, "-m", "monai.bundle", "run", "--config_file", str(bundle / "configs" / "inference.json"), "--meta_file",
-        str(bundle / "configs" / "metadata.json"), "--bundle_root", str(bundle), "--dataset_dir", str(tmp_path / "in"),
-        "--output_dir", str(tmp_path / "out"), "--device", "$torch.device('cpu')",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "monai.bundle",
+        "run",
+        "--config_file",
+        str(bundle / "configs" / "inference.json"),
+        "--meta_file",
+        str(bundle / "configs" / "metadata.json"),
+        "--bundle_root",
+        str(bundle),
+        "--dataset_dir",
+        str(tmp_path / "in"),
+        "--output_dir",
+        str(tmp_path / "out"),
+        "--device",
+        "$torch.device('cpu')",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for name in ("a", "b"):
@@ -72,8 +85,16 @@ def test_the_metadata_have_what_the_specification_asks_for(bundle: Path, weights
     """MONAI's own check fetches its schema from the network, so its required keys stand here."""
     told = json.loads((bundle / "configs" / "metadata.json").read_text())
     required = {
-        "version", "monai_version", "pytorch_version", "numpy_version", "task", "description", "authors", "copyright", "network_data_format",
-    }  # fmt: skip
+        "version",
+        "monai_version",
+        "pytorch_version",
+        "numpy_version",
+        "task",
+        "description",
+        "authors",
+        "copyright",
+        "network_data_format",
+    }
     assert required <= set(told)
     assert told["schema"].endswith(".json")
     for kind, name in (("inputs", "image"), ("outputs", "pred")):

@@ -31,10 +31,13 @@ def exported(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_openvino(str(weights), tmp_path_factory.mktemp("export") / "tiny.xml")
 
 
-def test_the_two_files_alone_are_enough_for_the_same_mask(exported: Path, weights: Path, coarse_case: Case) -> None:  # fmt: skip
+def test_the_two_files_alone_are_enough_for_the_same_mask(exported: Path, weights: Path, coarse_case: Case) -> None:
     core = openvino().Core()
     model = core.read_model(exported)
-    about = {key: model.get_rt_info(["insula", key]).astype(str) for key in ("prepare", "threshold", "min_lesion_ml", "notice", "weights_sha256", "outputs")}  # fmt: skip
+    about = {
+        key: model.get_rt_info(["insula", key]).astype(str)
+        for key in ("prepare", "threshold", "min_lesion_ml", "notice", "weights_sha256", "outputs")
+    }
     assert "not a medical device" in about["notice"]
     assert about["weights_sha256"] == load_weights(str(weights)).sha256
     prepared = prepare(coarse_case.scan, from_dict(PrepareConfig, json.loads(about["prepare"]), what="the metadata"))
@@ -43,7 +46,9 @@ def test_the_two_files_alone_are_enough_for_the_same_mask(exported: Path, weight
     grid = coarse_case.scan.grid
     brain = find_brain(prepared.bring_home(outputs["brain"]), grid) if "brain" in outputs else None
     home = within_brain(prepared.bring_home(outputs["lesion"]), brain)
-    mask = decide(home, grid, threshold=float(about["threshold"]), min_lesion_ml=float(about["min_lesion_ml"]), brain=brain)  # fmt: skip
+    mask = decide(
+        home, grid, threshold=float(about["threshold"]), min_lesion_ml=float(about["min_lesion_ml"]), brain=brain
+    )
     ours = segment(coarse_case.scan, _EXACT, weights=str(weights))
     assert ours.mask.voxels.any()
     assert np.array_equal(mask.voxels, ours.mask.voxels)

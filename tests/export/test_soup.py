@@ -19,7 +19,17 @@ def folds(tmp_path: Path) -> Path:
         torch.manual_seed(number)
         folder = tmp_path / "cv" / f"fold{number}"
         folder.mkdir(parents=True)
-        save_weights(folder, build_model(config), Card(name="w", model=config, prepare=PrepareConfig(), threshold=0.4 + 0.2 * number, provenance={"started_from": {"sha256": "x"}}))  # fmt: skip
+        save_weights(
+            folder,
+            build_model(config),
+            Card(
+                name="w",
+                model=config,
+                prepare=PrepareConfig(),
+                threshold=0.4 + 0.2 * number,
+                provenance={"started_from": {"sha256": "x"}},
+            ),
+        )
     return tmp_path / "cv"
 
 

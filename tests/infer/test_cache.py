@@ -30,7 +30,11 @@ def test_made_once_for_all_that_it_follows_from(tmp_path: Path, monkeypatch: pyt
     assert first.read_bytes() == b"graph"
     assert kept(_model(), "onnx", make, (1, 2, 3)) == first
     assert len(made) == 1
-    others = {kept(_model(1), "onnx", make, (1, 2, 3)), kept(_model(), "onnx", make, (1, 2, 4)), kept(_model(), "pt2", make, (1, 2, 3))}  # fmt: skip
+    others = {
+        kept(_model(1), "onnx", make, (1, 2, 3)),
+        kept(_model(), "onnx", make, (1, 2, 4)),
+        kept(_model(), "pt2", make, (1, 2, 3)),
+    }
     assert len(others | {first}) == 4
 
 
@@ -72,7 +76,9 @@ def test_models_of_the_same_layers_that_use_them_otherwise_are_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
-    one, other = (MambaUNet(widths=(2, 4, 8), memory=memory, memory_size=4) for memory in ("self_sorting", "self_sorting_mirror"))  # fmt: skip
+    one, other = (
+        MambaUNet(widths=(2, 4, 8), memory=memory, memory_size=4) for memory in ("self_sorting", "self_sorting_mirror")
+    )
     models = []
     for config in (one, other):
         torch.manual_seed(0)
@@ -82,9 +88,13 @@ def test_models_of_the_same_layers_that_use_them_otherwise_are_others(
 
 
 _DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "two bits": lambda data: data[:500] + bytes([data[500] ^ 1, data[501] ^ 128]) + data[502:], "cut": lambda data: data[:-1], "empty": lambda _: b"",
-    "longer": lambda data: data + b"x", "zeros": lambda data: bytes(len(data)), "half": lambda data: data[: len(data) // 2],
-}  # fmt: skip
+    "two bits": lambda data: data[:500] + bytes([data[500] ^ 1, data[501] ^ 128]) + data[502:],
+    "cut": lambda data: data[:-1],
+    "empty": lambda _: b"",
+    "longer": lambda data: data + b"x",
+    "zeros": lambda data: bytes(len(data)),
+    "half": lambda data: data[: len(data) // 2],
+}
 
 
 @pytest.mark.parametrize("place", ["cache", "temporary"])

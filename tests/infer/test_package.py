@@ -124,10 +124,13 @@ def test_what_ends_its_program_or_computes_something_else_is_refused(
     lesion, brain = answer.clone(), answer.clone()
     lesion[:, 0], brain[:, 1] = turned[:, 0], turned[:, 1]
     for odd, said in (
-        (turned, r"it computes is off by \d+ %"), (answer + 3, r"it computes is off by \d+ %"), (answer.nan_to_num() * torch.nan, None),
-        (lesion, r"it computes is off by \d+ %"), (brain, r"it computes is off by \d+ %"),
+        (turned, r"it computes is off by \d+ %"),
+        (answer + 3, r"it computes is off by \d+ %"),
+        (answer.nan_to_num() * torch.nan, None),
+        (lesion, r"it computes is off by \d+ %"),
+        (brain, r"it computes is off by \d+ %"),
         (answer[:, :1], r"it computes has the shape \(1, 2, 16, 32, 16\) instead of \(1, 1, 16, 32, 16\)"),
-    ):  # fmt: skip
+    ):
         torch.save((image, odd, False), example)
         if said is None:  # too much noise for the network itself says nothing of the package
             prove(package, example, _CPU)

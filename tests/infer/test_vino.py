@@ -23,7 +23,9 @@ print(asked, sys.modules["openvino_telemetry"])
 
 
 def test_importing_it_asks_for_no_address_and_leaves_no_identifier(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", _CHILD], env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD], env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[] None"
     assert not list(tmp_path.rglob("*openvino*"))

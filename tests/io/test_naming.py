@@ -14,13 +14,27 @@ from insula.io.naming import contrast_by_name, other_than_t1w, refuse_other_than
 @pytest.mark.parametrize(
     ("name", "word"),
     [
-        ("sub-01_FLAIR.nii.gz", "FLAIR"), ("sub-01_ses-2_T2w.nii", "T2w"), ("sub-01_task-rest_bold.nii.gz", "bold"), ("scan dwi.nii", "dwi"),
-        ("sub-1_T1map.nii.gz", "T1map"), ("sub-1_part-phase_T1w.nii.gz", "part-phase"), ("sub-1_inv-1_MP2RAGE.nii.gz", "inv-1"), ("head.CT.nii", None),
-        ("ct.nii.gz", "ct"), ("patient-TOF-angio.nii", "TOF"),
-        ("sub-01_T1w.nii.gz", None), ("t1_flair.nii.gz", None), ("sub-1_space-T2w_T1w.nii.gz", None), ("flairing.nii", None), ("PD_001.nii", None),
-        ("sub-ct01_T1w.nii.gz", None), ("sub-1_UNIT1.nii.gz", None), ("scan.nii", None), ("mprage_ct_patient.nii", None),
+        ("sub-01_FLAIR.nii.gz", "FLAIR"),
+        ("sub-01_ses-2_T2w.nii", "T2w"),
+        ("sub-01_task-rest_bold.nii.gz", "bold"),
+        ("scan dwi.nii", "dwi"),
+        ("sub-1_T1map.nii.gz", "T1map"),
+        ("sub-1_part-phase_T1w.nii.gz", "part-phase"),
+        ("sub-1_inv-1_MP2RAGE.nii.gz", "inv-1"),
+        ("head.CT.nii", None),
+        ("ct.nii.gz", "ct"),
+        ("patient-TOF-angio.nii", "TOF"),
+        ("sub-01_T1w.nii.gz", None),
+        ("t1_flair.nii.gz", None),
+        ("sub-1_space-T2w_T1w.nii.gz", None),
+        ("flairing.nii", None),
+        ("PD_001.nii", None),
+        ("sub-ct01_T1w.nii.gz", None),
+        ("sub-1_UNIT1.nii.gz", None),
+        ("scan.nii", None),
+        ("mprage_ct_patient.nii", None),
     ],
-)  # fmt: skip
+)
 def test_the_word_that_says_so(name: str, word: str | None) -> None:
     assert other_than_t1w(Path(name)) == word
 
@@ -29,8 +43,10 @@ def test_a_sidecar_says_so_too(tmp_path: Path) -> None:
     scan = tmp_path / "scan.nii.gz"
     beside = tmp_path / "scan.json"
     for told, says in (
-        ({"Modality": "CT"}, "is not MR"), ({"SeriesDescription": "AX T2 FLAIR FS"}, "with T2"), ({"ProtocolName": "ep2d_dwi_b1000"}, "with dwi"),
-    ):  # fmt: skip
+        ({"Modality": "CT"}, "is not MR"),
+        ({"SeriesDescription": "AX T2 FLAIR FS"}, "with T2"),
+        ({"ProtocolName": "ep2d_dwi_b1000"}, "with dwi"),
+    ):
         beside.write_text(json.dumps(told))
         with pytest.raises(BadData, match=says):
             refuse_other_than_t1w(scan)

@@ -44,9 +44,27 @@ def test_a_background_amid_standardised_values_becomes_the_darkest() -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [_HEAD, np.where(_HEAD > 60, _HEAD, 0), IMAGE.astype(np.float32), _HEAD - 900, _HEAD.max() - _HEAD, np.where(_HEAD > 200, _HEAD, 0), np.where(_HEAD > 200, _HEAD + 500, 0), IMAGE > 60],
-    ids=["noise", "stripped", "whole numbers", "negative", "inverted", "stripped and bright", "stripped and far above 0", "two values"],
-)  # fmt: skip
+    [
+        _HEAD,
+        np.where(_HEAD > 60, _HEAD, 0),
+        IMAGE.astype(np.float32),
+        _HEAD - 900,
+        _HEAD.max() - _HEAD,
+        np.where(_HEAD > 200, _HEAD, 0),
+        np.where(_HEAD > 200, _HEAD + 500, 0),
+        IMAGE > 60,
+    ],
+    ids=[
+        "noise",
+        "stripped",
+        "whole numbers",
+        "negative",
+        "inverted",
+        "stripped and bright",
+        "stripped and far above 0",
+        "two values",
+    ],
+)
 def test_what_scans_have_is_left_as_it_is(image: np.ndarray) -> None:
     flags: list[Flag] = []
     assert set_aside(image.astype(np.float32), flags) is not None

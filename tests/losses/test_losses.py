@@ -172,7 +172,9 @@ def test_a_student_that_answers_as_its_teacher_loses_nothing(prob: float) -> Non
 
 def test_distil_of_a_sure_teacher_is_the_loss_of_the_truth() -> None:
     logits, truth = _case(0.25, 20)
-    assert float(distil(logits, truth)) == pytest.approx(float(dice(logits, truth) + cross_entropy(logits, truth)), rel=1e-5)  # fmt: skip
+    assert float(distil(logits, truth)) == pytest.approx(
+        float(dice(logits, truth) + cross_entropy(logits, truth)), rel=1e-5
+    )
 
 
 def test_distil_of_a_part_of_a_batch_knows_the_whole() -> None:

@@ -77,10 +77,11 @@ def test_empty_masks(truth: tuple[int, ...], predicted: tuple[int, ...], f1: flo
 
 def test_equals_panoptica_on_random_masks() -> None:
     judge = Panoptica_Evaluator(
-        expected_input=InputType.SEMANTIC, instance_approximator=ConnectedComponentsInstanceApproximator(),
+        expected_input=InputType.SEMANTIC,
+        instance_approximator=ConnectedComponentsInstanceApproximator(),
         instance_matcher=NaiveThresholdMatching(matching_metric=Metric.IOU, matching_threshold=0.25),
         instance_metrics=[Metric.IOU],
-    )  # fmt: skip
+    )
     rng = np.random.default_rng(5)
     seen = set()
     for _ in range(40):
@@ -145,6 +146,13 @@ def test_a_large_lesion_hides_nothing_from_cc_dice() -> None:
 
 def test_size_bins_take_their_lower_edge() -> None:
     assert [size_bin(n) for n in (1, 9, 10, 99, 100, 999, 1000, 9999, 10_000)] == [
-        SIZE_BINS[0], SIZE_BINS[0], SIZE_BINS[1], SIZE_BINS[1], SIZE_BINS[2], SIZE_BINS[2], SIZE_BINS[3], SIZE_BINS[3],
+        SIZE_BINS[0],
+        SIZE_BINS[0],
+        SIZE_BINS[1],
+        SIZE_BINS[1],
+        SIZE_BINS[2],
+        SIZE_BINS[2],
+        SIZE_BINS[3],
+        SIZE_BINS[3],
         SIZE_BINS[4],
-    ]  # fmt: skip
+    ]

@@ -26,11 +26,16 @@ def _touch(root: Path, *names: str) -> Path:
 
 def test_raw_t1w_scans_are_found_and_nothing_else(tmp_path: Path) -> None:
     root = _touch(
-        tmp_path, "sub-02/anat/sub-02_T1w.nii.gz", "sub-01/ses-b/anat/sub-01_ses-b_acq-mprage_run-2_T1w.nii.gz",
-        "sub-01/ses-a/anat/sub-01_ses-a_T1w.nii", "sub-01/ses-a/anat/sub-01_ses-a_T2w.nii.gz",
-        "sub-01/ses-a/anat/._sub-01_ses-a_T1w.nii.gz", "derivatives/x/sub-01/anat/sub-01_T1w.nii.gz",
-        "sub-01/ses-a/anat/sub-01_ses-a_T1w.json", "sub-03/func/sub-03_task-rest_bold.nii.gz",
-    )  # fmt: skip
+        tmp_path,
+        "sub-02/anat/sub-02_T1w.nii.gz",
+        "sub-01/ses-b/anat/sub-01_ses-b_acq-mprage_run-2_T1w.nii.gz",
+        "sub-01/ses-a/anat/sub-01_ses-a_T1w.nii",
+        "sub-01/ses-a/anat/sub-01_ses-a_T2w.nii.gz",
+        "sub-01/ses-a/anat/._sub-01_ses-a_T1w.nii.gz",
+        "derivatives/x/sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-01/ses-a/anat/sub-01_ses-a_T1w.json",
+        "sub-03/func/sub-03_task-rest_bold.nii.gz",
+    )
     scans = find_bids_scans(root)
     assert [scan.name for scan in scans] == ["sub-01_ses-a", "sub-01_ses-b_acq-mprage_run-2", "sub-02"]
     assert scans[1].entities == {"sub": "01", "ses": "b", "acq": "mprage", "run": "2"}
@@ -131,14 +136,24 @@ def test_the_brain_has_a_mask_and_a_sidecar_where_the_weights_give_one(
 
 def test_what_is_no_t1w_scan_is_passed_over_and_named(tmp_path: Path) -> None:
     root = _touch(
-        tmp_path, "sub-1/anat/sub-1_part-mag_T1w.nii.gz", "sub-1/anat/sub-1_part-phase_T1w.nii.gz", "sub-2/anat/sub-2_UNIT1.nii.gz",
-        "sub-3/anat/sub-3_T1w.nii.gz", "sub-3/anat/sub-3_UNIT1.nii.gz", "sub-4/func/sub-4_task-rest_bold.nii.gz",
-        "sub-5/ses-a/anat/sub-5_ses-a_T1w.nii.gz", "sub-5/ses-b/anat/sub-5_ses-b_T2w.nii.gz", "sub-3/anat/sub-3_my_T1w.nii.gz",
-    )  # fmt: skip
+        tmp_path,
+        "sub-1/anat/sub-1_part-mag_T1w.nii.gz",
+        "sub-1/anat/sub-1_part-phase_T1w.nii.gz",
+        "sub-2/anat/sub-2_UNIT1.nii.gz",
+        "sub-3/anat/sub-3_T1w.nii.gz",
+        "sub-3/anat/sub-3_UNIT1.nii.gz",
+        "sub-4/func/sub-4_task-rest_bold.nii.gz",
+        "sub-5/ses-a/anat/sub-5_ses-a_T1w.nii.gz",
+        "sub-5/ses-b/anat/sub-5_ses-b_T2w.nii.gz",
+        "sub-3/anat/sub-3_my_T1w.nii.gz",
+    )
     found = look_through(root)
     assert [scan.path.name for scan in found.scans] == [
-        "sub-1_part-mag_T1w.nii.gz", "sub-2_UNIT1.nii.gz", "sub-3_T1w.nii.gz", "sub-5_ses-a_T1w.nii.gz",
-    ]  # fmt: skip
+        "sub-1_part-mag_T1w.nii.gz",
+        "sub-2_UNIT1.nii.gz",
+        "sub-3_T1w.nii.gz",
+        "sub-5_ses-a_T1w.nii.gz",
+    ]
     assert found.notes == (
         "passed over: 4 images (sub-1_part-phase_T1w.nii.gz, sub-3_UNIT1.nii.gz, sub-3_my_T1w.nii.gz, ...), by their names no T1w scans",
         "1 of 5 participants without a T1w scan: passed over (sub-4)",

@@ -205,9 +205,14 @@ def test_everything_is_made_then_the_old_record_goes_then_files_and_the_record_l
     monkeypatch.setattr(nifti_write, "write_bytes", written)
     record = write_result(brained, paths, further=page)
     assert order == [
-        "make the page", "remove x.json", "write x_mask.nii.gz", "write x_prob.nii.gz", "write x_brain.nii.gz", "write x.html",
+        "make the page",
+        "remove x.json",
+        "write x_mask.nii.gz",
+        "write x_prob.nii.gz",
+        "write x_brain.nii.gz",
+        "write x.html",
         "write x.json",
-    ]  # fmt: skip
+    ]
     assert set(record["sha256"]) == {"mask", "prob", "brain", "page"}
 
 

@@ -27,8 +27,9 @@ def test_the_odd_ones_come_errors_first_with_a_picture_where_there_is_one(tree: 
     found = find_cohort(tree)
     odd = odd_ones(check_cohort(found), found.entries)
     assert [(one.case.case, one.picture is not None) for one in odd] == [
-        ("sub-r001s003_ses-1", False), ("sub-r002s002_ses-1", True),
-    ]  # fmt: skip
+        ("sub-r001s003_ses-1", False),
+        ("sub-r002s002_ses-1", True),
+    ]
 
 
 def test_the_page_is_whole_and_fetches_nothing(tree: Path) -> None:

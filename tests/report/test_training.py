@@ -14,9 +14,17 @@ from insula.train.validate import Sample
 
 def _line(step: int, **more: Any) -> dict[str, Any]:
     return {
-        "step": step, "steps": 200, "loss": 1.0 / step, "lr": 1e-3, "gradient_norm": 0.5, "seconds": 30.0 * step,
-        "voxels_per_second": 2.5e6, "memory_gib": 0.0, "validation": None, **more,
-    }  # fmt: skip
+        "step": step,
+        "steps": 200,
+        "loss": 1.0 / step,
+        "lr": 1e-3,
+        "gradient_norm": 0.5,
+        "seconds": 30.0 * step,
+        "voxels_per_second": 2.5e6,
+        "memory_gib": 0.0,
+        "validation": None,
+        **more,
+    }
 
 
 def _exam(dice: float) -> dict[str, Any]:

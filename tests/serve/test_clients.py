@@ -34,7 +34,16 @@ def _answer(connection: socket.socket) -> tuple[int, bytes]:
 def test_head_is_answered_wherever_get_is(running: Any, scan_bytes: bytes) -> None:
     id = running.post(scan_bytes).json()["id"]
     running.wait(id)
-    paths = ["/", "/page/page.js", "/health", "/metrics", "/v1/openapi.json", "/v1/jobs", f"/v1/jobs/{id}", f"/v1/jobs/{id}/result"]  # fmt: skip
+    paths = [
+        "/",
+        "/page/page.js",
+        "/health",
+        "/metrics",
+        "/v1/openapi.json",
+        "/v1/jobs",
+        f"/v1/jobs/{id}",
+        f"/v1/jobs/{id}/result",
+    ]
     paths += [f"/v1/jobs/{id}/result/{part}" for part in ("scan", "mask", "prob", "record", "page", "zip")]
     for path in (*paths, f"/v1/jobs/{id}/result/seg", "/v1/jobs/none", "/nowhere"):
         get, head = (running.client.request(method, path) for method in ("GET", "HEAD"))
@@ -71,7 +80,17 @@ def test_curl_sends_it_in_its_own_ways(how: list[str], running: Any, scan_bytes:
     path = tmp_path / "scan.nii.gz"
     path.write_bytes(scan_bytes)
     token = running.client.headers["authorization"]
-    command = ["curl", "-s", "--expect100-timeout", "60", "-H", f"Authorization: {token}", "-H", "Expect: 100-continue", f"{running.client.base_url}/v1/segment"]  # fmt: skip
+    command = [
+        "curl",
+        "-s",
+        "--expect100-timeout",
+        "60",
+        "-H",
+        f"Authorization: {token}",
+        "-H",
+        "Expect: 100-continue",
+        f"{running.client.base_url}/v1/segment",
+    ]
     begun = time.monotonic()
     done = subprocess.run([*command, *(one.format(path) for one in how)], capture_output=True, check=True)
     assert json.loads(done.stdout)["state"] == "queued"
@@ -100,10 +119,12 @@ def test_who_expects_to_go_on_is_told_to_or_is_refused(running: Any, connect: An
 @pytest.mark.parametrize("where", ["headers", "one header", "address"])
 def test_a_head_that_is_too_long_is_told_so(kib: int, where: str, connect: Any) -> None:
     long = {
-        "headers": b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"".join(b"x-%d: %s\r\n" % (n, b"y" * 1000) for n in range(kib)) + b"\r\n",
+        "headers": b"GET /health HTTP/1.1\r\nHost: x\r\n"
+        + b"".join(b"x-%d: %s\r\n" % (n, b"y" * 1000) for n in range(kib))
+        + b"\r\n",
         "one header": b"GET /health HTTP/1.1\r\nHost: x\r\nx: " + b"y" * (kib << 10) + b"\r\n\r\n",
         "address": b"GET /health?" + b"y" * (kib << 10) + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    }[where]  # fmt: skip
+    }[where]
     with connect() as sender:
         sender.sendall(long)
         sender.shutdown(socket.SHUT_WR)

@@ -32,9 +32,20 @@ def _read(body: bytes, kind: str = _TYPE, *, cuts: list[int] | None = None) -> b
     return asyncio.run(all_of_it())
 
 
-@pytest.mark.parametrize("file", [
-    b"x", b"", b"\r\n", b"--xYzZY", b"\r\n--xYzZ", b"\r\n--", b"\n--xYzZY\r\n", b"\r\n\r\n\r\n--xYzz", bytes(range(256)) * 100,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "file",
+    [
+        b"x",
+        b"",
+        b"\r\n",
+        b"--xYzZY",
+        b"\r\n--xYzZ",
+        b"\r\n--",
+        b"\n--xYzZY\r\n",
+        b"\r\n\r\n\r\n--xYzz",
+        bytes(range(256)) * 100,
+    ],
+)
 def test_the_file_is_what_was_sent_however_it_is_cut(file: bytes) -> None:
     draw = random.Random(0)
     for before in (b"", b"a word before it\r\n"):
@@ -63,12 +74,18 @@ def test_other_kinds_are_no_forms(kind: str) -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "rule"),
     [
-        (_form(b"a", b"b"), _TYPE, "more than one part"), (_form(b"a")[:-4], _TYPE, "is cut"), (_form(b"a")[:-20], _TYPE, "is cut"), (b"", _TYPE, "is cut"),
-        (b"--xYzZY--\r\n", _TYPE, "holds no file"), (bytes(20_000), _TYPE, "does not begin"), (_form(b"a") + bytes(20_000), _TYPE, "goes on"),
-        (_form(b"a"), "multipart/form-data", "no boundary"), (_form(b"a"), f"multipart/form-data; boundary={'x' * 71}", "no boundary"),
+        (_form(b"a", b"b"), _TYPE, "more than one part"),
+        (_form(b"a")[:-4], _TYPE, "is cut"),
+        (_form(b"a")[:-20], _TYPE, "is cut"),
+        (b"", _TYPE, "is cut"),
+        (b"--xYzZY--\r\n", _TYPE, "holds no file"),
+        (bytes(20_000), _TYPE, "does not begin"),
+        (_form(b"a") + bytes(20_000), _TYPE, "goes on"),
+        (_form(b"a"), "multipart/form-data", "no boundary"),
+        (_form(b"a"), f"multipart/form-data; boundary={'x' * 71}", "no boundary"),
         (_form(b"a"), "multipart/form-data; boundary=other", "is cut"),
     ],
-)  # fmt: skip
+)
 def test_damaged_forms_are_refused(body: bytes, kind: str, rule: str) -> None:
     with pytest.raises(UsageError if "one part" in rule else BadData, match=rule):
         _read(body, kind)

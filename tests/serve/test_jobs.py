@@ -171,7 +171,9 @@ _DAY = 86400.0
 
 
 @pytest.mark.parametrize("hours", [25, -25, 24 * 365])
-def test_a_clock_that_jumps_deletes_and_stops_nothing(hours: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_clock_that_jumps_deletes_and_stops_nothing(
+    hours: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store(tmp_path)
     store.sweep(set())
     jobs = Jobs(store.database)

@@ -31,16 +31,36 @@ def proxied(start: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
         pytest.skip("nginx is not installed")
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=DNS:localhost", "-keyout", folder / "key", "-out", folder / "cert"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-keyout",
+            folder / "key",
+            "-out",
+            folder / "cert",
+        ],
+        check=True,
+        capture_output=True,
+    )
     with start(folder / "service", "failed_tokens=3", "most_mb=2") as running:
         text = (_FILES / "nginx.conf").read_text(encoding="utf-8")
         changes = {
-            "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;", "    listen [::]:443 ssl;\n": "", "/etc/ssl/certs/insula.pem": f"{folder}/cert",
-            "/etc/ssl/private/insula.key": f"{folder}/key", "127.0.0.1:8080": f"127.0.0.1:{running.client.base_url.port}",
-        }  # fmt: skip
+            "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+            "    listen [::]:443 ssl;\n": "",
+            "/etc/ssl/certs/insula.pem": f"{folder}/cert",
+            "/etc/ssl/private/insula.key": f"{folder}/key",
+            "127.0.0.1:8080": f"127.0.0.1:{running.client.base_url.port}",
+        }
         for old, new in changes.items():
             assert old in text
             text = text.replace(old, new)

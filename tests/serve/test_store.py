@@ -41,9 +41,14 @@ def test_what_lies_in_quarantine_stays_there_until_its_job_is_known_again(store:
 
 
 _DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
-    "missing": lambda _: None, "empty": lambda _: b"", "text": lambda _: b"hello " * 1000, "cut": lambda data: data[: len(data) // 2 + 100],
-    "head": lambda data: bytes(100) + data[100:], "zeros": lambda data: bytes(len(data)), "page": lambda data: data[:4096] + bytes(4096) + data[8192:],
-}  # fmt: skip
+    "missing": lambda _: None,
+    "empty": lambda _: b"",
+    "text": lambda _: b"hello " * 1000,
+    "cut": lambda data: data[: len(data) // 2 + 100],
+    "head": lambda data: bytes(100) + data[100:],
+    "zeros": lambda data: bytes(len(data)),
+    "page": lambda data: data[:4096] + bytes(4096) + data[8192:],
+}
 
 
 @pytest.mark.parametrize("damage", _DAMAGES)

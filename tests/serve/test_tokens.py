@@ -19,7 +19,10 @@ def test_the_right_token_names_its_owner(days: int | None) -> None:
     assert owner_of("bearer secret", [_token(days)]) == "ward"
 
 
-@pytest.mark.parametrize("header", ["", "secret", "Basic secret", "Bearer ", "Bearer secre", "Bearer secrets", f"Bearer {token_hash('secret')}"])  # fmt: skip
+@pytest.mark.parametrize(
+    "header",
+    ["", "secret", "Basic secret", "Bearer ", "Bearer secre", "Bearer secrets", f"Bearer {token_hash('secret')}"],
+)
 def test_anything_else_names_nobody(header: str) -> None:
     assert owner_of(header, [_token()]) is None
 

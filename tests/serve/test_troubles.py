@@ -96,9 +96,14 @@ def test_a_locked_store_is_told_soon(start: Any, scan_bytes: bytes, tmp_path: Pa
         other = sqlite3.connect(running.store / "jobs.sqlite", isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
         for method, path, status in (
-            ("GET", f"/v1/jobs/{id}", 200), ("GET", "/v1/jobs", 200), ("GET", f"/v1/jobs/{id}/result", 200), ("GET", "/health", 200),
-            ("GET", "/metrics", 200), ("POST", "/v1/segment", 503), ("DELETE", f"/v1/jobs/{id}", 503),
-        ):  # fmt: skip
+            ("GET", f"/v1/jobs/{id}", 200),
+            ("GET", "/v1/jobs", 200),
+            ("GET", f"/v1/jobs/{id}/result", 200),
+            ("GET", "/health", 200),
+            ("GET", "/metrics", 200),
+            ("POST", "/v1/segment", 503),
+            ("DELETE", f"/v1/jobs/{id}", 503),
+        ):
             begun = time.monotonic()
             answer = running.client.request(method, path, content=scan_bytes if method == "POST" else None)
             assert (answer.status_code, time.monotonic() - begun < 12) == (status, True), path

@@ -75,30 +75,68 @@ _HEAD = (348).to_bytes(4, "little") + bytes(344)
 @pytest.mark.parametrize(
     ("data", "ending"),
     [
-        (_HEAD, ".nii"), ((540).to_bytes(4, "big") + bytes(536), ".nii"), (gzip.compress(_HEAD, mtime=0), ".nii.gz"),
-        (_zip("a.dcm", "b/c.dcm"), ".zip"), (bytes(128) + b"DICM", ".dcm"), (_zip("MR 3: t1/a", "b\\c"), ".zip"),
-        (bz2.compress(_HEAD), ".nii.bz2"), (lzma.compress(_HEAD), ".nii.xz"), (gzip.compress(gzip.compress(_HEAD, mtime=0), mtime=0), ".nii.gz.gz"),
-        (_tar("a", "b/c: d"), ".tar"), (gzip.compress(_tar("a"), mtime=0), ".tar"), (bz2.compress(_tar("a")), ".tar"), (lzma.compress(_tar("a")), ".tar"),
+        (_HEAD, ".nii"),
+        ((540).to_bytes(4, "big") + bytes(536), ".nii"),
+        (gzip.compress(_HEAD, mtime=0), ".nii.gz"),
+        (_zip("a.dcm", "b/c.dcm"), ".zip"),
+        (bytes(128) + b"DICM", ".dcm"),
+        (_zip("MR 3: t1/a", "b\\c"), ".zip"),
+        (bz2.compress(_HEAD), ".nii.bz2"),
+        (lzma.compress(_HEAD), ".nii.xz"),
+        (gzip.compress(gzip.compress(_HEAD, mtime=0), mtime=0), ".nii.gz.gz"),
+        (_tar("a", "b/c: d"), ".tar"),
+        (gzip.compress(_tar("a"), mtime=0), ".tar"),
+        (bz2.compress(_tar("a")), ".tar"),
+        (lzma.compress(_tar("a")), ".tar"),
         (gzip.compress(bytes(128) + b"DICM", mtime=0), ".dcm"),
     ],
-)  # fmt: skip
+)
 def test_known_kinds(tmp_path: Path, data: bytes, ending: str) -> None:
     (tmp_path / "a").write_bytes(data)
     assert recognise(tmp_path / "a") == ending
 
 
-@pytest.mark.parametrize("data", [b"x", b"%PDF-1.7", _zip("a/scan.nii.gz"), _tar("a/scan.NII"), bz2.compress(_tar("scan.nii.xz")), bz2.compress(b"hello"), gzip.compress(b"hello", mtime=0), b"\x89PNG\r\n\x1a\n" + bytes(200), bytes(500)])  # fmt: skip
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"x",
+        b"%PDF-1.7",
+        _zip("a/scan.nii.gz"),
+        _tar("a/scan.NII"),
+        bz2.compress(_tar("scan.nii.xz")),
+        bz2.compress(b"hello"),
+        gzip.compress(b"hello", mtime=0),
+        b"\x89PNG\r\n\x1a\n" + bytes(200),
+        bytes(500),
+    ],
+)
 def test_unknown_kinds(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(Unknown):
         recognise(tmp_path / "a")
 
 
-@pytest.mark.parametrize("data", [
-    gzip.compress(_HEAD, mtime=0)[:9], b"\x1f\x8bxx", b"\x1f\x8b\x08\x08" + bytes(6) + b"A" * 200_000, b"PK\x03\x04rest", _zip("a")[:-10], _zip("../a"), _zip("a/../../b"), _zip("/etc/a"),
-    _zip("C:\\a"), _zip("a", link=True), _tar("../a"), _tar("/a"), gzip.compress(_tar("c:/a"), mtime=0), lzma.compress(_tar("a", kind=tarfile.SYMTYPE)),
-    gzip.compress(_tar("a"), mtime=0)[:-5], _tar("a")[:600],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(_HEAD, mtime=0)[:9],
+        b"\x1f\x8bxx",
+        b"\x1f\x8b\x08\x08" + bytes(6) + b"A" * 200_000,
+        b"PK\x03\x04rest",
+        _zip("a")[:-10],
+        _zip("../a"),
+        _zip("a/../../b"),
+        _zip("/etc/a"),
+        _zip("C:\\a"),
+        _zip("a", link=True),
+        _tar("../a"),
+        _tar("/a"),
+        gzip.compress(_tar("c:/a"), mtime=0),
+        lzma.compress(_tar("a", kind=tarfile.SYMTYPE)),
+        gzip.compress(_tar("a"), mtime=0)[:-5],
+        _tar("a")[:600],
+    ],
+)
 def test_damaged_and_hostile_ones(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(BadData):

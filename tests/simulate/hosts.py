@@ -23,10 +23,13 @@ def small_host(*, image: bool = True) -> Host:
         tissue[((i - side) / 3) ** 2 + ((j - 38) / 8) ** 2 + ((k - 34) / 4) ** 2 <= 1] = Tissue.VENTRICLE
     picture[tissue == Tissue.VENTRICLE] = 0.22
     return Host(
-        name="phantom", image=torch.from_numpy(picture) if image else None,
+        name="phantom",
+        image=torch.from_numpy(picture) if image else None,
         tissue=torch.from_numpy(add_skull(tissue, skull_mm=2, scalp_mm=2)),
-        to_atlas=np.diag([3.0, 3.1, 3.0, 1.0]) + np.array([[0, 0, 0, -94.5], [0, 0, 0, -128], [0, 0, 0, -84.5], [0, 0, 0, 0]]), skull=True,
-    )  # fmt: skip
+        to_atlas=np.diag([3.0, 3.1, 3.0, 1.0])
+        + np.array([[0, 0, 0, -94.5], [0, 0, 0, -128], [0, 0, 0, -84.5], [0, 0, 0, 0]]),
+        skull=True,
+    )
 
 
 def ball(radius: float, size: int = 48) -> torch.Tensor:

@@ -31,13 +31,25 @@ _BOX = (24, 24, 24)
 def recipe(**options: object) -> Recipe:
     """Four crops a step, then two whole boxes; losses that are sums and losses that are means."""
     settings = {
-        "steps": _STEPS, "batch": 4, "crop": (16, 16, 16), "whole_fraction": 0.2, "whole_batch": 2, "lr": 1e-3,
-        "losses": ((1.0, "dice"), (1.0, "boundary"), (1.0, "cross_entropy")), "recalibrate": 0, "device": "cpu", "validations": 2, **options,
-    }  # fmt: skip
+        "steps": _STEPS,
+        "batch": 4,
+        "crop": (16, 16, 16),
+        "whole_fraction": 0.2,
+        "whole_batch": 2,
+        "lr": 1e-3,
+        "losses": ((1.0, "dice"), (1.0, "boundary"), (1.0, "cross_entropy")),
+        "recalibrate": 0,
+        "device": "cpu",
+        "validations": 2,
+        **options,
+    }
     return Recipe(
-        name="small", model=AttentionUNet(widths=(4, 8)), prepare=PrepareConfig(box=_BOX),
-        augment=AugmentConfig(), train=TrainConfig(**settings),  # type: ignore[arg-type]
-    )  # fmt: skip
+        name="small",
+        model=AttentionUNet(widths=(4, 8)),
+        prepare=PrepareConfig(box=_BOX),
+        augment=AugmentConfig(),
+        train=TrainConfig(**settings),  # type: ignore[arg-type]
+    )
 
 
 def cases() -> CaseSet:
@@ -75,7 +87,7 @@ def begin(folder: Path, *, size: int, dies: int | None = None, resume: bool = Fa
 
 def _work(
     folder: Path, rank: int, size: int, port: int, *, dies: bool, resume: bool, runs: int = 1, **options: object
-) -> int:  # fmt: skip
+) -> int:
     os.environ.update(
         RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )

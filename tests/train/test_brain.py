@@ -21,9 +21,12 @@ def _recipe(**options: object) -> Recipe:
     settings = {"steps": 30, "batch": 2, "crop": _BOX, "lr": 1e-2, "recalibrate": 0, "device": "cpu", **options}
     off = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fraction=0, graft_fraction=0)
     return Recipe(
-        name="small", model=AttentionUNet(widths=(4, 8)), prepare=PrepareConfig(box=_BOX), augment=off,
+        name="small",
+        model=AttentionUNet(widths=(4, 8)),
+        prepare=PrepareConfig(box=_BOX),
+        augment=off,
         train=TrainConfig(**settings),  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

@@ -22,9 +22,12 @@ _OFF = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fraction=0, graft
 def _recipe(augment: AugmentConfig = _OFF, **options: object) -> Recipe:
     train_options = {"steps": 6, "batch": 2, "crop": (32, 32, 32), "recalibrate": 0, **options}
     return Recipe(
-        name="small", model=AttentionUNet(widths=(4, 8)), prepare=PrepareConfig(box=(32, 32, 32)), augment=augment,
+        name="small",
+        model=AttentionUNet(widths=(4, 8)),
+        prepare=PrepareConfig(box=(32, 32, 32)),
+        augment=augment,
         train=TrainConfig(**train_options),  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,11 @@ def test_phases_are_told_apart_and_nothing_is_written(tmp_path: Path, monkeypatc
     image = torch.rand(_BOX).half()
     cases = CaseSet(names=("a",), images=(image,), masks=(image > 0.5,), fingerprint="a")
     recipe = Recipe(
-        name="small", model=AttentionUNet(widths=(2, 4)), prepare=PrepareConfig(box=_BOX),
+        name="small",
+        model=AttentionUNet(widths=(2, 4)),
+        prepare=PrepareConfig(box=_BOX),
         train=TrainConfig(steps=99, crop=_BOX, device="cpu"),
-    )  # fmt: skip
+    )
     made = CaseStream.batch
 
     def slow(self: CaseStream, step: int) -> Batch:
@@ -34,8 +36,13 @@ def test_phases_are_told_apart_and_nothing_is_written(tmp_path: Path, monkeypatc
     monkeypatch.setattr(CaseStream, "batch", slow)
     found = measure_phases(recipe, cases, steps=3)
     assert list(found.phases) == [
-        "data and augmentation", "forward", "loss", "backward", "exchange, clipping, optimiser", "moving average"
-    ]  # fmt: skip
+        "data and augmentation",
+        "forward",
+        "loss",
+        "backward",
+        "exchange, clipping, optimiser",
+        "moving average",
+    ]
     assert all(ms > 0 for ms in found.phases.values())
     assert found.phases["data and augmentation"] >= 20
     assert found.step > 0

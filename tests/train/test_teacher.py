@@ -115,9 +115,21 @@ def test_a_teacher_that_looks_at_other_images_or_is_not_there_is_refused(tmp_pat
     with pytest.raises(BadData, match="prepared in another way"):
         Run(recipe, _cases(), tmp_path, start=None, world=World())
     with pytest.raises(UsageError, match="from 0 to 1"):
-        Run(replace(recipe, train=TrainConfig(teacher="t", teacher_share=2.0)), _cases(), tmp_path, start=None, world=World())  # fmt: skip
+        Run(
+            replace(recipe, train=TrainConfig(teacher="t", teacher_share=2.0)),
+            _cases(),
+            tmp_path,
+            start=None,
+            world=World(),
+        )
     with pytest.raises(NoInput, match="do not exist"):
-        Run(replace(recipe, train=TrainConfig(device="cpu", teacher="nobody")), _cases(), tmp_path, start=None, world=World())  # fmt: skip
+        Run(
+            replace(recipe, train=TrainConfig(device="cpu", teacher="nobody")),
+            _cases(),
+            tmp_path,
+            start=None,
+            world=World(),
+        )
 
 
 def test_the_card_names_the_teacher(tmp_path: Path) -> None:

@@ -34,9 +34,11 @@ _CPU = torch.device("cpu")
 def _recipe(**train_options: object) -> Recipe:
     options = {"steps": 6, "batch": 1, "crop": (16, 16, 16), "recalibrate": 2, "lr": 5e-3, **train_options}
     return Recipe(
-        name="small", model=AttentionUNet(widths=(4, 8)), prepare=PrepareConfig(box=(64, 72, 64)),
+        name="small",
+        model=AttentionUNet(widths=(4, 8)),
+        prepare=PrepareConfig(box=(64, 72, 64)),
         train=TrainConfig(**options),  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")

@@ -80,9 +80,15 @@ class Augmenter:
         self._desk, self._recorder = Desk(device), Recorder(device, on=record)
 
     def __call__(
-        self, originals: Sequence[Original], plans: Sequence[Augmentation], *, starts: Sequence[Shape], crop: Shape,
-        outlines: Sequence[Outline] = (), painter: LesionPainter | None = None,
-    ) -> Augmented:  # fmt: skip
+        self,
+        originals: Sequence[Original],
+        plans: Sequence[Augmentation],
+        *,
+        starts: Sequence[Shape],
+        crop: Shape,
+        outlines: Sequence[Outline] = (),
+        painter: LesionPainter | None = None,
+    ) -> Augmented:
         """One batch.
 
         Args:
@@ -101,7 +107,7 @@ class Augmenter:
         key = (stages, crop, layout, tuple(volume.data_ptr() for volume in volumes.values()))
         image, truth, brain, sample = self._recorder.run(
             key, lambda: self._work(unpack(held, layout), volumes, stages, crop, box, painter)
-        )  # fmt: skip
+        )
         if self._recorder.on:  # the next batch overwrites what was recorded
             truth, brain, sample = truth.clone(), brain.clone(), sample.clone()
         looks = [plan.scanner or ScannerLook() for plan in plans]
@@ -114,9 +120,14 @@ class Augmenter:
 
 
 def augment(
-    originals: Sequence[Original], plans: Sequence[Augmentation], *, starts: Sequence[Shape], crop: Shape,
-    outlines: Sequence[Outline] = (), painter: LesionPainter | None = None,
-) -> Augmented:  # fmt: skip
+    originals: Sequence[Original],
+    plans: Sequence[Augmentation],
+    *,
+    starts: Sequence[Shape],
+    crop: Shape,
+    outlines: Sequence[Outline] = (),
+    painter: LesionPainter | None = None,
+) -> Augmented:
     """One batch by an `Augmenter` of its own: for a look at what plans do."""
     most = max((len(plan.lesions.grafts) for plan in plans if plan.lesions), default=1)
     once = Augmenter(originals[0].device, record=False, grafts=most)
@@ -152,8 +163,10 @@ def _work(
         known = numbers["known"][:, None, None, None] > 0
         brain = torch.where(known, brain_codes(codes).float(), brain)
         noises = (
-            grain(volumes["nodes"], numbers["grain_apart"], crop) if "nodes" in volumes else image[:, None].expand(-1, 3, -1, -1, -1)
-        )  # fmt: skip
+            grain(volumes["nodes"], numbers["grain_apart"], crop)
+            if "nodes" in volumes
+            else image[:, None].expand(-1, 3, -1, -1, -1)
+        )
         if stages.paint:
             image = _painted(image, codes, numbers, texture=0.7 * noises[:, 1] + 0.5 * volumes["speckle"])
             sample = _painted(sample, volumes["few_codes"], numbers, kept=_kept(volumes, numbers))
@@ -220,7 +233,7 @@ def _confounded(image: Volumes, index: Tensor, codes: Volumes, noise: Volumes, n
 
 def _infarcted(
     image: Volumes, truth: Volumes, codes: Volumes, noises: Tensor, numbers: Numbers, volumes: Numbers
-) -> Volumes:  # fmt: skip
+) -> Volumes:
     fluid = (codes == _SULCUS) | (codes == _VENTRICLE)
     where = Where(_any_of(codes, _WHITES), codes == _CORTEX, fluid, ~brain_codes(codes))
     return infarct(image, truth, numbers["lesion"], noises, volumes["speckle"], where)

@@ -57,10 +57,12 @@ class Stages(NamedTuple):
             brain=any(original.brain is not None for original in originals),
             tissue=known or lesions or confounders or paint,
             deform=any(plan.deformation is not None for plan in plans),
-            lesions=lesions, confounders=confounders, paint=paint,
+            lesions=lesions,
+            confounders=confounders,
+            paint=paint,
             strip=any(plan.strip is not None or plan.deface for plan in plans),
             scan=any(plan.scanner is not None for plan in plans),
-        )  # fmt: skip
+        )
 
     @classmethod
     def of_heads(cls) -> Stages:
@@ -162,9 +164,16 @@ class Desk:
         return self._held[name, shape]
 
     def lay_out(
-        self, originals: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape], crop: Shape,
-        outlines: Sequence[Outline], *, stages: Stages, grafts: int,
-    ) -> dict[str, Tensor]:  # fmt: skip
+        self,
+        originals: Sequence[Original],
+        plans: Sequence[Augmentation],
+        starts: Sequence[Shape],
+        crop: Shape,
+        outlines: Sequence[Outline],
+        *,
+        stages: Stages,
+        grafts: int,
+    ) -> dict[str, Tensor]:
         """Every item's volumes in the batch's own, by name; (b, ...)."""
         count = len(plans)
         coarse = [original.coarse(plan) for original, plan in zip(originals, plans, strict=True)]
@@ -187,9 +196,7 @@ class Desk:
             laid |= self._grain(plans, crop)
         return laid
 
-    def _cut(
-        self, originals: Sequence[Original], starts: Sequence[Shape], crop: Shape, stages: Stages
-    ) -> Tensor:  # fmt: skip
+    def _cut(self, originals: Sequence[Original], starts: Sequence[Shape], crop: Shape, stages: Stages) -> Tensor:
         """Images, and truths where there are any: whole where something moves, otherwise the crops."""
         whole = stages.deform or stages.moves
         shape = originals[0].box if whole else crop
@@ -254,9 +261,7 @@ class Desk:
         return held.copy_(noise((2, *like.shape), seed=0, device=self.device))
 
 
-def _windows(
-    starts: Sequence[Shape], crop: Shape, *, whole: bool
-) -> list[tuple[slice, slice, slice]]:  # fmt: skip
+def _windows(starts: Sequence[Shape], crop: Shape, *, whole: bool) -> list[tuple[slice, slice, slice]]:
     if whole:
         return [(slice(None),) * 3 for _ in starts]
     out = []

@@ -155,10 +155,14 @@ def draw_head(
     )
     strip, deface = _draw_sharing(rng, host, config)
     return Augmentation(
-        lesions=lesions, deformation=Deformation.sample(rng, shift_mm=config.shift_mm) if given.deform else None, confounders=confounders,
-        paint=paint, strip=strip, deface=deface,
+        lesions=lesions,
+        deformation=Deformation.sample(rng, shift_mm=config.shift_mm) if given.deform else None,
+        confounders=confounders,
+        paint=paint,
+        strip=strip,
+        deface=deface,
         scanner=given.scanner or ScannerLook.sample(rng, artefacts=config.artefact_chance),
-    )  # fmt: skip
+    )
 
 
 def look_at(plan: Augmentation, outlines: OutlineSet) -> list[np.ndarray]:
@@ -173,9 +177,14 @@ def look_at(plan: Augmentation, outlines: OutlineSet) -> list[np.ndarray]:
 
 
 def simulate_head(
-    host: Original, outlines: OutlineSet, config: SimulateConfig, rng: np.random.Generator, given: Given = Given(), *,
+    host: Original,
+    outlines: OutlineSet,
+    config: SimulateConfig,
+    rng: np.random.Generator,
+    given: Given = Given(),
+    *,
     unfamiliar: bool = False,
-) -> SimulatedHead:  # fmt: skip
+) -> SimulatedHead:
     """One whole head, by the machinery that makes training's crops.
 
     Args:
@@ -190,9 +199,7 @@ def simulate_head(
     return carry_out(host, plan, outlines, unfamiliar=unfamiliar)
 
 
-def carry_out(
-    host: Original, plan: Augmentation, outlines: OutlineSet, *, unfamiliar: bool = False
-) -> SimulatedHead:  # fmt: skip
+def carry_out(host: Original, plan: Augmentation, outlines: OutlineSet, *, unfamiliar: bool = False) -> SimulatedHead:
     """A plan on a whole head."""
 
     def paint_unfamiliar(images: Tensor, truths: Tensor) -> Tensor:
@@ -203,9 +210,13 @@ def carry_out(
         return insert_unfamiliar(images[0], truths[0], rng, csf=csf, grey=grey)[None]
 
     found = augment(
-        [host], [plan], starts=[(0, 0, 0)], crop=host.box, outlines=outlines.all,
+        [host],
+        [plan],
+        starts=[(0, 0, 0)],
+        crop=host.box,
+        outlines=outlines.all,
         painter=paint_unfamiliar if unfamiliar else None,
-    )  # fmt: skip
+    )
     truth = found.truth[0]
     phase: Phase = plan.lesions.look.phase if plan.lesions and bool(truth.any()) else "control"
     return SimulatedHead(
@@ -226,9 +237,12 @@ def _draw_paint(rng: np.random.Generator, config: SimulateConfig, *, whole: bool
     if not whole and not (config.blend_fraction and rng.random() < config.blend_fraction):
         return None
     return Paint(
-        palette=draw_palette(rng), share=1.0 if whole else float(rng.uniform(0.2, 0.7)), texture=float(rng.uniform(0.02, 0.08)),
-        blur_mm=float(rng.uniform(0.4, 0.9)), seed=int(rng.integers(2**31)),
-    )  # fmt: skip
+        palette=draw_palette(rng),
+        share=1.0 if whole else float(rng.uniform(0.2, 0.7)),
+        texture=float(rng.uniform(0.02, 0.08)),
+        blur_mm=float(rng.uniform(0.4, 0.9)),
+        seed=int(rng.integers(2**31)),
+    )
 
 
 def _draw_sharing(rng: np.random.Generator, host: Original, config: SimulateConfig) -> tuple[float | None, bool]:

@@ -61,9 +61,13 @@ class Original:
         """A lesion-free host as a case, on a device."""
         return cls(
             image=None if host.image is None else host.image.to(device),
-            mask=torch.zeros(host.tissue.shape, dtype=torch.bool, device=device), tissue=host.tissue.to(device),
-            to_atlas=host.to_atlas, skull=host.skull, labelled=host.labelled, name=host.name,
-        )  # fmt: skip
+            mask=torch.zeros(host.tissue.shape, dtype=torch.bool, device=device),
+            tissue=host.tissue.to(device),
+            to_atlas=host.to_atlas,
+            skull=host.skull,
+            labelled=host.labelled,
+            name=host.name,
+        )
 
     @property
     def device(self) -> torch.device:

@@ -80,7 +80,9 @@ class Augmentation:
         )
         return cls(
             lesions=LesionGrafts.sample(rng, outlines, box) if grafts else None,
-            deformation=Deformation.sample(rng, strength=config.strength, shift_mm=config.shift_mm) if deforms else None,
+            deformation=Deformation.sample(rng, strength=config.strength, shift_mm=config.shift_mm)
+            if deforms
+            else None,
             strip=0.5 if strips else None,
             scanner=ScannerLook.sample(rng, artefacts=config.artefact_chance) if scans else None,
-        )  # fmt: skip
+        )

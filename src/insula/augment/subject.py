@@ -25,13 +25,28 @@ __all__ = ["demo_case"]
 _FILES = {kind: f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz" for kind in ("t1", "gm", "wm")}
 _INFARCT_MM = ((-40.0, 2.0, 4.0), (13.0, 24.0, 17.0)), ((-34.0, -16.0, 24.0), (9.0, 14.0, 11.0))
 _ANATOMY = Deformation(
-    rotation_deg=(6.0, -3.0, 4.0), scale=(1.03, 0.97, 1.02), shift_mm=(2.0, 3.0, -2.0),
-    elastic_mm=3.0, cell_mm=36.0, seed=152,
-)  # fmt: skip
+    rotation_deg=(6.0, -3.0, 4.0),
+    scale=(1.03, 0.97, 1.02),
+    shift_mm=(2.0, 3.0, -2.0),
+    elastic_mm=3.0,
+    cell_mm=36.0,
+    seed=152,
+)
 _LOOK = Chronic(
-    inset_mm=0.5, border_mm=0.5, texture=0.08, gliosis_level=0.60, flatness=0.7, cavity_share=0.85, cavity_level=0.22,
-    strands=0.5, softness=0.35, regions=0.5, rim_mm=1.0, pull_mm=2.0, widening_mm=1.2,
-)  # fmt: skip
+    inset_mm=0.5,
+    border_mm=0.5,
+    texture=0.08,
+    gliosis_level=0.60,
+    flatness=0.7,
+    cavity_share=0.85,
+    cavity_level=0.22,
+    strands=0.5,
+    softness=0.35,
+    regions=0.5,
+    rim_mm=1.0,
+    pull_mm=2.0,
+    widening_mm=1.2,
+)
 _NO_MOVE = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0))
 _VENTRICLES_MM = 22.0  # deeper than this inside the brain, CSF is a ventricle's
 _SCANNER = ScannerLook(bias=0.15, gamma=1.0, noise=0.02, blur_mm=0.3, seed=3)
@@ -64,10 +79,15 @@ def demo_case() -> Case:
     outline = Outline(name="ellipsoids", voxels=_infarct(grid), origin_mm=_corner(grid))
     plan = Augmentation(
         lesions=LesionGrafts(
-            grafts=(Graft(outline=0, placement=_NO_MOVE),), look=_LOOK, cells_mm=(2.6, 4.0, 12.0), volume_ml=outline.volume_ml, seed=9,
+            grafts=(Graft(outline=0, placement=_NO_MOVE),),
+            look=_LOOK,
+            cells_mm=(2.6, 4.0, 12.0),
+            volume_ml=outline.volume_ml,
+            seed=9,
         ),
-        deformation=_ANATOMY, scanner=_SCANNER,
-    )  # fmt: skip
+        deformation=_ANATOMY,
+        scanner=_SCANNER,
+    )
     found = carry_out(host, plan, OutlineSet(acute=(), chronic=(outline,)))
     scan = Scan((found.image * 1000).numpy(), grid, name="demo")
     truth = Mask(found.truth.numpy() > 0, grid)

@@ -50,10 +50,22 @@ class Told:
 def _nnunet() -> nn.Module:
     unet: Any = _import("dynamic_network_architectures.architectures.unet", "dynamic-network-architectures")
     return unet.PlainConvUNet(
-        1, 6, (32, 64, 128, 256, 320, 320), nn.Conv3d, 3, (1, 2, 2, 2, 2, 2), 2, 2, 2, conv_bias=True,
-        norm_op=nn.InstanceNorm3d, norm_op_kwargs={"eps": 1e-5, "affine": True}, nonlin=nn.LeakyReLU,
-        nonlin_kwargs={"inplace": True}, deep_supervision=True,
-    )  # fmt: skip
+        1,
+        6,
+        (32, 64, 128, 256, 320, 320),
+        nn.Conv3d,
+        3,
+        (1, 2, 2, 2, 2, 2),
+        2,
+        2,
+        2,
+        conv_bias=True,
+        norm_op=nn.InstanceNorm3d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True},
+        deep_supervision=True,
+    )
 
 
 def _segresnet() -> nn.Module:

@@ -42,9 +42,14 @@ class PatchLoader:
         workers = max(1, min(_MOST_WORKERS, (os.cpu_count() or 2) - 1))
         data = _Patches(cases, size, patch, _transforms(patch))
         self._loader = torch.utils.data.DataLoader(
-            data, batch_size=None, num_workers=workers, prefetch_factor=max(1, _AHEAD // workers),
-            pin_memory=torch.cuda.is_available(), worker_init_fn=_alone, persistent_workers=False,
-        )  # fmt: skip
+            data,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=max(1, _AHEAD // workers),
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_alone,
+            persistent_workers=False,
+        )
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return iter(self._loader)
@@ -101,17 +106,56 @@ def _transforms(patch: int) -> Any:
     turn = 30 * np.pi / 180
     sometimes = [
         (0.1, GaussianNoiseTransform(noise_variance=(0, 0.1), p_per_channel=1, synchronize_channels=True)),
-        (0.2, GaussianBlurTransform(blur_sigma=(0.5, 1.0), synchronize_channels=False, synchronize_axes=False, p_per_channel=0.5, benchmark=True)),
-        (0.15, MultiplicativeBrightnessTransform(BGContrast((0.75, 1.25)), synchronize_channels=False, p_per_channel=1)),
-        (0.15, ContrastTransform(BGContrast((0.75, 1.25)), preserve_range=True, synchronize_channels=False, p_per_channel=1)),
-        (0.25, SimulateLowResolutionTransform((0.5, 1), synchronize_channels=False, synchronize_axes=True, ignore_axes=(), p_per_channel=0.5)),
-        (0.1, GammaTransform(BGContrast((0.7, 1.5)), p_invert_image=1, synchronize_channels=False, p_per_channel=1, p_retain_stats=1)),
-        (0.3, GammaTransform(BGContrast((0.7, 1.5)), p_invert_image=0, synchronize_channels=False, p_per_channel=1, p_retain_stats=1)),
-    ]  # fmt: skip
+        (
+            0.2,
+            GaussianBlurTransform(
+                blur_sigma=(0.5, 1.0),
+                synchronize_channels=False,
+                synchronize_axes=False,
+                p_per_channel=0.5,
+                benchmark=True,
+            ),
+        ),
+        (
+            0.15,
+            MultiplicativeBrightnessTransform(BGContrast((0.75, 1.25)), synchronize_channels=False, p_per_channel=1),
+        ),
+        (
+            0.15,
+            ContrastTransform(
+                BGContrast((0.75, 1.25)), preserve_range=True, synchronize_channels=False, p_per_channel=1
+            ),
+        ),
+        (
+            0.25,
+            SimulateLowResolutionTransform(
+                (0.5, 1), synchronize_channels=False, synchronize_axes=True, ignore_axes=(), p_per_channel=0.5
+            ),
+        ),
+        (
+            0.1,
+            GammaTransform(
+                BGContrast((0.7, 1.5)), p_invert_image=1, synchronize_channels=False, p_per_channel=1, p_retain_stats=1
+            ),
+        ),
+        (
+            0.3,
+            GammaTransform(
+                BGContrast((0.7, 1.5)), p_invert_image=0, synchronize_channels=False, p_per_channel=1, p_retain_stats=1
+            ),
+        ),
+    ]
     spatial = SpatialTransform(
-        (patch, patch, patch), patch_center_dist_from_border=0, random_crop=False, p_elastic_deform=0, p_rotation=0.2,
-        rotation=(-turn, turn), p_scaling=0.2, scaling=(0.7, 1.4), p_synchronize_scaling_across_axes=1,
+        (patch, patch, patch),
+        patch_center_dist_from_border=0,
+        random_crop=False,
+        p_elastic_deform=0,
+        p_rotation=0.2,
+        rotation=(-turn, turn),
+        p_scaling=0.2,
+        scaling=(0.7, 1.4),
+        p_synchronize_scaling_across_axes=1,
         bg_style_seg_sampling=False,
-    )  # fmt: skip
+    )
     rest = [RandomTransform(transform, apply_probability=chance) for chance, transform in sometimes]
     return ComposeTransforms([spatial, *rest, MirrorTransform((0, 1, 2))])

@@ -38,9 +38,12 @@ __all__ = ["PredictBench", "SeenCase", "Way", "bench_predict", "parse_way"]
 
 _EXACT = "torch:float32"
 _COMPUTES: dict[str, tuple[Precision, ...]] = {
-    "torch": ("float32", "bfloat16", "float16"), "aoti": ("float32", "bfloat16", "float16"),
-    "tensorrt": ("float32", "float16"), "openvino": ("float32", "bfloat16"), "onnxruntime": ("float32",),
-}  # fmt: skip
+    "torch": ("float32", "bfloat16", "float16"),
+    "aoti": ("float32", "bfloat16", "float16"),
+    "tensorrt": ("float32", "float16"),
+    "openvino": ("float32", "bfloat16"),
+    "onnxruntime": ("float32",),
+}
 
 
 @dataclass(frozen=True)
@@ -172,10 +175,13 @@ def _measure(way: Way, entries: tuple[Entry, ...], device: str, repeats: int, ke
         cold = (time.perf_counter() - begun) if len(times) == 1 else cold
     peak = _peak(where, before)
     found = PredictBench(
-        way=way, cold_s=cold, seconds=statistics.median(times[1:] or times), peak_gib=peak,
+        way=way,
+        cold_s=cold,
+        seconds=statistics.median(times[1:] or times),
+        peak_gib=peak,
         network_s=_networks_alone(loaded, way, image.to(where), repeats) if repeats else 0.0,
         parameters=sum(p.numel() for network, _ in loaded.networks for p in network.parameters()),
-    )  # fmt: skip
+    )
     return replace(
         found, cases={entry.case: _see(entry, loaded, config, kept, exact=way.told == _EXACT) for entry in entries}
     )

@@ -34,9 +34,7 @@ class StepBench(Told):
     work: Work | None = None
 
 
-def bench_steps(
-    names: Sequence[str], compiled: Sequence[str], batch: Batch, *, repeats: int
-) -> Iterator[StepBench]:  # fmt: skip
+def bench_steps(names: Sequence[str], compiled: Sequence[str], batch: Batch, *, repeats: int) -> Iterator[StepBench]:
     """Time them one after the other.
 
     Args:

@@ -38,8 +38,15 @@ class StreamBench(Told):
 
 
 def bench_streams(
-    names: Sequence[str], compiled: Sequence[str], cases: CaseSet, *, size: int, patch: int, steps: int, device: torch.device
-) -> Iterator[StreamBench]:  # fmt: skip
+    names: Sequence[str],
+    compiled: Sequence[str],
+    cases: CaseSet,
+    *,
+    size: int,
+    patch: int,
+    steps: int,
+    device: torch.device,
+) -> Iterator[StreamBench]:
     """Time each network on its own pipeline: insula's stream for insula's, nnU-Net's loader for nnU-Net's; no others have one.
 
     Args:
@@ -78,9 +85,12 @@ def bench_streams(
 def _ours(cases: CaseSet, size: int, patch: int, steps: int, device: torch.device) -> Iterator[Batch]:
     i, j, k = cases.images[0].shape
     recipe = Recipe(
-        name="bench", model=AttentionUNet(), prepare=PrepareConfig(box=(i, j, k)), augment=AugmentConfig(),
+        name="bench",
+        model=AttentionUNet(),
+        prepare=PrepareConfig(box=(i, j, k)),
+        augment=AugmentConfig(),
         train=TrainConfig(batch=size, crop=(patch, patch, patch), steps=steps + 2 * _WARM),
-    )  # fmt: skip
+    )
     return CaseStream(cases, recipe, device=device).batches(0, recipe.train.steps)
 
 

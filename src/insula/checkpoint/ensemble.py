@@ -167,7 +167,8 @@ def _together(name: str, names: list[str], members: list[Weights]) -> Weights:
             rule = f"want scans prepared in another way than {names[0]}"
             raise BadData("the weights", part, rule, "put together what was trained on one store")
     card = replace(
-        first, name=name,
+        first,
+        name=name,
         threshold=statistics.mean(member.card.threshold for member in members),
         min_lesion_ml=statistics.mean(member.card.min_lesion_ml for member in members),
         calibration=Calibration(),
@@ -177,7 +178,7 @@ def _together(name: str, names: list[str], members: list[Weights]) -> Weights:
                 {"name": member.card.name, "sha256": member.sha256, **who_was_seen(member.card)} for member in members
             ],
         },
-    )  # fmt: skip
+    )
     networks = tuple((member.model, member.card.calibration.scaling) for member in members)
     sha = hashlib.sha256("".join(member.sha256 for member in members).encode()).hexdigest()
     return Weights(networks=networks, card=card, sha256=sha)

@@ -127,11 +127,14 @@ def check_provenance(told: Any, name: str) -> None:
         for key, value in one.items():
             trees = [value] if key in _TREES else value if key in _LISTS_OF_TREES else []
             sound = (
-                isinstance(value, str) if key in _WORDS
-                else isinstance(value, int | float) and not isinstance(value, bool) if key in _COUNTS
-                else isinstance(value, list) and all(isinstance(word, str) for word in value) if key in _LISTS_OF_WORDS
+                isinstance(value, str)
+                if key in _WORDS
+                else isinstance(value, int | float) and not isinstance(value, bool)
+                if key in _COUNTS
+                else isinstance(value, list) and all(isinstance(word, str) for word in value)
+                if key in _LISTS_OF_WORDS
                 else isinstance(trees, list) and all(isinstance(tree, Mapping) for tree in trees)
-            )  # fmt: skip
+            )
             if not sound:
                 raise _unsound(name, f"tells {key} in its provenance in another form than insula writes it")
             if key != "recipe":

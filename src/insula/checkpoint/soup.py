@@ -50,17 +50,21 @@ def soup(members: Sequence[Weights], name: str) -> Weights:
         raise BadData("the weights", ", ".join(one.card.name for one in members), rule, "train on with --from-weights")
     states = [member.model.state_dict() for member in members]
     mean = build_model(first.model).eval()
-    mean.load_state_dict({
-        key: torch.stack([state[key] for state in states]).mean(0) if value.is_floating_point() else value
-        for key, value in states[0].items()
-    })  # fmt: skip
+    mean.load_state_dict(
+        {
+            key: torch.stack([state[key] for state in states]).mean(0) if value.is_floating_point() else value
+            for key, value in states[0].items()
+        }
+    )
     told = [{"name": one.card.name, "sha256": one.sha256, **one.card.provenance} for one in members]
     card = replace(
-        first, name=name, calibration=Calibration(),
+        first,
+        name=name,
+        calibration=Calibration(),
         threshold=statistics.mean(one.card.threshold for one in members),
         min_lesion_ml=statistics.mean(one.card.min_lesion_ml for one in members),
         provenance={"trained_on": first.provenance.get("trained_on", "unknown"), "mean_of": told},
-    )  # fmt: skip
+    )
     sha = hashlib.sha256(b"the mean of " + "".join(one.sha256 for one in members).encode()).hexdigest()
     return Weights(networks=((mean, Scaling()),), card=card, sha256=sha)
 

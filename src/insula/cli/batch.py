@@ -119,9 +119,13 @@ def _one(
             rule = f"lies beside {batch.twins[path].name}, and nothing says which is meant"
             raise BadData("the scan", path.name, rule, "keep one of them, or name its file")
         scan, source = open_scan(
-            path, name=name, frame=batch.frame, series=batch.series, assume_orientation=batch.assume_orientation,
+            path,
+            name=name,
+            frame=batch.frame,
+            series=batch.series,
+            assume_orientation=batch.assume_orientation,
             assume_t1w=batch.config.assume_t1w,
-        )  # fmt: skip
+        )
         claimed = claims.for_result(scan.name, scan.file.sha256 if scan.file else "", path)
         scan = replace(scan, name=claimed)
         paths = result_paths(folder, claimed)
@@ -160,10 +164,13 @@ def _table(records: list[dict[str, Any]]) -> str:
     for record in records:
         done, brain = record["outcome"] == "done", record.get("brain") or {}
         cells = (
-            record["case"], record["outcome"], record["volume_ml"] if done else "n/a", record["lesion_count"] if done else "n/a",
+            record["case"],
+            record["outcome"],
+            record["volume_ml"] if done else "n/a",
+            record["lesion_count"] if done else "n/a",
             *("" if brain.get(key) is None else brain[key] for key in ("volume_ml", "lesion_share")),
             ",".join(flag["code"] for flag in record["flags"] if flag["severity"] == "warning") if done else "n/a",
             (record["reason"] or "") if done else record["error"]["message"],
-        )  # fmt: skip
+        )
         rows.append("\t".join(" ".join(str(cell).split()) for cell in cells))
     return "\n".join(rows) + "\n"

@@ -87,9 +87,13 @@ def train(
     print(f"{len(cases)} cases, {batch} x {patch}^3, {_name(chosen)}", flush=True)
     limits = limits_of(chosen)
     facts = {
-        "format": "insula-bench/1", "device": _name(chosen), "torch": torch.__version__, "patch": patch, "batch": batch,
+        "format": "insula-bench/1",
+        "device": _name(chosen),
+        "torch": torch.__version__,
+        "patch": patch,
+        "batch": batch,
         "limits": asdict(limits),
-    }  # fmt: skip
+    }
     _write(out, facts, [], [])  # said before the minutes, not after
     made = _batch(cases, batch, patch, chosen)
     alone = []
@@ -179,9 +183,10 @@ def _show_steps(found: list[StepBench], limits: Limits, *, voxels: int, cuda: bo
         arithmetic = 1000 * work.tflop / limits.tflops if work else None
         traffic = 1000 * work.gb / limits.gb_per_s if work else None
         row = [
-            told.title, round(told.parameters / 1e6, 1),
+            told.title,
+            round(told.parameters / 1e6, 1),
             round(cost.ms, 1) if cuda else round(cost.ms / first.ms, 2),
-        ]  # fmt: skip
+        ]
         if cuda:
             row += [round(voxels / cost.ms / 1000, 1), round(cost.gib, 1), round(100 * (cost.busy or 0))]
         row += [round(cost.ms / limit, 1) if limit else None for limit in (arithmetic, traffic)]

@@ -78,9 +78,12 @@ def predict(
         raise BadData("the case", odd.case, "has not exactly one scan and one mask", "see `insula cohort check`")
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu"
     facts: dict[str, Any] = {
-        "format": "insula-bench-predict/1", "device": name, "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "format": "insula-bench-predict/1",
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
         "cases": len(entries),
-    }  # fmt: skip
+    }
     found: list[PredictBench] = []
     write_json(out, {**facts, "ways": []})  # said before the minutes, not after
     for told in bench_predict(weights, chosen, entries, device=device, repeats=repeats):
@@ -104,9 +107,12 @@ def _show(found: list[PredictBench], *, milliseconds: bool, scored: bool) -> Non
     rows = []
     for told in timed:
         row: list[Any] = [
-            f"{told.way.weights} {told.way.told}", round(told.peak_gib, 2), _pace(told.network_s, timed[0].network_s, milliseconds),
-            _pace(told.seconds, timed[0].seconds, milliseconds), round(told.cold_s / timed[0].cold_s, 2),
-        ]  # fmt: skip
+            f"{told.way.weights} {told.way.told}",
+            round(told.peak_gib, 2),
+            _pace(told.network_s, timed[0].network_s, milliseconds),
+            _pace(told.seconds, timed[0].seconds, milliseconds),
+            round(told.cold_s / timed[0].cold_s, 2),
+        ]
         if scored:
             row += [_dice(told), *_agreement(told)]
         rows.append(row)

@@ -56,8 +56,9 @@ def calibrate(
     if trained := subjects_seen(loaded.card, {entry.subject: () for entry in entries}).get("trained on"):
         print(
             f"insula: {loaded.card.name} was trained on {len(trained)} subjects of these names (e.g. {trained[0]}); if they are "
-            "the same, thresholds and intervals are fitted to answers that are too good", file=sys.stderr,
-        )  # fmt: skip
+            "the same, thresholds and intervals are fitted to answers that are too good",
+            file=sys.stderr,
+        )
     studied: list[Studied] = []
     with bar(len(entries), "calibrating") as progress:
         for entry in entries:

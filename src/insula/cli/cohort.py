@@ -17,8 +17,23 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "check_with_bar", "gallery", "prepare", "simulate", "split", "verbs"]
 
-_CASES = ("case", "subject", "session", "centre", "chronicity", "days", "axes", "spacing_mm", "shape", "low", "high",
-          "lesion_ml", "components", "hemisphere", "faults")  # fmt: skip
+_CASES = (
+    "case",
+    "subject",
+    "session",
+    "centre",
+    "chronicity",
+    "days",
+    "axes",
+    "spacing_mm",
+    "shape",
+    "low",
+    "high",
+    "lesion_ml",
+    "components",
+    "hemisphere",
+    "faults",
+)
 
 
 def verbs() -> SubcommandApp:
@@ -32,9 +47,13 @@ def verbs() -> SubcommandApp:
 
 
 def check(
-    cohort: Positional[Path], /, out: Path = Path("insula-cohort"), label: int | None = None, jobs: int = 0,
+    cohort: Positional[Path],
+    /,
+    out: Path = Path("insula-cohort"),
+    label: int | None = None,
+    jobs: int = 0,
     debug: bool = False,
-) -> int:  # fmt: skip
+) -> int:
     """Look at every case of a cohort and report what is odd.
 
     Recognises ATLAS R2.0 (INDI and BIDS), R2.1/R3.0 raw, BIDS with derivatives, and nnU-Net raw. Writes cohort.json,
@@ -104,9 +123,10 @@ def split(
 
     checked = _load(cohort)
     made = (
-        make_holdout(checked, by=by, fraction=fraction, seed=seed) if folds is None
+        make_holdout(checked, by=by, fraction=fraction, seed=seed)
+        if folds is None
         else make_folds(checked, by=by, count=folds, seed=seed)
-    )  # fmt: skip
+    )
     if inner is not None:
         made = nest(checked, made, count=inner)
     tree = to_dict(made) | {"notes": [*checked.sheets, *checked.notes]}
@@ -123,9 +143,14 @@ def split(
 
 
 def prepare(
-    cohort: Positional[Path], /, out: Path = Path("insula-store"), precision: Literal["uint8", "float16"] = "uint8",
-    label: int | None = None, jobs: int = 0, debug: bool = False,
-) -> int:  # fmt: skip
+    cohort: Positional[Path],
+    /,
+    out: Path = Path("insula-store"),
+    precision: Literal["uint8", "float16"] = "uint8",
+    label: int | None = None,
+    jobs: int = 0,
+    debug: bool = False,
+) -> int:
     """Turn a cohort into a training store: RAS+, 1 mm, 192x224x176, memory-mapped, checked by hash.
 
     Goes on where it was stopped. A case that cannot be used is named and left out (exit code 1).
@@ -228,11 +253,25 @@ def _tell_centres(centres: list[dict[str, Any]]) -> None:
     )
     rows = [
         (
-            *(one[key] for key in ("centre", "cases", "subjects", "chronic", "acute", "median_ml", "median_components", "axes", "spacing_mm")),
-            None if one["p99"] is None else "{:g} to {:g}".format(*one["p99"]), one["with_faults"],
+            *(
+                one[key]
+                for key in (
+                    "centre",
+                    "cases",
+                    "subjects",
+                    "chronic",
+                    "acute",
+                    "median_ml",
+                    "median_components",
+                    "axes",
+                    "spacing_mm",
+                )
+            ),
+            None if one["p99"] is None else "{:g} to {:g}".format(*one["p99"]),
+            one["with_faults"],
         )
         for one in centres
-    ]  # fmt: skip
+    ]
     table(head, rows)
 
 

@@ -35,9 +35,14 @@ def training(says: str) -> Iterator[Callable[[Report], None]]:
     )
 
     columns: list[Any] = [
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("to go"),
-        TimeRemainingColumn(), TextColumn("{task.fields[now]}"),
-    ]  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("to go"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[now]}"),
+    ]
     with Progress(*columns, console=Console(stderr=True), speed_estimate_period=3600) as shown:
         task, best = shown.add_task(says, total=None, now=""), ""
 

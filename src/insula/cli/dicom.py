@@ -71,9 +71,13 @@ def listen(
     chosen = (*set, f"service.model={weights}") if weights is not None else set
     config = load_knobs(ListenConfig, settings, chosen, what="the settings")
     flags: dict[str, Any] = {
-        "title": title, "callers": callers or None, "metrics_port": metrics_port,
-        "tls_cert": tls_cert and str(tls_cert), "tls_key": tls_key and str(tls_key), "tls_ca": tls_ca and str(tls_ca),
-    }  # fmt: skip
+        "title": title,
+        "callers": callers or None,
+        "metrics_port": metrics_port,
+        "tls_cert": tls_cert and str(tls_cert),
+        "tls_key": tls_key and str(tls_key),
+        "tls_ca": tls_ca and str(tls_ca),
+    }
     config = replace(config, **{name: value for name, value in flags.items() if value is not None})
     if audit is not None:
         config = replace(config, service=replace(config.service, audit=str(audit)))

@@ -131,8 +131,9 @@ def _warn_of_seen(pairs: dict[str, tuple[Pair, ...]], weights: str | None) -> No
                 told = ", ".join(seen[:3]) + (", ..." if len(seen) > 3 else "")
                 print(
                     f"insula: {name}: {card.name} was {how} {len(seen)} of {len(subjects)} of these subjects, by their "
-                    f"names or scans ({told}); if they are the same, the scores are too good", file=sys.stderr,
-                )  # fmt: skip
+                    f"names or scans ({told}); if they are the same, the scores are too good",
+                    file=sys.stderr,
+                )
 
 
 def _cards(pairs: tuple[Pair, ...], weights: str | None) -> list[Card]:

@@ -52,9 +52,12 @@ def predict(
                 raise BadData("the case", case, rule, remedy)
     cases = sorted((entry for entry in found.entries if entry.case in tested_by), key=lambda entry: entry.case)
     batch = Batch(
-        files=[entry.image for entry in cases], names=[entry.case for entry in cases],
-        config=SegmentConfig(device=device, assume_t1w=True), weights=[str(weights / f"fold{tested_by[entry.case]}") for entry in cases],
-        notes=found.notes, debug=debug,
-    )  # fmt: skip
+        files=[entry.image for entry in cases],
+        names=[entry.case for entry in cases],
+        config=SegmentConfig(device=device, assume_t1w=True),
+        weights=[str(weights / f"fold{tested_by[entry.case]}") for entry in cases],
+        notes=found.notes,
+        debug=debug,
+    )
     tell(found.sheets, ())
     return run_batch(batch, out)

@@ -80,9 +80,12 @@ def _open_board(folder: Path) -> SummaryWriter | None:
 def _figures(progress: Progress) -> dict[str, float]:
     """What TensorBoard shows, by its name there."""
     figures = {
-        "train/loss": progress.loss, "train/learning rate": progress.lr, "train/gradient norm": progress.gradient_norm,
-        "machine/voxels per second": progress.voxels_per_second, "machine/memory [GiB]": progress.memory_gib,
-    }  # fmt: skip
+        "train/loss": progress.loss,
+        "train/learning rate": progress.lr,
+        "train/gradient norm": progress.gradient_norm,
+        "machine/voxels per second": progress.voxels_per_second,
+        "machine/memory [GiB]": progress.memory_gib,
+    }
     if (found := progress.validation) is not None:
         figures |= {"other cases/Dice": found.dice, "other cases/lesion F1": found.f1}
     return figures

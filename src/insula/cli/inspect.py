@@ -16,9 +16,12 @@ __all__ = ["inspect"]
 
 
 def inspect(
-    weights: Positional[str] = DEFAULT_WEIGHTS, /, scan: Path | None = None, out: Path = Path("insula-memory.html"),
+    weights: Positional[str] = DEFAULT_WEIGHTS,
+    /,
+    scan: Path | None = None,
+    out: Path = Path("insula-memory.html"),
     debug: bool = False,
-) -> int:  # fmt: skip
+) -> int:
     """Show what weights are: model, training, calibration; with a scan, also where the model's memory lies in it.
 
     Args:

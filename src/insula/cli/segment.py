@@ -68,7 +68,16 @@ def segment(
         assume_t1w=assume_t1w,
     )
     batch = Batch(
-        files=files, names=name_cases(files), config=config, weights=[weights] * len(files), frame=frame, series=series,
-        assume_orientation=assume_orientation, passed_over=found.passed_over, twins=found.twins, notes=found.notes, debug=debug,
-    )  # fmt: skip
+        files=files,
+        names=name_cases(files),
+        config=config,
+        weights=[weights] * len(files),
+        frame=frame,
+        series=series,
+        assume_orientation=assume_orientation,
+        passed_over=found.passed_over,
+        twins=found.twins,
+        notes=found.notes,
+        debug=debug,
+    )
     return run_batch(batch, out)

@@ -36,9 +36,10 @@ class CheckedCohort:
     def usable(self) -> tuple[Examined, ...]:
         """Cases with a mask and without an error."""
         return tuple(
-            case for case in self.cases
+            case
+            for case in self.cases
             if case.lesion_ml is not None and not any(fault.severity == "error" for fault in case.faults)
-        )  # fmt: skip
+        )
 
     @property
     def sha256(self) -> str:
@@ -96,15 +97,23 @@ def to_record(checked: CheckedCohort) -> dict[str, Any]:
         "notes": list(checked.notes),
         "sheets": list(checked.sheets),
         "counts": {
-            "cases": len(checked.cases), "usable": len(checked.usable),
+            "cases": len(checked.cases),
+            "usable": len(checked.usable),
             "subjects": len({case.subject for case in checked.cases}),
             "centres": len({case.centre for case in checked.cases}),
             "empty_masks": sum(case.lesion_voxels == 0 for case in checked.cases),
         },
         "faults": dict(sorted(Counter(fault.code for case in checked.cases for fault in case.faults).items())),
-        "centres": [_centre(name, [c for c in checked.cases if c.centre == name]) for name in sorted({c.centre for c in checked.cases})],
-        "cases": [{key: value for key, value in asdict(case).items() if key not in ("places", "signature")} | {"places": case.places.hex()} for case in checked.cases],
-    }  # fmt: skip
+        "centres": [
+            _centre(name, [c for c in checked.cases if c.centre == name])
+            for name in sorted({c.centre for c in checked.cases})
+        ],
+        "cases": [
+            {key: value for key, value in asdict(case).items() if key not in ("places", "signature")}
+            | {"places": case.places.hex()}
+            for case in checked.cases
+        ],
+    }
 
 
 def from_record(tree: Any, *, name: str) -> CheckedCohort:
@@ -121,13 +130,16 @@ def from_record(tree: Any, *, name: str) -> CheckedCohort:
         cases = tuple(
             Examined(
                 **{
-                    **case, "places": bytes.fromhex(case["places"]), "shape": tuple(case["shape"]),
+                    **case,
+                    "places": bytes.fromhex(case["places"]),
+                    "shape": tuple(case["shape"]),
                     "alike": tuple(case["alike"]),
-                    "spacing_mm": tuple(case["spacing_mm"]), "faults": tuple(Fault(**fault) for fault in case["faults"]),
+                    "spacing_mm": tuple(case["spacing_mm"]),
+                    "faults": tuple(Fault(**fault) for fault in case["faults"]),
                 }
             )
             for case in tree["cases"]
-        )  # fmt: skip
+        )
         checked = CheckedCohort(
             layout=tree["layout"], cases=cases, notes=tuple(tree["notes"]), sheets=tuple(tree.get("sheets", ()))
         )
@@ -144,13 +156,19 @@ def _centre(name: str, cases: list[Examined]) -> dict[str, Any]:
     volumes = [case.lesion_ml for case in cases if case.lesion_ml is not None]
     pieces = [case.components for case in cases if case.components is not None]
     return {
-        "centre": name, "cases": len(cases), "subjects": len({case.subject for case in cases}),
+        "centre": name,
+        "cases": len(cases),
+        "subjects": len({case.subject for case in cases}),
         "chronic": sum(case.chronicity == "chronic" for case in cases),
         "acute": sum(case.chronicity == "acute" for case in cases),
         "median_ml": round(float(np.median(volumes)), 3) if volumes else None,
         "median_components": float(np.median(pieces)) if pieces else None,
         "axes": "/".join(sorted({case.axes for case in cases if case.axes})),
-        "spacing_mm": "/".join(sorted({"x".join(f"{mm:g}" for mm in case.spacing_mm) for case in cases if case.spacing_mm})),
-        "p99": [round(min(highs), 2), round(max(highs), 2)] if (highs := [case.high for case in cases if case.high is not None]) else None,
+        "spacing_mm": "/".join(
+            sorted({"x".join(f"{mm:g}" for mm in case.spacing_mm) for case in cases if case.spacing_mm})
+        ),
+        "p99": [round(min(highs), 2), round(max(highs), 2)]
+        if (highs := [case.high for case in cases if case.high is not None])
+        else None,
         "with_faults": sum(bool(case.faults) for case in cases),
-    }  # fmt: skip
+    }

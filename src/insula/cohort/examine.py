@@ -122,10 +122,13 @@ def _pairing(entry: Entry) -> list[Fault]:
 def _image_facts(scan: Scan) -> dict[str, object]:
     low, high = np.percentile(scan.image[::2, ::2, ::2], [1, 99])
     return {
-        "shape": scan.grid.shape, "spacing_mm": tuple(round(mm, 4) for mm in scan.grid.spacing_mm),
-        "axes": scan.grid.axcodes, "low": round(float(low), 4), "high": round(float(high), 4),
+        "shape": scan.grid.shape,
+        "spacing_mm": tuple(round(mm, 4) for mm in scan.grid.spacing_mm),
+        "axes": scan.grid.axcodes,
+        "low": round(float(low), 4),
+        "high": round(float(high), 4),
         "image_sha256": hashlib.sha256(np.ascontiguousarray(scan.image).tobytes()).hexdigest(),
-    }  # fmt: skip
+    }
 
 
 def _signature(scan: Scan) -> bytes:
@@ -149,9 +152,18 @@ def _together(scan: Scan, lesion: LesionMask, facts: dict[str, object]) -> list[
     lesion = lesion.onto(scan.grid, of=scan.name)
     reordered = list(lesion.faults[len(read) :])
     apart = scan.grid.apart_mm(lesion.grid) or 0.0
-    slight = reordered if apart <= _ROUNDING_MM else [
-        Fault("affine-rounded", f"scan and mask lie {apart:.2g} mm apart, far less than a voxel; they are taken as one place", "warning"), *reordered
-    ]  # fmt: skip
+    slight = (
+        reordered
+        if apart <= _ROUNDING_MM
+        else [
+            Fault(
+                "affine-rounded",
+                f"scan and mask lie {apart:.2g} mm apart, far less than a voxel; they are taken as one place",
+                "warning",
+            ),
+            *reordered,
+        ]
+    )
     if not lesion.voxels.any():
         return [*slight, Fault("mask-empty", "the mask marks nothing; the case counts as a control", "warning")]
     axes, grid = ras_map(scan.grid), ras_grid(scan.grid)

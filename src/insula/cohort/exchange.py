@@ -200,9 +200,13 @@ def write_nnunet_facts(entries: Sequence[Entry], folder: Path, split: Split | No
     """`dataset.json`, and with a split `splits_final.json`, which nnU-Net looks for among its preprocessed data."""
     labelled = [entry.case for entry in entries if entry.masks]
     facts = {
-        "channel_names": {"0": "T1w"}, "labels": {"background": 0, "lesion": 1}, "numTraining": len(labelled),
-        "file_ending": ".nii.gz", "name": "insula", "description": "written by insula cohort export",
-    }  # fmt: skip
+        "channel_names": {"0": "T1w"},
+        "labels": {"background": 0, "lesion": 1},
+        "numTraining": len(labelled),
+        "file_ending": ".nii.gz",
+        "name": "insula",
+        "description": "written by insula cohort export",
+    }
     write_json(folder / "dataset.json", facts)
     if split is not None:
         folds = [{"train": list(fold.train), "val": list(fold.test)} for fold in split.folds]

@@ -32,9 +32,14 @@ __all__ = ["GalleryHead", "gallery_heads"]
 
 _LOOKS = (Chronic, Subacute, Acute, Haemorrhagic, Laminar, Lacune)
 _PLAIN = SimulateConfig(
-    control_fraction=0, lacune_fraction=0, confounders=0, strip_fraction=0, deface_fraction=0, painted_fraction=0,
+    control_fraction=0,
+    lacune_fraction=0,
+    confounders=0,
+    strip_fraction=0,
+    deface_fraction=0,
+    painted_fraction=0,
     blend_fraction=0,
-)  # fmt: skip
+)
 _SCANNER = ScannerLook(noise=0.02, blur_mm=0.3, seed=1)
 _LEAST_ML, _MOST_ML = 15.0, 160.0  # of the outlines that are shown
 _TRIES = 30
@@ -109,9 +114,11 @@ def _outline(rng: np.random.Generator, outlines: OutlineSet, *, lacune: bool) ->
 
 
 def _infarct(
-    kind: type[Chronic | Subacute | Acute | Haemorrhagic | Laminar | Lacune], rng: np.random.Generator,
-    hosts: list[Original], outlines: OutlineSet,
-) -> GalleryHead:  # fmt: skip
+    kind: type[Chronic | Subacute | Acute | Haemorrhagic | Laminar | Lacune],
+    rng: np.random.Generator,
+    hosts: list[Original],
+    outlines: OutlineSet,
+) -> GalleryHead:
     host, number = _pick(rng, hosts), _outline(rng, outlines, lacune=kind is Lacune)
     plan = draw_head(rng, host, outlines, _PLAIN, Given(numbers=(number,), look=kind.sample(rng), scanner=_SCANNER))
     return _head(f"{kind.__name__.lower()} infarct", (kind.__doc__ or "").splitlines()[0], host, plan, outlines)
@@ -135,8 +142,13 @@ def _confounder(kind: str, rng: np.random.Generator, hosts: list[Original], outl
     host = _pick(rng, hosts)
     middle = host.places[Tissue.WHITE].mean(0) + np.array([25.0, 0.0, 10.0])
     drawn = Confounders.sample(
-        rng, places=host.places, to_atlas=host.to_atlas, csf=host.levels.csf, only=kind, lesion=tuple(middle.tolist()),  # type: ignore[arg-type]
-    )  # fmt: skip
+        rng,
+        places=host.places,
+        to_atlas=host.to_atlas,
+        csf=host.levels.csf,
+        only=kind,
+        lesion=tuple(middle.tolist()),  # type: ignore[arg-type]
+    )
     if kind == "atrophy":
         drawn = replace(drawn, shift=drawn.shift._replace(atrophy_mm=1.2))
     plan = Augmentation(confounders=drawn, scanner=_SCANNER)
@@ -148,9 +160,15 @@ def _confounder(kind: str, rng: np.random.Generator, hosts: list[Original], outl
 
 
 def _head(
-    title: str, note: str, host: Original, plan: Augmentation, outlines: OutlineSet, *, unfamiliar: bool = False,
+    title: str,
+    note: str,
+    host: Original,
+    plan: Augmentation,
+    outlines: OutlineSet,
+    *,
+    unfamiliar: bool = False,
     focus: tuple[float, ...] | None = None,
-) -> GalleryHead:  # fmt: skip
+) -> GalleryHead:
     found = carry_out(host, plan, outlines, unfamiliar=unfamiliar)
     truth = found.truth.numpy() > 0
     if truth.any():

@@ -193,11 +193,15 @@ def _nnunet(files: list[Path]) -> list[Group]:
             groups[name][1].append(path)
     return [
         Group(
-            case=case, images=tuple(images), masks=tuple(masks),
-            doubt=f"has {len(images)} images of one name ({images[0].name} and {images[1].name})" if len(images) > 1 else "",
+            case=case,
+            images=tuple(images),
+            masks=tuple(masks),
+            doubt=f"has {len(images)} images of one name ({images[0].name} and {images[1].name})"
+            if len(images) > 1
+            else "",
         )
         for case, (images, masks) in groups.items()
-    ]  # fmt: skip
+    ]
 
 
 def _bids(files: list[Path], folder: Path) -> tuple[Layout, list[Group], list[str]]:
@@ -256,11 +260,19 @@ def _entry(group: Group, rows: Mapping[tuple[str, str], Row], folder: Path) -> E
     days = row.days if row.days is not None and row.days > 0 else None
     chronicity: Chronicity = row.chronicity if days is None else "chronic" if days >= _CHRONIC_DAYS else "acute"
     return Entry(
-        case=group.case, subject=who, session=when, centre=centre or "unknown", images=group.images, masks=group.masks,
-        beside=group.beside, doubt=group.doubt,
+        case=group.case,
+        subject=who,
+        session=when,
+        centre=centre or "unknown",
+        images=group.images,
+        masks=group.masks,
+        beside=group.beside,
+        doubt=group.doubt,
         hidden=any(part.lower() in _HIDDEN_PARTS for part in places) and not group.masks,
-        days=days, chronicity=chronicity, former=row.former,
-    )  # fmt: skip
+        days=days,
+        chronicity=chronicity,
+        former=row.former,
+    )
 
 
 def _notes(descriptions: list[Path], folder: Path) -> list[str]:

@@ -55,9 +55,11 @@ class LesionMask:
         axes = axis_map(self.grid, grid)
         if axes is None:
             raise BadData(
-                "the mask of", f"{of} ({unlike_in_order(self.grid, grid)})", "does not lie on its scan's grid",
+                "the mask of",
+                f"{of} ({unlike_in_order(self.grid, grid)})",
+                "does not lie on its scan's grid",
                 "see `insula cohort check`",
-            )  # fmt: skip
+            )
         if axes.same:
             return self
         text = f"the mask is stored in the axis order {self.grid.axcodes} and its scan in {grid.axcodes}; it was brought over"

@@ -75,10 +75,13 @@ def pair_files(scans: Sequence[Path], masks: Sequence[Path]) -> list[Group]:
             name = sessions[n] if count[sessions[n]] == 1 else _name(entities[n], entities)
             groups.append(
                 Group(
-                    case=name, images=tuple(paths), masks=tuple(drawn[n]) if n in drawn else (), beside=beside,
+                    case=name,
+                    images=tuple(paths),
+                    masks=tuple(drawn[n]) if n in drawn else (),
+                    beside=beside,
                     doubt=doubts.get(n, ""),
                 )
-            )  # fmt: skip
+            )
     for mine, some in lone:
         name = session_of(mine) if count[session_of(mine)] == 1 else joined(acquisition(mine))
         groups.append(Group(case=name, images=(), masks=some))

@@ -89,9 +89,10 @@ def _warnings(train: Sequence[Examined], test: Sequence[Examined], share: float)
     for side, part in (("test", test), ("training", train)):
         there = {stratum for case in part for stratum in strata_of(case)}
         lacking = [
-            f"{stratum} ({count / len(everyone):.0%} of the cases)" for stratum, count in sorted(cases.items())
+            f"{stratum} ({count / len(everyone):.0%} of the cases)"
+            for stratum, count in sorted(cases.items())
             if stratum not in there and count >= _COMMON * len(everyone)
-        ]  # fmt: skip
+        ]
         if lacking:
             yield f"the {side} part lacks {', '.join(lacking)}"
 

@@ -25,14 +25,26 @@ _READ = (".csv", ".tsv", ".xlsx")
 _NAMES = {  # our word -> what sheets call it, letters and digits only; surer names first
     "subject": (
         ("subjectid", "participantid", "bidsid", "subject"),
-        ("participant", "participants", "subjects", "subid", "sub", "subj", "patientid", "patient", "caseid", "case", "id"),
+        (
+            "participant",
+            "participants",
+            "subjects",
+            "subid",
+            "sub",
+            "subj",
+            "patientid",
+            "patient",
+            "caseid",
+            "case",
+            "id",
+        ),
     ),
     "session": (("session", "sessionid"),),
     "site": (("siteid", "site", "centre", "center", "indisiteid"),),
     "days": (("dayspoststroke", "dayspoststrokescan", "dayssincestroke", "daysafterstroke"),),
     "chronicity": (("chronicity",),),
     "former": (("atlas12subjectid", "atlasr12subjectid"),),
-}  # fmt: skip
+}
 _MISSING = ("", "n/a", "na", "nan", "none", "null", "-", "?")
 _LABEL = re.compile(r"^(sub-[a-z0-9]+|\d{1,4})$", re.IGNORECASE)
 _GROUPED = re.compile(r"^[+-]?[1-9]\d{0,2}(?:([.,])\d{3})(?:\1\d{3})*$")

@@ -200,9 +200,13 @@ def _host(path: Path, box: Shape, atlas: Mask) -> Host:
     if not (painted and skull):
         codes = add_skull(codes)
     return Host(
-        name=_host_name(path), image=picture, tissue=torch.from_numpy(codes), to_atlas=to_atlas,
-        skull=skull or image is None, labelled=labelled,
-    )  # fmt: skip
+        name=_host_name(path),
+        image=picture,
+        tissue=torch.from_numpy(codes),
+        to_atlas=to_atlas,
+        skull=skull or image is None,
+        labelled=labelled,
+    )
 
 
 def _smooth_codes(tissue: NDArray[np.uint8], grid: Grid, target: Grid) -> NDArray[np.uint8]:

@@ -95,8 +95,9 @@ def nest(checked: CheckedCohort, split: Split, *, count: int) -> Split:
 
 def _fold(cases: Sequence[Examined], test: set[str]) -> Fold:
     return Fold(
-        train=tuple(sorted(case.case for case in cases if case.case not in test)), test=tuple(sorted(test)),
-    )  # fmt: skip
+        train=tuple(sorted(case.case for case in cases if case.case not in test)),
+        test=tuple(sorted(test)),
+    )
 
 
 def to_dict(split: Split) -> dict[str, Any]:
@@ -107,9 +108,12 @@ def to_dict(split: Split) -> dict[str, Any]:
         return tree | ({"inner": [plain(inner) for inner in fold.inner]} if fold.inner else {})
 
     return {
-        "format": _FORMAT, "cohort_sha256": split.cohort_sha256, "by": split.by, "seed": split.seed,
+        "format": _FORMAT,
+        "cohort_sha256": split.cohort_sha256,
+        "by": split.by,
+        "seed": split.seed,
         "folds": [plain(fold) for fold in split.folds],
-    }  # fmt: skip
+    }
 
 
 def from_dict(tree: Any, checked: CheckedCohort, *, name: str) -> Split:

@@ -91,15 +91,27 @@ def store_case(entry: Entry, folder: Path, config: PrepareConfig, precision: Pre
         image = image.half()
     tensors = {"image": image.contiguous(), "mask": torch.from_numpy(np.packbits(mask))}
     facts = {
-        "case": entry.case, "source": source, "content": _content(tensors), "scale": scale, "offset": offset,
+        "case": entry.case,
+        "source": source,
+        "content": _content(tensors),
+        "scale": scale,
+        "offset": offset,
         "lesion_voxels": int(mask.sum()),
-    }  # fmt: skip
+    }
     data = save_tensors(tensors, metadata={_FACTS: json.dumps(facts)})
     write_bytes(path, data)
     return StoredCase(
-        case=entry.case, subject=entry.subject, centre=entry.centre, chronicity=entry.chronicity, file=path.name,
-        sha256=hashlib.sha256(data).hexdigest(), source_sha256=source, scale=scale, offset=offset, lesion_voxels=int(mask.sum()),
-    )  # fmt: skip
+        case=entry.case,
+        subject=entry.subject,
+        centre=entry.centre,
+        chronicity=entry.chronicity,
+        file=path.name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        source_sha256=source,
+        scale=scale,
+        offset=offset,
+        lesion_voxels=int(mask.sum()),
+    )
 
 
 def try_store(entry: Entry, folder: Path, config: PrepareConfig, precision: Precision) -> StoredCase | InsulaError:
@@ -125,10 +137,17 @@ def _kept(path: Path, source: str) -> StoredCase | None:
     if facts.get("content") != _content(tensors):
         return None
     return StoredCase(
-        case=facts["case"], subject="", centre="", chronicity="", file=path.name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(), source_sha256=source, scale=facts["scale"],
-        offset=facts["offset"], lesion_voxels=facts["lesion_voxels"],
-    )  # fmt: skip
+        case=facts["case"],
+        subject="",
+        centre="",
+        chronicity="",
+        file=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        source_sha256=source,
+        scale=facts["scale"],
+        offset=facts["offset"],
+        lesion_voxels=facts["lesion_voxels"],
+    )
 
 
 def _content(tensors: dict[str, Tensor]) -> str:

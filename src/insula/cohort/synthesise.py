@@ -30,9 +30,17 @@ ATLAS_GRID = Grid((197, 233, 189), [[1, 0, 0, -98], [0, 1, 0, -134], [0, 0, 1, -
 _SHEET = "simulated_ATLAS_2.0_MetaData.csv"
 _FACTS = "simulation.json"
 _COLUMNS = (
-    "Dataset", "Site ID", "Subject ID", "Session", "Days Post Stroke", "Chronicity", "ATLAS 1.2 Subject ID",
-    "Simulated From Host", "Simulated From Outlines", "Sources Part",
-)  # fmt: skip
+    "Dataset",
+    "Site ID",
+    "Subject ID",
+    "Session",
+    "Days Post Stroke",
+    "Chronicity",
+    "ATLAS 1.2 Subject ID",
+    "Simulated From Host",
+    "Simulated From Outlines",
+    "Sources Part",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +80,7 @@ class CaseSpec:
     """Its lesions look as no training draws them."""
 
 
-def plan_cohort(
-    sources: dict[Part, Sources], *, cases: int, sites: int, controls: float, seed: int
-) -> list[CaseSpec]:  # fmt: skip
+def plan_cohort(sources: dict[Part, Sources], *, cases: int, sites: int, controls: float, seed: int) -> list[CaseSpec]:
     """Deal hosts and outlines to sites, then subjects to sites; no file is written.
 
     No two sites share a host or an outline, so a split by centre never has one on both sides.
@@ -131,11 +137,17 @@ def _sites(sources: dict[Part, Sources], count: int, rng: np.random.Generator) -
             tesla = float(rng.choice([1.5, 3.0]))
             out.append(
                 SiteSpec(
-                    name=f"R{len(out) + 1:03d}", part=part, look=ScannerLook.sample(rng).at_field(tesla), tesla=tesla,
-                    anonymised=rng.choice(["strip", "deface", "no"], p=[0.3, 0.4, 0.3]).item(), gain=float(10 ** rng.uniform(1.5, 3.9)),
-                    hosts=dealt[0][place], acute=dealt[1][place], chronic=dealt[2][place],
+                    name=f"R{len(out) + 1:03d}",
+                    part=part,
+                    look=ScannerLook.sample(rng).at_field(tesla),
+                    tesla=tesla,
+                    anonymised=rng.choice(["strip", "deface", "no"], p=[0.3, 0.4, 0.3]).item(),
+                    gain=float(10 ** rng.uniform(1.5, 3.9)),
+                    hosts=dealt[0][place],
+                    acute=dealt[1][place],
+                    chronic=dealt[2][place],
                 )
-            )  # fmt: skip
+            )
     return out
 
 
@@ -159,8 +171,14 @@ def _subject(site: SiteSpec, sources: Sources, number: int, place: int, controls
     days = float(round(rng.uniform(180, 2500) if phase == "chronic" else rng.uniform(2, 150)))
     told = None if rng.random() < 0.1 else days  # sheets have gaps
     return CaseSpec(
-        subject=f"sub-r{number + 1:03d}s{place + 1:03d}", site=site, host=host, shapes=tuple(shapes), phase=phase, days=told, key=key,
-    )  # fmt: skip
+        subject=f"sub-r{number + 1:03d}s{place + 1:03d}",
+        site=site,
+        host=host,
+        shapes=tuple(shapes),
+        phase=phase,
+        days=told,
+        key=key,
+    )
 
 
 def write_case(spec: CaseSpec, folder: Path) -> None:
@@ -179,17 +197,25 @@ def write_case(spec: CaseSpec, folder: Path) -> None:
     rng = np.random.default_rng((*spec.key, 1))
     site = spec.site
     look = replace(
-        site.look, seed=int(rng.integers(2**31)), noise=site.look.noise * float(rng.uniform(0.8, 1.2)),
-        bias=site.look.bias * float(rng.uniform(0.7, 1.3)), gamma=site.look.gamma * float(np.exp(rng.normal(0, 0.03))),
-    )  # fmt: skip
+        site.look,
+        seed=int(rng.integers(2**31)),
+        noise=site.look.noise * float(rng.uniform(0.8, 1.2)),
+        bias=site.look.bias * float(rng.uniform(0.7, 1.3)),
+        gamma=site.look.gamma * float(np.exp(rng.normal(0, 0.03))),
+    )
     config = SimulateConfig(
-        strip_fraction=float(site.anonymised == "strip"), deface_fraction=float(site.anonymised == "deface"),
-    )  # fmt: skip
+        strip_fraction=float(site.anonymised == "strip"),
+        deface_fraction=float(site.anonymised == "deface"),
+    )
     device = torch.device("cpu")
     head = simulate_head(
-        Original.of(spec.host, device), OutlineSet(acute=spec.shapes, chronic=()), config, rng,
-        Given(numbers=tuple(range(len(spec.shapes))), phase=spec.phase, scanner=look), unfamiliar=spec.unfamiliar,
-    )  # fmt: skip
+        Original.of(spec.host, device),
+        OutlineSet(acute=spec.shapes, chronic=()),
+        config,
+        rng,
+        Given(numbers=tuple(range(len(spec.shapes))), phase=spec.phase, scanner=look),
+        unfamiliar=spec.unfamiliar,
+    )
     source = Grid(head.image.shape, spec.host.to_atlas)
     image = resample(head.image.numpy(), source, ATLAS_GRID)
     lesion, known = (resample(volume.numpy(), source, ATLAS_GRID) > 0.5 for volume in (head.truth, head.brain))

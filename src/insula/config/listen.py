@@ -27,8 +27,13 @@ class ListenConfig:
     retry_seconds: float = 60.0
     """After which what the archive did not take is offered again."""
     send_despite: tuple[str, ...] = (
-        "copies-skipped", "field-of-view-cut", "first-images-missing", "image-numbers-missing", "lesion-at-box-rim", "thick-slices",
-    )  # fmt: skip
+        "copies-skipped",
+        "field-of-view-cut",
+        "first-images-missing",
+        "image-numbers-missing",
+        "lesion-at-box-rim",
+        "thick-slices",
+    )
     """Warnings with which results are sent all the same; any other is a doubt about the scan, and keeps them from the archive."""
     send_tls: bool = False
     """Whether C-STORE to the archive goes by TLS; the node shows `tls_cert` if it is given."""

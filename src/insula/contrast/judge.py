@@ -54,9 +54,13 @@ def verdict_of(look: Float[Tensor, "2 i j k"]) -> Verdict:
     motion, noisy = found[-2:].sigmoid().tolist()
     kind = Kind(int(chances.argmax()))
     return Verdict(
-        kind=kind, chance=float(chances[kind]), t1w=float(chances[list(T1W_KINDS)].sum()), agent=float(chances[Kind.T1W_AGENT]) > _SURE,
-        motion=motion > _SURE, noisy=noisy > _SURE,
-    )  # fmt: skip
+        kind=kind,
+        chance=float(chances[kind]),
+        t1w=float(chances[list(T1W_KINDS)].sum()),
+        agent=float(chances[Kind.T1W_AGENT]) > _SURE,
+        motion=motion > _SURE,
+        noisy=noisy > _SURE,
+    )
 
 
 def check_contrast(look: Float[Tensor, "2 i j k"]) -> tuple[Flag, ...]:

@@ -33,10 +33,22 @@ T1W_KINDS = (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED)
 """What is segmented, perhaps with a flag."""
 
 NAMES = {
-    Kind.T1W: "T1-weighted", Kind.T1W_AGENT: "T1-weighted with a contrast agent", Kind.INVERTED: "T1-weighted and inverted",
-    Kind.T2W: "T2-weighted", Kind.T2STAR: "T2*-weighted or functional", Kind.FLAIR: "FLAIR", Kind.PD: "proton-density-weighted",
-    Kind.DWI: "diffusion-weighted", Kind.ADC: "a map of diffusion", Kind.T1_MAP: "a map of T1 or T2", Kind.FA: "a map of anisotropy",
-    Kind.INV1: "the first inversion of an MP2RAGE", Kind.ANGIOGRAPHY: "angiography", Kind.PHASE: "a phase image",
-    Kind.CT: "CT", Kind.PET: "PET or SPECT", Kind.NO_HEAD: "no head",
-}  # fmt: skip
+    Kind.T1W: "T1-weighted",
+    Kind.T1W_AGENT: "T1-weighted with a contrast agent",
+    Kind.INVERTED: "T1-weighted and inverted",
+    Kind.T2W: "T2-weighted",
+    Kind.T2STAR: "T2*-weighted or functional",
+    Kind.FLAIR: "FLAIR",
+    Kind.PD: "proton-density-weighted",
+    Kind.DWI: "diffusion-weighted",
+    Kind.ADC: "a map of diffusion",
+    Kind.T1_MAP: "a map of T1 or T2",
+    Kind.FA: "a map of anisotropy",
+    Kind.INV1: "the first inversion of an MP2RAGE",
+    Kind.ANGIOGRAPHY: "angiography",
+    Kind.PHASE: "a phase image",
+    Kind.CT: "CT",
+    Kind.PET: "PET or SPECT",
+    Kind.NO_HEAD: "no head",
+}
 """As sentences name them."""

@@ -21,10 +21,20 @@ from insula.simulate.anatomy import BRAIN, GREY, WHITE, draw_palette
 __all__ = ["Drawn", "draw"]
 
 _PLAIN = {
-    Tissue.OUTSIDE: "air", Tissue.VENTRICLE: "csf", Tissue.SULCAL_CSF: "csf", Tissue.OUTER_CSF: "csf", Tissue.CORTEX: "grey",
-    Tissue.CEREBELLAR_GREY: "grey", Tissue.DEEP_GREY: "deep", Tissue.WHITE: "white", Tissue.CEREBELLAR_WHITE: "white",
-    Tissue.BRAINSTEM: "white", Tissue.SKULL: "bone", Tissue.SCALP: "fat", Tissue.FACE: "muscle",
-}  # fmt: skip
+    Tissue.OUTSIDE: "air",
+    Tissue.VENTRICLE: "csf",
+    Tissue.SULCAL_CSF: "csf",
+    Tissue.OUTER_CSF: "csf",
+    Tissue.CORTEX: "grey",
+    Tissue.CEREBELLAR_GREY: "grey",
+    Tissue.DEEP_GREY: "deep",
+    Tissue.WHITE: "white",
+    Tissue.CEREBELLAR_WHITE: "white",
+    Tissue.BRAINSTEM: "white",
+    Tissue.SKULL: "bone",
+    Tissue.SCALP: "fat",
+    Tissue.FACE: "muscle",
+}
 _BOX = (96, 112, 88)
 _GEOMETRIC = 0.15
 """Share of heads that are ellipsoids: what counts is the order of tissues, not a face."""
@@ -97,8 +107,12 @@ def _geometric(host: Host, rng: np.random.Generator) -> Host:
     tissue = np.zeros(_BOX, np.uint8)
     skull = bool(rng.random() < 0.7)
     for code, low, high in (
-        (Tissue.SCALP, 3, 9), (Tissue.SKULL, 3, 9), (Tissue.SULCAL_CSF, 1, 5), (Tissue.CORTEX, 3, 12), (Tissue.WHITE, 0, 0),
-    ):  # fmt: skip
+        (Tissue.SCALP, 3, 9),
+        (Tissue.SKULL, 3, 9),
+        (Tissue.SULCAL_CSF, 1, 5),
+        (Tissue.CORTEX, 3, 12),
+        (Tissue.WHITE, 0, 0),
+    ):
         if skull or code not in (Tissue.SCALP, Tissue.SKULL):
             tissue[inside(middle, axes)] = code
         axes = axes - rng.uniform(low, high) if high else axes
@@ -147,8 +161,10 @@ def _painted(
     around = (tissue == Tissue.SCALP) | (tissue == Tissue.FACE) | (tissue == Tissue.SKULL)
     mixed = field(shape, 5, maker)  # fat, muscle, marrow and air lie side by side there
     for code, _, second, cut in (
-        (Tissue.SCALP, "fat", "muscle", 0.6), (Tissue.FACE, "muscle", "fat", 0.3), (Tissue.SKULL, "bone", "fat", 0.8),
-    ):  # fmt: skip
+        (Tissue.SCALP, "fat", "muscle", 0.6),
+        (Tissue.FACE, "muscle", "fat", 0.3),
+        (Tissue.SKULL, "bone", "fat", 0.8),
+    ):
         here = (tissue == code) & (mixed > float(rng.normal(cut, 0.4)))
         image = torch.where(here, means[second], image)
     image = torch.where((tissue == Tissue.FACE) & (mixed < float(rng.normal(-0.9, 0.3))), means["air"], image)

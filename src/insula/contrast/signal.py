@@ -153,7 +153,15 @@ def _inverted(t1: float, inversion: float, repetition: float) -> float:
 
 
 _SEQUENCES = {
-    Kind.T1W: _t1w, Kind.T1W_AGENT: _t1w, Kind.INVERTED: _t1w, Kind.T2W: _t2w, Kind.T2STAR: _t2star, Kind.FLAIR: _flair,
-    Kind.PD: _pd, Kind.DWI: _dwi, Kind.INV1: _inv1, Kind.ANGIOGRAPHY: _angiography,
-}  # fmt: skip
+    Kind.T1W: _t1w,
+    Kind.T1W_AGENT: _t1w,
+    Kind.INVERTED: _t1w,
+    Kind.T2W: _t2w,
+    Kind.T2STAR: _t2star,
+    Kind.FLAIR: _flair,
+    Kind.PD: _pd,
+    Kind.DWI: _dwi,
+    Kind.INV1: _inv1,
+    Kind.ANGIOGRAPHY: _angiography,
+}
 _FAT_SUPPRESSED = {Kind.DWI: 1.0, Kind.T2STAR: 0.7, Kind.FLAIR: 0.5, Kind.T2W: 0.3, Kind.ANGIOGRAPHY: 0.6}

@@ -92,8 +92,12 @@ def _inverted(coarse: NDArray[np.float32]) -> tuple[Flag, ...]:
 def _cut(head: NDArray[np.bool_], floor: int) -> tuple[Flag, ...]:
     upper = head[:, :, floor:]
     sides = {
-        "left": upper[0], "right": upper[-1], "back": upper[:, 0], "front": upper[:, -1], "top": upper[:, :, -1],
-    }  # fmt: skip
+        "left": upper[0],
+        "right": upper[-1],
+        "back": upper[:, 0],
+        "front": upper[:, -1],
+        "top": upper[:, :, -1],
+    }
     middle = {"left": 0, "right": 0, "back": 1, "front": 1, "top": 2}
     cut = []
     for side, face in sides.items():

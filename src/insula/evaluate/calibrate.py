@@ -63,12 +63,19 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
     fits = [_Fit(case, rule, scaling) for case in cases]
     volume, small = _volumes(fits)
     made = Calibration(
-        temperature=scaling.temperature, bias=scaling.bias, volume=volume, volume_small=small, level=_LEVEL,
-        lesion=_calibrated(rule, scaling) or _lesion(fits), least_chance=rule.least_chance,
-    )  # fmt: skip
+        temperature=scaling.temperature,
+        bias=scaling.bias,
+        volume=volume,
+        volume_small=small,
+        level=_LEVEL,
+        lesion=_calibrated(rule, scaling) or _lesion(fits),
+        least_chance=rule.least_chance,
+    )
     with_lesion = [case.dice(rule) for case in cases if case.truth_ml]
     facts: Facts = {
-        "cases": len(cases), "centres": len({case.centre for case in cases}), "controls": len(cases) - len(with_lesion),
+        "cases": len(cases),
+        "centres": len({case.centre for case in cases}),
+        "controls": len(cases) - len(with_lesion),
         "mean_dice_in_sample": round(float(np.mean(with_lesion)), 4) if with_lesion else "no case with a lesion",
         "log_loss_before": round(1000 * log_loss(counts), 4),
         "log_loss_after": round(1000 * log_loss(counts, scaling=scaling), 4),
@@ -76,14 +83,16 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
         "calibration_error_after": round(calibration_error(counts, scaling=scaling), 4),
         "subjects": sorted({hashed(case.subject) for case in cases if case.subject}),
         "scans": sorted({hashed(case.scan_sha256) for case in cases if case.scan_sha256}),
-    }  # fmt: skip
+    }
     left_out = _scaling_left_out(cases)
     if left_out is not None:
         facts["calibration_error_left_out"] = round(left_out, 4)
     return replace(
-        card, threshold=_sigmoid(scaling(_logit(rule.threshold))), min_lesion_ml=rule.least_ml,
+        card,
+        threshold=_sigmoid(scaling(_logit(rule.threshold))),
+        min_lesion_ml=rule.least_ml,
         calibration=replace(made, fitted_on=facts | _held_out(fits)),
-    )  # fmt: skip
+    )
 
 
 def _together(cases: Sequence[Studied]) -> LogitCounts:
@@ -123,8 +132,10 @@ def _choose(cases: Sequence[Studied]) -> Rule:
         lesion = _chance_of([case.pieces[threshold] for case in cases])
         cuts = CHANCES if lesion is not None else CHANCES[:1]
         rules += [
-            Rule(threshold=threshold, least_ml=least, least_chance=cut, lesion=lesion) for least in LEAST_ML for cut in cuts
-        ]  # fmt: skip
+            Rule(threshold=threshold, least_ml=least, least_chance=cut, lesion=lesion)
+            for least in LEAST_ML
+            for cut in cuts
+        ]
     dice = np.array([[case.dice(rule) for case in cases] for rule in rules])
     best = dice.mean(1).argmax()
     centres = [case.centre for case in cases]

@@ -83,7 +83,14 @@ def _compare(
     if difference is not None and metric != primary:
         difference = replace(difference, p=None, power=None, least=None)
     return Comparison(
-        metric=metric, first=first, second=second, primary=metric == primary, n=len(values), difference=difference,
-        better=sum(sign * value > 0 for value in values), worse=sum(sign * value < 0 for value in values), p_holm=None,
+        metric=metric,
+        first=first,
+        second=second,
+        primary=metric == primary,
+        n=len(values),
+        difference=difference,
+        better=sum(sign * value > 0 for value in values),
+        worse=sum(sign * value < 0 for value in values),
+        p_holm=None,
         moved=tuple((case, round(by, 6)) for case, by in moved if by),
-    )  # fmt: skip
+    )

@@ -76,11 +76,19 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
             raise BadData("the predictions", predictions, rule, "name the folder with the predicted masks")
     return tuple(
         Pair(
-            case=entry.case, subject=entry.subject, centre=entry.centre, chronicity=entry.chronicity, truth=entry.mask, mask=masks[entry.case][0],
-            prob=next(iter(probs.get(entry.case, [])), None), image=next(iter(entry.images), None), record=_record(masks[entry.case][0]), label=entry.label,
+            case=entry.case,
+            subject=entry.subject,
+            centre=entry.centre,
+            chronicity=entry.chronicity,
+            truth=entry.mask,
+            mask=masks[entry.case][0],
+            prob=next(iter(probs.get(entry.case, [])), None),
+            image=next(iter(entry.images), None),
+            record=_record(masks[entry.case][0]),
+            label=entry.label,
         )
         for entry in entries
-    )  # fmt: skip
+    )
 
 
 def weights_used(pairs: Sequence[Pair]) -> set[tuple[str, str]]:

@@ -73,21 +73,28 @@ PRESETS = {
     preset.name: preset
     for preset in (
         Preset(
-            "atlas2022", "1", ("dice", "f1_any", "count_difference", "volume_difference_voxels"),
+            "atlas2022",
+            "1",
+            ("dice", "f1_any", "count_difference", "volume_difference_voxels"),
             "ATLAS R2.0 challenge. One common voxel makes a lesion found; lesions are 26-connected throughout (the "
             "public scorer counts them 6-connected) and the volume difference is that of truth and prediction (the "
             "public scorer, scoring one case at a time, subtracts the prediction from itself).",
         ),
         Preset(
-            "isles2026", "1", ("dice", "volume_difference_ml", "count_difference", "f1_iou25", "pr_auc"),
+            "isles2026",
+            "1",
+            ("dice", "volume_difference_ml", "count_difference", "f1_iou25", "pr_auc"),
             "ISLES'26. A lesion is found by a one-to-one partner of IoU 0.25 or more, 26-connected. PR-AUC needs the "
             "probability map; without it the metric is undefined.",
         ),
         Preset(
-            "full", "2", tuple(metric.key for metric in _ALL),
+            "full",
+            "2",
+            tuple(metric.key for metric in _ALL),
             "Everything. Cases with a lesion and controls are apart: overlap, volume and distance are of cases with a lesion, and of "
-            "controls it is said how many masks are empty and how much is called lesion.", controls_apart=True,
+            "controls it is said how many masks are empty and how much is called lesion.",
+            controls_apart=True,
         ),
     )
-}  # fmt: skip
+}
 """By name."""

@@ -85,9 +85,14 @@ class CaseScore:
 
 
 def score_masks(
-    truth: Mask, predicted: Mask, prob: Float[np.ndarray, "i j k"] | None = None, *, metrics: Sequence[str] = tuple(METRICS),
-    controls_apart: bool = True, case: str = "case",
-) -> CaseScore:  # fmt: skip
+    truth: Mask,
+    predicted: Mask,
+    prob: Float[np.ndarray, "i j k"] | None = None,
+    *,
+    metrics: Sequence[str] = tuple(METRICS),
+    controls_apart: bool = True,
+    case: str = "case",
+) -> CaseScore:
     """Score a prediction.
 
     Args:
@@ -104,8 +109,11 @@ def score_masks(
     """
     if not truth.grid.close_to(predicted.grid):
         raise BadData(
-            f"the prediction of {case}", f"({predicted.grid.unlike(truth.grid)})", "does not lie on the truth's grid", "write predictions on the scan's own grid",
-        )  # fmt: skip
+            f"the prediction of {case}",
+            f"({predicted.grid.unlike(truth.grid)})",
+            "does not lie on the truth's grid",
+            "write predictions on the scan's own grid",
+        )
     if prob is not None:
         _check_map(prob, truth, case)
     one, two = truth.voxels, predicted.voxels
@@ -133,18 +141,24 @@ def score_masks(
     means = None if prob is None else mean_logits(prob, match.predicted_labels, len(match.predicted_sizes))
     voxel_ml = truth.grid.voxel_ml
     return CaseScore(
-        case=case, truth_voxels=int(one.sum()), truth_ml=truth.volume_ml, predicted_ml=predicted.volume_ml, voxel_ml=voxel_ml,
+        case=case,
+        truth_voxels=int(one.sum()),
+        truth_ml=truth.volume_ml,
+        predicted_ml=predicted.volume_ml,
+        voxel_ml=voxel_ml,
         metrics={key: values[key] for key in metrics},
         true_lesions=tuple(
             TrueLesion(int(size), bool(touched), number in paired)
             for number, (size, touched) in enumerate(zip(match.truth_sizes, match.truth_touched, strict=True))
         ),
         predicted_lesions=tuple(
-            PredictedLesion(int(size), int(size) * voxel_ml, bool(touches), None if means is None else float(means[number]))
+            PredictedLesion(
+                int(size), int(size) * voxel_ml, bool(touches), None if means is None else float(means[number])
+            )
             for number, (size, touches) in enumerate(zip(match.predicted_sizes, match.predicted_touched, strict=True))
         ),
         counts=None if prob is None else count_logits(one, prob),
-    )  # fmt: skip
+    )
 
 
 def score_pair(pair: Pair, preset: Preset) -> CaseScore:
@@ -166,13 +180,21 @@ def score_pair(pair: Pair, preset: Preset) -> CaseScore:
     order = _order(predicted.grid, truth.grid, f"the prediction of {pair.case}")
     voxels = np.ascontiguousarray(order.apply(predicted.voxels))
     score = score_masks(
-        true_mask, Mask(voxels, reordered(predicted.grid, order)), prob, metrics=preset.metrics,
-        controls_apart=preset.controls_apart, case=pair.case,
-    )  # fmt: skip
+        true_mask,
+        Mask(voxels, reordered(predicted.grid, order)),
+        prob,
+        metrics=preset.metrics,
+        controls_apart=preset.controls_apart,
+        case=pair.case,
+    )
     return replace(
-        score, reordered=not order.same, centre=pair.centre, chronicity=pair.chronicity, hemisphere=_hemisphere(pair, true_mask),
+        score,
+        reordered=not order.same,
+        centre=pair.centre,
+        chronicity=pair.chronicity,
+        hemisphere=_hemisphere(pair, true_mask),
         interval_ml=_interval(pair.record),
-    )  # fmt: skip
+    )
 
 
 def try_score(pair: Pair, preset: Preset) -> CaseScore | InsulaError:

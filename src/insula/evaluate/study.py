@@ -119,10 +119,15 @@ def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig(
     truth, voxel_ml = lesion.voxels, scan.grid.voxel_ml
     true = label_components(truth)
     return Studied(
-        case=entry.case, centre=entry.centre, subject=entry.subject,
-        scan_sha256=scan.file.sha256 if scan.file else "", truth_ml=float(truth.sum()) * voxel_ml, voxel_ml=voxel_ml,
-        counts=count_logits(truth, prob), pieces={t: _pieces(prob, true, t, voxel_ml) for t in THRESHOLDS},
-    )  # fmt: skip
+        case=entry.case,
+        centre=entry.centre,
+        subject=entry.subject,
+        scan_sha256=scan.file.sha256 if scan.file else "",
+        truth_ml=float(truth.sum()) * voxel_ml,
+        voxel_ml=voxel_ml,
+        counts=count_logits(truth, prob),
+        pieces={t: _pieces(prob, true, t, voxel_ml) for t in THRESHOLDS},
+    )
 
 
 def _pieces(

@@ -100,13 +100,14 @@ def size_recall(scores: Sequence[CaseScore]) -> list[dict[str, Any]]:
         true, predicted = all_true[name], all_predicted[name]
         rows.append(
             {
-                "bin": name, "lesions": len(true),
+                "bin": name,
+                "lesions": len(true),
                 "recall_any": sum(lesion.touched for lesion in true) / len(true) if true else None,
                 "recall_iou25": sum(lesion.paired for lesion in true) / len(true) if true else None,
                 "predicted": len(predicted),
                 "precision_any": sum(lesion.touches for lesion in predicted) / len(predicted) if predicted else None,
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -207,8 +208,12 @@ def pooled(scores: Sequence[CaseScore]) -> LogitCounts | None:
 def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) -> Row:
     pairs = [(value, score.centre) for score in members if (value := score.metrics[metric]) is not None]
     facts: dict[str, Any] = {
-        "stratum": stratum, "group": group, "metric": metric, "n": len(pairs), "undefined": len(members) - len(pairs),
-    }  # fmt: skip
+        "stratum": stratum,
+        "group": group,
+        "metric": metric,
+        "n": len(pairs),
+        "undefined": len(members) - len(pairs),
+    }
     if not pairs:
         return Row(**facts, mean=None, median=None, quartiles=None)
     values, centres = [value for value, _ in pairs], [centre for _, centre in pairs]

@@ -34,12 +34,20 @@ def about(loaded: Weights) -> dict[str, str]:
     """The card in words and numbers, for a file's metadata."""
     card = loaded.card
     return {
-        "insula": VERSION, "notice": "For research only; not a medical device.", "weights": card.name, "weights_sha256": loaded.sha256,
-        "trained_on": str(card.provenance.get("trained_on", "unknown")), "prepare": json.dumps(to_dict(card.prepare)),
-        "threshold": repr(card.threshold), "min_lesion_ml": repr(card.min_lesion_ml), "before": _BEFORE,
-        "least_chance": repr(card.calibration.least_chance), "lesion_chance": json.dumps(card.calibration.lesion),
-        "after": (_AFTER_BRAIN if card.model.brain else _AFTER) + _CHANCE, "outputs": json.dumps(output_names(card)),
-    }  # fmt: skip
+        "insula": VERSION,
+        "notice": "For research only; not a medical device.",
+        "weights": card.name,
+        "weights_sha256": loaded.sha256,
+        "trained_on": str(card.provenance.get("trained_on", "unknown")),
+        "prepare": json.dumps(to_dict(card.prepare)),
+        "threshold": repr(card.threshold),
+        "min_lesion_ml": repr(card.min_lesion_ml),
+        "before": _BEFORE,
+        "least_chance": repr(card.calibration.least_chance),
+        "lesion_chance": json.dumps(card.calibration.lesion),
+        "after": (_AFTER_BRAIN if card.model.brain else _AFTER) + _CHANCE,
+        "outputs": json.dumps(output_names(card)),
+    }
 
 
 def output_names(card: Card) -> list[str]:

@@ -44,9 +44,13 @@ def export_aoti(weights: str, path: Path, *, shape: Shape | None = None, device:
     precision = choose_precision(where, "auto")
     told = about(loaded) | {"precision": precision_name(precision)}
     package = compiled_package(
-        loaded.model, size_of(loaded, shape), where, precision=precision,
-        scaling=loaded.card.calibration.scaling, about=told,
-    )  # fmt: skip
+        loaded.model,
+        size_of(loaded, shape),
+        where,
+        precision=precision,
+        scaling=loaded.card.calibration.scaling,
+        about=told,
+    )
     write_bytes(path, package)
     return path
 

@@ -61,24 +61,53 @@ def _metadata(card: Card) -> dict[str, Any]:
     box = list(card.prepare.box)
     about = f"Stroke lesions on T1-weighted MRI; {card.provenance.get('trained_on', 'see its card')}. {_NOTICE}"
     image = {
-        "type": "image", "format": "magnitude", "modality": "MR", "num_channels": 1, "spatial_shape": box, "dtype": "float32",
-        "value_range": [-card.prepare.clip, card.prepare.clip], "is_patch_data": False, "channel_def": {"0": "T1w"},
-    }  # fmt: skip
+        "type": "image",
+        "format": "magnitude",
+        "modality": "MR",
+        "num_channels": 1,
+        "spatial_shape": box,
+        "dtype": "float32",
+        "value_range": [-card.prepare.clip, card.prepare.clip],
+        "is_patch_data": False,
+        "channel_def": {"0": "T1w"},
+    }
     outputs = output_names(card)
     pred = {
-        "type": "image", "format": "segmentation", "num_channels": len(outputs), "spatial_shape": box, "dtype": "float32",
-        "value_range": [-100, 100], "is_patch_data": False, "channel_def": {str(n): name for n, name in enumerate(outputs)},
-    }  # fmt: skip
+        "type": "image",
+        "format": "segmentation",
+        "num_channels": len(outputs),
+        "spatial_shape": box,
+        "dtype": "float32",
+        "value_range": [-100, 100],
+        "is_patch_data": False,
+        "channel_def": {str(n): name for n, name in enumerate(outputs)},
+    }
     return {
-        "schema": _SCHEMA, "version": VERSION, "changelog": {VERSION: "exported by insula"},
-        "monai_version": _version("monai", _MONAI), "pytorch_version": torch.__version__.partition("+")[0], "numpy_version": np.__version__,
-        "required_packages_version": {"insula": VERSION, "pytorch-ignite": _version("pytorch-ignite", "0.5.5"), "fire": _version("fire", "0.7.1")},
-        "name": f"insula {card.name}", "task": "stroke lesion segmentation", "description": about, "authors": "the insula developers",
-        "copyright": "Apache-2.0", "intended_use": _NOTICE, "data_type": "nibabel",
-        "image_classes": "one channel, T1w", "pred_classes": f"logits: {', '.join(outputs)}",
-        "references": [], "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": pred}},
-        "eval_metrics": _reached(card), "supported_apps": {},
-    }  # fmt: skip
+        "schema": _SCHEMA,
+        "version": VERSION,
+        "changelog": {VERSION: "exported by insula"},
+        "monai_version": _version("monai", _MONAI),
+        "pytorch_version": torch.__version__.partition("+")[0],
+        "numpy_version": np.__version__,
+        "required_packages_version": {
+            "insula": VERSION,
+            "pytorch-ignite": _version("pytorch-ignite", "0.5.5"),
+            "fire": _version("fire", "0.7.1"),
+        },
+        "name": f"insula {card.name}",
+        "task": "stroke lesion segmentation",
+        "description": about,
+        "authors": "the insula developers",
+        "copyright": "Apache-2.0",
+        "intended_use": _NOTICE,
+        "data_type": "nibabel",
+        "image_classes": "one channel, T1w",
+        "pred_classes": f"logits: {', '.join(outputs)}",
+        "references": [],
+        "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": pred}},
+        "eval_metrics": _reached(card),
+        "supported_apps": {},
+    }
 
 
 def _reached(card: Card) -> dict[str, float]:
@@ -99,20 +128,33 @@ def _inference(name: str) -> dict[str, Any]:
         "files": "$[{'path': str(path)} for path in sorted(pathlib.Path(@dataset_dir).rglob('*.nii*'))]",
         "network_def": "$load_weights(@card).model",
         "network": "$@network_def.to(@device)",
-        "preprocessing": {"_target_": "Compose", "transforms": [{"_target_": "insula.export.BeforeNetwork", "card": "@card"}]},
+        "preprocessing": {
+            "_target_": "Compose",
+            "transforms": [{"_target_": "insula.export.BeforeNetwork", "card": "@card"}],
+        },
         "dataset": {"_target_": "Dataset", "data": "@files", "transform": "@preprocessing"},
-        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "shuffle": False, "num_workers": 0},
+        "dataloader": {
+            "_target_": "DataLoader",
+            "dataset": "@dataset",
+            "batch_size": 1,
+            "shuffle": False,
+            "num_workers": 0,
+        },
         "inferer": {"_target_": "SimpleInferer"},
         "postprocessing": {
             "_target_": "Compose",
             "transforms": [{"_target_": "insula.export.AfterNetwork", "card": "@card", "output_dir": "@output_dir"}],
         },
         "evaluator": {
-            "_target_": "SupervisedEvaluator", "device": "@device", "val_data_loader": "@dataloader", "network": "@network",
-            "inferer": "@inferer", "postprocessing": "@postprocessing",
+            "_target_": "SupervisedEvaluator",
+            "device": "@device",
+            "val_data_loader": "@dataloader",
+            "network": "@network",
+            "inferer": "@inferer",
+            "postprocessing": "@postprocessing",
         },
         "run": ["$@evaluator.run()"],
-    }  # fmt: skip
+    }
 
 
 def _readme(card: Card) -> str:

@@ -60,9 +60,13 @@ class AfterNetwork:
         brain = find_brain(others[0], scan.grid) if others else None
         prob = within_brain(lesion, brain)
         mask = decide(
-            prob, scan.grid, threshold=card.threshold, min_lesion_ml=card.min_lesion_ml, brain=brain,
+            prob,
+            scan.grid,
+            threshold=card.threshold,
+            min_lesion_ml=card.min_lesion_ml,
+            brain=brain,
             calibration=card.calibration,
-        )  # fmt: skip
+        )
         self._out.mkdir(parents=True, exist_ok=True)
         if brain is not None:
             write_mask(self._out / f"{scan.name}_brain.nii.gz", brain, file=scan.file)

@@ -91,8 +91,13 @@ def _blurred(
 
 
 def _look_up_parallel(
-    data: NDArray[np.float32], steps: NDArray[np.float64], offset: NDArray[np.float64], target: Grid, order: int, fill: float
-) -> NDArray[np.float32]:  # fmt: skip
+    data: NDArray[np.float32],
+    steps: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    target: Grid,
+    order: int,
+    fill: float,
+) -> NDArray[np.float32]:
     """Look up where both grids have the same axes: what lies inside is a box, and nothing else is computed."""
     out = np.full(target.shape, fill, np.float32)
     first, last = np.zeros(3, int), np.zeros(3, int)

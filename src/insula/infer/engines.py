@@ -200,5 +200,9 @@ def _machine(device: torch.device) -> str:
 
 
 _STARTS: dict[str, Callable[[UNet, Shape, torch.dtype, torch.device], Run]] = {
-    "torch": _torch, "onnxruntime": _onnxruntime, "openvino": _openvino, "aoti": _aoti, "tensorrt": _tensorrt,
-}  # fmt: skip
+    "torch": _torch,
+    "onnxruntime": _onnxruntime,
+    "openvino": _openvino,
+    "aoti": _aoti,
+    "tensorrt": _tensorrt,
+}

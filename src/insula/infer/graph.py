@@ -24,9 +24,14 @@ FORM = 4
 
 
 def onnx_graph(
-    model: UNet, shape: Shape, *, scaling: Scaling | None = None, any_batch: bool = False, about: Mapping[str, str] = {},
+    model: UNet,
+    shape: Shape,
+    *,
+    scaling: Scaling | None = None,
+    any_batch: bool = False,
+    about: Mapping[str, str] = {},
     precision: torch.dtype = torch.float32,
-) -> bytes:  # fmt: skip
+) -> bytes:
     """The network for volumes of one size, checked.
 
     Batch normalisations are part of the convolutions before them. The input is called `image`, (batch, 1, i, j, k).
@@ -61,9 +66,15 @@ def onnx_graph(
     example = torch.zeros(2 if any_batch else 1, 1, *shape)
     with torch.no_grad(), quiet("torch.onnx"):
         program = torch.onnx.export(
-            network, (example,), dynamo=True, opset_version=OPSET, input_names=[IMAGE],
-            output_names=["logits" if scaling is None else "probability"], dynamic_shapes=batch, verbose=False,
-        )  # fmt: skip
+            network,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[IMAGE],
+            output_names=["logits" if scaling is None else "probability"],
+            dynamic_shapes=batch,
+            verbose=False,
+        )
     assert program is not None
     proto = program.model_proto
     for key, value in about.items():

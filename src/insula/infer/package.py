@@ -35,9 +35,14 @@ _COMPILERS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGILL)
 
 
 def compiled_package(
-    model: UNet, shape: Shape, device: torch.device, *, precision: torch.dtype, scaling: Scaling | None = None,
+    model: UNet,
+    shape: Shape,
+    device: torch.device,
+    *,
+    precision: torch.dtype,
+    scaling: Scaling | None = None,
     about: Mapping[str, str] = {},
-) -> bytes:  # fmt: skip
+) -> bytes:
     """The network for one volume of one size, as a package of AOTInductor; a minute or two of compiling.
 
     It runs on processors or GPUs like the one it was made on, in the same version of PyTorch, from Python and C++. Its input is float32, (1, 1, i, j, k),
@@ -68,7 +73,9 @@ def compiled_package(
         except Exception as error:  # of many kinds; a compiler's own
             said = next(iter(str(error).strip().splitlines()), "it does not say why")
             rule = f"could not be compiled ahead ({said[:120]})"
-            remedy = "install a C++ compiler" if "Compile" in type(error).__name__ or "compiler" in said else "use PyTorch"  # fmt: skip
+            remedy = (
+                "install a C++ compiler" if "Compile" in type(error).__name__ or "compiler" in said else "use PyTorch"
+            )
             raise Unavailable("the network", type(error).__name__, rule, remedy) from error
         del network, program, image  # there are two processes on the GPU now
         torch.cuda.empty_cache()

@@ -144,18 +144,26 @@ def _with_torch(
 
 
 def _with_engine(
-    engine: Engine, model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, device: torch.device,
+    engine: Engine,
+    model: UNet,
+    image: Float[Tensor, "1 1 i j k"],
+    config: SegmentConfig,
+    device: torch.device,
     scaling: Scaling,
-) -> tuple[Probabilities, InferFacts]:  # fmt: skip
+) -> tuple[Probabilities, InferFacts]:
     if config.passes == "tiled":
         raise UsageError("--engine", engine, "takes whole volumes", "leave --low-memory out, or take the engine torch")
     precision = engine_precision(engine, choose_precision(device, config.precision), model)
     i, j, k = image.shape[2:]
     run = engine_run(model, engine, (i, j, k), precision, device)
     return _answer(run, image.to(device), config, precision, scaling), InferFacts(
-        device=str(device), precision=precision_name(precision), passes="whole", why="the engine takes whole volumes",
-        tta=config.tta, engine=engine,
-    )  # fmt: skip
+        device=str(device),
+        precision=precision_name(precision),
+        passes="whole",
+        why="the engine takes whole volumes",
+        tta=config.tta,
+        engine=engine,
+    )
 
 
 def _choose_passes(

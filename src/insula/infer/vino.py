@@ -40,7 +40,9 @@ def on_processor(model: Any, precision: torch.dtype, **more: Any) -> Any:
         more: further properties of the plug-in.
     """
     hints = {
-        "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == torch.bfloat16 else "f32", **more,
-    }  # fmt: skip
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == torch.bfloat16 else "f32",
+        **more,
+    }
     return openvino().Core().compile_model(model, "CPU", hints)

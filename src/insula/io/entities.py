@@ -13,8 +13,25 @@ _LOOSE = re.compile(r"(sub|ses)-([A-Za-z0-9]+)")  # somewhere in a name that is 
 _UNI = re.compile(r"_UNIT1\.(nii|hdr|img)(\.gz)?$")
 _PLACE = ("space", "res", "den")
 _MADE = frozenset(
-    ["atlas", "cohort", "desc", "from", "hemi", "label", "mod", "mode", "model", "roi", "scale", "seg", "stat", "to", "xfm", *_PLACE]
-)  # fmt: skip
+    [
+        "atlas",
+        "cohort",
+        "desc",
+        "from",
+        "hemi",
+        "label",
+        "mod",
+        "mode",
+        "model",
+        "roi",
+        "scale",
+        "seg",
+        "stat",
+        "to",
+        "xfm",
+        *_PLACE,
+    ]
+)
 _NUMBERS = frozenset(["chunk", "echo", "flip", "inv", "run", "split"])  # run-1 is run-01
 
 Entities = Mapping[str, str]
@@ -91,10 +108,13 @@ def fitting(entities: Entities, scans: Sequence[Entities]) -> list[int]:
         shared = [key for key in theirs if key in mine]
         if "sub" in shared and all(_same(key, mine[key], theirs[key]) for key in shared):
             ranks[number] = (
-                len(shared), len(shared) == len(theirs), _agreement(entities, scan, _PLACE),
-                not any(key in scan and key not in entities for key in _PLACE), _agreement(entities, scan, ("desc",)),
+                len(shared),
+                len(shared) == len(theirs),
+                _agreement(entities, scan, _PLACE),
+                not any(key in scan and key not in entities for key in _PLACE),
+                _agreement(entities, scan, ("desc",)),
                 not ("desc" in scan and "desc" not in entities),
-            )  # fmt: skip
+            )
     best = max(ranks.values(), default=())
     return [number for number, rank in ranks.items() if rank == best]
 

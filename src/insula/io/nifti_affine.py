@@ -73,13 +73,14 @@ def find_affine(
 
 def _spaces(raw: Any) -> Spaces:
     return Spaces(
-        sform_code=max(int(raw["sform_code"]), 0), qform_code=max(int(raw["qform_code"]), 0),
+        sform_code=max(int(raw["sform_code"]), 0),
+        qform_code=max(int(raw["qform_code"]), 0),
         sform=tuple(tuple(float(x) for x in raw[f"srow_{row}"]) for row in "xyz"),
         pixdim=tuple(float(x) for x in raw["pixdim"][:4]),  # type: ignore[arg-type]
         quaternion=tuple(float(raw[f"quatern_{letter}"]) for letter in "bcd"),  # type: ignore[arg-type]
         offset=tuple(float(raw[f"qoffset_{letter}"]) for letter in "xyz"),  # type: ignore[arg-type]
         units=int(raw["xyzt_units"]) & 7,
-    )  # fmt: skip
+    )
 
 
 def _check_steps(affine: Affine, steps: Affine) -> None:

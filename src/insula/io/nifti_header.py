@@ -35,7 +35,11 @@ _REFUSED = {
 }
 _COPY = "copy or download the file again"
 _OTHERS = (
-    (re.compile(rb"\s*<(!doctype|html|\?xml)", re.I), "a web page, as a failed download or an expired login leaves it", "download it again, logged in"),
+    (
+        re.compile(rb"\s*<(!doctype|html|\?xml)", re.I),
+        "a web page, as a failed download or an expired login leaves it",
+        "download it again, logged in",
+    ),
     (re.compile(rb".{128}DICM", re.S), "DICOM", "name its folder to `insula segment`"),
     (re.compile(rb"NRRD"), "NRRD", "convert it to .nii.gz"),
     (re.compile(rb"ObjectType|NDims"), "MetaImage (.mha, .mhd)", "convert it to .nii.gz"),
@@ -47,8 +51,12 @@ _OTHERS = (
     (re.compile(rb"\x28\xb5\x2f\xfd"), "packed by Zstandard", "unpack it with zstd -d"),
     (re.compile(rb"\x04\x22\x4d\x18"), "packed by LZ4", "unpack it with lz4 -d"),
     (re.compile(rb"\x1f[\x9d\xa0]"), "packed by compress (.Z)", "unpack it with uncompress"),
-    (re.compile(rb"\x5d\0\0.{2}\0{0,2}\xff{2,8}", re.S), "packed by LZMA without a checksum (.lzma)", "unpack it with unlzma"),
-)  # fmt: skip
+    (
+        re.compile(rb"\x5d\0\0.{2}\0{0,2}\xff{2,8}", re.S),
+        "packed by LZMA without a checksum (.lzma)",
+        "unpack it with unlzma",
+    ),
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -104,9 +112,16 @@ def parse_header(head: bytes, *, assume_orientation: str | None = None) -> Heade
         raise BadData("the image", f"of {size} voxels", rule, "check the header, or crop and resample first")
     affine, spaces = find_affine(raw, shape, flags, assume_orientation)
     return Header(
-        shape=shape, dtype=dtype, offset=offset, slope=slope, intercept=intercept, affine=affine,
-        spaces=spaces, pair=pair, flags=tuple(flags),
-    )  # fmt: skip
+        shape=shape,
+        dtype=dtype,
+        offset=offset,
+        slope=slope,
+        intercept=intercept,
+        affine=affine,
+        spaces=spaces,
+        pair=pair,
+        flags=tuple(flags),
+    )
 
 
 def starts_as_nifti(head: bytes) -> bool:

@@ -162,9 +162,11 @@ def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFac
     stored = np.frombuffer(data, header.dtype, offset=header.offset).reshape(header.shape, order="F")
     sha256 = _of_both(head, file) if header.pair else file.sha256
     facts = FileFacts(
-        sha256=sha256, bytes=len(file.data), modified_ns=file.modified_ns,
+        sha256=sha256,
+        bytes=len(file.data),
+        modified_ns=file.modified_ns,
         spaces=header.spaces,
-    )  # fmt: skip
+    )
     return header, stored, facts, flags
 
 

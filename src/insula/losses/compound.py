@@ -17,9 +17,14 @@ Loss = Callable[..., Tensor]
 """A function of logits and truth, (b, 1, i, j, k) both; a scalar."""
 
 LOSSES: dict[str, Loss] = {
-    "dice": dice, "tversky": tversky, "precise_tversky": precise_tversky, "cross_entropy": cross_entropy, "topk10": topk10, "focal": focal,
+    "dice": dice,
+    "tversky": tversky,
+    "precise_tversky": precise_tversky,
+    "cross_entropy": cross_entropy,
+    "topk10": topk10,
+    "focal": focal,
     "boundary": boundary,
-}  # fmt: skip
+}
 """By the name that a recipe uses."""
 
 _RATIOS = frozenset({"dice", "tversky", "precise_tversky", "boundary"})

@@ -36,9 +36,14 @@ def dice(logits: Logits, truth: Logits, *, smooth: float = 1.0, total: Total = a
 
 
 def tversky(
-    logits: Logits, truth: Logits, *, false_positive: float = 0.3, false_negative: float = 0.7, smooth: float = 1.0,
+    logits: Logits,
+    truth: Logits,
+    *,
+    false_positive: float = 0.3,
+    false_negative: float = 0.7,
+    smooth: float = 1.0,
     total: Total = alone,
-) -> Scalar:  # fmt: skip
+) -> Scalar:
     """1 - (TP + s) / (TP + a FP + b FN + s), TP = sum(p t), FP = sum(p (1 - t)), FN = sum((1 - p) t), over the batch.
 
     With a = b = 0.5 it is Dice. The weights a < b ask for recall, a > b for precision. An empty truth with an empty

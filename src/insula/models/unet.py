@@ -44,10 +44,16 @@ class UNet(nn.Module):
     """Whether the inside of a stage is forgotten after the forward pass and computed again in the backward pass."""
 
     def __init__(
-        self, *, encoders: list[nn.Module], gates: list[nn.Module], upsamples: list[nn.Module],
-        decoders: list[nn.Module], head: nn.Module, downs: Sequence[tuple[nn.Module, Shape]] = (),
+        self,
+        *,
+        encoders: list[nn.Module],
+        gates: list[nn.Module],
+        upsamples: list[nn.Module],
+        decoders: list[nn.Module],
+        head: nn.Module,
+        downs: Sequence[tuple[nn.Module, Shape]] = (),
         sides: Sequence[nn.Module] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.gates = nn.ModuleList(gates)

@@ -42,8 +42,14 @@ class ConvNormAct(nn.Sequential):
     """
 
     def __init__(
-        self, channels_in: int, channels_out: int, *, norm: Norm, act: type[nn.Module] = nn.ReLU, stride: Shape = (1, 1, 1)
-    ) -> None:  # fmt: skip
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        norm: Norm,
+        act: type[nn.Module] = nn.ReLU,
+        stride: Shape = (1, 1, 1),
+    ) -> None:
         conv = nn.Conv3d(channels_in, channels_out, kernel_size=3, stride=stride, padding=1, bias=norm == "none")
         if conv.bias is not None:
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")

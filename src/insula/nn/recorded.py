@@ -73,9 +73,12 @@ class _Recording(Generic[_T]):
         if self.graph is None:
             graph = torch.cuda.CUDAGraph()
             # other threads go on meanwhile, and may; but two do not record at once
-            with _one_at_a_time, torch.cuda.graph(
-                graph, pool=self.shared.pool, stream=self.shared.stream, capture_error_mode="thread_local"
-            ):  # fmt: skip
+            with (
+                _one_at_a_time,
+                torch.cuda.graph(
+                    graph, pool=self.shared.pool, stream=self.shared.stream, capture_error_mode="thread_local"
+                ),
+            ):
                 self.result = work()
             self.graph = graph
         self.graph.replay()

@@ -22,9 +22,13 @@ _STEP = (1e-3, 1e-1)
 
 
 def scan_states(
-    value: Float[Tensor, "b l h p"], log_decay: Float[Tensor, "b l h"], write: Float[Tensor, "b l h n"],
-    read: Float[Tensor, "b l h n"], *, chunk: int = _CHUNK,
-) -> Float[Tensor, "b l h p"]:  # fmt: skip
+    value: Float[Tensor, "b l h p"],
+    log_decay: Float[Tensor, "b l h"],
+    write: Float[Tensor, "b l h n"],
+    read: Float[Tensor, "b l h n"],
+    *,
+    chunk: int = _CHUNK,
+) -> Float[Tensor, "b l h p"]:
     """Run the recurrence S_t = exp(a_t) S_(t-1) + value_t write_t^T, y_t = S_t read_t, along l.
 
     Computed chunk by chunk as matrix products (the state-space duality). The chunks of a stretch are joined by one
@@ -56,9 +60,13 @@ def scan_states(
 
 
 def _scan_stretch(
-    value: Float[Tensor, "b l h p"], log_decay: Float[Tensor, "b l h"], write: Float[Tensor, "b l h n"],
-    read: Float[Tensor, "b l h n"], start: Float[Tensor, "b h p n"] | None, chunk: int,
-) -> tuple[Float[Tensor, "b l h p"], Float[Tensor, "b h p n"]]:  # fmt: skip
+    value: Float[Tensor, "b l h p"],
+    log_decay: Float[Tensor, "b l h"],
+    write: Float[Tensor, "b l h n"],
+    read: Float[Tensor, "b l h n"],
+    start: Float[Tensor, "b h p n"] | None,
+    chunk: int,
+) -> tuple[Float[Tensor, "b l h p"], Float[Tensor, "b h p n"]]:
     """What is read from a state that is `start` at first, nothing if not given; and the state at the end."""
     wide = torch.promote_types(value.dtype, torch.float32)
     length = value.shape[1]

@@ -110,11 +110,14 @@ def measure_lesions(
         )
         lesions.append(
             Lesion(
-                number=number, volume_ml=voxels * grid.voxel_ml, centre_mm=(x, y, z), extent_mm=(a, b, c),
+                number=number,
+                volume_ml=voxels * grid.voxel_ml,
+                centre_mm=(x, y, z),
+                extent_mm=(a, b, c),
                 mean_probability=float(sums[label] / voxels),
                 confidence=lesion_confidence(float(logits[label - 1]), voxels * grid.voxel_ml, calibration),
             )
-        )  # fmt: skip
+        )
     return tuple(lesions)
 
 

@@ -129,8 +129,11 @@ def look_through(folder: Path, labels: tuple[str, ...] = ()) -> BidsFound:
     people = [path for path in people if not wanted or path.name.removeprefix("sub-") in wanted]
     visits = [path for person in people for path in sorted(person.glob("ses-*")) if path.is_dir()]
     images = [
-        path for home in (*people, *visits) for path in sorted(home.glob("anat/*.nii*")) if not path.name.startswith(".")
-    ]  # fmt: skip
+        path
+        for home in (*people, *visits)
+        for path in sorted(home.glob("anat/*.nii*"))
+        if not path.name.startswith(".")
+    ]
     raw = [path for path in images if _T1W.match(path.name) and not other_than_t1w(path)]
     alone = set(uni_alone(raw))
     raw = [path for path in raw if not is_uni(path) or path in alone]
@@ -163,10 +166,13 @@ def bids_paths(scan: BidsScan, out: Path) -> BidsPaths:
     parts = [f"{key}-{scan.entities[key]}" for key in ("sub", "ses") if key in scan.entities]
     anat = out.joinpath(*parts, "anat")
     return BidsPaths(
-        mask=anat / f"{stem}_label-L_desc-insula_mask.nii.gz", brain=anat / f"{stem}_label-brain_desc-insula_mask.nii.gz",
-        prob=anat / f"{stem}_label-L_desc-insula_probseg.nii.gz", lesions=anat / f"{stem}_seg-lesions_desc-insula_dseg.nii.gz",
-        record=anat / f"{stem}_desc-insula_record.json", page=out / f"{scan.name}.html",
-    )  # fmt: skip
+        mask=anat / f"{stem}_label-L_desc-insula_mask.nii.gz",
+        brain=anat / f"{stem}_label-brain_desc-insula_mask.nii.gz",
+        prob=anat / f"{stem}_label-L_desc-insula_probseg.nii.gz",
+        lesions=anat / f"{stem}_seg-lesions_desc-insula_dseg.nii.gz",
+        record=anat / f"{stem}_desc-insula_record.json",
+        page=out / f"{scan.name}.html",
+    )
 
 
 def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> dict[str, Any]:
@@ -209,11 +215,14 @@ def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> dict[
 def write_bids_dataset(raw: Path, out: Path) -> None:
     """What makes the folder a dataset; the same bytes whoever writes them, so parallel runs do no harm."""
     facts = {
-        "Name": "insula: stroke lesions", "BIDSVersion": _BIDS, "DatasetType": "derivative", "License": "see the raw dataset",
+        "Name": "insula: stroke lesions",
+        "BIDSVersion": _BIDS,
+        "DatasetType": "derivative",
+        "License": "see the raw dataset",
         "GeneratedBy": [{"Name": "insula", "Version": VERSION, "Description": DISCLAIMER}],
         "SourceDatasets": [{"URL": "bids:raw:"}],
         "DatasetLinks": {"raw": Path(os.path.relpath(raw.resolve(), out.resolve())).as_posix()},
-    }  # fmt: skip
+    }
     write_json(out / "dataset_description.json", facts)
     write_text(out / ".bidsignore", _IGNORE)
     write_text(

@@ -75,15 +75,23 @@ def refusal(name: str, error: InsulaError) -> dict[str, Any]:
         "case": name,
         "outcome": "refused",
         "error": {
-            "code": error.code, "kind": type(error).__name__, "what": error.what, "value": error.value,
-            "rule": error.rule, "remedy": error.remedy, "message": str(error),
+            "code": error.code,
+            "kind": type(error).__name__,
+            "what": error.what,
+            "value": error.value,
+            "rule": error.rule,
+            "remedy": error.remedy,
+            "message": str(error),
         },
-    }  # fmt: skip
+    }
 
 
 def _rounded(tree: dict[str, Any]) -> dict[str, Any]:
     return {
-        key: tuple(round(float(v), 3) for v in value) if isinstance(value, tuple)
-        else round(value, 4) if isinstance(value, float | np.floating) else value
+        key: tuple(round(float(v), 3) for v in value)
+        if isinstance(value, tuple)
+        else round(value, 4)
+        if isinstance(value, float | np.floating)
+        else value
         for key, value in tree.items()
-    }  # fmt: skip
+    }

@@ -83,11 +83,13 @@ def remember(scan: Scan, weights: Weights) -> Remembered:
     order = sorted(range(count), key=lambda n: -score[n])
     tokens = [
         Token(
-            corner=_corner(place[n] - side / 2), centre_mm=_point(prepared.grid.centre_mm(place[n] - 0.5)),
-            score=score[n], mirrored=n >= count,
+            corner=_corner(place[n] - side / 2),
+            centre_mm=_point(prepared.grid.centre_mm(place[n] - 0.5)),
+            score=score[n],
+            mirrored=n >= count,
         )
         for n in (*order, *(count + n for n in order if count + n < len(score)))
-    ]  # fmt: skip
+    ]
     prob = probabilities(logits.float(), scaling=card.calibration.scaling)[0, 0].numpy()
     image = prepared.image[0, 0].numpy()
     return Remembered(image, prob >= card.threshold, prepared.grid, tuple(tokens), side, model.memory.mode)

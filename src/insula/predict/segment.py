@@ -60,9 +60,7 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
     prob = within_brain(prepared.bring_home(seen.lesion.numpy()), brain)
     threshold = card.threshold if config.threshold is None else config.threshold
     least = card.min_lesion_ml if config.min_lesion_ml is None else config.min_lesion_ml
-    mask = decide(
-        prob, scan.grid, threshold=threshold, min_lesion_ml=least, brain=brain, calibration=card.calibration
-    )  # fmt: skip
+    mask = decide(prob, scan.grid, threshold=threshold, min_lesion_ml=least, brain=brain, calibration=card.calibration)
     flags = (
         *scan.flags,
         *prepared.flags,
@@ -71,9 +69,16 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
         *brain_flags(brain),
     )
     return Result(
-        scan=scan, mask=mask, brain=brain, prob=prob, lesions=measure_lesions(mask, prob, card.calibration), threshold=threshold,
-        flags=flags, provenance=_provenance(loaded, facts, least), calibration=card.calibration,
-    )  # fmt: skip
+        scan=scan,
+        mask=mask,
+        brain=brain,
+        prob=prob,
+        lesions=measure_lesions(mask, prob, card.calibration),
+        threshold=threshold,
+        flags=flags,
+        provenance=_provenance(loaded, facts, least),
+        calibration=card.calibration,
+    )
 
 
 def _at_the_rim(voxels: np.ndarray) -> tuple[Flag, ...]:

@@ -46,16 +46,25 @@ def result_paths(folder: Path, name: str) -> ResultPaths:
         digest = hashlib.sha256(name.encode()).hexdigest()[:8]
         name = name.encode()[: _LONGEST_NAME - 9].decode(errors="ignore") + "-" + digest
     return ResultPaths(
-        mask=folder / f"{name}_mask.nii.gz", brain=folder / f"{name}_brain.nii.gz",
-        prob=folder / f"{name}_prob.nii.gz", record=folder / f"{name}.json", page=folder / f"{name}.html", seg=folder / f"{name}_seg.dcm", prob_seg=folder / f"{name}_probseg.dcm",
-        report=folder / f"{name}_sr.dcm", capture=folder / f"{name}_sc.dcm",
-    )  # fmt: skip
+        mask=folder / f"{name}_mask.nii.gz",
+        brain=folder / f"{name}_brain.nii.gz",
+        prob=folder / f"{name}_prob.nii.gz",
+        record=folder / f"{name}.json",
+        page=folder / f"{name}.html",
+        seg=folder / f"{name}_seg.dcm",
+        prob_seg=folder / f"{name}_probseg.dcm",
+        report=folder / f"{name}_sr.dcm",
+        capture=folder / f"{name}_sc.dcm",
+    )
 
 
 def write_result(
-    result: Result, paths: ResultPaths, *, source: Path | DicomScan | None = None,
+    result: Result,
+    paths: ResultPaths,
+    *,
+    source: Path | DicomScan | None = None,
     further: Callable[[dict[str, Any]], Mapping[Path, Any]] = lambda _: {},
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Write mask, brain mask, probability map and record, each atomically; of DICOM, lesion and probabilities as segmentations of it, and a report.
 
     Everything is made before the first file is written. An earlier run's record goes first and the new one comes last, naming the
@@ -113,9 +122,10 @@ def _objects(result: Result, source: DicomScan, paths: ResultPaths) -> dict[Path
     weights = str(result.provenance["weights"]["name"])
     seg = lesion_seg(source, number_lesions(result.mask), weights=weights)
     return {
-        paths.seg: seg, paths.prob_seg: probability_seg(source, result.prob, weights=weights),
+        paths.seg: seg,
+        paths.prob_seg: probability_seg(source, result.prob, weights=weights),
         paths.report: measurement_sr(source, seg, [lesion.volume_ml for lesion in result.lesions]),
-    }  # fmt: skip
+    }
 
 
 def write_refusal(error: InsulaError, name: str, paths: ResultPaths) -> dict[str, Any]:

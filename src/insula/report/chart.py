@@ -16,11 +16,25 @@ __all__ = ["ACCENT", "LESION", "SOFT", "Chart", "chart", "site_colours"]
 
 ACCENT, LESION, SOFT = "#0b7d7d", "#e0492b", "#7a8791"
 _STYLE = {
-    "svg.fonttype": "path", "svg.hashsalt": "insula", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": SOFT, "axes.labelcolor": SOFT, "xtick.color": SOFT, "ytick.color": SOFT, "text.color": SOFT,
-    "axes.titlesize": 10, "axes.titlecolor": SOFT, "legend.frameon": False, "figure.facecolor": "none", "axes.facecolor": "none",
-    "axes.grid": True, "grid.alpha": 0.2, "axes.axisbelow": True,
-}  # fmt: skip
+    "svg.fonttype": "path",
+    "svg.hashsalt": "insula",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": SOFT,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "text.color": SOFT,
+    "axes.titlesize": 10,
+    "axes.titlecolor": SOFT,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "grid.alpha": 0.2,
+    "axes.axisbelow": True,
+}
 
 
 @dataclass

@@ -51,9 +51,15 @@ def render_cohort(checked: CheckedCohort, record: dict[str, Any], odd: Sequence[
         odd: from `odd_ones`.
     """
     return template("cohort.html").render(
-        checked=checked, record=record, odd=odd, notice=DISCLAIMER, volumes=_volumes(checked), days=_days(checked),
-        frequency=_frequency(checked), faulty=[case for case in checked.cases if case.faults],
-    )  # fmt: skip
+        checked=checked,
+        record=record,
+        odd=odd,
+        notice=DISCLAIMER,
+        volumes=_volumes(checked),
+        days=_days(checked),
+        frequency=_frequency(checked),
+        faulty=[case for case in checked.cases if case.faults],
+    )
 
 
 def _volumes(checked: CheckedCohort) -> str:

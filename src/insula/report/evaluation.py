@@ -21,7 +21,7 @@ from insula.evaluate import (
     curve,
     reliability,
     size_recall,
-)  # fmt: skip
+)
 from insula.geometry import ras_grid, ras_map
 from insula.io import read_scan
 from insula.predict.record import DISCLAIMER
@@ -53,17 +53,24 @@ def gallery(scores: Sequence[CaseScore], pairs: Sequence[Pair]) -> dict[str, lis
     )
     middle = max(0, len(ranked) // 2 - _EACH // 2)
     chosen = {
-        "Best": ranked[:_EACH], "Middle": ranked[middle : middle + _EACH] if len(ranked) >= 3 * _EACH else [],
-        "Worst": ranked[_EACH:][-_EACH:], "False alarms on controls": alarms[:_EACH],
-    }  # fmt: skip
+        "Best": ranked[:_EACH],
+        "Middle": ranked[middle : middle + _EACH] if len(ranked) >= 3 * _EACH else [],
+        "Worst": ranked[_EACH:][-_EACH:],
+        "False alarms on controls": alarms[:_EACH],
+    }
     shown = {name: [one for score in some if (one := _show(score, files[score.case]))] for name, some in chosen.items()}
     return {name: some for name, some in shown.items() if some}
 
 
 def render_evaluation(
-    sets: Mapping[str, Sequence[CaseScore]], rows: Mapping[str, Sequence[Row]], comparisons: Sequence[Comparison],
-    preset: Preset, pictures: Mapping[str, dict[str, list[Shown]]], *, hoped: float = HOPED,
-) -> str:  # fmt: skip
+    sets: Mapping[str, Sequence[CaseScore]],
+    rows: Mapping[str, Sequence[Row]],
+    comparisons: Sequence[Comparison],
+    preset: Preset,
+    pictures: Mapping[str, dict[str, list[Shown]]],
+    *,
+    hoped: float = HOPED,
+) -> str:
     """The page as HTML.
 
     Args:
@@ -79,15 +86,27 @@ def render_evaluation(
         reliable = reliability(scores)
         parts.append(
             {
-                "name": name, "scores": scores, "rows": rows[name], "recall": size_recall(scores),
-                "charts": [(title, svg) for title, svg in _charts(scores) if svg], "gallery": pictures.get(name, {}),
-                "reliability": reliable, "coverage": coverage(scores),
+                "name": name,
+                "scores": scores,
+                "rows": rows[name],
+                "recall": size_recall(scores),
+                "charts": [(title, svg) for title, svg in _charts(scores) if svg],
+                "gallery": pictures.get(name, {}),
+                "reliability": reliable,
+                "coverage": coverage(scores),
             }
-        )  # fmt: skip
+        )
     return template("evaluation.html").render(
-        parts=parts, comparisons=comparisons, preset=preset, metrics=METRICS, notice=DISCLAIMER,
-        headline=_headline(preset, rows), number=_number, basis=_basis(rows), hoped=hoped,
-    )  # fmt: skip
+        parts=parts,
+        comparisons=comparisons,
+        preset=preset,
+        metrics=METRICS,
+        notice=DISCLAIMER,
+        headline=_headline(preset, rows),
+        number=_number,
+        basis=_basis(rows),
+        hoped=hoped,
+    )
 
 
 def _headline(preset: Preset, rows: Mapping[str, Sequence[Row]]) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -203,10 +222,14 @@ def _centres(scores: Sequence[CaseScore]) -> str:
         return ""
     with chart(width=max(4.6, 0.3 * len(names))) as made:
         made.axes.boxplot(
-            [[s.metrics["dice"] or 0.0 for s in scores if s.centre == name] for name in names], widths=0.6,
-            medianprops={"color": LESION}, boxprops={"color": SOFT}, whiskerprops={"color": SOFT}, capprops={"color": SOFT},
+            [[s.metrics["dice"] or 0.0 for s in scores if s.centre == name] for name in names],
+            widths=0.6,
+            medianprops={"color": LESION},
+            boxprops={"color": SOFT},
+            whiskerprops={"color": SOFT},
+            capprops={"color": SOFT},
             flierprops={"markersize": 3, "markeredgecolor": SOFT},
-        )  # fmt: skip
+        )
         made.axes.set_xticks(range(1, len(names) + 1))
         made.axes.set_xticklabels(names, rotation=60 if len(names) > 6 else 0)
         made.axes.set_ylim(-0.03, 1.03)

@@ -28,10 +28,15 @@ def render_memory(found: Remembered, *, case: str, model: dict[str, Any]) -> str
     cells = found.cells()
     layers = sorted({token.corner[2] for token in found.tokens}, reverse=True)
     return template("memory.html").render(
-        case=case, model=model, notice=DISCLAIMER, mode=found.mode, tokens=found.tokens[:_LISTED],
-        count=sum(not token.mirrored for token in found.tokens), side=found.side,
+        case=case,
+        model=model,
+        notice=DISCLAIMER,
+        mode=found.mode,
+        tokens=found.tokens[:_LISTED],
+        count=sum(not token.mirrored for token in found.tokens),
+        side=found.side,
         layers=[_layer(frame, found, cells, layer) for layer in layers],
-    )  # fmt: skip
+    )
 
 
 def _layer(frame: Frame, found: Remembered, cells: np.ndarray, first: int) -> tuple[Picture, str, int]:

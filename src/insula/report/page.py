@@ -61,11 +61,14 @@ def render_page(result: Result, record: dict[str, Any], *, truth: Truth | None =
     """
     frame, centre = frame_and_focus(result)
     return template("page.html").render(
-        record=record, truth=truth, planes=[picture(frame, plane, centre[plane]) for plane in _VIEWS],
-        strip=_strip(frame), warnings=[f for f in record["flags"] if f["severity"] == "warning"],
+        record=record,
+        truth=truth,
+        planes=[picture(frame, plane, centre[plane]) for plane in _VIEWS],
+        strip=_strip(frame),
+        warnings=[f for f in record["flags"] if f["severity"] == "warning"],
         notes=[f for f in record["flags"] if f["severity"] == "note"],
         provenance=json.dumps(record["provenance"], indent=2),
-    )  # fmt: skip
+    )
 
 
 def frame_and_focus(result: Result) -> tuple[Frame, dict[Plane, int]]:

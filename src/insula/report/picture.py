@@ -86,11 +86,16 @@ def picture(frame: Frame, plane: Plane, index: int) -> Picture:
     Image.fromarray(grey).save(buffer, format="PNG", optimize=True)
     left, right = _MARKS[plane]
     return Picture(
-        plane=plane, width_mm=grey.shape[1] * step_x, height_mm=grey.shape[0] * step_y,
-        png=base64.b64encode(buffer.getvalue()).decode(), outline=outline_of(frame, plane, index, frame.mask),
-        left_mark=left, right_mark=right, place=f"{plane} {index + 1}/{frame.image.shape[_AXIS[plane]]}",
+        plane=plane,
+        width_mm=grey.shape[1] * step_x,
+        height_mm=grey.shape[0] * step_y,
+        png=base64.b64encode(buffer.getvalue()).decode(),
+        outline=outline_of(frame, plane, index, frame.mask),
+        left_mark=left,
+        right_mark=right,
+        place=f"{plane} {index + 1}/{frame.image.shape[_AXIS[plane]]}",
         brain="" if frame.brain is None else outline_of(frame, plane, index, frame.brain),
-    )  # fmt: skip
+    )
 
 
 def shown(frame: Frame, plane: Plane, index: int) -> tuple[NDArray[np.uint8], tuple[float, float]]:

@@ -54,12 +54,19 @@ def render_training(
     lines = current_lines(log)
     last, exams = lines[-1], [line for line in lines if line["validation"] is not None]
     return template("training.html").render(
-        name=name, about=about, notice=DISCLAIMER, last=last, left_minutes=_left(last), exam=exams[-1] if exams else None,
+        name=name,
+        about=about,
+        notice=DISCLAIMER,
+        last=last,
+        left_minutes=_left(last),
+        exam=exams[-1] if exams else None,
         best=max(exams, key=lambda line: line["validation"]["dice"]) if exams else None,
-        loss=_curve(lines, "loss", "loss", LESION), dice=_dice(exams) if exams else "",
-        rate=_curve(lines, "lr", "learning rate", SOFT), norm=_curve(lines, "gradient_norm", "norm of the gradient", SOFT),
+        loss=_curve(lines, "loss", "loss", LESION),
+        dice=_dice(exams) if exams else "",
+        rate=_curve(lines, "lr", "learning rate", SOFT),
+        norm=_curve(lines, "gradient_norm", "norm of the gradient", SOFT),
         samples=[(sample.case, sample.dice, *_sample(sample)) for sample in samples],
-    )  # fmt: skip
+    )
 
 
 def render_folds(folds: dict[str, Sequence[dict[str, Any]]], *, name: str) -> str:

@@ -40,16 +40,27 @@ __all__ = ["create_app"]
 _log = logging.getLogger(__name__)
 _PAGE = Path(__file__).with_name("page")
 _STATUS: tuple[tuple[type[InsulaError], int], ...] = (
-    (TooSlow, 408), (TooLarge, 413), (Unknown, 415), (BadData, 400), (UsageError, 422), (NoInput, 404), (CannotCreate, 507),
-    (IOFault, 503), (Unavailable, 503), (InsulaError, 500),
-)  # fmt: skip
+    (TooSlow, 408),
+    (TooLarge, 413),
+    (Unknown, 415),
+    (BadData, 400),
+    (UsageError, 422),
+    (NoInput, 404),
+    (CannotCreate, 507),
+    (IOFault, 503),
+    (Unavailable, 503),
+    (InsulaError, 500),
+)
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; script-src 'self'; "
     "connect-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
-    "Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
-}  # fmt: skip
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 
 def create_app(
@@ -62,9 +73,14 @@ def create_app(
         lifespan: what runs around it.
     """
     app = FastAPI(
-        title="insula", version=insula.__version__, description="For research only; not a medical device.", docs_url=None, redoc_url=None,
-        openapi_url="/v1/openapi.json", lifespan=lifespan,
-    )  # fmt: skip
+        title="insula",
+        version=insula.__version__,
+        description="For research only; not a medical device.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        lifespan=lifespan,
+    )
     app.state.service = service
     app.middleware("http")(_around)
     app.add_exception_handler(InsulaError, _refused)
@@ -75,9 +91,11 @@ def create_app(
     app.mount("/page", StaticFiles(directory=_PAGE, check_dir=False))
     if service.config.origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=list(service.config.origins), allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            CORSMiddleware,
+            allow_origins=list(service.config.origins),
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
             allow_headers=["Authorization", "Idempotency-Key"],
-        )  # fmt: skip
+        )
     return app
 
 
@@ -120,9 +138,14 @@ def _audit(request: Request, status: int, ms: float) -> None:
     part = request.path_params.get("part", "")
     more = {"part": part} if part in PARTS else {}
     request.app.state.service.audit.write(
-        f"{request.method} {route}", who=getattr(state, "owner", ""), outcome=str(status), ms=ms,
-        job=state.job.id if hasattr(state, "job") else "", address=request.client.host if request.client else "", **more,
-    )  # fmt: skip
+        f"{request.method} {route}",
+        who=getattr(state, "owner", ""),
+        outcome=str(status),
+        ms=ms,
+        job=state.job.id if hasattr(state, "job") else "",
+        address=request.client.host if request.client else "",
+        **more,
+    )
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -55,7 +55,9 @@ class Audit:
             except OSError as error:
                 raise from_os_error(error, what="the audit file", value=path, writing=True) from None
 
-    def write(self, event: str, *, who: str, outcome: str, job: str = "", ms: float | None = None, **more: str | int) -> None:  # fmt: skip
+    def write(
+        self, event: str, *, who: str, outcome: str, job: str = "", ms: float | None = None, **more: str | int
+    ) -> None:
         """Say that something has happened.
 
         Args:

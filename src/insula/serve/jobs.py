@@ -93,9 +93,15 @@ class Jobs:
         self._db.close()
 
     def add(
-        self, *, owner: str, key: str | None, upload: tuple[str, str, int], options: dict[str, Any], keep_seconds: float,
+        self,
+        *,
+        owner: str,
+        key: str | None,
+        upload: tuple[str, str, int],
+        options: dict[str, Any],
+        keep_seconds: float,
         most_queued: int | None = None,
-    ) -> Job:  # fmt: skip
+    ) -> Job:
         """Queue a job, or find the one of the same owner and key.
 
         Args:

@@ -11,10 +11,18 @@ from insula.serve.store import JobFolder
 __all__ = ["PARTS", "part_path", "record_of"]
 
 PARTS = {
-    "scan": "application/gzip", "mask": "application/gzip", "brain": "application/gzip", "prob": "application/gzip", "record": "application/json",
-    "page": "text/html; charset=utf-8", "seg": "application/dicom", "probseg": "application/dicom", "sr": "application/dicom",
-    "sc": "application/dicom", "zip": "application/zip",
-}  # fmt: skip
+    "scan": "application/gzip",
+    "mask": "application/gzip",
+    "brain": "application/gzip",
+    "prob": "application/gzip",
+    "record": "application/json",
+    "page": "text/html; charset=utf-8",
+    "seg": "application/dicom",
+    "probseg": "application/dicom",
+    "sr": "application/dicom",
+    "sc": "application/dicom",
+    "zip": "application/zip",
+}
 """Their media types."""
 
 
@@ -22,9 +30,18 @@ def part_path(folder: JobFolder, part: str) -> Path:
     """Where a part of a job is, or would be."""
     results = folder.results
     return {
-        "scan": folder.scan, "mask": results.mask, "brain": results.brain, "prob": results.prob, "record": results.record,
-        "page": results.page, "seg": results.seg, "probseg": results.prob_seg, "sr": results.report, "sc": results.capture, "zip": folder.archive,
-    }[part]  # fmt: skip
+        "scan": folder.scan,
+        "mask": results.mask,
+        "brain": results.brain,
+        "prob": results.prob,
+        "record": results.record,
+        "page": results.page,
+        "seg": results.seg,
+        "probseg": results.prob_seg,
+        "sr": results.report,
+        "sc": results.capture,
+        "zip": folder.archive,
+    }[part]
 
 
 def record_of(folder: JobFolder) -> dict[str, Any]:

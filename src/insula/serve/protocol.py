@@ -98,8 +98,16 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
             if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
                 error = too_long() if getattr(sys.exception(), "error_status_hint", 400) == 431 else _invalid()
                 body = json.dumps({"error": error.detail}).encode()
-                headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]  # fmt: skip
-                for event in (h11.Response(status_code=error.status_code, headers=headers), h11.Data(data=body), h11.EndOfMessage()):  # fmt: skip
+                headers = [
+                    ("content-type", "application/json"),
+                    ("content-length", str(len(body))),
+                    ("connection", "close"),
+                ]
+                for event in (
+                    h11.Response(status_code=error.status_code, headers=headers),
+                    h11.Data(data=body),
+                    h11.EndOfMessage(),
+                ):
                     self.transport.write(self.conn.send(event) or b"")
             self.transport.close()
 

@@ -62,15 +62,23 @@ async def segment(
     pieces, kind = aiter(request.stream()), request.headers.get("content-type", "")
     try:
         got = await receive(
-            file_of_form(pieces, kind) if is_form(kind) else pieces, part, most_bytes=config.most_mb * 10**6,
-            pause_seconds=config.body_seconds, total_seconds=60 * config.upload_minutes,
-        )  # fmt: skip
+            file_of_form(pieces, kind) if is_form(kind) else pieces,
+            part,
+            most_bytes=config.most_mb * 10**6,
+            pause_seconds=config.body_seconds,
+            total_seconds=60 * config.upload_minutes,
+        )
         ending = await asyncio.to_thread(recognise, part)
         await asyncio.to_thread(keep, part, folder / f"upload{ending}")
         job = await asyncio.to_thread(
-            jobs.add, owner=owner, key=idempotency_key, upload=(id, got.sha256, got.bytes), options=options,
-            keep_seconds=3600 * config.keep_hours, most_queued=config.most_queued,
-        )  # fmt: skip
+            jobs.add,
+            owner=owner,
+            key=idempotency_key,
+            upload=(id, got.sha256, got.bytes),
+            options=options,
+            keep_seconds=3600 * config.keep_hours,
+            most_queued=config.most_queued,
+        )
     except BaseException:  # the client's going away is one
         part.unlink(missing_ok=True)
         service.store.remove(id)
@@ -148,9 +156,14 @@ _answer_head()
 
 def _told(service: Service, job: Job) -> dict[str, Any]:
     told: dict[str, Any] = {
-        "id": job.id, "state": job.state, "step": job.step, "progress": job.progress, "ahead": service.jobs.ahead(job),
-        "created": _time(job.created), "expires": _time(job.expires),
-    }  # fmt: skip
+        "id": job.id,
+        "state": job.state,
+        "step": job.step,
+        "progress": job.progress,
+        "ahead": service.jobs.ahead(job),
+        "created": _time(job.created),
+        "expires": _time(job.expires),
+    }
     if job.seconds is not None:
         told["seconds"] = round(job.seconds, 3)
     return told | ({"error": job.error} if job.error else {})

@@ -59,10 +59,20 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
 
         app = create_app(Service(store, jobs, workers, config, tokens, audit=audit), lifespan)
         settings = uvicorn.Config(
-            app, host=host, port=port, access_log=False, log_level="warning", server_header=False, backlog=_BACKLOG,
-            http=timed_protocol(config.header_seconds), timeout_keep_alive=15, ws="none", limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_GRACE_SECONDS,
+            app,
+            host=host,
+            port=port,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            backlog=_BACKLOG,
+            http=timed_protocol(config.header_seconds),
+            timeout_keep_alive=15,
+            ws="none",
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
             h11_max_incomplete_event_size=MOST_HEAD_BYTES,
-        )  # fmt: skip
+        )
         listening = _listen(host, port)
         try:
             announce(f"http://{_named(host)}:{listening.getsockname()[1]}/" + (f"#token={shown}" if shown else ""))

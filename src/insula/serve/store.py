@@ -145,7 +145,11 @@ class Store:
             if (self.quarantine / id).is_dir() and not self.job(id).path.exists():
                 os.rename(self.quarantine / id, self.job(id).path)
         if count := len(list(self.quarantine.iterdir())) if self.quarantine.is_dir() else 0:
-            _log.warning("%d files and folders lie in quarantine: restore a backup of %s, or delete them", count, self.database.name)  # fmt: skip
+            _log.warning(
+                "%d files and folders lie in quarantine: restore a backup of %s, or delete them",
+                count,
+                self.database.name,
+            )
 
     def _set_aside(self, path: Path) -> None:
         self.quarantine.mkdir(exist_ok=True)

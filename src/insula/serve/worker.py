@@ -103,16 +103,22 @@ def run_job(job: Job, jobs: Jobs, store: Store, weights: Weights, *, device: str
     folder = store.job(job.id)
     options = job.options
     scan, source = open_scan(
-        folder.upload(), name="scan", frame=options.get("frame"), series=options.get("series"),
-        assume_orientation=options.get("assume_orientation"), assume_t1w=bool(options.get("assume_t1w")),
-    )  # fmt: skip
+        folder.upload(),
+        name="scan",
+        frame=options.get("frame"),
+        series=options.get("series"),
+        assume_orientation=options.get("assume_orientation"),
+        assume_t1w=bool(options.get("assume_t1w")),
+    )
     scan = replace(scan, name="scan")
     if not jobs.tell(job, "segmenting", 0.2):
         return
     config = SegmentConfig(
-        device=device, threshold=options.get("threshold"), tta=bool(options.get("tta")),
+        device=device,
+        threshold=options.get("threshold"),
+        tta=bool(options.get("tta")),
         assume_t1w=bool(options.get("assume_t1w")),
-    )  # fmt: skip
+    )
     result = segment(scan, config, weights=weights)
     if not jobs.tell(job, "writing", 0.8):
         return
@@ -131,9 +137,13 @@ def told(error: InsulaError) -> dict[str, Any]:
             "insula", "", "has a bug that this scan shows", "report it, with the version and the kind of scan"
         )
     return {
-        "kind": type(error).__name__, "what": error.what, "value": error.value, "rule": error.rule, "remedy": error.remedy,
+        "kind": type(error).__name__,
+        "what": error.what,
+        "value": error.value,
+        "rule": error.rule,
+        "remedy": error.remedy,
         "message": str(error),
-    }  # fmt: skip
+    }
 
 
 def _place(error: Exception) -> str:

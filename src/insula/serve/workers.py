@@ -136,13 +136,19 @@ class Workers:
         temporary = self._store.temporary(one.name)
         temporary.mkdir(parents=True, exist_ok=True)
         one.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env={**os.environ, "TMPDIR": str(temporary)}
-        )  # fmt: skip
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, "TMPDIR": str(temporary)},
+        )
         one.started, one.restarts = time.monotonic(), one.restarts + 1
         threading.Thread(target=_listen, args=(one, one.process), daemon=True).start()
 
     def _release(self, worker: str | None, *, attempts: int) -> None:
-        error = told(Unavailable("the worker", "", f"died {attempts} times at this scan", "check the server's log and memory"))  # fmt: skip
+        error = told(
+            Unavailable("the worker", "", f"died {attempts} times at this scan", "check the server's log and memory")
+        )
         for job in self._jobs.release(worker, attempts=attempts, error=error):
             _log.warning("job %s: its worker died; now %s", job.id, job.state)
 

@@ -59,11 +59,15 @@ class Artefacts:
         x, y, z = rng.normal(0, 2.0, 3) * moves
         u, v, w = rng.uniform(-40, 40, 3) * spikes
         return cls(
-            phase_axis=axis, ghost=float(rng.uniform(0.05, 0.5) * ghosts), ghost_every=every,
-            move_deg=(float(a), float(b), float(c)), move_mm=(float(x), float(y), float(z)),
-            move_at=float(rng.uniform(0.55, 0.95)), spike=float(rng.uniform(0.02, 0.12) * spikes),
+            phase_axis=axis,
+            ghost=float(rng.uniform(0.05, 0.5) * ghosts),
+            ghost_every=every,
+            move_deg=(float(a), float(b), float(c)),
+            move_mm=(float(x), float(y), float(z)),
+            move_at=float(rng.uniform(0.55, 0.95)),
+            spike=float(rng.uniform(0.02, 0.12) * spikes),
             spike_cycles=(float(u), float(v), float(w)),
-        )  # fmt: skip
+        )
 
 
 def disturb(image: Volume, artefacts: Artefacts) -> Volume:

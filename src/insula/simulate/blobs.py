@@ -55,9 +55,11 @@ def blob_numbers(heads: Sequence[Sequence[Blob]]) -> dict[str, np.ndarray]:
     shares = [[(blob.factor, blob.level, blob.softness) for blob in row] for row in rows]
     where = [[(blob.white, blob.grey, blob.csf, blob.ventricle, blob.outside) for blob in row] for row in rows]
     return {
-        "blob_centre": centre, "blob_form": whitening.transpose(0, 1, 3, 2) @ whitening,
-        "blob_change": np.array(shares), "blob_where": np.array(where, dtype=np.float64),
-    }  # fmt: skip
+        "blob_centre": centre,
+        "blob_form": whitening.transpose(0, 1, 3, 2) @ whitening,
+        "blob_change": np.array(shares),
+        "blob_where": np.array(where, dtype=np.float64),
+    }
 
 
 def _whitening(blob: Blob) -> np.ndarray:
@@ -92,16 +94,22 @@ def draw_blobs(
     along = (form @ centre[..., None])[..., 0]  # (b, n, 3)
     square = torch.cat(
         [
-            form.diagonal(dim1=2, dim2=3), 2 * form[:, :, 0, 1:], 2 * form[:, :, 1, 2:], -2 * along,
+            form.diagonal(dim1=2, dim2=3),
+            2 * form[:, :, 0, 1:],
+            2 * form[:, :, 1, 2:],
+            -2 * along,
             (along * centre).sum(2, keepdim=True),
         ],
         dim=2,
-    )  # fmt: skip
+    )
     change = numbers["blob_change"]
     radius = (square @ places).clamp_min(0).sqrt_()  # (b, n, voxels): 1 on the surface
     share = radius.sub_(1).mul_(-1 / change[:, :, 2:]).sigmoid_().mul_(numbers["blob_where"] @ classes.flatten(2))
     total = share.sum(1, keepdim=True).clamp_min(1)
-    keep, add, all_of_it = torch.cat(
-        [change[:, :, :2].transpose(1, 2), torch.ones_like(change[:, None, :, 0])], 1
-    ).matmul(share / total).unflatten(2, images.shape[1:]).unbind(1)  # fmt: skip
+    keep, add, all_of_it = (
+        torch.cat([change[:, :, :2].transpose(1, 2), torch.ones_like(change[:, None, :, 0])], 1)
+        .matmul(share / total)
+        .unflatten(2, images.shape[1:])
+        .unbind(1)
+    )
     return images * (1 - all_of_it + keep) + add

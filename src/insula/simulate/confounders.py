@@ -29,17 +29,44 @@ from insula.simulate.tract import degenerating_tract
 __all__ = ["KINDS", "Confounders", "Kind", "confounder_numbers", "white_matter_disease"]
 
 Kind = Literal[
-    "perivascular", "dots", "choroid", "ovoids", "arachnoid_cyst", "resection", "tumour", "tract", "caps",
-    "wide_ventricle", "atrophy",
-]  # fmt: skip
+    "perivascular",
+    "dots",
+    "choroid",
+    "ovoids",
+    "arachnoid_cyst",
+    "resection",
+    "tumour",
+    "tract",
+    "caps",
+    "wide_ventricle",
+    "atrophy",
+]
 KINDS: tuple[Kind, ...] = (
-    "perivascular", "dots", "choroid", "ovoids", "arachnoid_cyst", "resection", "tumour", "tract", "caps",
-    "wide_ventricle", "atrophy",
-)  # fmt: skip
+    "perivascular",
+    "dots",
+    "choroid",
+    "ovoids",
+    "arachnoid_cyst",
+    "resection",
+    "tumour",
+    "tract",
+    "caps",
+    "wide_ventricle",
+    "atrophy",
+)
 _CHANCES: dict[Kind, float] = {
-    "perivascular": 0.35, "dots": 0.3, "choroid": 0.3, "ovoids": 0.08, "arachnoid_cyst": 0.05, "resection": 0.03,
-    "tumour": 0.04, "tract": 0.5, "caps": 0.45, "wide_ventricle": 0.12, "atrophy": 0.6,
-}  # fmt: skip
+    "perivascular": 0.35,
+    "dots": 0.3,
+    "choroid": 0.3,
+    "ovoids": 0.08,
+    "arachnoid_cyst": 0.05,
+    "resection": 0.03,
+    "tumour": 0.04,
+    "tract": 0.5,
+    "caps": 0.45,
+    "wide_ventricle": 0.12,
+    "atrophy": 0.6,
+}
 _FIRST = ("arachnoid_cyst", "tumour", "resection", "tract")
 _TEMPORAL_MM = (46.0, 8.0, -34.0)
 
@@ -65,9 +92,16 @@ class Confounders:
 
     @classmethod
     def sample(
-        cls, rng: np.random.Generator, *, places: Places, to_atlas: np.ndarray, csf: float, rate: float = 1.0,
-        lesion: tuple[float, float, float] | None = None, only: Kind | None = None,
-    ) -> Confounders:  # fmt: skip
+        cls,
+        rng: np.random.Generator,
+        *,
+        places: Places,
+        to_atlas: np.ndarray,
+        csf: float,
+        rate: float = 1.0,
+        lesion: tuple[float, float, float] | None = None,
+        only: Kind | None = None,
+    ) -> Confounders:
         """Draw them.
 
         Args:
@@ -80,9 +114,7 @@ class Confounders:
             only: draw this kind, and no other.
         """
         drawn = rng.random(len(KINDS))
-        kinds: list[Kind] = [
-            kind for kind, chance in zip(KINDS, drawn, strict=True) if chance < rate * _CHANCES[kind]
-        ]  # fmt: skip
+        kinds: list[Kind] = [kind for kind, chance in zip(KINDS, drawn, strict=True) if chance < rate * _CHANCES[kind]]
         if only is not None:
             kinds = [only]
         blobs: list[Blob] = []
@@ -106,9 +138,7 @@ class Confounders:
                 blobs += blob
             else:
                 blobs += _DRAW[kind](rng, places, csf)
-        return cls(
-            kinds=tuple(kinds), blobs=tuple(blobs[:MOST_BLOBS]), caps_factor=factor, caps_cut=cut, shift=shift
-        )  # fmt: skip
+        return cls(kinds=tuple(kinds), blobs=tuple(blobs[:MOST_BLOBS]), caps_factor=factor, caps_cut=cut, shift=shift)
 
 
 def _choose(rng: np.random.Generator, places: Places, *kinds: Tissue) -> tuple[float, float, float] | None:
@@ -143,9 +173,12 @@ def _perivascular(rng: np.random.Generator, places: Places, csf: float) -> list[
     def tube(centre: tuple[float, float, float]) -> Blob:
         across = float(rng.uniform(0.6, 1.4))
         return Blob(
-            centre=centre, radii_mm=(across, across, float(rng.uniform(3, 8))), turn=_turn(rng), level=level,
+            centre=centre,
+            radii_mm=(across, across, float(rng.uniform(3, 8))),
+            turn=_turn(rng),
+            level=level,
             softness=0.25,
-        )  # fmt: skip
+        )
 
     return _several(rng, places, (Tissue.DEEP_GREY, Tissue.WHITE), int(rng.integers(2, 8)), tube)
 
@@ -173,9 +206,15 @@ def _choroid(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]
     def plexus(centre: tuple[float, float, float]) -> Blob:
         a, b, c = (float(v) for v in rng.uniform(1.0, 4.0, 3))
         return Blob(
-            centre=centre, radii_mm=(a, b, c), turn=_turn(rng), level=level, softness=0.3, white=False, grey=False,
+            centre=centre,
+            radii_mm=(a, b, c),
+            turn=_turn(rng),
+            level=level,
+            softness=0.3,
+            white=False,
+            grey=False,
             ventricle=True,
-        )  # fmt: skip
+        )
 
     return _several(rng, spots, (Tissue.VENTRICLE,), int(rng.integers(1, 5)), plexus)
 
@@ -233,16 +272,19 @@ def _mass(
     cyst = kind == "arachnoid_cyst"
     level = csf * float(rng.uniform(0.9, 1.1)) if cyst else float(rng.uniform(0.30, 0.60))
     blob = Blob(
-        centre=centre, radii_mm=(radius, radius * float(rng.uniform(0.7, 1.0)), radius * float(rng.uniform(0.7, 1.0))),
-        turn=_turn(rng), level=level, softness=0.05 if cyst else 0.2, csf=True, ventricle=not cyst,
-    )  # fmt: skip
+        centre=centre,
+        radii_mm=(radius, radius * float(rng.uniform(0.7, 1.0)), radius * float(rng.uniform(0.7, 1.0))),
+        turn=_turn(rng),
+        level=level,
+        softness=0.05 if cyst else 0.2,
+        csf=True,
+        ventricle=not cyst,
+    )
     step = radius * 0.6 if cyst else float(rng.uniform(3, 10))
     return [blob], shift._replace(push_mm=step, push_radius_mm=radius, push_centre=centre)
 
 
-def _one_wide_ventricle(
-    rng: np.random.Generator, places: Places, to_atlas: np.ndarray, shift: Shift
-) -> Shift:  # fmt: skip
+def _one_wide_ventricle(rng: np.random.Generator, places: Places, to_atlas: np.ndarray, shift: Shift) -> Shift:
     """A lateral ventricle wider than its fellow, as five to twelve of a hundred healthy people have."""
     pool = places.get(Tissue.VENTRICLE)
     if pool is None or not len(pool):
@@ -256,8 +298,12 @@ def _one_wide_ventricle(
 
 
 _DRAW = {
-    "perivascular": _perivascular, "dots": _dots, "choroid": _choroid, "ovoids": _ovoids, "resection": _resection,
-}  # fmt: skip
+    "perivascular": _perivascular,
+    "dots": _dots,
+    "choroid": _choroid,
+    "ovoids": _ovoids,
+    "resection": _resection,
+}
 
 
 def confounder_numbers(heads: Sequence[Confounders]) -> dict[str, np.ndarray]:
@@ -270,9 +316,12 @@ def confounder_numbers(heads: Sequence[Confounders]) -> dict[str, np.ndarray]:
 
 
 def white_matter_disease(
-    images: Volumes, ventricle: Bool[Tensor, "b i j k"], white: Bool[Tensor, "b i j k"], noise: Volumes,
+    images: Volumes,
+    ventricle: Bool[Tensor, "b i j k"],
+    white: Bool[Tensor, "b i j k"],
+    noise: Volumes,
     caps: Float[Tensor, "b 2"],
-) -> Volumes:  # fmt: skip
+) -> Volumes:
     """Caps and bands around the ventricles of old brains, mildly dark on T1w, on both sides.
 
     Args:

@@ -63,11 +63,14 @@ class Deformation:
         u, v, w = np.exp(rng.normal(0, 0.06 * strength, 3))
         x, y, z = rng.uniform(-shift_mm, shift_mm, 3) * strength
         return cls(
-            rotation_deg=(float(a), float(b), float(c)), scale=(float(u), float(v), float(w)),
-            shift_mm=(float(x), float(y), float(z)), mirror=bool(rng.random() < 0.5),
-            elastic_mm=float(rng.uniform(0, 5) * strength), cell_mm=float(rng.uniform(_NEAREST_MM, _FARTHEST_MM)),
+            rotation_deg=(float(a), float(b), float(c)),
+            scale=(float(u), float(v), float(w)),
+            shift_mm=(float(x), float(y), float(z)),
+            mirror=bool(rng.random() < 0.5),
+            elastic_mm=float(rng.uniform(0, 5) * strength),
+            cell_mm=float(rng.uniform(_NEAREST_MM, _FARTHEST_MM)),
             seed=int(rng.integers(2**31)),
-        )  # fmt: skip
+        )
 
     def index(self, shape: Shape, *, device: torch.device) -> Float[Tensor, "3 i j k"]:
         """Where each voxel of the result comes from [voxels of the source]."""

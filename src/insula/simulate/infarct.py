@@ -113,9 +113,15 @@ def csf_share(noise: Volumes, depth: Volumes, cut: Tensor, soft: Tensor, rim_mm:
 
 
 def remaining_tissue(
-    images: Volumes, white: Bool[Tensor, "b i j k"], noise: Volumes, *, factors: tuple[Tensor, Tensor], flatness: Tensor,
-    level: Tensor, texture: Tensor,
-) -> Volumes:  # fmt: skip
+    images: Volumes,
+    white: Bool[Tensor, "b i j k"],
+    noise: Volumes,
+    *,
+    factors: tuple[Tensor, Tensor],
+    flatness: Tensor,
+    level: Tensor,
+    texture: Tensor,
+) -> Volumes:
     """What an infarct leaves of the tissue: darker, its structure blurred, uneven."""
     soft = blur_evenly(images, 1.0)
     kept = torch.where(white, factors[0], factors[1]) * soft
@@ -131,7 +137,7 @@ def blood(tissue: Volumes, noise: Volumes, cut: Tensor, level: Tensor, iron: Ten
 
 def infarct(
     images: Volumes, truths: Volumes, numbers: Float[Tensor, "b n"], noises: Grain, speckle: Volumes, where: Where
-) -> Volumes:  # fmt: skip
+) -> Volumes:
     """Turn healthy tissue into infarct inside each truth.
 
     Args:
@@ -149,9 +155,14 @@ def infarct(
     inward = depth_mm(torch.maximum(truths, (fluid | outside).float()))  # no rim of tissue towards the surface
     shown = visible_share(depth, coarse, n.inset_mm, n.border_mm) * (numbers[:, 0] > 0)[:, None, None, None]
     tissue = remaining_tissue(
-        images, white, fine, factors=(n.white_factor, n.grey_factor), flatness=n.flatness, level=n.gliosis_level,
+        images,
+        white,
+        fine,
+        factors=(n.white_factor, n.grey_factor),
+        flatness=n.flatness,
+        level=n.gliosis_level,
         texture=n.texture,
-    )  # fmt: skip
+    )
     tissue = torch.where(fluid, images + n.swelling * (n.gliosis_level - images).clamp_min(0), tissue)
     noise = core_noise(noises, n.strands, n.regions)
     share = csf_share(noise, inward, n.csf_cut, n.csf_soft, n.rim_mm) * (n.csf_cut < 5)

@@ -63,23 +63,39 @@ class Chronic(_Border):
         """Draw one."""
         share = float(rng.beta(1.2, 0.9))
         return cls(
-            **_border(rng), texture=float(rng.uniform(0.05, 0.14)), gliosis_level=float(rng.uniform(0.55, 0.76)),
-            flatness=float(rng.uniform(0.3, 0.9)), cavity_share=min(max(share, 0.03), 0.97),
-            cavity_level=float(rng.uniform(0.15, 0.32)), strands=float(rng.uniform(0.1, 0.9)),
-            softness=float(rng.uniform(0.15, 0.6)), regions=float(rng.uniform(0.2, 1.1)),
-            rim_mm=float(rng.uniform(0.5, 3.5)), pull_mm=float(rng.uniform(0.5, 3.0)),
+            **_border(rng),
+            texture=float(rng.uniform(0.05, 0.14)),
+            gliosis_level=float(rng.uniform(0.55, 0.76)),
+            flatness=float(rng.uniform(0.3, 0.9)),
+            cavity_share=min(max(share, 0.03), 0.97),
+            cavity_level=float(rng.uniform(0.15, 0.32)),
+            strands=float(rng.uniform(0.1, 0.9)),
+            softness=float(rng.uniform(0.15, 0.6)),
+            regions=float(rng.uniform(0.2, 1.1)),
+            rim_mm=float(rng.uniform(0.5, 3.5)),
+            pull_mm=float(rng.uniform(0.5, 3.0)),
             widening_mm=float(rng.uniform(0.6, 2.2)),
-        )  # fmt: skip
+        )
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
         """Its numbers in a head whose CSF and grey matter have these levels."""
         return NO_LESION._replace(
-            inset_mm=self.inset_mm, border_mm=self.border_mm, white_factor=0.5 + 0.5 * self.gliosis_level,
-            grey_factor=0.97, flatness=self.flatness, gliosis_level=max(self.gliosis_level, csf + 0.1),
-            texture=self.texture, csf_cut=NormalDist().inv_cdf(1 - self.cavity_share), csf_soft=self.softness,
-            strands=self.strands, regions=self.regions, rim_mm=self.rim_mm, cavity_level=_fluid(self.cavity_level, csf),
-            pull_mm=self.pull_mm, widening_mm=self.widening_mm,
-        )  # fmt: skip
+            inset_mm=self.inset_mm,
+            border_mm=self.border_mm,
+            white_factor=0.5 + 0.5 * self.gliosis_level,
+            grey_factor=0.97,
+            flatness=self.flatness,
+            gliosis_level=max(self.gliosis_level, csf + 0.1),
+            texture=self.texture,
+            csf_cut=NormalDist().inv_cdf(1 - self.cavity_share),
+            csf_soft=self.softness,
+            strands=self.strands,
+            regions=self.regions,
+            rim_mm=self.rim_mm,
+            cavity_level=_fluid(self.cavity_level, csf),
+            pull_mm=self.pull_mm,
+            widening_mm=self.widening_mm,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,17 +113,28 @@ class Acute(_Border):
     def sample(cls, rng: np.random.Generator) -> Acute:
         """Draw one."""
         return cls(
-            **_border(rng, vague=1.6), texture=float(rng.uniform(0.0, 0.06)), white_factor=float(rng.uniform(0.66, 0.82)),
-            grey_factor=float(rng.uniform(0.60, 0.78)), swelling=float(rng.uniform(0.41, 0.79)), push_mm=float(rng.uniform(0, 2.5)),
-        )  # fmt: skip
+            **_border(rng, vague=1.6),
+            texture=float(rng.uniform(0.0, 0.06)),
+            white_factor=float(rng.uniform(0.66, 0.82)),
+            grey_factor=float(rng.uniform(0.60, 0.78)),
+            swelling=float(rng.uniform(0.41, 0.79)),
+            push_mm=float(rng.uniform(0, 2.5)),
+        )
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
         """Its numbers in a head whose CSF and grey matter have these levels."""
         return NO_LESION._replace(
-            inset_mm=self.inset_mm, border_mm=self.border_mm, white_factor=self.white_factor,
-            grey_factor=self.grey_factor, flatness=0.25, gliosis_level=max(self.grey_factor * grey, csf) + 0.1,
-            texture=self.texture, swelling=self.swelling, pull_mm=-self.push_mm, widening_mm=-0.5 * self.push_mm,
-        )  # fmt: skip
+            inset_mm=self.inset_mm,
+            border_mm=self.border_mm,
+            white_factor=self.white_factor,
+            grey_factor=self.grey_factor,
+            flatness=0.25,
+            gliosis_level=max(self.grey_factor * grey, csf) + 0.1,
+            texture=self.texture,
+            swelling=self.swelling,
+            pull_mm=-self.push_mm,
+            widening_mm=-0.5 * self.push_mm,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,18 +150,27 @@ class Subacute(_Border):
     def sample(cls, rng: np.random.Generator) -> Subacute:
         """Draw one."""
         return cls(
-            **_border(rng, vague=1.6), texture=float(rng.uniform(0.0, 0.06)), contrast=float(rng.uniform(0.1, 0.6)),
+            **_border(rng, vague=1.6),
+            texture=float(rng.uniform(0.0, 0.06)),
+            contrast=float(rng.uniform(0.1, 0.6)),
             acute=Acute.sample(rng),
-        )  # fmt: skip
+        )
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
         """Its numbers in a head whose CSF and grey matter have these levels."""
         whole = self.acute.ingredients(csf=csf, grey=grey)
         white, dark = (1 - self.contrast * (1 - factor) for factor in (whole.white_factor, whole.grey_factor))
         return whole._replace(
-            inset_mm=self.inset_mm, border_mm=self.border_mm, texture=self.texture, white_factor=white, grey_factor=dark,
-            flatness=0.4 * self.contrast, swelling=0.6 * whole.swelling, pull_mm=0.3 * whole.pull_mm, widening_mm=0.3 * whole.widening_mm,
-        )  # fmt: skip
+            inset_mm=self.inset_mm,
+            border_mm=self.border_mm,
+            texture=self.texture,
+            white_factor=white,
+            grey_factor=dark,
+            flatness=0.4 * self.contrast,
+            swelling=0.6 * whole.swelling,
+            pull_mm=0.3 * whole.pull_mm,
+            widening_mm=0.3 * whole.widening_mm,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,16 +189,21 @@ class Laminar(_Border):
         """Draw one."""
         beneath = Chronic.sample(rng) if rng.random() < 0.6 else Subacute.sample(rng)
         return cls(
-            **_border(rng), texture=beneath.texture, ribbon_level=float(rng.uniform(1.1, 1.6)),
-            ribbon_share=float(rng.uniform(0.3, 0.9)), beneath=beneath,
-        )  # fmt: skip
+            **_border(rng),
+            texture=beneath.texture,
+            ribbon_level=float(rng.uniform(1.1, 1.6)),
+            ribbon_share=float(rng.uniform(0.3, 0.9)),
+            beneath=beneath,
+        )
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
         """Its numbers in a head whose CSF and grey matter have these levels."""
         return self.beneath.ingredients(csf=csf, grey=grey)._replace(
-            inset_mm=self.inset_mm, border_mm=self.border_mm, ribbon_level=self.ribbon_level,
+            inset_mm=self.inset_mm,
+            border_mm=self.border_mm,
+            ribbon_level=self.ribbon_level,
             ribbon_cut=NormalDist().inv_cdf(1 - self.ribbon_share),
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,16 +227,24 @@ class Haemorrhagic(_Border):
         iron = float(rng.uniform(0.1, 0.4))
         old = phase == "chronic" and rng.random() < 0.6
         return cls(
-            phase=phase, **_border(rng), texture=beneath.texture, blood_level=iron if old else float(rng.uniform(1.1, 1.6)),
-            blood_share=float(rng.uniform(0.04, 0.2)), iron_level=iron, beneath=beneath,
-        )  # fmt: skip
+            phase=phase,
+            **_border(rng),
+            texture=beneath.texture,
+            blood_level=iron if old else float(rng.uniform(1.1, 1.6)),
+            blood_share=float(rng.uniform(0.04, 0.2)),
+            iron_level=iron,
+            beneath=beneath,
+        )
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
         """Its numbers in a head whose CSF and grey matter have these levels."""
         return self.beneath.ingredients(csf=csf, grey=grey)._replace(
-            inset_mm=self.inset_mm, border_mm=self.border_mm, blood_level=self.blood_level,
-            blood_cut=NormalDist().inv_cdf(1 - self.blood_share), iron_level=self.iron_level,
-        )  # fmt: skip
+            inset_mm=self.inset_mm,
+            border_mm=self.border_mm,
+            blood_level=self.blood_level,
+            blood_cut=NormalDist().inv_cdf(1 - self.blood_share),
+            iron_level=self.iron_level,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,10 +266,15 @@ class Lacune(_Border):
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
         """Its numbers in a head whose CSF and grey matter have these levels."""
         return NO_LESION._replace(
-            inset_mm=min(self.inset_mm, 0.8), border_mm=self.border_mm, flatness=0.85, grey_factor=0.9, white_factor=0.9,
-            gliosis_level=max(self.level, csf), texture=self.texture,
+            inset_mm=min(self.inset_mm, 0.8),
+            border_mm=self.border_mm,
+            flatness=0.85,
+            grey_factor=0.9,
+            white_factor=0.9,
+            gliosis_level=max(self.level, csf),
+            texture=self.texture,
             **({"csf_cut": -2.0, "csf_soft": 0.3, "cavity_level": _fluid(self.level, csf)} if self.cavity else {}),
-        )  # fmt: skip
+        )
 
 
 Look: TypeAlias = Chronic | Acute | Subacute | Laminar | Haemorrhagic | Lacune

@@ -50,9 +50,14 @@ def phantom_grid(
 
 
 def phantom_case(
-    grid: Grid | None = None, lesions: Sequence[Sphere] = (Sphere((-38.0, -10.0, 18.0), 14.0),), *,
-    skull: bool = True, noise: float = 0.01, scale: float = 1000.0, seed: int = 0,
-) -> Case:  # fmt: skip
+    grid: Grid | None = None,
+    lesions: Sequence[Sphere] = (Sphere((-38.0, -10.0, 18.0), 14.0),),
+    *,
+    skull: bool = True,
+    noise: float = 0.01,
+    scale: float = 1000.0,
+    seed: int = 0,
+) -> Case:
     """A phantom on any grid: oblique, coarse or left-handed, the anatomy is computed from millimetres.
 
     Args:

@@ -46,8 +46,13 @@ class Shift(NamedTuple):
     def numbers(self) -> tuple[float, ...]:
         """All ten of them in a row."""
         return (
-            self.atrophy_mm, self.side_mm, *self.side_centre, self.push_mm, self.push_radius_mm, *self.push_centre,
-        )  # fmt: skip
+            self.atrophy_mm,
+            self.side_mm,
+            *self.side_centre,
+            self.push_mm,
+            self.push_radius_mm,
+            *self.push_centre,
+        )
 
 
 def toward_csf(tissue: Tensor) -> Float[Tensor, "3 i2 j2 k2"]:
@@ -92,9 +97,13 @@ def pull(lesions: Volumes, pull_mm: Float[Tensor, " b"]) -> Vectors:
 
 
 def widen(
-    index: Vectors, direction: Vectors, near: Volumes, inside: Volumes, shifts: Float[Tensor, "b 10"],
+    index: Vectors,
+    direction: Vectors,
+    near: Volumes,
+    inside: Volumes,
+    shifts: Float[Tensor, "b 10"],
     widening_mm: Float[Tensor, " b"],
-) -> Vectors:  # fmt: skip
+) -> Vectors:
     """CSF spaces made wider or narrower: everywhere (age), near a lesion, and around one lateral ventricle.
 
     Args:

@@ -26,9 +26,14 @@ Volume = Float[Tensor, "i j k"]
 
 
 def insert_unfamiliar(
-    image: Volume, lesion: Volume, rng: np.random.Generator, *, csf: float, grey: float,
+    image: Volume,
+    lesion: Volume,
+    rng: np.random.Generator,
+    *,
+    csf: float,
+    grey: float,
     kind: UnfamiliarKind | None = None,
-) -> Volume:  # fmt: skip
+) -> Volume:
     """Turn healthy tissue into infarct where `lesion` is 1, in a manner that shares nothing with `infarct`.
 
     Its textures are made differently (chambers around random points, even layers, displaced tissue instead of band-limited

@@ -47,13 +47,9 @@ class CaseStream(Stream):
         self.cases = cases.to(device) if _fits(cases, recipe.train, device) else cases.pinned()
         brains = [brain if bool((brain >= 0).all()) else None for brain in self.cases.brains] or [None] * len(cases)
         triples = zip(self.cases.images, self.cases.masks, brains, strict=True)
-        self._originals = [
-            Original(image, mask, worked_on=device, brain=brain) for image, mask, brain in triples
-        ]  # fmt: skip
+        self._originals = [Original(image, mask, worked_on=device, brain=brain) for image, mask, brain in triples]
         self._donors = [case for case, mask in zip(self._originals, cases.masks, strict=True) if bool(mask.any())]
-        self._outlines = [
-            Outline(name="case", voxels=donor.mask, origin_mm=(0.0, 0.0, 0.0)) for donor in self._donors
-        ]  # fmt: skip
+        self._outlines = [Outline(name="case", voxels=donor.mask, origin_mm=(0.0, 0.0, 0.0)) for donor in self._donors]
         self._augmenter = Augmenter(device, record=recipe.train.graph)
         self._painter = None
         if recipe.augment.synthetic_fraction > 0:

@@ -59,8 +59,12 @@ class HeadStream(Stream):
             raise UsageError("simulate.painted_fraction", share, rule, "add hosts with a T1w image, or paint all")
         self.outlines = OutlineSet(sources.acute, sources.chronic).to(device)
         self._augmenter = Augmenter(
-            device, record=recipe.train.graph, heads=True, grafts=max(recipe.simulate.most_lesions, 1), compile=recipe.simulate.compile
-        )  # fmt: skip
+            device,
+            record=recipe.train.graph,
+            heads=True,
+            grafts=max(recipe.simulate.most_lesions, 1),
+            compile=recipe.simulate.compile,
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -120,9 +124,14 @@ class HeadStream(Stream):
         simulate = {name: value for name, value in to_dict(self.recipe.simulate).items() if name != "compile"}
         drawn = f"{self.fingerprint} {seed} {count} {unfamiliar} {simulate} {to_dict(self.recipe.prepare)}"
         return CaseSet(
-            names=tuple(names), images=tuple(images), masks=tuple(masks), brains=tuple(brains),
-            fingerprint=sha256(drawn.encode()).hexdigest(), provenance={**self.provenance, "heads": count}, centres=tuple(hosts),
-        )  # fmt: skip
+            names=tuple(names),
+            images=tuple(images),
+            masks=tuple(masks),
+            brains=tuple(brains),
+            fingerprint=sha256(drawn.encode()).hexdigest(),
+            provenance={**self.provenance, "heads": count},
+            centres=tuple(hosts),
+        )
 
     def _host(self, rng: np.random.Generator) -> tuple[Original, Given]:
         """A label map to be painted, or a real head; without label maps, a real head is painted from its own tissues."""

@@ -57,9 +57,15 @@ class _Diverged(Exception):
 
 
 def train(
-    recipe: Recipe, data: Sources | CaseSet, folder: Path, *, start: Weights | None = None, resume: bool = False,
-    judge_by: CaseSet | None = None, report: Callable[[Progress], None] = lambda _: None,
-) -> str:  # fmt: skip
+    recipe: Recipe,
+    data: Sources | CaseSet,
+    folder: Path,
+    *,
+    start: Weights | None = None,
+    resume: bool = False,
+    judge_by: CaseSet | None = None,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> str:
     """Train from scratch, or go on where the folder's newest state stands.
 
     The folder gets `log.jsonl`, two rotating states, and at every save the averaged weights with their card, so

@@ -38,9 +38,7 @@ class Phased:
     """Of a step as training takes it: data are made beside it, and on a GPU it is replayed."""
 
 
-def measure_phases(
-    recipe: Recipe, data: Sources | CaseSet, *, start: Weights | None = None, steps: int = 20
-) -> Phased:  # fmt: skip
+def measure_phases(recipe: Recipe, data: Sources | CaseSet, *, start: Weights | None = None, steps: int = 20) -> Phased:
     """Train a few steps in this process, phase by phase and then as it is; nothing is written.
 
     Args:
@@ -83,7 +81,7 @@ def _one_by_one(run: Run, warm: int) -> dict[str, float]:
 
 def pace(
     step: Callable[[Batch], Any], batches: Iterable[Batch], *, warm: int, steps: int, device: torch.device
-) -> float:  # fmt: skip
+) -> float:
     """Milliseconds a step on these batches, after some to warm up."""
     begun = 0.0
     for n, batch in enumerate(itertools.islice(batches, warm + steps)):

@@ -119,10 +119,17 @@ class Run:
         if self.world.rank:
             return ""
         state = {
-            "recipe": to_dict(self.recipe), "data": self.stream.fingerprint, "taught_by": self._teachers(), "step": self.step, "seconds": self.seconds,
-            "slower": self.slower, "best": self.best, "model": self.model.state_dict(), "average": self.average.state_dict(),
+            "recipe": to_dict(self.recipe),
+            "data": self.stream.fingerprint,
+            "taught_by": self._teachers(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "slower": self.slower,
+            "best": self.best,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
             **self.steps.state(),
-        }  # fmt: skip
+        }
         save_state(self.folder, self.step, state)
         return save_weights(self.folder, self.average, self._card())
 
@@ -161,8 +168,10 @@ class Run:
         card = self.taught_by.card
         scalings = [*(own for _, own in self.taught_by.networks), card.calibration.scaling]
         told = {
-            "name": card.name, "sha256": self.taught_by.sha256, "temperatures": [one.temperature for one in scalings],
-        }  # fmt: skip
+            "name": card.name,
+            "sha256": self.taught_by.sha256,
+            "temperatures": [one.temperature for one in scalings],
+        }
         return {**told, "biases": [one.bias for one in scalings]} if any(one.bias for one in scalings) else told
 
     def _card(self, **more: Any) -> Card:
@@ -240,8 +249,16 @@ def _stream(data: Sources | CaseSet, recipe: Recipe, device: torch.device, world
 def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
     """Without what may change from one sitting to the next."""
     passing = {
-        "accumulate", "cohort", "compile", "device", "graph", "minutes", "recompute", "save_minutes", "validations"
-    }  # fmt: skip
+        "accumulate",
+        "cohort",
+        "compile",
+        "device",
+        "graph",
+        "minutes",
+        "recompute",
+        "save_minutes",
+        "validations",
+    }
     kept = {name: value for name, value in recipe["train"].items() if name not in passing}
     simulate = {name: value for name, value in recipe["simulate"].items() if name != "compile"}
     return {**recipe, "train": kept, "simulate": simulate}

@@ -40,9 +40,16 @@ class Step:
     """
 
     def __init__(
-        self, model: UNet, average: UNet, config: TrainConfig, *, device: torch.device, world: World = World(),
-        teacher: Teacher | None = None, brain_of: nn.Module | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        model: UNet,
+        average: UNet,
+        config: TrainConfig,
+        *,
+        device: torch.device,
+        world: World = World(),
+        teacher: Teacher | None = None,
+        brain_of: nn.Module | None = None,
+    ) -> None:
         self.model, self.average, self.config, self.device, self.world = model, average, config, device, world
         self.teacher, self.brain_of = teacher, brain_of
         self._mark: Callable[[str], None] = lambda _: None

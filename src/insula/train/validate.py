@@ -70,9 +70,7 @@ class Validation:
 
 
 @torch.inference_mode()
-def validate(
-    model: UNet, cases: CaseSet, *, dtype: torch.dtype, spacing_mm: float, world: World
-) -> Validation:  # fmt: skip
+def validate(model: UNet, cases: CaseSet, *, dtype: torch.dtype, spacing_mm: float, world: World) -> Validation:
     """Segment and score every case, dealt out to the processes.
 
     Args:
@@ -108,9 +106,14 @@ def validate(
     centres = [cases.centres[n] for n in torch.nonzero(chosen).flatten().tolist()] if cases.centres else None
     mean = mean_interval(dice[chosen].tolist(), centres, least=0, most=1)
     return Validation(
-        dice=mean.value, low=mean.low, high=mean.high, f1=float(f1[chosen].mean()), cases=len(cases),
+        dice=mean.value,
+        low=mean.low,
+        high=mean.high,
+        f1=float(f1[chosen].mean()),
+        cases=len(cases),
         basis=mean.basis if lesion.any() else f"share of empty masks; no case has a lesion, {mean.basis}",
         empty=float((volume[control] == 0).float().mean()) if control.any() else None,
         false_ml=float(volume[control].mean()) if control.any() else None,
-        brain=float(brain.sum() / judged.sum()) if bool(judged.any()) else None, samples=tuple(samples),
-    )  # fmt: skip
+        brain=float(brain.sum() / judged.sum()) if bool(judged.any()) else None,
+        samples=tuple(samples),
+    )

@@ -34,6 +34,8 @@ class Case:
     def __post_init__(self) -> None:
         if not self.scan.grid.close_to(self.truth.grid):
             raise BadData(
-                f"the mask of {self.subject}", f"({self.truth.grid.unlike(self.scan.grid)})", "does not lie on its scan's grid",
+                f"the mask of {self.subject}",
+                f"({self.truth.grid.unlike(self.scan.grid)})",
+                "does not lie on its scan's grid",
                 "resample the mask onto the scan",
-            )  # fmt: skip
+            )

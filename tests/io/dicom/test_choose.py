@@ -16,13 +16,19 @@ from io_series import enhanced, sample, write_series
 
 _OTHERS = {
     1: {"SeriesDescription": "localizer", "ProtocolName": "loc", "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
-    2: {"SeriesDescription": "t2_tse", "ProtocolName": "", "EchoTime": 101.0, "RepetitionTime": 6000.0, "InversionTime": ""},
+    2: {
+        "SeriesDescription": "t2_tse",
+        "ProtocolName": "",
+        "EchoTime": 101.0,
+        "RepetitionTime": 6000.0,
+        "InversionTime": "",
+    },
     4: {"SeriesDescription": "FLAIR t1-like", "ProtocolName": "", "EchoTime": 390.0, "InversionTime": 1800.0},
     5: {"SeriesDescription": "ep2d_diff", "ProtocolName": "dwi", "EchoTime": 80.0, "InversionTime": ""},
     6: {"SeriesDescription": "t1_mprage MPR", "ImageType": ["DERIVED", "SECONDARY", "MPR"]},
     7: {"SeriesDescription": "t1_mprage +C", "ContrastBolusAgent": "x"},
     8: {"SeriesDescription": "", "ProtocolName": "", "EchoTime": 3.0},
-}  # fmt: skip
+}
 
 
 def test_of_a_whole_session_the_plain_t1w_is_taken_and_the_others_are_listed(tmp_path: Path) -> None:
@@ -123,10 +129,15 @@ def test_of_an_mp2rage_the_uniform_image_is_taken(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("t1_mprage_sag", "T1_MPRAGE_SAG_POST_GD"), ("T1 MPRAGE PRE CONTRAST", "T1 MPRAGE POST CONTRAST"), ("t1-mprage", "t1-mprage+c"),
-        ("3D_T1_WO_GD", "3D_T1_GD"), ("t1_nativ", "t1_mit_KM"), ("Ax.T1.BRAVO", "Ax.T1.BRAVO.+GAD"), ("t1Mprage", "t1MpragePostGd"),
+        ("t1_mprage_sag", "T1_MPRAGE_SAG_POST_GD"),
+        ("T1 MPRAGE PRE CONTRAST", "T1 MPRAGE POST CONTRAST"),
+        ("t1-mprage", "t1-mprage+c"),
+        ("3D_T1_WO_GD", "3D_T1_GD"),
+        ("t1_nativ", "t1_mit_KM"),
+        ("Ax.T1.BRAVO", "Ax.T1.BRAVO.+GAD"),
+        ("t1Mprage", "t1MpragePostGd"),
     ],
-)  # fmt: skip
+)
 def test_the_scan_before_the_agent_is_taken_whatever_parts_the_words(before: str, after: str, tmp_path: Path) -> None:
     write_series(tmp_path / "a", sample(1), SeriesNumber=4, SeriesDescription=before, ProtocolName="")
     write_series(tmp_path / "b", sample(2, (20, 24, 30)), SeriesNumber=12, SeriesDescription=after, ProtocolName="")
@@ -138,10 +149,12 @@ def test_the_scan_before_the_agent_is_taken_whatever_parts_the_words(before: str
 @pytest.mark.parametrize(
     "values",
     [
-        {"ContrastBolusAgent": "x"}, {"ContrastBolusAgent": "none", "ContrastBolusVolume": 7.5}, {"ContrastBolusStartTime": "101500"},
+        {"ContrastBolusAgent": "x"},
+        {"ContrastBolusAgent": "none", "ContrastBolusVolume": 7.5},
+        {"ContrastBolusStartTime": "101500"},
         {"ContrastBolusTotalDose": 0.1},
     ],
-)  # fmt: skip
+)
 def test_an_agent_is_known_by_attributes_whatever_the_name_says(values: dict[str, object], tmp_path: Path) -> None:
     write_series(tmp_path / "a", sample(1), SeriesNumber=9, SeriesDescription="t1_mprage")
     write_series(tmp_path / "b", sample(2, (20, 24, 30)), SeriesNumber=3, SeriesDescription="t1_mprage", **values)

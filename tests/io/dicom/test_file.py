@@ -71,10 +71,24 @@ def test_objects_are_written_beside_files_without_a_preamble(form: str, tmp_path
     assert lesion_seg(found, labels, weights="x").NumberOfFrames == 4
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"\x08\x00", b"\x08\x00\x05\x00", bytes(400), b"\x08\x00" * 300, b"\x08\x00\x05\x00\x0a\x00\x00\x00" + b"\xff" * 300, b"text, not DICOM\n" * 40,
-    (348).to_bytes(4, "little") + bytes(600), gzip.compress(b"text" * 400, mtime=0), gzip.compress(bytes(600), mtime=0)[:20], b"\x1f\x8b", b"BZh9", b"\xfd7zXZ\0",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x08\x00",
+        b"\x08\x00\x05\x00",
+        bytes(400),
+        b"\x08\x00" * 300,
+        b"\x08\x00\x05\x00\x0a\x00\x00\x00" + b"\xff" * 300,
+        b"text, not DICOM\n" * 40,
+        (348).to_bytes(4, "little") + bytes(600),
+        gzip.compress(b"text" * 400, mtime=0),
+        gzip.compress(bytes(600), mtime=0)[:20],
+        b"\x1f\x8b",
+        b"BZh9",
+        b"\xfd7zXZ\0",
+    ],
+)
 def test_what_is_no_dicom_is_not_taken_for_it(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(data)
     assert not starts_as_dicom(tmp_path / "a")

@@ -201,10 +201,18 @@ def _no(keyword: str) -> Change:
     [
         pytest.param(_without(9, 10), "from slice 9 to 10", id="136 middle slices missing"),
         pytest.param(_without(11), "slices are missing", id="140 a gap"),
-        pytest.param(_set(ImageOrientationPatient=lambda n: [1, 0, 0, 0, 1, 0] if n < 9 else [0, 1, 0, 0, 0, 1]), "one direction", id="143 directions"),
+        pytest.param(
+            _set(ImageOrientationPatient=lambda n: [1, 0, 0, 0, 1, 0] if n < 9 else [0, 1, 0, 0, 0, 1]),
+            "one direction",
+            id="143 directions",
+        ),
         pytest.param(_no("ImagePositionPatient"), "ImagePositionPatient", id="144 no place"),
         pytest.param(_no("ImageOrientationPatient"), "where its slices lie", id="144 no direction"),
-        pytest.param(_set(ImagePositionPatient=lambda n: [-12.0, -31.0, 3.0 * (n // 2)]), "lie where others do", id="139 two at one place"),
+        pytest.param(
+            _set(ImagePositionPatient=lambda n: [-12.0, -31.0, 3.0 * (n // 2)]),
+            "lie where others do",
+            id="139 two at one place",
+        ),
         pytest.param(_set(PatientID=lambda n: f"P{n % 2}"), "several patients", id="two patients in one series"),
         pytest.param(_set(PixelSpacing=lambda n: [2.0, 1.5] if n else [2.0, 1.6]), "pixel spacing", id="pixel spacing"),
         pytest.param(_set(PixelSpacing=[0.0, 1.5]), "pixel spacing", id="no pixel spacing"),
@@ -213,15 +221,23 @@ def _no(keyword: str) -> Change:
         pytest.param(_set(Modality="CT", SOPClassUID=CTImageStorage), "CT, not MR", id="148 CT"),
         pytest.param(_set(Modality="US", SOPClassUID=UltrasoundImageStorage), "US, not MR", id="148 US"),
         pytest.param(_set(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "localiser", id="a localiser"),
-        pytest.param(_set(ImageType=["DERIVED", "SECONDARY", "MPR"], SeriesDescription="x", ProtocolName="", InversionTime=""), "derived", id="derived"),
+        pytest.param(
+            _set(ImageType=["DERIVED", "SECONDARY", "MPR"], SeriesDescription="x", ProtocolName="", InversionTime=""),
+            "derived",
+            id="derived",
+        ),
         pytest.param(_set(ImageType=["DERIVED", "PRIMARY", "M", "ND", "T1 MAP"]), "a map", id="a T1 map"),
         pytest.param(_set(ImageType=["ORIGINAL", "PRIMARY", "P", "ND"]), "a phase image", id="phase"),
         pytest.param(_set(SeriesDescription="mp2rage_INV1"), "one inversion", id="an inversion"),
-        pytest.param(_set(SeriesDescription="t1_sub", ImageType=["DERIVED", "PRIMARY", "SUBTRACT"]), "a subtraction", id="subtraction"),
+        pytest.param(
+            _set(SeriesDescription="t1_sub", ImageType=["DERIVED", "PRIMARY", "SUBTRACT"]),
+            "a subtraction",
+            id="subtraction",
+        ),
         pytest.param(_set(PhotometricInterpretation="RGB"), "in colour", id="colour"),
         pytest.param(_set(ImagePositionPatient=["1", "2", "3.5e"]), "DICOM", id="no numbers"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_trusted_is_refused(change: Change, says: str, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     try:
@@ -241,9 +257,13 @@ def test_what_cannot_be_trusted_is_refused(change: Change, says: str, tmp_path: 
         pytest.param(_without(0, 1), "first-images-missing", id="138 first slices missing"),
         pytest.param(_set(InstanceNumber=lambda n: 2 * n + 1), "image-numbers-missing", id="numbers missing"),
         pytest.param(_set(ContrastBolusAgent="Gadovist"), "contrast-agent", id="contrast"),
-        pytest.param(_set(SeriesDescription="", ProtocolName="", EchoTime=30, RepetitionTime=3000, InversionTime=""), "not-told-to-be-t1w", id="no word of T1"),
+        pytest.param(
+            _set(SeriesDescription="", ProtocolName="", EchoTime=30, RepetitionTime=3000, InversionTime=""),
+            "not-told-to-be-t1w",
+            id="no word of T1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_doubtful_is_said(change: Change, code: str, tmp_path: Path) -> None:
     image = sample(shape=(20, 24, 44))
     found = read_dicom(write_series(tmp_path, image, change=change)).scan

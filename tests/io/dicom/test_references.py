@@ -18,9 +18,23 @@ from io_series import header, sample, write_series
 _CANARY = b"CANARY^1960-01-01 "
 _KEYS = sorted(
     {element.keyword for element in header(0)} - {"", "PixelData"}
-    | {"PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName", "StudyDescription",
-       "PositionReferenceIndicator", "FrameOfReferenceUID", "SeriesNumber", "InstanceNumber", "PatientAge", "PatientWeight"}
-)  # fmt: skip
+    | {
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyDate",
+        "StudyTime",
+        "StudyID",
+        "AccessionNumber",
+        "ReferringPhysicianName",
+        "StudyDescription",
+        "PositionReferenceIndicator",
+        "FrameOfReferenceUID",
+        "SeriesNumber",
+        "InstanceNumber",
+        "PatientAge",
+        "PatientWeight",
+    }
+)
 
 
 def _without(data: Dataset, key: str) -> None:

@@ -20,9 +20,14 @@ from insula.io.dicom import check_archive, is_archive, is_dicom, read_dicom, unp
 from io_series import sample, write_series
 
 _PACK: dict[str, Callable[[bytes], bytes]] = {
-    "tar": lambda data: data, "tar.gz": gzip.compress, "tgz": gzip.compress, "tar.bz2": bz2.compress, "tar.xz": lzma.compress,
-    "no ending": gzip.compress, "tar.gz twice": lambda data: gzip.compress(gzip.compress(data)),
-}  # fmt: skip
+    "tar": lambda data: data,
+    "tar.gz": gzip.compress,
+    "tgz": gzip.compress,
+    "tar.bz2": bz2.compress,
+    "tar.xz": lzma.compress,
+    "no ending": gzip.compress,
+    "tar.gz twice": lambda data: gzip.compress(gzip.compress(data)),
+}
 
 
 def _tar(folder: Path, form: int = tarfile.PAX_FORMAT) -> bytes:

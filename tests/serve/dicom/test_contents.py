@@ -94,9 +94,11 @@ def test_what_cannot_be_read_is_compared_as_it_is(tmp_path: Path) -> None:
 
 def _send(receiver: Receiver, path: Path, title: str = "SCANNER") -> int:
     event: Any = SimpleNamespace(
-        dataset=dcmread(path), encoded_dataset=path.read_bytes, context=SimpleNamespace(abstract_syntax=MR),
+        dataset=dcmread(path),
+        encoded_dataset=path.read_bytes,
+        context=SimpleNamespace(abstract_syntax=MR),
         assoc=SimpleNamespace(requestor=SimpleNamespace(ae_title=title)),
-    )  # fmt: skip
+    )
     return receiver.store(event)
 
 

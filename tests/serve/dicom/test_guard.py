@@ -140,7 +140,9 @@ def test_only_listed_callers_are_let_in() -> None:
         assert not echo(heard.port, title="STRANGER")
 
 
-@pytest.mark.parametrize("knobs", [{"title": ""}, {"title": "   "}, {"title": "A" * 17}, {"callers": ("A\\B",)}, {"callers": ("é",)}])  # fmt: skip
+@pytest.mark.parametrize(
+    "knobs", [{"title": ""}, {"title": "   "}, {"title": "A" * 17}, {"callers": ("A\\B",)}, {"callers": ("é",)}]
+)
 def test_titles_that_are_none_are_refused(knobs: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="1 to 16 characters"):
         check_titles(ListenConfig(**knobs))
@@ -226,7 +228,9 @@ def _fragments(client: socket.socket, count: int) -> None:
         client.sendall(b"\x04\x00" + len(pdv).to_bytes(4, "big") + pdv)
 
 
-@pytest.mark.parametrize(("knobs", "reason"), [({"most_mb": 1}, "an object"), ({"association_mb": 1}, "an association")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("knobs", "reason"), [({"most_mb": 1}, "an object"), ({"association_mb": 1}, "an association")]
+)
 def test_what_never_ends_is_cut_off(knobs: dict[str, int], reason: str, caplog: Any) -> None:
     with door(**knobs) as heard:
         with socket.create_connection((HOST, heard.port)) as client:
@@ -290,10 +294,27 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     for name in ("node", "scanner"):
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext",
-             "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"],
-            check=True, capture_output=True,
-        )  # fmt: skip
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                f"/CN={name}",
+                "-addext",
+                "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                "-keyout",
+                folder / f"{name}.key",
+                "-out",
+                folder / f"{name}.pem",
+            ],
+            check=True,
+            capture_output=True,
+        )
     return folder
 
 

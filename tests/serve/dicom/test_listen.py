@@ -213,9 +213,17 @@ def test_its_audit_and_its_metrics(start_node: Any, archive: Any, tmp_path: Path
     audit, port = tmp_path / "audit.jsonl", free_port()
     series = write_head(tmp_path / "series", **CANARY)
     with start_node(
-        tmp_path / "node", "--audit", str(audit), "--metrics-port", str(port), "--callers", "SCANNER", "PACS", "--send",
+        tmp_path / "node",
+        "--audit",
+        str(audit),
+        "--metrics-port",
+        str(port),
+        "--callers",
+        "SCANNER",
+        "PACS",
+        "--send",
         f"ARCHIVE@127.0.0.1:{archive.port}",
-    ) as node:  # fmt: skip
+    ) as node:
         count = len(node.send(series))
         assert node.send(series, title="CANARYTITLE") == []
         archive.wait(2)
@@ -231,17 +239,21 @@ def test_its_audit_and_its_metrics(start_node: Any, archive: Any, tmp_path: Path
     assert (job["who"], job["outcome"]) == ("SCANNER", "done")
     assert [line["who"] for line in lines if line["outcome"] == "rejected"] == ["nobody"]
     for name in (
-        f'insula_objects_total{{outcome="stored"}} {count}.0', 'insula_associations_total{outcome="rejected"} 1.0',
-        'insula_results_total{outcome="stored"} 2.0', 'insula_jobs{state="done"} 1.0', "insula_workers_ready 1.0",
-    ):  # fmt: skip
+        f'insula_objects_total{{outcome="stored"}} {count}.0',
+        'insula_associations_total{outcome="rejected"} 1.0',
+        'insula_results_total{outcome="stored"} 2.0',
+        'insula_jobs{state="done"} 1.0',
+        "insula_workers_ready 1.0",
+    ):
         assert name in metrics
     assert "CANARY" not in audit.read_text() + metrics + node.log.read_text()
 
 
 def test_results_go_to_two_archives(start_node: Any, archive: Any, tmp_path: Path) -> None:
-    with dicomweb() as web, start_node(
-        tmp_path / "node", "--send", f"ARCHIVE@127.0.0.1:{archive.port}", "--stow", web.url
-    ) as node:  # fmt: skip
+    with (
+        dicomweb() as web,
+        start_node(tmp_path / "node", "--send", f"ARCHIVE@127.0.0.1:{archive.port}", "--stow", web.url) as node,
+    ):
         web.refuse = 1
         node.send(write_head(tmp_path / "series"))
         archive.wait(2)
@@ -262,10 +274,16 @@ def test_every_warning_that_is_not_named_is_a_doubt_and_no_note_is() -> None:
 
 def test_nothing_of_a_malformed_header_is_in_the_log(start_node: Any, tmp_path: Path) -> None:
     words = {
-        "SeriesInstanceUID": "1.2.CANARYSERIES", "StudyInstanceUID": "CANARYSTUDY", "FrameOfReferenceUID": "CANARYFRAME",
-        "Modality": "CANARYMODALITY", "PatientBirthDate": "CANARY1960", "StudyDate": "CANARYDATE", "PatientAge": "CANARYAGE",
-        "SliceThickness": "CANARYTHICK", "SpecificCharacterSet": "CANARYSET",
-    }  # fmt: skip
+        "SeriesInstanceUID": "1.2.CANARYSERIES",
+        "StudyInstanceUID": "CANARYSTUDY",
+        "FrameOfReferenceUID": "CANARYFRAME",
+        "Modality": "CANARYMODALITY",
+        "PatientBirthDate": "CANARY1960",
+        "StudyDate": "CANARYDATE",
+        "PatientAge": "CANARYAGE",
+        "SliceThickness": "CANARYTHICK",
+        "SpecificCharacterSet": "CANARYSET",
+    }
 
     def mar(data: Any, number: int) -> Any:
         for name, value in words.items():

@@ -27,10 +27,18 @@ pytestmark = pytest.mark.skipif(_ORTHANC is None, reason="orthanc is not install
 def orthanc(tmp_path: Path) -> Iterator[tuple[httpx.Client, int]]:
     web, dicom = free_port(), free_port()
     settings = {
-        "Name": "test", "StorageDirectory": str(tmp_path / "db"), "IndexDirectory": str(tmp_path / "db"), "HttpPort": web, "DicomPort": dicom,
-        "DicomAet": "ORTHANC", "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomCheckModalityHost": False,
-        "DicomAlwaysAllowStore": True, "Plugins": [str(_DICOMWEB)] if _DICOMWEB.exists() else [],
-    }  # fmt: skip
+        "Name": "test",
+        "StorageDirectory": str(tmp_path / "db"),
+        "IndexDirectory": str(tmp_path / "db"),
+        "HttpPort": web,
+        "DicomPort": dicom,
+        "DicomAet": "ORTHANC",
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomCheckModalityHost": False,
+        "DicomAlwaysAllowStore": True,
+        "Plugins": [str(_DICOMWEB)] if _DICOMWEB.exists() else [],
+    }
     (tmp_path / "orthanc.json").write_text(json.dumps(settings))
     with open(tmp_path / "orthanc.log", "w") as log:
         process = subprocess.Popen([str(_ORTHANC), str(tmp_path / "orthanc.json")], stdout=log, stderr=log)

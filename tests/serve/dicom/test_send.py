@@ -15,7 +15,9 @@ def test_a_target_is_title_host_and_port() -> None:
     assert Target.parse("A@[::1]:104") == Target("::1", 104, "A")
 
 
-@pytest.mark.parametrize("text", ["", "ORTHANC", "ORTHANC@host", "@host:1", "ORTHANC@host:x", "ORTHANC@:104", "A-TITLE-THAT-IS-TOO-LONG@h:1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text", ["", "ORTHANC", "ORTHANC@host", "@host:1", "ORTHANC@host:x", "ORTHANC@:104", "A-TITLE-THAT-IS-TOO-LONG@h:1"]
+)
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="TITLE@HOST:PORT"):
         Target.parse(text)

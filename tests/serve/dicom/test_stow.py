@@ -29,7 +29,19 @@ def test_addresses() -> None:
     assert Stow.parse("http://[::1]:80").url == "http://[::1]:80/studies"
 
 
-@pytest.mark.parametrize("text", ["", "pacs:8042", "ftp://pacs", "http://", "http://a:b/", "http://pacs:99999999", "http://a/ b", "http://a\r\nX: y"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "pacs:8042",
+        "ftp://pacs",
+        "http://",
+        "http://a:b/",
+        "http://pacs:99999999",
+        "http://a/ b",
+        "http://a\r\nX: y",
+    ],
+)
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no address of http"):
         Stow.parse(text)
@@ -102,10 +114,27 @@ def test_the_answer_as_xml() -> None:
 
 def test_an_archive_with_a_certificate(files: list[Path], tmp_path: Path) -> None:
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=DNS:localhost", "-keyout", tmp_path / "key", "-out", tmp_path / "cert"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-keyout",
+            tmp_path / "key",
+            "-out",
+            tmp_path / "cert",
+        ],
+        check=True,
+        capture_output=True,
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
     with dicomweb(context) as web:

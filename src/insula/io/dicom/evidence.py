@@ -15,12 +15,32 @@ MR_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.4.4",  # legacy converted enhanced MR
 }
 _TYPES = (
-    ({"LOCALIZER", "LOCALISER", "SCOUT", "PROJECTION IMAGE", "MIP", "MINIP", "MAX_IP", "MIN_IP"}, "a localiser or projection"),
+    (
+        {"LOCALIZER", "LOCALISER", "SCOUT", "PROJECTION IMAGE", "MIP", "MINIP", "MAX_IP", "MIN_IP"},
+        "a localiser or projection",
+    ),
     ({"SUBTRACT", "SUBTRACTION", "SUB"}, "a subtraction"),
-    ({"T1 MAP", "T1_MAP", "R1", "T2 MAP", "T2_MAP", "T2_STAR", "R2", "R2_STAR", "B0 MAP", "B1", "B1 MAP", "FIELD_MAP", "VELOCITY MAP"}, "a map"),
+    (
+        {
+            "T1 MAP",
+            "T1_MAP",
+            "R1",
+            "T2 MAP",
+            "T2_MAP",
+            "T2_STAR",
+            "R2",
+            "R2_STAR",
+            "B0 MAP",
+            "B1",
+            "B1 MAP",
+            "FIELD_MAP",
+            "VELOCITY MAP",
+        },
+        "a map",
+    ),
     ({"ADC", "FA", "TRACEW", "DIFFUSION", "EXP", "TENSOR", "TENSOR_B0"}, "of diffusion"),
     ({"PERFUSION", "CBF", "CBV", "MTT", "TTP", "ASL", "FMRI", "MOCO"}, "of perfusion or function"),
-)  # fmt: skip
+)
 """Values of ImageType."""
 _DERIVED_MAPS = {"T1", "T2"}  # of derived images; elsewhere they may name the contrast
 _MAP_WORDS = re.compile(

@@ -136,7 +136,9 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, zlib.error):
         raise BadData("the zip", "", "is damaged", "make it again") from None
     except RuntimeError:  # zipfile's word for a password, and for packing that it does not know
-        raise BadData("the zip", "", "is encrypted, or packed in a way that cannot be read", "make it again, without a password") from None  # fmt: skip
+        raise BadData(
+            "the zip", "", "is encrypted, or packed in a way that cannot be read", "make it again, without a password"
+        ) from None
     except OSError as error:
         raise from_os_error(error, what="the unpacked files", value="", writing=True) from None
 

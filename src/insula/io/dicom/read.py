@@ -241,7 +241,12 @@ def _stored(data: Dataset, codec: str) -> NDArray[Any]:
         return data.pixel_array
     except RuntimeError:  # what pydicom raises where no decoder is installed, or one gives up
         rule = f"are packed as {codec}, which cannot be read here, or are damaged"
-        raise BadData("the images", "", rule, "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg, or export them uncompressed") from None  # fmt: skip
+        raise BadData(
+            "the images",
+            "",
+            rule,
+            "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg, or export them uncompressed",
+        ) from None
 
 
 def _rescale(data: Dataset, frame: int) -> tuple[float, float]:

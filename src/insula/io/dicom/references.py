@@ -19,17 +19,31 @@ __all__ = ["conforming", "name_true_classes"]
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 _IMAGE = (
-    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames", "InstanceNumber",
-    "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "DimensionIndexSequence",
-    "DimensionOrganizationSequence", "BitsAllocated", "BitsStored", "HighBit", "SamplesPerPixel", "PhotometricInterpretation",
-)  # fmt: skip
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "InstanceNumber",
+    "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence",
+    "DimensionIndexSequence",
+    "DimensionOrganizationSequence",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+)
 
 _SINGLE = "1.2.840.10008.5.1.4.1.1.4"  # MR image: what has one frame is laid out as one
 _MANY = "1.2.840.10008.5.1.4.1.1.4.1"  # enhanced MR image
 _PLACES = {
-    "PlanePositionSequence": ("ImagePositionPatient",), "PlaneOrientationSequence": ("ImageOrientationPatient",),
+    "PlanePositionSequence": ("ImagePositionPatient",),
+    "PlaneOrientationSequence": ("ImageOrientationPatient",),
     "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),
-}  # fmt: skip
+}
 
 
 def _text(most: int) -> Callable[[str], bool]:
@@ -48,10 +62,18 @@ def _name(value: str) -> bool:
 
 
 _OF_ALL: dict[str, Callable[[str], bool]] = {
-    "PatientName": _name, "PatientID": _text(64), "PatientBirthDate": _date, "PatientSex": lambda value: value in {"M", "F", "O"},
-    "StudyDate": _date, "StudyTime": lambda value: bool(_TIME.fullmatch(value)), "StudyID": _text(16), "AccessionNumber": _text(16),
-    "ReferringPhysicianName": _name, "StudyDescription": _text(64), "PositionReferenceIndicator": _text(64),
-}  # fmt: skip
+    "PatientName": _name,
+    "PatientID": _text(64),
+    "PatientBirthDate": _date,
+    "PatientSex": lambda value: value in {"M", "F", "O"},
+    "StudyDate": _date,
+    "StudyTime": lambda value: bool(_TIME.fullmatch(value)),
+    "StudyID": _text(16),
+    "AccessionNumber": _text(16),
+    "ReferringPhysicianName": _name,
+    "StudyDescription": _text(64),
+    "PositionReferenceIndicator": _text(64),
+}
 
 
 def conforming(headers: Sequence[Dataset], *, name: str, step_mm: float) -> list[Dataset]:

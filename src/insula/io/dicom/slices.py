@@ -23,9 +23,32 @@ __all__ = ["Slice", "quiet", "read_slices", "slices_of"]
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _MOST_FRAMES = 100_000
 _MODALITIES = frozenset(
-    ["MR", "CT", "PT", "US", "CR", "DX", "XA", "NM", "RF", "MG", "OT", "SC", "SR", "SEG", "PR", "KO", "REG", "RTSTRUCT", "RTDOSE",
-     "RTPLAN", "RTIMAGE", "ECG", "DOC"]
-)  # fmt: skip
+    [
+        "MR",
+        "CT",
+        "PT",
+        "US",
+        "CR",
+        "DX",
+        "XA",
+        "NM",
+        "RF",
+        "MG",
+        "OT",
+        "SC",
+        "SR",
+        "SEG",
+        "PR",
+        "KO",
+        "REG",
+        "RTSTRUCT",
+        "RTDOSE",
+        "RTPLAN",
+        "RTIMAGE",
+        "ECG",
+        "DOC",
+    ]
+)
 """What may be shown: an exporter can write anything there."""
 
 
@@ -165,7 +188,9 @@ def _slice(path: Path, data: Dataset, frame: int | None, groups: tuple[Dataset, 
         return data.get(keyword)
 
     spacing = _numbers(find("PixelMeasuresSequence", "PixelSpacing"), 2)
-    words = " ".join(str(data.get(key) or "") for key in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName"))  # fmt: skip
+    words = " ".join(
+        str(data.get(key) or "") for key in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
+    )
     kind = tuple(
         str(word).upper().strip()
         for word in _many(find("MRImageFrameTypeSequence", "FrameType") or data.get("ImageType"))
@@ -174,25 +199,34 @@ def _slice(path: Path, data: Dataset, frame: int | None, groups: tuple[Dataset, 
     number = data.get("InstanceNumber")
     content = [group.FrameContentSequence[0] for group in groups if group.get("FrameContentSequence")]
     return Slice(
-        path=path, frame=frame, uid=str(data.get("SOPInstanceUID") or ""), sop_class=str(data.get("SOPClassUID") or ""),
-        series=str(data.SeriesInstanceUID), patient=hashlib.sha256(str(data.get("PatientID") or data.get("PatientName") or "").encode()).hexdigest()[:16],
+        path=path,
+        frame=frame,
+        uid=str(data.get("SOPInstanceUID") or ""),
+        sop_class=str(data.get("SOPClassUID") or ""),
+        series=str(data.SeriesInstanceUID),
+        patient=hashlib.sha256(str(data.get("PatientID") or data.get("PatientName") or "").encode()).hexdigest()[:16],
         modality=_modality(data),
-        kind=kind, part=_part(kind, str(find("MRImageFrameTypeSequence", "ComplexImageComponent") or "")),
-        words=_plain(words), series_number=_whole(data.get("SeriesNumber")),
-        number=frame + 1 if frame is not None else _whole(number), shape=(int(data.Rows), int(data.Columns)),
+        kind=kind,
+        part=_part(kind, str(find("MRImageFrameTypeSequence", "ComplexImageComponent") or "")),
+        words=_plain(words),
+        series_number=_whole(data.get("SeriesNumber")),
+        number=frame + 1 if frame is not None else _whole(number),
+        shape=(int(data.Rows), int(data.Columns)),
         position=_numbers(find("PlanePositionSequence", "ImagePositionPatient"), 3),
         axes=_numbers(find("PlaneOrientationSequence", "ImageOrientationPatient"), 6),
         spacing_mm=None if spacing is None else (spacing[0], spacing[1]),
         thickness_mm=_number(find("PixelMeasuresSequence", "SliceThickness")),
         echo_ms=_number(find("MREchoSequence", "EffectiveEchoTime") or data.get("EchoTime")),
         repetition_ms=_number(find("MRTimingAndRelatedParametersSequence", "RepetitionTime")),
-        inversion_ms=_number(data.get("InversionTime") or (inversions[0] if inversions else None)), contrast=_agent_given(data),
+        inversion_ms=_number(data.get("InversionTime") or (inversions[0] if inversions else None)),
+        contrast=_agent_given(data),
         b_value=_number(find("MRDiffusionSequence", "DiffusionBValue")) or 0.0,
         acquired_for=str(find("MRImageFrameTypeSequence", "AcquisitionContrast") or "").upper().strip(),
-        sequence=tuple(str(word).upper().strip() for word in _many(data.get("ScanningSequence"))), acquisition=_whole(data.get("AcquisitionNumber")),
+        sequence=tuple(str(word).upper().strip() for word in _many(data.get("ScanningSequence"))),
+        acquisition=_whole(data.get("AcquisitionNumber")),
         time=tuple(str(data.get(key) or "") for key in ("EchoNumbers", "TemporalPositionIdentifier"))
         + tuple(str(one.get("TemporalPositionIndex") or "") for one in content),
-    )  # fmt: skip
+    )
 
 
 def _plain(words: str) -> str:

@@ -46,11 +46,18 @@ def secondary_capture(found: DicomScan, picture: UInt8[np.ndarray, "rows columns
     seeds = [str(first.SeriesInstanceUID), pixels, "capture", VERSION, hashlib.sha256(picture.tobytes()).hexdigest()]
     with quiet():
         made = hd.sc.SCImage.from_ref_dataset(
-            ref_dataset=first, pixel_array=np.ascontiguousarray(picture), photometric_interpretation="RGB", bits_allocated=8,
-            coordinate_system="PATIENT", series_instance_uid=generate_uid(entropy_srcs=[*seeds, "series"]),
-            sop_instance_uid=generate_uid(entropy_srcs=[*seeds, "instance"]), manufacturer="insula",
-            series_number=_SERIES + int(first.get("SeriesNumber") or 0), instance_number=1, patient_orientation=("L", "F"),
-        )  # fmt: skip
+            ref_dataset=first,
+            pixel_array=np.ascontiguousarray(picture),
+            photometric_interpretation="RGB",
+            bits_allocated=8,
+            coordinate_system="PATIENT",
+            series_instance_uid=generate_uid(entropy_srcs=[*seeds, "series"]),
+            sop_instance_uid=generate_uid(entropy_srcs=[*seeds, "instance"]),
+            manufacturer="insula",
+            series_number=_SERIES + int(first.get("SeriesNumber") or 0),
+            instance_number=1,
+            patient_orientation=("L", "F"),
+        )
     made.ConversionType, made.BurnedInAnnotation = "WSD", "NO"
     made.BodyPartExamined = "BRAIN"
     made.PatientOrientation = []  # of three planes, none for all

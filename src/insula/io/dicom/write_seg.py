@@ -98,23 +98,36 @@ def _segmentation(found: DicomScan, values: np.ndarray, kind: str, segments: int
     with quiet():
         told = [
             hd.seg.SegmentDescription(
-                segment_number=number + 1, segment_label=_LABEL if segments == 1 else f"{_LABEL} {number + 1}",
+                segment_number=number + 1,
+                segment_label=_LABEL if segments == 1 else f"{_LABEL} {number + 1}",
                 segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
                 segmented_property_type=hd.sr.CodedConcept("55641003", "SCT", "Infarct"),
-                algorithm_type="AUTOMATIC", algorithm_identification=algorithm, anatomic_regions=[codes.SCT.Brain],
-                tracking_uid=generate_uid(entropy_srcs=[*seeds, str(number)]), tracking_id=f"lesion {number + 1}",
+                algorithm_type="AUTOMATIC",
+                algorithm_identification=algorithm,
+                anatomic_regions=[codes.SCT.Brain],
+                tracking_uid=generate_uid(entropy_srcs=[*seeds, str(number)]),
+                tracking_id=f"lesion {number + 1}",
             )
             for number in range(segments)
-        ]  # fmt: skip
+        ]
         made = hd.seg.Segmentation(
-            source_images=found.references, pixel_array=planes, segmentation_type=kind, segment_descriptions=told,
+            source_images=found.references,
+            pixel_array=planes,
+            segmentation_type=kind,
+            segment_descriptions=told,
             series_instance_uid=generate_uid(entropy_srcs=[*seeds, "series"]),
             sop_instance_uid=generate_uid(entropy_srcs=[*seeds, "instance"]),
-            series_number=_SERIES + int(first.get("SeriesNumber") or 0) + (kind == "FRACTIONAL"), instance_number=1,
-            manufacturer="insula", manufacturer_model_name="insula", software_versions=VERSION, device_serial_number="0",
-            max_fractional_value=_STEPS, content_label="LESION" if kind == "BINARY" else "PROBABILITY",
-            content_description="for research only; not a medical device", omit_empty_frames=bool(values.any()),
-        )  # fmt: skip
+            series_number=_SERIES + int(first.get("SeriesNumber") or 0) + (kind == "FRACTIONAL"),
+            instance_number=1,
+            manufacturer="insula",
+            manufacturer_model_name="insula",
+            software_versions=VERSION,
+            device_serial_number="0",
+            max_fractional_value=_STEPS,
+            content_label="LESION" if kind == "BINARY" else "PROBABILITY",
+            content_description="for research only; not a medical device",
+            omit_empty_frames=bool(values.any()),
+        )
     name_true_classes(made, found.headers, found.references)
     made.SeriesDescription = "insula lesions" if kind == "BINARY" else "insula lesion probability"
     return made

@@ -55,23 +55,31 @@ def measurement_sr(found: DicomScan, seg: Segmentation, volumes_ml: Sequence[flo
             hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
                 tracking_identifier=hd.sr.TrackingIdentifier(uid=segment.TrackingUID, identifier=segment.TrackingID),
                 referenced_segment=hd.sr.ReferencedSegment(
-                    sop_class_uid=seg.SOPClassUID, sop_instance_uid=seg.SOPInstanceUID, segment_number=number,
+                    sop_class_uid=seg.SOPClassUID,
+                    sop_instance_uid=seg.SOPInstanceUID,
+                    segment_number=number,
                     source_series=hd.sr.SourceSeriesForSegmentation(first.SeriesInstanceUID),
                 ),
-                finding_type=infarct, finding_sites=[site], measurements=[volume(value_ml)],
+                finding_type=infarct,
+                finding_sites=[site],
+                measurements=[volume(value_ml)],
             )
             for number, (segment, value_ml) in enumerate(zip(seg.SegmentSequence, volumes_ml, strict=False), 1)
-        ]  # fmt: skip
+        ]
         total = hd.sr.MeasurementsAndQualitativeEvaluations(
             tracking_identifier=hd.sr.TrackingIdentifier(
                 uid=generate_uid(entropy_srcs=[*seeds, "all"]), identifier="all lesions"
             ),
-            finding_type=infarct, finding_sites=[site], measurements=[volume(sum(volumes_ml))],
-        )  # fmt: skip
+            finding_type=infarct,
+            finding_sites=[site],
+            measurements=[volume(sum(volumes_ml))],
+        )
         device = hd.sr.DeviceObserverIdentifyingAttributes(
-            uid=generate_uid(entropy_srcs=["insula", VERSION]), name="insula", manufacturer_name="insula",
+            uid=generate_uid(entropy_srcs=["insula", VERSION]),
+            name="insula",
+            manufacturer_name="insula",
             model_name=f"insula {VERSION}",
-        )  # fmt: skip
+        )
         content = hd.sr.MeasurementReport(
             observation_context=hd.sr.ObservationContext(
                 observer_device_context=hd.sr.ObserverContext(
@@ -81,7 +89,7 @@ def measurement_sr(found: DicomScan, seg: Segmentation, volumes_ml: Sequence[flo
             procedure_reported=hd.sr.CodedConcept("24590-2", "LN", "MR Brain"),
             imaging_measurements=[*lesions, total],
             title=codes.DCM.ImagingMeasurementReport,
-        )  # fmt: skip
+        )
         for flag in found.scan.flags:  # which series was taken and why, among other things
             content[0].ContentSequence.append(
                 hd.sr.TextContentItem(
@@ -91,11 +99,16 @@ def measurement_sr(found: DicomScan, seg: Segmentation, volumes_ml: Sequence[flo
                 )
             )
         made = hd.sr.Comprehensive3DSR(
-            evidence=[*found.references, seg], content=content[0],
-            series_number=_SERIES + int(first.get("SeriesNumber") or 0), instance_number=1,
+            evidence=[*found.references, seg],
+            content=content[0],
+            series_number=_SERIES + int(first.get("SeriesNumber") or 0),
+            instance_number=1,
             series_instance_uid=generate_uid(entropy_srcs=[*seeds, "series"]),
-            sop_instance_uid=generate_uid(entropy_srcs=[*seeds, "instance"]), manufacturer="insula",
-            is_complete=True, is_final=False, series_description="insula measurements, for research only",
-        )  # fmt: skip
+            sop_instance_uid=generate_uid(entropy_srcs=[*seeds, "instance"]),
+            manufacturer="insula",
+            is_complete=True,
+            is_final=False,
+            series_description="insula measurements, for research only",
+        )
     name_true_classes(made, found.headers, found.references)
     return made

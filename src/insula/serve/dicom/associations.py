@@ -78,14 +78,22 @@ class Door:
         """
         config = self._config
         limits = Limits(
-            connections=config.most_connections, per_caller=config.most_per_caller, silent_seconds=config.silent_seconds,
-            pdu_seconds=_PDU_SECONDS, object_bytes=config.most_mb * 10**6, association_bytes=config.association_mb * 10**6,
-        )  # fmt: skip
+            connections=config.most_connections,
+            per_caller=config.most_per_caller,
+            silent_seconds=config.silent_seconds,
+            pdu_seconds=_PDU_SECONDS,
+            object_bytes=config.most_mb * 10**6,
+            association_bytes=config.association_mb * 10**6,
+        )
         handlers: list[Any] = [
-            (evt.EVT_C_STORE, self._stored), (evt.EVT_ACCEPTED, self._accepted), (evt.EVT_REJECTED, self._rejected),
-            (evt.EVT_PDU_RECV, self._heard), (evt.EVT_RELEASED, self._ended), (evt.EVT_ABORTED, self._ended),
+            (evt.EVT_C_STORE, self._stored),
+            (evt.EVT_ACCEPTED, self._accepted),
+            (evt.EVT_REJECTED, self._rejected),
+            (evt.EVT_PDU_RECV, self._heard),
+            (evt.EVT_RELEASED, self._ended),
+            (evt.EVT_ABORTED, self._ended),
             (evt.EVT_CONN_CLOSE, self._ended),
-        ]  # fmt: skip
+        ]
         tls = node_context(config)
         try:
             server = _entity(config).make_server(
@@ -97,7 +105,9 @@ class Door:
                 cut=self._was_cut,
             )
         except OSError:
-            raise CannotCreate("the port", address[1], "is taken, or not for this user", "choose another --port") from None  # fmt: skip
+            raise CannotCreate(
+                "the port", address[1], "is taken, or not for this user", "choose another --port"
+            ) from None
         assert isinstance(server, GuardedServer)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -145,9 +155,14 @@ class Door:
         if call is None:  # it has been said, or was never let in
             return
         self._audit.write(
-            "association", who=event.assoc.requestor.ae_title, outcome=call.how, ms=1000 * (time.monotonic() - call.begun),
-            address=_address(event), stored=call.counts["stored"], failed=call.counts["failed"],
-        )  # fmt: skip
+            "association",
+            who=event.assoc.requestor.ae_title,
+            outcome=call.how,
+            ms=1000 * (time.monotonic() - call.begun),
+            address=_address(event),
+            stored=call.counts["stored"],
+            failed=call.counts["failed"],
+        )
 
 
 def _entity(config: ListenConfig) -> AE:

@@ -23,7 +23,14 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5
 
 
-def listen(folder: Path, config: ListenConfig, *, address: tuple[str, int], archives: Sequence[Archive], announce: Callable[[str], None]) -> None:  # fmt: skip
+def listen(
+    folder: Path,
+    config: ListenConfig,
+    *,
+    address: tuple[str, int],
+    archives: Sequence[Archive],
+    announce: Callable[[str], None],
+) -> None:
     """Run the node until SIGINT or SIGTERM.
 
     Args:

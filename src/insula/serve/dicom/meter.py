@@ -30,10 +30,19 @@ class NodeMeter:
     def __init__(self, jobs: Jobs, workers: Workers) -> None:
         self._gauges = JobGauges(jobs, workers)
         registry = self._gauges.registry
-        self._associations = Counter("insula_associations", "Associations by how they began or ended.", ("outcome",), registry=registry)  # fmt: skip
+        self._associations = Counter(
+            "insula_associations", "Associations by how they began or ended.", ("outcome",), registry=registry
+        )
         self._objects = Counter("insula_objects", "Objects that came by C-STORE.", ("outcome",), registry=registry)
-        self._series = Counter("insula_series", "Complete series by what became of them.", ("outcome",), registry=registry)  # fmt: skip
-        self._sent = Counter("insula_results", "Results by what the archive said, or why they were not sent.", ("outcome",), registry=registry)  # fmt: skip
+        self._series = Counter(
+            "insula_series", "Complete series by what became of them.", ("outcome",), registry=registry
+        )
+        self._sent = Counter(
+            "insula_results",
+            "Results by what the archive said, or why they were not sent.",
+            ("outcome",),
+            registry=registry,
+        )
 
     def association(self, outcome: Literal["accepted", "rejected", "cut"]) -> None:
         """Count a caller: let in, turned away by its titles, or cut off."""

@@ -103,9 +103,12 @@ class Node:
 
     def _add(self, id: str, series: Complete, digest: str, count: int) -> Job:
         return self._jobs.add(
-            owner=_OWNER, key=digest, upload=(id, digest, count), options={"caller": series.caller} if series.caller else {},
+            owner=_OWNER,
+            key=digest,
+            upload=(id, digest, count),
+            options={"caller": series.caller} if series.caller else {},
             keep_seconds=3600 * self._config.service.keep_hours,
-        )  # fmt: skip
+        )
 
     def _hand_over(self, job: Job) -> bool:
         """Send what an archive does not have yet, which is what it has not said it stored; whether all have all now."""

@@ -91,7 +91,12 @@ def send(paths: Sequence[Path], target: Target, *, title: str) -> dict[Path, int
     association = caller.associate(target.host, target.port, ae_title=target.title, tls_args=tls)
     if not association.is_established:
         rule = "does not answer, or does not know this node"
-        raise Unavailable("the archive", f"{target.title} at {target.host}:{target.port}", rule, "check its address, and whether it lets us in")  # fmt: skip
+        raise Unavailable(
+            "the archive",
+            f"{target.title} at {target.host}:{target.port}",
+            rule,
+            "check its address, and whether it lets us in",
+        )
     found: dict[Path, int] = {}
     try:
         for path, data in objects.items():

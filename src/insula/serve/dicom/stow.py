@@ -82,9 +82,11 @@ class Stow:
         end = f"--{boundary}--\r\n".encode()
         length = sum(len(head) + path.stat().st_size + 2 for head, path in zip(heads, paths, strict=True)) + len(end)
         headers = {
-            "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}', "Content-Length": str(length),
-            "Accept": "application/dicom+json", "User-Agent": "insula",
-        }  # fmt: skip
+            "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
+            "Content-Length": str(length),
+            "Accept": "application/dicom+json",
+            "User-Agent": "insula",
+        }
         if authorization := os.environ.get(_AUTHORIZATION, "").strip():
             headers["Authorization"] = authorization
         connection: http.client.HTTPConnection

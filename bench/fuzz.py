@@ -263,7 +263,7 @@ def _told(work: Callable[[], None]) -> str:
         printed.write(str(error))
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    return "a canary" if "CANARY" in printed.getvalue() or "1960" in printed.getvalue() else outcome
+    return "a canary" if "CANARY" in printed.getvalue() or "1960-01-01" in printed.getvalue() else outcome
 
 
 def tried(kind: Callable[[int, Path], str], count: int, seed: int) -> tuple[Counter[str], dict[str, int]]:

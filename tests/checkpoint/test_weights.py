@@ -96,3 +96,17 @@ def test_a_card_that_is_no_json_is_refused(saved: Path) -> None:
     (saved / "w.json").write_text("{")
     with pytest.raises(BadData, match="not JSON"):
         load_weights(str(saved))
+
+
+def test_a_bundled_name_wins_over_a_folder_of_results_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    expected = find_weights("baseline")
+    for name in ("baseline", "ensemble"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scan.json").write_text('{"outcome": "done"}')
+        (tmp_path / name / "fold0").mkdir()
+    assert find_weights("baseline") == expected
+    assert find_weights("ensemble").parent == expected.parent
+    assert find_weights("./baseline") == Path("baseline/scan.json")

@@ -133,13 +133,15 @@ def _members(name: str) -> list[str]:
     if folds := _folds(name):
         return [str(folder) for folder in folds]
     path = bundled_card(name)
-    if path is None or Path(name).exists() or json.loads(path.read_text(encoding="utf-8"))["format"] != _FORMAT:
+    if path is None or json.loads(path.read_text(encoding="utf-8"))["format"] != _FORMAT:
         return []
     return list(from_dict(_Together, read_card(path, _FORMAT), what="the ensemble's card").members)
 
 
 def _folds(name: str) -> list[Path]:
     """The folders fold0, fold1, ... in a folder that has no weights of its own."""
+    if bundled_card(name) is not None:
+        return []
     folder = Path(name)
     if not folder.is_dir() or any(path.name != _FILE for path in folder.glob("*.json")):
         return []

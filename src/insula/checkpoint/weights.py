@@ -107,14 +107,17 @@ def save_weights(folder: Path, model: nn.Module, card: Card) -> str:
 
 
 def find_one(name: str) -> Path:
-    """The card of bundled weights (`baseline`), of a `.json` or `.safetensors` file, or of a run's folder."""
+    """The card of bundled weights (`baseline`), of a `.json` or `.safetensors` file, or of a run's folder.
+
+    A bundled name wins over a folder that happens to have it, such as one of results; that folder is `./baseline`.
+    """
+    if (bundled := bundled_card(name)) is not None:
+        return bundled
     path = Path(name)
     if path.is_dir() and len(cards := sorted(path.glob("*.json"))) == 1:
         return cards[0]
     if path.suffix in (".json", ".safetensors") and path.with_suffix(".json").is_file():
         return path.with_suffix(".json")
-    if (bundled := bundled_card(name)) is not None:
-        return bundled
     known = ", ".join(sorted(p.stem for p in _BUNDLED.glob("*.json"))) or "none"
     raise NoInput("the weights", name, "do not exist", f"give a folder, a file or one of: {known}")
 
@@ -122,7 +125,7 @@ def find_one(name: str) -> Path:
 def bundled_card(name: str) -> Path | None:
     """The card of weights that come with the package; None where there are none of that name."""
     path = _BUNDLED / f"{name}.json"
-    return path if path.is_file() else None
+    return path if Path(name).name == name and path.is_file() else None
 
 
 def load_one(card_path: Path) -> Weights:

@@ -13,7 +13,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 DATA   ?=
-RESULTS := bench/results
+RESULTS := studies/results
 BIN    := $(VENV)/bin
 AUDIT  := .venv-audit
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -29,10 +29,10 @@ test: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak
-	$(BIN)/python bench/load.py --clients 50 --minutes 10
+	$(BIN)/python -m studies.load --clients 50 --minutes 10
 
 faults: $(VENV)/.dev
-	$(BIN)/python bench/faults.py
+	$(BIN)/python -m studies.faults
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check --quiet .
@@ -41,7 +41,7 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.bench
-	$(BIN)/python bench/speed.py
+	$(BIN)/python -m studies.speed
 	$(if $(DATA),$(MAKE) bench-heldout,@echo "the bundled weights' scores need open data: make bench DATA=folder")
 
 # simulated heads whose hosts and lesion outlines were never trained on, through the commands that a user has
@@ -50,7 +50,7 @@ bench-heldout: $(VENV)/.bench
 	$(BIN)/insula segment $(RESULTS)/heldout --out $(RESULTS)/bundled
 	$(BIN)/insula evaluate $(RESULTS)/heldout $(RESULTS)/bundled --out $(RESULTS)/evaluation
 	$(BIN)/insula cohort prepare $(RESULTS)/heldout --out $(RESULTS)/store
-	$(BIN)/python bench/store.py $(RESULTS)/store
+	$(BIN)/python -m studies.store $(RESULTS)/store
 
 page:
 	cd web && npm ci --no-audit --no-fund && npm run build

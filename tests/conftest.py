@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from insula import data
+from insula import prepare as preparation
 from insula.checkpoint import Card, load_weights, save_weights
 from insula.config import AttentionUNet, PrepareConfig
 from insula.models import build_model, probabilities
@@ -40,7 +40,9 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepare = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
     with torch.no_grad():
         answer = torch.sigmoid(
-            model.eval()(data.prepare(phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0))).scan, prepare).image)
+            model.eval()(
+                preparation.prepare(phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0))).scan, prepare).image
+            )
         )
     threshold = round(float(answer.quantile(0.9)), 4)
     save_weights(folder, model, Card(name="tiny", model=config, prepare=prepare, threshold=threshold))
@@ -65,7 +67,7 @@ def brain_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = build_model(config)
     model(torch.randn(2, 1, 16, 16, 16))
     prepare = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
-    image = data.prepare(phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0))).scan, prepare).image
+    image = preparation.prepare(phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0))).scan, prepare).image
     with torch.no_grad():
         logits = model.eval()(image)
         model.head.bias[1] -= logits[:, 1].quantile(0.8)

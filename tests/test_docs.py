@@ -18,9 +18,9 @@ from cohort.sources_tree import plant_sources
 from cohort.tree import plant_tree
 from insula.checkpoint import Card, save_weights
 from insula.cli import main
-from insula.cohort import Store
 from insula.config import AttentionUNet, PrepareConfig
 from insula.models import build_model
+from insula.store import Store
 
 _ROOT = Path(__file__).parents[1]
 _PAGE = _ROOT / "docs" / "how-to" / "cohort.md"

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from insula.errors import InsulaError
     from insula.geometry import Grid
     from insula.io import read_mask, read_scan
-    from insula.predict import Result
-    from insula.predict import segment as segment  # type: ignore[no-redef]
+    from insula.predict import Result, segment
     from insula.types import Flag
     from insula.volume import Case, Mask, Scan
 

@@ -24,13 +24,14 @@ Phase = Literal["acute", "chronic", "control"]
 
 @dataclass(frozen=True)
 class Flag:
-    """Something a careful reader of the result has to know.
+    """Something that a careful reader of a result, or the owner of a cohort, has to know.
 
-    A `warning` can change how far the mask may be trusted; a `note` only says what was done.
+    A `note` says what was done; a `warning` can change how far a mask may be trusted; an `error` keeps a case of a cohort out
+    of training.
     """
 
     code: str
     """Stable, kebab-case; programs match on it."""
     text: str
     """One sentence for a person, with the value in it."""
-    severity: Literal["note", "warning"] = "warning"
+    severity: Literal["note", "warning", "error"] = "warning"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from insula.augment import Augmentation, Augmenter, Graft, LesionGrafts, Original, Paint, augment
 from insula.augment.graft import within_box
 from insula.config import AugmentConfig, PrepareConfig
-from insula.data import measure, measure_each
+from insula.prepare import measure, measure_each
 from insula.simulate import (
     Acute,
     Artefacts,

@@ -10,7 +10,7 @@ import torch
 
 from insula.bench import CONTENDERS, bench_steps, bench_streams, cost_of, limits_of
 from insula.bench.cost import work_of
-from insula.cohort import CaseSet
+from insula.store import CaseSet
 from insula.train import Batch
 
 _CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ import pytest
 
 from cli.call import call
 from cohort.tree import load, mask_path, plant_tree, save, scan_path
-from insula.cohort import Store
+from insula.store import Store
 
 Capture = pytest.CaptureFixture[str]
 

@@ -11,8 +11,9 @@ import pytest
 from cli.call import call
 from cohort.tree import plant_tree
 from insula.checkpoint import load_weights
-from insula.cohort import Store, find_cohort, store_case, write_index
+from insula.cohort import find_cohort
 from insula.config import PrepareConfig
+from insula.store import Store, store_case, write_index
 
 _CONFIG = PrepareConfig(box=(48, 64, 48), spacing_mm=4.0)
 _RECIPE = """

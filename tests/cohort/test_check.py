@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from cohort.tree import load, mask_path, plant_tree, save, scan_path
-from insula.cohort import check_cohort, find_cohort, from_record, read_lesion, to_record
-from insula.cohort.examine import examine
+from insula.cohort import check_cohort, find_cohort, from_record, to_record
+from insula.cohort.examination import examine
 from insula.errors import BadData
 from insula.geometry import AxisMap, Grid, reordered
+from insula.io import read_mask
 
 
 @pytest.fixture(scope="module")
@@ -207,18 +208,18 @@ def test_masks_of_almost_one_are_masks(tmp_path: Path) -> None:
     voxels = np.zeros((12, 12, 12), np.float64)
     voxels[3:6, 3:6, 3:6] = 0.99999998
     save(tmp_path / "mask.nii.gz", voxels, np.eye(4))
-    lesion = read_lesion(tmp_path / "mask.nii.gz")
+    lesion = read_mask(tmp_path / "mask.nii.gz")
     assert lesion.voxels.sum() == 27
-    assert lesion.faults == ()
+    assert lesion.flags == ()
 
 
 def test_a_label_can_be_chosen(tmp_path: Path) -> None:
     voxels = np.zeros((12, 12, 12), np.uint8)
     voxels[2], voxels[3] = 1, 4
     save(tmp_path / "labels.nii.gz", voxels, np.eye(4))
-    assert read_lesion(tmp_path / "labels.nii.gz", label=4).voxels.sum() == 144
-    with pytest.raises(BadData, match="--label"):
-        read_lesion(tmp_path / "labels.nii.gz")
+    assert read_mask(tmp_path / "labels.nii.gz", label=4).voxels.sum() == 144
+    with pytest.raises(BadData, match="choose the label"):
+        read_mask(tmp_path / "labels.nii.gz")
 
 
 def test_the_record_comes_back(clean: Path) -> None:
@@ -237,11 +238,11 @@ def test_the_record_comes_back(clean: Path) -> None:
 def test_a_label_that_no_voxel_has_is_refused_and_an_empty_mask_is_not(tmp_path: Path) -> None:
     voxels = np.zeros((12, 12, 12), np.uint8)
     save(tmp_path / "empty.nii.gz", voxels, np.eye(4))
-    assert not read_lesion(tmp_path / "empty.nii.gz", label=7).voxels.any()
+    assert not read_mask(tmp_path / "empty.nii.gz", label=7).voxels.any()
     voxels[2] = 1
     save(tmp_path / "one.nii.gz", voxels, np.eye(4))
     with pytest.raises(BadData, match="has no label 7"):
-        read_lesion(tmp_path / "one.nii.gz", label=7)
+        read_mask(tmp_path / "one.nii.gz", label=7)
 
 
 def test_a_label_of_a_map_with_several_is_that_label_alone(tmp_path: Path) -> None:
@@ -250,10 +251,10 @@ def test_a_label_of_a_map_with_several_is_that_label_alone(tmp_path: Path) -> No
     voxels[:2], voxels[2:4] = 254, 255
     save(tmp_path / "near.nii.gz", voxels, np.eye(4))
     for label in (None, 255):
-        lesion = read_lesion(tmp_path / "near.nii.gz", label=label)
+        lesion = read_mask(tmp_path / "near.nii.gz", label=label)
         assert lesion.voxels.sum() == 256
-        assert [fault.code for fault in lesion.faults] == ["mask-near-level"]
-        assert "254 and 255" in lesion.faults[0].text
+        assert [fault.code for fault in lesion.flags] == ["mask-near-level"]
+        assert "254 and 255" in lesion.flags[0].text
     voxels[4:6] = 40
     save(tmp_path / "several.nii.gz", voxels, np.eye(4))
-    assert read_lesion(tmp_path / "several.nii.gz", label=255).voxels.sum() == 128
+    assert read_mask(tmp_path / "several.nii.gz", label=255).voxels.sum() == 128

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from insula.cohort import CheckedCohort, Examined, Fault
+from insula.cohort import CheckedCohort, Examined
 from insula.cohort.precision import describe, half_width
 from insula.cohort.split import Fold, Split, from_dict, make_folds, make_holdout, nest, to_dict
 from insula.errors import BadData, UsageError
 from insula.metrics import size_bin
 from insula.stats.interval import freedom_of
+from insula.types import Flag
 
 
 def _cohort(centres: int = 12, each: int = 15, sessions: int = 2) -> CheckedCohort:
@@ -104,9 +105,9 @@ def test_identical_images_go_together_even_from_two_centres() -> None:
 
 def test_what_cannot_be_used_is_in_no_part() -> None:
     cases = list(_COHORT.cases)
-    cases[0] = replace(cases[0], faults=(Fault("shape-mismatch", "x"),))
+    cases[0] = replace(cases[0], faults=(Flag("shape-mismatch", "x", "error"),))
     cases[1] = replace(cases[1], lesion_ml=None)
-    cases[2] = replace(cases[2], faults=(Fault("mask-scaled", "x", "warning"),))
+    cases[2] = replace(cases[2], faults=(Flag("mask-scaled", "x", "warning"),))
     (fold,) = make_holdout(replace(_COHORT, cases=tuple(cases)), by="random", fraction=0.85, seed=0).folds
     everyone = {*fold.train, *fold.test}
     assert not {cases[0].case, cases[1].case} & everyone

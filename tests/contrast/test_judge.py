@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from insula.config import PrepareConfig, SegmentConfig
 from insula.contrast import check_contrast, coarse, look_at, refuse_labels, verdict_of
-from insula.data import prepare
 from insula.errors import BadData
 from insula.geometry import Grid
 from insula.predict import segment
+from insula.prepare import prepare
 from insula.simulate import phantom_case
 from insula.simulate.phantom import Sphere, phantom_grid
 from insula.volume import Case, Scan

@@ -11,17 +11,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from insula.study.batch import Batch, run_batch
 
 from corpus.files import GRID, IMAGE, nifti, packed
 from corpus.rows import ROWS, Row
 from geometry.orders import ORDERS, stored_as, turned
-from insula.cli.batch import Batch, run_batch
-from insula.cli.inputs import find_scans, name_cases
 from insula.config import SegmentConfig
 from insula.errors import InsulaError
 from insula.geometry import AxisMap, Grid, ras_map
 from insula.io import read_scan
 from insula.simulate import phantom_case
+from insula.study.inputs import find_scans, name_cases
 
 Run = Callable[..., tuple[int, Path]]
 

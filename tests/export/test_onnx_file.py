@@ -14,12 +14,12 @@ import torch
 
 from insula.checkpoint import load_weights
 from insula.config import PrepareConfig, SegmentConfig, from_dict
-from insula.data import prepare
 from insula.errors import CannotCreate, UsageError
 from insula.export import export_onnx
 from insula.io import read_scan
 from insula.postprocess import decide, find_brain, within_brain
 from insula.predict import segment
+from insula.prepare import prepare
 from insula.simulate import phantom_case
 from insula.simulate.phantom import phantom_grid
 from insula.volume import Case

@@ -8,12 +8,12 @@ import pytest
 
 from insula.checkpoint import load_weights
 from insula.config import PrepareConfig, SegmentConfig, from_dict
-from insula.data import prepare
 from insula.errors import CannotCreate, UsageError
 from insula.export import export_openvino
 from insula.infer import openvino
 from insula.postprocess import decide, find_brain, within_brain
 from insula.predict import segment
+from insula.prepare import prepare
 from insula.volume import Case
 
 _EXACT = SegmentConfig(device="cpu", precision="float32")

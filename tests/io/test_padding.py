@@ -8,8 +8,8 @@ import torch
 
 from corpus.files import IMAGE
 from insula.config import PrepareConfig
-from insula.data import measure
 from insula.io.padding import set_aside
+from insula.prepare import measure
 from insula.types import Flag
 
 _HEAD = IMAGE.astype(np.float32) + np.random.default_rng(0).random(IMAGE.shape, np.float32)

@@ -12,8 +12,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from insula.data import find_head
 from insula.io import read_scan
+from insula.prepare import find_head
 
 _ROOT = Path(__file__).parents[2]
 _FOLDER = _ROOT / "src" / "insula" / "patient"

@@ -16,7 +16,7 @@ from insula.config import SegmentConfig
 from insula.errors import BadData
 from insula.predict import Result, refusal, segment, to_record
 from insula.report import Truth, picture, render_index, render_page
-from insula.report.picture import frame_of
+from insula.report.pictures import frame_of
 from insula.volume import Case, Scan
 
 

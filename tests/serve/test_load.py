@@ -1,4 +1,4 @@
-"""The short form of bench/load.py; the long one is `make soak`."""
+"""The short form of studies/load.py; the long one is `make soak`."""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 
-from insula.cohort import CaseSet
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, TrainConfig
 from insula.errors import InsulaError
+from insula.store import CaseSet
 from insula.train import train
 from insula.train.loop import Progress
 

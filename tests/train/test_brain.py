@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from insula.checkpoint import Weights, load_weights
-from insula.cohort import CaseSet
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, TrainConfig
 from insula.losses import brain_loss
+from insula.store import CaseSet
 from insula.train import train
 
 _BOX = (16, 16, 16)

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from insula.checkpoint import hashed, load_weights
-from insula.cohort import CaseSet, Sources
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, SimulateConfig, TrainConfig
 from insula.errors import BadData, Preempted, UsageError
+from insula.store import CaseSet
+from insula.synthetic import Sources
 from insula.train import CaseStream, HeadStream, case_stream, train
 from simulate.hosts import ball_outline, small_host
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from insula.cohort import CaseSet
 from insula.config import AttentionUNet, PrepareConfig, Recipe, TrainConfig
+from insula.store import CaseSet
 from insula.train import measure_phases
 from insula.train.case_stream import CaseStream
 from insula.train.stream import Batch

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from insula.checkpoint import Card, Weights, load_weights, save_weights
-from insula.cohort import CaseSet
 from insula.config import AttentionUNet, Calibration, PrepareConfig, Recipe, Scaling, SegmentConfig, TrainConfig
 from insula.errors import BadData, NoInput, UsageError
 from insula.infer import infer_mean
 from insula.models import UNet, build_model
+from insula.store import CaseSet
 from insula.train.run import Run
 from insula.train.step import Step
 from insula.train.stream import Batch

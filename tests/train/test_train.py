@@ -17,10 +17,10 @@ import torch
 from safetensors.torch import load_file
 
 from insula.checkpoint import load_weights
-from insula.cohort import Sources
 from insula.config import AttentionUNet, PrepareConfig, Recipe, TrainConfig
 from insula.errors import BadData, CannotCreate, Interrupted, Preempted, Unavailable, UsageError
 from insula.losses import LOSSES, dice
+from insula.synthetic import Sources
 from insula.train import HeadStream, loop, train
 from insula.train.loop import Progress
 from insula.train.run import Run

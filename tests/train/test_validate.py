@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from insula.cohort import CaseSet
 from insula.config import AttentionUNet
 from insula.metrics import dice_score, match_lesions
 from insula.models import build_model
+from insula.store import CaseSet
 from insula.train import World
 from insula.train.validate import validate
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from insula.augment.apply import augment
 from insula.augment.graft import Graft, LesionGrafts
 from insula.augment.original import Original
-from insula.augment.place import place, points_in_head
+from insula.augment.placement import place, points_in_head
 from insula.augment.plan import Augmentation, Paint, tones
 from insula.config import SimulateConfig
 from insula.simulate import (

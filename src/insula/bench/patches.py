@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from insula.cohort import CaseSet
 from insula.errors import Unavailable
+from insula.store import CaseSet
 
 __all__ = ["PatchLoader"]
 

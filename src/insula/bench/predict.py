@@ -15,9 +15,8 @@ import numpy as np
 import torch
 
 from insula.checkpoint import Weights, load_weights
-from insula.cohort import Entry, read_lesion
+from insula.cohort import Entry
 from insula.config import Precision, SegmentConfig
-from insula.data import prepare
 from insula.errors import InsulaError, UsageError
 from insula.infer import (
     InferFacts,
@@ -28,9 +27,10 @@ from insula.infer import (
     infer_mean,
     settle,
 )
-from insula.io import read_scan
+from insula.io import read_mask, read_scan
 from insula.metrics import dice_score
 from insula.predict import Result, segment
+from insula.prepare import prepare
 from insula.simulate import phantom_case
 from insula.volume import Scan
 
@@ -224,7 +224,7 @@ def _see(entry: Entry, loaded: Weights, config: SegmentConfig, kept: Path, *, ex
     if path.exists():
         with np.load(path) as held:
             apart, same = float(np.abs(held["prob"] - result.prob).max()), dice_score(held["mask"], result.mask.voxels)
-    truth = read_lesion(entry.mask).onto(scan.grid, of=entry.case).voxels if entry.masks else None
+    truth = read_mask(entry.mask).onto(scan.grid, what=f"the mask of {entry.case}").voxels if entry.masks else None
     dice = None if truth is None or not truth.any() else dice_score(truth, result.mask.voxels)
     return SeenCase(dice, apart, same, result.provenance["inference"]["precision"], entry.centre)
 

@@ -11,9 +11,9 @@ import torch
 from insula.bench.contenders import CONTENDERS, Told
 from insula.bench.patches import PatchLoader
 from insula.bench.steps import make_step
-from insula.cohort import CaseSet
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, TrainConfig
 from insula.errors import Unavailable
+from insula.store import CaseSet
 from insula.train import Batch, CaseStream
 from insula.train.phases import pace
 

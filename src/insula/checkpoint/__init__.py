@@ -1,8 +1,8 @@
 """Weights that can be trusted, and training states that survive."""
 
+from insula.checkpoint.averaging import soup
 from insula.checkpoint.ensemble import find_weights, load_members, load_weights, store_card
 from insula.checkpoint.seen import hashed, subjects_seen, who_was_seen
-from insula.checkpoint.soup import soup
 from insula.checkpoint.state import has_state, load_state, save_state
 from insula.checkpoint.weights import Card, Weights, save_weights
 

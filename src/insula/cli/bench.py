@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from insula.bench import Limits, StepBench, StreamBench
-    from insula.cohort import CaseSet
+    from insula.store import CaseSet
     from insula.train import Batch
 
 __all__ = ["verbs"]
@@ -129,11 +129,11 @@ def _cases(data: Path | None, patch: int) -> CaseSet:
     """A prepared cohort, or phantoms, each with another lesion."""
     import torch
 
-    from insula.cohort import CaseSet, Store
     from insula.config import PrepareConfig
-    from insula.data import normalised
     from insula.errors import UsageError
+    from insula.prepare import normalised
     from insula.simulate.phantom import Sphere, phantom_case, phantom_grid
+    from insula.store import CaseSet, Store
 
     if data is not None:
         cases = CaseSet.from_store(Store(data))

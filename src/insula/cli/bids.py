@@ -127,9 +127,8 @@ def _participants(
 
 
 def _one(scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, debug: bool) -> InsulaError | None:
-    from insula.cli.console import shown
     from insula.errors import BadData, Interrupted, as_insula_error
-    from insula.io import write_json, write_text
+    from insula.io import printable, write_json, write_text
     from insula.predict import bids_paths, open_scan, segment, write_bids_result
     from insula.predict.record import refusal
     from insula.report import render_page
@@ -137,8 +136,8 @@ def _one(scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, deb
     paths = bids_paths(scan, out)
     try:
         if scan.twin:
-            rule = f"and {shown(scan.twin)} would have one result, and nothing says which is meant"
-            raise BadData("the scan", shown(scan.path.name), rule, "keep one of them")
+            rule = f"and {printable(scan.twin)} would have one result, and nothing says which is meant"
+            raise BadData("the scan", printable(scan.path.name), rule, "keep one of them")
         result = segment(open_scan(scan.path, name=scan.name)[0], config, weights=weights)
     except Interrupted:
         raise

@@ -68,8 +68,8 @@ def check(
     """
     from insula.cli.console import tell
     from insula.cohort import find_cohort, to_record
-    from insula.cohort.store import no_lesion
     from insula.io import OutputFolder, write_json, write_text
+    from insula.store.folder import no_lesion
 
     with OutputFolder(out) as folder:
         found = find_cohort(cohort, label=label)
@@ -167,12 +167,13 @@ def prepare(
     from functools import partial
 
     from insula.cli.console import bar, tell
-    from insula.cohort import StoredCase, each, find_cohort, processors, write_index
-    from insula.cohort.store import forget_index, no_lesion, try_store
+    from insula.cohort import each, find_cohort, processors
     from insula.config import PrepareConfig
     from insula.io import OutputFolder
     from insula.io.naming import contrast_by_name
     from insula.io.participants import count_names
+    from insula.store import StoredCase, write_index
+    from insula.store.folder import forget_index, no_lesion, try_store
 
     with OutputFolder(out) as folder:
         found = find_cohort(cohort, label=label)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from insula.train.loop import Progress as Report
     from insula.train.validate import Validation
 
-__all__ = ["bar", "plain_progress", "shown", "table", "tell", "training"]
+__all__ = ["bar", "plain_progress", "table", "tell", "training"]
 
 _LOG_WIDTH = 160
 
@@ -77,11 +77,6 @@ def _judged(found: Validation) -> str:
     cases = "1 other case" if found.cases == 1 else f"{found.cases} other cases"
     controls = "" if found.empty is None else f", {found.empty:.0%} of the controls empty"
     return f"{cases}: Dice {found.dice:.3f}{doubt} ({found.basis}), lesion F1 {found.f1:.3f}{controls}"
-
-
-def shown(name: str) -> str:
-    """A file's name as one line of text: what cannot be shown, or would move the cursor, is a question mark."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 @contextmanager

@@ -31,12 +31,13 @@ def predict(
         device: auto, cpu, cuda or cuda:N.
         debug: Show a traceback on errors.
     """
-    from insula.cli.batch import Batch, run_batch
     from insula.cli.console import tell
     from insula.cli.split import read_split
+    from insula.cli.study import print_study
     from insula.cohort import find_cohort
     from insula.config import SegmentConfig
     from insula.errors import BadData, NoInput
+    from insula.study import StudyPlan
 
     found = find_cohort(cohort)
     made = read_split(split, {entry.case: entry.subject for entry in found.entries})
@@ -51,7 +52,7 @@ def predict(
                 rule, remedy = "is tested by several folds", "score them one by one: `insula evaluate --split --fold`"
                 raise BadData("the case", case, rule, remedy)
     cases = sorted((entry for entry in found.entries if entry.case in tested_by), key=lambda entry: entry.case)
-    batch = Batch(
+    plan = StudyPlan(
         files=[entry.image for entry in cases],
         names=[entry.case for entry in cases],
         config=SegmentConfig(device=device, assume_t1w=True),
@@ -60,4 +61,4 @@ def predict(
         debug=debug,
     )
     tell(found.sheets, ())
-    return run_batch(batch, out)
+    return print_study(plan, out)

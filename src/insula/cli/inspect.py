@@ -40,11 +40,11 @@ def inspect(
     if scan is None:
         return 0
 
-    from insula.cli.inputs import find_scans, name_cases
     from insula.errors import UsageError
     from insula.io import write_text
     from insula.predict import open_scan, remember
     from insula.report import render_memory
+    from insula.study.inputs import find_scans, name_cases
 
     files = find_scans([str(scan)]).files
     if len(files) != 1:

@@ -48,10 +48,10 @@ def segment(
         assume_t1w: The scans are T1w, whatever their names, sidecars and looks say.
         debug: Show a traceback on errors.
     """
-    from insula.cli.batch import Batch, run_batch
-    from insula.cli.inputs import find_scans, name_cases
+    from insula.cli.study import print_study
     from insula.config import SegmentConfig
     from insula.errors import NoInput, UsageError
+    from insula.study import StudyPlan, find_scans, name_cases
 
     if not paths:
         raise NoInput("the scans", "", "are not named", "write e.g. insula segment scan.nii.gz")
@@ -67,7 +67,7 @@ def segment(
         passes="tiled" if low_memory else "auto",
         assume_t1w=assume_t1w,
     )
-    batch = Batch(
+    plan = StudyPlan(
         files=files,
         names=name_cases(files),
         config=config,
@@ -80,4 +80,4 @@ def segment(
         notes=found.notes,
         debug=debug,
     )
-    return run_batch(batch, out)
+    return print_study(plan, out)

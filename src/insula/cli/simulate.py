@@ -40,9 +40,10 @@ def simulate(
     from functools import partial
 
     from insula.cli.console import bar
-    from insula.cohort import Part, each, load_sources, plan_cohort, processors, write_case, write_sheets
+    from insula.cohort import each, processors
     from insula.config import PrepareConfig
     from insula.io import OutputFolder
+    from insula.synthetic import Part, load_sources, plan_cohort, write_case, write_sheets
 
     parts: tuple[Part, ...] = ("train", "validation", "test") if part == "all" else (part,)
     with OutputFolder(out, nested=True) as folder:
@@ -89,11 +90,11 @@ def gallery(
         debug: Show a traceback on errors.
     """
     from insula.cli.console import bar
-    from insula.cohort import gallery_heads, load_sources
     from insula.config import PrepareConfig
     from insula.errors import NoInput, UsageError
     from insula.io import OutputFolder, read_scan, write_text
     from insula.report import render_gallery, show_head, show_scan
+    from insula.synthetic import gallery_heads, load_sources
 
     if each < 1:
         raise UsageError("--each", each, "is less than one", "use 1 or more")

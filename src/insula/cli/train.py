@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import torch
 
     from insula.checkpoint import Weights
-    from insula.cohort import CaseSet, Sources, Store
     from insula.config import Recipe
+    from insula.store import CaseSet, Store
+    from insula.synthetic import Sources
     from insula.train.loop import Progress
 
 __all__ = ["train"]
@@ -67,8 +68,8 @@ def train(
         return _hand_over(chosen, slurm, split, fold, out, dry_run=dry_run)
 
     from insula.checkpoint import load_weights
-    from insula.cli.follow import write_folds
     from insula.infer import choose_device
+    from insula.report.follow import write_folds
     from insula.train import World
 
     start = load_weights(from_weights) if from_weights else None
@@ -118,10 +119,10 @@ def _hand_over(recipe: Recipe, slurm: str | None, split: Path | None, fold: str,
     """Submit this very command line, without what the script says itself."""
     import sys
 
-    from insula.cli.slurm import parse_slurm, script_of, submit
     from insula.cli.split import pick_fold, read_json
     from insula.cohort.split import parse
     from insula.errors import UsageError
+    from insula.train.slurm import parse_slurm, script_of, submit
 
     if slurm is None:
         raise UsageError("--dry-run", "", "shows what --slurm would submit, and there is no --slurm", "add it")
@@ -173,8 +174,8 @@ class _Part:
 
 def _run(recipe: Recipe, part: _Part, out: Path, *, start: Weights | None, resume: bool, first: bool) -> str:
     from insula.cli.console import training
-    from insula.cli.follow import Follower
     from insula.io import OutputFolder
+    from insula.report.follow import Follower
     from insula.train import train as run
 
     with ExitStack() as stack:
@@ -196,8 +197,9 @@ def _in_time(recipe: Recipe, begun: float) -> Recipe:
 def _parts(data: tuple[Path, ...], recipe: Recipe, split: Path | None, fold: str) -> Iterator[_Part]:
     """What to train on, run by run; a fold is read when it is its turn."""
     from insula.cli.split import pick_fold, read_split
-    from insula.cohort import CaseSet, load_sources
     from insula.errors import UsageError
+    from insula.store import CaseSet
+    from insula.synthetic import load_sources
 
     if not data:
         raise UsageError("--data", "", "is missing", "name a prepared cohort, or a folder of open data")
@@ -243,8 +245,8 @@ def _numbers(fold: str, count: int) -> list[int]:
 
 
 def _open(path: Path, recipe: Recipe) -> Store:
-    from insula.cohort import Store
     from insula.errors import BadData
+    from insula.store import Store
 
     store = Store(path)
     if store.prepare != recipe.prepare:

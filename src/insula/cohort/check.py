@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from insula.cohort.examine import Examined, examine
+from insula.cohort.examination import Examined, examine
 from insula.cohort.layout import Cohort, Layout
-from insula.cohort.lesion_mask import Fault
 from insula.cohort.likeness import find_alike
 from insula.cohort.pool import each
+from insula.types import Flag
 
 __all__ = ["CheckedCohort", "check_cohort", "from_record", "to_record"]
 
@@ -79,11 +79,13 @@ def _twins(cases: list[Examined]) -> tuple[Examined, ...]:
         others = [name for name in same.get(case.image_sha256, []) if name != case.case]
         faults = list(case.faults)
         if others:
-            faults.append(Fault("identical-image", f"the image is voxel for voxel that of {', '.join(others[:3])}"))
+            faults.append(
+                Flag("identical-image", f"the image is voxel for voxel that of {', '.join(others[:3])}", "error")
+            )
         if like := near.get(case.case):
             first = sorted(like, key=lambda name: (-like[name], name))[:3]
             text = f"the image shows nearly the same head as {', '.join(first)} (correlation {like[first[0]]:.2f})"
-            faults.append(Fault("near-identical-image", f"{text}; perhaps one person under two names", "warning"))
+            faults.append(Flag("near-identical-image", f"{text}; perhaps one person under two names", "warning"))
         found.append(replace(case, faults=tuple(faults), alike=tuple(sorted(like or ())), signature=b""))
     return tuple(found)
 
@@ -135,7 +137,7 @@ def from_record(tree: Any, *, name: str) -> CheckedCohort:
                     "shape": tuple(case["shape"]),
                     "alike": tuple(case["alike"]),
                     "spacing_mm": tuple(case["spacing_mm"]),
-                    "faults": tuple(Fault(**fault) for fault in case["faults"]),
+                    "faults": tuple(Flag(**fault) for fault in case["faults"]),
                 }
             )
             for case in tree["cases"]

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from insula.cohort.examine import Examined
+from insula.cohort.examination import Examined
 from insula.errors import UsageError
 from insula.metrics import size_bin
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from insula.cohort.layout import Cohort, Entry
-from insula.cohort.lesion_mask import read_lesion
 from insula.cohort.split import Split
 from insula.errors import BadData, InsulaError
-from insula.io import read_scan, write_bytes, write_json, write_mask, write_text
+from insula.io import read_mask, read_scan, write_bytes, write_json, write_mask, write_text
 from insula.io.bytes import read_file
 from insula.io.entities import acquisition, entities_of, joined
 from insula.io.inflate import inflate_at_most, peel
@@ -110,7 +109,11 @@ def write_entry(entry: Entry, home: Home, folder: Path) -> None:
     """
     image = folder / home.image
     scan = read_scan(entry.image, name=entry.case)
-    lesion = read_lesion(entry.mask, label=entry.label).onto(scan.grid, of=entry.case) if entry.masks else None
+    lesion = (
+        read_mask(entry.mask, label=entry.label).onto(scan.grid, what=f"the mask of {entry.case}")
+        if entry.masks
+        else None
+    )
     image.parent.mkdir(parents=True, exist_ok=True)
     data = read_file(entry.image).data
     _, kinds = peel(lambda count: data[:count], 4)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from insula.data.head import find_head
 from insula.geometry import Grid, ras_grid, ras_map, resample
+from insula.prepare.head import find_head
 from insula.volume import Scan
 
 __all__ = ["ALIKE", "find_alike", "sign"]

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from insula.cohort.check import CheckedCohort
 from insula.cohort.deal import strata_of
-from insula.cohort.examine import Examined
+from insula.cohort.examination import Examined
 from insula.cohort.split import Split
 from insula.stats.interval import LEAST_CASES, LEAST_CENTRES, freedom_of
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from insula.cohort.check import CheckedCohort
 from insula.cohort.deal import By, connected, deal
-from insula.cohort.examine import Examined
+from insula.cohort.examination import Examined
 from insula.errors import BadData, UsageError
 
 __all__ = [

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from insula.cohort.exchange import SPACE, description
 from insula.cohort.layout import Cohort
-from insula.cohort.lesion_mask import read_lesion
 from insula.cohort.predictions import find_predictions, of_cases
 from insula.errors import BadData
-from insula.io import read_scan, write_json, write_mask
+from insula.io import read_mask, read_scan, write_json, write_mask
 from insula.volume import Mask
 
 __all__ = ["write_predictions", "write_submission"]
@@ -39,7 +38,7 @@ def write_submission(cohort: Cohort, predictions: Path, folder: Path) -> int:
         raise BadData("the predictions", predictions, rule, "predict every scan of the cohort once")
     for entry in entries:
         scan = read_scan(entry.image, name=entry.case)
-        mask = read_lesion(masks[entry.case][0]).onto(scan.grid, of=entry.case)
+        mask = read_mask(masks[entry.case][0]).onto(scan.grid, what=f"the mask of {entry.case}")
         anat = folder / Path(*(part for part in (entry.subject, entry.session) if part), "anat")
         anat.mkdir(parents=True, exist_ok=True)
         write_mask(anat / f"{entry.case}_{SPACE}_label-L_mask.nii.gz", Mask(mask.voxels, scan.grid), file=scan.file)
@@ -68,6 +67,6 @@ def write_predictions(source: Path, folder: Path, *, label: int | None = None) -
     for case, files in masks.items():
         if len(files) > 1:
             raise BadData("the predictions", source, f"hold several masks of {case}", "keep one")
-        mask = read_lesion(files[0], label=label)
+        mask = read_mask(files[0], label=label)
         write_mask(folder / f"{case}_mask.nii.gz", Mask(mask.voxels, mask.grid))
     return len(masks)

@@ -2,8 +2,8 @@
 
 from insula.config.augment import AugmentConfig
 from insula.config.calibration import Calibration, Facts, Scaling
-from insula.config.knobs import knobs
 from insula.config.listen import ListenConfig
+from insula.config.listing import knobs
 from insula.config.models import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SEUNet, SwinUNet
 from insula.config.prepare import PrepareConfig
 from insula.config.recipe import Precision, Recipe, SimulateConfig, TrainConfig

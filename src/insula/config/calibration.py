@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from insula.config.knobs import knobs
+from insula.config.listing import knobs
 
 __all__ = ["Calibration", "Facts", "Scaling"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from insula.config.knobs import knobs
+from insula.config.listing import knobs
 from insula.config.serve import ServeConfig
 
 __all__ = ["ListenConfig"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from insula.config.knobs import knobs
+from insula.config.listing import knobs
 
 __all__ = ["AttentionUNet", "MambaUNet", "ModelConfig", "Norm", "PlainUNet", "SEUNet", "Stem", "SwinUNet"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from insula.config.knobs import knobs
+from insula.config.listing import knobs
 from insula.types import Shape
 
 __all__ = ["PrepareConfig"]

@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import Literal
 
 from insula.config.augment import AugmentConfig
-from insula.config.knobs import knobs
+from insula.config.listing import knobs
 from insula.config.models import AttentionUNet, ModelConfig
 from insula.config.prepare import PrepareConfig
 from insula.types import Shape

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from insula.config import PrepareConfig
-from insula.data import Prepared, normalised, prepare
+from insula.prepare import Prepared, normalised, prepare
 from insula.volume import Scan
 
 __all__ = ["coarse", "coarse_of_2mm", "look_at"]

@@ -12,13 +12,12 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from insula.cohort import hemisphere_of, read_lesion
-from insula.data import find_head
+from insula.cohort import hemisphere_of
 from insula.errors import BadData, InsulaError
 from insula.evaluate.pairing import Pair
 from insula.evaluate.presets import METRICS, Preset
-from insula.geometry import AxisMap, Grid, axis_map, ras_grid, ras_map, reordered, unlike_in_order
-from insula.io import read_scan, read_values
+from insula.geometry import AxisMap, Grid, axis_map, ras_grid, ras_map, unlike_in_order
+from insula.io import read_mask, read_scan, read_values
 from insula.metrics import (
     LogitCounts,
     average_precision,
@@ -29,6 +28,7 @@ from insula.metrics import (
     surface_distances,
 )
 from insula.postprocess import mean_logits
+from insula.prepare import find_head
 from insula.volume import Mask
 
 __all__ = ["CaseScore", "PredictedLesion", "TrueLesion", "score_masks", "score_pair", "try_score"]
@@ -168,20 +168,18 @@ def score_pair(pair: Pair, preset: Preset) -> CaseScore:
         BadData, NoInput: a file cannot be read, or the grids differ; the message names the case and which file.
     """
     with _naming(f"the truth of {pair.case}"):
-        truth = read_lesion(pair.truth, label=pair.label)
+        truth = read_mask(pair.truth, label=pair.label)
     with _naming(f"the prediction of {pair.case}"):
-        predicted = read_lesion(pair.mask)
+        predicted = read_mask(pair.mask)
     prob = None
     if pair.prob is not None:
         with _naming(f"the map of {pair.case}"):
             prob, grid = read_values(pair.prob)
         prob = np.ascontiguousarray(_order(grid, truth.grid, f"the map of {pair.case}").apply(prob))
-    true_mask = Mask(truth.voxels, truth.grid)
-    order = _order(predicted.grid, truth.grid, f"the prediction of {pair.case}")
-    voxels = np.ascontiguousarray(order.apply(predicted.voxels))
+    in_order = predicted.onto(truth.grid, what=f"the prediction of {pair.case}", whose="the truth's")
     score = score_masks(
-        true_mask,
-        Mask(voxels, reordered(predicted.grid, order)),
+        truth,
+        in_order,
         prob,
         metrics=preset.metrics,
         controls_apart=preset.controls_apart,
@@ -189,10 +187,10 @@ def score_pair(pair: Pair, preset: Preset) -> CaseScore:
     )
     return replace(
         score,
-        reordered=not order.same,
+        reordered=in_order is not predicted,
         centre=pair.centre,
         chronicity=pair.chronicity,
-        hemisphere=_hemisphere(pair, true_mask),
+        hemisphere=_hemisphere(pair, truth),
         interval_ml=_interval(pair.record),
     )
 

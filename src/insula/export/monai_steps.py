@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from insula.checkpoint import load_weights
-from insula.data import prepare
 from insula.errors import UsageError
 from insula.io import bare_name, read_scan, write_mask, write_prob
 from insula.models import probabilities
 from insula.postprocess import decide, find_brain, within_brain
+from insula.prepare import prepare
 
 __all__ = ["AfterNetwork", "BeforeNetwork"]
 

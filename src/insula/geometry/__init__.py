@@ -4,7 +4,7 @@ from insula.geometry.components import label_components
 from insula.geometry.grid import Grid
 from insula.geometry.layout import laid_out
 from insula.geometry.orientation import AxisMap, axis_map, ras_grid, ras_map, reordered, unlike_in_order
-from insula.geometry.resample import resample
+from insula.geometry.resampling import resample
 
 __all__ = [
     "AxisMap",

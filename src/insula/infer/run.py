@@ -22,7 +22,7 @@ from insula.models import UNet, probabilities
 __all__ = ["InferFacts", "Probabilities", "infer", "infer_mean"]
 
 _log = logging.getLogger(__name__)
-_COPIES = 7  # of the full-resolution features alive at the peak of one pass; measured by bench/speed.py, rounded up
+_COPIES = 7  # of the full-resolution features alive at the peak of one pass; measured by studies/speed.py, rounded up
 
 
 class _Overflow(Exception):

@@ -2,14 +2,26 @@
 
 from insula.io.atomic import write_bytes, write_json, write_text
 from insula.io.folder import OutputFolder
+from insula.io.mask import SeveralLabels, read_mask
 from insula.io.nifti_write import write_labels, write_mask, write_prob, write_scan
-from insula.io.read import bare_name, folded, plain_name, read_labels, read_mask, read_scan, read_values, still_the_same
+from insula.io.read import (
+    bare_name,
+    folded,
+    plain_name,
+    printable,
+    read_labels,
+    read_scan,
+    read_values,
+    still_the_same,
+)
 
 __all__ = [
     "OutputFolder",
+    "SeveralLabels",
     "bare_name",
     "folded",
     "plain_name",
+    "printable",
     "read_labels",
     "read_mask",
     "read_scan",

@@ -15,66 +15,13 @@ from insula.types import Flag
 __all__ = ["contrast_by_name", "flags_by_name", "other_than_t1w", "refuse_other_than_t1w"]
 
 _ALWAYS = re.compile(r"(?:^|[_\-. ])(part-(?:phase|real|imag)|inv-?[12])(?=$|[_\-. ])", re.IGNORECASE)
-_T1W = frozenset(
-    [
-        "t1",
-        "t1w",
-        "t1c",
-        "t1gd",
-        "t1ce",
-        "mprage",
-        "mp2rage",
-        "memprage",
-        "rage",
-        "uni",
-        "unit1",
-        "uniden",
-        "spgr",
-        "fspgr",
-        "bravo",
-        "vibe",
-    ]
-)
+_T1W = frozenset("t1 t1w t1c t1gd t1ce mprage mp2rage memprage rage uni unit1 uniden spgr fspgr bravo vibe".split())
 _OTHER = frozenset(
-    [
-        "flair",
-        "t2",
-        "t2w",
-        "t2star",
-        "t2starw",
-        "t2flair",
-        "pdw",
-        "dwi",
-        "dti",
-        "adc",
-        "bold",
-        "fmri",
-        "swi",
-        "asl",
-        "mra",
-        "tof",
-        "angio",
-        "cta",
-        "ct",
-        "ncct",
-        "t1map",
-        "t2map",
-        "r1map",
-        "r2map",
-        "r2starmap",
-        "t2starmap",
-        "mtrmap",
-        "m0scan",
-        "phase",
-        "phasediff",
-        "magnitude1",
-        "magnitude2",
-        "fieldmap",
-        "sbref",
-        "perf",
-        "pet",
-        "megre",
-    ]
+    """
+    flair t2 t2w t2star t2starw t2flair pdw dwi dti adc bold fmri swi asl mra tof angio cta ct ncct t1map t2map
+    r1map r2map r2starmap t2starmap mtrmap m0scan phase phasediff magnitude1 magnitude2 fieldmap sbref perf pet
+    megre
+    """.split()
 )
 _AGENT = re.compile(r"(?:^|[_\-. ])ce-([a-z0-9]+)", re.IGNORECASE)
 _SIDECAR = ("SeriesDescription", "ProtocolName", "SequenceName")

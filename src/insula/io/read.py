@@ -18,14 +18,14 @@ from insula.io.inflate import inflate, inflate_at_most, peel
 from insula.io.nifti_header import HEADER_BYTES, Header, parse_header
 from insula.io.padding import set_aside
 from insula.types import Flag
-from insula.volume import FileFacts, Mask, Scan
+from insula.volume import FileFacts, Scan
 
 __all__ = [
     "bare_name",
     "folded",
     "plain_name",
+    "printable",
     "read_labels",
-    "read_mask",
     "read_scan",
     "read_values",
     "still_the_same",
@@ -102,20 +102,6 @@ def read_values(path: str | Path) -> tuple[NDArray[np.float32], Grid]:
     """
     header, stored, _, flags = _open(Path(path), None)
     return _values(_frame(stored, None, flags), header), Grid(header.shape[:3], header.affine)
-
-
-def read_mask(path: str | Path) -> Mask:
-    """Read a lesion mask: 0 and one other value; above half of that is lesion.
-
-    Raises:
-        BadData: as `read_labels`, or more than one label.
-    """
-    labels, grid = read_labels(path)
-    low, high = labels.min(), labels.max()
-    if low < 0 or not ((labels == low) | (labels == high)).all():  # without sorting the volume
-        kinds = np.unique(labels)[:8].tolist()
-        raise BadData("the mask", f"with labels {kinds}", "has more than one label", "make it binary first")
-    return Mask(labels > 0, grid)
 
 
 def still_the_same(path: Path, facts: FileFacts) -> bool:
@@ -281,6 +267,11 @@ def bare_name(path: Path) -> str:
 def plain_name(name: str) -> str:
     """A name that every encoding of Unicode holds: bytes of a file's name that are no UTF-8 become `_`."""
     return "".join("_" if "\ud800" <= letter <= "\udfff" else letter for letter in name)
+
+
+def printable(name: str) -> str:
+    """A name as one line of text: a question mark for each letter that cannot be shown or would move the cursor."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def folded(name: str) -> str:

@@ -1,8 +1,8 @@
 """What training makes small: functions of logits and truth."""
 
 from insula.losses.brain import brain_loss
-from insula.losses.compound import LOSSES, Loss, compound, deep_supervision
-from insula.losses.distil import distil
+from insula.losses.combination import LOSSES, Loss, compound, deep_supervision
+from insula.losses.distillation import distil
 from insula.losses.overlap import dice, precise_tversky, tversky
 from insula.losses.voxelwise import boundary, cross_entropy, edges, focal, topk10
 

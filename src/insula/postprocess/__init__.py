@@ -1,7 +1,7 @@
 """From probabilities to a mask, its lesions and the brain."""
 
 from insula.postprocess.brain import brain_flags, find_brain, within_brain
-from insula.postprocess.decide import Lesion, decide, measure_lesions, number_lesions
+from insula.postprocess.decision import Lesion, decide, measure_lesions, number_lesions
 from insula.postprocess.doubt import SMALL_ML, SPREAD, lesion_confidence, mean_logits, volume_doubt, volume_interval
 
 __all__ = [

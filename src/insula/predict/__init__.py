@@ -10,10 +10,10 @@ from insula.predict.bids import (
     write_bids_dataset,
     write_bids_result,
 )
+from insula.predict.recall import Remembered, Token, remember
 from insula.predict.record import refusal, to_record
-from insula.predict.remember import Remembered, Token, remember
 from insula.predict.result import Result
-from insula.predict.segment import segment
+from insula.predict.segmentation import segment
 from insula.predict.source import open_scan
 from insula.predict.write import ResultPaths, result_paths, write_refusal, write_result
 

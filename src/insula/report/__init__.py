@@ -7,7 +7,7 @@ from insula.report.evaluation import gallery, render_evaluation
 from insula.report.index import render_index
 from insula.report.memory import render_memory
 from insula.report.page import Truth, render_page
-from insula.report.picture import Picture, picture
+from insula.report.pictures import Picture, picture
 from insula.report.simulated import render_gallery, show_head, show_scan
 from insula.report.training import current_lines, read_log, render_folds, render_training
 

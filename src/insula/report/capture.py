@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from insula.predict import Result
 from insula.report.page import frame_and_focus
-from insula.report.picture import Frame, Plane, polygons_of, shown
+from insula.report.pictures import Frame, Plane, polygons_of, shown
 
 __all__ = ["render_capture"]
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from insula.cohort import CheckedCohort, Entry, Examined, read_lesion
-from insula.cohort.examine import MAP_MM, MAP_SHAPE
+from insula.cohort import CheckedCohort, Entry, Examined
+from insula.cohort.examination import MAP_MM, MAP_SHAPE
 from insula.errors import InsulaError
 from insula.geometry import ras_grid, ras_map
-from insula.io import read_scan
+from insula.io import read_mask, read_scan
 from insula.predict.record import DISCLAIMER
 from insula.report.chart import ACCENT, LESION, chart
 from insula.report.page import template
-from insula.report.picture import Picture, frame_of, picture
+from insula.report.pictures import Picture, frame_of, picture
 
 __all__ = ["OddOne", "odd_ones", "render_cohort"]
 
@@ -115,9 +115,9 @@ def _look(entry: Entry) -> Picture | None:
         image = np.ascontiguousarray(axes.apply(scan.image))
         mask = np.zeros(image.shape, bool)
         if entry.masks:
-            lesion = read_lesion(entry.masks[0], label=entry.label)
+            lesion = read_mask(entry.masks[0], label=entry.label)
             with suppress(InsulaError):  # what lies elsewhere is told, and the scan is shown without it
-                mask = np.ascontiguousarray(axes.apply(lesion.onto(scan.grid, of=entry.case).voxels))
+                mask = np.ascontiguousarray(axes.apply(lesion.onto(scan.grid, what=f"the mask of {entry.case}").voxels))
         frame = frame_of(image, mask, grid.spacing_mm)
         return picture(frame, "axial", int(mask.sum((0, 1)).argmax()) if mask.any() else image.shape[2] // 2)
     except InsulaError:

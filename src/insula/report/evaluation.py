@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from insula.cohort import read_lesion
 from insula.errors import InsulaError
 from insula.evaluate import (
     HOPED,
@@ -23,11 +22,11 @@ from insula.evaluate import (
     size_recall,
 )
 from insula.geometry import ras_grid, ras_map
-from insula.io import read_scan
+from insula.io import read_mask, read_scan
 from insula.predict.record import DISCLAIMER
 from insula.report.chart import ACCENT, LESION, SOFT, chart, site_colours
 from insula.report.page import template
-from insula.report.picture import Picture, frame_of, outline_of, picture
+from insula.report.pictures import Picture, frame_of, outline_of, picture
 
 __all__ = ["Shown", "gallery", "render_evaluation"]
 
@@ -268,8 +267,8 @@ def _show(score: CaseScore, pair: Pair) -> Shown | None:
         return None
     try:
         scan = read_scan(pair.image)
-        truth = read_lesion(pair.truth, label=pair.label).onto(scan.grid, of=pair.case)
-        found = read_lesion(pair.mask).onto(scan.grid, of=pair.case)
+        truth = read_mask(pair.truth, label=pair.label).onto(scan.grid, what=f"the mask of {pair.case}")
+        found = read_mask(pair.mask).onto(scan.grid, what=f"the mask of {pair.case}")
     except InsulaError:
         return None
     axes, grid = ras_map(scan.grid), ras_grid(scan.grid)

@@ -9,7 +9,7 @@ import numpy as np
 from insula.predict import Remembered
 from insula.predict.record import DISCLAIMER
 from insula.report.page import template
-from insula.report.picture import Frame, Picture, frame_of, outline_of, picture
+from insula.report.pictures import Frame, Picture, frame_of, outline_of, picture
 
 __all__ = ["render_memory"]
 

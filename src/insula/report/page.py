@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from insula.geometry import ras_map
 from insula.predict import Result
-from insula.report.picture import Frame, Picture, Plane, frame_of, picture
+from insula.report.pictures import Frame, Picture, Plane, frame_of, picture
 
 __all__ = ["Truth", "frame_and_focus", "render_page", "template"]
 

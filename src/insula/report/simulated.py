@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from insula.cohort import GalleryHead
 from insula.geometry import ras_map
 from insula.predict.record import DISCLAIMER
 from insula.report.page import template
-from insula.report.picture import Picture, Plane, frame_of, picture
+from insula.report.pictures import Picture, Plane, frame_of, picture
+from insula.synthetic import GalleryHead
 from insula.volume import Scan
 
 __all__ = ["Shown", "render_gallery", "show_head", "show_scan"]

@@ -11,7 +11,7 @@ from typing import Any
 from insula.predict.record import DISCLAIMER
 from insula.report.chart import ACCENT, LESION, SOFT, chart
 from insula.report.page import template
-from insula.report.picture import Picture, frame_of, outline_of, picture
+from insula.report.pictures import Picture, frame_of, outline_of, picture
 from insula.train.validate import Sample
 
 __all__ = ["current_lines", "read_log", "render_folds", "render_training"]

@@ -11,9 +11,9 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from insula.simulate.anatomy import Tissue
 from insula.simulate.blobs import MOST_BLOBS, Blob, blob_numbers
+from insula.simulate.ellipsoids import DRAWERS, Places, choose_voxel, draw_turn
 from insula.simulate.fields import blur_wide_each
 from insula.simulate.shift import Shift, draw_age
 from insula.simulate.tract import degenerating_tract
@@ -41,19 +42,7 @@ Kind = Literal[
     "wide_ventricle",
     "atrophy",
 ]
-KINDS: tuple[Kind, ...] = (
-    "perivascular",
-    "dots",
-    "choroid",
-    "ovoids",
-    "arachnoid_cyst",
-    "resection",
-    "tumour",
-    "tract",
-    "caps",
-    "wide_ventricle",
-    "atrophy",
-)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 _CHANCES: dict[Kind, float] = {
     "perivascular": 0.35,
     "dots": 0.3,
@@ -71,7 +60,6 @@ _FIRST = ("arachnoid_cyst", "tumour", "resection", "tract")
 _TEMPORAL_MM = (46.0, 8.0, -34.0)
 
 Volumes = Float[Tensor, "b i j k"]
-Places = Mapping[Tissue, np.ndarray]
 """Voxels of each tissue of a head, (n, 3), enough to choose from."""
 
 
@@ -137,119 +125,8 @@ class Confounders:
                 blob, shift = _mass(rng, kind, places, to_atlas, csf, shift)
                 blobs += blob
             else:
-                blobs += _DRAW[kind](rng, places, csf)
+                blobs += DRAWERS[kind](rng, places, csf)
         return cls(kinds=tuple(kinds), blobs=tuple(blobs[:MOST_BLOBS]), caps_factor=factor, caps_cut=cut, shift=shift)
-
-
-def _choose(rng: np.random.Generator, places: Places, *kinds: Tissue) -> tuple[float, float, float] | None:
-    """A voxel of one of these tissues; None if the head has none."""
-    some = [places[kind] for kind in kinds if len(places.get(kind, ()))]
-    if not some:
-        return None
-    pool = some[int(rng.integers(len(some)))]
-    x, y, z = (float(v) for v in pool[int(rng.integers(len(pool)))])
-    return x, y, z
-
-
-def _several(
-    rng: np.random.Generator, places: Places, kinds: tuple[Tissue, ...], count: int, blob: object
-) -> list[Blob]:
-    out = []
-    for _ in range(count):
-        if (centre := _choose(rng, places, *kinds)) is not None:
-            out.append(blob(centre))  # type: ignore[operator]
-    return out
-
-
-def _turn(rng: np.random.Generator) -> tuple[float, float, float]:
-    x, y, z = (float(v) for v in rng.normal(0, 1.0, 3))
-    return x, y, z
-
-
-def _perivascular(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
-    """Tubes under 3 mm wide, in the basal ganglia and the white matter above."""
-    level = csf + float(rng.uniform(0.05, 0.35))
-
-    def tube(centre: tuple[float, float, float]) -> Blob:
-        across = float(rng.uniform(0.6, 1.4))
-        return Blob(
-            centre=centre,
-            radii_mm=(across, across, float(rng.uniform(3, 8))),
-            turn=_turn(rng),
-            level=level,
-            softness=0.25,
-        )
-
-    return _several(rng, places, (Tissue.DEEP_GREY, Tissue.WHITE), int(rng.integers(2, 8)), tube)
-
-
-def _dots(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
-    """White matter hyperintensities away from the ventricles: dots of 2 to 10 mm, mildly dark on T1w."""
-    factor = float(rng.uniform(0.73, 0.96))
-
-    def dot(centre: tuple[float, float, float]) -> Blob:
-        a, b, c = (float(v) for v in np.exp(rng.uniform(np.log(1.0), np.log(5.0))) * rng.uniform(0.6, 1.0, 3))
-        return Blob(centre=centre, radii_mm=(a, b, c), turn=_turn(rng), factor=factor, softness=0.4, grey=False)
-
-    return _several(rng, places, (Tissue.WHITE,), int(rng.integers(2, 9)), dot)
-
-
-def _choroid(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
-    """Choroid plexus, and cysts in it: 2 to 8 mm in the ventricles, most in the trigone."""
-    pool = places.get(Tissue.VENTRICLE)
-    if pool is None or not len(pool):
-        return []
-    behind = pool[pool[:, 1] < np.quantile(pool[:, 1], 0.5)]
-    spots = {**places, Tissue.VENTRICLE: behind if len(behind) else pool}
-    level = float(rng.uniform(0.4, 0.7))
-
-    def plexus(centre: tuple[float, float, float]) -> Blob:
-        a, b, c = (float(v) for v in rng.uniform(1.0, 4.0, 3))
-        return Blob(
-            centre=centre,
-            radii_mm=(a, b, c),
-            turn=_turn(rng),
-            level=level,
-            softness=0.3,
-            white=False,
-            grey=False,
-            ventricle=True,
-        )
-
-    return _several(rng, spots, (Tissue.VENTRICLE,), int(rng.integers(1, 5)), plexus)
-
-
-def _ovoids(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
-    """Spots as multiple sclerosis leaves them: ovoids of 3 to 15 mm in the white matter, most at the ventricles."""
-    factor = float(rng.uniform(0.45, 0.8))
-
-    def ovoid(centre: tuple[float, float, float]) -> Blob:
-        length = float(rng.uniform(1.5, 7.5))
-        across = length * float(rng.uniform(0.4, 0.8))
-        return Blob(
-            centre=centre, radii_mm=(length, across, across), turn=_turn(rng), factor=factor, softness=0.25, grey=False
-        )
-
-    return _several(rng, places, (Tissue.WHITE,), int(rng.integers(4, 13)), ovoid)
-
-
-def _resection(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
-    """A cavity that a surgeon left: fluid, sharp, without strands, open to a gap in the skull."""
-    centre = _choose(rng, places, Tissue.CORTEX)
-    if centre is None:
-        return []
-    a, b, c = (float(v) for v in rng.uniform(8, 24, 3))
-    return [
-        Blob(
-            centre=centre,
-            radii_mm=(a, b, c),
-            turn=_turn(rng),
-            level=csf * float(rng.uniform(0.8, 1.1)),
-            softness=0.04,
-            csf=True,
-            outside=True,
-        )
-    ]
 
 
 def _mass(
@@ -266,7 +143,7 @@ def _mass(
         nearest = pool[int(((pool - target[:3]) ** 2).sum(1).argmin())]
         centre: tuple[float, float, float] | None = (float(nearest[0]), float(nearest[1]), float(nearest[2]))
     else:
-        centre = _choose(rng, places, Tissue.CORTEX if kind == "arachnoid_cyst" else Tissue.WHITE)
+        centre = choose_voxel(rng, places, Tissue.CORTEX if kind == "arachnoid_cyst" else Tissue.WHITE)
     if centre is None:
         return [], shift
     cyst = kind == "arachnoid_cyst"
@@ -274,7 +151,7 @@ def _mass(
     blob = Blob(
         centre=centre,
         radii_mm=(radius, radius * float(rng.uniform(0.7, 1.0)), radius * float(rng.uniform(0.7, 1.0))),
-        turn=_turn(rng),
+        turn=draw_turn(rng),
         level=level,
         softness=0.05 if cyst else 0.2,
         csf=True,
@@ -295,15 +172,6 @@ def _one_wide_ventricle(rng: np.random.Generator, places: Places, to_atlas: np.n
         return shift
     i, j, k = (float(v) for v in mine.mean(0))
     return shift._replace(side_mm=float(rng.uniform(0.5, 1.8)), side_centre=(i, j, k))
-
-
-_DRAW = {
-    "perivascular": _perivascular,
-    "dots": _dots,
-    "choroid": _choroid,
-    "ovoids": _ovoids,
-    "resection": _resection,
-}
 
 
 def confounder_numbers(heads: Sequence[Confounders]) -> dict[str, np.ndarray]:

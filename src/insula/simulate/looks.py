@@ -285,9 +285,7 @@ def draw_look(rng: np.random.Generator, *, phase: Literal["acute", "chronic"]) -
     """One of the kinds that a phase has, lacunes aside: those depend on the outline."""
     chance = rng.random()
     if phase == "chronic":
-        return (
-            Chronic.sample(rng) if chance < 0.82 else Laminar.sample(rng) if chance < 0.90 else Haemorrhagic.sample(rng)
-        )
+        return (Chronic if chance < 0.82 else Laminar if chance < 0.90 else Haemorrhagic).sample(rng)
     if chance < 0.55:
         return Acute.sample(rng)
     return Subacute.sample(rng) if chance < 0.80 else Haemorrhagic.sample(rng, phase="acute")

@@ -86,7 +86,7 @@ def mean_interval(
     """The mean over cases, with an interval that holds although cases of one centre are alike.
 
     Cluster-robust t: the CR2 correction of the variance, and Satterthwaite's degrees of freedom. Simulated coverage of the nominal
-    95 % is printed by `python bench/intervals.py`. Cases of one centre, or of centres that nobody knows, give the usual t
+    95 % is printed by `python -m studies.intervals`. Cases of one centre, or of centres that nobody knows, give the usual t
     interval over cases. There is none under 5 cases, with 2 or 3 centres, where only some centres are known, where one
     centre has nearly all cases, and where all values are the same, which says nothing of how they vary.
 
@@ -111,7 +111,7 @@ def median_interval(values: Sequence[float], clusters: Sequence[str] | None = No
     """The median over cases: the cases between which it lies if the share below it is known as `mean_interval` would know it.
 
     In simulations it covers 93 to 99 % for the nominal 95 %: more than that with few cases or many equal ones
-    (`python bench/intervals.py`). Where too few cases bound it there is none, and with four centres neither: there it covered as
+    (`python -m studies.intervals`). Where too few cases bound it there is none, and with four centres neither: there it covered as
     little as 81 %.
 
     Args:

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from insula.augment import Augmentation, Augmenter, Original
 from insula.checkpoint import hashed
-from insula.cohort import CaseSet
 from insula.config import Recipe, TrainConfig
-from insula.data import measure_each, normalise_each
 from insula.errors import UsageError
 from insula.infer import free_bytes
+from insula.prepare import measure_each, normalise_each
 from insula.simulate import Outline
+from insula.store import CaseSet
 from insula.train.head_stream import HeadStream
 from insula.train.stream import Batch, Stream, crop_window
 from insula.train.world import World

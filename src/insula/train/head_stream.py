@@ -20,11 +20,12 @@ from insula.augment import (
     look_at,
     simulate_head,
 )
-from insula.cohort import CaseSet, Sources
 from insula.config import Recipe, to_dict
-from insula.data import measure_each, normalise_each, normalised
 from insula.errors import UsageError
+from insula.prepare import measure_each, normalise_each, normalised
 from insula.simulate import FORM
+from insula.store import CaseSet
+from insula.synthetic import Sources
 from insula.train.stream import Batch, Stream, crop_window
 from insula.train.world import World
 from insula.types import Shape

@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 
 from insula.checkpoint import Weights, has_state
-from insula.cohort import CaseSet, Sources
 from insula.config import Recipe, TrainConfig
 from insula.errors import BadData, InsulaError, IOFault, Unavailable, UsageError
+from insula.store import CaseSet
+from insula.synthetic import Sources
 from insula.train.run import Run
 from insula.train.stop import Stop
 from insula.train.stream import Batch

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 
 from insula.checkpoint import Weights
-from insula.cohort import CaseSet, Sources
 from insula.config import Recipe
 from insula.infer import settle
+from insula.store import CaseSet
+from insula.synthetic import Sources
 from insula.train.loop import too_large
 from insula.train.run import Run
 from insula.train.stream import Batch

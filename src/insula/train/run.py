@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import save as to_bytes
 
 from insula.checkpoint import Card, Weights, load_state, load_weights, save_state, save_weights
-from insula.cohort import CaseSet, Sources
 from insula.config import Recipe, SimulateConfig, TrainConfig, to_dict
 from insula.errors import BadData, UsageError
 from insula.infer import ready_network
 from insula.io import write_bytes
 from insula.models import UNet, build_model
+from insula.store import CaseSet
+from insula.synthetic import Sources
 from insula.train.case_stream import CaseStream
 from insula.train.head_stream import HeadStream
 from insula.train.recalibrate import recalibrate

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from insula.cohort import CaseSet
 from insula.metrics import dice_score, match_lesions
 from insula.models import UNet, probabilities
 from insula.stats import mean_interval
+from insula.store import CaseSet
 from insula.train.world import World
 
 __all__ = ["Sample", "Validation", "validate"]

@@ -1,8 +1,8 @@
 """The DICOM node: series come by C-STORE, results go to archives; the jobs are those of the service."""
 
-from insula.serve.dicom.listen import listen
+from insula.serve.dicom.listener import listen
 from insula.serve.dicom.receive import Receiver
-from insula.serve.dicom.send import Archive, Target, send
+from insula.serve.dicom.sender import Archive, Target, send
 from insula.serve.dicom.stow import Stow
 from insula.serve.dicom.tls import archive_context
 

@@ -16,7 +16,7 @@ from insula.io import write_json
 from insula.serve.dicom.choose import t1w_series
 from insula.serve.dicom.meter import NodeMeter
 from insula.serve.dicom.receive import Complete, Receiver, Study
-from insula.serve.dicom.send import Archive, stored
+from insula.serve.dicom.sender import Archive, stored
 from insula.serve.jobs import Job, Jobs
 from insula.serve.parts import part_path, record_of
 from insula.serve.store import Store

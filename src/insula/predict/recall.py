@@ -1,0 +1,105 @@
+"""What a model with a memory remembers of a scan, and where it lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from insula.checkpoint import Weights
+from insula.errors import Unavailable
+from insula.geometry import Grid
+from insula.models import MemoryUNet, probabilities
+from insula.prepare import prepare
+from insula.volume import Scan
+
+__all__ = ["Remembered", "Token", "remember"]
+
+
+@dataclass(frozen=True)
+class Token:
+    """One place of the memory."""
+
+    corner: tuple[int, int, int]
+    """Its first voxel in the box that the network saw."""
+    centre_mm: tuple[float, float, float]
+    """In the scan's own space, RAS+ [mm]."""
+    score: float
+    """How much it looked like lesion to the coarse head, 0 to 1."""
+    mirrored: bool
+    """Whether it is there as another token's mirror image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Remembered:
+    """A scan's memory."""
+
+    image: Float[np.ndarray, "i j k"]
+    """The box that the network saw, RAS+, normalised."""
+    lesion: NDArray[np.bool_]
+    """What it called lesion there."""
+    grid: Grid
+    """Where the box lies."""
+    tokens: tuple[Token, ...]
+    """The best first; mirror images after their originals."""
+    side: int
+    """Voxels that a token is wide."""
+    mode: str
+    """By what rule tokens are kept."""
+
+    def cells(self, *, mirrored: bool = False) -> NDArray[np.bool_]:
+        """The voxels under the tokens, or under the mirror images."""
+        cells = np.zeros(self.lesion.shape, bool)
+        for token in self.tokens:
+            if token.mirrored == mirrored:
+                cells[tuple(slice(start, start + self.side) for start in token.corner)] = True
+        return cells
+
+
+@torch.inference_mode()
+def remember(scan: Scan, weights: Weights) -> Remembered:
+    """Ask a model which tokens of a scan it keeps.
+
+    Args:
+        scan: as `segment` takes it.
+        weights: of a model with a memory.
+
+    Raises:
+        Unavailable: the model has none.
+        BadData: not a scan of a head.
+    """
+    model, card = weights.model, weights.card
+    if not isinstance(model, MemoryUNet) or model.memory is None:
+        rule = "is a model without a memory"
+        raise Unavailable("the model of", card.name, rule, "give weights of a mamba_unet with memory")
+    prepared = prepare(scan, card.prepare)
+    bank, logits = model.remember(prepared.image)
+    side = model.memory.stride
+    score, place = bank.score[0].tolist(), bank.place[0].numpy()
+    count = len(score) // 2 if model.memory.mode == "self_sorting_mirror" else len(score)
+    order = sorted(range(count), key=lambda n: -score[n])
+    tokens = [
+        Token(
+            corner=_corner(place[n] - side / 2),
+            centre_mm=_point(prepared.grid.centre_mm(place[n] - 0.5)),
+            score=score[n],
+            mirrored=n >= count,
+        )
+        for n in (*order, *(count + n for n in order if count + n < len(score)))
+    ]
+    prob = probabilities(logits.float(), scaling=card.calibration.scaling)[0, 0].numpy()
+    image = prepared.image[0, 0].numpy()
+    return Remembered(image, prob >= card.threshold, prepared.grid, tuple(tokens), side, model.memory.mode)
+
+
+def _corner(place: NDArray[np.floating]) -> tuple[int, int, int]:
+    i, j, k = (int(n) for n in place)
+    return i, j, k
+
+
+def _point(place: NDArray[np.floating]) -> tuple[float, float, float]:
+    x, y, z = (float(n) for n in place)
+    return x, y, z

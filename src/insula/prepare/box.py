@@ -1,0 +1,109 @@
+"""One scan, ready for the network, and the way home."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from insula.config import PrepareConfig
+from insula.errors import BadData
+from insula.geometry import Grid, laid_out, ras_grid, ras_map, resample
+from insula.prepare.head import Head, find_head
+from insula.prepare.intensity import measure, normalise
+from insula.types import Flag
+from insula.volume import Scan
+
+__all__ = ["Prepared", "prepare"]
+
+_LEAST_VOXELS = 12
+_LARGEST_STEP_MM = 10.0
+_THICK_MM = 3.0
+_SAME_MM = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What the network sees of one scan."""
+
+    image: Float[Tensor, "1 1 i j k"]
+    """RAS+, isotropic, normalised, in the box; float32 on the CPU."""
+    grid: Grid
+    """Where the box lies in the patient."""
+    home: Grid
+    """The scan's own grid."""
+    flags: tuple[Flag, ...]
+    """What a reader has to know."""
+
+    def bring_home(self, prob: Float[np.ndarray, "i j k"]) -> NDArray[np.float32]:
+        """A probability map from the box to the scan's own voxels, float32; 0 outside the box."""
+        there = resample(prob, self.grid, ras_grid(self.home))
+        np.clip(there, 0, 1, out=there)
+        home = ras_map(self.home).invert(there)
+        return home if home.flags.c_contiguous else laid_out(home, "C")
+
+
+def prepare(scan: Scan, config: PrepareConfig) -> Prepared:
+    """Reorder to RAS+, measure intensities, find the head, resample the box around it.
+
+    The same head stored in any of the 48 axis orders gives the same tensor, bit for bit.
+
+    Args:
+        scan: any orientation and spacing.
+        config: spacing, box and scale; travels with the weights.
+
+    Raises:
+        BadData: too few voxels, steps too long, or no head.
+    """
+    axes, grid = ras_map(scan.grid), ras_grid(scan.grid)
+    image = laid_out(axes.apply(scan.image), "C")
+    _check_plausible(grid)
+    head = find_head(image, grid.spacing_mm)
+    box = _box(grid, head, config)
+    scale = measure(torch.from_numpy(image), config)
+    data = resample(image, grid, box, fill=scale.background)
+    flags = list(head.flags)
+    if max(grid.spacing_mm) > _THICK_MM + _SAME_MM:
+        flags.append(
+            Flag(
+                "thick-slices",
+                f"Slices are {max(grid.spacing_mm):.1f} mm apart; lesions thinner than that may be missed.",
+            )
+        )
+    tensor = normalise(torch.from_numpy(data), scale, config)[None, None]
+    return Prepared(image=tensor, grid=box, home=scan.grid, flags=tuple(flags))
+
+
+def _check_plausible(grid: Grid) -> None:
+    size = "x".join(map(str, grid.shape))
+    if min(grid.shape) < _LEAST_VOXELS:
+        raise BadData(
+            "the image",
+            f"of {size} voxels",
+            f"has fewer than {_LEAST_VOXELS} along an axis",
+            "give a scan of a whole head",
+        )
+    if max(grid.spacing_mm) > _LARGEST_STEP_MM:
+        step = max(grid.spacing_mm)
+        raise BadData(
+            "the voxel step",
+            f"of {step:.3g} mm",
+            f"is over {_LARGEST_STEP_MM:g} mm",
+            "check the header's units, or rescan",
+        )
+
+
+def _box(grid: Grid, head: Head, config: PrepareConfig) -> Grid:
+    """The box at the network's spacing, its lattice on the scan's first voxel so that 1 mm scans are copied."""
+    ratio = np.array(
+        [1.0 if abs(mm - config.spacing_mm) < _SAME_MM else config.spacing_mm / mm for mm in grid.spacing_mm]
+    )
+    size = np.array(config.box)
+    corner = np.round(np.array(head.centre) / ratio - (size - 1) / 2)
+    affine = grid.affine @ np.diag([*ratio, 1.0])
+    affine[:3, 3] = (grid.affine @ [*(corner * ratio), 1.0])[:3]
+    return Grid(config.box, affine)

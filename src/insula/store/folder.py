@@ -1,0 +1,257 @@
+"""A cohort made ready for training: one memory-mapped file per case, checked by hash.
+
+safetensors, because it is here already for the weights, maps into memory without copying, is written whole and
+atomically, and holds no code; one file per case lets a broken run go on where it stopped. zarr and HDF5 would add a
+dependency for compression that a random read has to undo.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from insula.cohort.layout import Entry
+from insula.config import PrepareConfig, from_dict, to_dict
+from insula.errors import BadData, InsulaError, NoInput
+from insula.geometry import ras_grid, ras_map, resample
+from insula.io import read_mask, read_scan, write_bytes, write_json
+from insula.io.bytes import read_file
+from insula.prepare import prepare
+
+__all__ = ["Precision", "Store", "StoredCase", "forget_index", "store_case", "try_store", "write_index"]
+
+Precision = Literal["uint8", "float16"]
+_FORMAT = "insula-store/1"
+_FACTS = "insula"  # one key: safetensors writes several in any order, and the same case must give the same bytes
+_INDEX = "store.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredCase:
+    """What the index says of a case."""
+
+    case: str
+    subject: str
+    centre: str
+    chronicity: str
+    file: str
+    sha256: str
+    """Of the file."""
+    source_sha256: str
+    """Of image and mask file together, and of how they were prepared."""
+    scale: float
+    """Stored value -> normalised intensity: value * scale + offset."""
+    offset: float
+    lesion_voxels: int
+
+
+def store_case(entry: Entry, folder: Path, config: PrepareConfig, precision: Precision) -> StoredCase:
+    """Prepare one case and write it; a file made from the same bytes in the same way is only verified.
+
+    Args:
+        entry: with an image and a mask.
+        folder: the store's.
+        config: box, spacing and scale.
+        precision: uint8 keeps 1/255 of the case's own range, float16 everything that matters.
+
+    Raises:
+        BadData: unreadable, or image and mask do not lie on the same grid.
+    """
+    path = folder / f"{entry.case}.safetensors"
+    scan = read_scan(entry.image, name=entry.case)
+    digest = hashlib.sha256(read_file(entry.mask).data)
+    digest.update(
+        f"{scan.file.sha256 if scan.file else ''} {precision} {entry.label} {json.dumps(to_dict(config))}".encode()
+    )
+    source = digest.hexdigest()
+    if (kept := _kept(path, source)) is not None:
+        return replace(kept, subject=entry.subject, centre=entry.centre, chronicity=entry.chronicity)
+    lesion = read_mask(entry.mask, label=entry.label).onto(scan.grid, what=f"the mask of {entry.case}")
+    prepared = prepare(scan, config)
+    mask = resample(ras_map(lesion.grid).apply(lesion.voxels), ras_grid(lesion.grid), prepared.grid) > 0.5
+    image = prepared.image[0, 0]
+    scale, offset = 1.0, 0.0
+    if precision == "uint8":
+        low, high = float(image.min()), float(image.max())
+        scale, offset = max(high - low, 1e-6) / 255, low
+        image = ((image - offset) / scale).round().to(torch.uint8)
+    else:
+        image = image.half()
+    tensors = {"image": image.contiguous(), "mask": torch.from_numpy(np.packbits(mask))}
+    facts = {
+        "case": entry.case,
+        "source": source,
+        "content": _content(tensors),
+        "scale": scale,
+        "offset": offset,
+        "lesion_voxels": int(mask.sum()),
+    }
+    data = save_tensors(tensors, metadata={_FACTS: json.dumps(facts)})
+    write_bytes(path, data)
+    return StoredCase(
+        case=entry.case,
+        subject=entry.subject,
+        centre=entry.centre,
+        chronicity=entry.chronicity,
+        file=path.name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        source_sha256=source,
+        scale=scale,
+        offset=offset,
+        lesion_voxels=int(mask.sum()),
+    )
+
+
+def try_store(entry: Entry, folder: Path, config: PrepareConfig, precision: Precision) -> StoredCase | InsulaError:
+    """As `store_case`, but a case that is refused becomes a value, so that the others go on."""
+    try:
+        return store_case(entry, folder, config, precision)
+    except InsulaError as error:
+        if error.code in (73, 74, 77):  # the store's fault, not the case's
+            raise
+        return error
+
+
+def _kept(path: Path, source: str) -> StoredCase | None:
+    """What stands there already, if it was made from the same bytes in the same way and still is what was written."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get(_FACTS, "{}"))
+            if facts.get("source") != source:
+                return None
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    except (FileNotFoundError, SafetensorError, ValueError):
+        return None
+    if facts.get("content") != _content(tensors):
+        return None
+    return StoredCase(
+        case=facts["case"],
+        subject="",
+        centre="",
+        chronicity="",
+        file=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        source_sha256=source,
+        scale=facts["scale"],
+        offset=facts["offset"],
+        lesion_voxels=facts["lesion_voxels"],
+    )
+
+
+def _content(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(key.encode(errors="surrogateescape"))
+        digest.update(tensors[key].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def forget_index(folder: Path) -> None:
+    """Before the first case is written: an old index would describe new files with an old scale."""
+    (folder / _INDEX).unlink(missing_ok=True)
+
+
+def no_lesion(voxels: Iterable[int | None]) -> list[str]:
+    """A sentence where none of several cases has a lesion: there is nothing to learn; else none.
+
+    Args:
+        voxels: lesion voxels of each case; None where that is not known.
+    """
+    known = [count for count in voxels if count is not None]
+    if not known or any(known):
+        return []
+    which = (
+        "the one case has no lesion: its mask is"
+        if len(known) == 1
+        else f"none of {len(known)} cases has a lesion: all masks are"
+    )
+    return [f"{which} empty, and there is nothing to learn; see how the masks were written, or name their --label"]
+
+
+def write_index(
+    folder: Path, cases: list[StoredCase], config: PrepareConfig, precision: Precision, *, notes: Sequence[str] = ()
+) -> None:
+    """Write the index, last: without it a folder is no store.
+
+    Args:
+        folder: the store's.
+        cases: all of them.
+        config: how they were prepared.
+        precision: of the images.
+        notes: what was read of the cohort's sheets, and what was passed over.
+    """
+    tree = {
+        "format": _FORMAT,
+        "precision": precision,
+        "prepare": to_dict(config),
+        "cases": [asdict(case) for case in cases],
+        "notes": list(notes),
+    }
+    write_json(folder / _INDEX, tree)
+
+
+class Store:
+    """An open store.
+
+    Args:
+        folder: what `insula cohort prepare` wrote.
+
+    Raises:
+        NoInput: no index there.
+        BadData: the index is damaged.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = folder = Path(folder)
+        try:
+            tree: Any = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+            if tree["format"] != _FORMAT:
+                raise KeyError(tree["format"])
+            self.prepare = from_dict(PrepareConfig, tree["prepare"], what="the store")
+            self.cases = {case["case"]: StoredCase(**case) for case in tree["cases"]}
+        except FileNotFoundError:
+            raise NoInput("the store", folder, "has no store.json", "make it with `insula cohort prepare`") from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadData(
+                "the store", folder.name, f"has a damaged index ({error})", "run `insula cohort prepare` again"
+            ) from None
+
+    def stored(self, case: str) -> tuple[Tensor, Tensor]:
+        """The image as stored and the packed mask, mapped from the disk without a copy."""
+        known = self.cases.get(case)
+        if known is None:
+            raise NoInput("the case", case, "is not in the store", "see its store.json")
+        try:
+            with safe_open(self.folder / known.file, framework="pt") as file:
+                return file.get_tensor("image"), file.get_tensor("mask")
+        except (FileNotFoundError, SafetensorError) as error:
+            raise BadData(
+                "the stored case", case, f"cannot be read ({error})", "run `insula cohort prepare` again"
+            ) from None
+
+    def load(self, case: str) -> tuple[Float[Tensor, "i j k"], Bool[Tensor, "i j k"]]:
+        """Normalised intensities, float32, and the mask."""
+        image, packed = self.stored(case)
+        known = self.cases[case]
+        mask = np.unpackbits(packed.numpy(), count=image.numel()).reshape(image.shape).astype(bool)
+        return image.float() * known.scale + known.offset, torch.from_numpy(mask)
+
+    def verify(self) -> list[str]:
+        """The cases whose files are missing or not what was written."""
+        bad = []
+        for case in self.cases.values():
+            path = self.folder / case.file
+            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != case.sha256:
+                bad.append(case.case)
+        return bad

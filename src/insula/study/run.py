@@ -1,0 +1,130 @@
+"""Many scans into one folder, one after the other; a bad one is recorded as refused and the next one begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from insula.checkpoint import Weights, load_weights
+from insula.config import SegmentConfig
+from insula.errors import BadData, InsulaError, Interrupted, as_insula_error
+from insula.infer import choose_device
+from insula.io import OutputFolder, printable, write_text
+from insula.predict import open_scan, result_paths, segment, write_refusal
+from insula.report import render_index, write_case
+from insula.study.claims import Claims
+from insula.study.table import results_table
+
+__all__ = ["CaseOutcome", "StudyPlan", "run_study"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """The scans of a study, and how they are segmented."""
+
+    files: list[Path]
+    names: list[str]
+    """The name of each file's result, unless another scan's result has it."""
+    config: SegmentConfig
+    weights: list[str]
+    """The name of the weights for each file."""
+    frame: int | None = None
+    """The volume to take of 4-D files, from 0."""
+    series: int | None = None
+    """The SeriesNumber to take of DICOM."""
+    assume_orientation: str | None = None
+    passed_over: dict[str, list[Path]] = field(default_factory=dict)
+    """Reason -> files of the given folders that are not segmented."""
+    twins: dict[Path, Path] = field(default_factory=dict)
+    """File -> another file of the same name beside it; such files are refused."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what else is not segmented."""
+    debug: bool = False
+    """Whether an unexpected exception ends the run, so that its traceback can be seen."""
+
+    @property
+    def note(self) -> str:
+        """One sentence on the files that are not segmented; empty if there are none."""
+        count = sum(map(len, self.passed_over.values()))
+        notes = "; ".join(self.notes) + ("." if self.notes else "")
+        if not count:
+            return notes
+        parts = [
+            f"{len(paths)} {why} ({', '.join(printable(path.name) for path in paths[:3])}{', ...' if len(paths) > 3 else ''})"
+            for why, paths in self.passed_over.items()
+        ]
+        total = count + len(self.files)
+        return f"{count} of {total} files passed over: {'; '.join(parts)}. Name a file to have it done. {notes}".strip()
+
+
+class CaseOutcome(NamedTuple):
+    """The end of one case."""
+
+    name: str
+    """The name that the plan gave it; its result's name is `record["case"]`."""
+    record: dict[str, Any]
+    error: InsulaError | None
+    """Why it was refused, if it was."""
+
+
+def run_study(plan: StudyPlan, out: Path) -> Iterator[CaseOutcome]:
+    """Segment every file of a plan into a folder, then write the table and the index.
+
+    What concerns all cases (the folder, the weights, the device) is checked before the first. When the output itself fails
+    (a full disk), the run stops there; whatever is recorded as done is complete.
+
+    Args:
+        plan: what to segment.
+        out: the results' folder; made if missing, locked while the iterator runs.
+
+    Yields:
+        Each case as it ends.
+
+    Raises:
+        InsulaError: a problem that is not one scan's alone.
+    """
+    choose_device(plan.config.device)
+    with OutputFolder(out) as folder:
+        claims = Claims(folder)
+        loaded = {name: load_weights(name) for name in dict.fromkeys(plan.weights)}
+        records = []
+        for path, name, weights in zip(plan.files, plan.names, plan.weights, strict=True):
+            outcome = _run_case(plan, path, name, loaded[weights], folder, claims)
+            records.append(outcome.record)
+            yield outcome
+        write_text(folder / "results.tsv", results_table(records))
+        write_text(folder / "index.html", render_index(records, note=plan.note))
+
+
+def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: Path, claims: Claims) -> CaseOutcome:
+    claimed = ""
+    try:
+        if path in plan.twins:
+            rule = f"lies beside {plan.twins[path].name}, and nothing says which is meant"
+            raise BadData("the scan", path.name, rule, "keep one of them, or name its file")
+        scan, source = open_scan(
+            path,
+            name=name,
+            frame=plan.frame,
+            series=plan.series,
+            assume_orientation=plan.assume_orientation,
+            assume_t1w=plan.config.assume_t1w,
+        )
+        claimed = claims.for_result(scan.name, scan.file.sha256 if scan.file else "", path)
+        scan = replace(scan, name=claimed)
+        paths = result_paths(folder, claimed)
+        result = segment(scan, plan.config, weights=weights)
+    except Interrupted:
+        raise
+    except Exception as error:
+        if plan.debug:
+            raise
+        known = as_insula_error(error)
+        claimed = claimed or claims.for_refusal(name, path)
+        return CaseOutcome(name, write_refusal(known, claimed, result_paths(folder, claimed)), known)
+    try:
+        return CaseOutcome(name, write_case(result, paths, source=source), None)
+    except BadData as error:  # any other error is not the scan's fault, and no later case would fare better
+        return CaseOutcome(name, write_refusal(error, claimed, paths), error)

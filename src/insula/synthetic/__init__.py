@@ -1,0 +1,17 @@
+"""Simulated heads from open data: the sources, whole cohorts in ATLAS's layout, and a gallery to look at."""
+
+from insula.synthetic.cohort import CaseSpec, plan_cohort, write_case, write_sheets
+from insula.synthetic.gallery import GalleryHead, gallery_heads
+from insula.synthetic.sources import Part, Sources, load_sources
+
+__all__ = [
+    "CaseSpec",
+    "GalleryHead",
+    "Part",
+    "Sources",
+    "gallery_heads",
+    "load_sources",
+    "plan_cohort",
+    "write_case",
+    "write_sheets",
+]

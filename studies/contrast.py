@@ -1,0 +1,193 @@
+"""Teach the small network that tells kinds of image apart, and judge it: what is refused wrongly, what is let through, by kind.
+
+    python -m studies.contrast train --data DATA [--heads 6000] [--out src/insula/contrast/kinds.safetensors]
+    python -m studies.contrast judge --data DATA [--heads 1700] [--real FOLDER] [--out studies/results/contrast.json]
+
+Both draw their heads with `insula.contrast.paint` from the hosts and label maps of a part: the training part to teach, validation and
+test to judge. `--real` adds files of a folder, each named KIND_whatever.nii.gz after `Kind` (t1w_1.nii.gz, flair_x.nii.gz), which go
+the whole way of a scan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+from scipy.stats import binomtest
+from torch import Tensor, nn
+
+from insula.config import PrepareConfig
+from insula.contrast import Kind, KindNetwork, coarse, verdict_of
+from insula.contrast.kinds import NAMES, T1W_KINDS
+from insula.contrast.look import coarse_of_2mm
+from insula.contrast.paint import draw
+from insula.errors import BadData
+from insula.io import read_scan, write_bytes, write_json
+from insula.prepare import prepare
+from insula.simulate import Host
+from insula.synthetic.sources import Part
+from studies.arms import sources_of
+
+_T1W_SHARE = 0.3
+_HARD = (Kind.T1W_AGENT, Kind.FLAIR, Kind.FA, Kind.ANGIOGRAPHY, Kind.INV1, Kind.T1_MAP)
+"""What looks most like T1w at 4 mm."""
+_MOVED = 0.2, 0.45
+"""Share of heads that moved, when judged and when taught."""
+_HOSTS: tuple[Host, ...] = ()
+_MOVES = _MOVED[0]
+
+
+def plan(count: int, *, hard: int = 1) -> list[Kind]:
+    """Kinds of so many heads: three in ten T1w, the others alike, the hard ones among them so many times as often."""
+    others = [kind for kind in Kind if kind is not Kind.T1W for _ in range(hard if kind in _HARD else 1)]
+    return [Kind.T1W if n % 10 < 10 * _T1W_SHARE else others[n % len(others)] for n in range(count)]
+
+
+def _begin(hosts: tuple[Host, ...], moved: float) -> None:
+    global _HOSTS, _MOVES
+    _HOSTS, _MOVES = hosts, moved
+    torch.set_num_threads(1)
+
+
+def _draw(job: tuple[int, Kind]) -> tuple[Tensor, int, bool, bool]:
+    seed, kind = job
+    drawn = draw(_HOSTS[seed % len(_HOSTS)], kind, seed, moves=_MOVES)
+    return coarse_of_2mm(drawn.image).half(), int(kind), drawn.motion, drawn.noisy
+
+
+def heads(
+    hosts: tuple[Host, ...], count: int, *, seed: int, workers: int, teach: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Looks (n, 2, i, j, k), half precision, and targets (n, 3): kind, motion, noise."""
+    jobs = [(seed + n, kind) for n, kind in enumerate(plan(count, hard=2 if teach else 1))]
+    looks, targets = [], []
+    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(hosts, _MOVED[teach])) as pool:
+        for look, kind, motion, noisy in pool.map(_draw, jobs, chunksize=20):
+            looks.append(look.clone())
+            targets.append([kind, motion, noisy])
+    return torch.stack(looks), torch.tensor(targets)
+
+
+def batches(looks: Tensor, targets: Tensor, steps: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Random ones, every second mirrored left to right, moved by up to 8 mm, their greys stretched by up to a tenth."""
+    for step in range(steps):
+        chosen = torch.randint(len(looks), (size,))
+        x = looks[chosen].float()
+        x = torch.roll(x, torch.randint(-2, 3, (3,)).tolist(), dims=(2, 3, 4))
+        x[:, 0] = x[:, 0] * (1 + 0.1 * torch.randn(size, 1, 1, 1)).clamp(0.7, 1.3) + 0.05 * torch.randn(size, 1, 1, 1)
+        yield (x.flip(2) if step % 2 else x), targets[chosen]
+
+
+def train(arguments: argparse.Namespace) -> None:
+    sources = sources_of(arguments.data, "train", PrepareConfig().box, arguments.cache)
+    begun = time.monotonic()
+    if arguments.drawn is not None and arguments.drawn.exists():
+        looks, targets = torch.load(arguments.drawn)
+    else:
+        looks, targets = heads(
+            sources.hosts, arguments.heads, seed=arguments.seed, workers=arguments.workers, teach=True
+        )
+        if arguments.drawn is not None:
+            torch.save((looks, targets), arguments.drawn)
+    print(f"{len(looks)} heads of {len(sources.hosts)} hosts drawn in {time.monotonic() - begun:.0f} s", flush=True)
+    torch.manual_seed(0)
+    model = KindNetwork()
+    if arguments.start is not None:
+        model.load_state_dict({name: value.float() for name, value in load_file(arguments.start).items()})
+    optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.lr, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, arguments.lr, total_steps=arguments.steps)
+    for step, (x, target) in enumerate(batches(looks, targets, arguments.steps, 16)):
+        found = model(x)
+        t1w = target[:, :1] == Kind.T1W
+        loss = nn.functional.cross_entropy(found[:, :-2], target[:, 0], label_smoothing=0.02)
+        group = torch.isin(torch.arange(len(Kind)), torch.tensor([int(kind) for kind in T1W_KINDS]))
+        lead = found[:, :-2][:, group].logsumexp(1) - found[:, :-2][:, ~group].logsumexp(1)
+        loss = loss + nn.functional.binary_cross_entropy_with_logits(lead, group[target[:, 0]].float())
+        faults = nn.functional.binary_cross_entropy_with_logits(found[:, -2:], target[:, 1:].float(), reduction="none")
+        loss = loss + (faults * torch.where(t1w, 1.0, 0.3)).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if step % 100 == 0 or step + 1 == arguments.steps:
+            right = (found[:, :-2].argmax(1) == target[:, 0]).float().mean()
+            print(f"step {step}: loss {loss:.3f}, right {right:.2f} ({time.monotonic() - begun:.0f} s)", flush=True)
+    write_bytes(arguments.out, save({name: value.half() for name, value in model.state_dict().items()}))
+
+
+def judge(arguments: argparse.Namespace) -> None:
+    """The table: of each kind how many were drawn, how many refused, how many flagged."""
+    rows: dict[str, dict[str, object]] = {}
+    parts: tuple[Part, ...] = ("validation", "test")
+    hosts = tuple(
+        h for part in parts for h in sources_of(arguments.data, part, PrepareConfig().box, arguments.cache).hosts
+    )
+    looks, targets = heads(hosts, arguments.heads, seed=10_000_000, workers=arguments.workers)
+    with torch.inference_mode():
+        verdicts = [verdict_of(look.float()) for look in looks]
+    for kind in Kind:
+        mine = [v for v, t in zip(verdicts, targets[:, 0].tolist(), strict=True) if t == kind]
+        refused = sum(v.refused for v in mine)
+        low, high = binomtest(refused, len(mine)).proportion_ci(method="wilson")
+        rows[kind.name] = {"n": len(mine), "refused": refused, "share": refused / len(mine), "interval": [low, high]}
+        print(
+            f"{NAMES[kind]:40} {refused:4} of {len(mine):4} refused, {refused / len(mine):6.1%} [{low:.1%}, {high:.1%}]"
+        )
+    ours = [(v, t) for v, t in zip(verdicts, targets.tolist(), strict=True) if t[0] == Kind.T1W]
+    for name, place, told in (("motion", 1, "motion"), ("noise", 2, "noisy")):
+        for there in (1, 0):
+            some = [getattr(v, told) for v, t in ours if t[place] == there]
+            print(f"T1w {'with' if there else 'without'} {name}: {sum(some)} of {len(some)} flagged")
+            rows[f"T1W {name} {there}"] = {"n": len(some), "flagged": sum(some)}
+    if arguments.real:
+        rows["real"] = dict(real(arguments.real))
+    write_json(arguments.out, {"hosts": len(hosts), "rows": rows})
+
+
+def real(folder: Path) -> Iterator[tuple[str, object]]:
+    """Files that go the whole way."""
+    for path in sorted(folder.glob("*.nii*")):
+        try:
+            found = verdict_of(coarse(prepare(read_scan(path), PrepareConfig()).image))
+            words = (
+                f"{NAMES[found.kind]} ({found.chance:.2f}), T1w {found.t1w:.3f}{', refused' if found.refused else ''}"
+            )
+        except BadData as error:
+            words = f"refused before: {error}"
+        print(f"{path.name:50} {words}")
+        yield path.name, words
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("train", "judge"))
+    parser.add_argument("--data", type=Path, required=True, help="the folder of hosts, label maps and outlines")
+    parser.add_argument("--cache", type=Path, default=Path("/tmp/insula-sources"))
+    parser.add_argument("--heads", type=int)
+    parser.add_argument("--steps", type=int, default=4500)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=0, help="of the first head that is taught")
+    parser.add_argument("--start", type=Path, help="weights to go on from")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--drawn", type=Path, help="where the heads are kept for another run")
+    parser.add_argument("--real", type=Path, help="files KIND_whatever.nii.gz")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    if arguments.what == "train":
+        arguments.heads, arguments.out = (
+            arguments.heads or 6000,
+            arguments.out or Path("src/insula/contrast/kinds.safetensors"),
+        )
+        train(arguments)
+    else:
+        arguments.heads, arguments.out = arguments.heads or 1700, arguments.out or Path("studies/results/contrast.json")
+        judge(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Several GPUs on one run: how fast, what the exchange of gradients takes, and the training itself.
+
+    torchrun --nproc-per-node N studies/processes.py measure --data DATA --out FOLDER [--arm smart-96-mission-compiled] [--items 4,16]
+    torchrun --nproc-per-node N studies/processes.py train --data DATA --out FOLDER --start-from CARD --pace FILE --minutes 15
+
+`measure` writes one JSON for each number of items a step (in all processes): milliseconds of a step as training takes it, of a
+step on one batch again and again, of an exchange of gradients by itself, the share of the kernels' time in exchanges, GPU memory.
+`train` goes on from weights for as many steps as fit into the minutes at the pace that was measured, over as many calls as it
+takes, and is judged as `arms.py` judges: every process takes one of the three sets of heads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import shutil
+import tempfile
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed as dist
+
+from insula.checkpoint import load_weights
+from insula.config import Recipe
+from insula.errors import Preempted
+from insula.infer import settle
+from insula.io import write_json
+from insula.synthetic import Sources
+from insula.train import World, train
+from insula.train.phases import pace
+from insula.train.run import Run
+from studies.arms import judge, judge_sets, recipe_of, sources_of
+from studies.clock import machine
+
+_WARM = 700
+_TRACED = 20
+_WHOLE_COSTS = 2.5  # steps, beyond the one
+
+
+def paces(recipe: Recipe, sources: Sources, world: World, steps: int) -> dict[str, Any]:
+    """What a step costs this process, and what of it the exchange of gradients takes."""
+    begun = time.perf_counter()
+    device = world.device(recipe.train.device)
+    warm = _WARM if device.type == "cuda" else 1
+    count = warm + steps
+    with tempfile.TemporaryDirectory() as folder:
+        whole = replace(recipe, train=replace(recipe.train, steps=count))
+        run = Run(whole, sources, Path(folder), start=None, world=world)
+        take = partial(run.steps.take, lr=1e-9, rate=1e-3)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        both = pace(take, run.stream.batches(0, count), warm=warm, steps=steps, device=device)
+        ready = time.perf_counter() - begun
+        batch = run.stream.batch(0)
+        alone = pace(take, itertools.repeat(batch), warm=min(warm, 20), steps=steps, device=device)
+        gradients = [p.detach().clone() for p in run.model.parameters()]
+        exchange = pace(lambda _: world.mean(gradients), itertools.count(), warm=3, steps=20, device=device)  # type: ignore[arg-type]
+        peak = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
+        traced = _traced(lambda: take(batch), device) if device.type == "cuda" else {}
+    return {
+        "processes": world.size,
+        "items": recipe.train.batch,
+        "both_ms": both,
+        "step_ms": alone,
+        "exchange_ms": exchange,
+        "memory_gib": peak,
+        "ready_s": ready,
+        **traced,
+    }
+
+
+def _traced(work: Any, device: torch.device) -> dict[str, float]:
+    """Milliseconds a step in the kernels of exchanges, and in all kernels; waiting for other processes counts as exchange."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as told:
+        for _ in range(_TRACED):
+            work()
+        settle(device)
+    times = [(row.key, row.self_device_time_total) for row in told.key_averages()]
+    nccl = sum(time for name, time in times if "nccl" in name.lower())
+    return {"nccl_kernels_ms": nccl / 1000 / _TRACED, "kernels_ms": sum(t for _, t in times) / 1000 / _TRACED}
+
+
+def measure(arguments: argparse.Namespace, world: World) -> None:
+    recipe = recipe_of(arguments.arm, "auto")
+    sources = sources_of(arguments.data, "train", recipe.prepare.box, arguments.cache)
+    for items in (int(n) for n in arguments.items.split(",")):
+        changed = replace(recipe, train=replace(recipe.train, batch=items, whole_batch=world.size))
+        torch.compiler.reset()
+        found = paces(changed, sources, world, arguments.steps)
+        if world.rank == 0:
+            name = f"{arguments.arm}-{world.size}x{items // world.size}.json"
+            write_json(arguments.out / name, {**machine(world.device("auto")), "arm": arguments.arm, **found})
+            print(name, {k: round(v, 2) for k, v in found.items() if isinstance(v, float)}, flush=True)
+
+
+def go_on(arguments: argparse.Namespace, world: World) -> None:
+    """Train, as far as the time allows; judge what was reached at the end."""
+    begun = time.monotonic()
+    recipe = recipe_of(arguments.arm, "auto")
+    ms = json.loads(arguments.pace.read_text(encoding="utf-8"))["both_ms"]
+    steps = int(arguments.minutes * 60_000 / (ms * (1 + _WHOLE_COSTS * recipe.train.whole_fraction)))
+    until = (arguments.until - arguments.reserve) / 60
+    recipe = replace(
+        recipe,
+        train=replace(
+            recipe.train,
+            steps=steps,
+            batch=arguments.each * world.size,
+            whole_batch=world.size,
+            lr=arguments.lr,
+            minutes=until,
+            save_minutes=4,
+        ),
+        simulate=replace(recipe.simulate, control_fraction=arguments.controls),
+    )
+    sources = sources_of(arguments.data, "train", recipe.prepare.box, arguments.cache)
+    folder = arguments.runs / arguments.arm
+    folder.mkdir(parents=True, exist_ok=True)
+    if world.rank == 0:
+        print(f"{steps} steps at {ms:.1f} ms; sources after {time.monotonic() - begun:.0f} s", flush=True)
+    done = True
+    try:
+        train(recipe, sources, folder, start=load_weights(arguments.start_from), resume=True)
+    except Preempted:
+        done = False
+    if world.rank == 0:
+        for file in (f"{recipe.name}.json", f"{recipe.name}.safetensors", "log.jsonl"):
+            if (folder / file).exists():
+                shutil.copy(folder / file, arguments.out / file)
+        print(f"{'done' if done else 'cut off'} {time.monotonic() - begun:.0f} s after the start", flush=True)
+    if done and arguments.cases:
+        device = world.device("auto")
+        weights = load_weights(str(folder / f"{recipe.name}.json"))
+        sets = judge_sets(
+            arguments.data,
+            arguments.cache,
+            recipe_of("enhanced-96", str(device)),
+            device,
+            arguments.cases,
+            "validation",
+        )
+        for name in sorted(sets)[world.rank :: world.size]:
+            found = judge(weights.model, {name: sets[name]}, device)
+            write_json(arguments.out / f"judged-{name}.json", found)
+            print(name, {key: round(value, 3) for key, value in found["means"][name].items()}, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("measure", "train"))
+    parser.add_argument("--data", type=Path, required=True, help="the folder of hosts, label maps and outlines")
+    parser.add_argument("--cache", type=Path, default=Path("/tmp/insula-sources"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--arm", default="smart-96-mission-compiled", help="as studies/arms.py spells it")
+    parser.add_argument("--items", default="4,16", help="of a step, in all processes; measured one after the other")
+    parser.add_argument("--steps", type=int, default=200, help="that are measured")
+    parser.add_argument("--start-from", help="weights to go on from")
+    parser.add_argument("--runs", type=Path, default=Path("/tmp/insula-runs"), help="states of the run")
+    parser.add_argument("--pace", type=Path, help="what `measure` wrote")
+    parser.add_argument("--minutes", type=float, default=15.0, help="of steps, in all calls")
+    parser.add_argument("--each", type=int, default=4, help="items of a step in each process")
+    parser.add_argument("--lr", type=float, default=4e-4)
+    parser.add_argument("--controls", type=float, default=0.2, help="share of heads without a lesion")
+    parser.add_argument("--until", type=float, default=1e9, help="seconds from now when everything has to be over")
+    parser.add_argument("--reserve", type=float, default=30.0, help="seconds of them for saving, and for judging")
+    parser.add_argument("--cases", type=int, default=48, help="to judge by; 0 to leave that")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    world = World.join()
+    {"measure": measure, "train": go_on}[arguments.what](arguments, world)
+    if world.size > 1:
+        dist.barrier()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""What Dice is left when a scan gets worse: noise, bias, thick slices, coarse voxels, a tilted head, no skull or no face.
+
+python -m studies.robustness --data DATA --out studies/results/robustness [--weights baseline,enhanced,smart] [--cases 24] [--only noise,bias]
+python -m studies.robustness --out studies/results/robustness
+
+Simulated heads of the test part, each with a lesion, seen once as they are and once in every other way; paired, for the head and
+its lesion stay the same. Every way is its own file, so that a study that was stopped goes on. Without --data, only table and drawing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from insula.checkpoint import Weights, load_weights
+from insula.cohort import Entry, each, find_cohort, processors
+from insula.config import PrepareConfig, SegmentConfig
+from insula.evaluate import HOPED
+from insula.geometry import Grid, resample
+from insula.io import read_mask, read_scan, write_json
+from insula.metrics import dice_score
+from insula.predict import segment
+from insula.report.chart import ACCENT, LESION, SOFT, chart
+from insula.simulate import ScannerLook, scan_with
+from insula.stats import Difference, difference_of, mean_interval
+from insula.synthetic import load_sources, plan_cohort, write_case
+from insula.volume import Mask, Scan
+from studies.rows import table
+
+_SEED = 13
+_AS_IS = "as it is"
+_Seen = tuple[Scan, Mask]
+
+
+def main() -> None:
+    """See every head in every way that is missing, then print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--weights", default="baseline,enhanced,smart")
+    parser.add_argument("--cases", type=int, default=24)
+    parser.add_argument("--only", default="", help="these kinds only, joined by commas")
+    arguments = parser.parse_args()
+    if arguments.data is not None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        only = set(filter(None, arguments.only.split(",")))
+        for weights in arguments.weights.split(","):
+            loaded = load_weights(weights)
+            for name, seen in _ways(arguments.data, arguments.out, arguments.cases):
+                if not only or name == _AS_IS or name.split()[0] in only:
+                    entries = _cohort(arguments.data, arguments.out / "heads", arguments.cases, None)
+                    _judge(loaded, name, seen, arguments.out, {entry.case: entry.centre for entry in entries})
+    print(_tell(arguments.out))
+
+
+def _ways(data: Path, out: Path, cases: int) -> Iterator[tuple[str, Callable[[], Iterator[_Seen]]]]:
+    """Every way to see the heads, by name."""
+    plain = partial(_heads, data, out / "heads", cases, None)
+    yield _AS_IS, plain
+    for anonymised, name in (("no", "skull and face there"), ("deface", "face gone"), ("strip", "skull gone")):
+        yield name, partial(_heads, data, out / anonymised, cases, anonymised)
+    for noise in (0.03, 0.06, 0.1, 0.15):
+        yield f"noise {noise:g}", partial(_each, plain, partial(_scanned, ScannerLook(noise=noise, seed=1)))
+    for bias in (0.2, 0.4, 0.6):
+        yield f"bias {bias:g}", partial(_each, plain, partial(_scanned, ScannerLook(bias=bias, seed=1)))
+    for thick in (3.0, 5.0, 7.0):
+        yield f"slices {thick:g} mm", partial(_each, plain, partial(_scanned, ScannerLook(slice_mm=thick)))
+    for spacing in (0.7, 1.5, 2.0, 3.0):
+        yield f"voxels {spacing:g} mm", partial(_each, plain, partial(_coarser, spacing))
+    for degrees in (10.0, 20.0, 30.0):
+        yield f"tilt {degrees:g} degrees", partial(_each, plain, partial(_tilted, degrees))
+
+
+def _heads(data: Path, folder: Path, cases: int, anonymised: str | None) -> Iterator[_Seen]:
+    """The cohort, those of it that have a lesion."""
+    for entry in _cohort(data, folder, cases, anonymised):
+        truth = read_mask(entry.mask)
+        if truth.voxels.any():
+            yield read_scan(entry.image, name=entry.case), Mask(truth.voxels, truth.grid)
+
+
+@cache  # reading the sources takes as long as a way of seeing
+def _cohort(data: Path, folder: Path, cases: int, anonymised: str | None) -> tuple[Entry, ...]:
+    """Simulated unless it is there; anonymised in one way everywhere if told."""
+    sources = {"test": load_sources(data, part="test", box=PrepareConfig().box)}
+    specs = plan_cohort(sources, cases=cases, sites=min(5, len(sources["test"].hosts)), controls=0, seed=_SEED)  # type: ignore[arg-type]
+    if anonymised is not None:
+        specs = [replace(spec, site=replace(spec.site, anonymised=anonymised)) for spec in specs]
+    for _ in each(partial(write_case, folder=folder), specs, jobs=processors()):
+        pass
+    return tuple(find_cohort(folder).entries)
+
+
+def _each(heads: Callable[[], Iterator[_Seen]], change: Callable[[_Seen], _Seen]) -> Iterator[_Seen]:
+    return map(change, heads())
+
+
+def _scanned(look: ScannerLook, seen: _Seen) -> _Seen:
+    """Through one more scanner; white matter is about the 90th percentile of what is not background."""
+    scan, truth = seen
+    image = torch.from_numpy(np.array(scan.image, np.float32, order="C"))  # a scan is read-only
+    white = float(np.percentile(scan.image[scan.image > 0], 90))
+    return replace(scan, image=(scan_with(image, look, white=white) * white).numpy()), truth
+
+
+def _coarser(spacing_mm: float, seen: _Seen) -> _Seen:
+    old = seen[0].grid
+    factor = spacing_mm / np.array(old.spacing_mm)
+    i, j, k = (max(1, round(n / f)) for n, f in zip(old.shape, factor, strict=True))
+    return _resampled(seen, Grid((i, j, k), old.affine @ np.diag([*factor, 1.0])))
+
+
+def _tilted(degrees: float, seen: _Seen) -> _Seen:
+    """The head nods: the image is turned about the left-right axis through its middle, and its header says nothing of it."""
+    old = seen[0].grid
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn, middle = np.eye(4), np.eye(4)
+    turn[1:3, 1:3] = [[c, -s], [s, c]]
+    middle[:3, 3] = (np.array(old.shape) - 1) / 2
+    grid = Grid(old.shape, old.affine @ middle @ turn @ np.linalg.inv(middle))
+    scan, truth = _resampled(seen, grid)
+    return replace(scan, grid=old), Mask(truth.voxels, old)
+
+
+def _resampled(seen: _Seen, grid: Grid) -> _Seen:
+    scan, truth = seen
+    image = resample(scan.image.astype(np.float32), scan.grid, grid)
+    mask = resample(truth.voxels.astype(np.float32), truth.grid, grid) > 0.5
+    return replace(scan, image=np.clip(image, 0, None), grid=grid), Mask(mask, grid)
+
+
+def _judge(
+    weights: Weights, name: str, seen: Callable[[], Iterator[_Seen]], out: Path, centres: Mapping[str, str]
+) -> None:
+    path = out / f"{weights.card.name} {name}.json"
+    if path.exists():
+        return
+    found = {
+        scan.name: dice_score(truth.voxels, segment(scan, SegmentConfig(device="cpu"), weights=weights).mask.voxels)
+        for scan, truth in seen()
+    }
+    write_json(
+        path,
+        {"weights": weights.card.name, "way": name, "dice": found, "centres": {case: centres[case] for case in found}},
+    )
+    print(f"{weights.card.name}: {name}: {statistics.mean(found.values()):.3f}", flush=True)
+
+
+def _tell(out: Path) -> str:
+    """A row for every way; a drawing beside it."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    centres: dict[str, str] = {}
+    order = [_AS_IS, *(name for name, _ in _ways(Path(), Path(), 1) if name != _AS_IS)]
+    for path in sorted(out.glob("*.json")):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        found.setdefault(told["weights"], {})[told["way"]] = told["dice"]
+        centres |= told.get("centres", dict.fromkeys(told["dice"], "unknown"))  # an earlier record
+    ways = [way for way in order if any(way in some for some in found.values())]
+    changes = {
+        (name, way): difference_of(
+            [some[way][case] - some[_AS_IS][case] for case in some[way]],
+            [centres[case] for case in some[way]],
+            hoped=HOPED,
+            reach=1,
+        )
+        for name, some in found.items()
+        for way in ways
+        if way in some and way != _AS_IS
+    }
+    rows = [
+        [way, *(_cell(some, way, centres, changes.get((name, way))) for name, some in found.items())] for way in ways
+    ]
+    count = len(next(iter(found.values()))[_AS_IS])
+    (out / "robustness.svg").write_text(_draw(found, ways), encoding="utf-8")
+    return (
+        table(("mean Dice (change)", *found), rows)
+        + f"\n\nn = {count}, of {len(set(centres.values()))} centres; in brackets the mean paired change against `{_AS_IS}` with its 95 % interval."
+    )
+
+
+def _cell(some: dict[str, dict[str, float]], way: str, centres: Mapping[str, str], change: Difference | None) -> str:
+    if way not in some:
+        return "-"
+    mean = mean_interval(list(some[way].values()), [centres[case] for case in some[way]], least=0, most=1)
+    return mean.cell() if change is None else f"{mean.value:.3f} ({change.mean.figures(signed=True)})"
+
+
+def _draw(found: dict[str, dict[str, dict[str, float]]], ways: list[str]) -> str:
+    with chart(width=6.4, height=0.24 * len(ways) + 0.8) as made:
+        for colour, (name, some) in zip((ACCENT, LESION, SOFT), found.items(), strict=False):
+            there = [way for way in ways if way in some]
+            means = [statistics.mean(some[way].values()) for way in there]
+            made.axes.plot(
+                means, [ways.index(way) for way in there], "o", color=colour, label=name, markersize=4, alpha=0.8
+            )
+        made.axes.set_yticks(range(len(ways)), ways)
+        made.axes.invert_yaxis()
+        made.axes.set_xlim(left=0)
+        made.axes.set_xlabel("mean Dice")
+        made.axes.legend()
+    return made.svg
+
+
+if __name__ == "__main__":
+    main()

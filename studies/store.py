@@ -1,0 +1,58 @@
+"""Does a training store load as fast as the disk gives its bytes?
+
+python -m studies.store STORE [--rounds 3] [--out studies/results/store.json]
+
+Every round takes all cases in a new order, three ways side by side: the bytes alone, the tensors as stored (mapped,
+every page touched), and what a training step needs (float32 intensities and a mask). The disk's cache is warm for all
+three after the first round, which is left out, so what is compared is the work on top of reading.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from insula.io import write_json
+from insula.store import Store
+
+
+def main() -> None:
+    """Time, print a table, write it down."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("studies/results/store.json"))
+    arguments = parser.parse_args()
+    store = Store(arguments.store)
+    files = {name: arguments.store / case.file for name, case in store.cases.items()}
+    size = sum(path.stat().st_size for path in files.values())
+    ways: dict[str, Callable[[str], object]] = {
+        "bytes": lambda name: files[name].read_bytes(),
+        "stored tensors": lambda name: [int(tensor.max()) for tensor in store.stored(name)],
+        "float32 and mask": lambda name: [float(tensor.flatten()[-1]) for tensor in store.load(name)],
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for number in range(arguments.rounds + 1):
+        order = random.Random(number).sample(list(files), len(files))
+        for way, load in ways.items():
+            begun = time.perf_counter()
+            for name in order:
+                load(name)
+            if number:
+                seconds[way].append(time.perf_counter() - begun)
+    first = statistics.median(seconds["bytes"])
+    ratios = {way: round(statistics.median(some) / first, 2) for way, some in seconds.items()}
+    print(f"{len(files)} cases, {size / 1e9:.2f} GB, {size / len(files) / 1e6:.2f} MB a case\n")
+    print("| loaded | time |\n|---|---|")
+    for way, ratio in ratios.items():
+        print(f"| {way} | {ratio} |")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(arguments.out, {"cases": len(files), "bytes": size, "seconds": seconds, "ratios": ratios})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+"""Calibration finds what was planted, and keeps what it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cohort.tree import mask_path, plant_tree, save, scan_path
+from insula.checkpoint import Card, hashed, load_weights, save_weights, store_card, subjects_seen, who_was_seen
+from insula.cohort import find_cohort
+from insula.config import AttentionUNet, Calibration, PrepareConfig, Scaling, SegmentConfig, to_dict
+from insula.errors import BadData
+from insula.evaluate import Studied, calibrate, study
+from insula.evaluate.calibration import CHANCES, LEAST_ML
+from insula.evaluate.pool import THRESHOLDS, Pieces, Rule
+from insula.evaluate.summary import calibration_error
+from insula.io import read_scan
+from insula.metrics import count_logits, dice_score, match_lesions
+from insula.postprocess import decide, volume_interval
+from insula.predict import segment
+from insula.volume import Mask
+
+_CARD = Card(name="x", model=AttentionUNet(widths=(4, 8)), prepare=PrepareConfig())
+
+
+def _cases(count: int, *, sharpness: float = 1.0, shift: float = 0.0, seed: int = 0) -> list[Studied]:
+    """Maps whose true probability is sigmoid(logit); what is told is sigmoid(sharpness x (logit - shift))."""
+    rng = np.random.default_rng(seed)
+    cases = []
+    for number in range(count):
+        logits = rng.normal(-3 + 2 * rng.random(), 2, 4000)
+        truth = rng.random(4000) < 1 / (1 + np.exp(-logits))
+        told = 1 / (1 + np.exp(-sharpness * (logits - shift)))
+        real = rng.random(3) < 0.5
+        volume_ml = rng.uniform(0.5, 20, 3)
+        pieces = Pieces(
+            volume_ml=volume_ml,
+            common_ml=np.where(real, 0.3, 0.0),
+            logit=rng.normal(2, 1, 3) + 2 * real,
+            meets=np.stack([np.arange(real.sum()), np.flatnonzero(real)], axis=1),
+            truths=int(real.sum()),
+        )
+        cases.append(
+            Studied(
+                case=str(number),
+                centre=f"R{number % 5}",
+                subject=f"sub-{number}",
+                scan_sha256=f"{number:064x}",
+                truth_ml=float(truth.sum()) / 100,
+                voxel_ml=0.01,
+                counts=count_logits(truth, told),
+                pieces=dict.fromkeys(THRESHOLDS, pieces),
+            )
+        )
+    return cases
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
+def test_the_temperature_that_was_planted_is_found(sharpness: float) -> None:
+    card = calibrate(_cases(60, sharpness=sharpness), _CARD)
+    assert card.calibration.temperature == pytest.approx(sharpness, rel=0.05)
+    facts = card.calibration.fitted_on
+    assert facts is not None
+    assert facts["log_loss_after"] <= facts["log_loss_before"]  # type: ignore[operator]
+    assert facts["cases"] == 60
+
+
+def test_a_bias_that_was_planted_is_found_and_ends_the_calibration_error() -> None:
+    """A network that sees too little everywhere: no temperature alone makes its probabilities right."""
+    cases = _cases(60, sharpness=1.6, shift=1.2)
+    card = calibrate(cases, _CARD)
+    assert card.calibration.temperature == pytest.approx(1.6, rel=0.05)
+    assert card.calibration.bias == pytest.approx(1.2, abs=0.06)
+    facts = card.calibration.fitted_on
+    assert facts is not None
+    assert facts["calibration_error_before"] > 0.08  # type: ignore[operator]
+    assert facts["calibration_error_after"] < 0.01  # type: ignore[operator]
+    assert facts["calibration_error_left_out"] < 0.015  # type: ignore[operator]
+    counts = sum((case.counts for case in cases[1:]), start=cases[0].counts)
+    alone = min(calibration_error(counts, scaling=Scaling(temperature)) for temperature in np.linspace(0.5, 4, 36))
+    assert alone > 5 * facts["calibration_error_after"]  # type: ignore[operator]
+
+
+def test_the_card_knows_whom_it_was_fitted_on_but_not_in_plain_text() -> None:
+    card = calibrate(_cases(30), _CARD)
+    assert "sub-7" not in str(to_dict(card.calibration))
+    file = f"{7:064x}"
+    assert subjects_seen(card, {"sub-7": [file]}) == {"calibrated on": ["sub-7"]}
+    assert subjects_seen(card, {"sub-7": []}) == {"calibrated on": ["sub-7"]}  # by name, where there is no scan
+    assert subjects_seen(card, {"sub-7": ["f" * 64]}) == {}  # another cohort's subject of that name
+    assert subjects_seen(card, {"sub-30": []}) == {}
+    assert subjects_seen(card, {"sub-7": ["f" * 64, file]}) == {"calibrated on": ["sub-7"]}  # two sessions
+    trained = replace(card, provenance={"started_from": {"subjects": [hashed("sub-99")]}})
+    assert subjects_seen(trained, {"sub-99": ["e" * 64]}) == {"trained on": ["sub-99"]}
+    together = replace(_CARD, provenance={"members": [{"name": "a", **who_was_seen(trained)}]})
+    assert subjects_seen(together, {"sub-99": [], "sub-7": [file]}) == {
+        "trained on": ["sub-99"],
+        "calibrated on": ["sub-7"],
+    }
+
+
+def test_near_is_what_lies_within_the_best_rules_own_error() -> None:
+    """A rule that is far worse in a few cases and better nowhere is not near because its difference varies much."""
+    cases = []
+    for number, case in enumerate(_cases(40)):
+        good = Pieces(np.array([10.0]), np.array([9.0]), np.array([3.0]), np.array([[0, 0]]), 1)
+        poor = replace(good, common_ml=np.array([9.0 if number % 8 else 0.0]))
+        pieces = {threshold: good if threshold == 0.5 else poor for threshold in THRESHOLDS}
+        cases.append(replace(case, truth_ml=10.0, pieces=pieces))
+    assert _raw_threshold(calibrate(cases, _CARD)) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_of_a_network_that_says_nothing_the_threshold_is_still_one() -> None:
+    """Its logits are a hundredth of what they should be, and the threshold moves with them."""
+    card = calibrate(_cases(30, sharpness=0.01), _CARD)
+    assert card.calibration.temperature < 0.2
+    assert 0 < card.threshold < 1e-6
+    sure = calibrate(
+        [replace(case, pieces=_only(case.pieces, THRESHOLDS[-1])) for case in _cases(30, sharpness=0.01)], _CARD
+    )
+    assert 1 - 1e-5 < sure.threshold < 1
+
+
+def _only(pieces: Mapping[float, Pieces], best: float) -> dict[float, Pieces]:
+    """Right at one threshold, and wrong at all others."""
+    right = replace(pieces[best], common_ml=pieces[best].volume_ml)
+    wrong = replace(pieces[best], common_ml=np.zeros(3))
+    return {threshold: right if threshold == best else wrong for threshold in pieces}
+
+
+def test_intervals_hold_as_often_as_promised_and_confidence_tells_real_from_false() -> None:
+    """On cases that were not fitted on, from the same source."""
+    card = calibrate(_cases(200), _CARD)
+    facts = card.calibration.fitted_on
+    assert facts is not None
+    assert facts["volume_coverage_left_out"] == pytest.approx(0.9, abs=0.05)
+    assert facts["lesion_brier_left_out"] < 0.7 * facts["lesion_brier_of_the_share"]  # type: ignore[operator]
+    assert card.calibration.volume is not None
+    low, high = card.calibration.volume
+    assert low < high
+
+
+def test_masks_that_are_nearly_empty_have_an_interval_of_their_own() -> None:
+    """A third of the cases is missed altogether; the others are outlined to a few per cent."""
+    cases = []
+    for number, case in enumerate(_cases(90)):
+        missed = number % 3 == 0
+        volume = np.array([]) if missed else np.array([40.0 + number])
+        logit, met = np.full(len(volume), 3.0), np.zeros((len(volume), 2), int)
+        some = Pieces(volume, volume, logit, met, 1)
+        truth = 5.0 + number if missed else float(volume[0]) * (1 + 0.002 * (number % 7))
+        cases.append(replace(case, truth_ml=truth, pieces=dict.fromkeys(THRESHOLDS, some)))
+    made = calibrate(cases, _CARD).calibration
+    assert made.volume_small is not None
+    assert made.volume is not None
+    assert made.volume_small[1] > 5 * made.volume[1]
+    large, small = volume_interval(80.0, 0.6, made), volume_interval(0.0, 0.6, made)
+    assert large is not None
+    assert large[1] < 90
+    assert small is not None
+    assert small[0] > 0  # a mask of nothing, and a lesion in every case of its kind
+    few = calibrate(cases[:24], _CARD).calibration
+    assert few.volume_small is None
+
+
+def test_one_centre_alone_is_never_left_out() -> None:
+    cases = [replace(case, centre="R1") for case in _cases(30)]
+    facts = calibrate(cases, _CARD).calibration.fitted_on
+    assert facts is not None
+    assert "volume_coverage_left_out" not in facts
+
+
+def _raw_threshold(card: Card) -> float:
+    return 1 / (1 + np.exp(-card.calibration.scaling.undo(np.log(card.threshold / (1 - card.threshold)))))
+
+
+def test_of_thresholds_alike_in_dice_the_one_with_fewer_false_lesions_is_taken() -> None:
+    """True piece at every threshold; low thresholds add a false one to every second case, little against its size."""
+    cases = []
+    for number, case in enumerate(_cases(40)):
+        whole = np.array([50.0 if number % 3 else 49.0])
+        met = np.array([[0, 0]])
+        two = Pieces(np.array([50.0, 1.0]), np.array([50.0, 0.0]), np.array([3.0, 3.0]), met, 1)
+        one = Pieces(whole, whole, np.array([3.0]), met, 1)
+        less = Pieces(0.6 * whole, 0.6 * whole, np.array([3.0]), met, 1)
+        found = {t: two if t < 0.5 and number % 2 else one if t < 0.95 else less for t in THRESHOLDS}
+        cases.append(replace(case, truth_ml=60.0 - 0.01 * number, pieces=found))
+    card = calibrate(cases, _CARD)
+    assert 0.5 <= round(_raw_threshold(card), 4) < 0.95 or card.calibration.least_chance > 0
+    assert round(_raw_threshold(card), 4) < 0.95
+
+
+def test_small_lesions_that_dice_hardly_sees_are_not_dropped() -> None:
+    """Beside a large lesion lies a true one of 0.05 ml; in every tenth case as large a false one, which costs Dice about as little."""
+    cases = []
+    for number, case in enumerate(_cases(40)):
+        real = float(number % 10 > 0)
+        met = np.array([[0, 0], [1, 1]] if real else [[0, 0]])
+        some = Pieces(np.array([50.0, 0.05]), np.array([50.0, 0.05 * real]), np.array([3.0, 1.0]), met, len(met))
+        cases.append(replace(case, truth_ml=60.0 - 0.5 * number, pieces=dict.fromkeys(THRESHOLDS, some)))
+    assert calibrate(cases, _CARD).min_lesion_ml <= 0.03
+    noise = [
+        replace(
+            case,
+            pieces=dict.fromkeys(
+                THRESHOLDS,
+                replace(case.pieces[0.5], common_ml=np.array([50.0, 0.0]), meets=np.array([[0, 0]]), truths=1),
+            ),
+        )
+        for case in cases
+    ]
+    card = calibrate(noise, _CARD)
+    assert card.min_lesion_ml >= 0.1 or card.calibration.least_chance > 0
+
+
+def test_pieces_that_are_unlikely_are_dropped_where_size_cannot_tell() -> None:
+    """False pieces are as large as true ones; their probabilities are lower."""
+    cases = []
+    for number, case in enumerate(_cases(60)):
+        rng = np.random.default_rng(number)
+        real = rng.random(4) < 0.4
+        volume, logit = rng.uniform(0.2, 2.0, 4), np.where(real, 3.0, 0.5) + rng.normal(0, 0.3, 4)
+        met = np.stack([np.arange(real.sum()), np.flatnonzero(real)], axis=1)
+        some = Pieces(volume, np.where(real, volume, 0.0), logit, met, int(real.sum()))
+        truth = float(volume[real].sum())
+        cases.append(replace(case, truth_ml=truth, pieces=dict.fromkeys(THRESHOLDS, some)))
+    card = calibrate(cases, _CARD)
+    assert card.calibration.least_chance >= 0.05
+    assert card.min_lesion_ml <= 0.1
+    rule = Rule(threshold=0.5, least_chance=0.2, lesion=(-8.0, 5.0, 0.0))
+    assert np.mean([case.lesion_f1(rule) for case in cases]) > 0.95
+    assert np.mean([case.lesion_f1(Rule(threshold=0.5)) for case in cases]) < 0.8
+
+
+def test_a_true_lesion_counts_as_found_by_any_piece_that_is_kept() -> None:
+    """Two pieces of one lesion: dropping the smaller leaves it found, dropping both does not."""
+    some = Pieces(np.array([1.0, 0.1]), np.array([1.0, 0.1]), np.array([1.0, 1.0]), np.array([[0, 0], [0, 1]]), 1)
+    case = replace(_cases(1)[0], truth_ml=1.1, pieces=dict.fromkeys(THRESHOLDS, some))
+    assert case.lesion_f1(Rule(threshold=0.5)) == case.lesion_f1(Rule(threshold=0.5, least_ml=0.3)) == 1.0
+    assert case.lesion_f1(Rule(threshold=0.5, least_ml=2.0)) == 0.0
+    assert case.dice(Rule(threshold=0.5, least_ml=0.3)) == pytest.approx(2 / 2.1)
+
+
+def test_too_few_cases_are_refused() -> None:
+    with pytest.raises(BadData, match="19 are fewer than 20"):
+        calibrate(_cases(19), _CARD)
+
+
+@pytest.mark.parametrize("kind", ["tiny_weights", "brain_weights"])
+def test_a_study_gives_the_dice_and_the_lesion_f1_that_segment_would_give(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    tiny_weights = request.getfixturevalue(kind)
+    (name,) = plant_tree(tmp_path, sites=1, each=1)
+    (entry,) = find_cohort(tmp_path).entries
+    weights = load_weights(str(tiny_weights))
+    found = study(entry, weights, SegmentConfig(device="cpu"))
+    scan = read_scan(scan_path(tmp_path, name))
+    result = segment(scan, SegmentConfig(device="cpu", threshold=0.5), weights=weights)
+    lesion = np.asarray(found.counts.lesion.sum())
+    assert float(lesion) * scan.grid.voxel_ml == pytest.approx(found.truth_ml)
+    assert found.counts.voxels_above(0.5) == pytest.approx(int((result.prob >= 0.5).sum()), abs=30)
+    truth = read_scan(mask_path(tmp_path, name)).image > 0.5
+    chance = (-1.0, 1.0, 0.3)
+    for threshold in THRESHOLDS:
+        for least in LEAST_ML:
+            for cut in CHANCES:
+                made = Calibration(lesion=chance, least_chance=cut)
+                mask = decide(result.prob, scan.grid, threshold=threshold, min_lesion_ml=least, calibration=made)
+                rule = Rule(threshold=threshold, least_ml=least, least_chance=cut, lesion=chance)
+                assert found.dice(rule) == pytest.approx(dice_score(mask.voxels, truth), abs=1e-9)
+                assert found.lesion_f1(rule) == pytest.approx(match_lesions(truth, mask.voxels).f1_any, abs=1e-9)
+
+
+def test_a_case_without_a_mask_or_on_another_grid_is_refused(tmp_path: Path, tiny_weights: Path) -> None:
+    plant_tree(tmp_path, sites=1, each=1)
+    (entry,) = find_cohort(tmp_path).entries
+    weights = load_weights(str(tiny_weights))
+    with pytest.raises(BadData, match="has no lesion mask"):
+        study(replace(entry, masks=()), weights)
+    save(entry.masks[0], np.zeros((10, 10, 10), np.uint8), np.eye(4))
+    with pytest.raises(BadData, match="scan's grid"):
+        study(entry, weights)
+
+
+def test_a_calibrated_card_keeps_the_masks_and_says_its_doubt(tmp_path: Path, tiny_weights: Path) -> None:
+    """The temperature moves probabilities, not decisions, when the threshold moves along."""
+    plain = load_weights(str(tiny_weights))
+    t = plain.card.threshold
+    save_weights(tmp_path, plain.model, plain.card)
+    moved = 1 / (1 + np.exp(-np.log(t / (1 - t)) / 2))
+    made = Calibration(temperature=2.0, volume=(-1, 1), lesion=(0, 1, 0), fitted_on={"cases": 30})
+    path = store_card(str(tmp_path), replace(plain.card, threshold=float(moved), calibration=made))
+    assert path.name == "tiny.json"
+    again = load_weights(str(tmp_path))
+    assert again.card.calibration == made
+    assert again.sha256 == plain.sha256
+    (name,) = plant_tree(tmp_path / "tree", sites=1, each=1)
+    scan = read_scan(scan_path(tmp_path / "tree", name))
+    one, two = (segment(scan, SegmentConfig(device="cpu"), weights=w) for w in (plain, again))
+    assert dice_score(one.mask.voxels, two.mask.voxels) > 0.999
+    assert Mask(one.mask.voxels, scan.grid).volume_ml > 0
+    assert one.volume_interval_ml is None
+    low, high = two.volume_interval_ml or (0, 0)
+    assert low < two.volume_ml < high
+    assert all(lesion.confidence is None for lesion in one.lesions)
+    assert all(0 < (lesion.confidence or 0) < 1 for lesion in two.lesions)

@@ -77,7 +77,7 @@ def test_the_walk_through_runs_as_written(
         html = (tmp_path / page).read_text(encoding="utf-8")
         assert html.rstrip().endswith("</html>")
         assert not re.search(r"(src|href)=.https?:", html)
-    assert '`insula.cohort.Store("store").load(case)`' in _PAGE.read_text(encoding="utf-8")
+    assert '`insula.store.Store("store").load(case)`' in _PAGE.read_text(encoding="utf-8")
     store = Store("store")
     image, mask = store.load(next(iter(store.cases)))
     assert image.shape == mask.shape == (192, 224, 176)

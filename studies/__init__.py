@@ -1,1 +1,1 @@
-"""Every number in the documents comes from a command here; run as `python -m studies.NAME` in the root of the repository."""
+"""Commands that produce every number in the documents; run `python -m studies.NAME` in the repository's root."""

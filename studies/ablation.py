@@ -1,11 +1,11 @@
-"""What each part of the smart model is worth: the same cohort, steps and seed for every row, one part more in each.
+"""What each part of the smart model is worth: the same cohort, steps and seed for every row, each with one more part.
 
 python -m studies.ablation --data DATA --out studies/results/study [--rows baseline,smart] [--steps 7500] [--seed 0]
 python -m studies.ablation --out studies/results/study > docs/concepts/ablation-table.md
 
-With --data it trains what is missing (a GPU, two to four minutes a row); it always ends with the table of what is there.
-Every row is compared with the row it adds to, case by case. The Swin transformer and the nnU-Net-style network get the
-whole smart model's training time instead of its steps.
+With --data it trains the missing rows (a GPU, two to four minutes a row); it always ends with the table of the rows at
+hand. Every row is compared case by case with the row it adds to. The Swin transformer and the nnU-Net-style network get
+the training time of the whole smart model instead of its steps.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Literal
 
 from insula.config import AttentionUNet, AugmentConfig, MambaUNet, PlainUNet, Recipe, SEUNet, SwinUNet
+from insula.config.recipe import LossName
 from insula.metrics import SIZE_BINS
-from studies.rows import compared, lesions_found, mean_dice, median_dice, read_rows, told
+from studies.rows import compared, difference_cells, lesions_found, mean_dice, median_dice, read_rows, table
 from studies.trial import (
     Study,
     base_recipe,
@@ -31,7 +32,7 @@ from studies.trial import (
     study_arguments,
 )
 
-_MISSION = ((0.35, "dice"), (0.25, "focal"), (0.25, "boundary"), (0.15, "tversky"))
+_MISSION: tuple[tuple[float, LossName], ...] = ((0.35, "dice"), (0.25, "focal"), (0.25, "boundary"), (0.15, "tversky"))
 _BY_MINUTES = ("swin", "plain")
 
 
@@ -39,11 +40,11 @@ _BY_MINUTES = ("swin", "plain")
 class Row:
     """One line of the table."""
 
-    says: str
+    label: str
     against: str | None
-    """The row that it is compared with."""
+    """The row to compare with."""
     cost: str
-    """The model whose cost it has."""
+    """Name of the model whose cost applies."""
 
 
 ROWS = {
@@ -63,21 +64,21 @@ ROWS = {
 
 
 def main() -> None:
-    """Run what is missing, then print the table."""
+    """Train the missing rows, then print the table."""
     arguments = study_arguments(__doc__).parse_args()
     if arguments.data is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
         base = base_recipe(arguments)
         study = open_study(arguments, base)
         recipes = _recipes(base)
-        asked = arguments.rows.split(",") if arguments.rows else list(ROWS)
-        arguments.rows = ",".join(row for row in asked if row not in _BY_MINUTES)
+        names = arguments.rows.split(",") if arguments.rows else list(ROWS)
+        arguments.rows = ",".join(row for row in names if row not in _BY_MINUTES)
         if arguments.rows:
             run_rows(recipes, arguments, study)
         for row in _BY_MINUTES:
-            if row in asked:
+            if row in names:
                 _run_by_minutes(row, recipes[row], study, arguments.out)
-        for row in asked:
+        for row in names:
             measure_cost(ROWS[row].cost, recipes[row], study, arguments.out)
     print(_table(arguments.out))
 
@@ -108,7 +109,7 @@ def _recipes(base: Recipe) -> dict[str, Recipe]:
 
 
 def _run_by_minutes(row: str, recipe: Recipe, study: Study, out: Path) -> None:
-    """As many steps as fit into the time that the smart model's steps took."""
+    """Train for as many steps as fit into the smart model's training time."""
     smart = out / "smart.json"
     if not smart.exists():
         print(f"{row} waits for the row `smart`, whose minutes it gets")
@@ -121,23 +122,32 @@ def _run_by_minutes(row: str, recipe: Recipe, study: Study, out: Path) -> None:
 
 
 def _table(out: Path) -> str:
-    found = read_rows(out, ROWS)
+    trials = read_rows(out, ROWS)
     costs = read_rows(out, [f"cost-{row.cost}" for row in ROWS.values()])
-    pairs = compared(found, {name: row.against for name, row in ROWS.items() if row.against is not None})
-    lines = [
-        "| | n | Dice, mean [95 %] | median | mean, in windows | against the row it adds to | p (Holm) | lesions found: under 100 voxels | 100 to 1k | false lesions a case |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+    pairs = compared(trials, {name: row.against for name, row in ROWS.items() if row.against is not None})
+    head = [
+        "",
+        "n",
+        "Dice, mean [95 %]",
+        "median",
+        "mean, in windows",
+        "against the row it adds to",
+        "p (Holm)",
+        "lesions found: under 100 voxels",
+        "100 to 1k",
+        "false lesions a case",
     ]
-    for name, trial in found.items():
+    rows = []
+    for name, trial in trials.items():
         cases = [case for case in trial["held_out"] if case["voxels"]]
         mean, median = mean_dice(cases), median_dice(cases)
-        change, p = told(pairs.get(name))
+        change, p = difference_cells(pairs.get(name))
         change = f"{change} ({ROWS[name].against})" if name in pairs else change
         false = statistics.mean(case["false_lesions"] for case in cases)
         in_windows = [case["dice_windows"] for case in cases if case["dice_windows"] is not None]
         windows = f"{statistics.mean(in_windows):.3f}" if in_windows else "-"
         cells = [
-            ROWS[name].says,
+            ROWS[name].label,
             str(len(cases)),
             mean.cell(),
             f"{median.value:.3f}",
@@ -148,13 +158,21 @@ def _table(out: Path) -> str:
             lesions_found(cases, SIZE_BINS[2:3]),
             f"{false:.1f}",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += [
+        rows.append(cells)
+    lines = [table(head, rows), ""]
+    head = [
         "",
-        "| | parameters [M] | training | a step, data and all [ms] | whole volume: training step [ms] | peak [GiB] | inference [ms] | peak [GiB] | Dice on its own training cases |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "parameters [M]",
+        "training",
+        "a step, data and all [ms]",
+        "whole volume: training step [ms]",
+        "peak [GiB]",
+        "inference [ms]",
+        "peak [GiB]",
+        "Dice on its own training cases",
     ]
-    for name, trial in found.items():
+    rows = []
+    for name, trial in trials.items():
         cost = costs.get(f"cost-{ROWS[name].cost}")
         timed = (
             [
@@ -166,19 +184,20 @@ def _table(out: Path) -> str:
         )
         own = statistics.mean(case["dice"] for case in trial["train"])
         steps = trial["recipe"]["train"]["steps"]
-        lines.append(
-            f"| {ROWS[name].says} | {trial['parameters'] / 1e6:.1f} | {steps} steps | {step_ms(trial['losses']):.0f} | {' | '.join(timed)} | {own:.3f} |"
-        )
-    if found:
-        one = next(iter(found.values()))
-        where = sorted({trial["device"] for trial in (*found.values(), *costs.values())})
-        heads, knobs = len({case["host"] for case in one["held_out"]}), one["recipe"]["train"]
+        size, pace = f"{trial['parameters'] / 1e6:.1f}", f"{step_ms(trial['losses']):.0f}"
+        rows.append([ROWS[name].label, size, f"{steps} steps", pace, *timed, f"{own:.3f}"])
+    lines.append(table(head, rows))
+    if trials:
+        first = next(iter(trials.values()))
+        where = sorted({trial["device"] for trial in (*trials.values(), *costs.values())})
+        heads, knobs = len({case["host"] for case in first["held_out"]}), first["recipe"]["train"]
         lines += [
             "",
-            f"{one['cases']} cases to train on, {len(one['held_out'])} held out from {heads} other heads; {knobs['batch']} crops of "
-            f"{' x '.join(map(str, knobs['crop']))} a step, a whole head instead in {knobs['whole_fraction']:.0%} of the steps; judged on whole "
-            f"volumes at a threshold of 0.5 (of its own cases, as many); half resolution inside where nothing else is said, batch "
-            f"normalisation but in the nnU-Net-style network, bfloat16, seed {knobs['seed']}, {' and '.join(where)}, torch {one['torch']}.",
+            f"{first['cases']} cases to train on, {len(first['held_out'])} held out from {heads} other heads; "
+            f"{knobs['batch']} crops of {' x '.join(map(str, knobs['crop']))} a step, a whole head instead in "
+            f"{knobs['whole_fraction']:.0%} of the steps; judged on whole volumes at a threshold of 0.5 (of its own "
+            "cases, as many); half resolution inside where nothing else is said, batch normalisation but in the "
+            f"nnU-Net-style network, bfloat16, seed {knobs['seed']}, {' and '.join(where)}, torch {first['torch']}.",
         ]
     return "\n".join(lines)
 

@@ -1,11 +1,11 @@
-"""Arms of training compared at equal minutes, on simulated heads drawn anew or on a fixed cohort of them.
+"""Training variants ("arms") compared at equal minutes, on freshly simulated heads or on a fixed cohort of them.
 
     python -m studies.arms --data DATA --out FOLDER --arms smart-96,enhanced-96 --minutes 3 [--until 540]
 
-Every arm goes on from the same start (`--start`), with the same seed unless its name ends in `-s1`, `-s2` and so on.
-Judged on heads of the validation part, none of whose hosts or outlines is trained on: 48 as training draws them, the
-same 48 with an unfamiliar look, and real lesion-free heads as they are, with and without skull. One JSON an arm; what
-has its JSON is not run again, and an arm that was cut off goes on.
+Every arm continues from the same weights (`--start-smart`, `--start-enhanced`), with the same seed unless its name ends
+in `-s1`, `-s2` and so on. Arms are judged on heads of the validation part, whose hosts and outlines no arm trains on:
+48 simulated as in training, the same 48 with an unfamiliar look, and real lesion-free heads with and without skull.
+Each arm writes one JSON; an arm that has its JSON is not run again, and an interrupted arm resumes.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ _SEED = 2411
 
 
 def recipe_of(arm: str, device: str) -> Recipe:
-    """The recipe that an arm's name spells: `model-crop[-extra ...][-sSEED]`."""
+    """The recipe that an arm's name stands for: `model-crop[-extra ...][-sSEED]`."""
     model, crop, *rest = arm.split("-")
     changes = [*_HEADS, *_CROPS[crop]]
     for word in rest:
@@ -91,18 +91,18 @@ def recipe_of(arm: str, device: str) -> Recipe:
 
 
 def sources_of(data: Path, part: Part, box: tuple[int, int, int], cache: Path) -> Sources:
-    """Read once, kept for further calls on the same machine."""
+    """Sources of a part, cached for later calls on the same machine."""
     path = cache / f"{part}.pt"
     if path.exists():
         return torch.load(path, weights_only=False)
-    found = load_sources(data, part=part, box=box)
+    sources = load_sources(data, part=part, box=box)
     cache.mkdir(parents=True, exist_ok=True)
-    torch.save(found, path)
-    return found
+    torch.save(sources, path)
+    return sources
 
 
 def free_heads(sources: Sources, device: torch.device) -> CaseSet:
-    """Real lesion-free heads as they are, with their skull if they have one, and stripped to their brain."""
+    """Real lesion-free heads: with their skull where they have one, and stripped to the brain."""
     names, hosts, images, masks, brains = [], [], [], [], []
     prepare = PrepareConfig()
     for host in sources.hosts:
@@ -110,12 +110,12 @@ def free_heads(sources: Sources, device: torch.device) -> CaseSet:
             continue
         case = Original.of(host, device)
         for strip in (None, 0.5) if host.skull else (0.5,):
-            found = augment([case], [Augmentation(strip=strip)], starts=[(0, 0, 0)], crop=case.box)
+            head = augment([case], [Augmentation(strip=strip)], starts=[(0, 0, 0)], crop=case.box)
             names.append(f"{host.name} {'stripped' if strip else 'whole'}")
             hosts.append(host.name)
-            images.append(normalised(found.image[0], prepare).half())
+            images.append(normalised(head.image[0], prepare).half())
             masks.append(torch.zeros_like(case.mask))
-            brains.append(found.brain[0].to(torch.int8))
+            brains.append(head.brain[0].to(torch.int8))
     return CaseSet(
         names=tuple(names),
         images=tuple(images),
@@ -129,7 +129,7 @@ def free_heads(sources: Sources, device: torch.device) -> CaseSet:
 def judge_sets(
     data: Path, cache: Path, recipe: Recipe, device: torch.device, count: int, part: Part
 ) -> dict[str, CaseSet]:
-    """Heads that no arm is trained on: as training draws them, with an unfamiliar look, real and lesion-free."""
+    """Heads that no arm trains on: simulated as in training, with an unfamiliar look, and real and lesion-free."""
     sources = sources_of(data, part, recipe.prepare.box, cache)
     stream = HeadStream(sources, recipe, device=device)
     return {
@@ -140,16 +140,16 @@ def judge_sets(
 
 
 def judge(model: torch.nn.Module, sets: dict[str, CaseSet], device: torch.device) -> dict[str, Any]:
-    """Every case of every set, and the means."""
+    """Scores of every case of every set, and the means of each set."""
     model.to(device).eval()
-    found: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     for name, cases in sets.items():
         rows = score(partial(lesion_answer, model), cases, device)
         for row, brain in zip(rows, _brain_dice(model, cases, device), strict=True):
             row["brain"] = brain
-        found[name] = rows
-    found["means"] = {name: means(rows) for name, rows in found.items()}
-    return found
+        scores[name] = rows
+    scores["means"] = {name: means(rows) for name, rows in scores.items()}
+    return scores
 
 
 @torch.inference_mode()
@@ -163,7 +163,7 @@ def _brain_dice(model: torch.nn.Module, cases: CaseSet, device: torch.device) ->
 
 
 def means(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Dice of cases with a lesion, false millilitres of those without, recall by size, false lesions, brain."""
+    """Dice of cases with a lesion, false volume of those without, recall by size, false lesions, Dice of the brain."""
     with_lesion, without = [r for r in rows if r["voxels"]], [r for r in rows if not r["voxels"]]
     out: dict[str, float] = {"cases": len(rows)}
     if with_lesion:
@@ -185,7 +185,7 @@ def means(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def steps_within(recipe: Recipe, data: Sources | CaseSet, folder: Path, start: str | None, minutes: float) -> int:
-    """How many steps fit into so many minutes; probed once and kept."""
+    """Number of steps that fit into the minutes; measured once and stored in the folder."""
     kept = folder / "plan.json"
     if kept.exists():
         return json.loads(kept.read_text(encoding="utf-8"))["steps"]
@@ -205,7 +205,7 @@ def steps_within(recipe: Recipe, data: Sources | CaseSet, folder: Path, start: s
 def run_arm(
     arm: str, arguments: argparse.Namespace, sources: Sources, sets: dict[str, CaseSet], deadline: float
 ) -> None:
-    """Train as far as the deadline allows; judge, and write what came of it."""
+    """Train an arm as far as the deadline allows, judge it and write its JSON."""
     path, folder = arguments.out / f"{arm}.json", arguments.runs / arm
     if path.exists():
         return
@@ -215,8 +215,7 @@ def run_arm(
     begun = time.monotonic()
     data: Sources | CaseSet = sources
     if recipe.simulate.heads:
-        made = HeadStream(sources, recipe, device=device).cases(recipe.simulate.heads, seed=_SEED)
-        data = made
+        data = HeadStream(sources, recipe, device=device).cases(recipe.simulate.heads, seed=_SEED)
     start = {"smart": arguments.start_smart, "enhanced": arguments.start_enhanced}.get(recipe.name)
     steps = steps_within(recipe, data, folder, start, arguments.minutes)
     left = (deadline - time.monotonic()) / 60 - arguments.reserve / 60
@@ -228,14 +227,14 @@ def run_arm(
     except Preempted:
         done = False
     weights = load_weights(str(folder / f"{recipe.name}.json"))
-    found = judge(weights.model, sets, device)
+    scores = judge(weights.model, sets, device)
     result = {
         "arm": arm,
         "done": done,
         "recipe": to_dict(recipe),
         "provenance": {k: v for k, v in weights.card.provenance.items() if k != "recipe"},
         **machine(device),
-        **found,
+        **scores,
     }
     write_json(path if done else arguments.out / f"{arm}.part.json", result)
     for file in (f"{recipe.name}.json", f"{recipe.name}.safetensors"):
@@ -252,7 +251,7 @@ def run_arm(
         f"{arm}: {'done' if done else 'cut off'} after {minutes} min, {weights.card.provenance['steps']} steps",
         flush=True,
     )
-    for name, values in found["means"].items():
+    for name, values in scores["means"].items():
         print("   ", name, {key: round(value, 3) for key, value in values.items()}, flush=True)
     torch.compiler.reset()
     torch.cuda.empty_cache()
@@ -262,16 +261,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of hosts, label maps and outlines")
     parser.add_argument("--out", type=Path, required=True, help="results, and the weights of each arm")
-    parser.add_argument("--runs", type=Path, help="states of runs; in --out if not given")
+    parser.add_argument("--runs", type=Path, help="folder for the states of runs; default: OUT/runs")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/insula-sources"))
-    parser.add_argument("--arms", required=True, help="joined by commas; `model-crop[-extra ...][-sSEED]`")
-    parser.add_argument("--minutes", type=float, default=3.0, help="of training, each arm")
-    parser.add_argument("--until", type=float, default=1e9, help="seconds from now when everything has to be over")
-    parser.add_argument("--reserve", type=float, default=45.0, help="seconds of them for judging the last arm")
+    parser.add_argument("--arms", required=True, help="names joined by commas: `model-crop[-extra ...][-sSEED]`")
+    parser.add_argument("--minutes", type=float, default=3.0, help="training time of each arm")
+    parser.add_argument("--until", type=float, default=1e9, help="time limit of the whole call, in seconds")
+    parser.add_argument("--reserve", type=float, default=45.0, help="seconds of it kept for judging the last arm")
     parser.add_argument("--cases", type=int, default=48)
     parser.add_argument("--part", choices=("validation", "test"), default="validation")
-    parser.add_argument("--start-smart", help="weights that smart arms go on from")
-    parser.add_argument("--start-enhanced", help="and enhanced ones")
+    parser.add_argument("--start-smart", help="weights that smart arms continue from")
+    parser.add_argument("--start-enhanced", help="weights that enhanced arms continue from")
     parser.add_argument("--judge-only", action="store_true", help="judge the weights that arms start from")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
@@ -283,16 +282,14 @@ def main() -> None:
     box = PrepareConfig().box
     base = recipe_of("enhanced-96", str(device))
     sets = judge_sets(arguments.data, arguments.cache, base, device, arguments.cases, arguments.part)
-    print(
-        f"judged by {', '.join(f'{len(cases)} {name}' for name, cases in sets.items())} ({time.monotonic() - begun:.0f} s)",
-        flush=True,
-    )
+    sizes = ", ".join(f"{len(cases)} {name}" for name, cases in sets.items())
+    print(f"judged by {sizes} ({time.monotonic() - begun:.0f} s)", flush=True)
     if arguments.judge_only:
         for name in (arguments.start_smart, arguments.start_enhanced):
             if name:
-                found = judge(load_weights(name).model, sets, device)
-                write_json(arguments.out / f"start-{Path(name).stem}.json", found)
-                print(name, {n: {k: round(v, 3) for k, v in m.items()} for n, m in found["means"].items()}, flush=True)
+                scores = judge(load_weights(name).model, sets, device)
+                write_json(arguments.out / f"start-{Path(name).stem}.json", scores)
+                print(name, {n: {k: round(v, 3) for k, v in m.items()} for n, m in scores["means"].items()}, flush=True)
     sources = sources_of(arguments.data, "train", box, arguments.cache)
     np.random.seed(0)
     for arm in arguments.arms.split(","):

@@ -1,4 +1,4 @@
-"""What benchmarks share: a training step, a clock, the machine's name."""
+"""What the timing studies share: a training step, a clock, the name of the machine."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from insula.losses import Loss, deep_supervision
 def training_step(
     model: nn.Module, outputs: Callable[[Tensor], Any], loss_of: Loss, image: Tensor, truth: Tensor
 ) -> tuple[Callable[[], None], torch.optim.Optimizer]:
-    """One step of the trainer on one batch, to be called again and again, and the optimiser that it fills.
+    """A training step on a fixed batch, to be called repeatedly, and its optimiser.
 
     Args:
-        model: whose parameters move.
-        outputs: what is run, compiled or not: logits, or the list of them that `model.outputs` gives.
-        loss_of: of logits and truth.
+        model: the network whose parameters are trained.
+        outputs: the forward pass, compiled or not; it returns logits, or a list of them like `model.outputs`.
+        loss_of: loss of logits and truth.
         image: (b, 1, i, j, k).
-        truth: on the same grid.
+        truth: mask on the same grid.
     """
     cuda = image.device.type == "cuda"
     optimiser = torch.optim.AdamW(model.parameters(), fused=cuda)
 
     def step() -> None:
         with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=cuda):
-            found = outputs(image)
-        first, *coarser = [found] if isinstance(found, Tensor) else found
+            logits = outputs(image)
+        first, *coarser = [logits] if isinstance(logits, Tensor) else logits
         loss = deep_supervision(loss_of, [first[:, :1], *coarser], truth)  # the lesion's output
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -40,7 +40,7 @@ def training_step(
 
 
 def seconds_of(work: Callable[[], None], device: torch.device, *, warm: int, repeats: int) -> tuple[list[float], int]:
-    """Each repeat's seconds after some to warm up, and the peak of a GPU's memory meanwhile [bytes]; 0 on a CPU."""
+    """Seconds of each repeat after a warm-up, and the peak of the GPU's memory meanwhile [bytes]; 0 on a CPU."""
     cuda = device.type == "cuda"
     for _ in range(warm):
         work()
@@ -59,6 +59,6 @@ def seconds_of(work: Callable[[], None], device: torch.device, *, warm: int, rep
 
 
 def machine(device: torch.device) -> dict[str, str]:
-    """What a result has to name."""
+    """Device and torch version, which every result records."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return {"device": name, "torch": torch.__version__}

@@ -1,9 +1,9 @@
-"""From a file to a written mask and page in a fresh process: which part of the time is what, and engine against engine.
+"""From a file to a written mask and page in a fresh process: how the time divides into parts, for every engine.
 
 python -m studies.cold SCAN [--weights enhanced] [--repeats 5] [--engines torch,torch:tiled,openvino]
 
-The parts are those of `insula segment`, in its order and by its functions; each run is a process of its own, whose peak of memory is all of it.
-Graphs of engines are made before; `torch:tiled` is --low-memory.
+The parts are the steps of `insula segment`, in its order and by its functions. Every run is a process of its own, whose
+peak memory covers everything it does. The graphs of engines are built beforehand; `torch:tiled` is --low-memory.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ import time
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, TypeAlias, cast
 
 from studies.rows import table
 
+_Engine: TypeAlias = Literal["auto", "torch", "onnxruntime", "openvino", "aoti", "tensorrt"]
 _PARTS = (
     "interpreter and imports",
     "weights",
@@ -37,16 +38,16 @@ _PARTS = (
 
 
 def main() -> None:
-    """Run each engine in turn, again and again; print shares and the ratio of the whole."""
+    """Run the engines in turn, repeatedly; print the share of each part and the ratio of the whole."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scan", type=Path)
     parser.add_argument("--weights", default="enhanced")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--engines", default="torch,torch:tiled,openvino")
-    parser.add_argument("--one", nargs=2, metavar=("ENGINE", "STARTED"), help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=2, metavar=("ENGINE", "STARTED"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(_one(arguments.scan, arguments.weights, *arguments.one)))
+    if arguments.child:
+        print(json.dumps(_time_parts(arguments.scan, arguments.weights, *arguments.child)))
         return
     runs: dict[str, list[list[float]]] = {engine: [] for engine in arguments.engines.split(",")}
     for turn in range(arguments.repeats + 1):
@@ -58,7 +59,7 @@ def main() -> None:
                 str(arguments.scan),
                 "--weights",
                 arguments.weights,
-                "--one",
+                "--child",
                 engine,
             ]
             done = subprocess.run([*command, str(time.time())], stdout=subprocess.PIPE, text=True, check=True)
@@ -80,8 +81,8 @@ def main() -> None:
     print(table(["engine", "peak memory [GiB]", "whole, x the first", *_PARTS], rows))
 
 
-def _one(path: Path, weights: str, engine: str, started: str) -> list[float]:
-    """Seconds of each part, in this process, and at last the peak of its memory [GiB]."""
+def _time_parts(path: Path, weights: str, engine: str, started: str) -> list[float]:
+    """Seconds of each part in this process, followed by its peak memory [GiB]."""
     from insula.checkpoint import load_weights
     from insula.config import SegmentConfig
     from insula.predict import open_scan, result_paths
@@ -93,15 +94,14 @@ def _one(path: Path, weights: str, engine: str, started: str) -> list[float]:
     )
     imports = time.time() - float(started)
     name, _, tiled = engine.partition(":")
+    config = SegmentConfig(device="cpu", engine=cast(_Engine, name), passes="tiled" if tiled else "auto")
     with tempfile.TemporaryDirectory() as folder:
         marks = [time.perf_counter()]
         loaded = load_weights(weights)
         marks.append(time.perf_counter())
         scan, source = open_scan(path, name="scan", frame=None, series=None, assume_orientation=None)
         marks.append(time.perf_counter())
-        result = segmenting.segment(
-            scan, SegmentConfig(device="cpu", engine=name, passes="tiled" if tiled else "auto"), weights=loaded
-        )  # type: ignore[arg-type]
+        result = segmenting.segment(scan, config, weights=loaded)
         marks.append(time.perf_counter())
         reporting.write_case(result, result_paths(Path(folder), "scan"), source=source)
         marks.append(time.perf_counter())
@@ -122,7 +122,7 @@ def _one(path: Path, weights: str, engine: str, started: str) -> list[float]:
 
 
 def _clocked(module: ModuleType, name: str) -> list[float]:
-    """Have a function of a module note the seconds of each call in the list that is given back."""
+    """Wrap a function of a module so that it appends the seconds of every call to the returned list."""
     seconds: list[float] = []
     function = getattr(module, name)
 

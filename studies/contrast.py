@@ -1,11 +1,11 @@
-"""Teach the small network that tells kinds of image apart, and judge it: what is refused wrongly, what is let through, by kind.
+"""Train the small network that recognises the kind of image, and judge it: wrong refusals and missed ones, by kind.
 
     python -m studies.contrast train --data DATA [--heads 6000] [--out src/insula/contrast/kinds.safetensors]
     python -m studies.contrast judge --data DATA [--heads 1700] [--real FOLDER] [--out studies/results/contrast.json]
 
-Both draw their heads with `insula.contrast.paint` from the hosts and label maps of a part: the training part to teach, validation and
-test to judge. `--real` adds files of a folder, each named KIND_whatever.nii.gz after `Kind` (t1w_1.nii.gz, flair_x.nii.gz), which go
-the whole way of a scan.
+Both draw their heads with `insula.contrast.paint` from the hosts and label maps of a part: the training part to train,
+validation and test to judge. `--real` adds the files of a folder, named KIND_whatever.nii.gz after `Kind`
+(t1w_1.nii.gz, flair_x.nii.gz); they take the whole way of a scan.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from studies.arms import sources_of
 
 _T1W_SHARE = 0.3
 _HARD = (Kind.T1W_AGENT, Kind.FLAIR, Kind.FA, Kind.ANGIOGRAPHY, Kind.INV1, Kind.T1_MAP)
-"""What looks most like T1w at 4 mm."""
+"""Kinds that look most like T1w at 4 mm."""
 _MOVED = 0.2, 0.45
-"""Share of heads that moved, when judged and when taught."""
+"""Share of heads with motion: when judging, and when training."""
 _HOSTS: tuple[Host, ...] = ()
 _MOVES = _MOVED[0]
 
 
 def plan(count: int, *, hard: int = 1) -> list[Kind]:
-    """Kinds of so many heads: three in ten T1w, the others alike, the hard ones among them so many times as often."""
+    """The kind of each head: three in ten T1w, the others equally often, hard kinds `hard` times as often."""
     others = [kind for kind in Kind if kind is not Kind.T1W for _ in range(hard if kind in _HARD else 1)]
     return [Kind.T1W if n % 10 < 10 * _T1W_SHARE else others[n % len(others)] for n in range(count)]
 
@@ -74,7 +74,7 @@ def heads(
 
 
 def batches(looks: Tensor, targets: Tensor, steps: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Random ones, every second mirrored left to right, moved by up to 8 mm, their greys stretched by up to a tenth."""
+    """Random batches, shifted by up to 8 mm, grey levels scaled by about a tenth, every second one mirrored."""
     for step in range(steps):
         chosen = torch.randint(len(looks), (size,))
         x = looks[chosen].float()
@@ -102,26 +102,26 @@ def train(arguments: argparse.Namespace) -> None:
     optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.lr, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, arguments.lr, total_steps=arguments.steps)
     for step, (x, target) in enumerate(batches(looks, targets, arguments.steps, 16)):
-        found = model(x)
+        logits = model(x)
         t1w = target[:, :1] == Kind.T1W
-        loss = nn.functional.cross_entropy(found[:, :-2], target[:, 0], label_smoothing=0.02)
+        loss = nn.functional.cross_entropy(logits[:, :-2], target[:, 0], label_smoothing=0.02)
         group = torch.isin(torch.arange(len(Kind)), torch.tensor([int(kind) for kind in T1W_KINDS]))
-        lead = found[:, :-2][:, group].logsumexp(1) - found[:, :-2][:, ~group].logsumexp(1)
+        lead = logits[:, :-2][:, group].logsumexp(1) - logits[:, :-2][:, ~group].logsumexp(1)
         loss = loss + nn.functional.binary_cross_entropy_with_logits(lead, group[target[:, 0]].float())
-        faults = nn.functional.binary_cross_entropy_with_logits(found[:, -2:], target[:, 1:].float(), reduction="none")
+        faults = nn.functional.binary_cross_entropy_with_logits(logits[:, -2:], target[:, 1:].float(), reduction="none")
         loss = loss + (faults * torch.where(t1w, 1.0, 0.3)).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
         if step % 100 == 0 or step + 1 == arguments.steps:
-            right = (found[:, :-2].argmax(1) == target[:, 0]).float().mean()
+            right = (logits[:, :-2].argmax(1) == target[:, 0]).float().mean()
             print(f"step {step}: loss {loss:.3f}, right {right:.2f} ({time.monotonic() - begun:.0f} s)", flush=True)
     write_bytes(arguments.out, save({name: value.half() for name, value in model.state_dict().items()}))
 
 
 def judge(arguments: argparse.Namespace) -> None:
-    """The table: of each kind how many were drawn, how many refused, how many flagged."""
+    """Print, for every kind, the number of heads drawn, refused and flagged; write the same as JSON."""
     rows: dict[str, dict[str, object]] = {}
     parts: tuple[Part, ...] = ("validation", "test")
     hosts = tuple(
@@ -135,13 +135,12 @@ def judge(arguments: argparse.Namespace) -> None:
         refused = sum(v.refused for v in mine)
         low, high = binomtest(refused, len(mine)).proportion_ci(method="wilson")
         rows[kind.name] = {"n": len(mine), "refused": refused, "share": refused / len(mine), "interval": [low, high]}
-        print(
-            f"{NAMES[kind]:40} {refused:4} of {len(mine):4} refused, {refused / len(mine):6.1%} [{low:.1%}, {high:.1%}]"
-        )
+        share = f"{refused / len(mine):6.1%} [{low:.1%}, {high:.1%}]"
+        print(f"{NAMES[kind]:40} {refused:4} of {len(mine):4} refused, {share}")
     ours = [(v, t) for v, t in zip(verdicts, targets.tolist(), strict=True) if t[0] == Kind.T1W]
-    for name, place, told in (("motion", 1, "motion"), ("noise", 2, "noisy")):
+    for name, place, attribute in (("motion", 1, "motion"), ("noise", 2, "noisy")):
         for there in (1, 0):
-            some = [getattr(v, told) for v, t in ours if t[place] == there]
+            some = [getattr(v, attribute) for v, t in ours if t[place] == there]
             print(f"T1w {'with' if there else 'without'} {name}: {sum(some)} of {len(some)} flagged")
             rows[f"T1W {name} {there}"] = {"n": len(some), "flagged": sum(some)}
     if arguments.real:
@@ -150,13 +149,12 @@ def judge(arguments: argparse.Namespace) -> None:
 
 
 def real(folder: Path) -> Iterator[tuple[str, object]]:
-    """Files that go the whole way."""
+    """Verdicts on real files, read and prepared like any scan."""
     for path in sorted(folder.glob("*.nii*")):
         try:
-            found = verdict_of(coarse(prepare(read_scan(path), PrepareConfig()).image))
-            words = (
-                f"{NAMES[found.kind]} ({found.chance:.2f}), T1w {found.t1w:.3f}{', refused' if found.refused else ''}"
-            )
+            verdict = verdict_of(coarse(prepare(read_scan(path), PrepareConfig()).image))
+            refused = ", refused" if verdict.refused else ""
+            words = f"{NAMES[verdict.kind]} ({verdict.chance:.2f}), T1w {verdict.t1w:.3f}{refused}"
         except BadData as error:
             words = f"refused before: {error}"
         print(f"{path.name:50} {words}")
@@ -171,21 +169,20 @@ def main() -> None:
     parser.add_argument("--heads", type=int)
     parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0, help="of the first head that is taught")
-    parser.add_argument("--start", type=Path, help="weights to go on from")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first training head")
+    parser.add_argument("--start", type=Path, help="weights to continue from")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--drawn", type=Path, help="where the heads are kept for another run")
-    parser.add_argument("--real", type=Path, help="files KIND_whatever.nii.gz")
+    parser.add_argument("--drawn", type=Path, help="file that keeps the drawn heads for another run")
+    parser.add_argument("--real", type=Path, help="folder of files KIND_whatever.nii.gz")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     if arguments.what == "train":
-        arguments.heads, arguments.out = (
-            arguments.heads or 6000,
-            arguments.out or Path("src/insula/contrast/kinds.safetensors"),
-        )
+        arguments.heads = arguments.heads or 6000
+        arguments.out = arguments.out or Path("src/insula/contrast/kinds.safetensors")
         train(arguments)
     else:
-        arguments.heads, arguments.out = arguments.heads or 1700, arguments.out or Path("studies/results/contrast.json")
+        arguments.heads = arguments.heads or 1700
+        arguments.out = arguments.out or Path("studies/results/contrast.json")
         judge(arguments)
 
 

@@ -1,4 +1,4 @@
-"""Why the state-space block's depth-wise convolution is a dense one on a GPU: both, side by side, in one run.
+"""Why the state-space block computes its depth-wise convolution with a dense kernel on a GPU: both timed in one run.
 
 python -m studies.depthwise [--repeats 10]
 
@@ -9,49 +9,44 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from insula.bench import cost_of
 from insula.nn.state_space import DepthwiseConv
+from studies.rows import table
 
 _SIZES = ((160, (24, 28, 22)), (352, (12, 14, 11)))
 
 
 def main() -> None:
-    """Measure both forms and print a table."""
+    """Time both forms and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=10)
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("there is no GPU here")
-    print(
-        f"{torch.cuda.get_device_name()}\n\n| channels | grid | depth-wise kernel [ms] | dense kernel [ms] |\n|---|---|---|---|"
-    )
+    print(f"{torch.cuda.get_device_name()}\n")
+    rows = []
     for channels, grid in _SIZES:
         x = torch.randn(1, channels, *grid, device="cuda").contiguous(memory_format=torch.channels_last_3d)
         x.requires_grad_()
         layer = DepthwiseConv(channels).cuda()
-        both = [_time(form, x, arguments.repeats) for form in (lambda y, m=layer: nn.Conv3d.forward(m, y), layer)]
-        print(f"| {channels} | {'x'.join(map(str, grid))} | {both[0]:.2f} | {both[1]:.2f} |")
+        both = [_milliseconds(form, x, arguments.repeats) for form in (partial(nn.Conv3d.forward, layer), layer)]
+        rows.append([str(channels), "x".join(map(str, grid)), *(f"{ms:.2f}" for ms in both)])
+    print(table(["channels", "grid", "depth-wise kernel [ms]", "dense kernel [ms]"], rows))
 
 
-def _time(layer: Callable[[Tensor], Tensor], x: Tensor, repeats: int) -> float:
+def _milliseconds(layer: Callable[[Tensor], Tensor], x: Tensor, repeats: int) -> float:
     def once() -> None:
         with torch.autocast("cuda", torch.bfloat16):
             y = layer(x)
         y.float().sum().backward()
 
-    for _ in range(3):
-        once()
-    torch.cuda.synchronize()
-    begun = time.perf_counter()
-    for _ in range(repeats):
-        once()
-    torch.cuda.synchronize()
-    return 1000 * (time.perf_counter() - begun) / repeats
+    return cost_of(once, x.device, repeats=repeats).ms
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What drawing heads costs in a training step: milliseconds, with the drawing compiled and not.
+"""What simulating heads adds to a training step: milliseconds, with the simulator compiled and not.
 
     python -m studies.drawing --data DATA [--arm smart-96] [--steps 200] [--out studies/results/drawing.json]
 
-Three paces of one run on one card: the step on one batch again and again, drawing alone, and both side by side as training
-takes them. What the last takes beyond the first is the price of drawing.
+Three paces of one run on one GPU: the step on one batch again and again, drawing alone, and both side by side as
+training runs them. The excess of the last over the first is the price of drawing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WARM = 700
 
 
 def paces(recipe: Recipe, sources: Sources, device: torch.device, steps: int) -> dict[str, float]:
-    """Milliseconds of a step alone, of drawing alone, of both; and the seconds until the first `_WARM` steps were done."""
+    """Milliseconds of a step alone, of drawing alone and of both; seconds until both were timed, warm-up included."""
     begun = time.perf_counter()
     warm = _WARM if device.type == "cuda" else 1
     count = warm + steps
@@ -44,7 +44,8 @@ def paces(recipe: Recipe, sources: Sources, device: torch.device, steps: int) ->
         ready = time.perf_counter() - begun
         batch = run.stream.batch(0)
         alone = pace(take, itertools.repeat(batch), warm=warm and 20, steps=steps, device=device)
-        drawn = pace(lambda step: run.stream.batch(step), itertools.count(), warm=20, steps=steps, device=device)  # type: ignore[arg-type, return-value]
+        numbers, same = itertools.count(), itertools.repeat(batch)
+        drawn = pace(lambda _: run.stream.batch(next(numbers)), same, warm=20, steps=steps, device=device)
     return {"step_ms": alone, "drawing_ms": drawn, "both_ms": both, "share": both / alone - 1, "ready_s": ready}
 
 
@@ -52,27 +53,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of hosts, label maps and outlines")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/insula-sources"))
-    parser.add_argument("--arm", default="smart-96", help="as studies/arms.py spells it")
+    parser.add_argument("--arm", default="smart-96", help="name of an arm, as in studies/arms.py")
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--compiled", choices=("no", "yes", "both"), default="both", help="the drawing")
+    parser.add_argument(
+        "--compiled", choices=("no", "yes", "both"), default="both", help="whether the simulator is compiled"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("studies/results/drawing.json"))
     arguments = parser.parse_args()
     device = choose_device(arguments.device)
     recipe = recipe_of(arguments.arm, str(device))
     sources = sources_of(arguments.data, "train", recipe.prepare.box, arguments.cache)
-    found = {}
+    rows = {}
     for compiled in {"no": (False,), "yes": (True,), "both": (False, True)}[arguments.compiled]:
         torch.compiler.reset()
         drawn = replace(recipe, simulate=replace(recipe.simulate, compile=compiled))
         name = "compiled" if compiled else "not compiled"
-        found[name] = row = paces(drawn, sources, device, arguments.steps)
+        rows[name] = row = paces(drawn, sources, device, arguments.steps)
         print(
-            f"{arguments.arm}, drawing {name}: step {row['step_ms']:.1f} ms, drawing {row['drawing_ms']:.1f} ms, side by side {row['both_ms']:.1f} ms (+{row['share']:.0%}); ready after {row['ready_s']:.0f} s",
+            f"{arguments.arm}, drawing {name}: step {row['step_ms']:.1f} ms, drawing {row['drawing_ms']:.1f} ms, "
+            f"side by side {row['both_ms']:.1f} ms (+{row['share']:.0%}); ready after {row['ready_s']:.0f} s",
             flush=True,
         )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(arguments.out, {**machine(device), "arm": arguments.arm, **found})
+    write_json(arguments.out, {**machine(device), "arm": arguments.arm, **rows})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Inputs that go wrong elsewhere, by kind, each with what a careful user expects of `insula segment` or `insula cohort check`."""
+"""Inputs that are known to go wrong, by kind, each with the outcome a careful user expects of the command line."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
+from nibabel.fileholders import FileHolder
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
@@ -45,23 +47,30 @@ KINDS = {
     "Q": "what is no T1w scan",
 }
 
+_TAR_MODES: dict[str, Literal["w", "w:gz", "w:bz2", "w:xz"]] = {
+    "tar": "w",
+    "tar.gz": "w:gz",
+    "tar.bz2": "w:bz2",
+    "tar.xz": "w:xz",
+}
+
 
 @dataclass(frozen=True)
 class Case:
-    """One input and what is expected."""
+    """An input and the expected outcome."""
 
     kind: str
     title: str
     build: Callable[[Path], list[str]]
-    """Makes it in a folder; the words of the command, without --out."""
+    """Writes the input into a folder and returns the words of the command, without --out."""
     done: int = 1
-    """Cases that have to be segmented; 0 where it has to be refused."""
-    says: str = ""
-    """A pattern that the terminal or the records have to hold."""
+    """Number of cases that must be segmented; 0 for a refusal; -1 for `cohort check`, which must succeed."""
+    message: str = ""
+    """A pattern that must occur in the terminal's output or the records."""
     never: str = ""
-    """One that they must not hold."""
+    """A pattern that must not occur there."""
     like: str = ""
-    """The title of a case whose volume it has to have, to 5 %."""
+    """Title of a case whose lesion volume must agree within 5 %."""
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -83,12 +92,16 @@ def _image(change: Callable[[np.ndarray], np.ndarray], kind: type = np.float32) 
     return packed(nifti(change(IMAGE.astype(np.float32)).astype(kind)))
 
 
+def _padded(edge: np.ndarray, value: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda image: np.where(edge, value, image)
+
+
 def _forms(qform: np.ndarray, sform: np.ndarray, code: int = 1) -> bytes:
-    made = nib.Nifti1Image(IMAGE, None)
-    made.set_qform(qform, 1)
-    made.set_sform(sform, code)
-    made.header.set_xyzt_units("mm")
-    return packed(made.to_bytes())
+    image = nib.Nifti1Image(IMAGE, None)
+    image.set_qform(qform, 1)
+    image.set_sform(sform, code)
+    image.header.set_xyzt_units("mm")
+    return packed(image.to_bytes())
 
 
 def _turned(degrees: float) -> np.ndarray:
@@ -103,7 +116,7 @@ def _scaled(factor: float) -> np.ndarray:
 
 
 def _series(*series: dict[str, Any], words: tuple[str, ...] = ()) -> Callable[[Path], list[str]]:
-    """A folder of DICOM series of the phantom's head; `volume` tells images of one series apart."""
+    """A folder of DICOM series of the phantom's head; `volume` distinguishes images of one series."""
 
     def build(folder: Path) -> list[str]:
         for place, values in enumerate(series):
@@ -145,7 +158,7 @@ def _attribute(name: str, value: object) -> Callable[[Path], None]:
 def _vr(data: Dataset, name: str) -> str:
     from pydicom.datadict import dictionary_VR
 
-    return dictionary_VR(name).partition(" ")[0]  # of `US or SS` the first
+    return dictionary_VR(name).partition(" ")[0]  # the first of `US or SS`
 
 
 def _rounded(decimals: int) -> Callable[[Path], None]:
@@ -178,7 +191,7 @@ def _archive(form: str) -> Callable[[Path], list[str]]:
                 for n, file in enumerate(sorted(source.iterdir())):
                     zipped.write(file, f"scan 10:20:{n:02d}/{file.name}")
         else:
-            with tarfile.open(path, "w:" + form.partition(".")[2] if "." in form else "w") as tar:
+            with tarfile.open(path, _TAR_MODES[form]) as tar:
                 tar.add(source, "series")
         return ["segment", str(path)]
 
@@ -188,7 +201,7 @@ def _archive(form: str) -> Callable[[Path], list[str]]:
 def _linked(folder: Path) -> list[str]:
     store = folder.parent / f"{folder.name}-disk"
     for n in (1, 2):
-        _write(store / f"sub-{n:02d}", {f"anat/sub-{n:02d}_T1w.nii.gz": _image(lambda x, n=n: x + n)})  # type: ignore[misc]
+        _write(store / f"sub-{n:02d}", {f"anat/sub-{n:02d}_T1w.nii.gz": _image(partial(np.add, n))})
     for n in (1, 2):
         (folder / f"sub-{n:02d}").symlink_to(store / f"sub-{n:02d}", target_is_directory=True)
     return ["segment", str(folder)]
@@ -208,12 +221,12 @@ def _two_of_one_uid(folder: Path) -> list[str]:
 
 
 def _pair(header: str, image: str) -> dict[str, bytes]:
-    made = nib.Nifti1Pair(IMAGE, GRID.affine)
-    made.set_sform(GRID.affine, 1)
-    made.set_qform(GRID.affine, 1)
-    parts = {name: nib.fileholders.FileHolder(fileobj=io.BytesIO()) for name in ("header", "image")}
-    made.to_file_map(parts)
-    return {header: parts["header"].fileobj.getvalue(), image: parts["image"].fileobj.getvalue()}
+    pair = nib.Nifti1Pair(IMAGE, GRID.affine)
+    pair.set_sform(GRID.affine, 1)
+    pair.set_qform(GRID.affine, 1)
+    buffers = {name: io.BytesIO() for name in ("header", "image")}
+    pair.to_file_map({name: FileHolder(fileobj=buffer) for name, buffer in buffers.items()})
+    return {header: buffers["header"].getvalue(), image: buffers["image"].getvalue()}
 
 
 def _cohort(
@@ -237,9 +250,10 @@ def _cohort(
                 flip[0, 0], flip[0, 3] = -1, IMAGE.shape[0] - 1
                 affine = affine @ flip @ np.eye(4)[[1, 0, 2, 3]]
             stem = f"sub-r00{n}s001_ses-1_run-2" if runs else name
-            made = nib.Nifti1Image(np.ascontiguousarray(values), affine)
+            image = nib.Nifti1Image(np.ascontiguousarray(values), affine)
             _write(
-                folder, {f"sub-r00{n}s001/ses-1/anat/{stem}_label-L_desc-T1lesion_mask.nii.gz": packed(made.to_bytes())}
+                folder,
+                {f"sub-r00{n}s001/ses-1/anat/{stem}_label-L_desc-T1lesion_mask.nii.gz": packed(image.to_bytes())},
             )
         (folder / "participants.tsv").write_bytes(sheet)
         return ["cohort", "check", str(folder)]
@@ -251,7 +265,7 @@ _SHEET = "participant_id\tcentre\tphase\n" + "".join(f"sub-r00{n}s001\tr00{n}\tc
 
 
 def _other(levels: tuple[float, ...], name: str = "scan.nii.gz") -> Callable[[Path], list[str]]:
-    """The phantom with the greys of another sequence: air, skull, ventricle, CSF, grey matter, scalp, white matter."""
+    """The phantom with another sequence's grey levels: air, skull, ventricle, CSF, grey matter, scalp, white matter."""
     from insula.simulate import phantom_case
 
     clean = phantom_case(GRID, lesions=(), noise=0.0, scale=1.0).scan.image
@@ -262,7 +276,7 @@ def _other(levels: tuple[float, ...], name: str = "scan.nii.gz") -> Callable[[Pa
 
 
 def cases() -> Iterator[Case]:
-    """All of them."""
+    """Every case, in a fixed order; a case that is compared with another comes after it."""
     plain = packed(nifti())
     yield Case("C", "plain", _files({"scan.nii.gz": plain}))
     for code in (1, 2, 4):
@@ -279,15 +293,15 @@ def cases() -> Iterator[Case]:
             done=0,
         )
     air = IMAGE < 60
-    for value in (-1000, -1024, -32768, 4095):
-        edge = np.zeros(IMAGE.shape, bool)
-        edge[:4] = edge[:, :4] = edge[-4:] = edge[:, -4:] = True
+    edge = np.zeros(IMAGE.shape, bool)
+    edge[:4] = edge[:, :4] = edge[-4:] = edge[:, -4:] = True
+    for padding in (-1000, -1024, -32768, 4095):
         yield Case(
             "C",
-            f"padding of {value}",
-            _files({"s.nii.gz": _image(lambda x, v=value, e=edge: np.where(e, v, x))}),
+            f"padding of {padding}",
+            _files({"s.nii.gz": _image(_padded(edge, padding))}),
             like="plain",
-        )  # type: ignore[misc]
+        )
     yield Case(
         "C",
         "z-scored, background 0",
@@ -300,7 +314,7 @@ def cases() -> Iterator[Case]:
             "D",
             f"before and after an agent: {words}",
             _series(mprage, {"SeriesDescription": words, "SeriesNumber": 9, "ProtocolName": ""}),
-            says=r"[Ss]eries 3 \(",
+            message=r"[Ss]eries 3 \(",
         )
     inversions = [
         {"SeriesDescription": f"mp2rage_INV{n}", "ProtocolName": "", "SeriesNumber": 4 + n, "InversionTime": 700.0 * n}
@@ -312,7 +326,7 @@ def cases() -> Iterator[Case]:
         "SeriesNumber": 7,
         "ImageType": ["DERIVED", "PRIMARY", "M", "ND", "UNI"],
     }
-    yield Case("D", "MP2RAGE", _series(*inversions, uniform), says=r"[Ss]eries 7 \(")
+    yield Case("D", "MP2RAGE", _series(*inversions, uniform), message=r"[Ss]eries 7 \(")
     yield Case("D", "the uniform image alone", _series(uniform))
     yield Case(
         "D",
@@ -386,9 +400,11 @@ def cases() -> Iterator[Case]:
         "a phase image beside",
         _files({f"{bids}_part-mag_T1w.nii.gz": plain, f"{bids}_part-phase_T1w.nii.gz": plain}),
     )
-    yield Case("K", "ce-", _files({f"{bids}_ce-gadolinium_T1w.nii.gz": plain}), says="contrast agent")
+    yield Case("K", "ce-", _files({f"{bids}_ce-gadolinium_T1w.nii.gz": plain}), message="contrast agent")
     yield Case("K", "a FLAIR by name", _files({f"{bids}_FLAIR.nii.gz": plain}), done=0)
-    yield Case("K", "two runs, a mask of the second", _cohort(_SHEET.encode(), runs=True), done=-1, says="run-2|run 2")
+    yield Case(
+        "K", "two runs, a mask of the second", _cohort(_SHEET.encode(), runs=True), done=-1, message="run-2|run 2"
+    )
     forms = {
         "semicolons": _SHEET.replace("\t", ";").encode(),
         "commas": _SHEET.replace("\t", ",").encode(),
@@ -398,7 +414,7 @@ def cases() -> Iterator[Case]:
         "no id column": _SHEET.replace("participant_id", "who").encode(),
     }
     for name, sheet in forms.items():
-        yield Case("L", f"participants.tsv with {name}", _cohort(sheet), done=-1, says="participants.tsv")
+        yield Case("L", f"participants.tsv with {name}", _cohort(sheet), done=-1, message="participants.tsv")
     yield Case("M", "a mask in another axis order", _cohort(_SHEET.encode(), order=True), done=-1, never=r"\berror\b")
     yield Case(
         "N",

@@ -1,10 +1,10 @@
-"""What becomes of inputs that go wrong elsewhere: tried and right, by kind, before and after.
+"""What becomes of inputs that are known to go wrong: how many were tried and how many came out right, before and after.
 
     python -m studies.faults [--before REVISION] [--out studies/results/faults.json]
 
-Every input of `fault_cases.py` goes through the command line in a process of the sources as they are, and in one of an earlier
-revision of this repository, with a small network of random weights: what is asked is whether an input is taken or refused as it has to
-be and what is said of it, not how good the mask is.
+Every input of `fault_cases.py` goes through the command line twice: in a process that has the present sources, and in
+one that has those of an earlier revision. The network is small, with random weights: the question is whether an input
+is accepted or refused as it should be and what the messages say, not how good the mask is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from insula.io import write_json
 from studies.fault_cases import KINDS, Case, cases
 
 _ROOT = Path(__file__).parents[1]
-_FIRST = "2ccc596"  # 0.1.0, before any of it was mended
+_FIRST = "2ccc596"  # 0.1.0, before any of these faults was fixed
 _CHILD = """
 import contextlib, io, json, os, sys, torch
 torch.set_num_threads(2)
@@ -49,16 +49,18 @@ model = build_model(config)
 model(torch.randn(2, 1, 16, 16, 16))
 prepare = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
 with torch.no_grad():
-    answer = torch.sigmoid(model.eval()(data.prepare(phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0))).scan, prepare).image))
-save_weights(weights, model, Card(name="tiny", model=config, prepare=prepare, threshold=round(float(answer.quantile(0.9)), 4), min_lesion_ml=2.0))
+    scan = phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0))).scan
+    answer = torch.sigmoid(model.eval()(data.prepare(scan, prepare).image))
+threshold = round(float(answer.quantile(0.9)), 4)
+save_weights(weights, model, Card(name="tiny", model=config, prepare=prepare, threshold=threshold, min_lesion_ml=2.0))
 from insula.cli import main
-for one in plan:
-    words = list(one["words"])
+for entry in plan:
+    words = list(entry["words"])
     if words[0] == "segment":
-        words += ["--out", one["out"], "--weights", str(weights), "--device", "cpu"]
-    encoding = one["environment"].get("PYTHONIOENCODING", "utf-8")
-    said = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        words += ["--out", entry["out"], "--weights", str(weights), "--device", "cpu"]
+    encoding = entry["environment"].get("PYTHONIOENCODING", "utf-8")
+    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         try:
             sys.argv = ["insula", *words]
             code = main()
@@ -66,17 +68,17 @@ for one in plan:
             code = stop.code
         except BaseException as error:
             code = f"{type(error).__name__}: {error}"
-    said.flush()
-    one |= {"code": code, "said": said.buffer.getvalue().decode(encoding, "replace")}
-    print(json.dumps({k: one[k] for k in ("title", "code", "said")}), flush=True)
+    output.flush()
+    entry |= {"code": code, "output": output.buffer.getvalue().decode(encoding, "replace")}
+    print(json.dumps({k: entry[k] for k in ("title", "code", "output")}), flush=True)
 """
 
 
 def run(tree: Path, plan: list[dict[str, Any]], folder: Path) -> dict[str, dict[str, Any]]:
-    """Every case in one process that has the sources of a tree; what each printed, and its exit code."""
+    """Run every case in one process that has the sources of a tree; output and exit code by title."""
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONWARNINGS": "ignore"}
-    found = []
+    results = []
     with subprocess.Popen(
         [sys.executable, "-c", _CHILD, str(folder / "plan.json"), str(folder / "weights")],
         stdout=subprocess.PIPE,
@@ -87,29 +89,29 @@ def run(tree: Path, plan: list[dict[str, Any]], folder: Path) -> dict[str, dict[
         assert child.stdout is not None
         for line in child.stdout:
             if line.startswith("{"):
-                found.append(json.loads(line))
-                print(f"{len(found)} of {len(plan)}: {found[-1]['title']}", file=sys.stderr, flush=True)
-    return {one["title"]: one for one in found}
+                results.append(json.loads(line))
+                print(f"{len(results)} of {len(plan)}: {results[-1]['title']}", file=sys.stderr, flush=True)
+    return {result["title"]: result for result in results}
 
 
-def right(case: Case, told: dict[str, Any], out: Path, volumes: dict[str, float]) -> str:
-    """What is wrong with what came of a case; empty if nothing is."""
+def right(case: Case, result: dict[str, Any], out: Path, volumes: dict[str, float]) -> str:
+    """What is wrong with the outcome of a case; empty if nothing is."""
     records = (
         [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))] if out.exists() else []
     )
     done = [record for record in records if record.get("outcome") == "done"]
-    text = told["said"] + json.dumps(records)
-    if not isinstance(told["code"], int | None) or told["code"] == 70 or "Traceback" in told["said"]:
-        return f"broke ({told['code']})"
+    text = result["output"] + json.dumps(records)
+    if not isinstance(result["code"], int | None) or result["code"] == 70 or "Traceback" in result["output"]:
+        return f"broke ({result['code']})"
     if case.done > 0 and len(done) != case.done:
         return f"{len(done)} of {case.done} done"
     if case.done > 0 and len(list(out.glob("*_mask.nii.gz"))) != case.done:
         return "masks are missing"
-    if case.done == 0 and (done or not told["code"]):
+    if case.done == 0 and (done or not result["code"]):
         return "was taken"
-    if case.done < 0 and told["code"]:
-        return f"refused ({told['code']})"
-    if case.says and not re.search(case.says, text):
+    if case.done < 0 and result["code"]:
+        return f"refused ({result['code']})"
+    if case.message and not re.search(case.message, text):
         return "does not say so"
     if case.never and re.search(case.never, text):
         return "says what it must not"
@@ -134,19 +136,20 @@ def _forms_kept(case: Case, out: Path) -> str:
 
 
 def table(tree: Path, folder: Path) -> dict[str, str]:
-    """What is wrong with each case in a tree, by title."""
-    plan, all_cases = [], list(cases())
+    """What is wrong with the outcome of every case in a tree, by title."""
+    plan, outputs, all_cases = list[dict[str, Any]](), list[Path](), list(cases())
     for n, case in enumerate(all_cases):
         home = folder / f"{n:03d}"
         (home / "in").mkdir(parents=True)
         words = case.build(home / "in")
+        outputs.append(home / "out")
         plan.append({"title": case.title, "words": words, "out": str(home / "out"), "environment": case.environment})
-    told = run(tree, plan, folder)
+    results = run(tree, plan, folder)
     volumes: dict[str, float] = {}
-    nothing = {"code": "the process ended", "said": ""}
+    nothing = {"code": "the process ended", "output": ""}
     return {
-        case.title: right(case, told.get(case.title, nothing), Path(one["out"]), volumes)
-        for case, one in zip(all_cases, plan, strict=True)
+        case.title: right(case, results.get(case.title, nothing), out, volumes)
+        for case, out in zip(all_cases, outputs, strict=True)
     }
 
 

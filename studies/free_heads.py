@@ -1,10 +1,11 @@
-"""Real heads without a lesion: what is called lesion all the same, and how well the brain is found.
+"""Real heads without a lesion: how much is called lesion all the same, and how well the brain is found.
 
     python -m studies.free_heads --data DATA [--weights smart] [--out FILE]
 
-Every head of DATA/hosts that has a DLMUSE label map is seen with its skull, without (cut to its labels), at 1 mm and in
-slices of 3 mm; lesion volume, and Dice of the brain mask with the labels. Heads of the training part are told apart:
-only the others say anything of new heads. Scans of other disease (`--others`, NIfTI files) are segmented as they are.
+Every head of DATA/hosts with a DLMUSE label map is segmented with its skull, without it (cut to its labels), at 1 mm
+and in slices of 3 mm; the figures are lesion volume and Dice of the brain mask with the labels. Heads of the training
+part are listed apart: only the others tell something about new heads. Scans of other diseases (`--others`, NIfTI files)
+are segmented as they are.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def on_grid(scan: Scan, labels: np.ndarray, spacing_mm: tuple[float, float, floa
 
 
 def views(scan: Scan, labels: np.ndarray) -> dict[str, tuple[Scan, np.ndarray]]:
-    """One head in four ways."""
+    """The four versions of a head, by name."""
     brain = labels > 0
     thick = tuple(_THICK_MM if axis == 2 else mm for axis, mm in enumerate(scan.grid.spacing_mm))
     return {
@@ -51,20 +52,20 @@ def views(scan: Scan, labels: np.ndarray) -> dict[str, tuple[Scan, np.ndarray]]:
 
 
 def look(scan: Scan, brain: np.ndarray | None, weights: Weights) -> dict[str, Any]:
-    """What is found in one head."""
+    """Lesion volume and count of one head; with a brain output, the lesion outside the brain and the brain's Dice."""
     result = insula.segment(scan, SegmentConfig(device="auto"), weights=weights)
-    found: dict[str, Any] = {"lesion_ml": round(result.volume_ml, 3), "lesions": len(result.lesions)}
+    row: dict[str, Any] = {"lesion_ml": round(result.volume_ml, 3), "lesions": len(result.lesions)}
     if result.brain is not None:
-        found["outside_brain"] = int((result.mask.voxels & ~result.brain.voxels).sum())
+        row["outside_brain"] = int((result.mask.voxels & ~result.brain.voxels).sum())
         if brain is not None:
-            found["brain_dice"] = round(dice_score(brain, result.brain.voxels), 4)
-    return found
+            row["brain_dice"] = round(dice_score(brain, result.brain.voxels), 4)
+    return row
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder with hosts/*/T1w.nii.gz and dlmuse.nii.gz")
-    parser.add_argument("--others", type=Path, nargs="*", default=[], help="scans of other disease")
+    parser.add_argument("--others", type=Path, nargs="*", default=[], help="scans of other diseases")
     parser.add_argument("--weights", default="smart")
     parser.add_argument("--ways", default="with skull,without skull,1 mm,3 mm slices")
     parser.add_argument("--out", type=Path)
@@ -88,10 +89,10 @@ def main() -> None:
             some = [row for row in rows if (row["part"], row["way"]) == (part, way)]
             volumes = [row["lesion_ml"] for row in some]
             dice = [row["brain_dice"] for row in some if "brain_dice" in row]
-            brain = f"brain Dice {statistics.fmean(dice):.3f}, least {min(dice):.3f}" if dice else ""
+            note = f"brain Dice {statistics.fmean(dice):.3f}, least {min(dice):.3f}" if dice else ""
             print(
-                f"{part:14s} {way:14s} n = {len(some):2d}: empty {sum(not v for v in volumes)}, median {statistics.median(volumes):.2f} ml,"
-                f" most {max(volumes):.2f} ml; {brain}"
+                f"{part:14s} {way:14s} n = {len(some):2d}: empty {sum(not v for v in volumes)}, "
+                f"median {statistics.median(volumes):.2f} ml, most {max(volumes):.2f} ml; {note}"
             )
     if arguments.out is not None:
         write_json(arguments.out, {"weights": weights.sha256, "heads": rows})

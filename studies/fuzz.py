@@ -1,10 +1,10 @@
-"""Headers at random: nothing but the error family comes out of reading and writing, and no word of a patient.
+"""Random headers: reading and writing raise nothing but the errors of insula, and no message repeats a patient's data.
 
     python -m studies.fuzz [--nifti 100000] [--dicom 2000] [--seed 0] [--out studies/results/fuzz.json]
 
-A NIfTI header gets one to four fields overwritten; what is taken is written as a mask. In a DICOM series one to three attributes, of one
-slice or of all, are removed, emptied or filled with what does not belong there; of what is taken, all four objects are written. The texts
-of both carry a canary, which no message may repeat.
+One to four fields of a NIfTI header are overwritten; a file that is accepted is written as a mask. One to three
+attributes of a DICOM series, in one slice or in all, are removed, emptied or filled with unsuitable bytes; of a series
+that is accepted, all four objects are written. The texts of both carry a canary, which no message may repeat.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from pydicom import Dataset, dcmwrite
@@ -169,7 +169,7 @@ _RAW = (
 
 
 def nifti_header(seed: int, folder: Path) -> str:
-    """What became of one header: taken, refused, or what was wrong."""
+    """Outcome of one header: taken, refused, or a description of the fault."""
     rng = random.Random(seed)
     edits: list[tuple[int, str, Any]] = []
     for offset, form in rng.choices(_FIELDS, k=rng.randint(1, 4)):
@@ -186,7 +186,7 @@ def nifti_header(seed: int, folder: Path) -> str:
     path = folder / f"{seed}.nii"
     path.write_bytes(data)
     try:
-        return _told(lambda: _write_nifti(path, folder))
+        return _outcome(lambda: _write_nifti(path, folder))
     finally:
         path.unlink()
 
@@ -202,7 +202,7 @@ def _write_nifti(path: Path, folder: Path) -> None:
 
 
 def dicom_series(seed: int, folder: Path) -> str:
-    """What became of one series: taken, refused, or what was wrong."""
+    """Outcome of one series: taken, refused, not written, or a description of the fault."""
     rng = random.Random(seed)
     image = sample()
     slices = [
@@ -220,7 +220,7 @@ def dicom_series(seed: int, folder: Path) -> str:
                 dcmwrite(series / f"{number}", data, enforce_file_format=False, little_endian=True, implicit_vr=False)
             except Exception:  # pydicom does not write such a file: no reader meets it
                 return "not written"
-    return _told(lambda: _write_objects(series, folder))
+    return _outcome(lambda: _write_objects(series, folder))
 
 
 def _remove(data: Dataset, key: str, raw: bytes) -> None:
@@ -241,16 +241,16 @@ def _fill(data: Dataset, key: str, raw: bytes) -> None:
 
 
 def _write_objects(series: Path, folder: Path) -> None:
-    found = read_dicom(series)
-    labels = (found.scan.image > np.median(found.scan.image)).astype(np.uint16)
-    seg = lesion_seg(found, labels, weights="w")
+    dicom = read_dicom(series)
+    labels = (dicom.scan.image > np.median(dicom.scan.image)).astype(np.uint16)
+    seg = lesion_seg(dicom, labels, weights="w")
     save_dicom(series / "seg.dcm", seg)
-    save_dicom(series / "prob.dcm", probability_seg(found, labels.astype(np.float32), weights="w"))
-    save_dicom(series / "sr.dcm", measurement_sr(found, seg, [1.0]))
-    save_dicom(series / "sc.dcm", secondary_capture(found, np.zeros((8, 8, 3), np.uint8)))
+    save_dicom(series / "prob.dcm", probability_seg(dicom, labels.astype(np.float32), weights="w"))
+    save_dicom(series / "sr.dcm", measurement_sr(dicom, seg, [1.0]))
+    save_dicom(series / "sc.dcm", secondary_capture(dicom, np.zeros((8, 8, 3), np.uint8)))
 
 
-def _told(work: Callable[[], None]) -> str:
+def _outcome(work: Callable[[], None]) -> str:
     printed = io.StringIO()
     try:
         with redirect_stdout(printed), redirect_stderr(printed):
@@ -266,16 +266,23 @@ def _told(work: Callable[[], None]) -> str:
     return "a canary" if "CANARY" in printed.getvalue() or "1960-01-01" in printed.getvalue() else outcome
 
 
-def tried(kind: Callable[[int, Path], str], count: int, seed: int) -> tuple[Counter[str], dict[str, int]]:
-    """How many became what, and of each that is wrong the first seed."""
-    found: Counter[str] = Counter()
+class Trial(Protocol):
+    """Builds one random input in a folder and returns its outcome."""
+
+    def __call__(self, seed: int, folder: Path) -> str: ...
+
+
+def run_trials(trial: Trial, count: int, seed: int) -> tuple[Counter[str], dict[str, int]]:
+    """How often each outcome occurred, and the first seed of every fault."""
+    counts: Counter[str] = Counter()
     wrong: dict[str, int] = {}
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place, ProcessPoolExecutor() as pool:
-        for n, told in enumerate(pool.map(partial(kind, folder=Path(place)), range(seed, seed + count), chunksize=50)):
-            found[told if told in ("taken", "refused", "not written") else "wrong"] += 1
-            if told not in ("taken", "refused", "not written"):
-                wrong.setdefault(told[:120], seed + n)
-    return found, wrong
+        outcomes = pool.map(partial(trial, folder=Path(place)), range(seed, seed + count), chunksize=50)
+        for n, outcome in enumerate(outcomes):
+            counts[outcome if outcome in ("taken", "refused", "not written") else "wrong"] += 1
+            if outcome not in ("taken", "refused", "not written"):
+                wrong.setdefault(outcome[:120], seed + n)
+    return counts, wrong
 
 
 def main() -> None:
@@ -286,12 +293,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("studies/results/fuzz.json"))
     arguments = parser.parse_args()
     results = {}
-    for name, kind, count in (("DICOM", dicom_series, arguments.dicom), ("NIfTI", nifti_header, arguments.nifti)):
-        found, wrong = tried(kind, count, arguments.seed)
-        results[name] = dict(found)
-        print(f"{name}: {count} headers, " + ", ".join(f"{n} {what}" for what, n in sorted(found.items())))
-        for told, seed in wrong.items():
-            print(f"  seed {seed}: {told}")
+    trials: tuple[tuple[str, Trial, int], ...] = (
+        ("DICOM", dicom_series, arguments.dicom),
+        ("NIfTI", nifti_header, arguments.nifti),
+    )
+    for name, trial, count in trials:
+        counts, wrong = run_trials(trial, count, arguments.seed)
+        results[name] = dict(counts)
+        print(f"{name}: {count} headers, " + ", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
+        for fault, seed in wrong.items():
+            print(f"  seed {seed}: {fault}")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(arguments.out, results)
 

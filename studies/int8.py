@@ -1,9 +1,10 @@
-"""What static int8 brings on a processor: speed beside float32 and bfloat16, each convolution's sensitivity, and what is left of the masks.
+"""What static int8 gains on a processor: speed, sensitivity of each convolution, and agreement of the masks.
 
 python -m studies.int8 CALIBRATION TEST [--weights enhanced] [--keep 3]
 
-Both are labelled cohorts (`insula cohort simulate`): ranges come from every second case of the first, figures from the second. NNCF quantises the
-convolutions for OpenVINO; those that suffer most, and the gates, stay in bfloat16. ONNX Runtime quantises the same convolutions of the same graph (QDQ).
+Both arguments are labelled cohorts (`insula cohort simulate`): the ranges come from every second case of the first, the
+figures from the second. NNCF quantises the convolutions for OpenVINO; the most sensitive ones, the stem and the gates
+stay in bfloat16. ONNX Runtime quantises the same convolutions of the same graph (QDQ).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from insula.prepare import prepare
 from studies.rows import table
 
 _Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-_NEAR = 4.0  # logits that may cross a threshold
+_NEAR = 4.0  # logits in this range may cross a threshold
 _REPEATS = 7
 _SMALL = ("<10", "10-100")
 
@@ -46,16 +47,16 @@ class _Graph:
     model: Any
     convolutions: tuple[str, ...]
     gates: tuple[str, ...]
-    """Convolutions of other than 3x3x3 voxels: the stem, and those that weigh what a skip lets through."""
+    """Convolutions with a kernel other than 3x3x3: the stem, and the gates of the skip connections."""
 
 
 def main() -> None:
-    """Quantise, time, judge, print."""
+    """Quantise, time and judge the network; print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("calibration", type=Path)
     parser.add_argument("test", type=Path)
     parser.add_argument("--weights", default="enhanced")
-    parser.add_argument("--keep", type=int, default=3, help="convolutions that stay in bfloat16, beside stem and gates")
+    parser.add_argument("--keep", type=int, default=3, help="convolutions left in bfloat16, beside stem and gates")
     arguments = parser.parse_args()
     loaded = load_weights(arguments.weights)
     graph = _graph(loaded)
@@ -103,9 +104,9 @@ def _graph(loaded: Weights) -> _Graph:
     from openvino._offline_transformations import apply_moc_transformations
 
     apply_moc_transformations(model, False)
-    found = [op for op in model.get_ordered_ops() if op.get_type_name() == "Convolution"]
-    gates = [op for op in found if list(op.input(1).get_shape())[2:] != [3, 3, 3]]
-    names = [op.get_friendly_name() for op in found]
+    convolutions = [op for op in model.get_ordered_ops() if op.get_type_name() == "Convolution"]
+    gates = [op for op in convolutions if list(op.input(1).get_shape())[2:] != [3, 3, 3]]
+    names = [op.get_friendly_name() for op in convolutions]
     return _Graph(onnx, model, tuple(names), tuple(op.get_friendly_name() for op in gates))
 
 
@@ -131,7 +132,7 @@ def _quantised(graph: _Graph, ranges: Iterable[NDArray[np.float32]], *, keep: It
 
 
 def _sensitivity(graph: _Graph, ranges: list[NDArray[np.float32]]) -> dict[str, float]:
-    """What each convolution does to the logits when it alone is quantised, over two scans."""
+    """Error of the logits when one convolution alone is quantised, by its name; mean of two scans."""
     seen = ranges[:: max(1, len(ranges) // 2)][:2]
     exact = [_compiled(graph.model, torch.float32)(image) for image in seen]
     error = {}
@@ -141,9 +142,9 @@ def _sensitivity(graph: _Graph, ranges: list[NDArray[np.float32]]) -> dict[str, 
     return error
 
 
-def _near(found: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
+def _near(logits: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
     near = np.abs(exact) < _NEAR
-    return float(np.square(found[near] - exact[near]).mean()) if near.any() else 0.0
+    return float(np.square(logits[near] - exact[near]).mean()) if near.any() else 0.0
 
 
 def _compiled(model: Any, precision: torch.dtype) -> _Run:
@@ -161,29 +162,38 @@ def _ort(graph: bytes) -> _Run:
     return lambda image: session.run(None, {"image": image})[0]
 
 
+class _Calibration:
+    """Images for ONNX Runtime's calibration: a `CalibrationDataReader` by its one method, without the untyped class."""
+
+    def __init__(self, images: Iterable[NDArray[np.float32]]) -> None:
+        self._left = iter(images)
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        image = next(self._left, None)
+        return None if image is None else {"image": image}
+
+
 def _qdq(graph: bytes, ranges: Iterable[NDArray[np.float32]]) -> bytes:
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+    from onnxruntime.quantization import QuantFormat, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.left = iter([{"image": image} for image in ranges])
-
-        def get_next(self) -> Any:
-            return next(self.left, None)
-
     with tempfile.TemporaryDirectory() as folder:
-        given, ready, made = (Path(folder) / name for name in ("given.onnx", "ready.onnx", "made.onnx"))
+        given, ready, quantised = (Path(folder) / name for name in ("given.onnx", "ready.onnx", "quantised.onnx"))
         given.write_bytes(graph)
         quant_pre_process(given, ready, skip_symbolic_shape=True)
         quantize_static(
-            ready, made, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"], per_channel=True
+            ready,
+            quantised,
+            _Calibration(ranges),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            per_channel=True,
         )
-        return made.read_bytes()
+        return quantised.read_bytes()
 
 
 def _paces(ways: Mapping[str, _Run], image: NDArray[np.float32]) -> dict[str, float]:
-    """Medians of turns, as multiples of the first."""
+    """Median time of every engine, as a multiple of the first."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(_REPEATS + 1):
         for name, run in ways.items():
@@ -196,7 +206,7 @@ def _paces(ways: Mapping[str, _Run], image: NDArray[np.float32]) -> dict[str, fl
 
 
 def _judge(ways: Mapping[str, _Run], entries: Iterable[Entry], loaded: Weights) -> dict[str, list[str]]:
-    """Cells of the table: Dice over cases with a lesion, agreement with the first way, lesions."""
+    """Table cells of every engine: Dice of cases with a lesion, agreement with the first engine, lesions."""
     card = loaded.card
     dice: dict[str, list[float]] = {name: [] for name in ways}
     same: dict[str, dict[str, float]] = {name: {} for name in ways}
@@ -223,7 +233,7 @@ def _judge(ways: Mapping[str, _Run], entries: Iterable[Entry], loaded: Weights) 
     first = next(iter(ways))
     cells = {}
     for name in ways:
-        worst = min(same[name], key=lambda case, some=same[name]: some[case])  # type: ignore[misc]
+        worst = min(same[name], key=same[name].__getitem__)
         change = statistics.mean(dice[name]) - statistics.mean(dice[first])
         cells[name] = [
             f"{statistics.mean(dice[name]):.4f}",

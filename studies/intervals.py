@@ -1,10 +1,10 @@
-"""Whether the intervals and tests of `insula evaluate` hold: simulated coverage of the nominal 95 %, and errors of the first kind.
+"""Whether the intervals and tests of `insula evaluate` hold: simulated coverage at 95 %, and false positives.
 
     python -m studies.intervals [--runs 2000] [--out studies/results/intervals.json]
 
-Studies of 10, 30 and 60 cases in 1 to 30 centres of unequal sizes, whose cases are alike by an intraclass correlation of
-0 to 0.47. Values look like Dice (skewed, from 0 to 1); differences are normal, or skewed like an exponential around a mean of 0.
-With 2 or 3 centres nothing is printed that could hold or not: those rows say so.
+Studies of 10, 30 and 60 cases in 1 to 30 centres of unequal sizes, with an intraclass correlation of 0 to 0.47 between
+cases of a centre. Values are distributed like Dice (skewed, from 0 to 1); differences are normal, or skewed like an
+exponential with a mean of 0. With 2 or 3 centres no interval is printed that could hold or fail; such rows show a dash.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CENTRES, _CASES, _ALIKE = (1, 2, 3, 4, 5, 10, 30), (10, 30, 60), (0.0, 0.1, 0.3
 
 
 def study(rng: np.random.Generator, centres: int, cases: int, alike: float) -> tuple[NDArray[np.float64], list[str]]:
-    """Normal deviates of cases, and their centres; every centre has one case at least."""
+    """Normal deviates of the cases, and their centres; every centre has at least one case."""
     share = rng.gamma(1.5, size=centres)
     sizes = 1 + rng.multinomial(cases - centres, share / share.sum())
     place = np.repeat(np.arange(centres), sizes)
@@ -35,16 +35,16 @@ def study(rng: np.random.Generator, centres: int, cases: int, alike: float) -> t
 
 
 def cell(rng: np.random.Generator, centres: int, cases: int, alike: float, runs: int) -> dict[str, float | None]:
-    """Shares of what is printed: mean and median covered, a difference called where there is none."""
+    """Share of printed intervals that cover the mean and the median, and of tests that find a difference of 0."""
     printed, hits = np.zeros(4), np.zeros(4)
     for _ in range(runs):
         z, names = study(rng, centres, cases, alike)
         dice = _DICE.ppf(stats.norm.cdf(z))
         mean, median = mean_interval(dice, names, least=0, most=1), median_interval(dice, names)
-        for n, (found, truth) in enumerate(((mean, _DICE.mean()), (median, _DICE.median()))):
-            if found.low is not None and found.high is not None:
+        for n, (interval, truth) in enumerate(((mean, _DICE.mean()), (median, _DICE.median()))):
+            if interval.low is not None and interval.high is not None:
                 printed[n] += 1
-                hits[n] += found.low <= truth <= found.high
+                hits[n] += interval.low <= truth <= interval.high
         for n, change in enumerate((z, stats.expon.ppf(stats.norm.cdf(z)) - 1), start=2):
             if (p := difference_of(change.tolist(), names, hoped=0.02).p) is not None:
                 printed[n] += 1
@@ -61,23 +61,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("studies/results/intervals.json"))
     arguments = parser.parse_args()
-    rng, found = np.random.default_rng(arguments.seed), list[dict[str, float | None]]()
+    rng, results = np.random.default_rng(arguments.seed), list[dict[str, float | None]]()
     for centres, cases, alike in product(_CENTRES, _CASES, _ALIKE):
-        alone = centres == 1 and alike > 0  # what cases of one centre have in common is that centre's mean
+        alone = centres == 1 and alike > 0  # with one centre, a correlation only shifts the mean
         if centres <= cases and not alone:
             shares = cell(rng, centres, cases, alike, arguments.runs)
-            found.append({"centres": centres, "cases": cases, "alike": alike, **shares})
-    keys = list(found[0])[3:]
+            results.append({"centres": centres, "cases": cases, "alike": alike, **shares})
+    keys = list(results[0])[3:]
     rows = []
-    for row in found:
-        shares = ["-" if row[key] is None else f"{100 * float(row[key] or 0):.1f}" for key in keys]
-        rows.append([str(row["centres"]), str(row["cases"]), f"{row['alike']:g}", *shares])
+    for row in results:
+        cells = ["-" if row[key] is None else f"{100 * float(row[key] or 0):.1f}" for key in keys]
+        rows.append([str(row["centres"]), str(row["cases"]), f"{row['alike']:g}", *cells])
     print(table(("centres", "cases", "intraclass correlation", *(f"{key} [%]" for key in keys)), rows))
-    print(
-        f"\n{arguments.runs} runs a row; the standard error of 95 % is {100 * (0.95 * 0.05 / arguments.runs) ** 0.5:.1f} points."
-    )
+    error = 100 * (0.95 * 0.05 / arguments.runs) ** 0.5
+    print(f"\n{arguments.runs} runs a row; the standard error of 95 % is {error:.1f} points.")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(arguments.out, {"runs": arguments.runs, "rows": found})
+    write_json(arguments.out, {"runs": arguments.runs, "rows": results})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""insula serve under load: many clients, bad uploads, workers killed at random; what is lost, and how long answers take.
+"""insula serve under load: many clients, bad uploads, workers killed at random; lost jobs and response times.
 
 python -m studies.load [--clients 50] [--minutes 10] [--weights NAME] [--out studies/results/load.json]
 
-Ends with 1 if a job was lost, an accepted good scan did not end as done, or an answer was a 5xx other than 503. Times are told, not judged.
+Exits with 1 if a job was lost, an accepted good scan did not end as done, or an answer was a 5xx other than 503. Times
+are reported, not judged.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ from insula.simulate.phantom import phantom_grid
 from studies.rows import table
 
 _BAD = 0.05
-_SPREAD = 1 / 30  # the part of the time in which clients begin, one after the other
+_SPREAD = 1 / 30  # share of the time over which clients start
 _ENDED = ("done", "refused", "failed")
 _ATTEMPTS = 20  # random kills may hit one job several times
 
 
 @dataclass
 class Seen:
-    """What all clients saw."""
+    """Observations of all clients."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
@@ -52,34 +53,34 @@ class Seen:
     kills: int = 0
     broken: Counter[str] = field(default_factory=Counter)
     open: set[str] = field(default_factory=set)
-    """Accepted, and not ended yet."""
+    """Ids of jobs that were accepted and have not ended."""
 
 
 def main() -> None:
-    """Start a service, load it, tell."""
+    """Start a service, put it under load and print the summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--weights", default="enhanced")
-    parser.add_argument("--spacing", type=float, default=1.0, help="of the phantom [mm]")
-    parser.add_argument("--kill-seconds", type=float, default=20, help="between two kills, on average")
+    parser.add_argument("--spacing", type=float, default=1.0, help="voxel size of the phantom [mm]")
+    parser.add_argument("--kill-seconds", type=float, default=20, help="mean time between two kills")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         good = _scan(Path(folder), arguments.spacing)
         seen = _load(Path(folder), good, arguments)
-    told = _summary(seen, len(good))
-    print(table(("", "found"), [(name, str(value)) for name, value in told.items()]))
+    summary = _summary(seen, len(good))
+    print(table(("", "found"), [(name, str(value)) for name, value in summary.items()]))
     if arguments.out is not None:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(arguments.out, told)
+        write_json(arguments.out, summary)
     wrong = [code for code in seen.statuses if code.startswith("5") and code != "503"]
     sys.exit(1 if seen.lost or wrong or seen.ends["failed"] or not seen.ends["done"] else 0)
 
 
 def _scan(folder: Path, spacing: float) -> bytes:
-    """The phantom, not packed: 15 MB at 1 mm."""
+    """The phantom as an uncompressed NIfTI file: 15 MB at 1 mm."""
     case = phantom_case(phantom_grid(spacing_mm=(spacing,) * 3))
     nib.save(
         nib.Nifti1Image((3000 * case.scan.image / case.scan.image.max()).astype(np.int16), case.scan.grid.affine),
@@ -156,8 +157,8 @@ def _client(
     stop: threading.Event,
     spread: float,
 ) -> None:
-    """Send, wait, take the record, delete; come back when told to; now and then send rubbish."""
-    stop.wait(spread * chance.random())  # nobody's clients all begin in one instant
+    """One client: upload, wait for the end, delete; retry after a 503; sometimes upload a bad file."""
+    stop.wait(spread * chance.random())  # real clients do not all start at once
     with httpx.Client(base_url=address, headers=headers, timeout=120) as client:
         while not stop.is_set():
             bad = chance.random() < _BAD
@@ -224,16 +225,17 @@ def _summary(seen: Seen, size: int) -> dict[str, str]:
         statistics.median(part)
         for part in (seen.memory_mb[fifth : 2 * fifth] or seen.memory_mb, seen.memory_mb[-fifth:])
     )
+    growth = 100 * (late / early - 1)
     return {
         "good uploads [MB]": f"{size / 1e6:.1f}",
         "jobs that ended": ", ".join(f"{count} {state}" for state, count in sorted(seen.ends.items())),
-        "lost": str(len(seen.lost)) + "".join(f"; {one}" for one in seen.lost[:5]),
+        "lost": str(len(seen.lost)) + "".join(f"; {loss}" for loss in seen.lost[:5]),
         "answers": ", ".join(f"{count} x {code}" for code, count in sorted(seen.statuses.items())),
         "connections that broke": str(dict(seen.broken)),
         "workers killed": str(seen.kills),
         "accepted after [ms], median, 95 %": _spread(seen.accept_ms),
         "health after [ms], median, 95 %": _spread(seen.health_ms),
-        "the server's memory [MB], second fifth, last fifth": f"{early:.0f}, {late:.0f} ({100 * (late / early - 1):+.1f} %)",
+        "the server's memory [MB], second fifth, last fifth": f"{early:.0f}, {late:.0f} ({growth:+.1f} %)",
     }
 
 

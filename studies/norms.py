@@ -1,10 +1,10 @@
 """What normalisation costs: memory and time of a training step on a whole volume, side by side.
 
-python -m studies.norms [--box 192 224 176] [--compile] [--repeats 10] [--device cuda] [--out studies/results/norms.json]
+python -m studies.norms [--box 192 224 176] [--compile] [--repeats 10] [--device cuda] [--out FILE]
 
-The baseline with each normalisation everywhere, and with none at full resolution (what the recipes use): forward,
-loss, backward and optimiser, batch 1, bfloat16 autocast on a GPU. Each runs in the same process after the last one's
-memory is freed. Times are multiples of the first row on a CPU, milliseconds on a GPU; peak memory is a GPU's.
+The baseline with each normalisation everywhere, and with none at full resolution (as in the recipes): forward, loss,
+backward and optimiser, batch 1, bfloat16 autocast on a GPU. All run in one process, each after the memory of the last
+is freed. Times are multiples of the first row on a CPU, milliseconds on a GPU; peak memory is a GPU's.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from insula.io import write_json
 from insula.losses import compound
 from insula.models import build_model
 from studies.clock import machine, seconds_of, training_step
+from studies.rows import table
 
 
 def main() -> None:
-    """Measure every combination, print a table, write it down."""
+    """Time every combination, print a table and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--box", type=int, nargs=3, default=[192, 224, 176])
     parser.add_argument("--compile", action="store_true")
@@ -41,26 +42,27 @@ def main() -> None:
             print(f"norm {norm}, at full resolution {full}: done", flush=True)
     cuda = arguments.device.startswith("cuda")
     unit, scale = ("ms", 1e-3) if cuda else ("x", rows[0]["seconds"] or 1.0)
-    print(f"\n| norm | at full resolution | peak memory [GiB] | step [{unit}] |\n|---|---|---|---|")
+    lines = []
     for row in rows:
         step = "out of memory" if row["seconds"] is None else f"{row['seconds'] / scale:.1f}"
         memory = "-" if row["gib"] is None else f"{row['gib']:.2f}"
-        print(f"| {row['norm']} | {row['full_norm']} | {memory} | {step} |")
+        lines.append([row["norm"], row["full_norm"], memory, step])
+    print("\n" + table(["norm", "at full resolution", "peak memory [GiB]", f"step [{unit}]"], lines))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(arguments.out, {**machine(torch.device(arguments.device)), "box": arguments.box, "rows": rows})
 
 
 def _measure(config: AttentionUNet, arguments: argparse.Namespace) -> dict[str, Any]:
     device = torch.device(arguments.device)
-    found: dict[str, Any] = {"norm": config.norm, "full_norm": config.full_norm, "seconds": None, "gib": None}
+    row: dict[str, Any] = {"norm": config.norm, "full_norm": config.full_norm, "seconds": None, "gib": None}
     gc.collect()
     try:
-        found["seconds"], peak = _step_cost(config, arguments, device)
+        row["seconds"], peak = _step_cost(config, arguments, device)
     except torch.OutOfMemoryError:
-        return found
+        return row
     if device.type == "cuda":
-        found["gib"] = peak / 2**30
-    return found
+        row["gib"] = peak / 2**30
+    return row
 
 
 def _step_cost(config: AttentionUNet, arguments: argparse.Namespace, device: torch.device) -> tuple[float, int]:

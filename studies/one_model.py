@@ -1,12 +1,14 @@
-"""What of an ensemble fits into one network: its weights' mean, and what it teaches, against the ensemble itself.
+"""How much of an ensemble fits into one network: mean of weights, and distillation, against the ensemble itself.
 
-python -m studies.one_model --data DATA --out studies/results/one-model --cases 1000 [--rows longer,distilled] [--minutes-each 9] [--compile]
+python -m studies.one_model --data DATA --out studies/results/one-model --cases 1000 [--rows longer,distilled]
+    [--minutes-each 9] [--compile]
 python -m studies.one_model --out studies/results/one-model
 
-From the bundled enhanced weights two runs go on for the same minutes on the cohort of `studies/zoo.py`: one by the truth alone, one by half of the truth and
-half of what the ensemble answers (recipes/distil.toml). Soups are means of weights: of any two and of all three. The figures in the documentation are of the
-enhanced weights and the ensemble as they were bundled before "longer" took their place (revision 3398fe0). All are
-judged on heads and outlines that none has seen, at a threshold of a half, and compared with the ensemble and the start, case by case.
+Two runs continue from the bundled enhanced weights for the same minutes on the cohort of `studies/zoo.py`: one learns
+from the truth alone, one takes half of its loss from the ensemble's answers (recipes/distil.toml). Soups are means of
+weights: of each two of these networks and of all three. The figures in the documentation are those of the enhanced
+weights and the ensemble bundled before "longer" replaced them (revision 3398fe0). All are judged on heads and outlines
+that no network was trained on, at a threshold of a half, and compared with the ensemble and the start, case by case.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from insula.checkpoint import load_weights, save_weights, soup
 from insula.config import Recipe, load_recipe
 from insula.io import write_json
 from insula.metrics import SIZE_BINS
-from studies.rows import compared, lesions_found, mean_dice, median_dice, read_rows, table, told
+from studies.rows import compared, difference_cells, lesions_found, mean_dice, median_dice, read_rows, table
 from studies.trial import Study, judge, open_study, probe, run_trial, study_arguments
 from studies.zoo import SIMULATE
 
@@ -33,7 +35,7 @@ _SOUPS = {
     "longer + distilled": ("longer", "distilled"),
     "all three": (_START, "longer", "distilled"),
 }
-_SAYS = {
+_LABELS = {
     _START: "enhanced, as bundled: the start",
     "baseline": "baseline, as bundled",
     "smart": "smart, as bundled",
@@ -45,23 +47,23 @@ _SAYS = {
 
 
 def main() -> None:
-    """Run what is missing, then print the table."""
+    """Run the missing rows, then print the table."""
     parser = study_arguments(__doc__)
     parser.set_defaults(cases=1000)
-    parser.add_argument("--minutes-each", type=float, default=9, help="of the steps of each of the two runs")
-    parser.add_argument("--compile", action="store_true", help="pays in long runs")
+    parser.add_argument("--minutes-each", type=float, default=9, help="training time of each of the two runs")
+    parser.add_argument("--compile", action="store_true", help="worth it in long runs")
     arguments = parser.parse_args()
     if arguments.data is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        rows = arguments.rows.split(",") if arguments.rows else list(_SAYS)
+        rows = arguments.rows.split(",") if arguments.rows else list(_LABELS)
         study = open_study(arguments, _recipe("longer", arguments))
         for row in rows:
             if not (arguments.out / f"{row}.json").exists():
-                _do(row, study, arguments)
+                _run_row(row, study, arguments)
     print(_table(arguments.out))
 
 
-def _do(row: str, study: Study, arguments: argparse.Namespace) -> None:
+def _run_row(row: str, study: Study, arguments: argparse.Namespace) -> None:
     recipe, out = _recipe(row, arguments), arguments.out
     if row in _TRAINED:
         pace = probe(recipe, study, out / "runs" / f"probe-{row}")
@@ -96,10 +98,10 @@ def _recipe(row: str, arguments: argparse.Namespace) -> Recipe:
 
 
 def _table(out: Path) -> str:
-    found = read_rows(out, _SAYS)
-    lesions = {name: {"held_out": [c for c in trial["held_out"] if c["voxels"]]} for name, trial in found.items()}
-    with_all = compared(lesions, {name: _ALL for name in found if name != _ALL})
-    with_start = compared(lesions, {name: _START for name in found if name != _START})
+    trials = read_rows(out, _LABELS)
+    lesions = {name: {"held_out": [c for c in trial["held_out"] if c["voxels"]]} for name, trial in trials.items()}
+    with_all = compared(lesions, {name: _ALL for name in trials if name != _ALL})
+    with_start = compared(lesions, {name: _START for name in trials if name != _START})
     head = [
         "",
         "networks to run",
@@ -115,15 +117,15 @@ def _table(out: Path) -> str:
         "on its own cases",
     ]
     lines = []
-    for name, trial in found.items():
+    for name, trial in trials.items():
         cases = lesions[name]["held_out"]
         mean, median = mean_dice(cases), median_dice(cases)
         false = statistics.mean(case["false_lesions"] for case in trial["held_out"])
         own = statistics.mean(case["dice"] for case in trial["train"] if case["voxels"])
-        pairs = [cell for side in (with_all, with_start) for cell in told(side.get(name))]
+        pairs = [cell for side in (with_all, with_start) for cell in difference_cells(side.get(name))]
         lines.append(
             [
-                _SAYS[name],
+                _LABELS[name],
                 "3" if name == _ALL else "1",
                 str(len(cases)),
                 mean.cell(),
@@ -135,12 +137,13 @@ def _table(out: Path) -> str:
             ]
         )
     runs = [
-        f"{name}: {found[name]['recipe']['train']['steps']} steps, {found[name]['minutes']:.1f} minutes"
+        f"{name}: {trials[name]['recipe']['train']['steps']} steps, {trials[name]['minutes']:.1f} minutes"
         for name in _TRAINED
-        if name in found
+        if name in trials
     ]
-    one: dict[str, Any] = next(iter(found.values()), {})
-    return "\n".join([table(head, lines), "", f"{'; '.join(runs)}; {one.get('device')}, torch {one.get('torch')}."])
+    first: dict[str, Any] = next(iter(trials.values()), {})
+    machine = f"{first.get('device')}, torch {first.get('torch')}"
+    return "\n".join([table(head, lines), "", f"{'; '.join(runs)}; {machine}."])
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def _in_torch(model: UNet, image: torch.Tensor, precision: torch.dtype, repeats:
 
 
 def _place(shapes: list[Any], image: torch.Tensor) -> str:
-    """The resolution of the largest input, as a part of the image's along an axis, and its channels."""
+    """Resolution of the largest input, as a fraction of the image's along an axis, and its channels."""
     volumes = [shape for shape in shapes if len(shape) == 5 and shape[0] == 1]
     if not volumes:
         return ""
@@ -83,9 +83,9 @@ def _in_openvino(model: UNet, image: torch.Tensor, precision: torch.dtype, repea
     request.infer({0: image.numpy()})
     for _ in range(repeats):
         request.infer({0: image.numpy()})
-        for one in request.profiling_info:
-            place = _place([places.get(one.node_name, [])], image)
-            times[f"{one.node_type} ({one.exec_type}) {place}".strip()] += one.real_time.total_seconds()
+        for node in request.profiling_info:
+            place = _place([places.get(node.node_name, [])], image)
+            times[f"{node.node_type} ({node.exec_type}) {place}".strip()] += node.real_time.total_seconds()
     return times
 
 

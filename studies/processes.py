@@ -1,12 +1,14 @@
-"""Several GPUs on one run: how fast, what the exchange of gradients takes, and the training itself.
+"""Training on several GPUs: how fast it is, how long the exchange of gradients takes, and the training itself.
 
-    torchrun --nproc-per-node N studies/processes.py measure --data DATA --out FOLDER [--arm smart-96-mission-compiled] [--items 4,16]
-    torchrun --nproc-per-node N studies/processes.py train --data DATA --out FOLDER --start-from CARD --pace FILE --minutes 15
+    torchrun --nproc-per-node N -m studies.processes measure --data DATA --out FOLDER [--items 4,16]
+        [--arm smart-96-mission-compiled]
+    torchrun --nproc-per-node N -m studies.processes train --data DATA --out FOLDER --start-from CARD --pace FILE
+        --minutes 15
 
-`measure` writes one JSON for each number of items a step (in all processes): milliseconds of a step as training takes it, of a
-step on one batch again and again, of an exchange of gradients by itself, the share of the kernels' time in exchanges, GPU memory.
-`train` goes on from weights for as many steps as fit into the minutes at the pace that was measured, over as many calls as it
-takes, and is judged as `arms.py` judges: every process takes one of the three sets of heads.
+`measure` writes one JSON for each number of items a step (over all processes): milliseconds of a step in training, of a
+step on one batch again and again and of an exchange of gradients alone, the share of the kernels' time spent in
+exchanges, and GPU memory. `train` continues from weights for as many steps as fit into the minutes at the measured
+pace, over several calls if necessary, and is judged as in `arms.py`: the processes divide the three sets of heads.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -39,11 +42,11 @@ from studies.clock import machine
 
 _WARM = 700
 _TRACED = 20
-_WHOLE_COSTS = 2.5  # steps, beyond the one
+_WHOLE_COSTS = 2.5  # additional cost of a step on a whole head, in steps
 
 
 def paces(recipe: Recipe, sources: Sources, world: World, steps: int) -> dict[str, Any]:
-    """What a step costs this process, and what of it the exchange of gradients takes."""
+    """Cost of a step in this process, and the time that the exchange of gradients takes."""
     begun = time.perf_counter()
     device = world.device(recipe.train.device)
     warm = _WARM if device.type == "cuda" else 1
@@ -59,7 +62,8 @@ def paces(recipe: Recipe, sources: Sources, world: World, steps: int) -> dict[st
         batch = run.stream.batch(0)
         alone = pace(take, itertools.repeat(batch), warm=min(warm, 20), steps=steps, device=device)
         gradients = [p.detach().clone() for p in run.model.parameters()]
-        exchange = pace(lambda _: world.mean(gradients), itertools.count(), warm=3, steps=20, device=device)  # type: ignore[arg-type]
+        same = itertools.repeat(batch)
+        exchange = pace(lambda _: world.mean(gradients), same, warm=3, steps=20, device=device)
         peak = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
         traced = _traced(lambda: take(batch), device) if device.type == "cuda" else {}
     return {
@@ -74,15 +78,15 @@ def paces(recipe: Recipe, sources: Sources, world: World, steps: int) -> dict[st
     }
 
 
-def _traced(work: Any, device: torch.device) -> dict[str, float]:
-    """Milliseconds a step in the kernels of exchanges, and in all kernels; waiting for other processes counts as exchange."""
+def _traced(work: Callable[[], object], device: torch.device) -> dict[str, float]:
+    """Milliseconds a step in NCCL kernels and in all kernels; NCCL includes waiting for other processes."""
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CUDA]) as told:
+    with profile(activities=[ProfilerActivity.CUDA]) as trace:
         for _ in range(_TRACED):
             work()
         settle(device)
-    times = [(row.key, row.self_device_time_total) for row in told.key_averages()]
+    times = [(row.key, row.self_device_time_total) for row in trace.key_averages()]
     nccl = sum(time for name, time in times if "nccl" in name.lower())
     return {"nccl_kernels_ms": nccl / 1000 / _TRACED, "kernels_ms": sum(t for _, t in times) / 1000 / _TRACED}
 
@@ -93,15 +97,15 @@ def measure(arguments: argparse.Namespace, world: World) -> None:
     for items in (int(n) for n in arguments.items.split(",")):
         changed = replace(recipe, train=replace(recipe.train, batch=items, whole_batch=world.size))
         torch.compiler.reset()
-        found = paces(changed, sources, world, arguments.steps)
+        costs = paces(changed, sources, world, arguments.steps)
         if world.rank == 0:
             name = f"{arguments.arm}-{world.size}x{items // world.size}.json"
-            write_json(arguments.out / name, {**machine(world.device("auto")), "arm": arguments.arm, **found})
-            print(name, {k: round(v, 2) for k, v in found.items() if isinstance(v, float)}, flush=True)
+            write_json(arguments.out / name, {**machine(world.device("auto")), "arm": arguments.arm, **costs})
+            print(name, {k: round(v, 2) for k, v in costs.items() if isinstance(v, float)}, flush=True)
 
 
 def go_on(arguments: argparse.Namespace, world: World) -> None:
-    """Train, as far as the time allows; judge what was reached at the end."""
+    """Train as far as the time allows; judge the weights once training is complete."""
     begun = time.monotonic()
     recipe = recipe_of(arguments.arm, "auto")
     ms = json.loads(arguments.pace.read_text(encoding="utf-8"))["both_ms"]
@@ -147,9 +151,9 @@ def go_on(arguments: argparse.Namespace, world: World) -> None:
             "validation",
         )
         for name in sorted(sets)[world.rank :: world.size]:
-            found = judge(weights.model, {name: sets[name]}, device)
-            write_json(arguments.out / f"judged-{name}.json", found)
-            print(name, {key: round(value, 3) for key, value in found["means"][name].items()}, flush=True)
+            scores = judge(weights.model, {name: sets[name]}, device)
+            write_json(arguments.out / f"judged-{name}.json", scores)
+            print(name, {key: round(value, 3) for key, value in scores["means"][name].items()}, flush=True)
 
 
 def main() -> None:
@@ -158,19 +162,21 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of hosts, label maps and outlines")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/insula-sources"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--arm", default="smart-96-mission-compiled", help="as studies/arms.py spells it")
-    parser.add_argument("--items", default="4,16", help="of a step, in all processes; measured one after the other")
-    parser.add_argument("--steps", type=int, default=200, help="that are measured")
-    parser.add_argument("--start-from", help="weights to go on from")
-    parser.add_argument("--runs", type=Path, default=Path("/tmp/insula-runs"), help="states of the run")
-    parser.add_argument("--pace", type=Path, help="what `measure` wrote")
-    parser.add_argument("--minutes", type=float, default=15.0, help="of steps, in all calls")
+    parser.add_argument("--arm", default="smart-96-mission-compiled", help="name of an arm, as in studies/arms.py")
+    parser.add_argument(
+        "--items", default="4,16", help="items of a step over all processes; measured one after the other"
+    )
+    parser.add_argument("--steps", type=int, default=200, help="steps to time")
+    parser.add_argument("--start-from", help="weights to continue from")
+    parser.add_argument("--runs", type=Path, default=Path("/tmp/insula-runs"), help="folder for the states of the run")
+    parser.add_argument("--pace", type=Path, help="a JSON that `measure` wrote")
+    parser.add_argument("--minutes", type=float, default=15.0, help="training time over all calls")
     parser.add_argument("--each", type=int, default=4, help="items of a step in each process")
     parser.add_argument("--lr", type=float, default=4e-4)
     parser.add_argument("--controls", type=float, default=0.2, help="share of heads without a lesion")
-    parser.add_argument("--until", type=float, default=1e9, help="seconds from now when everything has to be over")
-    parser.add_argument("--reserve", type=float, default=30.0, help="seconds of them for saving, and for judging")
-    parser.add_argument("--cases", type=int, default=48, help="to judge by; 0 to leave that")
+    parser.add_argument("--until", type=float, default=1e9, help="time limit of this call, in seconds")
+    parser.add_argument("--reserve", type=float, default=30.0, help="seconds of it kept for saving and judging")
+    parser.add_argument("--cases", type=int, default=48, help="cases to judge on; 0 for none")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     world = World.join()

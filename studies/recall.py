@@ -1,9 +1,10 @@
-"""How many lesions of each size are touched, for how many false ones: free-response curves, read off at fixed rates.
+"""How many lesions of each size are detected at a given rate of false ones: free-response curves, read at fixed rates.
 
 python -m studies.recall COHORT RESULTS [RESULTS ...] [--rates 1,2,5,10,20]
 
-RESULTS are folders of `insula segment` on that cohort, each with probability maps. Every map is cut at many thresholds, nothing is dropped for its
-size; at each rate of false lesions a case stands the lowest threshold from which on it is never exceeded.
+RESULTS are folders that `insula segment` wrote for that cohort, each with probability maps. Every map is cut at many
+thresholds and no lesion is dropped for its size. For each rate of false lesions a case, the table uses the lowest
+threshold from which on the rate is never exceeded.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from studies.rows import table
 
 _THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 _Counts = np.ndarray
-"""For each threshold: false lesions, then touched lesions of each size, then true ones of each size."""
+"""A row for each threshold: false lesions, then detected lesions of each size, then true lesions of each size."""
 
 
 def main() -> None:
-    """Count, and print a table."""
+    """Count lesions over all cases and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cohort", type=Path)
     parser.add_argument("results", type=Path, nargs="+")
@@ -43,9 +44,8 @@ def main() -> None:
         false = counts[:, 0] / len(pairs)
         for rate in map(float, arguments.rates.split(",")):
             above = np.flatnonzero(false > rate)
-            within = np.arange(
-                above[-1] + 1 if above.size else 0, len(false)
-            )  # a map that floods is one piece, and no answer
+            # below the last threshold that exceeds the rate, a flooded map may be a single component: no answer
+            within = np.arange(above[-1] + 1 if above.size else 0, len(false))
             if not within.size:
                 rows.append([folder.name, f"{rate:g}", "-", *["-"] * len(sizes)])
                 continue

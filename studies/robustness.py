@@ -1,10 +1,12 @@
-"""What Dice is left when a scan gets worse: noise, bias, thick slices, coarse voxels, a tilted head, no skull or no face.
+"""Dice when a scan gets worse: noise, bias, thick slices, coarse voxels, a tilted head, no skull or no face.
 
-python -m studies.robustness --data DATA --out studies/results/robustness [--weights baseline,enhanced,smart] [--cases 24] [--only noise,bias]
+python -m studies.robustness --data DATA --out studies/results/robustness [--weights baseline,enhanced,smart]
+    [--cases 24] [--only noise,bias]
 python -m studies.robustness --out studies/results/robustness
 
-Simulated heads of the test part, each with a lesion, seen once as they are and once in every other way; paired, for the head and
-its lesion stay the same. Every way is its own file, so that a study that was stopped goes on. Without --data, only table and drawing.
+Simulated heads of the test part, each with a lesion, are segmented as they are and after every degradation; head and
+lesion stay the same, so differences are paired. Every degradation has a file of its own, so an interrupted study
+resumes. Without --data, it only prints the table and draws the figure.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -37,17 +40,23 @@ from studies.rows import table
 
 _SEED = 13
 _AS_IS = "as it is"
-_Seen = tuple[Scan, Mask]
+_Seen: TypeAlias = tuple[Scan, Mask]
+_Anonymised: TypeAlias = Literal["no", "deface", "strip"]
+_ANONYMISED: tuple[tuple[_Anonymised, str], ...] = (
+    ("no", "skull and face there"),
+    ("deface", "face gone"),
+    ("strip", "skull gone"),
+)
 
 
 def main() -> None:
-    """See every head in every way that is missing, then print and draw."""
+    """Segment every head under every condition that is missing, then print the table and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--weights", default="baseline,enhanced,smart")
     parser.add_argument("--cases", type=int, default=24)
-    parser.add_argument("--only", default="", help="these kinds only, joined by commas")
+    parser.add_argument("--only", default="", help="kinds of degradation, joined by commas; default: all")
     arguments = parser.parse_args()
     if arguments.data is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -58,14 +67,14 @@ def main() -> None:
                 if not only or name == _AS_IS or name.split()[0] in only:
                     entries = _cohort(arguments.data, arguments.out / "heads", arguments.cases, None)
                     _judge(loaded, name, seen, arguments.out, {entry.case: entry.centre for entry in entries})
-    print(_tell(arguments.out))
+    print(_table(arguments.out))
 
 
 def _ways(data: Path, out: Path, cases: int) -> Iterator[tuple[str, Callable[[], Iterator[_Seen]]]]:
-    """Every way to see the heads, by name."""
+    """Every condition by name, with an iterator over the heads under it."""
     plain = partial(_heads, data, out / "heads", cases, None)
     yield _AS_IS, plain
-    for anonymised, name in (("no", "skull and face there"), ("deface", "face gone"), ("strip", "skull gone")):
+    for anonymised, name in _ANONYMISED:
         yield name, partial(_heads, data, out / anonymised, cases, anonymised)
     for noise in (0.03, 0.06, 0.1, 0.15):
         yield f"noise {noise:g}", partial(_each, plain, partial(_scanned, ScannerLook(noise=noise, seed=1)))
@@ -79,19 +88,19 @@ def _ways(data: Path, out: Path, cases: int) -> Iterator[tuple[str, Callable[[],
         yield f"tilt {degrees:g} degrees", partial(_each, plain, partial(_tilted, degrees))
 
 
-def _heads(data: Path, folder: Path, cases: int, anonymised: str | None) -> Iterator[_Seen]:
-    """The cohort, those of it that have a lesion."""
+def _heads(data: Path, folder: Path, cases: int, anonymised: _Anonymised | None) -> Iterator[_Seen]:
+    """Cases of the cohort that have a lesion."""
     for entry in _cohort(data, folder, cases, anonymised):
         truth = read_mask(entry.mask)
         if truth.voxels.any():
             yield read_scan(entry.image, name=entry.case), Mask(truth.voxels, truth.grid)
 
 
-@cache  # reading the sources takes as long as a way of seeing
-def _cohort(data: Path, folder: Path, cases: int, anonymised: str | None) -> tuple[Entry, ...]:
-    """Simulated unless it is there; anonymised in one way everywhere if told."""
-    sources = {"test": load_sources(data, part="test", box=PrepareConfig().box)}
-    specs = plan_cohort(sources, cases=cases, sites=min(5, len(sources["test"].hosts)), controls=0, seed=_SEED)  # type: ignore[arg-type]
+@cache  # reading the sources takes as long as a whole condition
+def _cohort(data: Path, folder: Path, cases: int, anonymised: _Anonymised | None) -> tuple[Entry, ...]:
+    """The cohort, simulated unless the folder has it; `anonymised` applies to every site, None keeps the site's own."""
+    test = load_sources(data, part="test", box=PrepareConfig().box)
+    specs = plan_cohort({"test": test}, cases=cases, sites=min(5, len(test.hosts)), controls=0, seed=_SEED)
     if anonymised is not None:
         specs = [replace(spec, site=replace(spec.site, anonymised=anonymised)) for spec in specs]
     for _ in each(partial(write_case, folder=folder), specs, jobs=processors()):
@@ -104,7 +113,7 @@ def _each(heads: Callable[[], Iterator[_Seen]], change: Callable[[_Seen], _Seen]
 
 
 def _scanned(look: ScannerLook, seen: _Seen) -> _Seen:
-    """Through one more scanner; white matter is about the 90th percentile of what is not background."""
+    """The head after a second scanner; white matter is about the 90th percentile of the non-zero voxels."""
     scan, truth = seen
     image = torch.from_numpy(np.array(scan.image, np.float32, order="C"))  # a scan is read-only
     white = float(np.percentile(scan.image[scan.image > 0], 90))
@@ -119,7 +128,7 @@ def _coarser(spacing_mm: float, seen: _Seen) -> _Seen:
 
 
 def _tilted(degrees: float, seen: _Seen) -> _Seen:
-    """The head nods: the image is turned about the left-right axis through its middle, and its header says nothing of it."""
+    """The head nods: the image rotates about the left-right axis through its centre; the header stays the same."""
     old = seen[0].grid
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     turn, middle = np.eye(4), np.eye(4)
@@ -143,27 +152,27 @@ def _judge(
     path = out / f"{weights.card.name} {name}.json"
     if path.exists():
         return
-    found = {
+    dice = {
         scan.name: dice_score(truth.voxels, segment(scan, SegmentConfig(device="cpu"), weights=weights).mask.voxels)
         for scan, truth in seen()
     }
     write_json(
         path,
-        {"weights": weights.card.name, "way": name, "dice": found, "centres": {case: centres[case] for case in found}},
+        {"weights": weights.card.name, "way": name, "dice": dice, "centres": {case: centres[case] for case in dice}},
     )
-    print(f"{weights.card.name}: {name}: {statistics.mean(found.values()):.3f}", flush=True)
+    print(f"{weights.card.name}: {name}: {statistics.mean(dice.values()):.3f}", flush=True)
 
 
-def _tell(out: Path) -> str:
-    """A row for every way; a drawing beside it."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+def _table(out: Path) -> str:
+    """The table, a row for every condition; also writes the figure."""
+    scores: dict[str, dict[str, dict[str, float]]] = {}
     centres: dict[str, str] = {}
     order = [_AS_IS, *(name for name, _ in _ways(Path(), Path(), 1) if name != _AS_IS)]
     for path in sorted(out.glob("*.json")):
-        told = json.loads(path.read_text(encoding="utf-8"))
-        found.setdefault(told["weights"], {})[told["way"]] = told["dice"]
-        centres |= told.get("centres", dict.fromkeys(told["dice"], "unknown"))  # an earlier record
-    ways = [way for way in order if any(way in some for some in found.values())]
+        record = json.loads(path.read_text(encoding="utf-8"))
+        scores.setdefault(record["weights"], {})[record["way"]] = record["dice"]
+        centres |= record.get("centres", dict.fromkeys(record["dice"], "unknown"))  # an earlier record
+    ways = [way for way in order if any(way in some for some in scores.values())]
     changes = {
         (name, way): difference_of(
             [some[way][case] - some[_AS_IS][case] for case in some[way]],
@@ -171,18 +180,19 @@ def _tell(out: Path) -> str:
             hoped=HOPED,
             reach=1,
         )
-        for name, some in found.items()
+        for name, some in scores.items()
         for way in ways
         if way in some and way != _AS_IS
     }
     rows = [
-        [way, *(_cell(some, way, centres, changes.get((name, way))) for name, some in found.items())] for way in ways
+        [way, *(_cell(some, way, centres, changes.get((name, way))) for name, some in scores.items())] for way in ways
     ]
-    count = len(next(iter(found.values()))[_AS_IS])
-    (out / "robustness.svg").write_text(_draw(found, ways), encoding="utf-8")
+    count = len(next(iter(scores.values()))[_AS_IS])
+    (out / "robustness.svg").write_text(_draw(scores, ways), encoding="utf-8")
     return (
-        table(("mean Dice (change)", *found), rows)
-        + f"\n\nn = {count}, of {len(set(centres.values()))} centres; in brackets the mean paired change against `{_AS_IS}` with its 95 % interval."
+        table(("mean Dice (change)", *scores), rows)
+        + f"\n\nn = {count}, of {len(set(centres.values()))} centres; in brackets the mean paired change against "
+        f"`{_AS_IS}` with its 95 % interval."
     )
 
 
@@ -193,20 +203,20 @@ def _cell(some: dict[str, dict[str, float]], way: str, centres: Mapping[str, str
     return mean.cell() if change is None else f"{mean.value:.3f} ({change.mean.figures(signed=True)})"
 
 
-def _draw(found: dict[str, dict[str, dict[str, float]]], ways: list[str]) -> str:
-    with chart(width=6.4, height=0.24 * len(ways) + 0.8) as made:
-        for colour, (name, some) in zip((ACCENT, LESION, SOFT), found.items(), strict=False):
+def _draw(scores: dict[str, dict[str, dict[str, float]]], ways: list[str]) -> str:
+    with chart(width=6.4, height=0.24 * len(ways) + 0.8) as figure:
+        for colour, (name, some) in zip((ACCENT, LESION, SOFT), scores.items(), strict=False):
             there = [way for way in ways if way in some]
             means = [statistics.mean(some[way].values()) for way in there]
-            made.axes.plot(
+            figure.axes.plot(
                 means, [ways.index(way) for way in there], "o", color=colour, label=name, markersize=4, alpha=0.8
             )
-        made.axes.set_yticks(range(len(ways)), ways)
-        made.axes.invert_yaxis()
-        made.axes.set_xlim(left=0)
-        made.axes.set_xlabel("mean Dice")
-        made.axes.legend()
-    return made.svg
+        figure.axes.set_yticks(range(len(ways)), ways)
+        figure.axes.invert_yaxis()
+        figure.axes.set_xlim(left=0)
+        figure.axes.set_xlabel("mean Dice")
+        figure.axes.legend()
+    return figure.svg
 
 
 if __name__ == "__main__":

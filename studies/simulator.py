@@ -1,15 +1,15 @@
-"""Whether simulated infarcts are what they should be, in numbers: texture, neighbours, truth.
+"""Whether simulated infarcts have the right properties, in numbers: texture, effect on their surroundings, truth.
 
     python -m studies.simulator --data DATA [--heads 24] [--part train] [--out FOLDER]
 
 For chronic infarcts in real lesion-free heads, without a scanner's noise:
 
 - texture at 2 to 5 mm (difference of two Gaussian blurs of these widths at half maximum) inside lesions, at least 3 mm
-  from their outline, and in the healthy tissue of the same head, as parts of white matter's intensity;
-- the volume of the ventricles on the lesion's side with its pull, over that without, outside the lesion;
+  from their outline, and in healthy tissue of the same head, as fractions of white matter's intensity;
+- volume of the ventricles on the lesion's side with its pull, over the volume without, outside the lesion;
 - the same for the CSF of sulci within 20 mm of the lesion;
-- the share of an outline's part in the brain that is in the truth, and the pieces that the truth has for each of the
-  outline's.
+- share of the outline inside the brain that is part of the truth, and the number of components of the truth for each
+  component of the outline.
 """
 
 from __future__ import annotations
@@ -52,23 +52,23 @@ _PLAIN = SimulateConfig(
 
 
 def band(image: Tensor) -> np.ndarray:
-    """What varies over 2 to 5 mm."""
+    """The part of an image that varies over 2 to 5 mm."""
     fine, broad = (blur(image, mm / _FWHM) for mm in _BAND_MM)
     return (fine - broad).numpy()
 
 
 def deep(mask: np.ndarray, mm: float) -> np.ndarray:
-    """The part of a mask that lies so far inside it."""
+    """The part of a mask that lies at least `mm` inside it."""
     return ndimage.distance_transform_edt(mask) >= mm
 
 
 def still(look: Chronic) -> Chronic:
-    """A look that moves nothing."""
+    """The same look without displacement."""
     return replace(look, pull_mm=0.0, widening_mm=0.0)
 
 
 def with_image(host: Original, image: Tensor) -> Original:
-    """The same head showing something else; only its displacements are of interest."""
+    """The same head with another image, to follow its displacements."""
     other = replace(host, image=image)
     other.__dict__["levels"] = host.levels._replace(air=0.0, width=1.0)
     other.__dict__["_anatomy"] = host._anatomy
@@ -76,7 +76,7 @@ def with_image(host: Original, image: Tensor) -> Original:
 
 
 def carried(host: Original, plan: Augmentation, outlines: OutlineSet, tissue: Sequence[Tissue]) -> Tensor:
-    """How much of each voxel of the result comes from these tissues."""
+    """The fraction of every voxel of the result that comes from these tissues."""
     mask = torch.zeros(host.box)
     for kind in tissue:
         mask += host.codes == kind
@@ -84,20 +84,20 @@ def carried(host: Original, plan: Augmentation, outlines: OutlineSet, tissue: Se
 
 
 def look_at_one(host: Original, plan: Augmentation, outlines: OutlineSet) -> dict[str, float]:
-    """The numbers of one head."""
+    """The measures of one head."""
     lesions = plan.lesions
     assert lesions is not None
     assert isinstance(lesions.look, Chronic)
     head = carry_out(host, plan, outlines)
     truth = head.truth.numpy() > 0
-    found: dict[str, float] = {"volume_ml": truth.sum() / 1000}
+    measures: dict[str, float] = {"volume_ml": truth.sum() / 1000}
     texture, core = band(head.image), deep(truth, _CORE_MM)
     tissue = carried(host, plan, outlines, [Tissue(kind) for kind in PARENCHYMA]).numpy() > 0.5
     healthy = deep(tissue & ~truth, _CORE_MM / 2) & (ndimage.distance_transform_edt(~truth) > 10)
     if core.sum() > 200:
-        found["texture"] = float(texture[core].std())
-        found["share_below_grey"] = float((head.image.numpy()[core] < 0.4).mean())
-    found["healthy_texture"] = float(texture[healthy].std())
+        measures["texture"] = float(texture[core].std())
+        measures["share_below_grey"] = float((head.image.numpy()[core] < 0.4).mean())
+    measures["healthy_texture"] = float(texture[healthy].std())
     calm = replace(plan, lesions=replace(lesions, look=still(lesions.look)))
     middle = np.argwhere(truth).mean(0)[0]
     half = (np.arange(host.box[0]) > host.box[0] / 2) == (middle > host.box[0] / 2)
@@ -107,18 +107,18 @@ def look_at_one(host: Original, plan: Augmentation, outlines: OutlineSet) -> dic
         ("sulcus_ratio", Tissue.SULCAL_CSF, near),
     ):
         after, before = (
-            float(carried(host, one, outlines, [kind])[torch.from_numpy(where)].sum()) for one in (plan, calm)
+            float(carried(host, variant, outlines, [kind])[torch.from_numpy(where)].sum()) for variant in (plan, calm)
         )
         if before > 500:
-            found[name] = after / before
-    found |= survival(host, plan, outlines, head.truth, head.brain)
-    return found
+            measures[name] = after / before
+    measures |= survival(host, plan, outlines, head.truth, head.brain)
+    return measures
 
 
 def survival(
     host: Original, plan: Augmentation, outlines: OutlineSet, truth: Tensor, brain: Tensor
 ) -> dict[str, float]:
-    """How much of the outline is in the truth, and in how many pieces."""
+    """The share of the outline that is in the truth, and its number of components."""
     lesions = plan.lesions
     assert lesions is not None
     solid = replace(host, tissue=torch.full_like(host.codes, int(Tissue.WHITE)))
@@ -162,9 +162,8 @@ def main() -> None:
     print(f"\n{'n = ' + str(len(rows)):18s} {'median':>8s} {'least':>8s} {'most':>8s} {'mean':>8s}")
     for name in ("texture", "healthy_texture", "share_below_grey", "ventricle_ratio", "sulcus_ratio", "kept", "pieces"):
         values = [row[name] for row in rows if name in row]
-        print(
-            f"{name:18s} {statistics.median(values):8.3f} {min(values):8.3f} {max(values):8.3f} {statistics.fmean(values):8.3f}"
-        )
+        figures = (statistics.median(values), min(values), max(values), statistics.fmean(values))
+        print(f"{name:18s} {' '.join(f'{figure:8.3f}' for figure in figures)}")
     if arguments.out is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
         write_json(arguments.out / "simulator.json", {"part": arguments.part, "seed": arguments.seed, "heads": rows})

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from insula.config import AttentionUNet, ModelConfig, PlainUNet, SegmentConfig
 from insula.infer import choose_precision, infer, precision_name
 from insula.io import write_json
 from insula.models import build_model
+from studies.rows import table
 
 _BOX = (192, 224, 176)
 _FIRST = "baseline"
@@ -30,7 +31,7 @@ _MOST_GIB = 6.0
 
 
 def _ours(config: ModelConfig | str, **options: Any) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
-    """Bundled weights by name, or a model with random ones."""
+    """A network with bundled weights by name, or of a configuration with random weights."""
     model = (load_weights(config).model if isinstance(config, str) else build_model(config)).eval()
     return model, lambda image: infer(model, image, SegmentConfig(device="cpu", **options))[0].lesion
 
@@ -46,13 +47,13 @@ def _theirs(model: nn.Module, *, half: bool) -> tuple[nn.Module, Callable[[Tenso
 
 
 def _segresnet(*, half: bool) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
-    from monai.networks.nets import SegResNet
+    from monai.networks.nets.segresnet import SegResNet
 
     return _theirs(SegResNet(spatial_dims=3, init_filters=16, in_channels=1, out_channels=1), half=half)
 
 
 def _monai_unet(*, half: bool) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
-    from monai.networks.nets import UNet
+    from monai.networks.nets.unet import UNet
 
     model = UNet(
         spatial_dims=3,
@@ -66,8 +67,8 @@ def _monai_unet(*, half: bool) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
 
 
 def _nnunet_style(*, half: bool) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
-    from monai.inferers import sliding_window_inference
-    from monai.networks.nets import DynUNet
+    from monai.inferers.utils import sliding_window_inference
+    from monai.networks.nets.dynunet import DynUNet
 
     model = DynUNet(
         spatial_dims=3,
@@ -80,7 +81,12 @@ def _nnunet_style(*, half: bool) -> tuple[nn.Module, Callable[[Tensor], Tensor]]
         norm_name="instance",
     ).eval()
     _, once = _theirs(model, half=half)
-    return model, lambda image: sliding_window_inference(image, (128, 128, 128), 1, once, overlap=0.5, mode="gaussian")
+
+    def tiled(image: Tensor) -> Tensor:
+        windows = sliding_window_inference(image, (128, 128, 128), 1, once, overlap=0.5, mode="gaussian")
+        return cast(Tensor, windows)  # of a network with one output
+
+    return model, tiled
 
 
 CONTENDERS: dict[str, Callable[[], tuple[nn.Module, Callable[[Tensor], Tensor]]]] = {
@@ -104,12 +110,12 @@ CONTENDERS: dict[str, Callable[[], tuple[nn.Module, Callable[[Tensor], Tensor]]]
 }
 
 
-def _one(name: str) -> None:
-    """Time one contender; called in a process of its own, so that the peak of memory is its own."""
+def _time_contender(name: str) -> None:
+    """Time one contender in a process of its own, so that the peak of memory is its own."""
     torch.manual_seed(0)
     model, run = CONTENDERS[name]()
     image = torch.randn(1, 1, *_BOX)
-    if "DynUNet" not in name:  # what is paid once; an engine's graph is of one size
+    if "DynUNet" not in name:  # one-off costs; the graph of an engine has a fixed size
         run(image if "ONNX" in name or "OpenVINO" in name else torch.randn(1, 1, 64, 64, 64))
     start = time.perf_counter()
     run(image)
@@ -122,37 +128,37 @@ def _one(name: str) -> None:
 
 
 def main() -> None:
-    """Run all contenders in rotation; print ratios, write everything down."""
+    """Run all contenders in rotation; print ratios, write all results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("studies/results/speed.json"))
-    parser.add_argument("--one")
+    parser.add_argument("--child", metavar="NAME", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        _one(arguments.one)
+    if arguments.child:
+        _time_contender(arguments.child)
         return
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
     for _ in range(arguments.repeats):
         for name, results in runs.items():
             print(f"{name} ...", file=sys.stderr, flush=True)
             done = subprocess.run(
-                [sys.executable, "-m", "studies.speed", "--one", name], stdout=subprocess.PIPE, text=True, check=True
+                [sys.executable, "-m", "studies.speed", "--child", name], stdout=subprocess.PIPE, text=True, check=True
             )
             results.append(json.loads(done.stdout.splitlines()[-1]))
     first = statistics.median(run["seconds"] for run in runs[_FIRST])
     precision = precision_name(choose_precision(torch.device("cpu"), "auto"))
-    print(
-        f"one volume of {'x'.join(map(str, _BOX))}, {torch.get_num_threads()} CPU threads; auto precision here is {precision}\n"
-    )
-    print("| network | parameters [M] | peak memory [GiB] | time, as a multiple of the first |\n|---|---|---|---|")
+    box, threads = "x".join(map(str, _BOX)), torch.get_num_threads()
+    print(f"one volume of {box}, {threads} CPU threads; auto precision here is {precision}\n")
+    rows = []
     for name, results in runs.items():
         peak = max(run["peak_gib"] for run in results)
         ratio = statistics.median(run["seconds"] for run in results) / first
-        print(f"| {name} | {results[0]['parameters'] / 1e6:.1f} | {peak:.1f} | {ratio:.1f} |")
+        rows.append([name, f"{results[0]['parameters'] / 1e6:.1f}", f"{peak:.1f}", f"{ratio:.1f}"])
+    print(table(["network", "parameters [M]", "peak memory [GiB]", "time, as a multiple of the first"], rows))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(
         arguments.out,
-        {"threads": torch.get_num_threads(), "precision": precision, "torch": torch.__version__, "runs": runs},
+        {"threads": threads, "precision": precision, "torch": torch.__version__, "runs": runs},
     )
     worst = max(run["peak_gib"] for name in (_FIRST, "baseline, float32") for run in runs[name])
     if worst > _MOST_GIB:

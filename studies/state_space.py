@@ -1,8 +1,8 @@
-"""Does the state space cost what it promises? Time, and on a GPU memory, against full attention, from 1k to 128k tokens.
+"""Does the state space scale as promised? Time, and on a GPU memory, against full attention, from 1k to 128k tokens.
 
 python -m studies.state_space [--device cpu] [--most 131072] [--repeats 3] [--out studies/results]
 
-Forward and backward, 8 heads of 32 channels, state 16, one direction. Growth exponents are the slopes of straight lines
+Forward and backward, 8 heads of 32 channels, state 16, one direction. Growth exponents are slopes of straight lines
 through the logarithms of the sizes from 8k on: 1 is linear, 2 is quadratic. Attention stops where one run would take
 more than a minute. Times are multiples of the smallest scan's on a CPU, milliseconds on a GPU.
 """
@@ -23,6 +23,7 @@ from insula.io import write_json
 from insula.nn import scan_states
 from insula.report.chart import ACCENT, LESION, chart
 from studies.clock import machine, seconds_of
+from studies.rows import table
 
 _HEADS, _CHANNELS, _STATE = 8, 32, 16
 _LINE_FROM = 8192
@@ -30,7 +31,7 @@ _MOST_SECONDS = 60.0
 
 
 def main() -> None:
-    """Measure, fit, print, draw."""
+    """Time both, fit the exponents, print the table and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--most", type=int, default=131_072)
@@ -39,32 +40,32 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     sizes = [2**n for n in range(10, 31) if 2**n <= arguments.most]
-    found: dict[str, dict[int, tuple[float, float]]] = {"state space": {}, "full attention": {}}
+    costs: dict[str, dict[int, tuple[float, float]]] = {"state space": {}, "full attention": {}}
     for name, work in (("state space", _scan), ("full attention", _attend)):
         for size in sizes:
             seconds, gib = _measure(work(size, device), device, arguments.repeats)
-            found[name][size] = (seconds, gib)
+            costs[name][size] = (seconds, gib)
             print(f"{name}: {size} tokens done", flush=True)
             if seconds * (4 if name == "full attention" else 2) > _MOST_SECONDS:
                 break
     slopes = {
         name: {what: _slope(rows, column) for column, what in enumerate(("time", "memory"))}
-        for name, rows in found.items()
+        for name, rows in costs.items()
     }
-    unit, scale = ("ms", 1e-3) if device.type == "cuda" else ("x", found["state space"][sizes[0]][0])
-    print(f"\n| tokens | state space [{unit}] | full attention [{unit}] | state space [GiB] | full attention [GiB] |")
-    print("|---|---|---|---|---|")
+    unit, scale = ("ms", 1e-3) if device.type == "cuda" else ("x", costs["state space"][sizes[0]][0])
+    lines = []
     for size in sizes:
-        both = [found[name].get(size) for name in found]
+        both = [costs[name].get(size) for name in costs]
         cells = [f"{row[0] / scale:.1f}" if row else "-" for row in both] + [
             f"{row[1]:.2f}" if row and row[1] else "-" for row in both
         ]
-        print(f"| {size} | {' | '.join(cells)} |")
+        lines.append([str(size), *cells])
+    print("\n" + table(["tokens", *(f"{name} [{kind}]" for kind in (unit, "GiB") for name in costs)], lines))
     for name, some in slopes.items():
         print(f"{name}: " + ", ".join(f"{what} grows with exponent {value}" for what, value in some.items() if value))
     arguments.out.mkdir(parents=True, exist_ok=True)
-    write_json(arguments.out / "state_space.json", {**machine(device), "measured": found, "exponents": slopes})
-    (arguments.out / "state_space.svg").write_text(_draw(found, unit, scale), encoding="utf-8")
+    write_json(arguments.out / "state_space.json", {**machine(device), "measured": costs, "exponents": slopes})
+    (arguments.out / "state_space.svg").write_text(_draw(costs, unit, scale), encoding="utf-8")
 
 
 def _leaf(size: int, width: int, device: torch.device) -> Tensor:
@@ -85,14 +86,14 @@ def _attend(size: int, device: torch.device) -> Callable[[], None]:
     query, key, value = (_leaf(size, _CHANNELS, device) for _ in range(3))
 
     def once() -> None:
-        parts = (x.transpose(1, 2) for x in (query, key, value))
-        F.scaled_dot_product_attention(*parts).sum().backward()
+        q, k, v = (x.transpose(1, 2) for x in (query, key, value))
+        F.scaled_dot_product_attention(q, k, v).sum().backward()
 
     return once
 
 
 def _measure(work: Callable[[], None], device: torch.device, repeats: int) -> tuple[float, float]:
-    """Median seconds, and the peak above what was there before [GiB]; 0 on a CPU, which does not tell."""
+    """Median seconds, and the peak of memory above its level before [GiB]; 0 on a CPU, where it is not measured."""
     work()
     before = torch.cuda.memory_allocated() if device.type == "cuda" else 0
     seconds, peak = seconds_of(work, device, warm=0, repeats=repeats)
@@ -107,18 +108,18 @@ def _slope(rows: dict[int, tuple[float, float]], column: int) -> float | None:
     return round(float(np.polyfit(x, y, 1)[0]), 2)
 
 
-def _draw(found: dict[str, dict[int, tuple[float, float]]], unit: str, scale: float) -> str:
-    with chart() as made:
-        for (name, rows), colour in zip(found.items(), (ACCENT, LESION), strict=True):
-            made.axes.plot(
+def _draw(costs: dict[str, dict[int, tuple[float, float]]], unit: str, scale: float) -> str:
+    with chart() as figure:
+        for (name, rows), colour in zip(costs.items(), (ACCENT, LESION), strict=True):
+            figure.axes.plot(
                 list(rows), [row[0] / scale for row in rows.values()], marker="o", ms=3, color=colour, label=name
             )
-        made.axes.set_xscale("log", base=2)
-        made.axes.set_yscale("log")
-        made.axes.set_xlabel("tokens")
-        made.axes.set_ylabel(f"forward and backward [{unit}]")
-        made.axes.legend()
-    return made.svg
+        figure.axes.set_xscale("log", base=2)
+        figure.axes.set_yscale("log")
+        figure.axes.set_xlabel("tokens")
+        figure.axes.set_ylabel(f"forward and backward [{unit}]")
+        figure.axes.legend()
+    return figure.svg
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Does a training store load as fast as the disk gives its bytes?
+"""Does a training store load as fast as the disk delivers its bytes?
 
 python -m studies.store STORE [--rounds 3] [--out studies/results/store.json]
 
-Every round takes all cases in a new order, three ways side by side: the bytes alone, the tensors as stored (mapped,
-every page touched), and what a training step needs (float32 intensities and a mask). The disk's cache is warm for all
-three after the first round, which is left out, so what is compared is the work on top of reading.
+Every round loads all cases in a new order, in three ways side by side: the bytes alone, the tensors as stored (mapped,
+every page touched), and the input of a training step (float32 intensities and a mask). After the first round, which is
+left out, the disk's cache is warm for all three, so the comparison is of the work on top of reading.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from pathlib import Path
 
 from insula.io import write_json
 from insula.store import Store
+from studies.rows import table
 
 
 def main() -> None:
-    """Time, print a table, write it down."""
+    """Time the three ways, print a table and write the seconds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
@@ -47,9 +48,7 @@ def main() -> None:
     first = statistics.median(seconds["bytes"])
     ratios = {way: round(statistics.median(some) / first, 2) for way, some in seconds.items()}
     print(f"{len(files)} cases, {size / 1e9:.2f} GB, {size / len(files) / 1e6:.2f} MB a case\n")
-    print("| loaded | time |\n|---|---|")
-    for way, ratio in ratios.items():
-        print(f"| {way} | {ratio} |")
+    print(table(["loaded", "time"], [[way, str(ratio)] for way, ratio in ratios.items()]))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(arguments.out, {"cases": len(files), "bytes": size, "seconds": seconds, "ratios": ratios})
 

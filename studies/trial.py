@@ -1,8 +1,9 @@
-"""One training run and what came of it: what the ablation and the capacity study are made of.
+"""One training run and its scores: the unit that the ablation, the capacity study and others consist of.
 
 A trial trains a recipe on a simulated cohort with the product's own trainer, segments that cohort and a held-out one
-(other hosts, other outlines), scores every case and writes one JSON. What a model costs (step, whole volume, memory)
-is measured apart, once for each model. What has its JSON is not done again, so a study that is cut off goes on.
+(other hosts, other outlines), scores every case and writes one JSON. The cost of a model (step, whole volume, memory)
+is measured separately, once for each model. A trial that has its JSON is not run again, so an interrupted study
+resumes.
 """
 
 from __future__ import annotations
@@ -47,49 +48,51 @@ from studies.windows import windowed_logits
 
 NO_AUGMENTATION = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fraction=0, graft_fraction=0)
 _COHORT_SEED = 655
-_EMA = 0.995  # of a short run
+_EMA = 0.995  # suits a short run
 _WARM, _TIMED = 5, 15
 _STEADY = 5  # reports of twenty steps
 _SETTLED_STEPS, _SETTLED_SECONDS = 1000, 60.0
-_LEAST_STEPS = 300  # a run logs every twentieth, and the last fifth of them has to tell its pace
+_LEAST_STEPS = 300  # a run logs every twentieth step, and its pace is read from the last fifth of them
 
 
 @dataclass(frozen=True)
 class Study:
-    """What all trials of a study share."""
+    """Cohorts and device that all trials of a study share."""
 
     train: CaseSet
     held_out: CaseSet
     device: torch.device
     windows: bool = False
-    """Held-out cases are judged in windows of the crops' size too, which takes as long as a training."""
+    """Judge held-out cases in windows of the crops' size too, which takes as long as training."""
 
     @property
     def seen(self) -> CaseSet:
-        """As many of the training cases as there are held-out ones."""
+        """The training cases to judge: as many as there are held-out ones."""
         n, cases = len(self.held_out), self.train
         return replace(cases, names=cases.names[:n], images=cases.images[:n], masks=cases.masks[:n])
 
     @property
     def fingerprint(self) -> str:
-        """Of both cohorts."""
+        """Fingerprint of both cohorts."""
         return f"{self.train.fingerprint}; {self.held_out.fingerprint}"
 
 
 def study_arguments(about: str | None) -> argparse.ArgumentParser:
-    """The command line that studies share."""
+    """The command-line options that studies share."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--data", type=Path, help="the folder of hosts, label maps and outlines; without it, only the table"
     )
-    parser.add_argument("--out", type=Path, required=True, help="where results lie, or will")
-    parser.add_argument("--rows", help="run these only, names joined by commas")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no row that would end later")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--rows", help="names of the rows to run, joined by commas; default: all")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="start no row that would end later than this")
     parser.add_argument("--steps", type=_steps, default=7500)
-    parser.add_argument("--cases", type=int, default=300, help="to train on")
-    parser.add_argument("--held-out", type=int, default=100, help="to judge by; as many training cases are judged")
+    parser.add_argument("--cases", type=int, default=300, help="number of cases to train on")
     parser.add_argument(
-        "--whole", type=float, default=0.0, help="share of the steps that see a whole head instead of crops"
+        "--held-out", type=int, default=100, help="number of cases to judge on; as many training cases are judged"
+    )
+    parser.add_argument(
+        "--whole", type=float, default=0.0, help="share of steps that train on a whole head instead of crops"
     )
     parser.add_argument(
         "--windows", action="store_true", help="judge held-out cases in windows of the crops' size as well"
@@ -108,8 +111,8 @@ def _steps(text: str) -> int:
 def base_recipe(arguments: argparse.Namespace) -> Recipe:
     """The baseline on a cohort, without augmentation, for the study's steps and seed.
 
-    What is not the recipe's own: four larger crops a step, not compiled (which takes longer than it saves here), and a cohort
-    like ATLAS: lesions mostly chronic, real heads, few controls.
+    It differs from the recipe in its four larger crops a step, in not being compiled (compiling takes longer than it
+    saves here), and in a cohort like ATLAS: mostly chronic lesions, real heads, few controls.
     """
     recipe = load_recipe(Path(__file__).parents[1] / "recipes" / "cohort.toml", ())
     options = replace(
@@ -141,7 +144,7 @@ def base_recipe(arguments: argparse.Namespace) -> Recipe:
 
 
 def open_study(arguments: argparse.Namespace, recipe: Recipe) -> Study:
-    """Simulate both cohorts; the same arguments give the same cohorts."""
+    """Simulate both cohorts; equal arguments give equal cohorts."""
     device = choose_device(arguments.device)
     training = _cohort(arguments.data, "train", arguments.cases, recipe, device)
     held_out = _cohort(arguments.data, "test", arguments.held_out, recipe, device)
@@ -156,16 +159,16 @@ def _cohort(data: Path, part: Part, count: int, recipe: Recipe, device: torch.de
 def run_trial(
     name: str, recipe: Recipe, study: Study, out: Path, *, start: Weights | None = None, sitting: float = 0.0
 ) -> dict[str, Any]:
-    """Train, score, measure; or read what was found before.
+    """Train and score a recipe, or read the result of an earlier call.
 
-    With a `sitting`, training stops after that many minutes (Preempted) and the next call goes on with it.
+    With a `sitting`, training stops after that many minutes (Preempted) and the next call resumes it.
     """
     path = out / f"{name}.json"
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if (found.get("recipe"), found.get("cohorts")) != (to_dict(recipe), study.fingerprint):
+        trial = json.loads(path.read_text(encoding="utf-8"))
+        if (trial.get("recipe"), trial.get("cohorts")) != (to_dict(recipe), study.fingerprint):
             sys.exit(f"{path} was run with other settings; take another --out")
-        return found
+        return trial
     folder = out / "runs" / name
     if sitting:
         folder.mkdir(parents=True, exist_ok=True)
@@ -175,27 +178,25 @@ def run_trial(
     in_parts = replace(recipe, train=replace(recipe.train, minutes=sitting))
     train(in_parts, study.train, folder, start=start, resume=bool(sitting))
     weights = load_weights(str(folder / f"{recipe.name}.json"))
-    found = judge(
+    trial = judge(
         name, weights, to_dict(recipe), study, _losses(folder), window=recipe.train.crop if study.windows else None
     )
     if start is not None:
-        found["before"] = trained_before({"started_from": start.card.provenance})
-    write_json(path, found)
+        trial["before"] = trained_before({"started_from": start.card.provenance})
+    write_json(path, trial)
     _forget()
-    mean = statistics.mean(case["dice"] for case in found["held_out"])
-    print(
-        f"{name}: {found['minutes']:.1f} min, held-out Dice {mean:.3f}, train {statistics.mean(c['dice'] for c in found['train']):.3f}",
-        flush=True,
-    )
-    return found
+    mean = statistics.mean(case["dice"] for case in trial["held_out"])
+    own = statistics.mean(case["dice"] for case in trial["train"])
+    print(f"{name}: {trial['minutes']:.1f} min, held-out Dice {mean:.3f}, train {own:.3f}", flush=True)
+    return trial
 
 
 def trained_before(provenance: Mapping[str, Any]) -> dict[str, float]:
-    """Steps and minutes of all the runs that a run went on from."""
-    told = {"steps": 0, "minutes": 0.0}
+    """Total steps and minutes of the runs that a run was continued from."""
+    totals = {"steps": 0, "minutes": 0.0}
     while provenance := provenance.get("started_from", {}):
-        told = {key: told[key] + provenance.get(key, 0) for key in told}
-    return told
+        totals = {key: totals[key] + provenance.get(key, 0) for key in totals}
+    return totals
 
 
 def judge(
@@ -207,17 +208,14 @@ def judge(
     *,
     window: Shape | None = None,
 ) -> dict[str, Any]:
-    """What trained weights reach on the cohort they saw and on the other; minutes from the log, or the card if there is none.
+    """Scores of trained weights on the training and the held-out cohort; minutes from the log, or else from the card.
 
-    Of several networks their mean answers, which is of no minutes and takes no windows.
+    For an ensemble, the mean of its networks is judged; it has no training time, and takes no windows.
     """
     for network, _ in weights.networks:
         network.to(study.device).eval()
-    if len(weights.networks) == 1:
-        answer = partial(lesion_answer, weights.model)
-    else:
-        ensemble = Teacher(weights, study.device)
-        answer = lambda image: ensemble(image, torch.bfloat16 if image.is_cuda else torch.float32) - 0.5  # noqa: E731
+    single = len(weights.networks) == 1
+    answer = partial(lesion_answer, weights.model) if single else _mean_answer(Teacher(weights, study.device))
     return {
         "name": name,
         "cases": len(study.train),
@@ -232,32 +230,39 @@ def judge(
     }
 
 
+def _mean_answer(ensemble: Teacher) -> Callable[[Tensor], Tensor]:
+    def answer(image: Tensor) -> Tensor:
+        return ensemble(image, torch.bfloat16 if image.is_cuda else torch.float32) - 0.5
+
+    return answer
+
+
 def _losses(folder: Path) -> list[list[float]]:
-    """Step, loss and seconds so far of every twentieth step, over all sittings."""
-    return [[one["step"], one["loss"], round(one["seconds"], 2)] for one in current_lines(read_log(folder))]
+    """Step, loss and elapsed seconds of every twentieth step, over all sittings."""
+    return [[line["step"], line["loss"], round(line["seconds"], 2)] for line in current_lines(read_log(folder))]
 
 
 def _empty(folder: Path) -> None:
-    """A folder for a run; what a run that was cut off left there goes."""
+    """An empty folder for a run, without the remains of an interrupted one."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
 
 def step_ms(losses: list[list[float]]) -> float:
-    """Milliseconds a step of a run took, data and all, from its log of (step, loss, seconds); what was slow at the start is left out."""
+    """Median milliseconds of a step with its data, from a log of (step, loss, seconds); the slow start is left out."""
     paces = [(t - s) / (n - m) for (m, _, s), (n, _, t) in pairwise(losses)]
     return 1000 * statistics.median(paces[1:])
 
 
 class _Steady(Exception):
-    """A run that has told its pace."""
+    """Stops a run whose pace is known."""
 
 
 def probe(recipe: Recipe, study: Study, folder: Path) -> float:
-    """What a step takes in milliseconds once it has settled: after a thousand steps, or a minute of them.
+    """Milliseconds of a step once its pace has settled: after a thousand steps, or a minute of them.
 
-    The first hundreds measure cases that have not been met yet, and are far slower. What was found is kept in the folder and
-    read from there.
+    The first few hundred steps have to measure cases they meet for the first time, and are far slower. The result is
+    stored in the folder and read from there by later calls.
     """
     kept = folder / "pace.json"
     if kept.exists():
@@ -285,16 +290,16 @@ def forward(model: nn.Module, image: Tensor) -> Tensor:
 
 
 def lesion_answer(model: nn.Module, image: Tensor) -> Tensor:
-    """Above 0 where a network sees lesion, in the brain if it knows that."""
+    """Positive where a network sees a lesion, within the brain if it has that output."""
     return probabilities(forward(model, image))[:, :1] - 0.5
 
 
 def score(
     answer: Callable[[Tensor], Tensor], cases: CaseSet, device: torch.device, *, window: Shape | None = None
 ) -> list[dict[str, Any]]:
-    """Dice, and lesions found by size, where the answer is above 0, a probability of a half; Dice in windows too if asked."""
+    """Dice and detected lesions by size, lesion being where the answer is above 0; with a `window`, in windows too."""
 
-    def one(n: int, predicted: np.ndarray, in_windows: np.ndarray | None = None) -> dict[str, Any]:
+    def case_row(n: int, predicted: np.ndarray, in_windows: np.ndarray | None = None) -> dict[str, Any]:
         truth = cases.masks[n].cpu().numpy()
         match = match_lesions(truth, predicted)
         by_size = {name: [0, 0] for name in SIZE_BINS}
@@ -317,17 +322,17 @@ def score(
         jobs = []
         for n, image in enumerate(cases.images):
             whole = image.to(device).float()[None, None]
-            found = [answer(whole)]
+            answers = [answer(whole)]
             if window is not None:
-                found.append(windowed_logits(answer, whole, window))
-            jobs.append(pool.submit(one, n, *((logits[0, 0] > 0).cpu().numpy() for logits in found)))
+                answers.append(windowed_logits(answer, whole, window))
+            jobs.append(pool.submit(case_row, n, *((logits[0, 0] > 0).cpu().numpy() for logits in answers)))
         return [job.result() for job in jobs]
 
 
 def measure_cost(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str, Any]:
-    """Milliseconds of a training step without the data and of inference, and the peak memory of each [GiB].
+    """Milliseconds of a training step without its data and of inference, and the peak memory of each [GiB].
 
-    On a whole volume, bfloat16 on a GPU, not compiled.
+    Measured on a whole volume, bfloat16 on a GPU, not compiled.
     """
     path = out / f"cost-{name}.json"
     if path.exists():
@@ -348,7 +353,7 @@ def measure_cost(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str
             forward(model, image)
 
     volume_ms, volume_gib = _time(volume, study)
-    found = {
+    cost = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "step_ms": step_ms,
         "step_gib": step_gib,
@@ -356,16 +361,16 @@ def measure_cost(name: str, recipe: Recipe, study: Study, out: Path) -> dict[str
         "volume_gib": volume_gib,
         **machine(device),
     }
-    write_json(path, found)
+    write_json(path, cost)
     print(
         f"{name}: step {step_ms:.1f} ms, {step_gib:.2f} GiB; volume {volume_ms:.1f} ms, {volume_gib:.2f} GiB",
         flush=True,
     )
-    return found
+    return cost
 
 
 def _forget() -> None:
-    """Compiled code is kept for a few networks only; each study has more."""
+    """Drop compiled code: torch keeps it for a few networks only, and every study has more."""
     torch.compiler.reset()
     gc.collect()
 
@@ -379,7 +384,7 @@ def _time(work: Callable[[], None], study: Study) -> tuple[float, float]:
 
 
 def run_rows(rows: Mapping[str, Recipe], arguments: argparse.Namespace, study: Study) -> None:
-    """Run the rows that are asked for; begin none that would not end within `--minutes`."""
+    """Run the rows named in the arguments; start none that would not end within `--minutes`."""
     begun, longest = time.monotonic(), 0.0
     for name in arguments.rows.split(",") if arguments.rows else rows:
         if time.monotonic() - begun + longest > 60 * arguments.minutes:

@@ -1,10 +1,10 @@
-"""The commands of a whole use, one after the other, and the SHA-256 of every file that they leave.
+"""The commands of a complete workflow, one after the other, and the SHA-256 of every file that they write.
 
     python -m studies.walkthrough --data DATA --out before.json      # and again after a change, to another file
     python -m studies.walkthrough --compare before.json after.json
 
-A renovation must not change an output: two files are equal, or `--compare` names what differs. Logs and pages of runs hold times, and are
-left out.
+A refactoring must not change any output: either two files are equal, or `--compare` names the differences. Logs and
+pages of runs contain times, and are left out.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 _TIMED = ("log.jsonl", "training.html", "index.html", ".pt", ".lock")
+_ENSEMBLE = ("--weights", "ensemble", "--tta")
+_SMALL = ("--cases", "6", "--sites", "3", "--seed", "4")
 _TINY = (
     "model.widths=[8,16,32]",
     "train.steps=6",
@@ -33,17 +35,17 @@ _TINY = (
 
 
 def commands(data: Path) -> list[tuple[str, list[str]]]:
-    """Each with a name; run in one folder, so that later ones find what earlier ones left."""
+    """Named commands; all run in one folder, so later ones use the output of earlier ones."""
     patient = str(Path(__file__).parents[1] / "src" / "insula" / "patient" / "sub-M2017_T1w.nii.gz")
     sets = [word for knob in _TINY for word in ("--set", knob)]
     recipe = str(Path(__file__).parents[1] / "recipes" / "cohort.toml")
     return [
         ("the patient, default", ["segment", patient, "--out", "default"]),
-        ("the patient, ensemble, mirrored", ["segment", patient, "--out", "mirrored", "--weights", "ensemble", "--tta"]),
+        ("the patient, ensemble, mirrored", ["segment", patient, "--out", "mirrored", *_ENSEMBLE]),
         ("the patient, in tiles", ["segment", patient, "--out", "tiles", "--weights", "baseline", "--low-memory"]),
         ("DICOM", ["segment", "series", "--out", "dicom", "--weights", "enhanced"]),
         ("a demo that is simulated", ["demo", "--simulated", "--out", "demo"]),
-        ("simulate", ["cohort", "simulate", "--data", str(data), "--cases", "6", "--sites", "3", "--seed", "4", "--out", "cohort"]),
+        ("simulate", ["cohort", "simulate", "--data", str(data), *_SMALL, "--out", "cohort"]),
         ("check", ["cohort", "check", "cohort", "--out", "check"]),
         ("split", ["cohort", "split", "check/cohort.json", "--out", "split.json", "--folds", "3"]),
         ("prepare", ["cohort", "prepare", "cohort", "--out", "store"]),
@@ -58,10 +60,10 @@ def commands(data: Path) -> list[tuple[str, list[str]]]:
 
 
 def walk(data: Path) -> dict[str, dict[str, str | int]]:
-    """Command -> its exit code, what it printed (hashed), and every file that is new or changed after it."""
+    """Exit code of every command, and the hashes of the files that it wrote or changed."""
     from io_series import write_head
 
-    found: dict[str, dict[str, str | int]] = {}
+    rows: dict[str, dict[str, str | int]] = {}
     with tempfile.TemporaryDirectory(prefix="walk-") as place:
         folder = Path(place)
         write_head(folder / "series")
@@ -83,12 +85,12 @@ def walk(data: Path) -> dict[str, dict[str, str | int]]:
                     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
                     if known.get(name) != sha256:
                         row[name] = known[name] = sha256
-            found[title] = row
-    return found
+            rows[title] = row
+    return rows
 
 
 def compare(before: Path, after: Path) -> int:
-    """Name what differs; 1 if anything does."""
+    """Print every difference; 1 if there is one, 0 otherwise."""
     a, b = (json.loads(path.read_text(encoding="utf-8")) for path in (before, after))
     wrong = [
         f"{title}: {name}: {a.get(title, {}).get(name)} -> {b.get(title, {}).get(name)}"

@@ -1,4 +1,7 @@
-"""A volume segmented in windows as large as the crops of training, as most tools do it: what the study compares whole passes with."""
+"""A volume segmented in windows of the size of the training crops, as most tools do it.
+
+The studies compare whole passes with it.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ _SHARP = 8  # a window is this many sigmas wide
 def windowed_logits(
     forward: Callable[[Tensor], Tensor], image: Tensor, window: Shape, *, overlap: float = 0.5
 ) -> Tensor:
-    """Logits of (1, 1, i, j, k), each window's weighted by a Gaussian about its middle.
+    """Logits (1, 1, i, j, k) of a volume: the mean over windows, each weighted by a Gaussian around its centre.
 
     Args:
-        forward: logits of one window, on its grid.
-        image: the whole volume.
-        window: voxels along each axis; no more than the volume has are taken.
-        overlap: share of a window that its neighbour sees too, or more.
+        forward: the network: a window in, its logits out, on the same grid.
+        image: the whole volume, (1, 1, i, j, k).
+        window: voxels along each axis; cut to the volume where that is smaller.
+        overlap: least share of a window that its neighbour covers too, in [0, 1).
 
     Source:
         Isensee 2021, nnU-Net: half a window of overlap, a sigma of an eighth.
@@ -37,9 +40,9 @@ def windowed_logits(
         weight = weight * line.view([-1 if axis == other else 1 for other in range(3)])
     total, weights = torch.zeros_like(image), torch.zeros(sizes, device=image.device)
     for corner in itertools.product(*(_starts(size, n, overlap) for size, n in zip(sizes, reach, strict=True))):
-        place = tuple(slice(a, a + n) for a, n in zip(corner, reach, strict=True))
-        total[(..., *place)] += weight * forward(image[(..., *place)])
-        weights[place] += weight
+        i, j, k = (slice(a, a + n) for a, n in zip(corner, reach, strict=True))
+        total[..., i, j, k] += weight * forward(image[..., i, j, k])
+        weights[i, j, k] += weight
     return total / weights
 
 

@@ -31,7 +31,10 @@ def coarse_case() -> Case:
 
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of a two-stage network without a brain output on a 4 mm box; the brightest tenth of its answer is `lesion`, so masks are rich."""
+    """Random weights of a two-stage network without a brain output, on a 4 mm box.
+
+    The brightest tenth of its output is `lesion`, so masks are rich.
+    """
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     config = AttentionUNet(widths=(4, 8), brain=False)

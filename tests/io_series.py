@@ -139,7 +139,10 @@ def write_head(folder: Path, **values: Any) -> Path:
 def enhanced(
     image: NDArray[Any], path: Path, *, slopes: tuple[float, ...] | None = None, contrast: str = "", **values: Any
 ) -> Path:
-    """All slices as the frames of one file, in an order of their own; each with its own slope, or made for a contrast, if told."""
+    """Write all slices as the frames of one file, in shuffled order.
+
+    Optionally, every frame has its own slope, and the frames are marked as taken with a contrast agent.
+    """
     order = list(range(image.shape[2]))[::-1]
     data = header(0, **values)
     data.SOPClassUID = EnhancedMRImageStorage

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,11 +49,12 @@ def test_signatures_are_short_and_public_names_are_documented(path: Path) -> Non
         (ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"), []
     )  # type: ignore[attr-defined]
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and "cli" not in path.parts:
-            count = len([a for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in ("self", "cls")])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and "cli" not in path.parts:
+            parameters = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            count = len([a for a in parameters if a.arg not in ("self", "cls")])
             assert count <= 7, f"{node.name} takes {count}"
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in exported:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name in exported:
             assert ast.get_docstring(node), node.name
 
 
@@ -89,6 +91,24 @@ def test_names_say_something() -> None:
     assert not {p.stem for p in _FILES} & vague
 
 
+def test_only_the_command_line_knows_flags() -> None:
+    flag = re.compile(r"(?<![\w-])--[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+    others = {"slurm.py", "monai_bundle.py", "form.py", "upload.py"}  # they write command lines of other programs
+    for path in _FILES:
+        if "cli" not in path.parts and path.name not in others:
+            assert not flag.findall(path.read_text()), path
+
+
+def test_no_function_shadows_the_module_that_it_is_in() -> None:
+    for path in _FILES:
+        if path.name == "__init__.py" and path.parent.name not in ("insula", "cli"):
+            package = importlib.import_module(
+                "insula." + ".".join(path.parent.relative_to(_ROOT / "src" / "insula").parts)
+            )
+            modules = {p.stem for p in path.parent.glob("*.py")}
+            assert not [name for name in package.__all__ if name in modules], path
+
+
 def test_only_the_command_line_prints() -> None:
     for path in _FILES:
         if "cli" not in path.parts:
@@ -101,6 +121,9 @@ def test_only_the_command_line_prints() -> None:
 
 
 def test_importing_insula_and_its_command_line_brings_no_torch() -> None:
-    code = "import insula, insula.cli, insula.config, sys; print([m for m in ('torch', 'nibabel', 'scipy', 'numpy') if m in sys.modules])"
+    code = (
+        "import insula, insula.cli, insula.config, sys; "
+        "print([name for name in ('torch', 'nibabel', 'scipy', 'numpy') if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -116,7 +116,10 @@ def test_the_way_from_atlas_to_an_ensemble_runs_as_written(
         tmp_path, build_model(config), Card(name="small", model=config, prepare=PrepareConfig(), min_lesion_ml=0.5)
     )
     (tmp_path / "recipes").symlink_to(_ROOT / "recipes")
-    smaller = "--set model.widths=[2,4] --set train.steps=2 --set train.batch=1 --set train.crop=[32,32,32] --set train.compile=false --set train.recalibrate=1"
+    smaller = (
+        "--set model.widths=[2,4] --set train.steps=2 --set train.batch=1 --set train.crop=[32,32,32] "
+        "--set train.compile=false --set train.recalibrate=1"
+    )
     said: dict[str, str] = {}
     for command in _commands(_ATLAS):
         if command.startswith("tar "):
@@ -153,3 +156,24 @@ def _hide(root: Path, *, site: str) -> None:
         folder.unlink()
     (root / "Testing").mkdir()
     (root / "Training" / site).rename(root / "Testing" / site)
+
+
+def test_every_command_and_every_knob_is_in_the_reference() -> None:
+    from insula import config
+    from insula.cli.app import COMMANDS
+
+    commands = (_PAGE.parents[1] / "reference" / "commands.md").read_text(encoding="utf-8")
+    knobs = (_PAGE.parents[1] / "reference" / "config.md").read_text(encoding="utf-8")
+    for command in COMMANDS:
+        assert f"autofunction:: {command.__module__}.{command.__name__}\n" in commands
+    for name in config.__all__:
+        if name.endswith(("Config", "UNet", "Recipe")):
+            assert f"autoclass:: insula.config.{name}\n" in knobs, name
+
+
+def test_every_relative_link_resolves() -> None:
+    root = _PAGE.parents[2]
+    for page in (root / "README.md", root / "CONTRIBUTING.md", *(root / "docs").rglob("*.md")):
+        if "_build" not in page.parts:
+            for link in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8")):
+                assert (page.parent / link).exists(), f"{page.relative_to(root)}: {link}"

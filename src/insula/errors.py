@@ -1,17 +1,17 @@
-"""The one error family: every refusal says what, value, rule and remedy in one line, and carries its exit code.
+"""The family of errors: each states what, value, rule and remedy in one line, and carries its exit code.
 
 InsulaError                 70  never raised itself
 |-- UsageError               2  the call is wrong
 |-- BadData                 65  the input cannot be trusted
-|   `-- TooLarge            65  it is more than is taken
+|   `-- TooLarge            65  the input exceeds a size limit
 |-- NoInput                 66  the input is not there
 |-- Unavailable             69  a device, an extra or a service is missing
-|-- InternalBug             70  ours to mend
+|-- InternalBug             70  a bug in insula
 |-- CannotCreate            73  the output cannot be made
-|-- IOFault                 74  the disk or the network failed in the middle
-|-- Preempted               75  told to stop and come back
-|-- NoPermission            77  the system says no
-`-- Interrupted        130, 143  told to stop
+|-- IOFault                 74  reading or writing failed midway
+|-- Preempted               75  stopped early, to be resumed
+|-- NoPermission            77  the operating system forbids it
+`-- Interrupted        130, 143  stopped by a signal
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class InsulaError(Exception):
     Args:
         what: the thing that is wrong, as the user would name it.
         value: the offending value.
-        rule: what it breaks.
+        rule: the rule that it breaks.
         remedy: what to do next.
 
     Example:
@@ -58,7 +58,7 @@ class InsulaError(Exception):
         super().__init__(" ".join(f"{what} {value} {rule}; {remedy}".split()))
 
     def about(self, where: str, *, remedy: str | None = None) -> InsulaError:
-        """The same refusal with the place in front of it, and perhaps with another remedy."""
+        """Returns this error with a location in front of it, and with another remedy if one is given."""
         return type(self)(f"{where}: {self.what}", self.value, self.rule, remedy or self.remedy)
 
     def __reduce__(self) -> tuple[type[InsulaError], tuple[str, str, str, str]]:
@@ -78,7 +78,7 @@ class BadData(InsulaError):
 
 
 class TooLarge(BadData):
-    """The input is more, or would unpack to more, than is taken."""
+    """The input is larger than the limit, or would unpack to more."""
 
 
 class NoInput(InsulaError):
@@ -94,25 +94,25 @@ class Unavailable(InsulaError):
 
 
 class InternalBug(InsulaError):
-    """Something that cannot happen happened."""
+    """A state that should be impossible was reached."""
 
     code = 70
 
 
 class CannotCreate(InsulaError):
-    """The output cannot be created, or there is no room for it."""
+    """The output cannot be created, or the disk is full."""
 
     code = 73
 
 
 class IOFault(InsulaError):
-    """Reading or writing failed in the middle."""
+    """Reading or writing failed midway."""
 
     code = 74
 
 
 class Preempted(InsulaError):
-    """Told to stop; the work so far is saved and goes on with `--resume`."""
+    """The run was stopped early; its progress is saved and continues when it is resumed."""
 
     code = 75
 
@@ -124,7 +124,7 @@ class NoPermission(InsulaError):
 
 
 class Interrupted(InsulaError):
-    """Stopped by a signal; the exit code is 128 + its number."""
+    """The run was stopped by a signal; the exit code is 128 + the signal's number."""
 
     def __init__(self, signal_number: int) -> None:
         self.signal_number = signal_number
@@ -132,7 +132,7 @@ class Interrupted(InsulaError):
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as a shell would report it."""
+        """Exit code that a shell reports: 128 + the signal's number."""
         return 128 + self.signal_number
 
     def __reduce__(self) -> tuple[type[InsulaError], tuple[int]]:  # type: ignore[override]
@@ -152,18 +152,18 @@ _CANNOT = {
 
 
 def from_os_error(error: OSError, *, what: str, value: object, writing: bool) -> InsulaError:
-    """Turn an `OSError` into the family.
+    """Convert an `OSError` into an error of this family.
 
-    Why: the same errno means different exit codes when reading and when writing.
+    The same errno means different exit codes when reading and when writing.
 
     Args:
-        error: what the system raised.
+        error: the operating system's error.
         what: the thing that failed, e.g. `"the output file"`.
         value: its name as the user gave it, or empty.
         writing: whether it was being written.
 
     Returns:
-        NoPermission, CannotCreate, NoInput or IOFault, never raised here.
+        NoPermission, CannotCreate, NoInput, UsageError or IOFault; it is not raised here.
     """
     number = error.errno or 0
     reason = error.strerror or type(error).__name__
@@ -173,10 +173,10 @@ def from_os_error(error: OSError, *, what: str, value: object, writing: bool) ->
         )
     if writing and number in _NO_ROOM:
         return CannotCreate(
-            what, value, f"cannot be written: {_NO_ROOM[number]}", "free some space or choose another --out"
+            what, value, f"cannot be written: {_NO_ROOM[number]}", "free some space or choose another `out`"
         )
     if writing and number in _CANNOT:
-        return CannotCreate(what, value, f"cannot be written: {_CANNOT[number]}", "choose another --out")
+        return CannotCreate(what, value, f"cannot be written: {_CANNOT[number]}", "choose another `out`")
     if number == errno.ELOOP:
         return NoInput(what, value, "is a loop of symbolic links", "name the real file")
     if number == errno.ENOENT:
@@ -188,23 +188,23 @@ def from_os_error(error: OSError, *, what: str, value: object, writing: bool) ->
 
 
 def as_insula_error(error: Exception) -> InsulaError:
-    """The member of the family that says what happened; a bug of ours if nothing better fits.
+    """Convert any exception into an error of this family; an exception that fits no class is an InternalBug.
 
-    Of a bug its kind and place are told, never its text: that can hold a patient's name or date.
+    A bug is reported by its type and location, never by its text: that can hold a patient's name or date.
 
     Args:
-        error: whatever was raised.
+        error: the exception that was raised.
     """
     if isinstance(error, InsulaError):
         return error
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return Unavailable("memory", "", "ran out", "try --low-memory, or --device cpu, or close other programs")
+        return Unavailable("memory", "", "ran out", "try `low_memory`, or `device` cpu, or close other programs")
     if isinstance(error, OSError):
         return from_os_error(error, what="the file", value=error.filename or "", writing=False)
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}" if place else "?"
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame else "?"
     return InternalBug(
-        type(error).__name__, f"at {where}", "is a bug of insula", "run again with --debug and report it"
+        type(error).__name__, f"at {where}", "is a bug in insula", "run again with `debug` and report it"
     )

@@ -1,4 +1,4 @@
-"""The small words that every floor shares."""
+"""Types and constants shared by every package."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Literal
 __all__ = ["DEFAULT_WEIGHTS", "VERSION", "Axis", "Flag", "Phase", "Shape"]
 
 VERSION = "0.1.0"
-"""Of this package."""
+"""Version of this package."""
 
 DEFAULT_WEIGHTS = "smart"
-"""Of the bundled ones: the best mean Dice on the validation subjects (docs/reference/models.md)."""
+"""Bundled weights used by default: the best mean Dice on the validation subjects (docs/reference/models.md)."""
 
 Shape = tuple[int, int, int]
 """Voxels along i, j, k."""
@@ -19,19 +19,19 @@ Shape = tuple[int, int, int]
 Axis = Literal["i", "j", "k"]
 
 Phase = Literal["acute", "chronic", "control"]
-"""What the infarct looks like on T1w; `control` has none."""
+"""Appearance of the infarct on T1w; `control` has none."""
 
 
 @dataclass(frozen=True)
 class Flag:
-    """Something that a careful reader of a result, or the owner of a cohort, has to know.
+    """Something that the reader of a result or the owner of a cohort has to know.
 
-    A `note` says what was done; a `warning` can change how far a mask may be trusted; an `error` keeps a case of a cohort out
+    A `note` says what was done; a `warning` can reduce the trust in a mask; an `error` keeps a case of a cohort out
     of training.
     """
 
     code: str
-    """Stable, kebab-case; programs match on it."""
+    """Stable, kebab-case code; programs match on it."""
     text: str
-    """One sentence for a person, with the value in it."""
+    """One sentence for a person, including the value."""
     severity: Literal["note", "warning", "error"] = "warning"

@@ -273,7 +273,11 @@ def test_a_gpu_shows_what_a_processor_shows(head: tuple[torch.Tensor, torch.Tens
     """But for noise, whose source is another there: the scanner's, and the elastic part's."""
     plans = [sampled(n, replace(_ALL, artefact_chance=0), None) for n in range(3)]
     plans = [
-        replace(plan, scanner=replace(plan.scanner, noise=0.0), deformation=replace(plan.deformation, elastic_mm=0.0))  # type: ignore[type-var]
+        replace(
+            plan,
+            scanner=replace(plan.scanner, noise=0.0),
+            deformation=replace(plan.deformation, elastic_mm=0.0),  # type: ignore[type-var]
+        )
         for plan in plans
     ]
     cases = [Original(head[0].to(device), head[1].bool().to(device)) for device in ("cpu", "cuda")]

@@ -50,7 +50,10 @@ def test_limits_and_costs_are_measured() -> None:
     assert limits.tflops > 0
     assert limits.gb_per_s > 0
     x = torch.randn(256, 256)
-    small, large = (cost_of(lambda n=n: [x @ x for _ in range(n)], _CPU, repeats=5) for n in (1, 60))  # type: ignore[misc]
+    small, large = (
+        cost_of(lambda n=n: [x @ x for _ in range(n)], _CPU, repeats=5)  # type: ignore[misc]
+        for n in (1, 60)
+    )
     assert large.ms > small.ms
     assert small.busy is None
 

@@ -72,5 +72,5 @@ def test_ways_are_pairs() -> None:
         "openvino:float16",
         "",
     ):
-        with pytest.raises(UsageError, match="--ways"):
+        with pytest.raises(UsageError, match="`ways`"):
             parse_way(wrong)

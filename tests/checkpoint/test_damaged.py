@@ -1,4 +1,4 @@
-"""Cards and tensors that are damaged though their hash is right: a refusal in one line, or weights that work; never anything else."""
+"""Damaged cards and tensors with a correct hash are refused in one line, or the weights work; never anything else."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_names_joined_by_commas_are_an_ensemble(folds: Path) -> None:
     assert two.card.threshold == pytest.approx(0.5)
     assert two.sha256 != load_weights(str(folds)).sha256
     assert len(load_weights(f"{folds},baseline").networks) == 4
-    with pytest.raises(UsageError, match="no card together"):
+    with pytest.raises(UsageError, match="no common card"):
         find_weights("baseline,baseline")
     with pytest.raises(NoInput, match="beside a comma"):
         load_weights(f"{folds / 'fold0'},")

@@ -207,10 +207,10 @@ def test_entities_are_heard_and_what_is_passed_over_stands_on_the_index(
     assert said.code == 1
     lines = said.err.splitlines()
     assert lines[0].endswith(
-        "sub-02_run-2_T1w.nii.gz would have one result, and nothing says which is meant; keep one of them"
+        "sub-02_run-2_T1w.nii.gz would have the same result file, and it is unclear which is meant; keep one of them"
     )
     assert lines[1:] == [
-        "insula: passed over: 1 image (sub-02_part-phase_T1w.nii.gz), by their names no T1w scans",
+        "insula: passed over: 1 image (sub-02_part-phase_T1w.nii.gz), by their names not T1w scans",
         "insula: 1 of 4 participants without a T1w scan: passed over (sub-04)",
     ]
     assert call(capsys, raw, out, "group").code == 0

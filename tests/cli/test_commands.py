@@ -26,7 +26,13 @@ def _run(*arguments: str, cwd: Path | None = None, **environment: str) -> subpro
 
 
 def test_help_and_version_bring_no_torch() -> None:
-    code = "import sys; sys.argv = ['insula', {!r}]\nfrom insula.cli import main\ntry: main()\nexcept SystemExit as stop: assert not stop.code\nassert 'torch' not in sys.modules"
+    code = (
+        "import sys; sys.argv = ['insula', {!r}]\n"
+        "from insula.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "assert 'torch' not in sys.modules"
+    )
     for flag in ("--help", "--version"):
         done = subprocess.run([sys.executable, "-c", code.format(flag)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

@@ -103,12 +103,12 @@ def test_what_does_not_fit_is_refused_in_one_line(tree: Path, tmp_path: Path, ca
     (tmp_path / "empty").mkdir()
     out = ("--out", tmp_path / "out", "--jobs", 1)
     for arguments, code, says in (
-        ((tree,), 2, "are not named"),
+        ((tree,), 2, "are missing"),
         ((tree, tmp_path / "empty"), 65, "predict them too"),
         ((tree, tmp_path / "absent"), 66, "absent"),
         ((tmp_path / "absent", perfect), 66, "absent"),
         ((tree, perfect, "--split", tmp_path / "none.json"), 66, "none.json"),
-        ((tree, perfect, "--primary", "jaccard"), 2, "is no metric of the preset full"),
+        ((tree, perfect, "--primary", "jaccard"), 2, "is not a metric of the preset full"),
         ((tree, perfect, "--hoped", "0"), 2, "is not above 0"),
     ):
         said = call(capsys, "evaluate", *arguments, *out)

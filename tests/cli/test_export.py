@@ -21,12 +21,12 @@ def test_a_file_in_each_form_that_any_machine_makes(
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("--format", "aoti", "--any-batch"), 2, "is of one volume"),
-        (("--format", "soup", "--shape", "16", "16", "16"), 2, "no size of its own"),
-        (("--format", "onnx", "--device", "cpu"), 2, "not compiled for one"),
-        (("--format", "soup"), 2, "a mean is of several"),
+        (("--format", "aoti", "--any-batch"), 2, "one volume at a time"),
+        (("--format", "soup", "--shape", "16", "16", "16"), 2, "no input size to choose"),
+        (("--format", "onnx", "--device", "cpu"), 2, "not compiled for a device"),
+        (("--format", "soup"), 2, "a mean needs several"),
         (("--format", "onnx"), 2, "does not end in .onnx"),
-        (("--format", "monai-bundle", "--any-batch"), 2, "is of one volume"),
+        (("--format", "monai-bundle", "--any-batch"), 2, "one volume at a time"),
     ],
 )
 def test_what_makes_no_sense_gets_one_line(

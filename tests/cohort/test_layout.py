@@ -168,7 +168,7 @@ def test_sheets_reach_nnunets_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("label", [0, -1])
 def test_background_is_no_lesion_label(label: int, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"--label {label} is not 1 or more"):
+    with pytest.raises(UsageError, match=f"`label` {label} is not 1 or more"):
         find_cohort(_touch(tmp_path, *_atlas("Training/R001", "r001s001")), label=label)
 
 

@@ -214,7 +214,7 @@ def test_rows_that_contradict_each_other_say_nothing_of_it(tmp_path: Path) -> No
     path.write_text(_text("\t", [*_PEOPLE, ("sub-01", "A", "5")]))
     said = read_sheets([path], _CASES)
     assert (said.rows["sub-01", ""].site, said.rows["sub-01", ""].days) == ("A", None)
-    assert "passed over: what rows of 1 subject (sub-01) in the sheets contradict each other in" in said.notes
+    assert "passed over: facts on which rows of 1 subject (sub-01) in the sheets contradict each other" in said.notes
 
 
 def test_sessions_are_found_without_their_zeros_too(tmp_path: Path) -> None:

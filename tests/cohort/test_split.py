@@ -117,7 +117,7 @@ def test_what_cannot_be_used_is_in_no_part() -> None:
 def test_impossible_splits_are_refused() -> None:
     with pytest.raises(UsageError, match="1.5 is not between 0 and 1"):
         make_holdout(_COHORT, by="random", fraction=1.5, seed=0)
-    with pytest.raises(UsageError, match="--folds 1"):
+    with pytest.raises(UsageError, match="`folds` 1"):
         make_folds(_COHORT, by="random", count=1, seed=0)
     with pytest.raises(UsageError, match="12 centres cannot be dealt into 13"):
         make_folds(_COHORT, by="centre", count=13, seed=0)

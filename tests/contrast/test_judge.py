@@ -99,7 +99,7 @@ def test_masks_and_label_maps_are_refused(levels: int) -> None:
     labels = np.zeros((40, 40, 40), np.float32)
     for n in range(levels):
         labels[5:35, 5:35, 5 + 2 * n : 35] = n + 1
-    with pytest.raises(BadData, match="it is a mask or a label map"):
+    with pytest.raises(BadData, match="is a mask or a label map"):
         refuse_labels(labels)
 
 

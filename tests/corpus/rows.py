@@ -156,7 +156,7 @@ CONTAINER = [
     ),
     R("11b", "short HTML page in gz", save("scan.nii.gz", lambda: packed(b"<html>please log in</html>")), "web page"),
     R("13", "wrong magic", edited((MAGIC, "4s", b"abc\0")), "abc"),
-    R("13b", "ANALYZE 7.5, no magic", edited((MAGIC, "4s", b"\0\0\0\0")), "does not say left from right"),
+    R("13b", "ANALYZE 7.5, no magic", edited((MAGIC, "4s", b"\0\0\0\0")), "does not define left and right"),
     R("14", "sizeof_hdr wrong", edited((SIZEOF, "i", 349)), "349"),
     R("15", "gz bomb, 3 GB from 3 MB", save("scan.nii.gz", bomb), "1200x1200x1200"),
     R("15b", "gz bomb under the size limit", save("scan.nii.gz", quiet_bomb), "400 times"),
@@ -310,7 +310,7 @@ GEOMETRY = [
         "55",
         "a shear of 45 degrees",
         edited((QFORM_CODE, "h", 0), (SROW_X + 4, "f", 3.0), (PIXDIM + 8, "f", 3 * 2**0.5)),
-        "shear that no scanner makes",
+        "shear that no scanner produces",
     ),
     R(
         "55b",

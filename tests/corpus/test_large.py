@@ -32,7 +32,8 @@ def test_a_large_scan_goes_through_within_the_cap(tiny_weights: Path, tmp_path: 
         "import sys; sys.argv = ['insula', 'segment', 'big.nii', '--weights', sys.argv[1]]\n"
         "from insula.cli import main\n"
         "try: main()\n"
-        "except SystemExit as stop: print(stop.code, next(line for line in open('/proc/self/status') if 'VmHWM' in line))"
+        "except SystemExit as stop:\n"
+        "    print(stop.code, next(line for line in open('/proc/self/status') if 'VmHWM' in line))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tiny_weights)], capture_output=True, text=True, cwd=tmp_path)
     exit_code, _, kilobytes, _ = done.stdout.split()[-4:]

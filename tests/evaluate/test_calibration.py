@@ -195,7 +195,10 @@ def test_of_thresholds_alike_in_dice_the_one_with_fewer_false_lesions_is_taken()
 
 
 def test_small_lesions_that_dice_hardly_sees_are_not_dropped() -> None:
-    """Beside a large lesion lies a true one of 0.05 ml; in every tenth case as large a false one, which costs Dice about as little."""
+    """Each case has a true lesion of 0.05 ml beside a large one; in every tenth case the small one is false instead.
+
+    A false lesion of that size costs about as little Dice.
+    """
     cases = []
     for number, case in enumerate(_cases(40)):
         real = float(number % 10 > 0)

@@ -98,7 +98,10 @@ def test_the_consumer_of_the_documentation_needs_nothing_of_insula(
     exported: Path, weights: Path, coarse_case: Case, tmp_path: Path
 ) -> None:
     """In any orientation; run by an interpreter to which insula, torch, scipy and nibabel do not exist."""
-    hidden = "import sys; sys.modules.update(dict.fromkeys(('insula', 'torch', 'scipy', 'nibabel'))); import runpy; runpy.run_path(sys.argv.pop(1))"
+    hidden = (
+        "import sys; sys.modules.update(dict.fromkeys(('insula', 'torch', 'scipy', 'nibabel'))); "
+        "import runpy; runpy.run_path(sys.argv.pop(1))"
+    )
     case = phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.5)))  # where no centre lies just between two voxels
     image = nib.Nifti1Image((3000 * case.scan.image / case.scan.image.max()).astype(np.int16), case.scan.grid.affine)
     for name, axes in (("ras.nii", "RAS"), ("pil.nii.gz", "PIL"), ("lsa.nii", "LSA")):

@@ -43,7 +43,10 @@ def _model(name: str) -> UNet:
 
 
 def _apart(ours: Probabilities, theirs: Probabilities) -> float:
-    """Largest difference of both outputs; of the lesion where both see brain, or all over where neither has that output."""
+    """Return the largest difference of both outputs.
+
+    The lesion is compared where both see brain, or everywhere if neither has a brain output.
+    """
     if ours.brain is None or theirs.brain is None:
         assert ours.brain is theirs.brain
         return float((ours.lesion - theirs.lesion).abs().max())

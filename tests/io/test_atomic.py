@@ -86,9 +86,9 @@ def test_a_full_disk_is_felt_for_real(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_two_hundred_kills_leave_no_corrupt_file(name: str, tmp_path: Path) -> None:
-    """A process that only writes is killed 200 times, at random moments and every fourth time when it has begun a file; then
-    the next start sweeps.
+    """Kill a process that only writes 200 times, then let the next start clean up.
 
+    Most kills come at random moments, every fourth when a file has been begun.
     The killed process is a fork of one that has imported everything, so that 200 kills take seconds.
     """
     target, write = WRITERS[name]

@@ -51,7 +51,7 @@ def test_the_same_result_is_the_same_bytes(tmp_path: Path) -> None:
 def test_what_leaves_says_of_its_place_what_the_scan_says(
     kind: type[nib.Nifti1Image], sform_code: int, qform_code: int, units: str, tmp_path: Path
 ) -> None:
-    """Both forms, codes and units, although they differ: whichever of them a reader believes, the mask lies on the scan."""
+    """Both forms, codes and units are kept although they differ, so the mask lies on the scan for every reader."""
     turn, other = _turned(0.2), _turned(-0.1)
     scale = np.diag([1e-3, 1e-3, 1e-3, 1.0]) if units == "meter" else np.eye(4)
     scan = kind(np.random.default_rng(0).integers(0, 900, (8, 9, 10)).astype(np.int16), scale @ turn)

@@ -77,4 +77,4 @@ def test_what_the_file_calls_padding_is_padding_although_its_value_is_a_scans() 
     image = np.where(_WINDOW, np.float32(500), _HEAD)
     found = set_aside(image, flags, declared=_WINDOW)
     assert found[_WINDOW].max() < np.percentile(_HEAD, 20)
-    assert "as the file says" in flags[0].text
+    assert "according to the file" in flags[0].text

@@ -52,7 +52,8 @@ def test_a_fresh_memory_changes_no_logit_and_then_it_does() -> None:
 @pytest.mark.parametrize("stem", ["full", "space_to_depth"])
 def test_a_step_of_the_missions_loss_lowers_it(stem: str) -> None:
     """On one head, coarse level and all: the whole model learns."""
-    model = _built(MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory_size=5, stem=stem))  # type: ignore[arg-type]
+    config = MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory_size=5, stem=stem)  # type: ignore[arg-type]
+    model = _built(config)
     loss = compound([(0.35, "dice"), (0.25, "focal"), (0.25, "boundary"), (0.15, "tversky")])
     truth = torch.zeros(1, 1, 16, 16, 16)
     truth[..., 4:10, 5:11, 6:12] = 1

@@ -43,7 +43,7 @@ def test_lesions_are_counted_measured_and_ordered() -> None:
 def test_the_threshold_is_part_of_the_lesion() -> None:
     assert decide(np.full(_GRID.shape, 0.5, np.float32), _GRID, threshold=0.5).voxels.all()
     for bad in (0.0, -1.0, 1.1):
-        with pytest.raises(UsageError, match=f"--threshold {bad}"):
+        with pytest.raises(UsageError, match=f"`threshold` {bad}"):
             decide(_prob(), _GRID, threshold=bad)
 
 

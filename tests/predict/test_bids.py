@@ -155,7 +155,8 @@ def test_what_is_no_t1w_scan_is_passed_over_and_named(tmp_path: Path) -> None:
         "sub-5_ses-a_T1w.nii.gz",
     ]
     assert found.notes == (
-        "passed over: 4 images (sub-1_part-phase_T1w.nii.gz, sub-3_UNIT1.nii.gz, sub-3_my_T1w.nii.gz, ...), by their names no T1w scans",
+        "passed over: 4 images (sub-1_part-phase_T1w.nii.gz, sub-3_UNIT1.nii.gz, sub-3_my_T1w.nii.gz, ...), "
+        "by their names not T1w scans",
         "1 of 5 participants without a T1w scan: passed over (sub-4)",
         "1 of 2 sessions without a T1w scan: passed over (sub-5_ses-b)",
     )

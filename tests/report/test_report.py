@@ -88,7 +88,7 @@ def test_a_volume_that_experts_drew_stands_beside_ours_without_a_dice(result: Re
     assert _figures(html)[:2] == [("Lesion volume", f"{record['volume_ml']:.2f} ml"), ("Experts drew", "134.5 ml")]
     assert "A real patient." in html
     for word in ("Dice", "True volume", "simulated"):
-        assert word not in html.split("How it was made")[0]
+        assert word not in html.split("<h2>Method</h2>")[0]
 
 
 def test_an_ordinary_scan_is_compared_with_nothing(result: Result) -> None:

@@ -35,11 +35,8 @@ def test_it_says_where_the_run_stands_and_how_good_it_is() -> None:
     log = [_line(1), _line(50, validation=_exam(0.61)), _line(100, validation=_exam(0.58)), _line(120)]
     page = render_training(log, name="a <run>", about={"model": "smart"})
     assert "a &lt;run&gt;" in page
-    assert "Step 120 of 200, 60.0 min, about 40 to go; 2.5 million voxels a second." in page
-    assert (
-        "On 7 cases that are not trained on: Dice, of those with a lesion, <strong>0.580</strong> [0.480, 0.680]"
-        in page
-    )
+    assert "Step 120 of 200, 60.0 min, about 40 min to go; 2.5 million voxels per second." in page
+    assert "Validation on 7 held-out cases: Dice on cases with a lesion <strong>0.580</strong> [0.480, 0.680]" in page
     assert "best so far 0.610 at step 50" in page
     assert page.count("<svg") == 4
     assert not re.search(r"(src|href)=.http", page)

@@ -213,7 +213,7 @@ def test_uploads_at_the_same_time_are_counted(start: Any, scan_bytes: bytes, tmp
         while len(list((running.store / "incoming").iterdir())) < 2:
             time.sleep(0.02)
         answer = running.post(scan_bytes)
-        assert (answer.status_code, "may come at once (2)" in answer.text) == (503, True)
+        assert (answer.status_code, "is at its limit (2)" in answer.text) == (503, True)
         assert int(answer.headers["retry-after"]) > 0
         begun = time.monotonic()
         running.process.send_signal(signal.SIGTERM)  # nor do they keep it from stopping

@@ -246,12 +246,14 @@ def test_a_store_of_an_older_version_is_taken_over(tmp_path: Path) -> None:
     db = sqlite3.connect(path)
     db.executescript("""
         CREATE TABLE jobs (
-          id TEXT PRIMARY KEY, owner TEXT NOT NULL, key TEXT, upload_sha256 TEXT NOT NULL, options TEXT NOT NULL, bytes INTEGER NOT NULL,
-          state TEXT NOT NULL, step TEXT NOT NULL, progress REAL NOT NULL, attempts INTEGER NOT NULL, worker TEXT, lease TEXT, error TEXT,
+          id TEXT PRIMARY KEY, owner TEXT NOT NULL, key TEXT, upload_sha256 TEXT NOT NULL, options TEXT NOT NULL,
+          bytes INTEGER NOT NULL, state TEXT NOT NULL, step TEXT NOT NULL, progress REAL NOT NULL,
+          attempts INTEGER NOT NULL, worker TEXT, lease TEXT, error TEXT,
           created REAL NOT NULL, begun REAL, ended REAL, expires REAL NOT NULL, UNIQUE (owner, key)
         ) STRICT;
-        INSERT INTO jobs VALUES ('a', 'one', NULL, 'ab', '{}', 1, 'done', 'done', 1, 1, 'w', NULL, NULL, 100, 110, 115, 3700);
-        INSERT INTO jobs VALUES ('b', 'one', NULL, 'ab', '{}', 1, 'queued', 'waiting', 0, 0, NULL, NULL, NULL, 100, NULL, NULL, 50);
+        INSERT INTO jobs VALUES
+          ('a', 'one', NULL, 'ab', '{}', 1, 'done', 'done', 1, 1, 'w', NULL, NULL, 100, 110, 115, 3700),
+          ('b', 'one', NULL, 'ab', '{}', 1, 'queued', 'waiting', 0, 0, NULL, NULL, NULL, 100, NULL, NULL, 50);
     """)
     db.close()
     jobs = Jobs(path)

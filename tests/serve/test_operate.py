@@ -68,7 +68,8 @@ def proxied(start: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         paths = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
         (folder / "nginx.conf").write_text(
-            f"{'user root;' if os.geteuid() == 0 else ''}\ndaemon off;\npid {folder}/pid;\nworker_processes 1;\nerror_log {folder}/error.log;\n"
+            f"{'user root;' if os.geteuid() == 0 else ''}\n"
+            f"daemon off;\npid {folder}/pid;\nworker_processes 1;\nerror_log {folder}/error.log;\n"
             f"events {{}}\nhttp {{\naccess_log {folder}/access.log;\n{paths}include {folder}/site.conf;\n}}\n"
         )
         process = subprocess.Popen([str(_NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf")])

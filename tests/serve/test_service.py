@@ -60,7 +60,7 @@ def test_a_scan_becomes_a_job_and_results(running: Any, scan_bytes: bytes, tmp_p
     assert running.client.get(f"/v1/jobs/{told['id']}/result/seg").status_code == 404
     brainless = running.client.get(f"/v1/jobs/{told['id']}/result/brain")
     assert brainless.status_code == 404
-    assert "models with a brain output only" in brainless.json()["error"]["message"]
+    assert "only for models with a brain output" in brainless.json()["error"]["message"]
     assert running.client.get(f"/v1/jobs/{told['id']}/result/nothing").status_code == 404
 
 

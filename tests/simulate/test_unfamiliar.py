@@ -45,6 +45,7 @@ def test_an_outline_of_a_few_voxels_is_enough() -> None:
     image, lesion = torch.full((16, 16, 16), _WHITE), torch.zeros(16, 16, 16)
     lesion[8, 8, 7:10] = 1
     for kind in ("honeycomb", "layered", "scrambled"):
-        out = insert_unfamiliar(image, lesion, np.random.default_rng(0), csf=_CSF, grey=_GREY, kind=kind)  # type: ignore[arg-type]
+        rng = np.random.default_rng(0)
+        out = insert_unfamiliar(image, lesion, rng, csf=_CSF, grey=_GREY, kind=kind)  # type: ignore[arg-type]
         assert torch.isfinite(out).all()
         assert float(out[8, 8, 8]) < _WHITE

@@ -63,7 +63,7 @@ def test_nothing_found_is_said(tmp_path: Path) -> None:
 def test_archives_in_a_folder_are_named(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "exam.tgz", "w:gz") as packed:
         packed.addfile(tarfile.TarInfo("a"))
-    with pytest.raises(NoInput, match=r"no DICOM but in 1 archive \(zip, tar\); name each archive itself"):
+    with pytest.raises(NoInput, match=r"no DICOM outside 1 archive \(zip, tar\); name each archive itself"):
         find_scans([str(tmp_path)])
 
 

@@ -76,12 +76,12 @@ def test_the_plan_is_the_seeds(sources: dict[Part, Sources], specs: list[CaseSpe
 
 
 def test_impossible_cohorts_are_refused(sources: dict[Part, Sources]) -> None:
-    with pytest.raises(UsageError, match="--sites 99"):
+    with pytest.raises(UsageError, match="`sites` 99"):
         plan_cohort(sources, cases=200, sites=99, controls=0, seed=0)
     for share in (-1, 5, float("nan")):
-        with pytest.raises(UsageError, match=f"--controls {share}"):
+        with pytest.raises(UsageError, match=f"`controls` {share}"):
             plan_cohort(sources, cases=20, sites=3, controls=share, seed=0)
-    with pytest.raises(UsageError, match="--cases 2 is fewer than the 3 sites"):
+    with pytest.raises(UsageError, match="`cases` 2 is fewer than the 3 sites"):
         plan_cohort(sources, cases=2, sites=3, controls=0, seed=0)
 
 

@@ -10,7 +10,7 @@ import pytest
 from cohort.sources_tree import GRID, plant_sources
 from insula.errors import NoInput
 from insula.simulate.anatomy import BRAIN
-from insula.synthetic import Sources, load_sources
+from insula.synthetic import Part, Sources, load_sources
 from insula.synthetic.sources import part_of_host
 
 _BOX = (144, 176, 176)  # the phantom's brain fits
@@ -23,7 +23,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def parts(folder: Path) -> list[Sources]:
-    return [load_sources(folder, part=part, box=_BOX) for part in ("train", "validation", "test")]  # type: ignore[arg-type]
+    names: tuple[Part, ...] = ("train", "validation", "test")
+    return [load_sources(folder, part=name, box=_BOX) for name in names]
 
 
 def test_no_host_and_no_outline_is_in_two_parts(folder: Path, parts: list[Sources]) -> None:

@@ -155,8 +155,8 @@ def test_float16_scales_its_gradients_and_unscales_them() -> None:
 def test_bfloat16_is_close_to_float32() -> None:
     plain, half = _networks(), _networks()
     expected, found = (
-        float(Step(*nets, TrainConfig(precision=precision), device=_CPU).take(_batch(0), lr=1e-3, rate=1.0))  # type: ignore[arg-type]
-        for nets, precision in ((plain, "float32"), (half, "bfloat16"))
+        float(Step(*nets, config, device=_CPU).take(_batch(0), lr=1e-3, rate=1.0))
+        for nets, config in ((plain, TrainConfig(precision="float32")), (half, TrainConfig(precision="bfloat16")))
     )
     assert found == pytest.approx(expected, rel=2e-2)
     assert found != expected
@@ -170,8 +170,8 @@ def test_bfloat16_is_close_to_float32() -> None:
 def test_a_recorded_step_is_the_step_that_was_recorded(config: AttentionUNet | MambaUNet, precision: str) -> None:
     """Through shapes in turn, and a state that is gone back to, as a rewind does.
 
-    A GPU adds in any order, so no two runs are the same; the recorded one is no farther from two that are not than those are
-    from each other, or a thousandth.
+    A GPU adds in any order, so no two runs are the same. The recorded run is no farther from two runs that are not
+    recorded than those are from each other, or a thousandth.
     """
     cuda = torch.device("cuda")
     ends = []
@@ -179,7 +179,8 @@ def test_a_recorded_step_is_the_step_that_was_recorded(config: AttentionUNet | M
         torch.manual_seed(0)
         model = build_model(config).to(cuda).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         average = copy.deepcopy(model)
-        steps = Step(model, average, TrainConfig(graph=graph, precision=precision), device=cuda)  # type: ignore[arg-type]
+        settings = TrainConfig(graph=graph, precision=precision)  # type: ignore[arg-type]
+        steps = Step(model, average, settings, device=cuda)
         losses = []
         held: dict[str, object] = {}
         for n in range(30):

@@ -134,7 +134,7 @@ def test_the_time_limit_counts_what_comes_before_the_first_step(
 def test_a_folder_that_holds_a_run_is_not_begun_in(sources: Sources, tmp_path: Path) -> None:
     train(_recipe(steps=2), sources, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(UsageError, match="holds a run already; go on with --resume"):
+    with pytest.raises(UsageError, match="holds a run already; go on with `resume`"):
         train(_recipe(steps=2), sources, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -220,7 +220,7 @@ def test_a_run_that_breaks_twice_ends_and_keeps_the_batch(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _breaking(1, float("inf"), monkeypatch)
-    with pytest.raises(BadData, match=r"not finite 20 steps in a row, .* look at bad-batch-0.safetensors"):
+    with pytest.raises(BadData, match=r"not finite for 20 steps in a row, .* look at bad-batch-0.safetensors"):
         train(_recipe(steps=100, losses=((1.0, "dice"),)), sources, tmp_path)
     kept = load_file(tmp_path / "bad-batch-0.safetensors")
     assert kept["image"].shape == kept["truth"].shape == (1, 1, 16, 16, 16)
@@ -272,7 +272,8 @@ def test_statistics_too_large_for_float16_survive(sources: Sources, tmp_path: Pa
     from insula.checkpoint import save_weights
 
     save_weights(tmp_path, weights.model, weights.card)
-    assert float(load_weights(str(tmp_path)).model.encoders[0][0][1].running_var[0]) == 1e6  # type: ignore[index, arg-type, union-attr]
+    norm = load_weights(str(tmp_path)).model.encoders[0][0][1]  # type: ignore[index, union-attr]
+    assert float(norm.running_var[0]) == 1e6  # type: ignore[index, arg-type, union-attr]
     weights.model.head.bias.data.fill_(1e6)
     with pytest.raises(BadData, match=r"head\.bias"):
         save_weights(tmp_path, weights.model, weights.card)

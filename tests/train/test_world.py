@@ -83,7 +83,7 @@ def test_a_batch_that_cannot_be_dealt_out_is_refused(runs: tuple[Path, dict[str,
     folder, told = runs
     assert [os.WEXITSTATUS(status) for status in told["undealt"]] == [2, 2]
     said = (folder / "undealt" / "error-0.txt").read_text()
-    assert "a batch 3 cannot be dealt out to 2 processes; take one of 4" in said
+    assert "a batch 3 cannot be dealt out to 2 processes; use a batch of 4" in said
 
 
 @pytest.mark.soak

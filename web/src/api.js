@@ -1,4 +1,4 @@
-// The server's API: every call carries the token, every refusal says what the server said.
+// The server's API. Every call sends the token; every refusal carries the server's message.
 import { token } from "./session.js";
 
 export class Refusal extends Error {
@@ -40,7 +40,7 @@ export const file = async (id, name, signal) => (await call(`v1/jobs/${id}/resul
 export const greet = () => call("v1/jobs");
 export const remove = (id) => call(`v1/jobs/${id}`, { method: "DELETE" });
 
-// XMLHttpRequest, since fetch does not tell how far an upload is.
+// Uses XMLHttpRequest, since fetch does not report the progress of an upload.
 export function upload(body, { signal, onProgress }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();

@@ -1,4 +1,4 @@
-// Elements: find, make, show one section at a time.
+// Finds and creates elements, and shows one section at a time.
 import { sentence } from "./words.js";
 
 const SECTIONS = ["access", "intake", "progress", "result"];

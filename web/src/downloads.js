@@ -1,4 +1,4 @@
-// The files of a result: fetched with the token, named after the job only.
+// Downloads of a result's files, fetched with the token and named after the job only.
 import * as api from "./api.js";
 import { find, make } from "./dom.js";
 
@@ -7,9 +7,9 @@ const FILES = [
   { name: "prob", label: "Probability map", suffix: "_prob.nii.gz" },
   { name: "record", label: "Record (JSON)", suffix: ".json" },
   { name: "seg", label: "DICOM SEG", suffix: "_seg.dcm", key: "seg" },
-  { name: "probseg", label: "DICOM SEG of probabilities", suffix: "_probseg.dcm", key: "prob_seg" },
+  { name: "probseg", label: "DICOM SEG (probabilities)", suffix: "_probseg.dcm", key: "prob_seg" },
   { name: "sr", label: "DICOM SR", suffix: "_sr.dcm", key: "report" },
-  { name: "", label: "All (zip)", suffix: ".zip" },
+  { name: "", label: "All files (zip)", suffix: ".zip" },
 ];
 
 export function showDownloads(job, { onTrouble }) {
@@ -19,13 +19,13 @@ export function showDownloads(job, { onTrouble }) {
 }
 
 function button(label, act, onTrouble) {
-  const made = make("button", { type: "button" }, label);
-  made.onclick = async () => {
-    made.disabled = true;
+  const element = make("button", { type: "button" }, label);
+  element.onclick = async () => {
+    element.disabled = true;
     await act().catch(onTrouble);
-    made.disabled = false;
+    element.disabled = false;
   };
-  return made;
+  return element;
 }
 
 async function save(id, { name, suffix }) {
@@ -34,7 +34,7 @@ async function save(id, { name, suffix }) {
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
-// The tab is opened before the first await: later, a browser takes it for an unasked pop-up.
+// The tab is opened before the first await: after it, browsers would block the tab as a pop-up.
 async function openPage(id) {
   const tab = open("", "_blank");
   try {

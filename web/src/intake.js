@@ -1,4 +1,4 @@
-// Where a scan is dropped or chosen.
+// Lets the user drop or choose a scan.
 import { find } from "./dom.js";
 import { dropped } from "./scan.js";
 
@@ -14,7 +14,7 @@ export function listen(onFiles) {
 }
 
 function listenForDrops(zone, onFiles) {
-  // Anywhere else on the page a dropped file would replace the page.
+  // Without these, a file dropped elsewhere would replace the page.
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => event.preventDefault());
   zone.addEventListener("dragover", () => zone.classList.add("over"));

@@ -1,4 +1,4 @@
-// NIfTI files as the server sends them: compressed, in the scan's own space.
+// Reads the server's NIfTI files, which are compressed and on the scan's own grid.
 import { readHeader, readImage } from "nifti-reader-js";
 
 const ARRAYS = { 2: Uint8Array, 4: Int16Array, 8: Int32Array, 16: Float32Array, 64: Float64Array, 512: Uint16Array };

@@ -1,4 +1,4 @@
-// The page: access, a scan, its run, its result.
+// The page: access token, choice of a scan, progress, result.
 import * as api from "./api.js";
 import { find, say, show } from "./dom.js";
 import { listen } from "./intake.js";
@@ -27,7 +27,7 @@ function onTrouble(error) {
 }
 
 function askForAccess() {
-  if (token.get()) say("The server does not know this token.");
+  if (token.get()) say("The server does not accept this token.");
   token.clear();
   show("access");
   find("token").focus();
@@ -51,7 +51,7 @@ function enter() {
   else if (kept.get()) start();
   else {
     begin();
-    api.greet().catch(onTrouble); // a token that the server does not know is asked for now, not after an upload
+    api.greet().catch(onTrouble); // asks for another token now, not after an upload, if this one is not accepted
   }
 }
 

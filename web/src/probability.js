@@ -1,6 +1,6 @@
-// How much is lesion at every threshold: probabilities in hundredths, counted once.
+// Lesion volume at every threshold, from a histogram of the probabilities in hundredths.
 const STEPS = 100;
-// In single precision, as the map is: 0.7 of the slider is the 0.7 that the server compares with.
+// In single precision, like the map, so that the slider's 0.7 is the 0.7 that the server compares with.
 const EDGES = Float32Array.from({ length: STEPS + 2 }, (_, step) => step / STEPS);
 
 export const stepOf = (probability) => Math.round(probability * STEPS);

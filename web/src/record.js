@@ -1,4 +1,4 @@
-// The record in figures, sentences and a table.
+// Shows the record as figures, sentences and a table.
 import { find, make } from "./dom.js";
 import { sentence } from "./words.js";
 
@@ -7,7 +7,7 @@ export function showRecord(record, onLesion) {
   showReason(record.reason);
   showFlags(record.flags);
   showLesions(record.lesions, onLesion);
-  find("made").textContent = made(record);
+  find("made").textContent = provenanceLine(record);
 }
 
 function figures(record) {
@@ -16,7 +16,7 @@ function figures(record) {
   const interval = record.confidence.volume_interval_ml;
   if (interval) {
     const level = Math.round(100 * record.confidence.volume_interval_level);
-    all.push([`Volume, ${level} % interval`, interval.map((end) => end.toFixed(1)).join("–"), unit()]);
+    all.push([`Volume (${level} % interval)`, interval.map((end) => end.toFixed(1)).join("–"), unit()]);
   }
   all.push(["Lesions", String(record.lesion_count)]);
   return all;
@@ -54,10 +54,10 @@ function row(lesion, onLesion) {
 
 function chance(confidence) {
   if (confidence === null) return "–";
-  return confidence >= 0.995 ? "over 0.99" : confidence.toFixed(2);
+  return confidence >= 0.995 ? "> 0.99" : confidence.toFixed(2);
 }
 
-function made({ scan, provenance }) {
+function provenanceLine({ scan, provenance }) {
   const spacing = scan.spacing_mm.map((mm) => Number(mm.toFixed(2))).join(" × ");
-  return `Scan ${scan.shape.join(" × ")} voxels of ${spacing} mm · weights “${provenance.weights.name}”`;
+  return `Scan: ${scan.shape.join(" × ")} voxels of ${spacing} mm · Weights: “${provenance.weights.name}”`;
 }

@@ -1,4 +1,4 @@
-// A finished job: its record, its pictures, its files.
+// Shows a finished job: its record, its images, its files.
 import * as api from "./api.js";
 import { find, make, show } from "./dom.js";
 import { showDownloads } from "./downloads.js";
@@ -23,7 +23,7 @@ export async function showResult(job, { signal, onTrouble }) {
 }
 
 async function showPictures(job, signal) {
-  note("Loading the pictures …");
+  note("Loading the images …");
   const [probability, ...pictures] = await Promise.all(PARTS.map(async (part) => unzipped(await api.file(job.id, part, signal))));
   const map = read(probability);
   const steps = inSteps(map);
@@ -36,9 +36,9 @@ async function showPictures(job, signal) {
   });
 }
 
-// Gives back why there are no pictures, if there are none.
+// Returns why the images cannot be shown; an empty string if they can.
 async function openViewer(record, [scan, mask], steps) {
-  if (!supported) return "This browser has no WebGL2, so there are no pictures; the figures and files are complete.";
+  if (!supported) return "This browser has no WebGL2, so the images cannot be shown; the figures and files are complete.";
   const canvas = find("canvas").cloneNode();
   find("canvas").replaceWith(canvas);
   find("viewer").hidden = false;
@@ -46,7 +46,7 @@ async function openViewer(record, [scan, mask], steps) {
     viewer = await Viewer.open(canvas, { scan, mask, steps }, (mm) => tellPosition(canvas, mm));
   } catch (error) {
     close();
-    return `There are no pictures (${error.message}); the figures and files are complete.`;
+    return `The images cannot be shown (${error.message}); the figures and files are complete.`;
   }
   offerViews();
   offerOverlay();

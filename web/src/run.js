@@ -1,4 +1,4 @@
-// From a scan to a finished job: sent, waited for, told as it goes.
+// Sends a scan, follows its job until it has finished, and shows the progress.
 import * as api from "./api.js";
 import { find, show } from "./dom.js";
 import { bodyOf } from "./scan.js";
@@ -7,7 +7,7 @@ import { job as kept } from "./session.js";
 const POLL_MS = 500;
 const LOST_MS = 2000;
 const STEPS = {
-  waiting: "Waiting for its turn",
+  waiting: "Waiting in the queue",
   reading: "Reading the scan",
   segmenting: "Segmenting",
   writing: "Writing the results",
@@ -48,7 +48,7 @@ async function look(id, signal) {
     return await api.job(id, signal);
   } catch (error) {
     if (!(error instanceof api.Unreachable)) throw error;
-    tell("The server does not answer; trying again");
+    tell("The server is not responding; trying again");
     return null;
   }
 }
@@ -61,13 +61,13 @@ async function countDown(seconds, signal) {
   }
 }
 
-const ahead = (job) => (job.ahead > 0 ? `${job.ahead} ${job.ahead === 1 ? "scan" : "scans"} before it` : "");
+const ahead = (job) => (job.ahead > 0 ? `${job.ahead} ${job.ahead === 1 ? "scan" : "scans"} ahead of yours` : "");
 
 function tell(step, progress, note = "") {
   const bar = find("progress").querySelector("progress");
   if (progress === undefined) bar.removeAttribute("value");
   else bar.value = progress;
-  // Written only when it changes, or a screen reader would say it at every poll.
+  // Updated only when it changes, or a screen reader would read it out at every poll.
   if (find("step").textContent !== step) find("step").textContent = step;
   find("ahead").textContent = note;
 }

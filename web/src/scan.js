@@ -1,14 +1,14 @@
-// What was chosen becomes one body to send: a file as it is, DICOM files as a zip of numbered names.
+// Makes one upload of the chosen files: a single file as it is, DICOM files as a zip with numbered names.
 import { Zip, ZipPassThrough } from "fflate";
 
 const WHOLE = /\.(((nii|tar)(\.(gz|bz2|xz))?)|tgz|tbz2?|txz|zip|hdr|img)$/i;
 
 export async function bodyOf(files) {
   const visible = files.filter((file) => !file.name.startsWith("."));
-  if (visible.length === 0) throw new Error("There is no file in it.");
+  if (visible.length === 0) throw new Error("The selection contains no files.");
   if (visible.length === 1) return visible[0];
   if (visible.some((file) => WHOLE.test(file.name))) {
-    throw new Error("One scan at a time: choose one NIfTI file or one zip, or the DICOM files of one scan.");
+    throw new Error("Choose one scan at a time: one NIfTI file, one .zip or .tar file, or the DICOM files of one scan.");
   }
   return zipOf(visible);
 }
@@ -44,8 +44,8 @@ async function entriesIn(folder) {
   const reader = folder.createReader();
   const all = [];
   for (;;) {
-    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (some.length === 0) return all;
-    all.push(...some);
+    const batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (batch.length === 0) return all;
+    all.push(...batch);
   }
 }

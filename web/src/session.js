@@ -1,4 +1,4 @@
-// What this browser tab remembers: the token and the job; nothing of the scan.
+// What this browser tab remembers: the token and the job, but nothing of the scan.
 const kept = (key) => ({
   get: () => sessionStorage.getItem(key),
   set: (value) => sessionStorage.setItem(key, value),
@@ -9,8 +9,8 @@ export const token = kept("insula.token");
 export const job = kept("insula.job");
 
 export function takeTokenFromAddress() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (!given) return;
-  token.set(given);
+  const addressToken = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!addressToken) return;
+  token.set(addressToken);
   history.replaceState(null, "", location.pathname + location.search);
 }

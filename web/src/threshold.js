@@ -1,4 +1,4 @@
-// The threshold, and the volume at it.
+// The threshold slider, and the lesion volume at its threshold.
 import { find } from "./dom.js";
 import { stepOf } from "./probability.js";
 import { ml } from "./words.js";
@@ -26,12 +26,12 @@ export function listenToThreshold(record, volumes, { onOwn, onStep }) {
 }
 
 function ownWords(record) {
-  return { value: `${Number(record.threshold.toFixed(3))}, the model’s`, volume: ml(record.volume_ml), note: "" };
+  return { value: `${Number(record.threshold.toFixed(3))} (the model’s)`, volume: ml(record.volume_ml), note: "" };
 }
 
 function words(step, volume, record) {
   const least = record.provenance.inference.min_lesion_ml;
-  const note = least > 0 ? `before small lesions are dropped (smallest kept: ${least} ml)` : "";
+  const note = least > 0 ? `before lesions smaller than ${least} ml are removed` : "";
   return { value: (step / 100).toFixed(2), volume: ml(volume), note };
 }
 

@@ -1,4 +1,4 @@
-// The scan and its lesions in three planes and in 3-D.
+// Shows the scan and its lesions in three planes and in 3-D.
 import { Niivue, NVImage, SLICE_TYPE } from "@niivue/niivue";
 
 export const VIEWS = {
@@ -59,7 +59,7 @@ export class Viewer {
       logLevel: "error",
     });
     this.#niivue.onLocationChange = ({ mm }) => onMove(Array.from(mm).slice(0, 3));
-    // Before NiiVue's own keys, which change modes that the page has no sign for.
+    // Handled before NiiVue's own keys, which switch to modes that the page does not show.
     canvas.addEventListener("keydown", (event) => this.#press(event), { capture: true });
     canvas.addEventListener("keyup", (event) => event.stopImmediatePropagation(), { capture: true });
     await this.#niivue.attachToCanvas(canvas, true);
@@ -111,7 +111,7 @@ export class Viewer {
     this.#niivue.setRenderAzimuthElevation(mm[0] > 0 ? FACING.right : FACING.left, FACING.elevation);
   }
 
-  // Once a frame: a slider may move more often.
+  // At most once per frame: a slider may move more often.
   #refresh() {
     if (this.#due) return;
     this.#due = true;

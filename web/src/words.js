@@ -1,4 +1,4 @@
-// Numbers and sentences as people read them.
+// Formats numbers and sentences for people to read.
 export const ml = (volume) => `${volume.toFixed(2)} ml`;
 
 export function sentence(text) {

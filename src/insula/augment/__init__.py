@@ -1,4 +1,4 @@
-"""Makes many heads of one: what happens to a case is drawn first and computed afterwards, on the training device."""
+"""Augmentation of heads: what happens to a case is drawn first and computed afterwards, on the training device."""
 
 from insula.augment.apply import Augmented, Augmenter, augment
 from insula.augment.graft import Graft, LesionGrafts

@@ -1,4 +1,4 @@
-"""Plans carried out on a batch."""
+"""Execution of augmentation plans on a batch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["Augmented", "Augmenter", "augment"]
 Volumes = Float[Tensor, "b i j k"]
 Numbers = Mapping[str, Tensor]
 LesionPainter = Callable[[Volumes, Volumes], Volumes]
-"""Another way to draw lesions into images, given their truths."""
+"""A function that draws lesions into images, given the images and their truths."""
 _VENTRICLE, _SULCUS, _CORTEX, _WHITE = (
     int(kind) for kind in (Tissue.VENTRICLE, Tissue.SULCAL_CSF, Tissue.CORTEX, Tissue.WHITE)
 )
@@ -40,36 +40,39 @@ _LOOKS_PULL, _LOOKS_WIDEN = (Ingredients._fields.index(name) for name in ("pull_
 
 
 class Augmented(NamedTuple):
-    """Crops, and what their whole heads look like."""
+    """Crops, and samples of their whole heads' intensities."""
 
     image: Volumes
     """Air 0, white matter about 1; not normalised."""
     truth: Volumes
     """0 or 1."""
     brain: Volumes
-    """1 brain, 0 not; -1 where that is not known."""
+    """1 brain, 0 not brain, -1 unknown."""
     sample: Float[Tensor, "b n"]
-    """Intensities of each whole head as it would be shown, at every eighth voxel, sorted: a crop can be normalised as its head
-    would be. Lesions, paint, skull strip, contrast, bias field, thick slices and noise are in it; point spread and what went wrong
-    in the scan change these intensities little, confounders and a deformation less."""
+    """Intensities of each whole head as it would be shown, at every eighth voxel, sorted, so that a crop can be
+    normalised like its head. They include lesions, paint, skull strip, contrast, bias field, thick slices and noise.
+    Point spread and artefacts change these intensities little, confounders and deformations even less, so they are left
+    out."""
 
 
 class Augmenter:
-    """Cuts, deforms, infarcts, strips and scans: each item by its own plan, all on the cases' device.
+    """Cut, deform, infarct, strip and scan heads: each item by its own plan, all on the cases' device.
 
-    Only the voxels of the crop are computed, read from the whole case: it turns about the crop's middle, and what comes in from
-    outside the crop is real. Image and truth move together, in one look-up. The same plans on the same kind of device
-    give the same result, and an item's result does not depend on what else is in the batch, but for rounding.
+    Only the voxels of the crop are computed, but they are read from the whole case: the crop turns about its own
+    middle, and what comes in from outside is real. Image and truth move together, in one look-up. The same plans on the
+    same kind of device give the same result, and an item's result does not depend on the rest of the batch, except for
+    rounding.
 
-    The device is never waited for. On a GPU, what every batch needs is recorded and replayed: several hundred small kernels,
-    which cost more in starting than in computing.
+    The device is never waited for. On a GPU the work that every batch needs is recorded and replayed: it has several
+    hundred small kernels, which cost more to launch than to compute.
 
     Args:
-        device: of the cases.
-        record: on a GPU; off to look into the work with a debugger.
-        heads: every case is a lesion-free head with known tissues, and every batch takes the same work.
-        grafts: the most lesions that a plan grafts.
-        compile: torch.compile the work: a minute or two for each size of crop, and fewer passes over memory after it.
+        device: device of the cases.
+        record: whether work is recorded on a GPU; turn it off for a debugger.
+        heads: whether every case is a lesion-free head with known tissues; every batch then takes the same work.
+        grafts: largest number of lesions that a plan grafts.
+        compile: whether to torch.compile the work: a minute or two for each size of crop, and fewer passes over memory
+            afterwards.
     """
 
     def __init__(
@@ -89,14 +92,14 @@ class Augmenter:
         outlines: Sequence[Outline] = (),
         painter: LesionPainter | None = None,
     ) -> Augmented:
-        """One batch.
+        """Augment one batch.
 
         Args:
             originals: whole cases at 1 mm, all of one box.
-            plans: one each.
-            starts: the crop's first voxel in each case.
-            crop: voxels of the crop along each axis; all of a case, or less.
-            outlines: those that the plans' grafts number.
+            plans: one per case.
+            starts: first voxel of the crop in each case.
+            crop: voxels of the crop along each axis; the whole case or less.
+            outlines: the outlines that the plans' grafts number.
             painter: draws the lesions instead of the plans' looks; not with recorded work.
         """
         stages, box = Stages.of_heads() if self.heads else Stages.of(originals, plans), originals[0].box
@@ -108,7 +111,7 @@ class Augmenter:
         image, truth, brain, sample = self._recorder.run(
             key, lambda: self._work(unpack(held, layout), volumes, stages, crop, box, painter)
         )
-        if self._recorder.on:  # the next batch overwrites what was recorded
+        if self._recorder.on:  # the next batch overwrites the recorded tensors
             truth, brain, sample = truth.clone(), brain.clone(), sample.clone()
         looks = [plan.scanner or ScannerLook() for plan in plans]
         image = disturb_each(image, looks)
@@ -128,18 +131,18 @@ def augment(
     outlines: Sequence[Outline] = (),
     painter: LesionPainter | None = None,
 ) -> Augmented:
-    """One batch by an `Augmenter` of its own: for a look at what plans do."""
+    """Augment one batch with an `Augmenter` of its own, to see what plans do."""
     most = max((len(plan.lesions.grafts) for plan in plans if plan.lesions), default=1)
-    once = Augmenter(originals[0].device, record=False, grafts=most)
-    return once(originals, plans, starts=starts, crop=crop, outlines=outlines, painter=painter)
+    augmenter = Augmenter(originals[0].device, record=False, grafts=most)
+    return augmenter(originals, plans, starts=starts, crop=crop, outlines=outlines, painter=painter)
 
 
 def _work(
     numbers: Numbers, volumes: Numbers, stages: Stages, crop: Shape, box: Shape, painter: LesionPainter | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The same work for every batch of these stages: images before noise, truths, brains, samples of the heads.
+    """Return images before noise, truths, brains and samples of the heads.
 
-    It uses up the images.
+    The work is the same for every batch of these stages. It overwrites the image volumes.
     """
     scans = ScanNumbers(*(numbers[f"scan_{name}"] for name in ScanNumbers._fields))
     air, width = numbers["unit"].T[:, :, None, None, None]
@@ -187,15 +190,15 @@ def _work(
 
 
 def _outline_at(outlines: Float[Tensor, "b n x y z"], placement: Float[Tensor, "b n 3 4"], index: Tensor) -> Volumes:
-    """All of each head's outlines at places given in its voxels, 0 or 1."""
+    """Return the union of each head's outlines, 0 or 1, at points given in the head's voxels."""
     rooms, places = outlines.flatten(0, 1)[:, None], placement.flatten(0, 1)
     count = outlines.shape[1]
-    there = carry_all(places, index.repeat_interleave(count, dim=0) if len(index) > 1 else index)
-    return (look_up_each(rooms, there).unflatten(0, (-1, count)).amax((1, 2)) > 0.5).float()
+    outline_index = carry_all(places, index.repeat_interleave(count, dim=0) if len(index) > 1 else index)
+    return (look_up_each(rooms, outline_index).unflatten(0, (-1, count)).amax((1, 2)) > 0.5).float()
 
 
 def _displacement(index: Tensor, outline: Volumes | None, numbers: Numbers, volumes: Numbers) -> Tensor:
-    """How tissue moves inside a head: neighbours of lesions, ventricles and sulci, what a mass touches."""
+    """Return the displacement of tissue inside a head: near lesions, at ventricles and sulci, and around a mass."""
     looks, shifts = numbers["lesion"], numbers["shift"]
     around = around_at(volumes["around"], index)
     direction = around[:, :3]
@@ -209,7 +212,7 @@ def _displacement(index: Tensor, outline: Volumes | None, numbers: Numbers, volu
 def _painted(
     image: Volumes, codes: Volumes, numbers: Numbers, *, texture: Volumes | None = None, kept: Tensor | None = None
 ) -> Volumes:
-    """Mixed with, or replaced by, an image painted from the tissues."""
+    """Blend an image with one painted from the tissues, or replace it."""
     share, uneven, blur_mm = numbers["paint"][:, :, None, None, None].unbind(1)
     painted = numbers["palette"].gather(1, codes.flatten(1).long()).view_as(image)
     if texture is not None:
@@ -221,7 +224,7 @@ def _painted(
 
 
 def _confounded(image: Volumes, index: Tensor, codes: Volumes, noise: Volumes, numbers: Numbers) -> Volumes:
-    """With what looks like a lesion and is none."""
+    """Add structures that look like a lesion and are none."""
     white = _any_of(codes, _WHITES)
     ventricle, sulcus = codes == _VENTRICLE, codes == _SULCUS
     outside = ~brain_codes(codes)
@@ -240,21 +243,21 @@ def _infarcted(
 
 
 def _sample_with_lesion(sample: Volumes, numbers: Numbers, volumes: Numbers) -> Volumes:
-    """The coarse head with about what its lesions leave: fluid and scar in proportion."""
+    """Add the approximate effect of lesions to the coarse head: fluid and scar in proportion."""
     shape = sample.shape[1:]
     places = identity((shape[0], shape[1], shape[2]), device=sample.device)[None] * COARSE
-    there = _outline_at(volumes["outline"], numbers["placement"], places) * brain_codes(volumes["few_codes"])
+    outline = _outline_at(volumes["outline"], numbers["placement"], places) * brain_codes(volumes["few_codes"])
     n: Ingredients[Tensor] = Ingredients(*(column[:, None, None, None] for column in numbers["lesion"].unbind(1)))
     fluid = (1 - torch.special.ndtr(n.csf_cut)) * (n.csf_cut < 5)
     scar = (1 - n.flatness) * n.white_factor * sample + n.flatness * n.gliosis_level
-    shown = there * (n.inset_mm > 0)
+    shown = outline * (n.inset_mm > 0)
     return sample + shown * (torch.minimum(fluid * n.cavity_level + (1 - fluid) * scar, sample) - sample)
 
 
 def _taken_off(
     image: Volumes, sample: Volumes, truth: Volumes, index: Tensor, numbers: Numbers, volumes: Numbers
 ) -> tuple[Volumes, Volumes]:
-    """Without skull, or without face, as data sharing leaves heads."""
+    """Remove the skull or the face, as data sharing does."""
     around = around_at(volumes["around"], index)
     near = blur_evenly(truth, 2.0) > 0.05  # a lesion at the rim is not cut off
     image = image * ((_inside(around, numbers) & ~_face(around, numbers)) | near)
@@ -262,7 +265,7 @@ def _taken_off(
 
 
 def _kept(volumes: Numbers, numbers: Numbers) -> Tensor:
-    """What a skull strip leaves of coarse heads; all of them where nothing is stripped."""
+    """Return a mask of what a skull strip leaves of coarse heads; everything if nothing is stripped."""
     if "few_around" not in volumes:
         return torch.ones_like(volumes["few_codes"], dtype=torch.bool)
     return _inside(volumes["few_around"], numbers)
@@ -278,7 +281,7 @@ def _face(around: Tensor, numbers: Numbers) -> Tensor:
 
 
 def _any_of(codes: Volumes, kinds: Sequence[int]) -> Tensor:
-    found = codes == kinds[0]
+    mask = codes == kinds[0]
     for kind in kinds[1:]:
-        found = found | (codes == kind)
-    return found
+        mask = mask | (codes == kind)
+    return mask

@@ -1,4 +1,4 @@
-"""What a batch of plans needs, as numbers and as volumes: everything that differs from one batch to the next."""
+"""The numbers and volumes of a batch of plans: everything that differs from one batch to the next."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from insula.types import Shape
 __all__ = ["Desk", "Layout", "Stages", "numbers_of", "pack", "unpack"]
 
 Layout = tuple[tuple[str, tuple[int, ...]], ...]
-"""Names and shapes of the arrays that were packed, in order."""
+"""Names and shapes of the packed arrays, in order."""
 _NO_PAINT = Paint(palette=(0.0,) * len(Tissue), share=0.0, texture=0.0, blur_mm=0.0)
-_CELLS_MM = 3.0, 4.5, 12.0  # of the noises of a head without a lesion: its paint's texture, its caps' borders
+_CELLS_MM = 3.0, 4.5, 12.0  # cells of the noises of a head without a lesion: its paint's texture, its caps' borders
 
 
 class Stages(NamedTuple):
-    """Which kinds of work a batch needs; an item that does not need one goes through it unchanged."""
+    """Stages of work that a batch needs; an item that does not need one passes through it unchanged."""
 
     truth: bool
-    """Cases with lesions of their own."""
+    """Whether cases have lesions of their own."""
     brain: bool
-    """Cases with a brain mask of their own."""
+    """Whether cases have a brain mask of their own."""
     tissue: bool
-    """Anything that has to know where which tissue is."""
+    """Whether any stage needs to know the tissues."""
     deform: bool
     lesions: bool
     confounders: bool
@@ -47,7 +47,7 @@ class Stages(NamedTuple):
 
     @classmethod
     def of(cls, originals: Sequence[Original], plans: Sequence[Augmentation]) -> Stages:
-        """All kinds that any of the plans has."""
+        """Return the stages that any of the plans needs."""
         lesions = any(plan.lesions is not None for plan in plans)
         confounders = any(plan.confounders is not None for plan in plans)
         paint = any(plan.paint is not None for plan in plans)
@@ -66,7 +66,7 @@ class Stages(NamedTuple):
 
     @classmethod
     def of_heads(cls) -> Stages:
-        """Everything that a simulated head may need: one recording serves every batch."""
+        """Return every stage that a simulated head may need, so that one recording serves every batch."""
         return cls(
             truth=False,
             brain=False,
@@ -88,14 +88,14 @@ class Stages(NamedTuple):
 def numbers_of(
     originals: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape], crop: Shape, *, grafts: int
 ) -> dict[str, np.ndarray]:
-    """Arrays by name, the batch first; a plan that lacks something has numbers that change nothing.
+    """Return the numbers of a batch as arrays by name, batch first; what a plan lacks gets neutral numbers.
 
     Args:
         originals: whole cases.
-        plans: one each.
-        starts: the crops' first voxels.
-        crop: voxels of a crop.
-        grafts: room for so many lesions in each.
+        plans: one per case.
+        starts: first voxel of each crop.
+        crop: voxels of a crop along each axis.
+        grafts: number of lesions that each item has room for.
     """
     box, levels = originals[0].box, [original.levels for original in originals]
     deformations = [plan.deformation or Deformation() for plan in plans]
@@ -133,32 +133,32 @@ def _cells(plan: Augmentation) -> tuple[float, float, float]:
 
 
 def _apart(plan: Augmentation, crop: Shape) -> np.ndarray:
-    """How far apart the nodes of the three noises lie along each axis [voxels]."""
+    """Return the distance between nodes of the three noises along each axis [voxels]."""
     counts = [node_counts(crop, mm) for mm in _cells(plan)]
     return (np.array(crop) - 1) / (np.array(counts) - 1)
 
 
 def pack(numbers: Mapping[str, np.ndarray]) -> tuple[np.ndarray, Layout]:
-    """All of them as one float32 array, because every transfer to a device costs the same."""
+    """Return all arrays as one of float32, because every transfer to a device costs the same."""
     layout = tuple((name, part.shape) for name, part in numbers.items())
     return np.concatenate([part.ravel() for part in numbers.values()]).astype(np.float32), layout
 
 
 def unpack(flat: Tensor, layout: Layout) -> dict[str, Tensor]:
-    """Views of what was packed."""
+    """Return views of the packed arrays by name."""
     parts = flat.split([int(np.prod(shape)) for _, shape in layout])
     return {name: part.view(shape) for (name, shape), part in zip(layout, parts, strict=True)}
 
 
 @dataclass(frozen=True)
 class Desk:
-    """Where a batch's volumes lie: at the same place for every batch of the same size, so that work on them can be recorded."""
+    """The buffers of a batch's volumes. Batches of one size share them, so that work on them can be recorded."""
 
     device: torch.device
     _held: dict[tuple[str, tuple[int, ...]], Tensor] = field(default_factory=dict)
 
     def place(self, name: str, *shape: int) -> Tensor:
-        """What lies there, or room for it."""
+        """Return the buffer of this name and shape; it is allocated on first use."""
         if (name, shape) not in self._held:
             self._held[name, shape] = torch.zeros(shape, device=self.device)
         return self._held[name, shape]
@@ -174,7 +174,7 @@ class Desk:
         stages: Stages,
         grafts: int,
     ) -> dict[str, Tensor]:
-        """Every item's volumes in the batch's own, by name; (b, ...)."""
+        """Copy every item's volumes into the batch's buffers, and return these by name; (b, ...)."""
         count = len(plans)
         coarse = [original.coarse(plan) for original, plan in zip(originals, plans, strict=True)]
         laid = {"coarse": self.place("coarse", count, *coarse[0].shape), "hiss": self._hiss(coarse[0])}
@@ -197,7 +197,7 @@ class Desk:
         return laid
 
     def _cut(self, originals: Sequence[Original], starts: Sequence[Shape], crop: Shape, stages: Stages) -> Tensor:
-        """Images, and truths where there are any: whole where something moves, otherwise the crops."""
+        """Copy images, truths and brains: whole volumes if anything moves, otherwise the crops."""
         whole = stages.deform or stages.moves
         shape = originals[0].box if whole else crop
         pairs = self.place("pair", len(originals), 1 + stages.truth + stages.brain, *shape)
@@ -233,7 +233,7 @@ class Desk:
         return {"around": around, "few_around": few}
 
     def _outlines(self, plans: Sequence[Augmentation], outlines: Sequence[Outline], grafts: int) -> Tensor:
-        """Each graft's outline in a corner of the same room."""
+        """Copy each graft's outline into one corner of a common buffer."""
         i, j, k = (max(sizes) for sizes in zip(*(outline.voxels.shape for outline in outlines), strict=True))
         room = self.place("outline", len(plans), grafts, i, j, k).zero_()
         for held, plan in zip(room, plans, strict=True):
@@ -244,7 +244,7 @@ class Desk:
         return room
 
     def _grain(self, plans: Sequence[Augmentation], crop: Shape) -> dict[str, Tensor]:
-        """Noise at nodes for textures of a few millimetres, and voxel by voxel."""
+        """Draw noise at nodes for textures of a few millimetres, and noise voxel by voxel."""
         room = grain_room(crop)
         nodes, speckle = self.place("nodes", len(plans), 3, *room).zero_(), self.place("speckle", len(plans), *crop)
         for n, plan in enumerate(plans):
@@ -256,7 +256,7 @@ class Desk:
         return {"nodes": nodes, "speckle": speckle}
 
     def _hiss(self, like: Tensor) -> Tensor:
-        """Two fields of standard normal noise, the same for all heads: in so many voxels none is like another."""
+        """Return two fields of standard normal noise, the same for all heads; with so many voxels any will do."""
         held = self.place("hiss", 2, *like.shape)
         return held.copy_(noise((2, *like.shape), seed=0, device=self.device))
 

@@ -1,4 +1,4 @@
-"""A lesion's outline in a brain that it was not drawn on."""
+"""Grafts: outlines of lesions in brains that they were not drawn on."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ __all__ = ["Graft", "LesionGrafts", "NO_PLACEMENT", "ingredients_of", "lay_truth
 
 _LEAST_VOXELS = 5
 _CHRONIC = 0.6
-_INSET_PART = 0.25  # of a lesion's radius: the visible change of a small one ends no farther inside
+_INSET_PART = 0.25  # of a lesion's radius; the visible change of a small lesion ends no farther inside
 
 Volumes = Float[Tensor, "b i j k"]
 Placement = tuple[tuple[float, float, float, float], ...]
 NO_PLACEMENT: Placement = ((0.0, 0.0, 0.0, -1e4),) * 3
-"""Reads nothing from any outline."""
+"""A placement that reads nothing from any outline."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Graft:
-    """One outline and its place in the head."""
+    """One outline and its placement in the head."""
 
     outline: int
-    """Which of the outlines that are given with the plan."""
+    """Index of the outline among those passed along with the plan."""
     placement: Placement
     """3x4: voxel of the head -> voxel of the outline."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LesionGrafts:
-    """The lesions that a head gets, and what they look like."""
+    """The lesions that a head gets, and their look."""
 
     grafts: tuple[Graft, ...]
     """At least one."""
     look: Look
-    """One look for all of them: infarcts of one head are mostly equally old."""
+    """One look for all of them, because the infarcts of one head are mostly equally old."""
     cells_mm: tuple[float, float, float]
-    """How far apart the nodes of their three noises lie."""
+    """Distances between the nodes of their three noises."""
     volume_ml: float
-    """About that of the smallest; a small lesion shows nearly out to its outline."""
+    """Approximate volume of the smallest lesion; a small lesion shows nearly out to its outline."""
     seed: int
     """Seed of the noises."""
 
     @classmethod
     def of(cls, rng: np.random.Generator, grafts: Sequence[Graft], look: Look, *, volume_ml: float) -> LesionGrafts:
-        """Draw the noises for grafts and a look."""
+        """Draw the noises for given grafts and a given look."""
         return cls(
             grafts=tuple(grafts),
             look=look,
@@ -65,9 +65,9 @@ class LesionGrafts:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, outlines: Sequence[Outline], box: Shape) -> LesionGrafts:
-        """One of a cohort's own outlines in another case of the same box, moved a little, acute or chronic.
+        """Draw an outline of the cohort for another case of the same box, moved a little, acute or chronic.
 
-        It stays on its side, where a crop looks for it; the deformation of the case exchanges left and right.
+        The outline stays on its side, where a crop looks for it; the deformation of the case exchanges left and right.
         """
         phase: Literal["acute", "chronic"] = "chronic" if rng.random() < _CHRONIC else "acute"
         number = int(rng.integers(len(outlines)))
@@ -77,21 +77,24 @@ class LesionGrafts:
 
 
 def within_box(move: Deformation, box: Shape) -> Placement:
-    """The placement of an outline that lies in a box like the head's own, moved by the affine part of a deformation."""
+    """Return the placement of an outline whose box is like the head's own.
+
+    It is moved by the affine part of a deformation.
+    """
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in move.affine(box))
 
 
 def ingredients_of(lesions: LesionGrafts | None, csf: float, grey: float) -> Ingredients[float]:
-    """What the infarct's arithmetic needs; where there is none, what changes nothing."""
+    """Return the numbers of the infarct's arithmetic; without a lesion, numbers that change nothing."""
     if lesions is None:
         return NO_LESION
-    found = lesions.look.ingredients(csf=csf, grey=grey)
+    ingredients = lesions.look.ingredients(csf=csf, grey=grey)
     radius_mm = (3 * 1000 * lesions.volume_ml / (4 * np.pi)) ** (1 / 3)
-    return found._replace(inset_mm=min(found.inset_mm, max(_INSET_PART * radius_mm, 0.05)))
+    return ingredients._replace(inset_mm=min(ingredients.inset_mm, max(_INSET_PART * radius_mm, 0.05)))
 
 
 def lay_truth(outlines: Volumes, allowed: Bool[Tensor, "b i j k"], truths: Volumes) -> Volumes:
-    """The grafts' own truth: the outline, where an expert could have drawn it and where no lesion is yet.
+    """Return the truth of the grafts: the outline, where an expert could have drawn it and no lesion is yet.
 
     Args:
         outlines: 0 or 1, on the images' grid.

@@ -1,4 +1,4 @@
-"""Simulated patients: a lesion-free head, lesions from real outlines, what looks like lesions, a scanner; all drawn."""
+"""Simulated patients: lesion-free heads with lesions from real outlines, confounders and a scanner, all drawn."""
 
 from __future__ import annotations
 
@@ -35,114 +35,114 @@ from insula.types import Phase
 __all__ = ["Given", "OutlineSet", "SimulatedHead", "carry_out", "draw_head", "look_at", "simulate_head"]
 
 _SMALL_ML = 10.0
-_TERRITORY_ML = 5.0  # from here on a tract below may degenerate
+_TERRITORY_ML = 5.0  # above this volume the tract below may degenerate
 _OVOIDS = 48
 _OVOID_SEED = 1911
 
 
 @dataclass(frozen=True, eq=False)
 class OutlineSet:
-    """The outlines that lesions are drawn from: experts', of acute and of chronic strokes, and ovoids of lacunes' size."""
+    """The outlines that lesions are drawn from: experts' of acute and chronic strokes, and lacune-sized ovoids."""
 
     acute: tuple[Outline, ...]
     chronic: tuple[Outline, ...]
 
     @cached_property
     def all(self) -> tuple[Outline, ...]:
-        """Acute, chronic, ovoids: what a graft's number means."""
+        """All outlines: acute, chronic, ovoids. The number of a graft is its index in this order."""
         rng = np.random.default_rng(_OVOID_SEED)
         return (*self.acute, *self.chronic, *(draw_ovoid(rng) for _ in range(_OVOIDS)))
 
     @cached_property
     def small(self) -> tuple[int, ...]:
-        """Those under 10 ml."""
+        """Numbers of the experts' outlines under 10 ml."""
         experts = (*self.acute, *self.chronic)
         return tuple(n for n, outline in enumerate(experts) if outline.volume_ml < _SMALL_ML)
 
     @property
     def ovoids(self) -> range:
-        """Those of lacunes."""
+        """Numbers of the ovoids, which serve as lacunes."""
         return range(len(self.acute) + len(self.chronic), len(self.all))
 
     def to(self, device: torch.device) -> OutlineSet:
-        """On a device, lists of points and volumes measured before."""
+        """Copy the set to a device, with lists of points and volumes that are already measured."""
         moved = OutlineSet(*(tuple(_on(outline, device) for outline in part) for part in (self.acute, self.chronic)))
         moved.__dict__["all"] = tuple(_on(outline, device) for outline in self.all)
         moved.__dict__["small"] = self.small
         return moved
 
     def draw(self, rng: np.random.Generator, config: SimulateConfig) -> tuple[tuple[int, ...], bool]:
-        """Numbers of outlines for one head, and whether they are lacunes'."""
+        """Draw the outlines of one head: their numbers, and whether they are lacunes."""
         if rng.random() < config.lacune_fraction:
             return tuple(int(rng.choice(self.ovoids)) for _ in range(1 + int(rng.integers(config.most_lesions)))), True
         if config.small_fraction and rng.random() < config.small_fraction and self.small:
             return tuple(self.small[int(rng.integers(len(self.small)))] for _ in range(config.most_lesions)), False
-        numbers = [self._one(rng)]
+        numbers = [self._draw_expert(rng)]
         while len(numbers) < config.most_lesions and rng.random() < config.further_lesion_fraction:
-            numbers.append(self._one(rng))
+            numbers.append(self._draw_expert(rng))
         return tuple(numbers), False
 
-    def _one(self, rng: np.random.Generator) -> int:
+    def _draw_expert(self, rng: np.random.Generator) -> int:
         acute = bool(self.acute) and (not self.chronic or rng.random() < 0.6)
         return int(rng.integers(len(self.acute))) if acute else len(self.acute) + int(rng.integers(len(self.chronic)))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SimulatedHead:
-    """What a scanner would show, and what is true."""
+    """A simulated head as a scanner would show it, with its truth."""
 
     image: Float[Tensor, "i j k"]
     """White matter about 1."""
     truth: Float[Tensor, "i j k"]
     """0 or 1; all 0 for a control."""
     brain: Float[Tensor, "i j k"]
-    """1 brain with its ventricles and the CSF in its sulci, 0 not; -1 where the host does not know."""
+    """1 brain with its ventricles and the CSF in its sulci, 0 not brain; -1 where the host does not know."""
     phase: Phase
     """Acute, chronic or control."""
     host: str
-    """Whose head it was."""
+    """Name of the head that it was made from."""
     plan: Augmentation
-    """All that was drawn."""
+    """Everything that was drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What is not left to chance; everything else is drawn."""
+    """What is fixed instead of drawn; everything else is left to chance."""
 
     numbers: tuple[int, ...] | None = None
-    """The outlines that the head gets; none for a control."""
+    """Numbers of the outlines that the head gets; empty for a control."""
     phase: Literal["acute", "chronic"] | None = None
-    """How old its lesions are."""
+    """Phase of its lesions."""
     look: Look | None = None
-    """How they look."""
+    """Look of its lesions."""
     scanner: ScannerLook | None = None
     painted: bool = False
-    """Whether a head that has an image is painted all the same."""
+    """Whether a head is painted even if it has an image."""
     deform: bool = True
-    """Off to leave the anatomy as it is."""
+    """Whether the anatomy is deformed."""
 
 
 def draw_head(
-    rng: np.random.Generator, host: Original, outlines: OutlineSet, config: SimulateConfig, given: Given = Given()
+    rng: np.random.Generator, host: Original, outlines: OutlineSet, config: SimulateConfig, fixed: Given = Given()
 ) -> Augmentation:
     """Draw everything that makes a patient of a lesion-free head.
 
     Args:
         rng: the source of chance.
-        host: the head.
+        host: the lesion-free head.
         outlines: where lesions are drawn from.
         config: how often each kind of head is drawn.
-        given: what is not drawn.
+        fixed: what is not drawn.
     """
-    numbers, lacunes = given.numbers, False
+    numbers, lacunes = fixed.numbers, False
     if numbers is None:
         numbers, lacunes = ((), False) if rng.random() < config.control_fraction else outlines.draw(rng, config)
-    phase = given.phase or ("chronic" if rng.random() < config.chronic_fraction else "acute")
-    paint = _draw_paint(rng, config, whole=given.painted or host.image is None)
+    phase = fixed.phase or ("chronic" if rng.random() < config.chronic_fraction else "acute")
+    paint = _draw_paint(rng, config, whole=fixed.painted or host.image is None)
     csf, _ = tones(host.levels, paint)
     lesions, centre = None, None
     if numbers:
-        chosen = given.look or (Lacune.sample(rng) if lacunes else draw_look(rng, phase=phase))
+        chosen = fixed.look or (Lacune.sample(rng) if lacunes else draw_look(rng, phase=phase))
         spots = [outlines.all[n] for n in numbers]
         places = [place(rng, host, spot, deep=n in outlines.ovoids) for n, spot in zip(numbers, spots, strict=True)]
         grafts = [Graft(outline=n, placement=_rows(matrix)) for n, matrix in zip(numbers, places, strict=True)]
@@ -156,24 +156,27 @@ def draw_head(
     strip, deface = _draw_sharing(rng, host, config)
     return Augmentation(
         lesions=lesions,
-        deformation=Deformation.sample(rng, shift_mm=config.shift_mm) if given.deform else None,
+        deformation=Deformation.sample(rng, shift_mm=config.shift_mm) if fixed.deform else None,
         confounders=confounders,
         paint=paint,
         strip=strip,
         deface=deface,
-        scanner=given.scanner or ScannerLook.sample(rng, artefacts=config.artefact_chance),
+        scanner=fixed.scanner or ScannerLook.sample(rng, artefacts=config.artefact_chance),
     )
 
 
 def look_at(plan: Augmentation, outlines: OutlineSet) -> list[np.ndarray]:
-    """Where a plan's lesions lie, each as some of its voxels [voxels of the head], as many as its size deserves."""
+    """Return the places of a plan's lesions: a sample of each lesion's voxels [voxels of the head].
+
+    A large lesion has more voxels in its sample than a small one.
+    """
     if plan.lesions is None:
         return []
-    found = []
+    samples = []
     for graft in plan.lesions.grafts:
         placement = np.vstack([graft.placement, [0, 0, 0, 1]])
-        found.append(np.rint(points_in_head(outlines.all[graft.outline], placement)).astype(np.int64))
-    return found
+        samples.append(np.rint(points_in_head(outlines.all[graft.outline], placement)).astype(np.int64))
+    return samples
 
 
 def simulate_head(
@@ -181,26 +184,27 @@ def simulate_head(
     outlines: OutlineSet,
     config: SimulateConfig,
     rng: np.random.Generator,
-    given: Given = Given(),
+    fixed: Given = Given(),
     *,
     unfamiliar: bool = False,
 ) -> SimulatedHead:
-    """One whole head, by the machinery that makes training's crops.
+    """Simulate one whole head, with the code that makes training's crops.
 
     Args:
-        host: the head; its device does the work.
+        host: the lesion-free head; its device does the work.
         outlines: where lesions are drawn from, on the same device.
         config: how often each kind of head is drawn.
         rng: the source of chance; the same state gives the same head on the same kind of device.
-        given: what is not drawn.
-        unfamiliar: the same head, but its lesions look as `insert_unfamiliar` draws them, which no training sees.
+        fixed: what is not drawn.
+        unfamiliar: whether the lesions look as `insert_unfamiliar` draws them, which no training sees; the head is the
+            same.
     """
-    plan = draw_head(rng, host, outlines, config, given)
+    plan = draw_head(rng, host, outlines, config, fixed)
     return carry_out(host, plan, outlines, unfamiliar=unfamiliar)
 
 
 def carry_out(host: Original, plan: Augmentation, outlines: OutlineSet, *, unfamiliar: bool = False) -> SimulatedHead:
-    """A plan on a whole head."""
+    """Apply a plan to a whole head."""
 
     def paint_unfamiliar(images: Tensor, truths: Tensor) -> Tensor:
         if not bool(truths.any()) or plan.lesions is None:
@@ -209,7 +213,7 @@ def carry_out(host: Original, plan: Augmentation, outlines: OutlineSet, *, unfam
         rng = np.random.default_rng(plan.lesions.seed)
         return insert_unfamiliar(images[0], truths[0], rng, csf=csf, grey=grey)[None]
 
-    found = augment(
+    augmented = augment(
         [host],
         [plan],
         starts=[(0, 0, 0)],
@@ -217,10 +221,10 @@ def carry_out(host: Original, plan: Augmentation, outlines: OutlineSet, *, unfam
         outlines=outlines.all,
         painter=paint_unfamiliar if unfamiliar else None,
     )
-    truth = found.truth[0]
+    truth = augmented.truth[0]
     phase: Phase = plan.lesions.look.phase if plan.lesions and bool(truth.any()) else "control"
     return SimulatedHead(
-        image=found.image[0], truth=truth, brain=found.brain[0], phase=phase, host=host.name, plan=plan
+        image=augmented.image[0], truth=truth, brain=augmented.brain[0], phase=phase, host=host.name, plan=plan
     )
 
 
@@ -246,7 +250,7 @@ def _draw_paint(rng: np.random.Generator, config: SimulateConfig, *, whole: bool
 
 
 def _draw_sharing(rng: np.random.Generator, host: Original, config: SimulateConfig) -> tuple[float | None, bool]:
-    """What data sharing takes off: the skull, more or less of it, or the face."""
+    """Draw what data sharing removes: the skull, more or less of it, or the face."""
     if rng.random() < config.strip_fraction or not host.skull:
         return (float(rng.uniform(0.05, 0.6)) if host.skull else 0.5), False
     return None, bool(rng.random() < config.deface_fraction)

@@ -1,4 +1,4 @@
-"""Where an image has its tissues, found without a label map."""
+"""Intensity levels of an image's tissues."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from insula.simulate import Tissue
 __all__ = ["Levels", "find_levels", "levels_of_tissues", "relative"]
 
 _LEAST = 50
-_STEP = 3  # every third voxel along each axis says enough
+_STEP = 3  # every third voxel along each axis is enough
 _OF_FOREGROUND = {"csf": 0.05, "grey": 0.40, "white": 0.80}
 
 
 class Levels(NamedTuple):
-    """Rough by design: quantiles of what is not air. Good enough to tell how strong a noise or how dark a cavity is."""
+    """Levels of tissues, rough by design: good enough to tell how strong a noise or how dark a cavity is."""
 
     air: float
-    """On the image's own scale."""
+    """Level of air, on the image's own scale."""
     width: float
-    """From air to white matter, on the image's own scale."""
+    """Difference between white matter and air, on the image's own scale."""
     csf: float
-    """On a scale where air is 0 and white matter 1."""
+    """Level of CSF, on a scale where air is 0 and white matter 1."""
     grey: float
-    """On that scale."""
+    """Level of grey matter, on that scale."""
 
 
 def find_levels(image: Float[Tensor, "i j k"]) -> Levels:
-    """Measure a whole head of any scale."""
+    """Estimate the levels of a whole head of any scale, from quantiles of what is not air."""
     values = image[::_STEP, ::_STEP, ::_STEP].float().flatten().sort().values
     low, high = values[0], values[int(0.995 * (len(values) - 1))]
     start = min(int((values <= low + 0.15 * (high - low)).sum()), len(values) - 1)
@@ -42,18 +42,19 @@ def find_levels(image: Float[Tensor, "i j k"]) -> Levels:
 
 
 def levels_of_tissues(image: Float[Tensor, "i j k"], tissue: UInt8[Tensor, "i j k"]) -> Levels:
-    """The same for a head whose tissues are known: medians of white and grey matter, air at 0, and the ventricles' darkest fifth.
+    """Measure the levels of a head whose tissues are known: medians, and the darkest fifth of the ventricles.
 
-    Small ventricles are blurred with what surrounds them, so that their median is no CSF. A tissue with fewer than fifty voxels in the sample gets what `find_levels` says.
+    Small ventricles are blurred with their surroundings, so their median is not that of CSF. A tissue with fewer than
+    fifty voxels in the sample gets its level from `find_levels`.
     """
     values, codes = (volume[::2, ::2, ::2] for volume in (image.float(), tissue))
     rough = find_levels(image)
 
     def level(kind: Tissue, otherwise: float, *, rank: float = 0.5) -> float:
-        found = values[codes == kind].sort().values
-        if found.numel() < _LEAST:
+        intensities = values[codes == kind].sort().values
+        if intensities.numel() < _LEAST:
             return otherwise * rough.width + rough.air
-        return float(found[int(rank * (found.numel() - 1))])
+        return float(intensities[int(rank * (intensities.numel() - 1))])
 
     air = min(rough.air, float(torch.quantile(values.flatten()[::7], 0.01)))
     width = max(level(Tissue.WHITE, 1.0) - air, 1e-6)
@@ -63,5 +64,5 @@ def levels_of_tissues(image: Float[Tensor, "i j k"], tissue: UInt8[Tensor, "i j 
 
 
 def relative(image: Float[Tensor, "i j k"], levels: Levels) -> Float[Tensor, "i j k"]:
-    """An image of any scale on one where air is 0 and white matter about 1."""
+    """Rescale an image of any scale so that air is 0 and white matter about 1."""
     return ((image.float() - levels.air) / levels.width).clamp_min(0)

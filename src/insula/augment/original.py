@@ -1,4 +1,4 @@
-"""A case before anything happens to it, and what augmentation asks of it each time."""
+"""A case before augmentation, with the measurements that augmentation needs each time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int8, Int16, UInt8
+from jaxtyping import Bool, Float, Int8, Int16, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,39 +26,40 @@ from insula.types import Shape
 __all__ = ["COARSE", "Original", "around_at", "bare", "brain_codes"]
 
 COARSE = 8
-"""Every eighth voxel along each axis is enough to normalise by."""
-_SLICES_MM = 2.5, 5.0  # of which a case's coarse look is kept; thinner and thicker ones lie between or beyond
+"""Step of the coarse grid: every eighth voxel along each axis is enough to normalise by."""
+_SLICES_MM = 2.5, 5.0  # slice thicknesses of the kept coarse images; others are inter- or extrapolated
 _PLACES = 2000  # voxels of each tissue to choose from
 _RIM_MM = 1.5  # sigma of the blur that a skull strip's border is read from
-_FACE_MM, _FACE = 10.0, 0.02  # blur of the brain, and below what of it a voxel is far from it
+_FACE_MM, _FACE = 10.0, 0.02  # blur of the brain, and its value below which a voxel is far from the brain
 
 
 @dataclass(frozen=True, eq=False)
 class Original:
-    """A case; what is measured of it is measured once, when it is first needed."""
+    """A case. Its measurements are made once, when they are first needed."""
 
     image: Float[Tensor, "i j k"] | None
     """Any scale; None for a head that is always painted."""
     mask: Bool[Tensor, "i j k"]
     """The truth."""
     worked_on: torch.device | None = None
-    """The device that needs it, where that is not the one it lies on: a cohort too large for a GPU lies in pinned memory."""
+    """Device that needs the case, if it is not the one it lies on: a cohort too large for a GPU lies in pinned
+    memory."""
     brain: Int8[Tensor, "i j k"] | None = None
-    """1 brain, 0 not, -1 not known; None where no voxel is known."""
+    """1 brain, 0 not brain, -1 unknown; None if no voxel is known."""
     tissue: UInt8[Tensor, "i j k"] | None = None
-    """Codes of `Tissue`, where they are known; otherwise they are guessed from the image, and the brain counts as unknown."""
+    """Codes of `Tissue`, if known; otherwise they are guessed from the image, and the brain counts as unknown."""
     to_atlas: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
     """4x4: voxel -> millimetre of the space that outlines lie in."""
     skull: bool = True
-    """Whether the head has one."""
+    """Whether the head has a skull."""
     labelled: bool = True
-    """Whether `tissue`, if given, says where the brain is."""
+    """Whether `tissue`, if given, tells where the brain is."""
     name: str = ""
-    """Where it comes from."""
+    """Where the case comes from."""
 
     @classmethod
     def of(cls, host: Host, device: torch.device) -> Original:
-        """A lesion-free host as a case, on a device."""
+        """Make a case of a lesion-free host, on a device."""
         return cls(
             image=None if host.image is None else host.image.to(device),
             mask=torch.zeros(host.tissue.shape, dtype=torch.bool, device=device),
@@ -71,17 +72,17 @@ class Original:
 
     @property
     def device(self) -> torch.device:
-        """Where it is worked on, and where what is measured of it lies."""
+        """Device that works on the case and holds its measurements."""
         return self.worked_on or self.mask.device
 
     @property
-    def here(self) -> tuple[Float[Tensor, "i j k"], Bool[Tensor, "i j k"]]:
-        """Image and truth on that device; sent there if need be, without waiting."""
+    def here(self) -> tuple[Shaped[Tensor, "i j k"], Bool[Tensor, "i j k"]]:
+        """Image and truth on that device; copied there if need be, without waiting."""
         mask = self.mask.to(self.device, non_blocking=True)
         return torch.zeros_like(mask) if self.image is None else self.image.to(self.device, non_blocking=True), mask
 
     def cut(self, window: tuple[slice, slice, slice]) -> tuple[Tensor, Tensor, Tensor]:
-        """A part of the image, of the truth and of the brain, as float32 on the device that needs it."""
+        """Return a part of the image, the truth and the brain, as float32 on the device that needs it."""
         image, truth = self.here
         brain = torch.full_like(truth[window], -1, dtype=torch.float32)
         if self.brain is not None:
@@ -90,7 +91,7 @@ class Original:
 
     @property
     def knows_brain(self) -> bool:
-        """Whether its tissues can teach where the brain is."""
+        """Whether the tissues can teach where the brain is."""
         return self.tissue is not None and self.labelled
 
     @property
@@ -100,7 +101,7 @@ class Original:
 
     @cached_property
     def levels(self) -> Levels:
-        """Of the image's tissues."""
+        """Levels of the image's tissues."""
         if self.image is None:
             return Levels(air=0.0, width=1.0, csf=0.2, grey=0.6)
         if self.tissue is not None:
@@ -109,12 +110,12 @@ class Original:
 
     @cached_property
     def lesion(self) -> Int16[np.ndarray, "n 3"]:
-        """The truth's voxels, in the computer's memory: where a crop may look is decided there."""
+        """Voxels of the truth, in CPU memory, where crops are chosen."""
         return self.mask.nonzero().to(torch.int16).cpu().numpy()
 
     @cached_property
     def lesions(self) -> tuple[Int16[np.ndarray, "n 3"], ...]:
-        """The same, each separate lesion for itself."""
+        """Voxels of each separate lesion, in CPU memory."""
         if not len(self.lesion):
             return ()
         corner = self.lesion.min(0)
@@ -126,17 +127,20 @@ class Original:
 
     @property
     def codes(self) -> UInt8[Tensor, "i j k"]:
-        """The tissues, known or guessed."""
+        """Tissue codes, known or guessed."""
         return self._anatomy[0].to(self.device, non_blocking=True)
 
     @property
     def around(self) -> Float[Tensor, "5 i2 j2 k2"]:
-        """On the strip's coarse grid: the direction to the nearest CSF, how much brain there is, and whether it is face."""
+        """Direction to the nearest CSF, share of brain, and whether it is face; on the skull strip's coarse grid."""
         return self._anatomy[1].to(self.device, non_blocking=True)
 
     @cached_property
     def _anatomy(self) -> tuple[Tensor, Tensor]:
-        """Both, where the case itself lies: a cohort too large for a GPU has no room there for these either."""
+        """Tissue codes and `around`, stored where the case itself lies.
+
+        A GPU that is too small for a cohort has no room for these either.
+        """
         brain = self._soft_brain()
         codes = self._guessed(brain) if self.tissue is None else self.tissue.to(self.device)
         far = blur_wide_each(brain[None], _FACE_MM / CELL)[0] < _FACE
@@ -149,7 +153,7 @@ class Original:
         return (kept[0].pin_memory(), kept[1].pin_memory()) if self.device.type == "cuda" else kept
 
     def _guessed(self, soft: Tensor) -> UInt8[Tensor, "i j k"]:
-        """Tissues from intensities, inside what is roughly the brain."""
+        """Guess tissues from intensities, inside an approximate brain."""
         assert self.image is not None
         x, levels = relative(self.image.to(self.device), self.levels), self.levels
         brain = F.interpolate(soft[None, None], size=self.box, mode="trilinear")[0, 0] > 0.5
@@ -161,17 +165,17 @@ class Original:
 
     @cached_property
     def places(self) -> dict[Tissue, np.ndarray]:
-        """Voxels of each tissue, some thousands at most, in the computer's memory."""
+        """Voxels of each tissue, some thousands at most, in CPU memory."""
         out = {}
         for kind in Tissue:
-            found = (self.codes == kind).nonzero()
-            step = max(1, len(found) // _PLACES)
-            out[kind] = found[::step].cpu().numpy().astype(np.float64)
+            voxels = (self.codes == kind).nonzero()
+            step = max(1, len(voxels) // _PLACES)
+            out[kind] = voxels[::step].cpu().numpy().astype(np.float64)
         return out
 
     @cached_property
     def half_codes(self) -> UInt8[np.ndarray, "i2 j2 k2"]:
-        """The tissues of every second voxel, in the computer's memory: whether a place is brain is asked there."""
+        """Tissue codes of every second voxel, in CPU memory, where placements are checked."""
         return self.codes[::2, ::2, ::2].cpu().numpy()
 
     def _soft_brain(self) -> Float[Tensor, "i2 j2 k2"]:
@@ -185,12 +189,12 @@ class Original:
 
     @cached_property
     def coarse_codes(self) -> UInt8[Tensor, "i8 j8 k8"]:
-        """The tissues of every eighth voxel."""
+        """Tissue codes of every eighth voxel."""
         return self.codes[::COARSE, ::COARSE, ::COARSE].contiguous()
 
     @cached_property
     def coarse_around(self) -> Float[Tensor, "2 i8 j8 k8"]:
-        """How much brain there is at every eighth voxel, and whether it is face."""
+        """Share of brain at every eighth voxel, and whether it is face."""
         index = torch.stack(torch.meshgrid(*_places(self.box, self.device), indexing="ij"))[
             :, ::COARSE, ::COARSE, ::COARSE
         ]
@@ -205,11 +209,11 @@ class Original:
         return self._coarse_images(strip=True)
 
     def _coarse_images(self, *, strip: bool) -> Float[Tensor, "7 i8 j8 k8"]:
-        """Every eighth voxel: as it is, and in slices of either thickness along each axis."""
+        """Return every eighth voxel: as it is, and in slices of either thickness along each axis."""
         if self.image is None:
             return torch.zeros(7, *self.coarse_codes.shape, device=self.device)
         image = self.image.to(self.device)
-        found = [self._lines(image, None, strip=strip)]
+        images = [self._lines(image, None, strip=strip)]
         for axis in range(3):
             looks = [ScannerLook(slice_mm=thick, slice_axis=axis) for thick in _SLICES_MM]
             scans = scan_numbers(looks, white=[1.0, 1.0], box=self.box, shape=self.box)
@@ -218,11 +222,11 @@ class Original:
             )
             lines = self._lines(image, axis, strip=strip).movedim(axis, 0)
             for rows in spreads(self.box[axis], blur, slab, count):
-                found.append(torch.tensordot(rows[::COARSE], lines, 1).movedim(0, axis))
-        return torch.stack(found).half()
+                images.append(torch.tensordot(rows[::COARSE], lines, 1).movedim(0, axis))
+        return torch.stack(images).half()
 
     def _lines(self, image: Tensor, axis: int | None, *, strip: bool) -> Float[Tensor, "i j k"]:
-        """Every eighth voxel along each axis but one, air 0 and white matter about 1."""
+        """Return every eighth voxel along each axis but one, with air 0 and white matter about 1."""
         i, j, k = (slice(None, None, 1 if axis == other else COARSE) for other in range(3))
         x = relative(image[i, j, k], self.levels)
         if strip:
@@ -232,7 +236,7 @@ class Original:
         return x
 
     def coarse(self, plan: Augmentation) -> Float[Tensor, "i8 j8 k8"]:
-        """Every eighth voxel, with a skull or without, in slices as thick as the plan has them, or about."""
+        """Return every eighth voxel, with or without skull, in slices about as thick as the plan's."""
         look, (thin, thick) = plan.scanner or ScannerLook(), _SLICES_MM
         held = self._with_skull if plan.strip is None else self._without_skull
         if look.slice_mm <= 1:
@@ -246,19 +250,19 @@ class Original:
 
 
 def bare(coarse: Float[Tensor, "b i8 j8 k8"], scans: ScanNumbers[Tensor], box: Shape) -> Float[Tensor, "b i8 j8 k8"]:
-    """Coarse heads as their scanners show them, without noise."""
+    """Return coarse heads as their scanners show them, without noise."""
     places = [along_it[None, ::COARSE] for along_it in _places(box, coarse.device)]
     gamma = scans.level[:, 1, None, None, None]
     return coarse**gamma * torch.exp(log_bias(scans, box, places))
 
 
 def around_at(around: Float[Tensor, "b 5 i2 j2 k2"], index: Float[Tensor, "b 3 i j k"]) -> Float[Tensor, "b 5 i j k"]:
-    """`Original.around` at places given in voxels of the image."""
+    """Look up `Original.around` at points given in voxels of the image."""
     return look_up_each(around, (index - (CELL - 1) / 2) / CELL, repeat_rim=True)
 
 
 def brain_codes(codes: Tensor) -> Bool[Tensor, "..."]:
-    """Where tissue codes are brain."""
+    """Return a mask of the tissue codes that are brain."""
     return (codes >= int(BRAIN[0])) & (codes <= int(BRAIN[-1]))
 
 

@@ -1,4 +1,4 @@
-"""Where a lesion's outline comes to lie in a head."""
+"""Placement of a lesion's outline in a head."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from insula.simulate.anatomy import BRAIN
 __all__ = ["place", "points_in_head"]
 
 _CENTRE_MM = (0.0, -18.0, 10.0)  # about the middle of the brain in MNI millimetres, so that scaling keeps places
-_TRIES = 4  # placements of an outline, of which the best is taken
-_GOOD = 0.97  # of an outline lies where infarcts lie: no further try
+_TRIES = 4  # placements that are tried for an outline; the best is taken
+_GOOD = 0.97  # share of an outline in brain that needs no further try
 _DEEP = (Tissue.DEEP_GREY, Tissue.DEEP_GREY, Tissue.WHITE, Tissue.BRAINSTEM)
 
 
 def place(rng: np.random.Generator, host: Original, outline: Outline, *, deep: bool) -> np.ndarray:
-    """4x4, voxel of the head -> voxel of the outline: where it was drawn, jittered, on either side; ovoids go deep.
+    """Place an outline in a head: where it was drawn, jittered, on either side; ovoids go deep.
 
-    The best of a few tries is taken: an expert's outline lies in the brain and leaves out its ventricles.
+    The best of a few tries is taken, because an expert's outline lies in the brain and leaves out its ventricles.
+
+    Returns:
+        4x4: voxel of the head -> voxel of the outline.
     """
     best, most = np.eye(4), -1.0
     for _ in range(_TRIES):
@@ -55,16 +58,16 @@ def _deep_place(rng: np.random.Generator, host: Original, outline: Outline) -> n
 
 
 def points_in_head(outline: Outline, placement: np.ndarray) -> np.ndarray:
-    """Some of an outline's voxels [n 3, voxels of the head]; a 4x4 placement leads from the head to the outline."""
+    """Return some of an outline's voxels [n 3, voxels of the head]; a 4x4 placement maps the head to the outline."""
     back = np.linalg.inv(placement)
-    there: np.ndarray = outline.points @ back[:3, :3].T + back[:3, 3]
-    return there
+    points: np.ndarray = outline.points @ back[:3, :3].T + back[:3, 3]
+    return points
 
 
 def _share_in_brain(host: Original, outline: Outline, matrix: np.ndarray) -> float:
-    """Share of a sample of the outline's voxels that lies in brain and in no ventricle."""
-    there = np.rint(points_in_head(outline, matrix) / 2).astype(np.int64)
-    inside = ((there >= 0) & (there < host.half_codes.shape)).all(1)
-    codes = host.half_codes[tuple(there[inside].T)]
+    """Return the share of an outline's sampled voxels that lies in brain and not in a ventricle."""
+    voxels = np.rint(points_in_head(outline, matrix) / 2).astype(np.int64)
+    inside = ((voxels >= 0) & (voxels < host.half_codes.shape)).all(1)
+    codes = host.half_codes[tuple(voxels[inside].T)]
     good = (codes > BRAIN[0]) & (codes <= BRAIN[-1])  # the first of them is the ventricles
-    return float(good.sum()) / max(len(there), 1)
+    return float(good.sum()) / max(len(voxels), 1)

@@ -1,4 +1,4 @@
-"""What will happen to a case, as numbers."""
+"""The plan of an augmentation: what will happen to a case, as numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Paint:
     """A T1w-like intensity for each tissue of a label map."""
 
     palette: tuple[float, ...]
-    """In the order of `Tissue`, white matter 1."""
+    """Intensities in the order of `Tissue`; white matter is 1."""
     share: float = 1.0
     """Share of the painted image; the rest is the scan."""
     texture: float = 0.03
@@ -33,7 +33,7 @@ class Paint:
 
 
 def tones(levels: Levels, paint: Paint | None) -> tuple[float, float]:
-    """Levels of CSF and of grey matter of a head, painted or not."""
+    """Return the levels of CSF and of grey matter in a head, painted or not."""
     if paint is None:
         return levels.csf, levels.grey
     csf, grey = (paint.palette[kind] for kind in (Tissue.VENTRICLE, Tissue.CORTEX))
@@ -43,20 +43,20 @@ def tones(levels: Levels, paint: Paint | None) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """One draw: print it, replay it. The default leaves a case as it is."""
+    """One drawn augmentation, to print or to replay. The default leaves a case unchanged."""
 
     lesions: LesionGrafts | None = None
-    """Lesions more."""
+    """Additional lesions."""
     deformation: Deformation | None = None
-    """Another anatomy."""
+    """Change of anatomy."""
     confounders: Confounders | None = None
-    """What looks like a lesion and is none."""
+    """Structures that look like a lesion and are none."""
     paint: Paint | None = None
-    """Another contrast, from a label map."""
+    """Another contrast, painted from a label map."""
     strip: float | None = None
-    """The skull taken off, 0 to 1: a half cuts at the brain's border, less leaves a rim of what lies around it."""
+    """Skull strip, 0 to 1: 0.5 cuts at the brain's border, lower values leave a rim around it; None for none."""
     deface: bool = False
-    """The face taken off."""
+    """Whether the face is removed."""
     scanner: ScannerLook | None = None
     """Another scanner."""
 
@@ -64,13 +64,13 @@ class Augmentation:
     def sample(
         cls, rng: np.random.Generator, config: AugmentConfig, *, box: Shape, outlines: Sequence[Outline] = ()
     ) -> Augmentation:
-        """Draw one for a case of a cohort.
+        """Draw an augmentation for a case of a cohort.
 
         Args:
             rng: the source of chance.
             config: how often each kind is drawn.
-            box: voxels of the case.
-            outlines: the cohort's lesions, to graft; none for no grafts.
+            box: voxels of the case along each axis.
+            outlines: the cohort's lesions, to graft; empty for no grafts.
         """
         grafts, deforms, strips, scans = rng.random(4) < (
             config.graft_fraction if outlines else 0.0,

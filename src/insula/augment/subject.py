@@ -53,9 +53,9 @@ _SCANNER = ScannerLook(bias=0.15, gamma=1.0, noise=0.02, blur_mm=0.3, seed=3)
 
 
 def demo_case() -> Case:
-    """Build the subject from the template that the `nilearn` package carries; nothing is downloaded.
+    """Build the subject from the template in the `nilearn` package; nothing is downloaded.
 
-    Simulated, and the same every time on the same machine.
+    It is simulated, and the same every time on the same machine.
 
     Raises:
         Unavailable: `nilearn` is not installed.
@@ -88,9 +88,9 @@ def demo_case() -> Case:
         deformation=_ANATOMY,
         scanner=_SCANNER,
     )
-    found = carry_out(host, plan, OutlineSet(acute=(), chronic=(outline,)))
-    scan = Scan((found.image * 1000).numpy(), grid, name="demo")
-    truth = Mask(found.truth.numpy() > 0, grid)
+    head = carry_out(host, plan, OutlineSet(acute=(), chronic=(outline,)))
+    scan = Scan((head.image * 1000).numpy(), grid, name="demo")
+    truth = Mask(head.truth.numpy() > 0, grid)
     return Case(scan=scan, truth=truth, subject="demo", centre="simulated", phase="chronic")
 
 
@@ -102,7 +102,7 @@ def _template_folder() -> Path:
 
 
 def _tissues(grey: Tensor, white: Tensor) -> Tensor:
-    """Codes of `Tissue` from the template's maps of grey and white matter; what they enclose is CSF."""
+    """Return codes of `Tissue` from the template's maps of grey and white matter; what they enclose is CSF."""
     solid = ((grey > 100) | (white > 100)).numpy()
     closed = ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(solid, 8), iterations=5)[8:-8, 8:-8, 8:-8])
     deep = ndimage.distance_transform_edt(closed) > _VENTRICLES_MM
@@ -117,7 +117,7 @@ def _corner(grid: Grid) -> tuple[float, float, float]:
 
 
 def _infarct(grid: Grid) -> Tensor:
-    """1 inside two ellipsoids with an uneven border, in the template's own voxels."""
+    """Return 1 inside two ellipsoids with an uneven border, in the template's own voxels."""
     i, j, k = grid.shape
     device = torch.device("cpu")
     mm = identity((i, j, k), device=device) + torch.tensor(grid.affine[:3, 3], dtype=torch.float32).view(3, 1, 1, 1)

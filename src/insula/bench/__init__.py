@@ -1,4 +1,4 @@
-"""What training and segmenting cost on this machine, beside the networks and pipelines of others."""
+"""Benchmarks of training and inference on this machine, compared with other networks and pipelines."""
 
 from insula.bench.contenders import CONTENDERS, Contender
 from insula.bench.cost import Cost, Limits, Work, cost_of, limits_of

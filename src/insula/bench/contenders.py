@@ -1,4 +1,4 @@
-"""Networks that are timed side by side: insula's, and others' as their own packages build them."""
+"""Networks to benchmark: those of insula, and others as built by their own packages."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ __all__ = ["CONTENDERS", "Contender", "Told"]
 
 @dataclass(frozen=True)
 class Contender:
-    """One network and how it is trained."""
+    """A network and how it is trained."""
 
     says: str
-    """For the table."""
+    """Description for the table."""
     config: ModelConfig | None = None
-    """Of one of insula's: trained by insula's own step."""
+    """Configuration of an insula model, which is trained by insula's own step; None for others."""
     recompute: bool = False
-    """It forgets what is inside a stage and computes it again (`train.recompute`)."""
+    """Whether activations within a stage are recomputed (`train.recompute`)."""
     build: Callable[[], nn.Module] | None = None
-    """Of another's; trained as `trainer` says."""
+    """Builds a network of another package, which is trained as `trainer` says; None for insula's."""
     trainer: str = "adamw"
-    """`nnunet`: float16 with scaled gradients, SGD with momentum, clipping at 12, supervised at every resolution, as nnU-Net v2
-    trains. `adamw`: bfloat16, fused AdamW."""
+    """`nnunet`: float16 with loss scaling, SGD with momentum, clipping at 12 and deep supervision, as in nnU-Net v2.
+    `adamw`: bfloat16 and fused AdamW."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """What every measurement says of its network."""
+    """Facts about the network that every measurement carries."""
 
     name: str
     says: str
     compiled: bool
     why_not: str | None = None
-    """Why it was not timed."""
+    """Why it was not timed; None if it was."""
 
     @property
     def title(self) -> str:
-        """For the table."""
+        """Title for the table."""
         return self.says + (", compiled" if self.compiled else "")
 
 
@@ -108,5 +108,4 @@ CONTENDERS = {
     "attention_unet": Contender("MONAI AttentionUnet", build=_attention_unet),
     "swin_unetr": Contender("MONAI SwinUNETR", build=_swin_unetr),
 }
-"""By the name that the command line uses. U-Mamba is not among them: its scan is a CUDA extension without a package that can be
-installed without a compiler."""
+"""Name on the command line -> network. U-Mamba is not included: its scan is a CUDA extension that needs a compiler."""

@@ -1,4 +1,4 @@
-"""Time, memory, and how far the hardware's limits are."""
+"""Measures time and memory, and compares them with the limits of the hardware."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from torch.utils.flop_counter import FlopCounterMode
 __all__ = ["Cost", "Limits", "Work", "cost_of", "limits_of", "work_of"]
 
 _WARM, _PROFILED = 6, 3
-_SIDE = {"cuda": 8192, "cpu": 1024}  # of the matrices that tell the rate of arithmetic
-_COPIED = {"cuda": 2**30, "cpu": 2**27}  # bytes that tell the rate of memory
+_SIDE = {"cuda": 8192, "cpu": 1024}  # side of the matrices that measure the arithmetic rate
+_COPIED = {"cuda": 2**30, "cpu": 2**27}  # bytes copied to measure the memory bandwidth
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the machine can do, measured now."""
+    """Measured limits of the machine."""
 
     tflops: float
-    """Of a product of large matrices, bfloat16 on a GPU and float32 elsewhere [10^12/s]."""
+    """Rate of a product of large matrices, bfloat16 on a GPU and float32 elsewhere [10^12/s]."""
     gb_per_s: float
-    """Of a copy within its memory, bytes read and written [10^9/s]."""
+    """Rate of a copy within memory, counting bytes read and written [10^9/s]."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one step has to do, counted while it is done once, operation by operation."""
+    """Work of one step, counted operation by operation."""
 
     tflop: float
     """Multiplications and additions of convolutions and matrix products, forward and backward [10^12]."""
     gb: float
-    """Bytes that its operations read and write, each on its own [10^9]; what is fused moves less."""
+    """Bytes read and written by all operations [10^9]; fused operations move less."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one step costs."""
+    """Cost of one step."""
 
     ms: float
-    """Mean of steps that follow each other."""
+    """Mean time of consecutive steps."""
     gib: float
-    """Peak of the GPU's memory, the first steps and what else lies there included; 0 without one."""
+    """Peak GPU memory, including the first steps and everything else on it; 0 without a GPU."""
     busy: float | None
-    """Share of the time in which the GPU computes; None without one."""
+    """Fraction of the time that the GPU computes; None without a GPU."""
 
 
 def limits_of(device: torch.device) -> Limits:
-    """Measure a device."""
+    """Measure the limits of a device."""
     side, size = _SIDE[device.type], _COPIED[device.type]
     a = torch.randn(side, side, device=device, dtype=torch.bfloat16 if device.type == "cuda" else torch.float32)
     product = _seconds(lambda: a @ a, device, 10)
@@ -64,10 +64,10 @@ def limits_of(device: torch.device) -> Limits:
 
 
 def cost_of(step: Callable[[], Any], device: torch.device, *, repeats: int) -> Cost:
-    """Time steps that follow each other, after some to warm up."""
+    """Time consecutive steps, after a warm-up."""
     cuda = device.type == "cuda"
     if cuda:
-        torch.cuda.reset_peak_memory_stats(device)  # before a step is recorded: what is replayed allocates nothing
+        torch.cuda.reset_peak_memory_stats(device)  # before a step is recorded, because a replay allocates nothing
     for _ in range(_WARM if cuda else 1):
         step()
     if cuda:
@@ -78,7 +78,7 @@ def cost_of(step: Callable[[], Any], device: torch.device, *, repeats: int) -> C
 
 
 def work_of(once: Callable[[], Any]) -> Work:
-    """Count the operations of one eager forward and backward pass, and their bytes."""
+    """Count the operations and bytes of one eager forward and backward pass."""
     flops, traffic = FlopCounterMode(display=False), _Traffic()
     with flops, traffic:
         once()
@@ -86,7 +86,7 @@ def work_of(once: Callable[[], Any]) -> Work:
 
 
 def _seconds(work: Callable[[], Any], device: torch.device, repeats: int) -> float:
-    """Mean of several in a row on a GPU, where starting and computing overlap; median elsewhere."""
+    """Return the mean time of consecutive calls on a GPU, where launch and computation overlap, else the median."""
     if device.type != "cuda":
         times = []
         for _ in range(repeats):
@@ -106,36 +106,36 @@ def _seconds(work: Callable[[], Any], device: torch.device, repeats: int) -> flo
 def _busy(step: Callable[[], Any], seconds: float) -> float:
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CUDA]) as told:
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         for _ in range(_PROFILED):
             step()
         torch.cuda.synchronize()
-    computing = sum(event.self_device_time_total for event in told.key_averages()) / 1e6 / _PROFILED
+    computing = sum(event.self_device_time_total for event in profiler.key_averages()) / 1e6 / _PROFILED
     return min(computing / seconds, 1.0)
 
 
 class _Traffic(TorchDispatchMode):
-    """Adds up the bytes of what operations take and give; a view moves nothing."""
+    """Sums the bytes of the inputs and outputs of operations; a view moves nothing."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
         view = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
         if not view:
             self.total += sum(
-                x.nbytes for x in (*_tensors(args), *_tensors((kwargs or {}).values()), *_tensors([given]))
+                tensor.nbytes for tensor in (*_tensors(args), *_tensors((kwargs or {}).values()), *_tensors([output]))
             )
-        return given
+        return output
 
 
 def _tensors(values: Any) -> list[Tensor]:
-    found: list[Tensor] = []
+    tensors: list[Tensor] = []
     for value in values:
         if isinstance(value, Tensor):
-            found.append(value)
+            tensors.append(value)
         elif isinstance(value, list | tuple):
-            found += _tensors(value)
-    return found
+            tensors += _tensors(value)
+    return tensors

@@ -1,4 +1,4 @@
-"""nnU-Net's input pipeline: patches cut and augmented by processes on the CPU's cores."""
+"""nnU-Net's input pipeline: patches are cut and augmented by processes on the CPU."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ __all__ = ["PatchLoader"]
 
 _MOST_WORKERS = 12  # nnU-Net's own default
 _AHEAD = 6
-_FOREGROUND = 1 / 3  # of the patches lie around a lesion
-_ROOM = 1.5  # times the patch along each axis are cut, so that what turns in is real
+_FOREGROUND = 1 / 3  # share of patches centred on a lesion
+_ROOM = 1.5  # margin factor of the cut along each axis, so that rotation brings in real voxels
 
 
 class PatchLoader:
-    """Endless batches of (image, truth) in pinned memory, by nnU-Net v2's default augmentation.
+    """Yields endless batches of (image, truth) in pinned memory with nnU-Net v2's default augmentation.
 
-    The transforms are its own (`batchgeneratorsv2`), with the probabilities and ranges of its trainer; the processes are torch's.
+    The transforms are nnU-Net's own (`batchgeneratorsv2`), with the probabilities and ranges of its trainer; the
+    processes are torch's.
 
     Args:
-        cases: prepared.
-        size: patches a batch.
-        patch: voxels along each axis.
+        cases: prepared cases.
+        size: patches per batch.
+        patch: size of a patch along each axis [voxels].
 
     Raises:
         Unavailable: `batchgeneratorsv2` is not installed.
@@ -56,7 +57,7 @@ class PatchLoader:
 
 
 def _alone(worker: int) -> None:
-    torch.set_num_threads(1)  # as many processes as cores
+    torch.set_num_threads(1)  # there are as many processes as cores
     np.random.seed(worker)
 
 
@@ -66,13 +67,13 @@ class _Patches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         self.lesions = [mask.nonzero().to(torch.int16).cpu().numpy() for mask in cases.masks]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        told = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng(told.id if told else 0)
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng(worker.id if worker else 0)
         while True:
-            pairs = [self._one(rng) for _ in range(self.size)]
+            pairs = [self._draw(rng) for _ in range(self.size)]
             yield torch.stack([image for image, _ in pairs]), torch.stack([truth for _, truth in pairs])
 
-    def _one(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         n = int(rng.integers(len(self.cases)))
         image, mask, lesion = self.cases.images[n], self.cases.masks[n], self.lesions[n]
         room = [min(int(_ROOM * self.patch), size) for size in image.shape]
@@ -83,8 +84,10 @@ class _Patches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
                 min(max(c - part // 2, 0), size - part) for c, part, size in zip(chosen, room, image.shape, strict=True)
             ]
         i, j, k = (slice(a, a + part) for a, part in zip(start, room, strict=True))
-        made = self.transforms(image=image[i, j, k].float()[None], segmentation=mask[i, j, k].to(torch.int16)[None])
-        return made["image"], made["segmentation"].float()
+        transformed = self.transforms(
+            image=image[i, j, k].float()[None], segmentation=mask[i, j, k].to(torch.int16)[None]
+        )
+        return transformed["image"], transformed["segmentation"].float()
 
 
 def _transforms(patch: int) -> Any:

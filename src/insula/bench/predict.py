@@ -1,4 +1,4 @@
-"""What segmenting costs and what it reaches: every set of weights in every engine and precision, each in a process of its own."""
+"""Benchmarks cost and accuracy of segmentation: weights by engine and precision, each in its own process."""
 
 from __future__ import annotations
 
@@ -56,98 +56,100 @@ class Way:
 
     @property
     def told(self) -> str:
-        """As the command line writes it."""
+        """Engine and precision as written on the command line."""
         return f"{self.engine}:{self.precision}"
 
 
 @dataclass(frozen=True)
 class SeenCase:
-    """One case of the cohort, in one way."""
+    """Result for one case of the cohort, by one way."""
 
     dice: float | None
-    """Against the truth; None without one, and of a control."""
+    """Dice with the truth; None without a truth, and for controls."""
     apart: float | None
-    """Largest difference of probability from PyTorch in float32; None if that could not be run."""
+    """Largest difference in probability from PyTorch in float32; None if that could not run."""
     same: float | None
-    """Dice of the mask with that of PyTorch in float32; as before."""
+    """Dice of the mask with that of PyTorch in float32; None if that could not run."""
     precision: str
-    """What it was computed in."""
+    """Precision of the computation."""
     centre: str = "unknown"
-    """Where it comes from."""
+    """Centre of the case."""
 
 
 @dataclass(frozen=True)
 class PredictBench:
-    """What one way costs and gives."""
+    """Cost and results of one way."""
 
     way: Way
     parameters: int = 0
     cold_s: float = 0.0
-    """From weights on disk and a scan that was read to its probabilities; what is compiled once has been."""
+    """First pass: from weights on disk and a loaded scan to probabilities; one-time compilation is not included."""
     seconds: float = 0.0
-    """Median of further passes over the same head, from the prepared image in the computer's memory to probabilities there."""
+    """Median of further passes over the same head, from the prepared image in host memory to probabilities there."""
     network_s: float = 0.0
-    """Of that, the networks: from an image on the device to logits on it; median."""
+    """Median time of the networks alone, from an image to logits, both on the device."""
     peak_gib: float = 0.0
-    """Of the processor's memory above what the interpreter has with insula imported and a scan read, or of PyTorch's on the GPU: what a package or TensorRT
-    takes for itself there is not in it."""
+    """Peak memory. On a CPU: above that of the interpreter with insula imported and a scan loaded. On a GPU: that of
+    PyTorch, without what other packages or TensorRT allocate themselves."""
     cases: dict[str, SeenCase] = field(default_factory=dict)
     why_not: str | None = None
-    """What kept it from running."""
+    """Why it could not run; None if it did."""
 
 
 def parse_way(text: str) -> tuple[str, Precision]:
-    """Engine and precision from `engine:precision`.
+    """Parse `engine:precision`.
 
     Raises:
-        UsageError: not such a pair.
+        UsageError: the text is not such a pair, or the engine does not support the precision.
     """
     engine, _, precision = text.partition(":")
     if engine not in _COMPUTES or precision not in _COMPUTES["torch"]:
-        raise UsageError("--ways", text, "is not an engine and a precision", "write e.g. openvino:bfloat16")
-    for one in _COMPUTES[engine]:
-        if one == precision:
-            return engine, one
-    there = " or ".join(f"{engine}:{one}" for one in _COMPUTES[engine])
-    raise UsageError("--ways", text, f"is not there, {engine} does not compute in {precision}", f"write {there}")
+        raise UsageError("`ways`", text, "is not an engine and a precision", "write e.g. openvino:bfloat16")
+    for supported in _COMPUTES[engine]:
+        if supported == precision:
+            return engine, supported
+    available = " or ".join(f"{engine}:{supported}" for supported in _COMPUTES[engine])
+    raise UsageError(
+        "`ways`", text, f"is not available, because {engine} does not compute in {precision}", f"write {available}"
+    )
 
 
 def bench_predict(
     weights: Sequence[str], ways: Sequence[str], entries: Sequence[Entry], *, device: str = "auto", repeats: int = 5
 ) -> Iterator[PredictBench]:
-    """Each way after the other; of each set of weights PyTorch in float32 first, for the others are compared with it.
+    """Benchmark each way in turn; PyTorch in float32 runs first for each set of weights, as the reference.
 
     Args:
-        weights: as `load_weights` takes them.
-        ways: engine and precision, as `parse_way` takes them.
-        entries: cases with one scan each, and a truth if there is one; without any, a phantom is timed and nothing scored.
-        device: as `choose_device` takes it.
-        repeats: passes that are timed.
+        weights: names or paths for `load_weights`.
+        ways: engine and precision, in the form for `parse_way`.
+        entries: cases with one scan each, and a truth if available; if empty, a phantom is timed and nothing is scored.
+        device: name for `choose_device`.
+        repeats: number of timed passes.
     """
     with tempfile.TemporaryDirectory(prefix="insula-") as folder:
         for name in weights:
             kept = Path(tempfile.mkdtemp(dir=folder))
-            for told in dict.fromkeys((_EXACT, *ways)):
-                way = Way(name, *parse_way(told))
-                # what is compiled once is, elsewhere: it takes memory that running does not
+            for spelling in dict.fromkeys((_EXACT, *ways)):
+                way = Way(name, *parse_way(spelling))
+                # compile once in another process, because that takes memory that running does not
                 first = _apart(way, (), device, 0, kept) if way.engine != "torch" else None
                 yield first if first and first.why_not else _apart(way, tuple(entries), device, repeats, kept)
 
 
 def _apart(way: Way, *rest: Any) -> PredictBench:
-    """In a process of its own, so that the peak of memory is its own."""
+    """Measure in a separate process, so that the peak memory is its own."""
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(send, way, *rest))
     process.start()
     send.close()
     try:
-        found: PredictBench = receive.recv()
+        result: PredictBench = receive.recv()
     except EOFError:
         process.join()
-        return PredictBench(way, why_not=f"its process ended with {process.exitcode}")
+        return PredictBench(way, why_not=f"its process ended with exit code {process.exitcode}")
     process.join()
-    return found
+    return result
 
 
 def _work(send: Any, way: Way, *rest: Any) -> None:
@@ -158,7 +160,12 @@ def _work(send: Any, way: Way, *rest: Any) -> None:
 
 
 def _measure(way: Way, entries: tuple[Entry, ...], device: str, repeats: int, kept: Path) -> PredictBench:
-    config = SegmentConfig(device=device, engine=way.engine, precision=way.precision, passes="whole")  # type: ignore[arg-type]
+    config = SegmentConfig(
+        device=device,
+        engine=way.engine,  # type: ignore[arg-type]
+        precision=way.precision,
+        passes="whole",
+    )
     where, cold = choose_device(device), 0.0
     scan = read_scan(entries[0].image) if entries else phantom_case().scan
     before, begun = _resident(), time.perf_counter()
@@ -174,7 +181,7 @@ def _measure(way: Way, entries: tuple[Entry, ...], device: str, repeats: int, ke
         times.append(time.perf_counter() - started)
         cold = (time.perf_counter() - begun) if len(times) == 1 else cold
     peak = _peak(where, before)
-    found = PredictBench(
+    result = PredictBench(
         way=way,
         cold_s=cold,
         seconds=statistics.median(times[1:] or times),
@@ -183,14 +190,14 @@ def _measure(way: Way, entries: tuple[Entry, ...], device: str, repeats: int, ke
         parameters=sum(p.numel() for network, _ in loaded.networks for p in network.parameters()),
     )
     return replace(
-        found, cases={entry.case: _see(entry, loaded, config, kept, exact=way.told == _EXACT) for entry in entries}
+        result, cases={entry.case: _see(entry, loaded, config, kept, exact=way.told == _EXACT) for entry in entries}
     )
 
 
 def _otherwise(facts: InferFacts, way: Way, device: torch.device) -> str | None:
-    """How a pass was not what was asked for, if it was not."""
+    """Return how a pass differed from the request, or None if it did not."""
     if facts.precision != way.precision:
-        return facts.why if facts.engine != way.engine else f"this network is computed in {facts.precision} there"
+        return facts.why if facts.engine != way.engine else f"this engine computes the network in {facts.precision}"
     if (facts.device, facts.passes) != (str(device), "whole"):
         return f"{facts.why}; it was computed on {facts.device}, {facts.passes}"
     return None

@@ -1,4 +1,4 @@
-"""One training step of every network on the same batch."""
+"""Benchmarks one training step of every network on the same batch."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from insula.train.step import Step
 __all__ = ["StepBench", "bench_steps", "make_step"]
 
 _LOSS = compound([(1.0, "dice"), (1.0, "cross_entropy")])
-_DEEPEST = 1  # how many of the coarsest outputs nnU-Net does not supervise
+_DEEPEST = 1  # number of coarsest outputs that nnU-Net does not supervise
 
 
 @dataclass(frozen=True)
 class StepBench(Told):
-    """What a network's step costs."""
+    """Cost of a training step of a network."""
 
     parameters: int = 0
     cost: Cost | None = None
@@ -35,16 +35,16 @@ class StepBench(Told):
 
 
 def bench_steps(names: Sequence[str], compiled: Sequence[str], batch: Batch, *, repeats: int) -> Iterator[StepBench]:
-    """Time them one after the other.
+    """Time networks one after another.
 
     Args:
-        names: of contenders.
-        compiled: those that are timed compiled as well.
-        batch: the same for all; cubic patches.
-        repeats: steps that are timed.
+        names: names of contenders.
+        compiled: names of those to time compiled as well.
+        batch: the batch for all of them, of cubic patches.
+        repeats: number of timed steps.
 
     Yields:
-        One for every network, and one more where it is compiled.
+        One result per network, and another one if it is also compiled.
     """
     for name in names:
         for compile in (False, True) if name in compiled else (False,):
@@ -54,27 +54,32 @@ def bench_steps(names: Sequence[str], compiled: Sequence[str], batch: Batch, *, 
 
 def _bench(name: str, contender: Contender, batch: Batch, *, compile: bool, repeats: int) -> StepBench:
     torch.manual_seed(0)
-    told = StepBench(name, contender.says, compile)
+    result = StepBench(name, contender.says, compile)
     try:
         step, model, once = make_step(contender, batch, compile=compile)
         cost = cost_of(step, batch.image.device, repeats=repeats)
         work = None if compile else work_of(once)
     except Unavailable as error:
-        return replace(told, why_not=str(error))
+        return replace(result, why_not=str(error))
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
-        return replace(told, why_not="does not fit into the GPU's memory")
+        return replace(result, why_not="does not fit into the GPU's memory")
     parameters = sum(p.numel() for p in model.parameters())
-    return replace(told, parameters=parameters, cost=cost, work=work)
+    return replace(result, parameters=parameters, cost=cost, work=work)
 
 
 def make_step(
     contender: Contender, batch: Batch, *, compile: bool
 ) -> tuple[Callable[..., Any], nn.Module, Callable[[], Any]]:
-    """A whole training step as its makers take it, on `batch` or on another; the network; and one plain forward and backward pass."""
+    """Build a training step as its authors do it.
+
+    Returns:
+        The whole step, on `batch` or on another; the network; and one plain forward and backward pass.
+    """
     device = batch.image.device
     if contender.config is not None:
-        model = build_model(contender.config).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        model = build_model(contender.config).to(device)
+        model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         config = TrainConfig(
             compile=compile, recompute=contender.recompute, losses=((1.0, "dice"), (1.0, "cross_entropy"))
         )
@@ -99,8 +104,8 @@ def make_step(
 def _once(run: Callable[..., Any], batch: Batch, dtype: torch.dtype) -> Callable[[], None]:
     def once() -> None:
         with _half(batch.image.device, dtype):
-            found = run(batch.image)
-        _loss(found, batch.truth).backward()
+            outputs = run(batch.image)
+        _loss(outputs, batch.truth).backward()
 
     return once
 
@@ -109,9 +114,9 @@ def _half(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=device.type == "cuda")
 
 
-def _loss(found: Tensor | Sequence[Tensor], truth: Tensor) -> Tensor:
-    """Dice and cross-entropy, at every resolution that there is; two channels are background and lesion."""
-    levels = [found] if isinstance(found, Tensor) else list(found)
+def _loss(outputs: Tensor | Sequence[Tensor], truth: Tensor) -> Tensor:
+    """Return Dice plus cross-entropy at every resolution; two channels mean background and lesion."""
+    levels = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     if len(levels) > 2 and levels[0].shape[1] == 2:
         levels = levels[:-_DEEPEST]
     logits = [level[:, 1:] - level[:, :1] if level.shape[1] == 2 else level for level in levels]
@@ -123,8 +128,8 @@ def _adamw_step(net: nn.Module, run: Callable[..., Any], batch: Batch) -> Callab
 
     def step(other: Batch = batch) -> None:
         with _half(other.image.device, torch.bfloat16):
-            found = run(other.image)
-        loss = _loss(found, other.truth)
+            outputs = run(other.image)
+        loss = _loss(outputs, other.truth)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -133,7 +138,7 @@ def _adamw_step(net: nn.Module, run: Callable[..., Any], batch: Batch) -> Callab
 
 
 def _nnunet_step(net: nn.Module, run: Callable[..., Any], batch: Batch) -> Callable[..., None]:
-    """As nnU-Net v2's trainer takes it.
+    """Build the step of nnU-Net v2's trainer.
 
     Source:
         Isensee 2021, nnU-Net, Nature Methods 18:203; nnunetv2's `nnUNetTrainer.train_step`.
@@ -144,8 +149,8 @@ def _nnunet_step(net: nn.Module, run: Callable[..., Any], batch: Batch) -> Calla
     def step(other: Batch = batch) -> None:
         optimiser.zero_grad(set_to_none=True)
         with _half(other.image.device, torch.float16):
-            found = run(other.image)
-            loss = _loss(found, other.truth)
+            outputs = run(other.image)
+            loss = _loss(outputs, other.truth)
         scaler.scale(loss).backward()
         scaler.unscale_(optimiser)
         nn.utils.clip_grad_norm_(net.parameters(), 12)

@@ -1,4 +1,4 @@
-"""Training end to end: data, augmentation and step together, insula's pipeline and nnU-Net's."""
+"""Benchmarks training end to end: data, augmentation and step together, for insula and nnU-Net."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from insula.train.phases import pace
 
 __all__ = ["StreamBench", "bench_streams"]
 
-_WARM = 60  # batches on a GPU: compilers settle, each kind of batch is recorded, workers start
+_WARM = 60  # warm-up batches on a GPU: compilation, recording of each batch shape, start of workers
 
 
 @dataclass(frozen=True)
 class StreamBench(Told):
-    """What a step takes when its data have to be made."""
+    """Time of a step including the making of its data."""
 
     ms: float = 0.0
-    """A step, data and augmentation included."""
+    """Time of a step including data and augmentation [ms]."""
     alone_ms: float = 0.0
-    """A step on a batch that is there already."""
+    """Time of a step on a ready batch [ms]."""
 
     @property
     def waits(self) -> float:
-        """Share of the time in which the step waits for data."""
+        """Fraction of the time that the step waits for data."""
         return max(0.0, 1 - self.alone_ms / self.ms) if self.ms else 0.0
 
 
@@ -47,23 +47,23 @@ def bench_streams(
     steps: int,
     device: torch.device,
 ) -> Iterator[StreamBench]:
-    """Time each network on its own pipeline: insula's stream for insula's, nnU-Net's loader for nnU-Net's; no others have one.
+    """Time insula's networks on its stream, and nnU-Net's on its loader; networks without a pipeline are skipped.
 
     Args:
-        names: of contenders.
-        compiled: those that are compiled.
-        cases: prepared, all of one box.
-        size: patches a step.
-        patch: voxels along each axis.
-        steps: that are timed.
-        device: where it trains.
+        names: names of contenders.
+        compiled: names of those to compile.
+        cases: prepared cases, all of one shape.
+        size: patches per step.
+        patch: size of a patch along each axis [voxels].
+        steps: number of timed steps.
+        device: the training device.
     """
     for name in names:
         contender, compile = CONTENDERS[name], name in compiled
         if contender.config is None and contender.trainer != "nnunet":
             continue
         torch.manual_seed(0)
-        told = StreamBench(name, contender.says, compile)
+        result = StreamBench(name, contender.says, compile)
         try:
             stream = (
                 _ours(cases, size, patch, steps, device) if contender.config else _theirs(cases, size, patch, device)
@@ -73,12 +73,12 @@ def bench_streams(
             warm = _WARM if device.type == "cuda" else 1
             together = pace(step, stream, warm=warm, steps=steps, device=device)
             alone = pace(step, itertools.repeat(first), warm=warm, steps=steps, device=device)
-            yield replace(told, ms=together, alone_ms=alone)
-            del stream, first, step  # before the next one is built
+            yield replace(result, ms=together, alone_ms=alone)
+            del stream, first, step  # free memory before the next network is built
         except Unavailable as error:
-            yield replace(told, why_not=str(error))
+            yield replace(result, why_not=str(error))
         except torch.OutOfMemoryError:
-            yield replace(told, why_not="does not fit into the GPU's memory")
+            yield replace(result, why_not="does not fit into the GPU's memory")
         torch.compiler.reset()
 
 
@@ -96,5 +96,5 @@ def _ours(cases: CaseSet, size: int, patch: int, steps: int, device: torch.devic
 
 def _theirs(cases: CaseSet, size: int, patch: int, device: torch.device) -> Iterator[Batch]:
     for image, truth in PatchLoader(cases, size=size, patch=patch):
-        there = truth.to(device, non_blocking=True)
-        yield Batch(image.to(device, non_blocking=True), there, torch.full_like(there, -1))
+        truth_on_device = truth.to(device, non_blocking=True)
+        yield Batch(image.to(device, non_blocking=True), truth_on_device, torch.full_like(truth_on_device, -1))

@@ -1,4 +1,4 @@
-"""Weights that can be trusted, and training states that survive."""
+"""Verified weights, and training states that survive an interruption."""
 
 from insula.checkpoint.averaging import soup
 from insula.checkpoint.ensemble import find_weights, load_members, load_weights, store_card

@@ -1,4 +1,4 @@
-"""Several networks as one: the mean of their weights."""
+"""The mean of several networks' weights, as one network (a model soup)."""
 
 from __future__ import annotations
 
@@ -18,36 +18,41 @@ __all__ = ["soup"]
 
 
 def soup(members: Sequence[Weights], name: str) -> Weights:
-    """One network whose every parameter and statistic is the mean of the members'.
+    """Average the weights of several networks into one network.
 
-    It costs what one network costs. It is worth something where the networks went on from the same weights: those of other beginnings have
-    no mean that means anything.
+    Every parameter and statistic is the mean of the members'. The result costs what a single network costs. The mean is
+    meaningful only for networks that were trained on from the same weights.
 
     Args:
-        members: of one network each, of one model, for scans prepared in one way.
-        name: what the mean will be called.
+        members: weights of single networks, all of the same model, for scans prepared in the same way.
+        name: name of the mean.
 
     Returns:
-        Weights that are not calibrated, with the mean of the thresholds; their provenance holds the members'.
+        Uncalibrated weights with the mean of the thresholds; their provenance holds the members'.
 
     Raises:
-        UsageError: one alone.
-        BadData: several models, or several ways to prepare; or the members did not go on from the same weights.
+        UsageError: there is only one member.
+        BadData: the models or the ways to prepare scans differ, or the members were not trained on from the same
+            weights.
 
     Source:
         Wortsman 2022, Model soups, arXiv 2203.05482.
     """
     first = members[0].card
     if len(members) < 2:
-        rule = "are one network, and a mean is of several"
+        rule = "are a single network, and a mean needs several"
         raise UsageError("the weights", first.name, rule, "name several, joined by commas")
     for member in members:
         if (member.card.model, member.card.prepare) != (first.model, first.prepare):
-            rule = f"are of another model than {first.name}, or want scans prepared in another way"
-            raise BadData("the weights", member.card.name, rule, "name weights that went on from the same ones")
-    if not set.intersection(*(_line(member) for member in members)):
-        rule = "did not go on from the same weights, and their mean would be no network"
-        raise BadData("the weights", ", ".join(one.card.name for one in members), rule, "train on with --from-weights")
+            rule = f"have another model than {first.name}, or need scans prepared in another way"
+            raise BadData(
+                "the weights", member.card.name, rule, "name weights that were trained on from the same weights"
+            )
+    if not set.intersection(*(_lineage(member) for member in members)):
+        rule = "were not trained on from the same weights, so their mean is meaningless"
+        raise BadData(
+            "the weights", ", ".join(member.card.name for member in members), rule, "train on with `from_weights`"
+        )
     states = [member.model.state_dict() for member in members]
     mean = build_model(first.model).eval()
     mean.load_state_dict(
@@ -56,25 +61,28 @@ def soup(members: Sequence[Weights], name: str) -> Weights:
             for key, value in states[0].items()
         }
     )
-    told = [{"name": one.card.name, "sha256": one.sha256, **one.card.provenance} for one in members]
+    provenances = [{"name": member.card.name, "sha256": member.sha256, **member.card.provenance} for member in members]
     card = replace(
         first,
         name=name,
         calibration=Calibration(),
-        threshold=statistics.mean(one.card.threshold for one in members),
-        min_lesion_ml=statistics.mean(one.card.min_lesion_ml for one in members),
-        provenance={"trained_on": first.provenance.get("trained_on", "unknown"), "mean_of": told},
+        threshold=statistics.mean(member.card.threshold for member in members),
+        min_lesion_ml=statistics.mean(member.card.min_lesion_ml for member in members),
+        provenance={"trained_on": first.provenance.get("trained_on", "unknown"), "mean_of": provenances},
     )
-    sha = hashlib.sha256(b"the mean of " + "".join(one.sha256 for one in members).encode()).hexdigest()
+    sha = hashlib.sha256(b"the mean of " + "".join(member.sha256 for member in members).encode()).hexdigest()
     return Weights(networks=((mean, Scaling()),), card=card, sha256=sha)
 
 
-def _line(weights: Weights) -> set[str]:
-    """SHA-256 of the weights and of all that they came from."""
-    found, left = {weights.sha256}, [weights.card.provenance]
-    while left:
-        told = left.pop()
-        before = [*([told["started_from"]] if "started_from" in told else []), *told.get("mean_of", [])]
-        found |= {one["sha256"] for one in before if "sha256" in one}
-        left += before
-    return found
+def _lineage(weights: Weights) -> set[str]:
+    """Returns the SHA-256 of the weights and of all weights that they descend from."""
+    hashes, pending = {weights.sha256}, [weights.card.provenance]
+    while pending:
+        provenance = pending.pop()
+        parents = [
+            *([provenance["started_from"]] if "started_from" in provenance else []),
+            *provenance.get("mean_of", []),
+        ]
+        hashes |= {parent["sha256"] for parent in parents if "sha256" in parent}
+        pending += parents
+    return hashes

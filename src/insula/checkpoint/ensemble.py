@@ -1,4 +1,4 @@
-"""Weights by name: one network, or several that answer together."""
+"""Weights by name: a single network, or an ensemble whose probabilities are averaged."""
 
 from __future__ import annotations
 
@@ -22,152 +22,155 @@ _FILE = "ensemble.json"
 
 
 @knobs
-class _Together:
-    """What is known of an ensemble as such."""
+class _EnsembleCard:
+    """The card of an ensemble as a whole."""
 
     members: dict[str, str]
-    """SHA-256 of each by its folder: a calibration is of these weights and of no others."""
+    """SHA-256 of each member by its folder's name; the calibration holds for these weights only."""
     threshold: float
     min_lesion_ml: float
     calibration: Calibration
 
 
 def find_weights(name: str) -> Path:
-    """The card of bundled weights (`baseline`, `ensemble`), of a `.json` or `.safetensors` file, of a run's folder, or of a folder of folds.
+    """Find the card of weights by their name.
 
-    The card of a folder of folds exists once it was calibrated.
+    The name is that of bundled weights (`baseline`, `ensemble`), of a `.json` or `.safetensors` file, of a run's
+    folder, or of a folder of folds. The card of a folder of folds exists only after calibration.
 
     Raises:
-        NoInput: nothing of that name; the message lists what there is.
-        UsageError: several names; they share no card.
+        NoInput: no weights of that name exist; the message lists the bundled ones.
+        UsageError: several names, which have no common card.
     """
     if "," in name and not Path(name).exists():
         raise UsageError(
-            "the weights", name, "are several, and have no card together", "put them into a folder as fold0, fold1, ..."
+            "the weights", name, "are several and have no common card", "put them into a folder as fold0, fold1, ..."
         )
     return Path(name) / _FILE if _folds(name) else find_one(name)
 
 
 def load_weights(name: str) -> Weights:
-    """Load and verify.
+    """Load weights by name and verify them.
 
     Args:
-        name: as `find_weights` takes it; a folder of folds, or names joined by commas, are an ensemble. What was
-            calibrated together counts only where it is named alone.
+        name: as for `find_weights`; a folder of folds, or names joined by commas, make an ensemble. An ensemble's own
+            calibration is applied only if its name stands alone.
 
     Raises:
-        NoInput: not found.
-        BadData: the hash, the format or the keys do not fit, the first differing keys are named; or members of an ensemble
-            want scans prepared differently, are not those that it was calibrated with, or folds are not trained to their end.
-        UsageError: a name twice.
+        NoInput: no weights of that name exist.
+        BadData: the hash, the format or the keys do not match (the message names the first differing keys); or the
+            members of an ensemble need scans prepared differently, are not those it was calibrated with, or include
+            folds whose training is not finished.
+        UsageError: the same name is given twice.
     """
-    parts, names = _parts(name), _named(name)
+    parts, names = _parts(name), _member_names(name)
     if names == [name]:
         return load_one(find_one(name))
     members = _load_each(parts, names)
-    ensemble = _together("+".join(Path(part).resolve().name for part in parts), names, members)
+    ensemble = _combined("+".join(Path(part).resolve().name for part in parts), names, members)
     path = find_weights(name) if len(parts) == 1 else None
-    return _as_calibrated(ensemble, path, names, members) if path is not None and path.exists() else ensemble
+    return _with_calibration(ensemble, path, names, members) if path is not None and path.exists() else ensemble
 
 
 def load_members(name: str) -> list[Weights]:
-    """Each of the networks that `load_weights` would put together, with its own card; one alone if there is one.
+    """Load each network that `load_weights` would combine, with its own card; a list of length 1 for a single network.
 
     Raises:
-        NoInput, BadData, UsageError: as `load_weights`.
+        NoInput, BadData, UsageError: as for `load_weights`.
     """
-    return _load_each(_parts(name), _named(name))
+    return _load_each(_parts(name), _member_names(name))
 
 
 def store_card(name: str, card: Card) -> Path:
-    """Rewrite the card of weights that exist; the tensors stay as they are.
+    """Rewrite the card of existing weights; the tensors stay as they are.
 
     Args:
-        name: as `find_weights` takes it.
-        card: the new one; of an ensemble, thresholds and calibration are kept.
+        name: as for `find_weights`.
+        card: the new card; for an ensemble only its thresholds and calibration are stored.
 
     Returns:
-        The card's file.
+        The path of the card.
 
     Raises:
-        NoInput: no such weights.
-        CannotCreate, NoPermission, IOFault: as the disk says.
+        NoInput: no weights of that name exist.
+        CannotCreate, NoPermission, IOFault: the card cannot be written.
     """
     path, names = find_weights(name), _members(name)
     if not names:
         write_card(path, card)
         return path
     members = {Path(member).name: load_one(find_one(member)).sha256 for member in names}
-    told = _Together(
+    ensemble_card = _EnsembleCard(
         members=members, threshold=card.threshold, min_lesion_ml=card.min_lesion_ml, calibration=card.calibration
     )
-    write_json(path, {"format": _FORMAT, **to_dict(told)})
+    write_json(path, {"format": _FORMAT, **to_dict(ensemble_card)})
     return path
 
 
 def _load_each(parts: list[str], names: list[str]) -> list[Weights]:
-    members = [load_one(find_one(one)) for one in names]
-    if len(parts) == 1 and names != parts:  # folds
+    members = [load_one(find_one(name)) for name in names]
+    if len(parts) == 1 and names != parts:  # a folder of folds, or a bundled ensemble
         _refuse_unfinished(names, members)
     return members
 
 
 def _parts(name: str) -> list[str]:
-    """What is named: one, or several joined by commas."""
+    """Split a name at its commas; the name of an existing path stays whole."""
     parts = [name] if Path(name).exists() else [part.strip() for part in name.split(",")]
     if "" in parts and len(parts) > 1:
-        raise NoInput("the weights", name, "name nothing beside a comma", "write a,b")
+        raise NoInput("the weights", name, "have an empty name beside a comma", "write a,b")
     return parts
 
 
-def _named(name: str) -> list[str]:
-    """The single networks of what is named."""
+def _member_names(name: str) -> list[str]:
+    """Returns the names of all single networks that a name stands for."""
     names = [member for part in _parts(name) for member in (_members(part) or [part])]
-    if twice := [one for n, one in enumerate(names) if one in names[:n]]:
-        raise UsageError("the weights", twice[0], "are named twice", "name each once")
+    if repeated := [member for n, member in enumerate(names) if member in names[:n]]:
+        raise UsageError("the weights", repeated[0], "are named twice", "name each once")
     return names
 
 
 def _members(name: str) -> list[str]:
-    """What an ensemble is of: a folder's folds, or the bundled weights that a bundled ensemble's card names; nothing for one network."""
+    """Returns the names of an ensemble's members: folds, or those in a bundled card; empty for a single network."""
     if folds := _folds(name):
         return [str(folder) for folder in folds]
     path = bundled_card(name)
     if path is None or json.loads(path.read_text(encoding="utf-8"))["format"] != _FORMAT:
         return []
-    return list(from_dict(_Together, read_card(path, _FORMAT), what="the ensemble's card").members)
+    return list(from_dict(_EnsembleCard, read_card(path, _FORMAT), what="the ensemble's card").members)
 
 
 def _folds(name: str) -> list[Path]:
-    """The folders fold0, fold1, ... in a folder that has no weights of its own."""
+    """Returns the folders fold0, fold1, ... in a folder without weights of its own; empty if there are none."""
     if bundled_card(name) is not None:
         return []
     folder = Path(name)
     if not folder.is_dir() or any(path.name != _FILE for path in folder.glob("*.json")):
         return []
-    found = [path for path in folder.glob("fold*") if path.name[4:].isdecimal() and any(path.glob("*.safetensors"))]
-    return sorted(found, key=lambda path: int(path.name[4:]))
+    folders = [path for path in folder.glob("fold*") if path.name[4:].isdecimal() and any(path.glob("*.safetensors"))]
+    return sorted(folders, key=lambda path: int(path.name[4:]))
 
 
 def _refuse_unfinished(names: list[str], members: list[Weights]) -> None:
-    """A run leaves weights from its first save on; a fold that still trains would speak as loudly as the others."""
+    """Refuse folds whose training is not finished.
+
+    A run saves weights before its end, and an unfinished fold would count as much as the others.
+    """
     for part, member in zip(names, members, strict=True):
-        told = member.card.provenance
-        steps, wanted = told.get("steps"), told.get("recipe", {}).get("train", {}).get("steps")
+        provenance = member.card.provenance
+        steps, wanted = provenance.get("steps"), provenance.get("recipe", {}).get("train", {}).get("steps")
         if steps is not None and wanted is not None and steps < wanted:
             rule = f"stands at step {steps} of {wanted}"
-            raise BadData(
-                "the fold", Path(part).name, rule, "wait for it, or name those that are done: a/fold0,a/fold1"
-            )
+            raise BadData("the fold", Path(part).name, rule, "wait for it, or name the finished folds: a/fold0,a/fold1")
 
 
-def _together(name: str, names: list[str], members: list[Weights]) -> Weights:
-    """Uncalibrated as an ensemble: the members' own calibrations, the mean of their thresholds."""
+def _combined(name: str, names: list[str], members: list[Weights]) -> Weights:
+    """Combine members into an uncalibrated ensemble: each keeps its own calibration, thresholds are averaged."""
     first = members[0].card
     for part, member in zip(names, members, strict=True):
         if member.card.prepare != first.prepare:
-            rule = f"want scans prepared in another way than {names[0]}"
-            raise BadData("the weights", part, rule, "put together what was trained on one store")
+            rule = f"need scans prepared in another way than {names[0]}"
+            raise BadData("the weights", part, rule, "combine weights that were trained on the same store")
     card = replace(
         first,
         name=name,
@@ -186,13 +189,17 @@ def _together(name: str, names: list[str], members: list[Weights]) -> Weights:
     return Weights(networks=networks, card=card, sha256=sha)
 
 
-def _as_calibrated(ensemble: Weights, path: Path, names: list[str], members: list[Weights]) -> Weights:
-    told = from_dict(_Together, read_card(path, _FORMAT), what="the ensemble's card")
-    if told.members != {Path(part).name: member.sha256 for part, member in zip(names, members, strict=True)}:
-        rule = "was calibrated with other weights than lie there now"
+def _with_calibration(ensemble: Weights, path: Path, names: list[str], members: list[Weights]) -> Weights:
+    """Apply the stored calibration of an ensemble, after checking that it was fitted on these members."""
+    ensemble_card = from_dict(_EnsembleCard, read_card(path, _FORMAT), what="the ensemble's card")
+    if ensemble_card.members != {Path(part).name: member.sha256 for part, member in zip(names, members, strict=True)}:
+        rule = "was calibrated with other weights than those in the folder now"
         raise BadData("the ensemble", ensemble.card.name, rule, f"calibrate it again, or delete {path.name}")
-    check_answers(told.threshold, told.min_lesion_ml, told.calibration, path.name)
+    check_answers(ensemble_card.threshold, ensemble_card.min_lesion_ml, ensemble_card.calibration, path.name)
     card = replace(
-        ensemble.card, threshold=told.threshold, min_lesion_ml=told.min_lesion_ml, calibration=told.calibration
+        ensemble.card,
+        threshold=ensemble_card.threshold,
+        min_lesion_ml=ensemble_card.min_lesion_ml,
+        calibration=ensemble_card.calibration,
     )
     return replace(ensemble, card=card)

@@ -1,4 +1,4 @@
-"""Whose cases weights have seen: kept as hashes, for a score on them is too good."""
+"""Which subjects weights were trained and calibrated on, kept as hashes: scores on those subjects are too good."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ _DIGITS = 16
 
 
 def hashed(identity: str) -> str:
-    """A name or a file's SHA-256 as cards hold it: not in plain text, but whoever guesses it can check the guess.
+    """Returns a subject's name or a file's SHA-256 as cards hold it.
+
+    The hash hides the plain text, but anyone who guesses the name can check the guess.
 
     Args:
         identity: a subject's name, or a file's SHA-256.
@@ -23,50 +25,50 @@ def hashed(identity: str) -> str:
 
 
 def subjects_seen(card: Card, subjects: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
-    """Which of some cases have been used to make weights, as far as the weights' card tells.
+    """Returns those of the given subjects that were used to make weights, as far as the weights' card tells.
 
-    Names of subjects can be the same in two cohorts. Of cases that were calibrated on the card knows the scans' files too: where
-    some of those are found again, they decide; otherwise names do.
+    Two cohorts can use the same subject names. A card can also hold hashes of the scan files it was calibrated on.
+    Where both the card and a subject have file hashes, these decide; otherwise the name does.
 
     Args:
-        card: of the weights.
-        subjects: subject -> SHA-256 of the files of its scans, none where there are none.
+        card: the weights' card.
+        subjects: subject -> SHA-256 of its scan files, empty if there are none.
 
     Returns:
-        `trained on` and `calibrated on`, each with its subjects; only those that have some.
+        `trained on` and `calibrated on`, each with its subjects; a key without subjects is left out.
     """
     trained, names, files = (_union(card, key) for key in ("subjects", "fitted_subjects", "fitted_scans"))
     by_file = [name for name, shas in subjects.items() if any(hashed(sha) in files for sha in shas)]
     unknown = [name for name, shas in subjects.items() if not shas or not files]
-    found = {
+    subjects_by_use = {
         "trained on": [name for name in subjects if hashed(name) in trained],
         "calibrated on": by_file + [name for name in unknown if hashed(name) in names],
     }
-    return {how: some for how, some in found.items() if some}
+    return {use: matches for use, matches in subjects_by_use.items() if matches}
 
 
 def who_was_seen(card: Card) -> dict[str, list[str]]:
-    """All that a card and those it came from tell of this, to be kept in another card.
+    """Returns the hashed subjects and scans of a card and of all weights it descends from, for use in another card.
 
     Args:
-        card: of one network.
+        card: the card of a single network.
     """
-    found = {key: sorted(_union(card, key)) for key in ("subjects", "fitted_subjects", "fitted_scans")}
-    return {key: values for key, values in found.items() if values}
+    hashes = {key: sorted(_union(card, key)) for key in ("subjects", "fitted_subjects", "fitted_scans")}
+    return {key: values for key, values in hashes.items() if values}
 
 
 def _union(card: Card, key: str) -> set[str]:
     fitted = card.calibration.fitted_on or {}
     own = {"fitted_subjects": fitted.get("subjects"), "fitted_scans": fitted.get("scans")}.get(key)
-    return _texts(own).union(*(_texts(provenance.get(key)) for provenance in _line(card.provenance)))
+    return _texts(own).union(*(_texts(provenance.get(key)) for provenance in _lineage(card.provenance)))
 
 
-def _line(provenance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The provenance of this run, of all that it went on from, and of all that it is put together from."""
+def _lineage(provenance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the provenance of a run, of all weights it started from, and of all members it was combined from."""
     yield provenance
-    before = [*([provenance["started_from"]] if "started_from" in provenance else []), *provenance.get("mean_of", [])]
-    for one in (*before, *provenance.get("members", [])):
-        yield from _line(one)
+    parents = [*([provenance["started_from"]] if "started_from" in provenance else []), *provenance.get("mean_of", [])]
+    for parent in (*parents, *provenance.get("members", [])):
+        yield from _lineage(parent)
 
 
 def _texts(value: Any) -> set[str]:

@@ -1,6 +1,6 @@
-"""Whether a card and its tensors can be used at all: every number in its range, a network that can be built, values that are finite.
+"""Checks that a card and its tensors are usable: numbers in range, a network that can be built, finite values.
 
-A hash tells that weights are those that their card was written for, not that either is sound.
+A matching hash only proves that the weights belong to their card, not that either is sound.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ __all__ = [
 ]
 
 _DEEPEST = 200
-_LARGEST = 2**53  # of a whole number that a float holds
+_LARGEST = 2**53  # integers up to this are exact in a float
 _MOST_STAGES, _MOST_BLOCKS, _WIDEST = 12, 64, 4096
 _SHORTEST_AXIS, _MOST_VOXELS = 16, 2**26
-_MOST_TOKENS = 2**15  # of which a memory compares each with each
-_REPEATED = {"sides", "bottleneck_convs", "scans", "blocks"}  # how often something is built
+_MOST_TOKENS = 2**15  # a memory compares every pair of tokens
+_REPEATED = {"sides", "bottleneck_convs", "scans", "blocks"}  # knobs that count repetitions
 _MAY_BE_0 = {"sides", "scans", "blocks", "bottleneck_convs"}
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _WORDS, _TREES = {"trained_on", "name", "sha256", "device"}, {"recipe", "started_from"}
@@ -43,19 +43,19 @@ _COUNTS = {"steps", "minutes", "cases"}
 
 
 def check_tree(tree: Any, name: str) -> None:
-    """Refuse what JSON can hold and nothing can use: numbers that are not finite or too large, text that is no Unicode, trees without end.
+    """Refuse JSON that nothing can use: numbers not finite or too large, invalid Unicode, or too deep a nesting.
 
     Raises:
-        BadData: naming the card.
+        BadData: names the card.
     """
     level = [tree]
     for _ in range(_DEEPEST):
         for value in level:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if number and not (math.isfinite(value) if isinstance(value, float) else abs(value) <= _LARGEST):
-                raise _unsound(name, "holds a number that is not finite, or too large")
+                raise _unsound(name, "holds a number that is not finite or too large")
             if isinstance(value, str) and not _is_unicode(value):
-                raise _unsound(name, "holds text that is no Unicode")
+                raise _unsound(name, "holds text that is not valid Unicode")
         level = list(chain.from_iterable(_inside(value) for value in level))
         if not level:
             return
@@ -63,10 +63,10 @@ def check_tree(tree: Any, name: str) -> None:
 
 
 def check_model(model: ModelConfig, name: str) -> None:
-    """Refuse a network of a size that nobody builds, before it is built.
+    """Refuse a network of implausible size before it is built.
 
     Raises:
-        BadData: naming the knob.
+        BadData: names the knob.
     """
     for key, value in to_dict(model).items():
         for number in value if isinstance(value, list) else [value]:
@@ -74,14 +74,14 @@ def check_model(model: ModelConfig, name: str) -> None:
                 most = _MOST_BLOCKS if key in _REPEATED else _WIDEST
                 _check(0 if key in _MAY_BE_0 else 1, number, most, f"model.{key}", name)
         if isinstance(value, list) and not 2 <= len(value) <= _MOST_STAGES:
-            raise _unsound(name, f"has {len(value)} values in model.{key} (from 2 to {_MOST_STAGES} can be)")
+            raise _unsound(name, f"has {len(value)} values in model.{key} (allowed: 2 to {_MOST_STAGES})")
 
 
 def check_prepare(prepare: PrepareConfig, name: str) -> None:
-    """Refuse ways to prepare scans that give nothing to look at.
+    """Refuse implausible settings for preparing scans.
 
     Raises:
-        BadData: naming the knob.
+        BadData: names the knob.
     """
     for size in prepare.box:
         _check(_SHORTEST_AXIS, size, _MOST_VOXELS, "prepare.box", name)
@@ -93,10 +93,10 @@ def check_prepare(prepare: PrepareConfig, name: str) -> None:
 
 
 def check_answers(threshold: float, min_lesion_ml: float, calibration: Calibration, name: str) -> None:
-    """Refuse thresholds and calibrations that no fit gives.
+    """Refuse thresholds and calibrations that no fit can give.
 
     Raises:
-        BadData: naming the value.
+        BadData: names the value.
     """
     _check(1e-300, threshold, 1.0, "threshold", name)
     _check(0.0, min_lesion_ml, 1e6, "min_lesion_ml", name)
@@ -105,26 +105,26 @@ def check_answers(threshold: float, min_lesion_ml: float, calibration: Calibrati
     _check(0.0, calibration.level, 1.0, "calibration.level", name)
     _check(0.0, calibration.least_chance, 1.0, "calibration.least_chance", name)
     for key in ("volume", "volume_small"):  # on a log scale
-        for side in getattr(calibration, key) or ():
-            _check(-40.0, side, 40.0, f"calibration.{key}", name)
+        for bound in getattr(calibration, key) or ():
+            _check(-40.0, bound, 40.0, f"calibration.{key}", name)
     for weight in calibration.lesion or ():
         _check(-1e4, weight, 1e4, "calibration.lesion", name)
     if calibration.fitted_on is not None and not isinstance(calibration.fitted_on.get("cases"), int | float):
         raise _unsound(name, "does not say on how many cases it was calibrated")
 
 
-def check_provenance(told: Any, name: str) -> None:
-    """Refuse a history of which a part that is read is of another kind than it is read as.
+def check_provenance(provenance: Any, name: str) -> None:
+    """Refuse a provenance whose parts are not of the types that its readers expect.
 
     Raises:
-        BadData: naming the part.
+        BadData: names the part.
     """
-    left = [told]
-    while left:
-        one = left.pop()
-        if not isinstance(one, Mapping):
-            raise _unsound(name, "has a provenance that is none")
-        for key, value in one.items():
+    pending = [provenance]
+    while pending:
+        record = pending.pop()
+        if not isinstance(record, Mapping):
+            raise _unsound(name, "has a provenance that is not an object")
+        for key, value in record.items():
             trees = [value] if key in _TREES else value if key in _LISTS_OF_TREES else []
             sound = (
                 isinstance(value, str)
@@ -136,24 +136,25 @@ def check_provenance(told: Any, name: str) -> None:
                 else isinstance(trees, list) and all(isinstance(tree, Mapping) for tree in trees)
             )
             if not sound:
-                raise _unsound(name, f"tells {key} in its provenance in another form than insula writes it")
+                raise _unsound(name, f"stores {key} in its provenance in a form that insula does not write")
             if key != "recipe":
-                left += trees
-        train = one.get("recipe", {}).get("train", {})
+                pending += trees
+        train = record.get("recipe", {}).get("train", {})
         if not isinstance(train, Mapping) or not isinstance(train.get("steps", 0), int):
-            raise _unsound(name, "tells recipe in its provenance in another form than insula writes it")
+            raise _unsound(name, "stores recipe in its provenance in a form that insula does not write")
 
 
 def check_box(model: ModelConfig, box: Shape, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Build the network without memory for it, and let nothing of the size of the box through it.
+    """Build the network without allocating memory, and pass a tensor of the box's size through it.
 
     Raises:
-        BadData: it cannot be built, is not that of the tensors (the first that differ are named), or cannot see such a box.
+        BadData: the network cannot be built, does not match the tensors (the message names the first that differ),
+            or cannot process a box of that size.
     """
     try:
         with torch.device("meta"):
             network = build_model(model).eval()
-    except Exception as error:  # whatever a damaged knob does
+    except Exception as error:  # a damaged knob can raise anything
         raise _unsound(name, "describes a network that cannot be built") from error
     wanted = network.state_dict()
     differing = sorted(set(wanted) ^ set(tensors)) or [key for key in wanted if wanted[key].shape != tensors[key].shape]
@@ -172,37 +173,39 @@ def check_box(model: ModelConfig, box: Shape, tensors: Mapping[str, Tensor], nam
             if getattr(network, "memory", None) is not None and tokens > _MOST_TOKENS:
                 raise BadData("the memory", f"of {tokens} places", "is too large", "use more stages")
             skip = network.shallow(image)
-            network.merge(skip, UNet.deep(network, network.enter(skip)))  # what a memory recalls depends on values
+            network.merge(
+                skip, UNet.deep(network, network.enter(skip))
+            )  # skips the memory: its recall depends on values
     except Exception as error:
         size = "x".join(map(str, box))
-        raise _unsound(name, f"describes a network that cannot see a box of {size} voxels") from error
+        raise _unsound(name, f"describes a network that cannot process a box of {size} voxels") from error
 
 
 def read_tensors(data: bytes) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, all of them finite.
+    """Read a safetensors file and check that all its tensors are finite.
 
     Raises:
-        BadData: it is none, or a tensor holds NaN or infinity, or is of a type that weights are never of.
+        BadData: the file is not safetensors, or a tensor is not finite or of a type that weights never have.
     """
     try:
         tensors = load_tensors(data)
-    except Exception as error:  # several kinds, by what is damaged
+    except Exception as error:  # its class depends on the damage
         raise BadData(
-            "the weights", "", "are no safetensors file, or a damaged one", "copy both files again"
+            "the weights", "", "are not a safetensors file, or are damaged", "copy both files again"
         ) from error
     for key, tensor in tensors.items():
         if tensor.dtype not in (*_FLOATS, torch.int64):
-            raise BadData("the weights", key[:80], f"are of type {tensor.dtype}", "give weights that insula wrote")
+            raise BadData("the weights", key[:80], f"are of type {tensor.dtype}", "use weights written by insula")
         if not bool(torch.isfinite(tensor.float()).all()):
             raise BadData(
-                "the weights", key[:80], "hold values that are not finite", "copy both files again, or train anew"
+                "the weights", key[:80], "hold values that are not finite", "copy both files again, or train again"
             )
     return tensors
 
 
 def _check(low: float, value: float, high: float, what: str, name: str) -> None:
     if not low <= value <= high:
-        raise _unsound(name, f"has {what} = {value:g} (from {low:g} to {high:g} can be)")
+        raise _unsound(name, f"has {what} = {value:g} (allowed: {low:g} to {high:g})")
 
 
 def _inside(value: Any) -> list[Any]:
@@ -220,4 +223,4 @@ def _is_unicode(text: str) -> bool:
 
 
 def _unsound(name: str, rule: str) -> BadData:
-    return BadData("the card", name, rule, "copy the weights again, or give others")
+    return BadData("the card", name, rule, "copy the weights again, or use others")

@@ -1,4 +1,4 @@
-"""Where training stands: written whole, verified, the last two kept."""
+"""Training states: written atomically, verified by hash, the last two kept."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ _DIGEST = 32
 
 
 def save_state(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write `state-STEP.pt`, its SHA-256 at the end, and drop all but the newest two.
+    """Write `state-STEP.pt` with its SHA-256 at the end, and delete all but the newest two states.
 
     Args:
-        folder: exists.
+        folder: an existing folder.
         step: optimiser steps done.
-        state: tensors and plain values only, so that it loads without running code.
+        state: tensors and plain values only, so that loading runs no code.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
     data = buffer.getvalue()
     path = folder / f"state-{step:08d}.pt"
     write_bytes(path, data + hashlib.sha256(data).digest())
-    for old in _found(folder)[_KEPT:]:
+    for old in _state_files(folder)[_KEPT:]:
         old.unlink(missing_ok=True)
     return path
 
 
 def has_state(folder: Path) -> bool:
-    """Whether there is a state, whole or not."""
-    return bool(_found(folder))
+    """Returns whether the folder holds a state, intact or damaged."""
+    return bool(_state_files(folder))
 
 
 def load_state(folder: Path, *, device: torch.device) -> dict[str, Any] | None:
-    """The newest state that is whole; a damaged one is passed over with a warning in the log.
+    """Load the newest intact state; damaged states are skipped with a warning in the log.
 
     Returns:
-        The state, or None when there is none at all.
+        The state, or None if the folder holds none.
 
     Raises:
-        BadData: there are states, and none is whole.
+        BadData: the folder holds states and all are damaged, or a state holds more than tensors and numbers.
     """
-    found = _found(folder)
-    for path in found:
+    paths = _state_files(folder)
+    for path in paths:
         data = path.read_bytes()
         if len(data) <= _DIGEST or hashlib.sha256(data[:-_DIGEST]).digest() != data[-_DIGEST:]:
-            _log.warning("%s is damaged; trying the one before", path.name)
+            _log.warning("%s is damaged; trying the previous state", path.name)
             continue
         try:
             return torch.load(io.BytesIO(data[:-_DIGEST]), map_location=device, weights_only=True)
@@ -68,15 +68,15 @@ def load_state(folder: Path, *, device: torch.device) -> dict[str, Any] | None:
                 "holds more than tensors and numbers",
                 "never load states of unknown origin",
             ) from error
-    if found:
+    if paths:
         raise BadData(
             "the training states",
-            ", ".join(p.name for p in found),
+            ", ".join(path.name for path in paths),
             "are all damaged",
-            "delete them, or choose another --out",
+            "delete them, or choose another `out`",
         )
     return None
 
 
-def _found(folder: Path) -> list[Path]:
+def _state_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("state-*.pt"), reverse=True)

@@ -36,60 +36,61 @@ _LONGEST_NAME = 200
 
 @knobs
 class Card:
-    """All that has to be known to use a set of weights."""
+    """Everything needed to use a set of weights."""
 
     name: str
-    """What they are called."""
+    """Name of the weights."""
     model: ModelConfig
-    """The network they fit."""
+    """Configuration of the network."""
     prepare: PrepareConfig
     """How scans must be prepared."""
     threshold: float = 0.5
-    """Probability, after calibration, from which a voxel is lesion."""
+    """Calibrated probability from which a voxel is lesion (0 to 1)."""
     min_lesion_ml: float = 0.0
-    """Smaller lesions are dropped."""
+    """Smaller lesions are dropped [ml]."""
     calibration: Calibration = Calibration()
-    """What the probabilities are worth, if that was ever measured."""
+    """Calibration of the probabilities; the default changes nothing."""
     provenance: dict[str, Any] = field(default_factory=dict)
-    """How they came to be: data, recipe, seed, steps, versions."""
+    """Origin of the weights: data, recipe, seed, steps, versions."""
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A network with its weights, in evaluation mode, and its card; or several whose probabilities are averaged."""
+    """A network in evaluation mode with its weights and card; or several networks whose probabilities are averaged."""
 
     networks: tuple[tuple[UNet, Scaling], ...]
-    """Each with the scaling that its own probabilities are calibrated by before they are averaged; none for one alone."""
+    """Each network with the scaling that calibrates its own probabilities before averaging; the identity for a
+    single network."""
     card: Card
-    """How to prepare scans and what to make of probabilities; of an ensemble, `model` is its first network's."""
+    """How to prepare scans and interpret probabilities; an ensemble's `model` is that of its first network."""
     sha256: str
 
     @property
     def model(self) -> UNet:
-        """The network, where there is one.
+        """The single network.
 
         Raises:
-            UsageError: an ensemble.
+            UsageError: the weights are an ensemble.
         """
         if len(self.networks) > 1:
-            rule = f"are an ensemble of {len(self.networks)} networks, and this needs one"
+            rule = f"are an ensemble of {len(self.networks)} networks, and a single network is needed"
             raise UsageError("the weights", self.card.name, rule, "name one of its members")
         return self.networks[0][0]
 
 
 def save_weights(folder: Path, model: nn.Module, card: Card) -> str:
-    """Write `NAME.safetensors` (parameters in float16, statistics in float32) and, last, `NAME.json`, each atomically.
+    """Write `NAME.safetensors` (parameters in float16, statistics in float32), then `NAME.json`, each atomically.
 
     Args:
-        folder: exists.
-        model: of the card's config.
+        folder: an existing folder.
+        model: a network of the card's model.
         card: its name names the files.
 
     Returns:
         The SHA-256 of the tensor file.
 
     Raises:
-        BadData: a value is not finite, or would not be in float16.
+        BadData: a value is not finite, or overflows float16.
     """
     parameters = dict(model.named_parameters())  # statistics of norms go up to 1e6 and would overflow float16
     tensors = {
@@ -98,7 +99,7 @@ def save_weights(folder: Path, model: nn.Module, card: Card) -> str:
     }
     for key, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
-            raise BadData("the weights", key, "hold values that are not finite", "train with a lower rate")
+            raise BadData("the weights", key, "hold values that are not finite", "train with a lower learning rate")
     data = save_tensors(tensors)
     sha = hashlib.sha256(data).hexdigest()
     write_bytes(folder / f"{card.name}.safetensors", data)
@@ -107,9 +108,13 @@ def save_weights(folder: Path, model: nn.Module, card: Card) -> str:
 
 
 def find_one(name: str) -> Path:
-    """The card of bundled weights (`baseline`), of a `.json` or `.safetensors` file, or of a run's folder.
+    """Find the card of bundled weights (`baseline`), of a `.json` or `.safetensors` file, or of a run's folder.
 
-    A bundled name wins over a folder that happens to have it, such as one of results; that folder is `./baseline`.
+    A bundled name takes precedence over a folder of that name, e.g. a folder of results; write `./baseline` for the
+    folder.
+
+    Raises:
+        NoInput: no weights of that name exist; the message lists the bundled ones.
     """
     if (bundled := bundled_card(name)) is not None:
         return bundled
@@ -118,23 +123,23 @@ def find_one(name: str) -> Path:
         return cards[0]
     if path.suffix in (".json", ".safetensors") and path.with_suffix(".json").is_file():
         return path.with_suffix(".json")
-    known = ", ".join(sorted(p.stem for p in _BUNDLED.glob("*.json"))) or "none"
-    raise NoInput("the weights", name, "do not exist", f"give a folder, a file or one of: {known}")
+    known = ", ".join(sorted(path.stem for path in _BUNDLED.glob("*.json"))) or "none"
+    raise NoInput("the weights", name, "do not exist", f"name a folder, a file or bundled weights: {known}")
 
 
 def bundled_card(name: str) -> Path | None:
-    """The card of weights that come with the package; None where there are none of that name."""
+    """Returns the card of bundled weights; None if there are none of that name."""
     path = _BUNDLED / f"{name}.json"
     return path if Path(name).name == name and path.is_file() else None
 
 
 def load_one(card_path: Path) -> Weights:
-    """One network, by its card; loaded and verified.
+    """Load a single network by its card and verify it.
 
     Raises:
         NoInput, NoPermission, IOFault: a file cannot be read.
-        BadData: the hash does not match; the card, the tensors or both together are not sound (`insula.checkpoint.sound`).
-        UsageError: a key of the card that is unknown, missing or of the wrong kind.
+        BadData: the hash does not match, or the card and its tensors are not sound (`insula.checkpoint.sound`).
+        UsageError: a key of the card is unknown, missing or of the wrong type.
     """
     tree = read_card(card_path, _FORMAT)
     expected = tree.pop("sha256", None)
@@ -143,7 +148,7 @@ def load_one(card_path: Path) -> Weights:
         rule = f"does not match its card ({str(expected)[:12]}...)"
         raise BadData("the weights' SHA-256", f"{file.sha256[:12]}...", rule, "copy both files again")
     if isinstance(tree.get("model"), dict):
-        tree["model"].setdefault("brain", False)  # cards from before that output
+        tree["model"].setdefault("brain", False)  # older cards lack this key
     card = from_dict(Card, tree, what="the card")
     _check_card(card, card_path.name)
     tensors = read_tensors(file.data)
@@ -155,26 +160,26 @@ def load_one(card_path: Path) -> Weights:
 
 
 def read_card(path: Path, form: str) -> dict[str, Any]:
-    """The JSON of a card of that format."""
+    """Read the JSON of a card and check its format."""
     try:
         tree = json.loads(read_file(path).data.decode("utf-8"))
     except (ValueError, RecursionError):
         raise BadData("the card", path.name, "is not JSON", "copy the weights again") from None
     if not isinstance(tree, dict) or tree.pop("format", None) != form:
-        raise BadData("the card", path.name, f"is not of format {form}", "give weights that insula wrote")
+        raise BadData("the card", path.name, f"is not of format {form}", "use weights written by insula")
     check_tree(tree, path.name)
     return tree
 
 
 def write_card(path: Path, card: Card) -> None:
-    """Rewrite the card of weights that exist; the tensors stay as they are."""
+    """Rewrite the card of existing weights; the tensors stay as they are."""
     sha = hashlib.sha256(path.with_suffix(".safetensors").read_bytes()).hexdigest()
     write_json(path, {"format": _FORMAT, "sha256": sha, **to_dict(card)})
 
 
 def _check_card(card: Card, name: str) -> None:
     if not card.name or len(card.name) > _LONGEST_NAME or not card.name.isprintable() or set(card.name) & set("/\\"):
-        raise BadData("the card", name, "has a name that no file can have", "copy the weights again, or give others")
+        raise BadData("the card", name, "has a name that no file can have", "copy the weights again, or use others")
     check_model(card.model, name)
     check_prepare(card.prepare, name)
     check_answers(card.threshold, card.min_lesion_ml, card.calibration, name)

@@ -1,12 +1,12 @@
-"""The verbs, and what happens around each of them."""
+"""The commands of `insula`, and the entry point that runs them."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from tyro.extras import SubcommandApp
 
-import insula
 from insula.cli import bench, cohort, dicom
 from insula.cli.calibrate import calibrate
 from insula.cli.demo import demo
@@ -17,8 +17,9 @@ from insula.cli.inspect import inspect
 from insula.cli.segment import segment
 from insula.cli.serve import serve, token
 from insula.cli.train import train
+from insula.types import VERSION
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
 
 _ABOUT = (
     "Stroke lesion segmentation on T1-weighted MRI: a mask, a record and a page for every scan. "
@@ -26,19 +27,33 @@ _ABOUT = (
 )
 
 
+_VERBS: tuple[Callable[..., int], ...] = (segment, evaluate, demo, train, calibrate, inspect, export, serve, token)
+_GROUPS: dict[str, tuple[dict[str, Callable[..., int]], str]] = {
+    "bench": (bench.COMMANDS, "Measure training and prediction on this machine, next to other tools' networks."),
+    "cohort": (cohort.COMMANDS, "Check, split, simulate or prepare a folder of labelled scans."),
+    "dicom": (dicom.COMMANDS, "Run a DICOM node: receive series, send segmentations and reports."),
+}
+COMMANDS: tuple[Callable[..., int], ...] = (
+    *_VERBS,
+    *(command for commands, _ in _GROUPS.values() for command in commands.values()),
+)
+"""The function of every command, including the commands in groups."""
+
+
 def main() -> None:
     """Run the command line and exit with one of the codes of `insula.errors`."""
     arguments = sys.argv[1:]
     if arguments in (["--version"], ["-V"]):
-        print(f"insula {insula.__version__}")
+        print(f"insula {VERSION}")
         return
     app = SubcommandApp()
-    for verb in (segment, evaluate, demo, train, calibrate, inspect, export, serve, token):
+    for verb in _VERBS:
         app.command(verb)
-    app.command(bench.verbs(), name="bench", help="Time training on this machine, beside other tools' networks.")
-    app.command(cohort.verbs(), name="cohort", help="Check, split, simulate or prepare a folder of labelled scans.")
-
-    app.command(dicom.verbs(), name="dicom", help="A DICOM node: series in, segmentations and reports out.")
+    for group, (commands, about) in _GROUPS.items():
+        subcommands = SubcommandApp()
+        for name, command in commands.items():
+            subcommands.command(name=name)(command)
+        app.command(subcommands, name=group, help=about)
 
     def call() -> int | None:
         return app.cli(prog="insula", description=_ABOUT, args=arguments or ["--help"])

@@ -1,13 +1,13 @@
-"""`insula bench`: what insula costs on this machine."""
+"""`insula bench`: measure the speed of training and prediction on this machine."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tyro.extras import SubcommandApp
-
 from insula.cli.bench_predict import predict
+from insula.cli.console import table
 
 if TYPE_CHECKING:
     import torch
@@ -16,17 +16,9 @@ if TYPE_CHECKING:
     from insula.store import CaseSet
     from insula.train import Batch
 
-__all__ = ["verbs"]
+__all__ = ["COMMANDS"]
 
 _PHANTOMS = 4
-
-
-def verbs() -> SubcommandApp:
-    """The verbs of `insula bench`."""
-    app = SubcommandApp()
-    app.command(predict)
-    app.command(train)
-    return app
 
 
 def train(
@@ -50,20 +42,22 @@ def train(
     out: Path = Path("insula-bench.json"),
     debug: bool = False,
 ) -> int:
-    """Time a training step of several networks side by side, alone and with the pipeline that feeds it.
+    """Compare the training speed of several networks, each alone and with its data pipeline.
 
-    Each network takes its own makers' step on the same batch; then insula's networks are fed by insula's augmentation on the
-    device, and nnU-Net's by its own on the CPU's cores. Other packages' networks need `pip install 'insula[bench]'`.
+    Each network first takes the training step of its own authors on the same batch. Then insula's networks are timed
+    with insula's augmentation on the device, and nnU-Net with its own augmentation on the CPU cores. The networks of
+    other packages need `pip install 'insula[bench]'`.
 
     Args:
-        networks: Which: baseline, full, full_recomputed, enhanced, smart, nnunet, segresnet, attention_unet, swin_unetr.
-        compiled: Which of them are timed compiled too; that takes minutes each.
-        data: A prepared cohort; phantom heads if not given.
-        patch: Voxels along each axis of what a step sees; divisible by 32, at least 64.
-        batch: Patches a step.
-        steps: That are timed, after some to warm up.
-        device: auto, cpu, cuda or cuda:0.
-        out: All figures.
+        networks: Networks to time: baseline, full, full_recomputed, enhanced, smart, nnunet, segresnet, attention_unet,
+            swin_unetr.
+        compiled: Networks to time compiled as well; this takes minutes each.
+        data: Prepared cohort that supplies the patches; phantom heads if not given.
+        patch: Patch size in voxels along each axis; divisible by 32, at least 64.
+        batch: Patches per step.
+        steps: Timed steps, after a few warm-up steps.
+        device: Device to time: auto, cpu, cuda or cuda:0.
+        out: JSON file for all figures.
         debug: Show a traceback on errors.
     """
     from dataclasses import asdict
@@ -79,32 +73,32 @@ def train(
             if name not in CONTENDERS:
                 raise UsageError(flag, name, "is not known", f"choose among {', '.join(CONTENDERS)}")
     if patch % 32 or patch < 64:
-        raise UsageError("--patch", patch, "is not divisible by 32, or below 64", "use 64, 96 or 128")
+        raise UsageError("--patch", patch, "is below 64 or not divisible by 32", "use 64, 96 or 128")
     if batch < 1 or steps < 1:
         raise UsageError("--batch, --steps", min(batch, steps), "is below 1", "use 2 and 30")
-    chosen = choose_device(device)
+    chosen_device = choose_device(device)
     cases = _cases(data, patch)
-    print(f"{len(cases)} cases, {batch} x {patch}^3, {_name(chosen)}", flush=True)
-    limits = limits_of(chosen)
+    print(f"{len(cases)} cases, {batch} x {patch}^3, {_name(chosen_device)}", flush=True)
+    limits = limits_of(chosen_device)
     facts = {
         "format": "insula-bench/1",
-        "device": _name(chosen),
+        "device": _name(chosen_device),
         "torch": torch.__version__,
         "patch": patch,
         "batch": batch,
         "limits": asdict(limits),
     }
-    _write(out, facts, [], [])  # said before the minutes, not after
-    made = _batch(cases, batch, patch, chosen)
-    alone = []
-    for told in bench_steps(networks, compiled, made, repeats=steps):
-        print(f"  {told.title}: {told.why_not or 'timed'}", flush=True)
-        alone.append(told)
-    _write(out, facts, alone, [])
-    _show_steps(alone, limits, voxels=made.image.numel(), cuda=chosen.type == "cuda")
-    streams = list(bench_streams(networks, compiled, cases, size=batch, patch=patch, steps=steps, device=chosen))
-    _show_streams(streams, voxels=made.image.numel(), cuda=chosen.type == "cuda")
-    _write(out, facts, alone, streams)
+    _write(out, facts, [], [])  # fail now, not after minutes of timing, if it cannot be written
+    fixed_batch = _batch(cases, batch, patch, chosen_device)
+    step_results = []
+    for result in bench_steps(networks, compiled, fixed_batch, repeats=steps):
+        print(f"  {result.title}: {result.why_not or 'timed'}", flush=True)
+        step_results.append(result)
+    _write(out, facts, step_results, [])
+    _show_steps(step_results, limits, voxels=fixed_batch.image.numel(), cuda=chosen_device.type == "cuda")
+    streams = list(bench_streams(networks, compiled, cases, size=batch, patch=patch, steps=steps, device=chosen_device))
+    _show_streams(streams, voxels=fixed_batch.image.numel(), cuda=chosen_device.type == "cuda")
+    _write(out, facts, step_results, streams)
     print(out)
     return 0
 
@@ -115,7 +109,12 @@ def _write(out: Path, facts: dict[str, Any], steps: list[StepBench], streams: li
     from insula.io import write_json
 
     write_json(
-        out, {**facts, "steps": [asdict(told) for told in steps], "end_to_end": [asdict(told) for told in streams]}
+        out,
+        {
+            **facts,
+            "steps": [asdict(result) for result in steps],
+            "end_to_end": [asdict(result) for result in streams],
+        },
     )
 
 
@@ -126,7 +125,7 @@ def _name(device: torch.device) -> str:
 
 
 def _cases(data: Path | None, patch: int) -> CaseSet:
-    """A prepared cohort, or phantoms, each with another lesion."""
+    """Load the prepared cohort; without one, build phantoms with different lesions."""
     import torch
 
     from insula.config import PrepareConfig
@@ -138,7 +137,7 @@ def _cases(data: Path | None, patch: int) -> CaseSet:
     if data is not None:
         cases = CaseSet.from_store(Store(data))
         if min(cases.images[0].shape) < patch:
-            raise UsageError("--patch", patch, "is larger than the prepared cases", "take a smaller one")
+            raise UsageError("--patch", patch, "is larger than the prepared cases", "use a smaller one")
         return cases
     box = tuple(max(n, patch) for n in (192, 224, 176))
     i, j, k = box
@@ -153,7 +152,7 @@ def _cases(data: Path | None, patch: int) -> CaseSet:
 
 
 def _batch(cases: CaseSet, size: int, patch: int, device: torch.device) -> Batch:
-    """The middle of the first cases."""
+    """Return a batch of the central patches of the first cases, repeated if there are too few."""
     import torch
 
     from insula.train import Batch
@@ -167,24 +166,22 @@ def _batch(cases: CaseSet, size: int, patch: int, device: torch.device) -> Batch
     return Batch(image, truth, truth)
 
 
-def _show_steps(found: list[StepBench], limits: Limits, *, voxels: int, cuda: bool) -> None:
-    """Milliseconds on a GPU, multiples of the first network elsewhere; and how far the limits are."""
-    from insula.cli.console import table
-
-    timed = [told for told in found if told.cost is not None]
+def _show_steps(results: list[StepBench], limits: Limits, *, voxels: int, cuda: bool) -> None:
+    """Print milliseconds on a GPU, multiples of the first network elsewhere, and the ratio to the device's limits."""
+    timed = [result for result in results if result.cost is not None]
     if not timed:
         return
     first = timed[0].cost
     assert first is not None
     rows = []
-    for told in timed:
-        cost, work = told.cost, told.work
+    for result in timed:
+        cost, work = result.cost, result.work
         assert cost is not None
         arithmetic = 1000 * work.tflop / limits.tflops if work else None
         traffic = 1000 * work.gb / limits.gb_per_s if work else None
         row = [
-            told.title,
-            round(told.parameters / 1e6, 1),
+            result.title,
+            round(result.parameters / 1e6, 1),
             round(cost.ms, 1) if cuda else round(cost.ms / first.ms, 2),
         ]
         if cuda:
@@ -192,27 +189,29 @@ def _show_steps(found: list[StepBench], limits: Limits, *, voxels: int, cuda: bo
         row += [round(cost.ms / limit, 1) if limit else None for limit in (arithmetic, traffic)]
         rows.append(row)
     unit = ["step [ms]", "Mvoxel/s", "peak [GiB]", "GPU busy [%]"] if cuda else ["step [x the first]"]
-    table(["a step alone", "parameters [M]", *unit, "x its arithmetic", "x its traffic"], rows)
+    table(["step alone", "parameters [M]", *unit, "x compute limit", "x bandwidth limit"], rows)
     if cuda:
-        print(f"limits measured: {limits.tflops:.3g} TFLOP/s, {limits.gb_per_s:.3g} GB/s")
+        print(f"measured limits: {limits.tflops:.3g} TFLOP/s, {limits.gb_per_s:.3g} GB/s")
 
 
-def _show_streams(found: list[StreamBench], *, voxels: int, cuda: bool) -> None:
-    from insula.cli.console import table
-
-    timed = [told for told in found if told.why_not is None]
-    for told in found:
-        if told.why_not is not None:
-            print(f"  {told.says}: {told.why_not}")
+def _show_streams(results: list[StreamBench], *, voxels: int, cuda: bool) -> None:
+    timed = [result for result in results if result.why_not is None]
+    for result in results:
+        if result.why_not is not None:
+            print(f"  {result.says}: {result.why_not}")
     if not timed:
         return
     rows = []
-    for told in timed:
+    for result in timed:
         row = [
-            told.title,
-            round(told.ms, 1) if cuda else round(told.ms / timed[0].ms, 2),
-            round(100 * told.waits),
+            result.title,
+            round(result.ms, 1) if cuda else round(result.ms / timed[0].ms, 2),
+            round(100 * result.waits),
         ]
-        rows.append([*row, round(voxels / told.ms / 1000, 1)] if cuda else row)
+        rows.append([*row, round(voxels / result.ms / 1000, 1)] if cuda else row)
     unit = "step [ms]" if cuda else "step [x the first]"
-    table(["data and augmentation too", unit, "waits for data [%]", *(["Mvoxel/s"] if cuda else [])], rows)
+    table(["with data and augmentation", unit, "waits for data [%]", *(["Mvoxel/s"] if cuda else [])], rows)
+
+
+COMMANDS: dict[str, Callable[..., int]] = {"predict": predict, "train": train}
+"""The commands of `insula bench`."""

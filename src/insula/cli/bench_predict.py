@@ -1,4 +1,4 @@
-"""`insula bench predict`: what every set of weights costs and reaches in every engine and precision."""
+"""`insula bench predict`: time, memory and Dice of each set of weights in each engine and precision."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
+
+from insula.cli.console import table
 
 if TYPE_CHECKING:
     from insula.bench import PredictBench
@@ -39,19 +41,19 @@ def predict(
     out: Path = Path("insula-bench-predict.json"),
     debug: bool = False,
 ) -> int:
-    """Segment a cohort in every way: time, memory, Dice, and how far each way is from PyTorch in float32.
+    """Compare engines and precisions: time, memory, Dice, and the difference from PyTorch in float32.
 
-    Every way runs in a process of its own. On processors times are multiples of the first, on GPUs milliseconds. A drawing of time against Dice lies
-    beside --out.
+    Each combination runs in its own process. Times are in milliseconds on a GPU, and relative to the first combination
+    on a CPU. With a cohort, a plot of Dice against time is written next to --out.
 
     Args:
-        cohort: A folder with scans and true masks; without it a phantom is timed and nothing scored.
-        weights: By name, folder or file.
-        ways: Engine and precision, e.g. openvino:bfloat16; all that the device has if not given.
-        repeats: Passes that are timed.
-        device: auto, cpu, cuda or cuda:N.
-        label: The value that is lesion in the true masks, if they hold several.
-        out: All figures.
+        cohort: Folder with scans and true masks; without it, a phantom is timed and nothing is scored.
+        weights: Weights to compare: bundled names, folders or files.
+        ways: Combinations of engine and precision, e.g. openvino:bfloat16; all that the device supports if not given.
+        repeats: Timed passes.
+        device: Device to time: auto, cpu, cuda or cuda:N.
+        label: Value of the lesion in the true masks, if they contain several labels.
+        out: JSON file for all figures.
         debug: Show a traceback on errors.
     """
     from dataclasses import asdict
@@ -72,10 +74,10 @@ def predict(
     for way in chosen:
         choose_precision(where, parse_way(way)[1])
     for name in weights:
-        load_weights(name)  # what is wrong with them is said before the minutes
+        load_weights(name)  # report bad weights now, not after minutes of timing
     entries = [] if cohort is None else find_cohort(cohort, label=label).entries
-    if odd := next((one for one in entries if len(one.images) != 1 or len(one.masks) > 1), None):
-        raise BadData("the case", odd.case, "has not exactly one scan and one mask", "see `insula cohort check`")
+    if odd := next((entry for entry in entries if len(entry.images) != 1 or len(entry.masks) > 1), None):
+        raise BadData("the case", odd.case, "does not have exactly one scan and one mask", "see `insula cohort check`")
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu"
     facts: dict[str, Any] = {
         "format": "insula-bench-predict/1",
@@ -84,57 +86,56 @@ def predict(
         "torch": torch.__version__,
         "cases": len(entries),
     }
-    found: list[PredictBench] = []
-    write_json(out, {**facts, "ways": []})  # said before the minutes, not after
-    for told in bench_predict(weights, chosen, entries, device=device, repeats=repeats):
-        print(f"  {told.way.weights} {told.way.told}: {told.why_not or 'done'}", flush=True)
-        found.append(told)
-        write_json(out, {**facts, "ways": [asdict(one) for one in found]})
-    _show(found, milliseconds=where.type == "cuda", scored=bool(entries))
+    results: list[PredictBench] = []
+    write_json(out, {**facts, "ways": []})  # fail now, not after minutes of timing, if it cannot be written
+    for result in bench_predict(weights, chosen, entries, device=device, repeats=repeats):
+        print(f"  {result.way.weights} {result.way.told}: {result.why_not or 'done'}", flush=True)
+        results.append(result)
+        write_json(out, {**facts, "ways": [asdict(result) for result in results]})
+    _show(results, milliseconds=where.type == "cuda", scored=bool(entries))
     print(out)
-    if drawing := _drawing(found, milliseconds=where.type == "cuda"):
+    if drawing := _drawing(results, milliseconds=where.type == "cuda"):
         write_text(out.with_suffix(".svg"), drawing)
         print(out.with_suffix(".svg"))
     return 0
 
 
-def _show(found: list[PredictBench], *, milliseconds: bool, scored: bool) -> None:
-    from insula.cli.console import table
-
-    timed = [told for told in found if told.why_not is None]
+def _show(results: list[PredictBench], *, milliseconds: bool, scored: bool) -> None:
+    timed = [result for result in results if result.why_not is None]
     if not timed:
         return
     rows = []
-    for told in timed:
+    for result in timed:
         row: list[Any] = [
-            f"{told.way.weights} {told.way.told}",
-            round(told.peak_gib, 2),
-            _pace(told.network_s, timed[0].network_s, milliseconds),
-            _pace(told.seconds, timed[0].seconds, milliseconds),
-            round(told.cold_s / timed[0].cold_s, 2),
+            f"{result.way.weights} {result.way.told}",
+            round(result.peak_gib, 2),
+            _pace(result.network_s, timed[0].network_s, milliseconds),
+            _pace(result.seconds, timed[0].seconds, milliseconds),
+            round(result.cold_s / timed[0].cold_s, 2),
         ]
         if scored:
-            row += [_dice(told), *_agreement(told)]
+            row += [_dice(result), *_agreement(result)]
         rows.append(row)
     head = ["way", "memory", "network", "with copies", "cold"]
-    more = ["Dice, cases with a lesion [95 %]", "p differs", "masks agree: mean, least"]
+    more = ["Dice, cases with a lesion [95 %]", "p differs", "masks agree: mean, lowest"]
     table([*head, *(more if scored else [])], rows)
+    unit = "ms" if milliseconds else "multiples of the first"
     print(
-        f"memory in GiB above the interpreter's; network and copies in {'ms' if milliseconds else 'multiples of the first'}, cold in multiples of the first"
+        f"memory in GiB, without the interpreter's own; network and with copies in {unit}, "
+        "cold (first pass) in multiples of the first"
     )
-    for told in timed:
-        if others := [name for name, case in told.cases.items() if case.precision != told.way.precision]:
-            print(
-                f"{told.way.weights} {told.way.told}: {len(others)} cases needed another precision: {', '.join(others)}"
-            )
+    for result in timed:
+        if others := [name for name, case in result.cases.items() if case.precision != result.way.precision]:
+            count = f"{len(others)} cases needed another precision"
+            print(f"{result.way.weights} {result.way.told}: {count}: {', '.join(others)}")
     if scored:
-        print("p differs: largest difference of probability from PyTorch in float32; masks agree: Dice with its masks")
+        print("p differs: largest difference in probability from PyTorch in float32; masks agree: Dice with its masks")
 
 
-def _agreement(told: PredictBench) -> tuple[str, str]:
-    """Largest difference of probability; mean and least Dice of masks, and whose that is."""
-    apart = [case.apart for case in told.cases.values() if case.apart is not None]
-    same = {name: case.same for name, case in told.cases.items() if case.same is not None}
+def _agreement(result: PredictBench) -> tuple[str, str]:
+    """Return the largest difference in probability, and the mean and lowest Dice of the masks, with the lowest case."""
+    apart = [case.apart for case in result.cases.values() if case.apart is not None]
+    same = {name: case.same for name, case in result.cases.items() if case.same is not None}
     if not apart:
         return "-", "-"
     worst = min(same, key=lambda name: same[name])
@@ -145,52 +146,52 @@ def _pace(seconds: float, first: float, milliseconds: bool) -> float:
     return round(1000 * seconds, 2) if milliseconds else round(seconds / first, 2)
 
 
-def _dice(told: PredictBench) -> str:
+def _dice(result: PredictBench) -> str:
     from insula.stats import mean_interval
 
-    scored = [(case.dice, case.centre) for case in told.cases.values() if case.dice is not None]
+    scored = [(case.dice, case.centre) for case in result.cases.values() if case.dice is not None]
     if not scored:
         return "-"
     values, centres = zip(*scored, strict=True)
     return mean_interval(values, centres, least=0, most=1).cell(4)
 
 
-def _drawing(found: list[PredictBench], *, milliseconds: bool) -> str:
-    """Time against mean Dice, a mark for each way, as large as its memory; nothing without scores."""
+def _drawing(results: list[PredictBench], *, milliseconds: bool) -> str:
+    """Return an SVG of mean Dice against time, with marks as large as the memory used; empty without scores."""
     import statistics
 
     from matplotlib.colors import to_rgba
 
     from insula.report.chart import ACCENT, LESION, SOFT, chart
 
-    timed = [told for told in found if any(case.dice is not None for case in told.cases.values())]
+    timed = [result for result in results if any(case.dice is not None for case in result.cases.values())]
     if not timed:
         return ""
-    names = list(dict.fromkeys(told.way.weights for told in timed))
+    names = list(dict.fromkeys(result.way.weights for result in timed))
     colours = dict(zip(names, (ACCENT, LESION, SOFT, "#b58900", "#6c5ce7") * len(names), strict=False))
-    with chart(width=6.4, height=4.2) as made:
-        for told in timed:
-            mean = statistics.mean(case.dice for case in told.cases.values() if case.dice is not None)
-            colour = colours[told.way.weights]
-            filled = {"float32": "none", "bfloat16": colour, "float16": to_rgba(colour, 0.35)}[told.way.precision]
-            pace = _pace(told.seconds, timed[0].seconds, milliseconds)
-            made.axes.scatter(
-                pace, mean, s=90 * told.peak_gib, marker=_MARKS[told.way.engine], facecolor=filled, edgecolor=colour
+    with chart(width=6.4, height=4.2) as drawing:
+        for result in timed:
+            mean = statistics.mean(case.dice for case in result.cases.values() if case.dice is not None)
+            colour = colours[result.way.weights]
+            filled = {"float32": "none", "bfloat16": colour, "float16": to_rgba(colour, 0.35)}[result.way.precision]
+            pace = _pace(result.seconds, timed[0].seconds, milliseconds)
+            drawing.axes.scatter(
+                pace, mean, s=90 * result.peak_gib, marker=_MARKS[result.way.engine], facecolor=filled, edgecolor=colour
             )
         for name, colour in colours.items():
-            made.axes.plot([], [], "-", color=colour, label=name, linewidth=4)
-        for engine in dict.fromkeys(told.way.engine for told in timed):
-            made.axes.plot([], [], _MARKS[engine], color=SOFT, markerfacecolor="none", label=engine)
-        made.axes.set_xscale("log")
-        low, high = made.axes.get_xlim()
+            drawing.axes.plot([], [], "-", color=colour, label=name, linewidth=4)
+        for engine in dict.fromkeys(result.way.engine for result in timed):
+            drawing.axes.plot([], [], _MARKS[engine], color=SOFT, markerfacecolor="none", label=engine)
+        drawing.axes.set_xscale("log")
+        low, high = drawing.axes.get_xlim()
         ticks = [n * 10**power for power in range(-4, 6) for n in (1, 2, 5) if low <= n * 10**power <= high]
-        made.axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        made.axes.set_xticks([], minor=True)
-        made.axes.set_xlabel("time of one head [ms]" if milliseconds else "time of one head [x the first]")
-        made.axes.set_ylabel("mean Dice")
-        made.axes.legend(
+        drawing.axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        drawing.axes.set_xticks([], minor=True)
+        drawing.axes.set_xlabel("time of one head [ms]" if milliseconds else "time of one head [x the first]")
+        drawing.axes.set_ylabel("mean Dice")
+        drawing.axes.legend(
             title="empty: float32, full: bfloat16,\npale: float16; area: memory",
             loc="center left",
             bbox_to_anchor=(1, 0.5),
         )
-    return made.svg
+    return drawing.svg

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
+from insula.cli.console import bar, warn
 from insula.cli.exits import exit_code_of
-from insula.types import DEFAULT_WEIGHTS
+from insula.types import DEFAULT_WEIGHTS, VERSION
 
 if TYPE_CHECKING:
     from insula.checkpoint import Weights
@@ -25,11 +26,9 @@ def main() -> None:
     """Run the BIDS App and exit with one of the codes of `insula.errors`."""
     import tyro
 
-    import insula
-
     arguments = sys.argv[1:]
     if arguments in (["--version"], ["-v"]):
-        print(f"insula {insula.__version__}")
+        print(f"insula {VERSION}")
         return
 
     def call() -> int:
@@ -54,21 +53,22 @@ def bids_app(
 ) -> int:
     """Segment the T1w scans of a BIDS dataset into a BIDS derivative.
 
-    participant: for each scan a mask, a probability map, a lesion map, a record and a page, and a brain mask if the weights give one. Runs for different
-    participants may write to the same folder at the same time. group: one table and one index page over all that is
-    there. Nothing is written into the dataset itself. For research only; not a medical device.
+    The participant level writes a mask, a probability map, a lesion map, a record and a page for each scan, and a brain
+    mask if the weights predict one. Runs for different participants may write to the same folder at the same time. The
+    group level writes one table and one index page of all results in the output folder. The dataset itself is not
+    changed. For research only; not a medical device.
 
     Args:
-        bids_dir: The dataset.
-        output_dir: The derivative, e.g. BIDS_DIR/derivatives/insula.
-        analysis_level: participant, then group.
-        participant_label: Only these, with or without sub-.
-        weights: Bundled weights by name, or a folder or file of your own; a folder of folds, or a,b, are averaged.
-        threshold: Probability from which a voxel is lesion; the weights' own if not given.
-        tta: Average with the mirrored scan; twice the time.
-        low_memory: Compute in tiles; the same mask in less memory.
-        assume_t1w: The scans are T1w, whatever they look like.
-        device: auto, cpu, cuda or cuda:N.
+        bids_dir: BIDS dataset to read.
+        output_dir: Derivative to write, e.g. BIDS_DIR/derivatives/insula.
+        analysis_level: participant first, then group.
+        participant_label: Participants to segment, with or without sub-; all if not given.
+        weights: Bundled weights by name, or your own file or folder; several (a,b) or a folder of folds are averaged.
+        threshold: Probability from which a voxel counts as lesion; the weights' own if not given.
+        tta: Average with the prediction for the mirrored scan; takes twice the time.
+        low_memory: Compute in tiles; gives the same mask with less memory.
+        assume_t1w: Accept every scan as T1w, whatever it looks like.
+        device: Device to use: auto, cpu, cuda or cuda:N.
         debug: Show a traceback on errors.
     """
     from insula.config import SegmentConfig
@@ -78,7 +78,7 @@ def bids_app(
         raise UsageError("--threshold", threshold, "is not above 0 and at most 1", "use e.g. 0.5")
     raw, out = bids_dir.resolve(), output_dir.resolve()
     if out == raw or (raw in out.parents and raw / "derivatives" not in out.parents):
-        rule = "lies inside the dataset, into which nothing is written"
+        rule = "lies inside the dataset, which is not to be changed"
         raise UsageError("the output", output_dir, rule, "choose another folder, or one under derivatives/")
     if analysis_level == "group":
         return _group(bids_dir, output_dir)
@@ -92,15 +92,14 @@ def _participants(
     raw: Path, out: Path, labels: tuple[str, ...], weights: str, config: SegmentConfig, debug: bool
 ) -> int:
     from insula.checkpoint import load_weights
-    from insula.cli.console import bar
     from insula.errors import from_os_error
     from insula.infer import choose_device
     from insula.io import OutputFolder
     from insula.predict import look_through, write_bids_dataset
 
     choose_device(config.device)
-    found = look_through(raw, labels)
-    scans = found.scans
+    dataset = look_through(raw, labels)
+    scans = dataset.scans
     loaded = load_weights(weights)
     refused: list[InsulaError] = []
     _describe(raw)
@@ -111,22 +110,25 @@ def _participants(
     write_bids_dataset(raw, out)
     with bar(len(scans)) as progress:
         for scan in scans:
-            mine = out / f"sub-{scan.entities['sub']}"  # a lock for each participant, not for all
-            with OutputFolder(mine, nested=True):
-                said = _one(scan, out, loaded, config, debug)
-            if said is not None:
-                refused.append(said)
+            subject_folder = out / f"sub-{scan.entities['sub']}"  # locked one by one: other runs may write to `out`
+            with OutputFolder(subject_folder, nested=True):
+                refusal = _segment_scan(scan, out, loaded, config, debug)
+            if refusal is not None:
+                refused.append(refusal)
             if progress is not None:
                 progress.advance(progress.task_ids[0])
-    for note in found.notes:
-        print(f"insula: {note}", file=sys.stderr)
+    for note in dataset.notes:
+        warn(str(note))
     print(out)
     if not refused:
         return 0
     return refused[0].code if len(scans) == 1 else 1
 
 
-def _one(scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, debug: bool) -> InsulaError | None:
+def _segment_scan(
+    scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, debug: bool
+) -> InsulaError | None:
+    """Segment a scan and write its results, or a record of why it was refused; return the refusal."""
     from insula.errors import BadData, Interrupted, as_insula_error
     from insula.io import printable, write_json, write_text
     from insula.predict import bids_paths, open_scan, segment, write_bids_result
@@ -136,7 +138,7 @@ def _one(scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, deb
     paths = bids_paths(scan, out)
     try:
         if scan.twin:
-            rule = f"and {printable(scan.twin)} would have one result, and nothing says which is meant"
+            rule = f"and {printable(scan.twin)} would have the same result file, and it is unclear which is meant"
             raise BadData("the scan", printable(scan.path.name), rule, "keep one of them")
         result = segment(open_scan(scan.path, name=scan.name)[0], config, weights=weights)
     except Interrupted:
@@ -145,11 +147,11 @@ def _one(scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, deb
         if debug:
             raise
         known = as_insula_error(error)
-        for stale in paths.all_but_the_record:  # an older result would be believed
+        for stale in paths.all_but_the_record:  # an older result could be mistaken for this one
             stale.unlink(missing_ok=True)
         paths.record.parent.mkdir(parents=True, exist_ok=True)
         write_json(paths.record, refusal(scan.name, known))
-        print(f"insula: {scan.name}: {known}", file=sys.stderr)
+        warn(f"{scan.name}: {known}")
         return known
     record = write_bids_result(result, scan, paths)
     write_text(paths.page, render_page(result, record))
@@ -175,11 +177,11 @@ def _group(raw: Path, out: Path) -> int:
         raise NoInput("the output", out, "holds no records", "run the participant level first")
     try:
         notes = look_through(raw).notes
-    except InsulaError:  # the dataset itself need not be there any more
+    except InsulaError:  # the dataset itself may be gone by now
         notes = ()
     rows = ["scan\toutcome\tvolume_ml\tlesion_count\tbrain_volume_ml\tlesion_share"]
     for record in records:
-        done, brain = record["outcome"] == "done", record.get("brain") or {}  # older records have none
+        done, brain = record["outcome"] == "done", record.get("brain") or {}  # older records have no brain
         cells = [record["volume_ml"], record["lesion_count"]] if done else ["n/a", "n/a"]
         cells += ["n/a" if brain.get(key) is None else brain[key] for key in ("volume_ml", "lesion_share")]
         rows.append("\t".join(map(str, (record["case"], record["outcome"], *cells))))
@@ -187,21 +189,21 @@ def _group(raw: Path, out: Path) -> int:
         write_text(folder / "group_volumes.tsv", "\n".join(rows) + "\n")
         write_text(folder / "index.html", render_index(records, note="; ".join(notes)))
     for note in notes:
-        print(f"insula: {note}", file=sys.stderr)
+        warn(str(note))
     print(out / "index.html")
     return 0
 
 
 def _describe(raw: Path) -> None:
-    """A dataset without a readable description can be segmented; it is said all the same."""
+    """Warn about a missing or damaged dataset_description.json; the dataset can be segmented without it."""
     path = raw / "dataset_description.json"
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
         missing = [key for key in ("Name", "BIDSVersion") if not tree.get(key)]
-        told = f"lacks {' and '.join(missing)}" if missing else ""
+        problem = f"lacks {' and '.join(missing)}" if missing else ""
     except FileNotFoundError:
-        told = "is missing"
+        problem = "is missing"
     except (ValueError, AttributeError, OSError) as error:
-        told = f"is not JSON ({error})"
-    if told:
-        print(f"insula: dataset_description.json {told}; the scans are segmented all the same", file=sys.stderr)
+        problem = f"is not JSON ({error})"
+    if problem:
+        warn(f"dataset_description.json {problem}; the scans are segmented anyway")

@@ -1,10 +1,12 @@
-"""`insula calibrate`: what a validation part teaches of the weights' doubt."""
+"""`insula calibrate`: fit threshold, probabilities and intervals of weights to validation cases."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tyro.conf import Positional
+
+from insula.cli.console import bar, tell, warn
 
 __all__ = ["calibrate"]
 
@@ -19,25 +21,24 @@ def calibrate(
     device: str = "auto",
     debug: bool = False,
 ) -> int:
-    """Choose threshold and smallest lesion, fit temperature, volume interval and lesion confidence.
+    """Calibrate weights on cases with true masks.
 
-    All of it is stored in the weights' card and used by `insula segment` from then on. Give cases that trained
-    nothing and will not be tested on: a fold's test part, or a cohort of its own.
+    Chooses the threshold and the smallest lesion to keep, and fits the temperature, the volume interval and the lesion
+    confidence. The values are stored in the weights' card, and `insula segment` uses them from then on. Use cases that
+    were not trained on and will not be tested on: the test part of a fold, or a separate cohort.
 
     Args:
-        weights: A file or folder that can be written, a folder of folds, or bundled weights.
-        cohort: The folder with scans and true masks.
-        split: Only the test part of this split.
-        fold: Which fold of it.
-        label: The value that is lesion in the true masks, if they hold several.
-        device: auto, cpu, cuda or cuda:N.
+        weights: Weights to calibrate: a writable file or folder, a folder of folds, or the name of bundled weights.
+        cohort: Folder with scans and true masks.
+        split: Split file; only the test part of one fold is used. All cases if not given.
+        fold: Number of the fold in the split.
+        label: Value of the lesion in the true masks, if they contain several labels.
+        device: Device to use: auto, cpu, cuda or cuda:N.
         debug: Show a traceback on errors.
     """
     import os
-    import sys
 
     from insula.checkpoint import find_weights, load_weights, store_card, subjects_seen
-    from insula.cli.console import bar, tell
     from insula.cli.split import test_part
     from insula.cohort import find_cohort
     from insula.config import SegmentConfig
@@ -47,17 +48,16 @@ def calibrate(
     from insula.infer import choose_device
 
     choose_device(device)
-    loaded, found = load_weights(weights), find_cohort(cohort, label=label)
+    loaded, dataset = load_weights(weights), find_cohort(cohort, label=label)
     home = find_weights(weights).parent
-    if not os.access(home, os.W_OK):  # said before the hours, not after
+    if not os.access(home, os.W_OK):  # fail now, not after hours of computing
         raise NoPermission("the weights' folder", home, "cannot be written", "copy the weights and name the copy")
-    only = test_part(found, split, fold)
-    entries = [entry for entry in found.entries if not entry.hidden and (only is None or entry.case in only)]
+    only = test_part(dataset, split, fold)
+    entries = [entry for entry in dataset.entries if not entry.hidden and (only is None or entry.case in only)]
     if trained := subjects_seen(loaded.card, {entry.subject: () for entry in entries}).get("trained on"):
-        print(
-            f"insula: {loaded.card.name} was trained on {len(trained)} subjects of these names (e.g. {trained[0]}); if they are "
-            "the same, thresholds and intervals are fitted to answers that are too good",
-            file=sys.stderr,
+        warn(
+            f"{loaded.card.name} was trained on {len(trained)} subjects with these names (e.g. {trained[0]}); if they "
+            "are the same subjects, the fitted thresholds and intervals are too optimistic"
         )
     studied: list[Studied] = []
     with bar(len(entries), "calibrating") as progress:
@@ -65,29 +65,32 @@ def calibrate(
             try:
                 studied.append(study(entry, loaded, SegmentConfig(device=device, assume_t1w=True)))
             except InsulaError as error:
-                print(f"insula: {entry.case}: {error}", file=sys.stderr)
+                warn(f"{entry.case}: {error}")
             if progress is not None:
                 progress.advance(progress.task_ids[0])
     card = fit(studied, loaded.card)
     path = store_card(weights, card)
-    made, facts = card.calibration, card.calibration.fitted_on or {}
+    calibration, facts = card.calibration, card.calibration.fitted_on or {}
     print(
-        f"{facts['cases']} cases of {facts['centres']} centres; mean Dice on those with a lesion {facts['mean_dice_in_sample']}, in-sample: "
-        "the rule was chosen on them"
+        f"{facts['cases']} cases of {facts['centres']} centres; mean Dice of cases with a lesion "
+        f"{facts['mean_dice_in_sample']} (in-sample: the threshold was chosen on these cases)"
     )
     print(
-        f"threshold {card.threshold:g} after calibration, smallest lesion {card.min_lesion_ml:g} ml, least chance {card.calibration.least_chance:g}"
+        f"threshold {card.threshold:g} after calibration, smallest lesion {card.min_lesion_ml:g} ml, "
+        f"least chance {calibration.least_chance:g}"
     )
     print(
-        f"temperature {made.temperature:g}, bias {made.bias:g}: expected calibration error {facts['calibration_error_before']:g} -> "
-        f"{facts['calibration_error_after']:g}, log loss per 1000 voxels {facts['log_loss_before']:g} -> {facts['log_loss_after']:g}"
+        f"temperature {calibration.temperature:g}, bias {calibration.bias:g}: expected calibration error "
+        f"{facts['calibration_error_before']:g} -> {facts['calibration_error_after']:g}, log loss per 1000 voxels "
+        f"{facts['log_loss_before']:g} -> {facts['log_loss_after']:g}"
     )
     if "calibration_error_left_out" in facts:
         print(f"expected calibration error, each centre left out in turn: {facts['calibration_error_left_out']:g}")
     if "volume_coverage_left_out" in facts:
         print(
-            f"volume intervals, each centre left out in turn: {facts['volume_coverage_left_out']:.0%} hold the truth (aim {made.level:.0%})"
+            f"volume intervals, each centre left out in turn: {facts['volume_coverage_left_out']:.0%} hold the "
+            f"true volume (aim {calibration.level:.0%})"
         )
-    tell(found.sheets, found.notes)
+    tell(dataset.sheets, dataset.notes)
     print(path)
     return 0 if len(studied) == len(entries) else 1

@@ -1,21 +1,23 @@
-"""`insula cohort`: check, split, simulate, prepare; export and import stand in `exchange`, predict in `folds`."""
+"""`insula cohort`: check, split and prepare cohorts; the other commands are in `simulate`, `exchange` and `folds`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
-from tyro.extras import SubcommandApp
 
+from insula.cli.console import bar, table, tell, warn
 from insula.cli.exchange import export_cohort, import_cohort
+from insula.cli.flags import with_flags
 from insula.cli.folds import predict
 from insula.cli.simulate import gallery, simulate
 
 if TYPE_CHECKING:
     from insula.cohort import CheckedCohort, Cohort
 
-__all__ = ["check", "check_with_bar", "gallery", "prepare", "simulate", "split", "verbs"]
+__all__ = ["COMMANDS", "check", "check_with_bar", "gallery", "prepare", "simulate", "split"]
 
 _CASES = (
     "case",
@@ -36,16 +38,6 @@ _CASES = (
 )
 
 
-def verbs() -> SubcommandApp:
-    """The verbs of `insula cohort`."""
-    app = SubcommandApp()
-    for verb in (check, split, simulate, gallery, prepare, predict):
-        app.command(verb)
-    app.command(name="export")(export_cohort)
-    app.command(name="import")(import_cohort)
-    return app
-
-
 def check(
     cohort: Positional[Path],
     /,
@@ -54,40 +46,40 @@ def check(
     jobs: int = 0,
     debug: bool = False,
 ) -> int:
-    """Look at every case of a cohort and report what is odd.
+    """Check every case of a cohort and report problems.
 
-    Recognises ATLAS R2.0 (INDI and BIDS), R2.1/R3.0 raw, BIDS with derivatives, and nnU-Net raw. Writes cohort.json,
-    cohort.tsv and cohort.html. Exit code 1 if a case has an error.
+    Recognises ATLAS R2.0 (INDI and BIDS), ATLAS R2.1/R3.0 raw, BIDS with derivatives, and nnU-Net raw. Writes
+    cohort.json, cohort.tsv and cohort.html. The exit code is 1 if a case has an error.
 
     Args:
-        cohort: The folder.
-        out: Where the report goes.
-        label: The value that is lesion, for masks with several labels.
-        jobs: Processes; 0 takes every core.
+        cohort: Folder of the cohort.
+        out: Folder for the report.
+        label: Value of the lesion in the masks, if they contain several labels.
+        jobs: Number of processes; 0 uses every core.
         debug: Show a traceback on errors.
     """
-    from insula.cli.console import tell
     from insula.cohort import find_cohort, to_record
     from insula.io import OutputFolder, write_json, write_text
     from insula.store.folder import no_lesion
 
     with OutputFolder(out) as folder:
-        found = find_cohort(cohort, label=label)
-        checked = check_with_bar(found, jobs)
+        dataset = find_cohort(cohort, label=label)
+        checked = check_with_bar(dataset, jobs)
         from insula.report import odd_ones, render_cohort
 
         record = to_record(checked)
         write_text(folder / "cohort.tsv", _table(checked))
-        write_text(folder / "cohort.html", render_cohort(checked, record, odd_ones(checked, found.entries)))
+        write_text(folder / "cohort.html", render_cohort(checked, record, odd_ones(checked, dataset.entries)))
         write_json(folder / "cohort.json", record)
     counts = record["counts"]
     print(
-        f"{found.layout}: {counts['cases']} cases, {counts['subjects']} subjects, {counts['centres']} centres; {counts['usable']} usable"
+        f"{dataset.layout}: {counts['cases']} cases, {counts['subjects']} subjects, {counts['centres']} centres; "
+        f"{counts['usable']} usable"
     )
-    _tell_centres(record["centres"])
+    _show_centres(record["centres"])
     for case in checked.cases:
         for fault in case.faults:
-            print(f"  {case.case}: {fault.severity}: {fault.code}: {fault.text}")
+            print(f"  {case.case}: {fault.severity}: {fault.code}: {with_flags(fault.text)}")
     tell(checked.sheets, (*checked.notes, *no_lesion(case.lesion_voxels for case in checked.usable)))
     print(out / "cohort.html")
     return 1 if any(fault.severity == "error" for case in checked.cases for fault in case.faults) else 0
@@ -104,35 +96,36 @@ def split(
     seed: int = 0,
     debug: bool = False,
 ) -> int:
-    """Decide who trains and who tests: subjects never, centres by default never, on both sides.
+    """Split a cohort into training and test cases, once or in folds.
+
+    A subject is never on both sides of a split; by default, neither is a centre.
 
     Args:
-        cohort: The folder, or the cohort.json that `insula cohort check` wrote.
-        out: The split, as JSON.
-        by: centre keeps whole centres apart; random only subjects.
-        fraction: Of the cases that train, when there is one split.
-        folds: Cross-validation with so many folds instead.
-        inner: Folds inside each training part (nested cross-validation).
-        seed: The same seed, the same split.
+        cohort: Folder of the cohort, or the cohort.json written by `insula cohort check`.
+        out: JSON file for the split.
+        by: centre keeps each centre on one side; random only keeps each subject on one side.
+        fraction: Share of the cases to train on, in a single split.
+        folds: Number of folds, for cross-validation instead of a single split.
+        inner: Number of folds within each training part, for nested cross-validation.
+        seed: Random seed; the same seed gives the same split.
         debug: Show a traceback on errors.
     """
-    from insula.cli.console import tell
     from insula.cohort.precision import describe
     from insula.cohort.split import from_dict, make_folds, make_holdout, nest, to_dict
     from insula.io import write_json
 
     checked = _load(cohort)
-    made = (
+    made_split = (
         make_holdout(checked, by=by, fraction=fraction, seed=seed)
         if folds is None
         else make_folds(checked, by=by, count=folds, seed=seed)
     )
     if inner is not None:
-        made = nest(checked, made, count=inner)
-    tree = to_dict(made) | {"notes": [*checked.sheets, *checked.notes]}
-    from_dict(tree, checked, name=out.name)  # what is written is what would be accepted
+        made_split = nest(checked, made_split, count=inner)
+    tree = to_dict(made_split) | {"notes": [*checked.sheets, *checked.notes]}
+    from_dict(tree, checked, name=out.name)  # never write a split that would be refused when it is read
     write_json(out, tree)
-    for line in describe(checked, made, share=1 - fraction if folds is None else 1 / folds):
+    for line in describe(checked, made_split, share=1 - fraction if folds is None else 1 / folds):
         print(line)
     left_out = len(checked.cases) - len(checked.usable)
     if left_out:
@@ -151,22 +144,20 @@ def prepare(
     jobs: int = 0,
     debug: bool = False,
 ) -> int:
-    """Turn a cohort into a training store: RAS+, 1 mm, 192x224x176, memory-mapped, checked by hash.
+    """Convert a cohort into a store to train on: RAS+, 1 mm, 192x224x176 voxels, memory-mapped, checked by hash.
 
-    Goes on where it was stopped. A case that cannot be used is named and left out (exit code 1).
+    Continues where an earlier run stopped. A case that cannot be used is reported and left out, and the exit code is 1.
 
     Args:
-        cohort: The folder.
-        out: The store.
-        precision: uint8 (8 MB a case) or float16 (16 MB).
-        label: The value that is lesion, for masks with several labels.
-        jobs: Processes; 0 takes every core.
+        cohort: Folder of the cohort.
+        out: Folder for the store.
+        precision: Number format of the images: uint8 (8 MB per case) or float16 (16 MB).
+        label: Value of the lesion in the masks, if they contain several labels.
+        jobs: Number of processes; 0 uses every core.
         debug: Show a traceback on errors.
     """
-    import sys
     from functools import partial
 
-    from insula.cli.console import bar, tell
     from insula.cohort import each, find_cohort, processors
     from insula.config import PrepareConfig
     from insula.io import OutputFolder
@@ -176,8 +167,8 @@ def prepare(
     from insula.store.folder import forget_index, no_lesion, try_store
 
     with OutputFolder(out) as folder:
-        found = find_cohort(cohort, label=label)
-        entries = [entry for entry in found.entries if not entry.hidden]
+        dataset = find_cohort(cohort, label=label)
+        entries = [entry for entry in dataset.entries if not entry.hidden]
         config = PrepareConfig()
         work = partial(try_store, folder=folder, config=config, precision=precision)
         stored: list[StoredCase] = []
@@ -189,37 +180,36 @@ def prepare(
                     stored.append(result)
                 else:
                     failed += 1
-                    print(f"insula: {entry.case}: {result}", file=sys.stderr)
+                    warn(f"{entry.case}: {result}")
                 if progress is not None:
                     progress.advance(progress.task_ids[0])
-        agent = [entry.case for entry in entries if entry.images and contrast_by_name(entry.images[0])]
-        notes = (*found.notes, *no_lesion(case.lesion_voxels for case in stored))
-        if agent:
-            notes = (*notes, f"scanned with a contrast agent, by their names: {count_names(agent, 'case')}")
-        write_index(folder, stored, config, precision, notes=(*found.sheets, *notes))
+        with_contrast = [entry.case for entry in entries if entry.images and contrast_by_name(entry.images[0])]
+        notes = (*dataset.notes, *no_lesion(case.lesion_voxels for case in stored))
+        if with_contrast:
+            notes = (*notes, f"scanned with a contrast agent, by their names: {count_names(with_contrast, 'case')}")
+        write_index(folder, stored, config, precision, notes=(*dataset.sheets, *notes))
         size = sum((folder / case.file).stat().st_size for case in stored)
     print(f"{len(stored)} cases, {size / 1e9:.2f} GB" + (f"; {failed} left out" if failed else ""))
-    tell(found.sheets, notes)
+    tell(dataset.sheets, notes)
     print(out)
     return 1 if failed else 0
 
 
-def check_with_bar(found: Cohort, jobs: int) -> CheckedCohort:
-    """Check a cohort on every core, with a bar."""
-    from insula.cli.console import bar
+def check_with_bar(dataset: Cohort, jobs: int) -> CheckedCohort:
+    """Check a cohort in parallel and show a progress bar; `jobs` 0 uses every core."""
     from insula.cohort import Examined, check_cohort, processors
 
-    with bar(len(found.entries), "checking") as progress:
+    with bar(len(dataset.entries), "checking") as progress:
 
         def done(case: Examined) -> None:
             if progress is not None:
                 progress.advance(progress.task_ids[0])
 
-        return check_cohort(found, jobs=jobs or processors(), done=done)
+        return check_cohort(dataset, jobs=jobs or processors(), done=done)
 
 
 def _load(cohort: Path) -> CheckedCohort:
-    """From a record if there is one, else from the scans themselves."""
+    """Load a checked cohort from its cohort.json if it exists, else check the scans."""
     import json
 
     from insula.cohort import find_cohort, from_record
@@ -236,9 +226,7 @@ def _load(cohort: Path) -> CheckedCohort:
         ) from None
 
 
-def _tell_centres(centres: list[dict[str, Any]]) -> None:
-    from insula.cli.console import table
-
+def _show_centres(centres: list[dict[str, Any]]) -> None:
     head = (
         "centre",
         "cases",
@@ -255,7 +243,7 @@ def _tell_centres(centres: list[dict[str, Any]]) -> None:
     rows = [
         (
             *(
-                one[key]
+                centre[key]
                 for key in (
                     "centre",
                     "cases",
@@ -268,10 +256,10 @@ def _tell_centres(centres: list[dict[str, Any]]) -> None:
                     "spacing_mm",
                 )
             ),
-            None if one["p99"] is None else "{:g} to {:g}".format(*one["p99"]),
-            one["with_faults"],
+            None if centre["p99"] is None else "{:g} to {:g}".format(*centre["p99"]),
+            centre["with_faults"],
         )
-        for one in centres
+        for centre in centres
     ]
     table(head, rows)
 
@@ -287,3 +275,16 @@ def _table(checked: CheckedCohort) -> str:
             )
         )
     return "\n".join(rows) + "\n"
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "check": check,
+    "split": split,
+    "simulate": simulate,
+    "gallery": gallery,
+    "prepare": prepare,
+    "predict": predict,
+    "export": export_cohort,
+    "import": import_cohort,
+}
+"""The commands of `insula cohort`."""

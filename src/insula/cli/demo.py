@@ -1,4 +1,4 @@
-"""`insula demo`: a patient's scan, segmented, beside the volume that experts drew; or a simulated one, with its Dice."""
+"""`insula demo`: segment the scan of a patient, or of a simulated subject whose lesion is known."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _PATIENT = Path(__file__).parents[1] / "patient" / "sub-M2017_T1w.nii.gz"
-_EXPERTS_ML = 134.5  # as sub-M2017_T1w.txt beside the scan
+_EXPERTS_ML = 134.5  # from sub-M2017_T1w.txt beside the scan
 _PATIENT_NOTE = (
     "A real patient: a woman, 39 years old at her stroke, scanned 1,142 days after it (Aphasia Recovery Cohort, "
-    "sub-M2017, CC0 1.0). Experts drew the lesion on the T2w image of the same session; only their volume is known "
-    "here, so there is no Dice."
+    "sub-M2017, CC0 1.0). Experts drew the lesion on the T2w image of the same session; only their volume is "
+    "available, so no Dice is computed."
 )
 
 
 def demo(out: Path = Path("insula-demo"), simulated: bool = False, device: str = "auto", debug: bool = False) -> int:
-    """Segment the scan of a real patient with a chronic stroke and write the page.
+    """Segment the scan of a real patient with a chronic stroke and write a page of results.
 
-    The scan comes with insula (Aphasia Recovery Cohort, CC0 1.0); no other data, no network and no GPU are needed.
+    The scan comes with insula (Aphasia Recovery Cohort, CC0 1.0). No other data, network connection or GPU is needed.
 
     Args:
         out: Folder for the scan and the results.
-        simulated: Segment a simulated subject instead, whose lesion is known, and print the Dice (pip install 'insula[demo]').
-        device: auto, cpu, cuda or cuda:N.
+        simulated: Segment a simulated subject with a known lesion instead, and print the Dice score; needs
+            `pip install 'insula[demo]'`.
+        device: Device to use: auto, cpu, cuda or cuda:N.
         debug: Show a traceback on errors.
     """
     from insula.infer import choose_device
@@ -59,7 +60,7 @@ def _segment_patient(folder: Path, device: str) -> Path:
 
 
 def _segment_simulated(folder: Path, device: str) -> Path:
-    """Build the subject, then as `_segment_patient`; prints the Dice too."""
+    """Build and segment a simulated subject, print the figures and the Dice, return the page."""
     from insula.augment import demo_case
     from insula.config import SegmentConfig
     from insula.io import read_scan, write_mask, write_prob

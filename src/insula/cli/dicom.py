@@ -1,24 +1,17 @@
-"""`insula dicom listen`: a node between a scanner and an archive."""
+"""`insula dicom listen`: a DICOM node between a scanner and an archive."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
-from tyro.extras import SubcommandApp
 
 from insula.cli.doors import check_door, until_stopped
 
-__all__ = ["listen", "verbs"]
-
-
-def verbs() -> SubcommandApp:
-    """The group's verbs."""
-    app = SubcommandApp()
-    app.command(listen)
-    return app
+__all__ = ["COMMANDS", "listen"]
 
 
 def listen(
@@ -39,27 +32,30 @@ def listen(
     set: UseAppendAction[tuple[str, ...]] = (),
     debug: bool = False,
 ) -> int:
-    """Receive studies by C-STORE, segment their T1w series once they are complete, send segmentation and report to an archive.
+    """Run a DICOM node that receives studies, segments their T1w series and sends the results to an archive.
 
-    What was acknowledged outlives whatever is killed; what the archive did not take is offered again; what was doubted is not sent. Only
-    this machine can call the node unless --host says otherwise, for DICOM knows no password. For research only; not a medical device.
+    Studies arrive by C-STORE; a series is segmented once it is complete, and its segmentation and report are sent. An
+    image that was acknowledged is never lost, even if the node is killed. Results that the archive did not accept are
+    sent again; results that insula doubts are not sent. DICOM has no passwords, so only this machine can reach the node
+    unless --host is changed. For research only; not a medical device.
 
     Args:
-        send: Archive that gets the results by C-STORE, as TITLE@HOST:PORT; without it and --stow they stay in --store.
-        stow: Archive that gets the results by STOW-RS: the address of its DICOMweb service.
-        store: Folder of series, jobs and results.
-        host: Address to listen at.
-        port: Port to listen at; 0 takes a free one.
-        title: AE title of the node, INSULA if not given; who calls it by another is turned away.
+        send: Archive that receives the results by C-STORE, as TITLE@HOST:PORT; without it and --stow, they stay in
+            --store.
+        stow: Archive that receives the results by STOW-RS, as the address of its DICOMweb service.
+        store: Folder for series, jobs and results.
+        host: Address to listen on.
+        port: Port to listen on; 0 picks a free port.
+        title: AE title of the node, INSULA if not given; callers that use another title are refused.
         callers: AE titles that may call; any if not given.
-        tls_cert: The node's certificate (PEM); it then listens by TLS only.
-        tls_key: Its private key (PEM).
-        tls_ca: Who may sign callers' certificates (PEM); callers without one are turned away.
-        metrics_port: Port at which Prometheus finds GET /metrics.
-        audit: File to which a line of JSON is added for every association and job: time, who, outcome, milliseconds.
-        weights: Bundled weights by name, or a folder or file of your own.
-        settings: A TOML file of titles, times and limits.
-        set: One of them, e.g. --set quiet_seconds=30; repeatable.
+        tls_cert: Certificate of the node (PEM); with it, the node accepts TLS connections only.
+        tls_key: Private key of the certificate (PEM).
+        tls_ca: Authorities that sign callers' certificates (PEM); callers without such a certificate are refused.
+        metrics_port: Port for Prometheus metrics at GET /metrics.
+        audit: Log file with one JSON line for every association and job: time, caller, outcome, milliseconds.
+        weights: Bundled weights by name, or your own file or folder.
+        settings: TOML file with titles, times and limits.
+        set: Override one setting, e.g. --set quiet_seconds=30; repeatable.
         debug: Show a traceback on errors.
     """
     check_door("the node", packages=("pynetdicom", "highdicom", "fastapi"), extras="dicom,serve", port=port)
@@ -90,3 +86,7 @@ def listen(
     with until_stopped():
         run(store, config, address=(host, port), archives=archives, announce=lambda where: print(where, flush=True))
     return 0
+
+
+COMMANDS: dict[str, Callable[..., int]] = {"listen": listen}
+"""The commands of `insula dicom`."""

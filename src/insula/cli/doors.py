@@ -1,4 +1,4 @@
-"""What the commands share that open a door and stay."""
+"""Checks and shutdown shared by the commands that run a network service."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ __all__ = ["check_door", "until_stopped"]
 
 
 def check_door(what: str, *, packages: Sequence[str], extras: str, port: int) -> None:
-    """Refuse to open one that cannot be opened.
+    """Check that a service can start.
+
+    Args:
+        what: the service, for the message.
+        packages: names of the packages it imports.
+        extras: extras of insula that install them.
+        port: the port to listen on.
 
     Raises:
         Unavailable: a package is not installed.
-        UsageError: the port is none.
+        UsageError: the port number is out of range.
     """
     from insula.errors import Unavailable, UsageError
 
@@ -26,10 +32,10 @@ def check_door(what: str, *, packages: Sequence[str], extras: str, port: int) ->
 
 @contextmanager
 def until_stopped() -> Iterator[None]:
-    """Being told to stop is how a service ends."""
+    """End a service without an error when it is interrupted."""
     from insula.errors import Interrupted
 
     try:
         yield
     except (Interrupted, KeyboardInterrupt):
-        print("stopped; what waits goes on at the next start", flush=True)
+        print("stopped; waiting jobs continue at the next start", flush=True)

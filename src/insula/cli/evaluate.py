@@ -1,4 +1,4 @@
-"""`insula evaluate`: predictions against the truth."""
+"""`insula evaluate`: score predictions against the true masks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
+
+from insula.cli.console import bar, table, tell, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,30 +34,29 @@ def evaluate(
     jobs: int = 0,
     debug: bool = False,
 ) -> int:
-    """Score one or several sets of predictions against a cohort, and compare them case by case.
+    """Score sets of predictions against the true masks of a cohort, and compare the sets case by case.
 
-    Writes evaluation.html, evaluation.json and one TSV of cases for each set. Cases with a lesion and controls are apart, but
-    for the challenges' presets, which keep their rules.
+    Writes evaluation.html, evaluation.json and one TSV file of cases for each set. Cases with a lesion and controls are
+    scored separately, except in the challenges' presets, which follow the challenges' rules.
 
     Args:
-        cohort: The folder with the true masks.
-        predictions: Folders of predicted masks (and probability maps).
-        out: Where the evaluation goes.
-        preset: Which metrics.
-        split: Only the test part of this split.
-        fold: Which fold of it.
-        label: The value that is lesion in the true masks, if they hold several.
-        weights: The weights that made the predictions: it is said which cases they have seen. Where insula wrote the predictions
-            with weights of its own, it is said anyway.
-        primary: The metric that decides between sets; the others describe.
-        hoped: The difference of that metric that would matter, in its own unit; the power to see it is printed. 0.02 for a metric
-            between 0 and 1.
-        jobs: Processes; 0 takes every core.
+        cohort: Folder with the true masks.
+        predictions: Folders of predicted masks (and probability maps), one folder for each set.
+        out: Folder for the evaluation.
+        preset: Set of metrics: all, or those of a challenge.
+        split: Split file; only the test part of one fold is scored. All cases if not given.
+        fold: Number of the fold in the split.
+        label: Value of the lesion in the true masks, if they contain several labels.
+        weights: Weights that made the predictions, to warn of subjects they were trained or calibrated on; not needed for
+            predictions by bundled weights.
+        primary: Metric that decides between sets; the other metrics are descriptive.
+        hoped: Difference of the primary metric that would matter, in its own unit, for which the power is printed; 0.02
+            if not given, for a metric between 0 and 1.
+        jobs: Number of processes; 0 uses every core.
         debug: Show a traceback on errors.
     """
     from collections import Counter
 
-    from insula.cli.console import tell
     from insula.cli.split import test_part
     from insula.cohort import find_cohort, processors
     from insula.errors import UsageError
@@ -63,32 +64,32 @@ def evaluate(
     from insula.io import OutputFolder, write_json, write_text
 
     if not predictions:
-        raise UsageError("the predictions", "", "are not named", "write e.g. insula evaluate COHORT PREDICTIONS")
+        raise UsageError("the predictions", "", "are missing", "write e.g. insula evaluate COHORT PREDICTIONS")
     chosen = PRESETS[preset]
     if primary not in chosen.metrics:
-        rule = f"is no metric of the preset {preset}"
+        rule = f"is not a metric of the preset {preset}"
         raise UsageError("--primary", primary, rule, f"choose one of {', '.join(chosen.metrics)}")
     if hoped is None and METRICS[primary].most != 1:
         raise UsageError(
-            "--primary", primary, "has a unit of its own", "say what difference would matter, e.g. --hoped 5"
+            "--primary", primary, "is not between 0 and 1", "state the difference that would matter, e.g. --hoped 5"
         )
     hoped = HOPED if hoped is None else hoped
     if not hoped > 0:
-        raise UsageError("--hoped", hoped, "is not above 0", "name the difference that would matter, e.g. 0.02")
+        raise UsageError("--hoped", hoped, "is not above 0", "use the difference that would matter, e.g. 0.02")
     with OutputFolder(out) as folder:
-        found = find_cohort(cohort, label=label)
-        only = test_part(found, split, fold)
-        named = Counter(path.resolve().name for path in predictions)
-        names = [path.resolve().name if named[path.resolve().name] == 1 else str(path) for path in predictions]
-        pairs = {name: pair_up(found, path, only=only) for name, path in zip(names, predictions, strict=True)}
-        notes = [*found.sheets, *found.notes]
+        dataset = find_cohort(cohort, label=label)
+        only = test_part(dataset, split, fold)
+        name_counts = Counter(path.resolve().name for path in predictions)
+        names = [path.resolve().name if name_counts[path.resolve().name] == 1 else str(path) for path in predictions]
+        pairs = {name: pair_up(dataset, path, only=only) for name, path in zip(names, predictions, strict=True)}
+        notes = [*dataset.sheets, *dataset.notes]
         if only is None:
             notes += [
                 line
                 for name, path in zip(names, predictions, strict=True)
                 for line in _unpaired(name, path, pairs[name])
             ]
-        _warn_of_seen(pairs, weights)
+        _warn_of_known_subjects(pairs, weights)
         sets = _score(pairs, chosen, jobs or processors())
         rows = {name: summarise(scores, chosen) for name, scores in sets.items()}
         comparisons = compare(sets, chosen.metrics, primary=primary, hoped=hoped)
@@ -101,14 +102,14 @@ def evaluate(
             folder / "evaluation.html", render_evaluation(sets, rows, comparisons, chosen, pictures, hoped=hoped)
         )
         write_json(folder / "evaluation.json", _record(chosen, sets, rows, comparisons, hoped) | {"notes": notes})
-    _tell(sets, rows, comparisons, hoped)
+    _show(sets, rows, comparisons, hoped)
     tell((), notes)
     print(out / "evaluation.html")
     return 0
 
 
 def _unpaired(name: str, folder: Path, pairs: tuple[Pair, ...]) -> list[str]:
-    """In a sentence, predicted masks that no truth of the cohort belongs to."""
+    """Return a note on the predicted masks without a true mask in the cohort; no note if there are none."""
     from insula.cohort import find_predictions
     from insula.io.participants import count_names
 
@@ -117,27 +118,24 @@ def _unpaired(name: str, folder: Path, pairs: tuple[Pair, ...]) -> list[str]:
     return [f"passed over: {count_names(left, 'mask')} of {name} without a true mask to compare with"] if left else []
 
 
-def _warn_of_seen(pairs: dict[str, tuple[Pair, ...]], weights: str | None) -> None:
-    """Which subjects the weights of these predictions have been made with, on the terminal."""
-    import sys
-
+def _warn_of_known_subjects(pairs: dict[str, tuple[Pair, ...]], weights: str | None) -> None:
+    """Warn of subjects that the weights behind these predictions were trained or calibrated on."""
     from insula.checkpoint import subjects_seen
 
     subjects: dict[str, list[str]] = {}
-    for name, some in pairs.items():
-        for card in _cards(some, weights):
-            subjects = subjects or _scans_of(some)  # every set is of the same cases
-            for how, seen in subjects_seen(card, subjects).items():
-                told = ", ".join(seen[:3]) + (", ..." if len(seen) > 3 else "")
-                print(
-                    f"insula: {name}: {card.name} was {how} {len(seen)} of {len(subjects)} of these subjects, by their "
-                    f"names or scans ({told}); if they are the same, the scores are too good",
-                    file=sys.stderr,
+    for name, set_pairs in pairs.items():
+        for card in _cards(set_pairs, weights):
+            subjects = subjects or _scans_of(set_pairs)  # all sets have the same cases
+            for use, known in subjects_seen(card, subjects).items():
+                examples = ", ".join(known[:3]) + (", ..." if len(known) > 3 else "")
+                warn(
+                    f"{name}: {card.name} was {use} {len(known)} of {len(subjects)} of these subjects, by their "
+                    f"names or scans ({examples}); if they are the same subjects, the scores are too optimistic"
                 )
 
 
 def _cards(pairs: tuple[Pair, ...], weights: str | None) -> list[Card]:
-    """The cards of weights that are named, or of bundled ones that records beside the predictions name."""
+    """Return the cards of the given weights, or of the bundled weights named in records beside the predictions."""
     from insula.checkpoint import load_weights
     from insula.errors import InsulaError
     from insula.evaluate import weights_used
@@ -155,7 +153,7 @@ def _cards(pairs: tuple[Pair, ...], weights: str | None) -> list[Card]:
 
 
 def _scans_of(pairs: tuple[Pair, ...]) -> dict[str, list[str]]:
-    """Subject -> SHA-256 of its scans' files."""
+    """Return subject -> SHA-256 of the files of its scans."""
     from contextlib import suppress
 
     from insula.errors import InsulaError
@@ -165,16 +163,14 @@ def _scans_of(pairs: tuple[Pair, ...]) -> dict[str, list[str]]:
     for pair in pairs:
         files = subjects.setdefault(pair.subject, [])
         if pair.image is not None:
-            with suppress(InsulaError):  # whether it can be read is not for here to say
+            with suppress(InsulaError):  # an unreadable scan is reported elsewhere
                 files.append(read_file(pair.image).sha256)
     return subjects
 
 
 def _score(pairs: dict[str, tuple[Pair, ...]], preset: Preset, jobs: int) -> dict[str, list[CaseScore]]:
-    import sys
     from functools import partial
 
-    from insula.cli.console import bar
     from insula.cohort import each
     from insula.errors import BadData
     from insula.evaluate import CaseScore, try_score
@@ -182,25 +178,24 @@ def _score(pairs: dict[str, tuple[Pair, ...]], preset: Preset, jobs: int) -> dic
     sets: dict[str, list[CaseScore]] = {name: [] for name in pairs}
     count, refused = sum(map(len, pairs.values())), 0
     with bar(count, "scoring") as progress:
-        for name, some in pairs.items():
-            for found in each(partial(try_score, preset=preset), some, jobs=jobs):
-                if isinstance(found, CaseScore):
-                    sets[name].append(found)
+        for name, set_pairs in pairs.items():
+            for score in each(partial(try_score, preset=preset), set_pairs, jobs=jobs):
+                if isinstance(score, CaseScore):
+                    sets[name].append(score)
                 else:
                     refused += 1
-                    print(f"insula: {found}", file=sys.stderr)
+                    warn(str(score))
                 if progress is not None:
                     progress.advance(progress.task_ids[0])
     if refused:
-        rule = "cannot be scored, and a mean over the others would flatter or blame"
-        raise BadData("the comparison:", f"{refused} of {count} pairs", rule, "mend what is named above")
+        rule = "cannot be scored, and a mean over the other pairs would be biased"
+        raise BadData("the comparison:", f"{refused} of {count} pairs", rule, "fix the errors above")
     return sets
 
 
-def _tell(
+def _show(
     sets: dict[str, list[CaseScore]], rows: dict[str, list[Row]], comparisons: Sequence[Comparison], hoped: float
 ) -> None:
-    from insula.cli.console import table
     from insula.evaluate import METRICS, coverage
 
     for name, summary in rows.items():
@@ -211,43 +206,47 @@ def _tell(
                 if row.group != group:
                     group = row.group
                     print(f"  {group}" if group != "all" else "  all cases")
-                apart = f"; undefined in {row.undefined}" if row.undefined else ""
-                print(f"    {row.metric:26} {row.mean or 'undefined'}{apart}")
-        if moved := [score.case for score in sets[name] if score.reordered]:
-            print(
-                f"    {len(moved)} predictions in another axis order were brought over: {', '.join(moved[:3])}{', ...' if len(moved) > 3 else ''}"
-            )
+                undefined = f"; undefined in {row.undefined}" if row.undefined else ""
+                print(f"    {row.metric:26} {row.mean or 'undefined'}{undefined}")
+        if reordered := [score.case for score in sets[name] if score.reordered]:
+            examples = ", ".join(reordered[:3]) + (", ..." if len(reordered) > 3 else "")
+            print(f"    {len(reordered)} predictions had another axis order and were reordered: {examples}")
         if any(row.metric in ("hd95_mm", "assd_mm") and row.undefined for row in summary if row.stratum == "all"):
-            print("    distances are undefined where one mask is empty: a set that misses lesions can have small ones")
-        held, told = coverage(sets[name])
-        if told:
-            print(f"    {'volume intervals':26} {held} of {told} hold the true volume")
+            print(
+                "    distances are undefined where a mask is empty: a set that misses lesions can have small distances"
+            )
+        covered, interval_count = coverage(sets[name])
+        if interval_count:
+            print(f"    {'volume intervals':26} {covered} of {interval_count} hold the true volume")
         dice = [row for row in summary if row.metric == "dice" and row.stratum not in ("all", "centre")]
         cells = [(f"{row.stratum}: {row.group}", row.n, _short(row.mean), _short(row.median)) for row in dice]
         table(("Dice by", "n", "mean [95 %]", "median [95 %]"), cells)
-    for one in comparisons:
-        of = "controls" if METRICS[one.metric].of == "control" else "cases with a lesion"
-        print(f"{one.second} - {one.first}: {one.metric} of {of} {_outcome(one, hoped)}")
+    for comparison in comparisons:
+        group = "controls" if METRICS[comparison.metric].of == "control" else "cases with a lesion"
+        sets_and_metric = f"{comparison.second} - {comparison.first}: {comparison.metric} of {group}"
+        print(f"{sets_and_metric} {_outcome(comparison, hoped)}")
 
 
-def _outcome(one: Comparison, hoped: float) -> str:
-    """A difference in words: the primary metric's with its p and power."""
-    found = one.difference
-    if found is None:
+def _outcome(comparison: Comparison, hoped: float) -> str:
+    """Return a difference in words; the primary metric's with its p value and power."""
+    difference = comparison.difference
+    if difference is None:
         return "is undefined in every case"
-    text = f"{found.mean.figures(4, signed=True)} ({found.mean.basis}; {one.better} better, {one.worse} worse, {found.same} the same)"
-    if not one.primary:
+    counts = f"{comparison.better} better, {comparison.worse} worse, {difference.same} the same"
+    text = f"{difference.mean.figures(4, signed=True)} ({difference.mean.basis}; {counts})"
+    if not comparison.primary:
         return text
-    if found.p is None:
+    if difference.p is None:
         return f"{text}: no test"
-    text = f"{text}: p = {found.p:.2g} ({one.p_holm:.2g} after Holm over pairs)"
-    if found.power is not None and found.least is not None:
-        text = f"{text}; a true difference of {hoped:g} would show with a chance of {found.power:.0%}, one of {found.least:.3f} with 80%"
+    text = f"{text}: p = {difference.p:.2g} ({comparison.p_holm:.2g} after Holm over pairs)"
+    if difference.power is not None and difference.least is not None:
+        chance = f"with a chance of {difference.power:.0%}, one of {difference.least:.3f} with 80%"
+        text = f"{text}; a true difference of {hoped:g} would show {chance}"
     return text
 
 
-def _short(found: Interval | None) -> str | None:
-    return found.cell() if found else None
+def _short(interval: Interval | None) -> str | None:
+    return interval.cell() if interval else None
 
 
 def _table(scores: Sequence[CaseScore], metrics: Sequence[str]) -> str:
@@ -277,8 +276,8 @@ def _record(
             name: {
                 "summary": [asdict(row) for row in rows[name]],
                 "lesions_by_size": size_recall(scores),
-                "calibration_error": found.error if (found := reliability(scores)) else None,
-                "log_loss_per_1000_voxels": found.log_loss if found else None,
+                "calibration_error": curve.error if (curve := reliability(scores)) else None,
+                "log_loss_per_1000_voxels": curve.log_loss if curve else None,
                 "volume_intervals": dict(zip(("hold", "of"), coverage(scores), strict=True)),
                 "cases": [
                     {key: value for key, value in asdict(replace(score, counts=None)).items() if key != "counts"}
@@ -288,5 +287,5 @@ def _record(
             for name, scores in sets.items()
         },
         "hoped_difference": hoped,
-        "comparisons": [asdict(one) for one in comparisons],
+        "comparisons": [asdict(comparison) for comparison in comparisons],
     }

@@ -1,4 +1,4 @@
-"""From an exception to one line and an exit code."""
+"""Turn an exception into one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -9,38 +9,40 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from insula.cli.console import warn
 from insula.errors import Interrupted, as_insula_error
 
 __all__ = ["exit_code_of"]
 
 
 def exit_code_of(call: Callable[[], int | None], *, debug: bool = False) -> int:
-    """Run `call`; print an error as one line on stderr, with its traceback only when debugging.
+    """Run a command and return its exit code; print an error as one line on stderr.
 
     Args:
-        call: the work; returns its exit code, None for 0.
-        debug: let a traceback be seen.
+        call: the command; returns its exit code, or None for 0.
+        debug: raise the error instead, to show its traceback.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal's encoding lacks is shown as ?
+        if isinstance(stream, io.TextIOWrapper):  # show ? for characters that the terminal cannot encode
             stream.reconfigure(errors="replace")
     try:
         signal.signal(signal.SIGTERM, _stop)
         return call() or 0
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output closed it, e.g. `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
         if debug:
             raise
         known = as_insula_error(error)
-        print(f"insula: {known}", file=sys.stderr)
+        warn(str(known))
         return known.exit_code if isinstance(known, Interrupted) else known.code
     except KeyboardInterrupt:
         if debug:
             raise
         stopped = Interrupted(signal.SIGINT)
-        print(f"\ninsula: {stopped}", file=sys.stderr)
+        print(file=sys.stderr)
+        warn(str(stopped))
         return stopped.exit_code
 
 

@@ -1,4 +1,4 @@
-"""`insula export`: weights for programs that are not insula."""
+"""`insula export`: write weights for other programs."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ def export(
     device: str = "auto",
     debug: bool = False,
 ) -> int:
-    """Write weights in another form.
+    """Write weights in another format.
+
+    onnx and openvino run on every machine. aoti and tensorrt are compiled for machines like this one. monai-bundle is
+    for `python -m monai.bundle run`. soup averages several weights, joined by commas, into one network.
 
     Args:
-        weights: Bundled weights by name, or a folder or file of your own; of one network.
-        out: A new file ending in .onnx, .xml, .pt2 or .plan; for a bundle or a soup a new folder.
-        format: onnx, openvino: for every machine; aoti, tensorrt: compiled for machines like this one; monai-bundle: for `python -m monai.bundle run`;
-            soup: of weights joined by commas one set, their mean.
-        any_batch: Of onnx, for batches of any size; of one volume otherwise.
-        shape: Voxels along each axis, for a tile; the whole box if not given.
-        device: Of aoti and tensorrt, for which: auto, cpu, cuda or cuda:N.
+        weights: Bundled weights by name, or your own file or folder; of a single network, except for soup.
+        out: New file ending in .onnx, .xml, .pt2 or .plan; a new folder for monai-bundle and soup.
+        format: Format to write.
+        any_batch: Accept batches of any size (onnx only); otherwise one volume at a time.
+        shape: Input size in voxels along each axis, for tiles; the whole box if not given.
+        device: Device to compile for (aoti and tensorrt only): auto, cpu, cuda or cuda:N.
         debug: Show a traceback on errors.
     """
     from insula.errors import UsageError
@@ -43,12 +45,12 @@ def export(
     )
 
     if any_batch and format != "onnx":
-        raise UsageError("--any-batch", format, "is of one volume", "leave it out, or take --format onnx")
+        raise UsageError("--any-batch", format, "takes one volume at a time", "leave it out, or use --format onnx")
     if shape is not None and format in ("monai-bundle", "soup"):
-        raise UsageError("--shape", format, "has no size of its own", "leave it out")
+        raise UsageError("--shape", format, "has no input size to choose", "leave it out")
     if device != "auto" and format not in ("aoti", "tensorrt"):
-        raise UsageError("--device", format, "is not compiled for one", "leave it out, or take --format aoti")
-    made = {
+        raise UsageError("--device", format, "is not compiled for a device", "leave it out, or use --format aoti")
+    written = {
         "onnx": lambda: export_onnx(weights, out, any_batch=any_batch, shape=shape),
         "openvino": lambda: export_openvino(weights, out, shape=shape),
         "aoti": lambda: export_aoti(weights, out, shape=shape, device=device),
@@ -56,5 +58,5 @@ def export(
         "monai-bundle": lambda: export_monai_bundle(weights, out),
         "soup": lambda: export_soup(weights, out),
     }[format]()
-    print(made)
+    print(written)
     return 0

@@ -1,10 +1,12 @@
-"""`insula cohort predict`: every case segmented by the fold that was not trained on it."""
+"""`insula cohort predict`: segment every case with the fold that was not trained on it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tyro.conf import Positional
+
+from insula.cli.console import tell
 
 __all__ = ["predict"]
 
@@ -18,20 +20,20 @@ def predict(
     device: str = "auto",
     debug: bool = False,
 ) -> int:
-    """Segment each case of a cohort with the fold that has not seen it: the predictions of a cross-validation.
+    """Segment each case of a cohort with the fold that was not trained on it, as in cross-validation.
 
-    Writes what `insula segment` writes; `insula evaluate` then scores all cases at once. Cases that no fold tests are left out; of
-    a session's several T1w scans the one that the mask was drawn on is taken, as by `insula cohort check`.
+    Writes the same files as `insula segment`; `insula evaluate` can then score all cases at once. Cases that no fold
+    tests are left out. If a session has several T1w scans, the scan that the mask was drawn on is segmented, as in
+    `insula cohort check`.
 
     Args:
-        cohort: The folder of scans.
-        weights: What `insula train --split` left: a folder with fold0, fold1, and so on.
-        split: The split that it was trained with.
+        cohort: Folder of the cohort.
+        weights: Folder written by `insula train --split`, with fold0, fold1 and so on.
+        split: Split file that the weights were trained with.
         out: Folder for the results.
-        device: auto, cpu, cuda or cuda:N.
+        device: Device to use: auto, cpu, cuda or cuda:N.
         debug: Show a traceback on errors.
     """
-    from insula.cli.console import tell
     from insula.cli.split import read_split
     from insula.cli.study import print_study
     from insula.cohort import find_cohort
@@ -39,26 +41,26 @@ def predict(
     from insula.errors import BadData, NoInput
     from insula.study import StudyPlan
 
-    found = find_cohort(cohort)
-    made = read_split(split, {entry.case: entry.subject for entry in found.entries})
-    absent = [f"fold{n}" for n in range(len(made.folds)) if not (weights / f"fold{n}").is_dir()]
+    dataset = find_cohort(cohort)
+    cross_validation = read_split(split, {entry.case: entry.subject for entry in dataset.entries})
+    absent = [f"fold{n}" for n in range(len(cross_validation.folds)) if not (weights / f"fold{n}").is_dir()]
     if absent:
-        rule = f"has no {absent[0]}, and the split has {len(made.folds)} folds"
+        rule = f"has no {absent[0]}, and the split has {len(cross_validation.folds)} folds"
         raise NoInput("the weights", weights, rule, "give the --out of `insula train --split`")
     tested_by: dict[str, int] = {}
-    for n, fold in enumerate(made.folds):
+    for n, fold in enumerate(cross_validation.folds):
         for case in fold.test:
             if tested_by.setdefault(case, n) != n:
                 rule, remedy = "is tested by several folds", "score them one by one: `insula evaluate --split --fold`"
                 raise BadData("the case", case, rule, remedy)
-    cases = sorted((entry for entry in found.entries if entry.case in tested_by), key=lambda entry: entry.case)
+    cases = sorted((entry for entry in dataset.entries if entry.case in tested_by), key=lambda entry: entry.case)
     plan = StudyPlan(
         files=[entry.image for entry in cases],
         names=[entry.case for entry in cases],
         config=SegmentConfig(device=device, assume_t1w=True),
         weights=[str(weights / f"fold{tested_by[entry.case]}") for entry in cases],
-        notes=found.notes,
+        notes=dataset.notes,
         debug=debug,
     )
-    tell(found.sheets, ())
+    tell(dataset.sheets, ())
     return print_study(plan, out)

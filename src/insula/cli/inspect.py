@@ -1,4 +1,4 @@
-"""`insula inspect`: what a set of weights is, and what its memory holds of a scan."""
+"""`insula inspect`: describe a set of weights, and show what its memory keeps of a scan."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def inspect(
     out: Path = Path("insula-memory.html"),
     debug: bool = False,
 ) -> int:
-    """Show what weights are: model, training, calibration; with a scan, also where the model's memory lies in it.
+    """Describe weights: their model, training and calibration; with a scan, also what the model remembers of it.
 
     Args:
-        weights: Bundled weights by name, or a folder or file of your own; a folder of folds, or a,b, are averaged.
-        scan: Ask a model with a memory (mamba_unet) which places of this scan it keeps, and draw them.
-        out: The page with that picture.
+        weights: Bundled weights by name, or your own file or folder; several (a,b) or a folder of folds are averaged.
+        scan: Scan for a model with a memory (mamba_unet), to draw the regions that the model keeps.
+        out: Page for that drawing.
         debug: Show a traceback on errors.
     """
     from insula.checkpoint import load_weights
@@ -48,34 +48,39 @@ def inspect(
 
     files = find_scans([str(scan)]).files
     if len(files) != 1:
-        raise UsageError("--scan", scan, f"is {len(files)} scans", "name one")
+        raise UsageError("--scan", scan, f"is {len(files)} scans", "name one scan")
     opened, _ = open_scan(files[0], name=name_cases(files)[0])
-    found = remember(opened, loaded)
-    write_text(out, render_memory(found, case=opened.name, model=facts))
+    memory = remember(opened, loaded)
+    write_text(out, render_memory(memory, case=opened.name, model=facts))
     print(out)
     return 0
 
 
 def _facts(weights: Weights) -> dict[str, str]:
+    """Return what to print of weights, name -> text."""
     card = weights.card
-    made, told = card.calibration.fitted_on, card.provenance
+    fitted_on, provenance = card.calibration.fitted_on, card.provenance
     together = f"{len(weights.networks)} networks, the first: " if len(weights.networks) > 1 else ""
-    steps = f"{_run(told)}, {told.get('device', 'on what is unknown')}" if "steps" in told else "unknown"
-    before = told
+    parameters = sum(parameter.numel() for parameter in weights.networks[0][0].parameters())
+    steps = f"{_run(provenance)}, {provenance.get('device', 'unknown device')}" if "steps" in provenance else "unknown"
+    before = provenance
     while "steps" in (before := before.get("started_from", {})):
         steps += f"; before them {_run(before)}"
     return {
         "name": card.name,
-        "model": f"{together}{card.model.kind}, {sum(p.numel() for p in weights.networks[0][0].parameters()):,} parameters",
+        "model": f"{together}{card.model.kind}, {parameters:,} parameters",
         "knobs": ", ".join(f"{name} {value}" for name, value in vars(card.model).items() if name != "kind"),
         "sees": f"{'x'.join(map(str, card.prepare.box))} voxels of {card.prepare.spacing_mm:g} mm",
-        "trained on": str(told.get("trained_on", "unknown")),
+        "trained on": str(provenance.get("trained_on", "unknown")),
         "training": steps,
         "threshold": f"{card.threshold:.3g}, lesions from {card.min_lesion_ml:g} ml",
-        "calibrated on": f"{made['cases']} cases of {made.get('centres', '?')} centres" if made else "nothing",
+        "calibrated on": f"{fitted_on['cases']} cases of {fitted_on.get('centres', '?')} centres"
+        if fitted_on
+        else "nothing",
         "SHA-256": weights.sha256,
     }
 
 
-def _run(told: dict[str, Any]) -> str:
-    return f"{told['steps']:,} steps" + (f" in {told['minutes']:g} minutes" if "minutes" in told else "")
+def _run(provenance: dict[str, Any]) -> str:
+    minutes = f" in {provenance['minutes']:g} minutes" if "minutes" in provenance else ""
+    return f"{provenance['steps']:,} steps{minutes}"

@@ -1,4 +1,4 @@
-"""`insula segment`: scans in; for each a mask, a probability map, a record and a page out."""
+"""`insula segment`: write a mask, a probability map, a record and a page for each scan."""
 
 from __future__ import annotations
 
@@ -30,22 +30,25 @@ def segment(
 ) -> int:
     """Segment stroke lesions on T1w scans.
 
-    Each scan gets NAME_mask.nii.gz, NAME_prob.nii.gz, NAME.json and NAME.html, and NAME_brain.nii.gz if the weights
-    give a brain; index.html and results.tsv list them all. A scan that is refused does not stop the others. For research only; not a medical device.
+    Writes NAME_mask.nii.gz, NAME_prob.nii.gz, NAME.json and NAME.html for each scan, and NAME_brain.nii.gz if the
+    weights predict the brain. index.html and results.tsv list all scans. A scan that is refused does not stop the
+    others. For research only; not a medical device.
 
     Args:
-        paths: Files (.nii, .hdr/.img, also as .gz, .bz2 or .xz), folders, or globs; of DICOM, a folder, a zip or a tar for each scan.
+        paths: Files (.nii or .hdr/.img, also compressed as .gz, .bz2 or .xz), folders or patterns; for DICOM, a folder,
+            zip or tar for each scan.
         out: Folder for the results.
-        threshold: Probability from which a voxel is lesion; the weights' own if not given.
-        tta: Average with the mirrored scan; twice the time.
-        device: auto, cpu, cuda or cuda:N.
-        weights: Bundled weights by name, or a folder or file of your own; a folder of folds, or a,b, are averaged.
-        low_memory: Compute in tiles; the same mask in less memory.
-        engine: What computes: onnxruntime or openvino (pip install 'insula[export]') on a processor, aoti or tensorrt on a GPU.
-        frame: Which volume of a 4-D file, from 0.
-        series: SeriesNumber of the DICOM series to take; by rule if not given.
-        assume_orientation: Axes of files that do not say, e.g. LPS.
-        assume_t1w: The scans are T1w, whatever their names, sidecars and looks say.
+        threshold: Probability from which a voxel counts as lesion; the weights' own if not given.
+        tta: Average with the prediction for the mirrored scan; takes twice the time.
+        device: Device to use: auto, cpu, cuda or cuda:N.
+        weights: Bundled weights by name, or your own file or folder; several (a,b) or a folder of folds are averaged.
+        low_memory: Compute in tiles; gives the same mask with less memory.
+        engine: Software that runs the network: onnxruntime or openvino on a CPU (pip install 'insula[export]'), aoti or
+            tensorrt on a GPU.
+        frame: Volume to segment in a 4-D file, from 0.
+        series: SeriesNumber of the DICOM series to segment; chosen automatically if not given.
+        assume_orientation: Axis codes for files that do not state their orientation, e.g. LPS.
+        assume_t1w: Accept every scan as T1w, whatever its name, sidecar or image suggest.
         debug: Show a traceback on errors.
     """
     from insula.cli.study import print_study
@@ -54,11 +57,11 @@ def segment(
     from insula.study import StudyPlan, find_scans, name_cases
 
     if not paths:
-        raise NoInput("the scans", "", "are not named", "write e.g. insula segment scan.nii.gz")
+        raise NoInput("the scans", "", "are missing", "write e.g. insula segment scan.nii.gz")
     if threshold is not None and not 0 < threshold <= 1:
         raise UsageError("--threshold", threshold, "is not above 0 and at most 1", "use e.g. 0.5")
-    found = find_scans(paths)
-    files = found.files
+    scans = find_scans(paths)
+    files = scans.files
     config = SegmentConfig(
         threshold=threshold,
         tta=tta,
@@ -75,9 +78,9 @@ def segment(
         frame=frame,
         series=series,
         assume_orientation=assume_orientation,
-        passed_over=found.passed_over,
-        twins=found.twins,
-        notes=found.notes,
+        passed_over=scans.passed_over,
+        twins=scans.twins,
+        notes=scans.notes,
         debug=debug,
     )
     return print_study(plan, out)

@@ -1,4 +1,4 @@
-"""`insula serve` and `insula token`: the HTTP service and its page."""
+"""`insula serve` and `insula token`: run the HTTP service with its web page, and make tokens for it."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ def serve(
     open: bool = False,
     debug: bool = False,
 ) -> int:
-    """Serve a page for browsers and an HTTP interface: upload a scan, get a job, get its results.
+    """Run a web page and an HTTP interface: upload a scan, get a job, download its results.
 
-    Only this machine can call it unless --host says otherwise, and only with the token that is printed. Jobs outlive whatever is
-    killed. The interface describes itself at /v1/openapi.json. For research only; not a medical device.
+    Only this machine can reach the service unless --host is changed, and every call needs the token that is printed at
+    the start. Accepted jobs survive a restart, even if the service is killed. The interface is described at
+    /v1/openapi.json. For research only; not a medical device.
 
     Args:
-        store: Folder of jobs and results.
-        host: Address to listen at.
-        port: Port to listen at; 0 takes a free one.
-        weights: Bundled weights by name, or a folder or file of your own.
-        settings: A TOML file of limits and tokens.
-        set: One of them, e.g. --set keep_hours=2; repeatable.
-        audit: File to which a line of JSON is added for whatever is done: time, who, job, outcome, milliseconds.
-        open: Show the page in the browser.
+        store: Folder for jobs and results.
+        host: Address to listen on.
+        port: Port to listen on; 0 picks a free port.
+        weights: Bundled weights by name, or your own file or folder.
+        settings: TOML file with limits and tokens.
+        set: Override one setting, e.g. --set keep_hours=2; repeatable.
+        audit: Log file with one JSON line for every action: time, caller, job, outcome, milliseconds.
+        open: Open the page in the browser.
         debug: Show a traceback on errors.
     """
     check_door("the service", packages=("fastapi", "uvicorn", "prometheus_client"), extras="serve", port=port)
@@ -63,11 +64,11 @@ def serve(
 
 
 def token(owner: Positional[str], /, days: int = 365, debug: bool = False) -> int:
-    """Make a token for the service: the first line is the token, the rest goes into the --settings file.
+    """Make a token for `insula serve`: the first line is the token, the other lines belong in the --settings file.
 
     Args:
-        owner: Whose jobs these will be; no person's name.
-        days: How long it is valid.
+        owner: Owner of the jobs, e.g. ward-3; not a person's name.
+        days: Days until the token expires.
         debug: Show a traceback on errors.
     """
     import secrets
@@ -81,10 +82,9 @@ def token(owner: Positional[str], /, days: int = 365, debug: bool = False) -> in
         raise UsageError("--days", days, "is less than a day or more than a century", "use e.g. 365")
     import hashlib
 
-    made = secrets.token_urlsafe(24)
+    secret = secrets.token_urlsafe(24)
+    digest = hashlib.sha256(secret.encode()).hexdigest()
     expires = (datetime.now(UTC) + timedelta(days=days)).date()
-    print(made)
-    print(
-        f'[[tokens]]\nowner = "{owner}"\nsha256 = "{hashlib.sha256(made.encode()).hexdigest()}"\nexpires = "{expires}"'
-    )
+    print(secret)
+    print(f'[[tokens]]\nowner = "{owner}"\nsha256 = "{digest}"\nexpires = "{expires}"')
     return 0

@@ -1,9 +1,11 @@
-"""`insula cohort simulate` and `insula cohort gallery`: heads whose truth is known."""
+"""`insula cohort simulate` and `insula cohort gallery`: simulated heads with known lesions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+
+from insula.cli.console import bar
 
 __all__ = ["gallery", "simulate"]
 
@@ -20,26 +22,26 @@ def simulate(
     jobs: int = 0,
     debug: bool = False,
 ) -> int:
-    """Build a cohort of simulated heads in ATLAS R2.0's own layout.
+    """Simulate a cohort of heads with known lesions, in the layout of ATLAS R2.0.
 
-    No two sites share a host or a lesion outline. Goes on where it was stopped; the same seed gives the same bytes.
+    No two sites share a host or a lesion outline. Continues where an earlier run stopped; the same seed gives the same
+    bytes.
 
     Args:
         data: Folder of hosts, label maps and lesion outlines.
-        out: Where the cohort goes.
-        cases: How many.
-        sites: How many scanners, R001 and so on.
-        controls: Fraction without a lesion.
-        part: Which part of the sources; the bundled weights were trained on `train`.
-        unfamiliar: Lesions as no training draws them: the same subjects otherwise.
-        seed: Of everything random.
-        jobs: Processes; 0 takes every core.
+        out: Folder for the cohort.
+        cases: Number of cases.
+        sites: Number of sites (scanners), named R001 and so on.
+        controls: Share of cases without a lesion.
+        part: Part of the sources to use; the bundled weights were trained on `train`.
+        unfamiliar: Draw kinds of lesion that training never draws, in the same subjects.
+        seed: Random seed.
+        jobs: Number of processes; 0 uses every core.
         debug: Show a traceback on errors.
     """
     from dataclasses import replace
     from functools import partial
 
-    from insula.cli.console import bar
     from insula.cohort import each, processors
     from insula.config import PrepareConfig
     from insula.io import OutputFolder
@@ -59,7 +61,9 @@ def simulate(
             "seed": seed,
             "unfamiliar": unfamiliar,
         }
-        write_sheets(specs, folder, plan | {"sources_sha256": {name: one.fingerprint for name, one in sources.items()}})
+        write_sheets(
+            specs, folder, plan | {"sources_sha256": {name: source.fingerprint for name, source in sources.items()}}
+        )
         with bar(len(specs), "simulating") as progress:
             for _ in each(partial(write_case, folder=folder), specs, jobs=jobs or processors()):
                 if progress is not None:
@@ -78,18 +82,17 @@ def gallery(
     seed: int = 0,
     debug: bool = False,
 ) -> int:
-    """Write a page of simulated heads of every kind, to be looked at before training on them.
+    """Write a page of simulated heads of every kind, to inspect before training on them.
 
     Args:
         data: Folder of hosts, label maps and lesion outlines.
-        out: Where the page goes.
-        real: A real scan, or a folder of scans, shown first.
-        part: Which part of the sources.
-        each: Heads of each kind of infarct.
-        seed: The same seed, the same heads.
+        out: Folder for the page.
+        real: Real scan, or folder of scans, to show first.
+        part: Part of the sources to use.
+        each: Number of heads for each kind of infarct.
+        seed: Random seed; the same seed gives the same heads.
         debug: Show a traceback on errors.
     """
-    from insula.cli.console import bar
     from insula.config import PrepareConfig
     from insula.errors import NoInput, UsageError
     from insula.io import OutputFolder, read_scan, write_text
@@ -97,7 +100,7 @@ def gallery(
     from insula.synthetic import gallery_heads, load_sources
 
     if each < 1:
-        raise UsageError("--each", each, "is less than one", "use 1 or more")
+        raise UsageError("--each", each, "is below 1", "use 1 or more")
     paths = [] if real is None else sorted(real.glob("*.nii*")) if real.is_dir() else [real]
     if real is not None and not paths:
         raise NoInput("the folder", real, "holds no NIfTI file", "name a scan, or a folder of scans")
@@ -110,7 +113,7 @@ def gallery(
                 shown.append(show_head(head))
                 if progress is not None:
                     progress.advance(progress.task_ids[0])
-        about = f"Hosts and outlines of the {part} part, seed {seed}. Everything here but real scans is simulated."
+        about = f"Hosts and outlines of the {part} part, seed {seed}. Everything except the real scans is simulated."
         write_text(folder / "gallery.html", render_gallery(shown, about=about))
     print(folder / "gallery.html")
     return 0

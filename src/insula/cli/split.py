@@ -1,4 +1,4 @@
-"""Which cases a split file means."""
+"""Read split files and pick the cases of a fold."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ if TYPE_CHECKING:
 __all__ = ["pick_fold", "read_json", "read_split", "test_part"]
 
 
-def test_part(found: Cohort, split: Path | None, fold: int) -> tuple[str, ...] | None:
-    """Names of the cases that a fold tests; None, for all, without a split.
+def test_part(dataset: Cohort, split: Path | None, fold: int) -> tuple[str, ...] | None:
+    """Return the names of the cases that a fold tests; None (all cases) without a split.
 
     Raises:
         NoInput, BadData, UsageError: as `read_split` and `pick_fold`.
     """
     if split is None:
         return None
-    made = read_split(split, {entry.case: entry.subject for entry in found.entries})
-    return pick_fold(made, fold).test
+    subjects = {entry.case: entry.subject for entry in dataset.entries}
+    return pick_fold(read_split(split, subjects), fold).test
 
 
 def read_split(path: Path, subjects: Mapping[str, str]) -> Split:
-    """A split of the cases that are there.
+    """Read a split, and check it against the cases of a cohort.
 
-    Absent cases and subjects on both sides are looked for here; identical images and the cohort's hash, which take a
-    look at every scan, when a split is made and when it is exported.
+    The check looks for missing cases and for subjects on both sides. Identical images and the cohort's hash are checked
+    only when a split is created or exported, because that requires reading every scan.
 
     Args:
-        path: the file.
-        subjects: case -> whose it is.
+        path: the split file.
+        subjects: case -> its subject.
 
     Raises:
-        NoInput, BadData: no such file, not a split, absent cases, or a leak.
+        NoInput, BadData: the file is missing or not a split, cases are missing, or a subject is on both sides.
     """
     from insula.cohort.split import parse, refuse_leaks
 
-    made = parse(read_json(path), name=path.name)
-    refuse_leaks(made, subjects, name=path.name)
-    return made
+    split = parse(read_json(path), name=path.name)
+    refuse_leaks(split, subjects, name=path.name)
+    return split
 
 
 def read_json(path: Path) -> Any:
-    """What a split file holds, not yet looked at.
+    """Read the JSON of a split file, without checking its content.
 
     Raises:
-        NoInput, BadData: no such file, or not JSON.
+        NoInput, BadData: the file does not exist, or is not JSON.
     """
     import json
 
@@ -65,10 +65,10 @@ def read_json(path: Path) -> Any:
 
 
 def pick_fold(split: Split, fold: int) -> Fold:
-    """One of its folds.
+    """Return a fold of a split by its number.
 
     Raises:
-        UsageError: no such fold.
+        UsageError: the split has no such fold.
     """
     from insula.errors import UsageError
 

@@ -1,12 +1,11 @@
-"""A study on the terminal: a line for each case, and the exit code of them all."""
+"""Run a study on the terminal: print a line for each case and return the exit code."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from insula.cli.console import bar
+from insula.cli.console import bar, warn
 from insula.io import printable
 
 if TYPE_CHECKING:
@@ -16,14 +15,14 @@ __all__ = ["print_study"]
 
 
 def print_study(plan: StudyPlan, out: Path) -> int:
-    """Run a study, print each case as it ends, then the index page.
+    """Run a study; print a line for each case as it is finished, then the path of the index page.
 
     Args:
-        plan: what to segment.
+        plan: the scans, and how to segment them.
         out: the results' folder.
 
     Returns:
-        0; 1 when some cases of several were refused; the refusal's own code when there was only one case.
+        0 if every case was segmented; 1 if any of several cases was refused; the refusal's own code for a single case.
     """
     from rich.markup import escape
 
@@ -41,19 +40,17 @@ def print_study(plan: StudyPlan, out: Path) -> int:
         for outcome in run_study(plan, out):
             case = outcome.record["case"]
             if case != outcome.name and not case.startswith("dicom-"):
-                print(
-                    f"insula: {printable(outcome.name)} is called {printable(case)}: the name is taken", file=sys.stderr
-                )
+                warn(f"{printable(outcome.name)} is called {printable(case)}: the name was already taken")
             if outcome.error is None:
                 print(_line(outcome.record), flush=True)
             else:
                 refused.append(outcome.error)
-                print(f"insula: {printable(case)}: {outcome.error}", file=sys.stderr)
+                warn(f"{printable(case)}: {outcome.error}")
             if progress is not None:
                 progress.advance(progress.task_ids[0])
             announce()
     if plan.note:
-        print(f"insula: {plan.note}", file=sys.stderr)
+        warn(f"{plan.note}")
     print(out / "index.html")
     if not refused:
         return 0
@@ -61,11 +58,11 @@ def print_study(plan: StudyPlan, out: Path) -> int:
 
 
 def _line(record: dict[str, Any]) -> str:
-    """One case that was segmented."""
+    """Return the line for a case that was segmented."""
     count = record["lesion_count"]
     lesions = (
         f"{record['volume_ml']:.2f} ml in {count} lesion{'' if count == 1 else 's'}" if count else record["reason"]
     )
     warnings = sum(flag["severity"] == "warning" for flag in record["flags"])
-    more = f"  ({warnings} warning{'' if warnings == 1 else 's'})" if warnings else ""
-    return f"{printable(record['case'])}: {lesions}{more}"
+    warning_count = f"  ({warnings} warning{'' if warnings == 1 else 's'})" if warnings else ""
+    return f"{printable(record['case'])}: {lesions}{warning_count}"

@@ -1,4 +1,4 @@
-"""Labelled cohorts: found, checked, split and compared with others' layouts."""
+"""Labelled cohorts: finding, checking, splitting, and converting them to other layouts."""
 
 from insula.cohort.check import CheckedCohort, check_cohort, from_record, to_record
 from insula.cohort.examination import Examined, examine, hemisphere_of

@@ -1,4 +1,4 @@
-"""A cohort under the lamp: every case examined, then compared with every other."""
+"""Quality check of a cohort: every case is examined, then compared with all others."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _FORMAT = "insula-cohort/2"  # 2: cases that look alike
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedCohort:
-    """What was found."""
+    """The result of a cohort check."""
 
     layout: Layout
     cases: tuple[Examined, ...]
     notes: tuple[str, ...] = ()
-    """Faults of the folder itself, and what is passed over in it."""
+    """Problems with the folder itself, and files in it that were skipped."""
     sheets: tuple[str, ...] = ()
-    """What was read of the sheets."""
+    """What was read from the sheets, one line each."""
 
     @property
     def usable(self) -> tuple[Examined, ...]:
@@ -43,18 +43,21 @@ class CheckedCohort:
 
     @property
     def sha256(self) -> str:
-        """Of case names, image hashes and lesion volumes: another cohort has another."""
+        """SHA-256 of case names, image hashes and lesion volumes; identifies the cohort."""
         lines = [f"{case.case} {case.image_sha256} {case.lesion_voxels}\n" for case in self.cases]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def check_cohort(cohort: Cohort, *, jobs: int = 1, done: Callable[[Examined], None] = lambda _: None) -> CheckedCohort:
-    """Examine every case, then look for images and subjects that stand there twice.
+    """Examine every case, then look for duplicate images and subjects.
 
     Args:
         cohort: from `find_cohort`.
-        jobs: processes.
+        jobs: number of processes.
         done: called after each case, in order.
+
+    Returns:
+        The examined cases, in the order of the entries.
     """
     cases = []
     for case in each(examine, cohort.entries, jobs=jobs):
@@ -64,17 +67,17 @@ def check_cohort(cohort: Cohort, *, jobs: int = 1, done: Callable[[Examined], No
 
 
 def _twins(cases: list[Examined]) -> tuple[Examined, ...]:
-    """The same voxels under two names, or the same head: a copy, or a subject who was entered twice."""
+    """Flag cases that share an image or show nearly the same head: copies, or a subject entered twice."""
     same: dict[str, list[str]] = defaultdict(list)
     for case in cases:
         if case.image_sha256:
             same[case.image_sha256].append(case.case)
     near: dict[str, dict[str, float]] = defaultdict(dict)
     for a, b, correlation in find_alike([case.signature for case in cases]):
-        one, two = cases[a], cases[b]
-        if one.subject != two.subject and one.image_sha256 != two.image_sha256:
-            near[one.case][two.case] = near[two.case][one.case] = correlation
-    found = []
+        first, second = cases[a], cases[b]
+        if first.subject != second.subject and first.image_sha256 != second.image_sha256:
+            near[first.case][second.case] = near[second.case][first.case] = correlation
+    flagged = []
     for case in cases:
         others = [name for name in same.get(case.image_sha256, []) if name != case.case]
         faults = list(case.faults)
@@ -83,15 +86,15 @@ def _twins(cases: list[Examined]) -> tuple[Examined, ...]:
                 Flag("identical-image", f"the image is voxel for voxel that of {', '.join(others[:3])}", "error")
             )
         if like := near.get(case.case):
-            first = sorted(like, key=lambda name: (-like[name], name))[:3]
-            text = f"the image shows nearly the same head as {', '.join(first)} (correlation {like[first[0]]:.2f})"
+            closest = sorted(like, key=lambda name: (-like[name], name))[:3]
+            text = f"the image shows nearly the same head as {', '.join(closest)} (correlation {like[closest[0]]:.2f})"
             faults.append(Flag("near-identical-image", f"{text}; perhaps one person under two names", "warning"))
-        found.append(replace(case, faults=tuple(faults), alike=tuple(sorted(like or ())), signature=b""))
-    return tuple(found)
+        flagged.append(replace(case, faults=tuple(faults), alike=tuple(sorted(like or ())), signature=b""))
+    return tuple(flagged)
 
 
 def to_record(checked: CheckedCohort) -> dict[str, Any]:
-    """The whole report as plain data: per case, per centre, per fault."""
+    """Return the whole report as plain data: per case, per centre and per fault."""
     return {
         "format": _FORMAT,
         "layout": checked.layout,
@@ -122,7 +125,7 @@ def from_record(tree: Any, *, name: str) -> CheckedCohort:
     """Read back what `to_record` wrote.
 
     Raises:
-        BadData: not such a record.
+        BadData: the tree is not such a record, or its hash does not match.
     """
     from insula.errors import BadData
 

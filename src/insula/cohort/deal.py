@@ -1,4 +1,4 @@
-"""Groups that must not be torn apart, dealt into balanced parts."""
+"""Divides a cohort into balanced parts without splitting groups that belong together."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ __all__ = ["By", "connected", "deal", "strata_of"]
 By = Literal["centre", "random"]
 
 _CANDIDATES = 1000
-_KEPT = 0.1  # the best tenth; one of it is drawn
+_KEPT = 0.1  # share of best candidates, among which one is drawn
 _KEPT_LEAST = 3
-_SIZE_RANGE = (2 / 3, 3 / 2)  # of a part's share; a candidate outside is taken only if there is no other
+_SIZE_RANGE = (2 / 3, 3 / 2)  # allowed size of a part relative to its share, if any candidate has it
 
 
 def deal(cases: Sequence[Examined], *, by: By, shares: Sequence[float], seed: int) -> list[set[str]]:
-    """Deal whole groups so that every part gets about its share of cases and of every stratum, and luck has its say.
+    """Deal whole groups at random so that every part gets about its share of cases and of every stratum.
 
-    A group is a subject (or a centre), with all others it shares an image with. Each of 1000 candidates gives one
-    random group to every part, and the others, in random order, to the part that is then farthest below its share.
-    Then a group is drawn, and from the candidates that have it in their first part one of the best-balanced tenth (of
-    three at least). So with another seed other centres are tested: each one that fits into the first part at all.
+    A group is a subject (or a centre), together with all others that it shares an image with. Each of 1000 candidate
+    splits gives one random group to every part, and the others, in random order, to the part that is then farthest
+    below its share. Then a group is drawn; of the candidates that have it in their first part, one of the best-balanced
+    tenth (at least three) is drawn. So another seed tests other centres: any that fits into the first part.
 
     Args:
-        cases: what is dealt.
-        by: whether centres stay whole, or subjects only.
-        shares: of each part; they sum to 1.
-        seed: the same seed, the same parts.
+        cases: the cases to divide.
+        by: `centre` keeps centres whole, `random` only subjects.
+        shares: the share of each part; they sum to 1.
+        seed: the same seed gives the same parts.
 
     Returns:
-        The names of each part's cases.
+        The case names of each part.
 
     Raises:
         UsageError: fewer groups than parts.
@@ -50,7 +50,7 @@ def deal(cases: Sequence[Examined], *, by: By, shares: Sequence[float], seed: in
             "the cohort",
             f"of {len(groups)} {what}",
             f"cannot be dealt into {len(shares)} parts",
-            "use fewer folds" if by == "random" else "use --by random, or fewer folds",
+            "use fewer folds" if by == "random" else "use `by` random, or fewer folds",
         )
     rng = np.random.default_rng(seed)
     adds, share = _contents(groups), np.array(shares)
@@ -59,7 +59,7 @@ def deal(cases: Sequence[Examined], *, by: By, shares: Sequence[float], seed: in
     have = have[first]
     size = have[:, :, 0] / adds[:, 0].sum() / share
     sensible = ((size > _SIZE_RANGE[0] - 1e-9) & (size < _SIZE_RANGE[1] + 1e-9)).all(1)
-    if not sensible.any():  # a centre too large for its part: as near to the wanted sizes as can be
+    if not sensible.any():  # a centre is too large for its part: take the nearest sizes
         worst = np.abs(np.log(np.maximum(size, 1e-9))).max(1)
         sensible = worst <= worst.min() + 1e-9
     candidates, have = candidates[sensible], have[sensible]
@@ -74,7 +74,7 @@ def deal(cases: Sequence[Examined], *, by: By, shares: Sequence[float], seed: in
 
 
 def connected(cases: Iterable[Examined], keys: Callable[[Examined], Sequence[str]]) -> dict[str, str]:
-    """Case -> the name of its set: cases with a key in common, directly or through others, have the same one."""
+    """Return case -> name of its set; cases that share a key, directly or through others, are in one set."""
     root: dict[str, str] = {}
 
     def find(key: str) -> str:
@@ -90,7 +90,7 @@ def connected(cases: Iterable[Examined], keys: Callable[[Examined], Sequence[str
 
 
 def strata_of(case: Examined) -> tuple[str, ...]:
-    """What a case stands for: its lesion's size and its chronicity, or that it is a control."""
+    """Return the strata of a case: its lesion size and its chronicity, or `controls`."""
     if not case.lesion_voxels:
         return ("controls",)
     chronicity = "unknown chronicity" if case.chronicity == "unknown" else case.chronicity
@@ -111,7 +111,7 @@ def _groups(cases: Sequence[Examined], by: By) -> list[list[Examined]]:
 
 
 def _contents(groups: Sequence[Sequence[Examined]]) -> NDArray[np.float64]:
-    """The share that each group has of all cases (first column) and of every stratum; sizes count like a stratum each."""
+    """Return each group's share of all cases (first column, scaled to weigh like the strata) and of every stratum."""
     counts = [Counter(" ".join(strata_of(case)) for case in group) for group in groups]
     total = sum(counts, Counter[str]())
     size = np.array([[count.total() for count in counts]]).T / total.total() * np.sqrt(len(total))
@@ -121,24 +121,24 @@ def _contents(groups: Sequence[Sequence[Examined]]) -> NDArray[np.float64]:
 def _candidates(
     adds: NDArray[np.float64], share: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Where each group goes, (candidate, group) -> part, and what the parts then hold."""
+    """Return the part of each group, (candidate, group) -> part, and the contents of the parts."""
     each = np.arange(_CANDIDATES)
     order = rng.permuted(np.tile(np.arange(len(adds)), (_CANDIDATES, 1)), axis=1)
     have = np.zeros((_CANDIDATES, len(share), adds.shape[1]))
     where = np.zeros((_CANDIDATES, len(adds)), np.intp)
     for number, group in enumerate(order.T):
-        mine = adds[group]
+        added = adds[group]
         if number < len(share):  # no part stays empty
             part = np.full(_CANDIDATES, number)
-        else:  # the least squared distance of all parts from their shares, less what is the same for all
-            cost = (2 * np.einsum("cpk,ck->cp", have, mine) + (mine * mine).sum(1)[:, None]) / share
+        else:  # the least squared distance of all parts from their shares, without the constant terms
+            cost = (2 * np.einsum("cpk,ck->cp", have, added) + (added * added).sum(1)[:, None]) / share
             part = cost.argmin(1)
-        have[each, part] += mine
+        have[each, part] += added
         where[each, group] = part
     return where, have
 
 
 def _imbalance(have: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared distance of all parts from their shares, of each candidate."""
+    """Return the squared distance of all parts from their shares, for each candidate."""
     whole = have.sum(1, keepdims=True)
     return np.asarray((((have / share[:, None] - whole) ** 2).sum(2) * share).sum(1))

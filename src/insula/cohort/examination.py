@@ -1,4 +1,4 @@
-"""One case under the lamp: what its image and mask are, and what is wrong with them."""
+"""Examines one case: describes its image and mask, and flags what is wrong with them."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ __all__ = ["MAP_MM", "MAP_SHAPE", "Examined", "Hemisphere", "examine", "hemisphe
 Hemisphere = Literal["left", "right", "both", "none"]
 
 MAP_SHAPE = (48, 56, 44)
-"""Voxels of the coarse box that lesion frequency is counted in."""
+"""Shape of the coarse box in which lesion frequency is counted [voxels]."""
 MAP_MM = 4.0
-"""Their step."""
-_OUTSIDE = 0.10  # of the mask, beyond the head
+"""Voxel size of that box [mm]."""
+_OUTSIDE = 0.10  # share of the mask outside the head
 _FLIP_LEAST_ML = 2.0
-_FLIP_DARKER = 0.75  # the mirrored place is this much darker than the marked one
+_FLIP_DARKER = 0.75  # the mirrored region must be darker than this fraction of the marked one
 _ONE_SIDED = 0.9
 _ROUNDING_MM = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
-    """All that is reported of a case; plain data."""
+    """Everything reported about a case, as plain data."""
 
     case: str
     subject: str
@@ -46,7 +46,7 @@ class Examined:
     chronicity: Chronicity
     days: float | None
     hidden: bool = False
-    """No mask, and none expected."""
+    """The case has no mask, and none is expected."""
     shape: tuple[int, ...] = ()
     spacing_mm: tuple[float, ...] = ()
     axes: str = ""
@@ -55,25 +55,25 @@ class Examined:
     high: float | None = None
     """99th percentile."""
     lesion_ml: float | None = None
-    """None without a readable mask."""
+    """Lesion volume [ml]; None without a readable mask."""
     lesion_voxels: int | None = None
     components: int | None = None
-    """26-connected."""
+    """Number of 26-connected lesions."""
     hemisphere: Hemisphere = "none"
-    """Where nine tenths of the lesion lie."""
+    """Side with at least nine tenths of the lesion."""
     image_sha256: str = ""
-    """Of the voxel values, so that the same image packed anew is found."""
+    """SHA-256 of the voxel values, so that a re-compressed copy is recognised."""
     alike: tuple[str, ...] = ()
-    """Cases of other subjects whose image shows nearly the same head."""
+    """Cases of other subjects whose images show nearly the same head."""
     faults: tuple[Flag, ...] = ()
     places: bytes = field(default=b"", repr=False)
-    """The lesion in the coarse head box, one bit a voxel."""
+    """The lesion in the coarse head box, one bit per voxel."""
     signature: bytes = field(default=b"", repr=False)
-    """By which the same head is found in another file; empty without a head, and in records."""
+    """Image signature that recognises the same head in another file; empty without a head, and in records."""
 
 
 def examine(entry: Entry) -> Examined:
-    """Read a case and report on it; what cannot be read becomes a fault, never an exception."""
+    """Read a case and report on it; an unreadable file becomes a fault, never an exception."""
     facts = {
         key: getattr(entry, key) for key in ("case", "subject", "session", "centre", "chronicity", "days", "hidden")
     }
@@ -106,7 +106,10 @@ def _pairing(entry: Entry) -> list[Flag]:
     if not entry.images:
         faults.append(Flag("image-missing", f"there is a mask ({entry.masks[0].name}) but no T1w scan", "error"))
     if entry.beside:
-        text = f"there are {1 + len(entry.beside)} T1w scans of the session; {entry.images[0].name} is taken, on which the mask was drawn by its name"
+        text = (
+            f"there are {1 + len(entry.beside)} T1w scans of the session; {entry.images[0].name} is used, because the "
+            "mask's name matches it"
+        )
         faults.append(Flag("several-images", text, "warning"))
     if entry.doubt:
         faults.append(
@@ -136,7 +139,7 @@ def _image_facts(scan: Scan) -> dict[str, object]:
 def _signature(scan: Scan) -> bytes:
     try:
         return sign(scan)
-    except InsulaError:  # no head: reported where it matters
+    except InsulaError:  # no head: reported in `_together`
         return b""
 
 
@@ -147,7 +150,7 @@ def _lesion_facts(lesion: Mask) -> dict[str, object]:
 
 
 def _together(scan: Scan, lesion: Mask, facts: dict[str, object]) -> list[Flag]:
-    """What can only be seen of image and mask side by side."""
+    """Flag the faults that only image and mask together can show."""
     read, axes = lesion.flags, axis_map(lesion.grid, scan.grid)
     if axes is None:
         return [_elsewhere(scan.grid, lesion.grid)]
@@ -160,7 +163,7 @@ def _together(scan: Scan, lesion: Mask, facts: dict[str, object]) -> list[Flag]:
         else [
             Flag(
                 "affine-rounded",
-                f"scan and mask lie {apart:.2g} mm apart, far less than a voxel; they are taken as one place",
+                f"scan and mask lie {apart:.2g} mm apart, far less than a voxel; they are treated as aligned",
                 "warning",
             ),
             *reordered,
@@ -180,21 +183,21 @@ def _together(scan: Scan, lesion: Mask, facts: dict[str, object]) -> list[Flag]:
     if coarse.any():
         outside = float((coarse & ~_within(head.inside)).sum() / coarse.sum())
         if outside > _OUTSIDE:
-            faults.append(Flag("mask-outside-head", f"{outside:.0%} of the mask lie outside the head", "warning"))
-    if not faults:  # of what lies in the air, neither side is the darker one
+            faults.append(Flag("mask-outside-head", f"{outside:.0%} of the mask lies outside the head", "warning"))
+    if not faults:  # a mask in the air has no darker side
         faults += _flipped(image, voxels, head, float(facts["lesion_ml"]))  # type: ignore[arg-type]
     return [*slight, *faults]
 
 
 def _elsewhere(scan: Grid, mask: Grid) -> Flag:
-    """Shapes that differ, in whatever order of axes, or what else does."""
+    """Flag how two grids differ: in their shapes, whatever the axis order, or in their affines."""
     if sorted(scan.shape) != sorted(mask.shape):
         return Flag("shape-mismatch", f"the scan has {scan.shape} voxels, its mask {mask.shape}", "error")
-    return Flag("affine-mismatch", f"scan and mask do not lie in one place: {unlike_in_order(mask, scan)}", "error")
+    return Flag("affine-mismatch", f"scan and mask are not aligned: {unlike_in_order(mask, scan)}", "error")
 
 
 def _within(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The head with all it surrounds in any slice: a dark brain in a bright scalp, open at the neck, is inside too."""
+    """Fill the head slice by slice along each axis, so that a dark brain inside a bright scalp counts as inside."""
     filled = inside.copy()
     for axis in range(3):
         for n in range(inside.shape[axis]):
@@ -204,7 +207,7 @@ def _within(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def hemisphere_of(voxels: NDArray[np.bool_], head: Head) -> Hemisphere:
-    """The side on which nine tenths of a mask lie, in RAS+ order; `none` for an empty one."""
+    """Return the side with at least nine tenths of a mask in RAS+ order; `none` for an empty mask."""
     along = np.flatnonzero(voxels.any((1, 2)))
     if not len(along):
         return "none"
@@ -218,13 +221,13 @@ def _where(voxels: NDArray[np.bool_], grid: Grid, head: Head) -> dict[str, objec
     steps = np.array(grid.spacing_mm)
     place = np.round((index - np.array(head.centre)) * steps / MAP_MM + (np.array(MAP_SHAPE) - 1) / 2).astype(int)
     place = place[((place >= 0) & (place < MAP_SHAPE)).all(1)]
-    seen = np.zeros(MAP_SHAPE, bool)
-    seen[tuple(place.T)] = True
-    return {"hemisphere": hemisphere_of(voxels, head), "places": np.packbits(seen).tobytes()}
+    occupied = np.zeros(MAP_SHAPE, bool)
+    occupied[tuple(place.T)] = True
+    return {"hemisphere": hemisphere_of(voxels, head), "places": np.packbits(occupied).tobytes()}
 
 
 def _flipped(image: NDArray[np.float32], voxels: NDArray[np.bool_], head: Head, lesion_ml: float) -> list[Flag]:
-    """A mask mirrored left to right marks healthy tissue, and the dark cavity lies on the other side."""
+    """Flag a mask that is probably mirrored: it marks healthy tissue, and the dark cavity lies on the other side."""
     index = np.argwhere(voxels)
     side = index[:, 0] > head.centre[0]
     if lesion_ml < _FLIP_LEAST_ML or not (side.mean() >= _ONE_SIDED or side.mean() <= 1 - _ONE_SIDED):
@@ -235,9 +238,12 @@ def _flipped(image: NDArray[np.float32], voxels: NDArray[np.bool_], head: Head, 
     if within.mean() < _ONE_SIDED:
         return []
     air = float(np.percentile(image, 1))
-    here = float(np.median(image[tuple(index[within].T)])) - air
-    there = float(np.median(image[tuple(across[within].T)])) - air
-    if here > 0 and there < _FLIP_DARKER * here:
-        text = f"the mirrored place is darker ({there / here:.0%}) than what is marked; the mask may be flipped left to right"
+    marked = float(np.median(image[tuple(index[within].T)])) - air
+    mirrored = float(np.median(image[tuple(across[within].T)])) - air
+    if marked > 0 and mirrored < _FLIP_DARKER * marked:
+        text = (
+            f"the mirrored region is darker ({mirrored / marked:.0%}) than the marked one; the mask may be "
+            "flipped left to right"
+        )
         return [Flag("mask-flipped", text, "warning")]
     return []

@@ -1,4 +1,4 @@
-"""The same cohort in another tool's layout."""
+"""Exports a cohort to the layout of another tool."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 SPACE = "space-MNI152NLin2009aSym"
-"""Of ATLAS R2.0."""
+"""BIDS space label of ATLAS R2.0."""
 _BIDS = "1.10.0"
 _MOST_BYTES = 4 << 30
 _ATLAS_CASE = re.compile(r"^sub-r\d{3}s\d{3}_ses-[A-Za-z0-9]+$")
@@ -46,21 +46,21 @@ _COLUMNS = ("participant_id", "session_id", "site", "days_post_stroke", "chronic
 
 @dataclass(frozen=True)
 class Home:
-    """Where one case's files go, relative to the cohort's folder."""
+    """Paths of one case's files, relative to the cohort's folder."""
 
     image: Path
     mask: Path
-    """Not written for a case without one."""
+    """Path of the mask; not written for a case without one."""
 
 
 def as_nnunet(entry: Entry) -> Home:
-    """nnU-Net raw: `imagesTr/CASE_0000.nii.gz` and `labelsTr/CASE.nii.gz`; `imagesTs` without a mask."""
+    """Return nnU-Net raw paths: `imagesTr/CASE_0000.nii.gz` and `labelsTr/CASE.nii.gz`; `imagesTs` without a mask."""
     part = "Tr" if entry.masks else "Ts"
     return Home(Path(f"images{part}", f"{entry.case}_0000.nii.gz"), Path(f"labels{part}", f"{entry.case}.nii.gz"))
 
 
 def as_indi(entry: Entry) -> Home:
-    """ATLAS R2.0 as INDI ships it; cases without a mask under `Testing`."""
+    """Return paths of ATLAS R2.0 as INDI ships it; cases without a mask go under `Testing`."""
     part = "Training" if entry.masks else "Testing"
     folder = Path(part, entry.centre, entry.subject, entry.session, "anat")
     stem = f"{entry.case}_{SPACE}"
@@ -68,13 +68,13 @@ def as_indi(entry: Entry) -> Home:
 
 
 def as_bids(entry: Entry) -> Home:
-    """Raw scans, and masks in `derivatives/lesions`."""
+    """Return BIDS paths: raw scans, and masks in `derivatives/lesions`."""
     label = re.sub(r"[^A-Za-z0-9]", "", entry.subject.removeprefix("sub-"))
     session = re.sub(r"[^A-Za-z0-9]", "", entry.session.removeprefix("ses-"))
     parts = [f"sub-{label}", *([f"ses-{session}"] if session else [])]
     named = entities_of(entry.images[0].name if entry.images else entry.case)
-    told = {key: value for key, value in acquisition(named).items() if key not in ("sub", "ses")}
-    folder, stem = Path(*parts, "anat"), "_".join(filter(None, (*parts, joined(told))))
+    extra = {key: value for key, value in acquisition(named).items() if key not in ("sub", "ses")}
+    folder, stem = Path(*parts, "anat"), "_".join(filter(None, (*parts, joined(extra))))
     return Home(
         folder / f"{stem}_T1w.nii.gz",
         Path("derivatives", "lesions") / folder / f"{stem}_space-orig_label-lesion_mask.nii.gz",
@@ -82,14 +82,14 @@ def as_bids(entry: Entry) -> Home:
 
 
 def find_homes(cohort: Cohort, layout: Literal["nnunet", "atlas", "bids"]) -> dict[str, Home]:
-    """Every case's place in a layout.
+    """Return the paths of every case in a layout.
 
     Raises:
-        BadData: the names do not fit the layout, or two cases would share a place.
+        BadData: the names do not fit the layout, or two cases would get the same path.
     """
     of = {"nnunet": as_nnunet, "atlas": as_indi, "bids": as_bids}[layout]
     if layout == "atlas" and (odd := [e.case for e in cohort.entries if not _ATLAS_CASE.match(e.case)]):
-        raise BadData("the case", odd[0], "is not named as ATLAS names cases (sub-r001s001_ses-1)", "use --to bids")
+        raise BadData("the case", odd[0], "is not named as ATLAS names cases (sub-r001s001_ses-1)", "use `to` bids")
     homes: dict[str, Home] = {}
     taken: dict[Path, str] = {}
     for entry in cohort.entries:
@@ -102,7 +102,7 @@ def find_homes(cohort: Cohort, layout: Literal["nnunet", "atlas", "bids"]) -> di
 
 
 def write_entry(entry: Entry, home: Home, folder: Path) -> None:
-    """Check one case and write it: the scan's voxels and header as they are, the mask as 0 and 1.
+    """Check one case and write it: the scan unchanged in voxels and header, the mask as 0 and 1.
 
     Raises:
         BadData: the scan or the mask cannot be used.
@@ -125,20 +125,26 @@ def write_entry(entry: Entry, home: Home, folder: Path) -> None:
     if lesion is not None:
         (folder / home.mask).parent.mkdir(parents=True, exist_ok=True)
         write_mask(folder / home.mask, Mask(lesion.voxels, scan.grid), file=scan.file)
-        if "derivatives" in home.mask.parts:  # BIDS wants to be told what `space-orig` is
+        if "derivatives" in home.mask.parts:  # BIDS requires a reference for `space-orig`
             sidecar = home.mask.with_name(home.mask.name.removesuffix(".nii.gz") + ".json")
             reference = f"bids:raw:{home.image.as_posix()}"
             write_json(folder / sidecar, {"SpatialReference": reference, "Sources": [reference], "Type": "Lesion"})
 
 
 def try_entry(entry: Entry, *, homes: dict[str, Home], folder: Path, labelled: bool) -> InsulaError | None:
-    """As `write_entry`, but a case that is refused becomes a value, so that the others go on.
+    """Call `write_entry`, but return the error of a refused case instead of raising it, so that the others go on.
 
     Args:
         entry: the case.
         homes: from `find_homes`.
-        folder: where the cohort goes.
-        labelled: masks are expected but in hidden parts; a case that lacks its own would come back as a hidden one.
+        folder: the output folder.
+        labelled: refuse a case without a mask unless it is hidden; it would be read back as a hidden case.
+
+    Returns:
+        The error, or None if the case was written.
+
+    Raises:
+        InsulaError: the output cannot be written.
     """
     try:
         if labelled and not entry.hidden:
@@ -152,13 +158,13 @@ def try_entry(entry: Entry, *, homes: dict[str, Home], folder: Path, labelled: b
 
 
 def write_sheet(entries: Sequence[Entry], folder: Path, *, bids: bool = False) -> None:
-    """What is known of the cases beside their files, so that it comes back with them: `participants.tsv`.
+    """Write the facts about the cases to `participants.tsv`, so that they are read back with the files.
 
     Args:
         entries: the cases.
-        folder: the cohort's.
-        bids: one line a subject, as BIDS wants it, with a `sessions.tsv` for each subject that has sessions, and
-            descriptions of both datasets.
+        folder: the folder of the cohort.
+        bids: write one line per subject, as BIDS requires, with a `sessions.tsv` for each subject that has sessions,
+            and descriptions of both datasets.
     """
     rows = [_facts(entry, bids=bids) for entry in entries]
     if not bids:
@@ -167,14 +173,18 @@ def write_sheet(entries: Sequence[Entry], folder: Path, *, bids: bool = False) -
         return
     sessions: dict[str, list[dict[str, str]]] = {}
     for row in rows:
-        if row["session_id"] != "n/a":  # what changes between sessions stands there, and only there
-            if dict(row) not in (some := sessions.setdefault(row["participant_id"], [])):  # two runs have one line
-                some.append(dict(row))
+        if row["session_id"] != "n/a":  # facts that vary between sessions go only there
+            if dict(row) not in (
+                session_rows := sessions.setdefault(row["participant_id"], [])
+            ):  # two runs share a line
+                session_rows.append(dict(row))
             row |= {"days_post_stroke": "n/a", "chronicity": "n/a"}
     people = {row["participant_id"]: row for row in rows}
     _write_table(folder / "participants.tsv", [c for c in _COLUMNS if c != "session_id"], list(people.values()))
-    for who, some in sessions.items():
-        _write_table(folder / who / f"{who}_sessions.tsv", ("session_id", "days_post_stroke", "chronicity"), some)
+    for who, session_rows in sessions.items():
+        _write_table(
+            folder / who / f"{who}_sessions.tsv", ("session_id", "days_post_stroke", "chronicity"), session_rows
+        )
     write_json(folder / "dataset_description.json", description("T1w scans", "raw"))
     write_text(folder / "README", "T1-weighted scans; lesion masks are in derivatives/lesions.\n")
     lesions = folder / "derivatives" / "lesions"
@@ -185,7 +195,7 @@ def write_sheet(entries: Sequence[Entry], folder: Path, *, bids: bool = False) -
 def _facts(entry: Entry, *, bids: bool) -> dict[str, str]:
     who, session = entry.subject, entry.session
     if bids:
-        who, *between = as_bids(entry).image.parts[:-2]  # sub-x, perhaps ses-y, anat, the file
+        who, *between = as_bids(entry).image.parts[:-2]  # sub-x, perhaps ses-y
         session = between[0] if between else ""
     days = "n/a" if entry.days is None else f"{entry.days:g}"
     return dict(zip(_COLUMNS, (who, session or "n/a", entry.centre, days, entry.chronicity), strict=True))
@@ -200,7 +210,7 @@ def _write_table(path: Path, columns: Sequence[str], rows: Sequence[dict[str, st
 
 
 def write_nnunet_facts(entries: Sequence[Entry], folder: Path, split: Split | None) -> None:
-    """`dataset.json`, and with a split `splits_final.json`, which nnU-Net looks for among its preprocessed data."""
+    """Write `dataset.json`, and for a split `splits_final.json`, which nnU-Net looks for in its preprocessed data."""
     labelled = [entry.case for entry in entries if entry.masks]
     facts = {
         "channel_names": {"0": "T1w"},
@@ -217,7 +227,7 @@ def write_nnunet_facts(entries: Sequence[Entry], folder: Path, split: Split | No
 
 
 def description(name: str, kind: Literal["raw", "derivative"]) -> dict[str, Any]:
-    """The content of a `dataset_description.json`."""
+    """Return the content of a `dataset_description.json`."""
     facts: dict[str, Any] = {"Name": name, "BIDSVersion": _BIDS, "DatasetType": kind}
     if kind == "derivative":
         facts["DatasetLinks"] = {"raw": "../.."}

@@ -1,4 +1,4 @@
-"""Which files of a folder are scans, which are masks, and whose: every layout is recognised without being told."""
+"""Finds the scans and masks of a cohort in a folder, and recognises its layout."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from insula.io.walk import walk
 __all__ = ["Chronicity", "Cohort", "Entry", "Layout", "case_of", "find_cohort"]
 
 Layout = Literal["atlas-indi", "atlas-bids", "atlas-raw", "bids", "nnunet"]
-"""ATLAS R2.0 as INDI ships it, its BIDS form, R2.1/R3.0 in native space, any BIDS with derivatives, nnU-Net raw."""
+"""ATLAS R2.0 as INDI ships it, ATLAS in BIDS, R2.1/R3.0 in native space, BIDS with derivatives, nnU-Net raw."""
 
 Chronicity = Literal["acute", "chronic", "unknown"]
-"""Chronic from 180 days after the stroke; acute stands for everything before."""
+"""Chronic from 180 days after the stroke; acute before that."""
 
 _CHRONIC_DAYS = 180
 _LESION = re.compile(r"(_label-(L|lesion)(_|(?=\.))|lesion).*_?(mask|roi|dseg)" + NIFTI, re.IGNORECASE)
-_OURS = re.compile(r"_desc-insula_")  # what was predicted is no truth
+_OURS = re.compile(r"_desc-insula_")  # our predictions are not ground truth
 _SUBJECT = re.compile(r"(sub-[A-Za-z0-9]+)")
 _SESSION = re.compile(r"(ses-[A-Za-z0-9]+)")
-_MADE = re.compile(r"_(mask|dseg|probseg|roi)" + NIFTI)  # of scans: no scan that is passed over
+_MADE = re.compile(r"_(mask|dseg|probseg|roi)" + NIFTI)  # derived from scans, so not reported as skipped scans
 _CENTRE = re.compile(r"^R\d{3}$")
 _ATLAS_SUBJECT = re.compile(r"r(\d{3})s\d{3}", re.IGNORECASE)
 _HIDDEN_PARTS = {"testing", "test", "imagests", "testing_raw"}
@@ -40,41 +40,41 @@ _HIDDEN_PARTS = {"testing", "test", "imagests", "testing_raw"}
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One session of one subject: where its files are and what the sheets say."""
+    """One session of one subject: its files, and its facts from the sheets."""
 
     case: str
-    """Its name, `sub-x_ses-y` or nnU-Net's."""
+    """Case name: `sub-x_ses-y`, or nnU-Net's case name."""
     subject: str
-    """Whose brain."""
+    """Subject label, e.g. `sub-x`."""
     session: str
-    """Empty if there is none."""
+    """Session label; empty if there is none."""
     centre: str
-    """Where it was scanned: R001 in ATLAS, a sheet's site elsewhere, or `unknown`."""
+    """Centre of the scan: R001 etc. in ATLAS, the site in a sheet elsewhere, or `unknown`."""
     images: tuple[Path, ...]
-    """T1w files; more or fewer than one is a fault."""
+    """T1w files; anything but exactly one is a fault."""
     beside: tuple[Path, ...] = ()
-    """Further T1w files of the session, on which no mask was drawn."""
+    """Other T1w files of the session, without a mask."""
     doubt: str = ""
-    """Why nobody can say which scan the mask was drawn on; empty where it is clear."""
+    """Why it is unclear which scan the mask belongs to; empty where it is clear."""
     masks: tuple[Path, ...]
     """Lesion masks."""
     hidden: bool = False
-    """Of a part whose masks are not given out."""
+    """Whether the case is in a part whose masks are not released."""
     days: float | None = None
     """Days after the stroke; None if unknown, zero or negative."""
     chronicity: Chronicity = "unknown"
-    """By the days; by the sheet's word only where there are none."""
+    """Derived from the days; taken from the sheet only where the days are missing."""
     former: str | None = None
-    """Its name in ATLAS 1.2, if it was there."""
+    """Name in ATLAS 1.2, if the case was part of it."""
     label: int | None = None
-    """The value that is lesion, for masks with several labels."""
+    """Value that marks lesion, for masks with several labels."""
 
     @property
     def image(self) -> Path:
-        """The one scan.
+        """The scan.
 
         Raises:
-            BadData: there is none, or nothing says which it is.
+            BadData: there is no scan, or it is unclear which one to use.
         """
         if not self.images:
             raise BadData("the case", self.case, "has no T1w scan", "see `insula cohort check`")
@@ -83,10 +83,10 @@ class Entry:
 
     @property
     def mask(self) -> Path:
-        """The one lesion mask.
+        """The lesion mask.
 
         Raises:
-            BadData: there is none, or there are several and nothing says which is the truth.
+            BadData: there is no mask, there are several, or it is unclear which scan it belongs to.
         """
         if not self.masks:
             raise BadData("the case", self.case, "has no lesion mask", "see `insula cohort check`")
@@ -103,16 +103,16 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Cohort:
-    """A folder of cases."""
+    """A folder of cases and what was found in it."""
 
     folder: Path
     layout: Layout
     entries: tuple[Entry, ...]
     """Sorted by case."""
     notes: tuple[str, ...] = ()
-    """What is wrong with the folder itself, e.g. a broken dataset_description.json, and what is passed over in it."""
+    """Problems with the folder itself, e.g. a broken dataset_description.json, and files that were skipped."""
     sheets: tuple[str, ...] = ()
-    """What was read of the sheets, one line for each kind."""
+    """What was read from the sheets, one line for each kind of sheet."""
 
 
 @dataclass
@@ -122,25 +122,25 @@ class _Files:
     other_sheets: list[str] = field(default_factory=list)
     descriptions: list[Path] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
-    """Inside the cohort's folder."""
+    """Relative to the cohort's folder."""
 
 
 def find_cohort(folder: Path, *, label: int | None = None) -> Cohort:
-    """Look through a folder, hidden files passed over, and pair images with masks.
+    """Search a folder for scans and masks, skipping hidden files, and pair them.
 
-    Pairs are made by all the entities that two names share, so masks may lie beside the scans or in `derivatives/`. `label-L` means
-    lesion, not left.
+    Pairs are made by all the entities that two names share, so masks may lie beside the scans or in `derivatives/`.
+    `label-L` means lesion, not left.
 
     Args:
-        folder: with the cases somewhere in it.
-        label: the value that is lesion, for masks with several labels.
+        folder: the folder that holds the cases, at any depth.
+        label: value that marks lesion, for masks with several labels.
 
     Raises:
-        NoInput: no folder, or nothing in it that looks like a T1w scan.
+        NoInput: no such folder, or it holds no T1w scan.
         UsageError: a label below 1.
     """
     if label is not None and label < 1:
-        raise UsageError("--label", label, "is not 1 or more", "name the value that marks lesion; 0 is background")
+        raise UsageError("`label`", label, "is not 1 or more", "name the value that marks lesion; 0 is background")
     if not folder.is_dir():
         raise NoInput("the cohort", folder, "is not a folder", "name the folder that holds the cases")
     files = _walk(folder)
@@ -156,30 +156,29 @@ def find_cohort(folder: Path, *, label: int | None = None) -> Cohort:
             "the cohort", folder, "holds no T1w scan (*_T1w.nii.gz, or imagesTr/*_0000.nii.gz)", "check the folder"
         )
     if files.other_sheets:
-        notes.append(
-            f"passed over: {count_names(files.other_sheets, 'sheet')} with neither participants nor metadata in the name"
-        )
-    said = read_sheets(files.sheets, [_who(group.case) for group in groups])
+        counted = count_names(files.other_sheets, "sheet")
+        notes.append(f"passed over: {counted} with neither participants nor metadata in the name")
+    sheets = read_sheets(files.sheets, [_who(group.case) for group in groups])
     groups.sort(key=lambda group: group.case)
-    entries = tuple(replace(_entry(group, said.rows, folder), label=label) for group in groups)
-    return Cohort(folder=folder, layout=layout, entries=entries, notes=(*notes, *said.notes), sheets=said.read)
+    entries = tuple(replace(_entry(group, sheets.rows, folder), label=label) for group in groups)
+    return Cohort(folder=folder, layout=layout, entries=entries, notes=(*notes, *sheets.notes), sheets=sheets.read)
 
 
 def _walk(folder: Path) -> _Files:
-    found = _Files()
-    for base, folders, files in walk(folder):
-        found.folders += [Path(base, name).relative_to(folder) for name in folders]
-        for name in files:
+    inputs = _Files()
+    for base, folders, names in walk(folder):
+        inputs.folders += [Path(base, name).relative_to(folder) for name in folders]
+        for name in names:
             path = Path(base, name)
             if re.search(NIFTI, name):
-                found.images.append(path)
+                inputs.images.append(path)
             elif name == "dataset_description.json":
-                found.descriptions.append(path)
+                inputs.descriptions.append(path)
             elif SHEET.search(name):
-                found.sheets.append(path)
+                inputs.sheets.append(path)
             elif path.parent == folder and OTHER_SHEET.search(name):
-                found.other_sheets.append(name)
-    return found
+                inputs.other_sheets.append(name)
+    return inputs
 
 
 def _nnunet(files: list[Path]) -> list[Group]:
@@ -205,11 +204,11 @@ def _nnunet(files: list[Path]) -> list[Group]:
 
 
 def _bids(files: list[Path], folder: Path) -> tuple[Layout, list[Group], list[str]]:
-    """Layout, cases, and what is passed over, in words."""
+    """Return the layout, the cases, and notes on the files that were skipped."""
     named = [path for path in files if _SUBJECT.search(path.name)]
     lesions = [path for path in files if _LESION.search(path.name) and not _OURS.search(path.name)]
     masks = [path for path in lesions if _SUBJECT.search(path.name)]
-    inside = {path: path.relative_to(folder).parts for path in files}  # folders further up say nothing of the cohort
+    inside = {path: path.relative_to(folder).parts for path in files}  # folders further up do not describe the cohort
     every = take_scans([path for path in named if not other_than_t1w(path)])
     scans = [path for path in every if not APART.intersection(inside[path])] or every
     groups = pair_files(scans, masks)
@@ -218,11 +217,11 @@ def _bids(files: list[Path], folder: Path) -> tuple[Layout, list[Group], list[st
     left = {path for path in (*raw, *lesions) if path not in taken}
     beside, notes = {path for group in groups for path in group.beside}, list[str]()
     if beside:
-        some = count_names([path.name for path in beside], "T1w scan")
-        notes.append(f"passed over: {some} without a mask, beside another of its session that has one")
+        counted = count_names([path.name for path in beside], "T1w scan")
+        notes.append(f"passed over: {counted} without a mask, beside another of its session that has one")
     if left:
-        some = count_names([path.name for path in left], "image")
-        notes.append(f"passed over: {some}, by their names neither T1w scans nor lesion masks of a subject")
+        counted = count_names([path.name for path in left], "image")
+        notes.append(f"passed over: {counted}, by their names neither T1w scans nor lesion masks of a subject")
     if any("space-orig" in path.name and "desc-brain" in path.name for path in scans):
         return "atlas-raw", groups, notes
     if any(("derivatives", "ATLAS") in pairwise((folder.parent.name, folder.name, *inside[path])) for path in scans):
@@ -239,12 +238,12 @@ def _sessions(groups: list[Group]) -> set[str]:
 
 
 def case_of(name: str) -> str:
-    """`sub-x_ses-y` from a BIDS file name; empty if it is none."""
+    """Return `sub-x_ses-y` from a BIDS file name; empty for any other name."""
     return session_of(entities_of(name)) if _SUBJECT.search(name) else ""
 
 
 def _who(case: str) -> tuple[str, str]:
-    """Subject and session of a case; a case that is not named as BIDS names it is its own subject."""
+    """Return the subject and session of a case; a case without a BIDS name is its own subject."""
     subject, session = _SUBJECT.search(case), _SESSION.search(case)
     return subject.group(1) if subject else case, session.group(1) if session else ""
 

@@ -1,4 +1,4 @@
-"""Whether two images show the same head, whatever they were saved as."""
+"""Recognises images of the same head, however they were saved."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from insula.volume import Scan
 __all__ = ["ALIKE", "find_alike", "sign"]
 
 ALIKE = 0.70
-"""Correlation from which two signatures are taken for one person's.
+"""Correlation from which two signatures count as the same person.
 
-Measured on 29 heads (2 mm, but for two templates at 1 mm). Different people: at most 0.55 (402 pairs), 0.61 for the two
-templates, 0.50 after affine registration to one space. Saved anew: at least 0.97 with 8 bits and another scale or with
-2 mm voxels, 0.96 mirrored, 0.90 moved by (4, -3, 5) mm, 0.89 with a bias field of 40 %, 0.89 and 0.76 with a gamma of
-0.7 and 1.4, 0.88 with 5 mm slices, 0.86 with voxels of 1.3 x 1.1 x 1.7 mm, 0.88 and 0.81 with noise of 5 and 15 % of
-the range, 0.88 defaced, 0.82 without the skull; of 402 such copies one was missed (gamma 1.4, outside the shortlist).
-Not found are a head turned by 5 degrees (median 0.62) and many second visits (0.27 to 0.76; 0.87 to 0.93 once both are
+Measured on 29 heads (2 mm, except two templates at 1 mm). Different people: at most 0.55 (402 pairs), 0.61 for the two
+templates, 0.50 after affine registration to one space. Re-saved copies: at least 0.97 with 8 bits and another scale or
+with 2 mm voxels, 0.96 mirrored, 0.90 moved by (4, -3, 5) mm, 0.89 with a bias field of 40 %, 0.89 and 0.76 with a gamma
+of 0.7 and 1.4, 0.88 with 5 mm slices, 0.86 with voxels of 1.3 x 1.1 x 1.7 mm, 0.88 and 0.81 with noise of 5 and 15 % of
+the range, 0.88 defaced, 0.82 without the skull; one of 402 such copies was missed (gamma 1.4, outside the shortlist).
+Missed: a head rotated by 5 degrees (median 0.62) and many second visits (0.27 to 0.76; 0.87 to 0.93 once both are
 registered to one space).
 """
-_SHORTLIST = 0.50  # of the spectra; below it no pair is looked at more closely
+_SHORTLIST = 0.50  # correlation of the spectra below which a pair is not examined further
 _STEP_MM = 3.0
-_SHAPE = (36, 44, 28)  # 108 x 132 x 84 mm: nearly all brain, so that a face or a skull taken away changes little
-_MARGIN = 6  # what the filters see beyond it
-_REACH = 5  # steps by which two heads may be out of place
-_AIR = 0.1  # of the range of intensities
-_LEVELS = 40.0  # of an 8-bit voxel, to one standard deviation
-_FINE, _COARSE = 0.7, 1.5  # steps: the filter keeps what lies between
+_SHAPE = (36, 44, 28)  # 108 x 132 x 84 mm: nearly all brain, so that removing the face or the skull changes little
+_MARGIN = 6  # steps of context for the filters
+_REACH = 5  # largest shift between two heads [steps]
+_AIR = 0.1  # fraction of the intensity range
+_LEVELS = 40.0  # 8-bit levels per standard deviation
+_FINE, _COARSE = 0.7, 1.5  # widths of the band-pass filter [steps]
 _BAND_MM = (0.01, 0.10)  # cycles per millimetre
 _SHELLS = 150  # per cycle per millimetre
 _PAD = tuple(fft.next_fast_len(n + 2 * _REACH) for n in _SHAPE)
@@ -42,16 +42,17 @@ _WINDOW = (_I[:, None, None] * _J[:, None] * _K).astype(np.float32)
 
 
 def sign(scan: Scan) -> bytes:
-    """Reduce an image to the folds of its brain: 44 kB that outlive re-saving.
+    """Reduce an image to a 44 kB signature of the folds of its brain, which survives re-saving.
 
-    A 3 mm box around the head's centre; intensities become ranks (so that no monotone scale matters), a band-pass
-    removes the bias field and the shape that all heads share, and the local contrast is made even.
+    The image is resampled to a 3 mm box around the centre of the head. Intensities become ranks, so that monotone
+    scaling does not matter; a band-pass removes the bias field and the shape that all heads share; local contrast is
+    equalised.
 
     Args:
         scan: any orientation and voxel size.
 
     Raises:
-        BadData: there is no head in it.
+        BadData: the scan shows no head.
     """
     grid = ras_grid(scan.grid)
     image = np.ascontiguousarray(ras_map(scan.grid).apply(scan.image))
@@ -72,13 +73,13 @@ def sign(scan: Scan) -> bytes:
 
 
 def find_alike(signatures: Sequence[bytes]) -> list[tuple[int, int, float]]:
-    """Find images that show the same head, mirrored ones too.
+    """Find images that show the same head, including mirrored ones.
 
-    A matrix product of the spectra's magnitudes, which no shift changes, makes a shortlist; its pairs are shifted over
-    each other, and correlated where they overlap.
+    The magnitudes of the spectra do not change with shifts; their products give a shortlist. Its pairs are aligned by a
+    shift and correlated where they overlap.
 
     Args:
-        signatures: from `sign`; an empty one is like no other.
+        signatures: from `sign`; an empty signature matches none.
 
     Returns:
         Pairs of indices, the lower one first, and their correlation, from `ALIKE` up.
@@ -93,7 +94,7 @@ def find_alike(signatures: Sequence[bytes]) -> list[tuple[int, int, float]]:
     close = np.stack([spectra @ other.T >= _SHORTLIST for other in (spectra, mirrored)])
     for a, b in np.argwhere(np.triu(close.any(0), 1)):
         near[int(a)][int(b)] = tuple(close[:, a, b])
-    found = []
+    pairs = []
     for a, others in near.items():
         images = [fields[a].astype(np.float32), fields[a][::-1].astype(np.float32)]
         waves = [_waves(image) for image in images]
@@ -102,12 +103,12 @@ def find_alike(signatures: Sequence[bytes]) -> list[tuple[int, int, float]]:
             wave = _waves(other)
             best = max(_aligned(images[n], other, waves[n], wave) for n, worth in enumerate(ways) if worth)
             if best >= ALIKE:
-                found.append((known[a], known[b], best))
-    return found
+                pairs.append((known[a], known[b], best))
+    return pairs
 
 
 def _averaged(image: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.float32], Grid]:
-    """Means of blocks of about 3 mm: much quicker than a blur, and noise goes with it."""
+    """Average blocks of about 3 mm: much faster than a blur, and it reduces noise too."""
     n = [max(1, round(_STEP_MM / mm)) for mm in grid.spacing_mm]
     i, j, k = (max(1, size // count) for size, count in zip(image.shape, n, strict=True))
     cut = image[: i * n[0], : j * n[1], : k * n[2]]
@@ -120,7 +121,7 @@ def _averaged(image: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.float3
 
 
 def _spectrum(field: NDArray[np.int8]) -> NDArray[np.float32]:
-    """Magnitudes in the band, each relative to the mean of its wavelength, of unit length together."""
+    """Return the magnitudes within the band, each relative to the mean at its wavelength, scaled to unit length."""
     i, j, k = (fft.fftfreq(n, _STEP_MM) for n in _SHAPE)
     k = np.abs(k[: _SHAPE[2] // 2 + 1])
     frequency = np.sqrt(i[:, None, None] ** 2 + j[:, None] ** 2 + k**2)
@@ -143,7 +144,7 @@ def _aligned(
     waves: NDArray[np.complex64],
     other_waves: NDArray[np.complex64],
 ) -> float:
-    """The correlation where they overlap, at the shift at which they fit best."""
+    """Return the correlation of the overlap at the best shift."""
     match = fft.irfftn(waves * other_waves.conj(), _PAD)
     reach = np.r_[0 : _REACH + 1, -_REACH:0]
     near = match[np.ix_(reach, reach, reach)]

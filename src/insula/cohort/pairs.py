@@ -1,4 +1,4 @@
-"""Which mask was drawn on which scan: by all the entities that their names share."""
+"""Pairs masks with scans by all the entities that their names share."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ class Group:
     images: tuple[Path, ...]
     masks: tuple[Path, ...]
     beside: tuple[Path, ...] = ()
-    """Further scans of the session, on which no mask was drawn."""
+    """Other scans of the session, without a mask."""
     doubt: str = ""
-    """Why nobody can say which file belongs to which; empty where it is clear."""
+    """Why it is unclear which files belong together; empty where it is clear."""
 
 
 def take_scans(files: Sequence[Path]) -> list[Path]:
-    """T1w scans by their names; the UNI image of an MP2RAGE (UNIT1) where its session has no T1w."""
+    """Select T1w scans by name, and the UNI image of an MP2RAGE (UNIT1) where its session has no T1w scan."""
     named = [path for path in files if _SCAN.search(path.name)]
     left_out = {path for path in named if is_uni(path)} - set(uni_alone(named))
     return [path for path in named if path not in left_out]
 
 
 def pair_files(scans: Sequence[Path], masks: Sequence[Path]) -> list[Group]:
-    """One group for each scan, and one for each mask that belongs to none.
+    """Return one group for each scan, and one for each mask without a scan.
 
-    A scan without a mask, in a session that has another scan with one, is no case of its own: it is listed beside that
-    one. A case is called `sub-x_ses-y` where its session has one scan, and after all its entities where it has several.
+    A scan without a mask is not a case of its own if its session has another scan with a mask; it is listed beside that
+    scan. A case is called `sub-x_ses-y` if its session has one scan, and by all its entities if it has several.
 
     Args:
-        scans: all with a subject in their names.
-        masks: likewise.
+        scans: scan files, all with a subject in their names.
+        masks: mask files, all with a subject in their names.
     """
     alike: dict[tuple[tuple[str, str], ...], list[Path]] = defaultdict(list)
     for path in scans:
@@ -53,20 +53,20 @@ def pair_files(scans: Sequence[Path], masks: Sequence[Path]) -> list[Group]:
     entities = [entities_of(paths[0].name) for paths in images]
     drawn: dict[int, list[Path]] = defaultdict(list)
     doubts: dict[int, str] = {n: _twice(paths) for n, paths in enumerate(images) if len(paths) > 1}
-    alone: dict[str, list[Path]] = defaultdict(list)
+    unpaired: dict[str, list[Path]] = defaultdict(list)
     for path in masks:
-        mine = entities_of(path.name)
-        fits = fitting(mine, entities)
+        mask_entities = entities_of(path.name)
+        fits = fitting(mask_entities, entities)
         for n in fits:
             drawn[n].append(path)
             if len(fits) > 1:
                 doubts[n] = _either(path, [images[m][0] for m in fits])
         if not fits:
-            alone[joined(acquisition(mine))].append(path)
-    sessions = [session_of(one) for one in entities]
+            unpaired[joined(acquisition(mask_entities))].append(path)
+    sessions = [session_of(entity) for entity in entities]
     labelled = {sessions[n] for n in drawn}
-    lone = [(entities_of(paths[0].name), tuple(paths)) for paths in alone.values()]
-    count = Counter([*sessions, *(session_of(one) for one, _ in lone)])
+    lone = [(entities_of(paths[0].name), tuple(paths)) for paths in unpaired.values()]
+    count = Counter([*sessions, *(session_of(entity) for entity, _ in lone)])
     groups = []
     for n, paths in enumerate(images):
         if n in drawn or sessions[n] not in labelled:
@@ -82,16 +82,18 @@ def pair_files(scans: Sequence[Path], masks: Sequence[Path]) -> list[Group]:
                     doubt=doubts.get(n, ""),
                 )
             )
-    for mine, some in lone:
-        name = session_of(mine) if count[session_of(mine)] == 1 else joined(acquisition(mine))
-        groups.append(Group(case=name, images=(), masks=some))
+    for mask_entities, lone_masks in lone:
+        name = (
+            session_of(mask_entities) if count[session_of(mask_entities)] == 1 else joined(acquisition(mask_entities))
+        )
+        groups.append(Group(case=name, images=(), masks=lone_masks))
     return groups
 
 
-def _name(mine: dict[str, str], every: Sequence[dict[str, str]]) -> str:
-    """By the entities of the acquisition; by all of them where those are shared."""
-    plain = acquisition(mine)
-    return joined(plain if sum(acquisition(one) == plain for one in every) == 1 else mine)
+def _name(entities: dict[str, str], every: Sequence[dict[str, str]]) -> str:
+    """Name a case by its acquisition entities, or by all its entities if another scan shares those."""
+    plain = acquisition(entities)
+    return joined(plain if sum(acquisition(other) == plain for other in every) == 1 else entities)
 
 
 def _twice(paths: Sequence[Path]) -> str:

@@ -1,4 +1,4 @@
-"""The same work for many cases, on all cores, in order, with bounded memory."""
+"""Parallel map over cases: in order, on all cores, with bounded memory."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _AHEAD = 2  # cases waiting for each worker
 
 
 def processors() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def each(work: Callable[[T], R], items: Iterable[T], *, jobs: int) -> Iterator[R]:
-    """`work(item)` for each item, in the order of the items, computed by `jobs` processes.
+    """Yield `work(item)` for each item, in the order of the items, computed by `jobs` processes.
 
     Args:
         work: a function that other processes can import.
-        items: what it takes; a few are drawn ahead.
-        jobs: 1 works in this process.
+        items: its arguments; a few are drawn ahead.
+        jobs: number of processes; 1 runs in this process.
 
     Raises:
-        Unavailable: a worker died, most often for want of memory.
+        Unavailable: a worker died, most often because memory ran out.
     """
     if jobs <= 1:
         yield from map(work, items)
@@ -50,14 +50,14 @@ def each(work: Callable[[T], R], items: Iterable[T], *, jobs: int) -> Iterator[R
                 yield waiting.popleft().result()
         except BrokenProcessPool:
             rule = "died, most often because memory ran out"
-            raise Unavailable("a worker", f"of {jobs}", rule, "run again with --jobs 1") from None
+            raise Unavailable("a worker", f"of {jobs}", rule, "run again with `jobs` 1") from None
         finally:
             for future in waiting:
                 future.cancel()
 
 
 def _one_thread() -> None:
-    """Each worker keeps to its core; and one thread sums in one order, so that results repeat to the bit."""
+    """Limit a worker to one thread: it keeps to its core, and sums have one order, so results repeat to the bit."""
     import torch
 
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""How much the scores of a split will prove."""
+"""Estimates how precise the test scores of a split will be."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from insula.stats.interval import LEAST_CASES, LEAST_CENTRES, freedom_of
 __all__ = ["describe", "half_width"]
 
 _DICE_SD = 0.27  # between cases; nnU-Net on ATLAS R2.0, five-fold, n = 655 (arXiv 2211.15486)
-_ICC = 0.1  # of Dice within centres, where none is known
+_ICC = 0.1  # intraclass correlation of Dice within centres, assumed
 _FEWEST_CASES = 10
 _OFF_TARGET = 0.25
-_COMMON = 0.05  # of the cohort's cases: a stratum that must not be missing
+_COMMON = 0.05  # share of the cases from which on a stratum must not be missing
 
 
 def describe(checked: CheckedCohort, split: Split, *, share: float) -> list[str]:
-    """What a reader of scores from this split has to know: a line per fold, and warnings after it.
+    """Describe a split for readers of its scores: one line per fold, each followed by its warnings.
 
     Args:
         checked: the cohort.
-        split: of it; its inner folds are not described.
-        share: of the cases, that each test part was to have.
+        split: a split of it; the inner folds are not described.
+        share: the wanted share of cases in each test part.
     """
     known = {case.case: case for case in checked.cases}
     lines = []
@@ -47,15 +47,15 @@ def describe(checked: CheckedCohort, split: Split, *, share: float) -> list[str]
 
 
 def half_width(sizes: Sequence[int], *, icc: float) -> float | None:
-    """Half the 95 % interval of a mean Dice [points], by Student's t.
+    """Return the half-width of the 95 % interval of a mean Dice [points], by Student's t.
 
     Args:
-        sizes: cases of each centre in the test part.
-        icc: intraclass correlation of Dice within centres; at 0 cases are independent and the degrees of freedom are
-            n - 1, above it the variance grows by 1 + icc (sum n_c^2 / n - 1) and they are those of `insula evaluate`.
+        sizes: number of test cases of each centre.
+        icc: intraclass correlation of Dice within centres. At 0 cases are independent, with n - 1 degrees of freedom.
+            Above 0 the variance grows by 1 + icc (sum n_c^2 / n - 1), with the degrees of freedom of `insula evaluate`.
 
     Returns:
-        None where `insula evaluate` will give none: under 5 cases, or too few centres with `icc` above 0.
+        None where `insula evaluate` gives no interval: under 5 cases, or too few centres with `icc` above 0.
 
     Source:
         Kish 1965, Survey Sampling, section 5.4 (design effect, unequal clusters).
@@ -87,11 +87,11 @@ def _warnings(train: Sequence[Examined], test: Sequence[Examined], share: float)
         yield f"{_count(len(test), 'case')} in the test part cannot tell one model from another"
     cases = Counter(stratum for case in everyone for stratum in strata_of(case))
     for side, part in (("test", test), ("training", train)):
-        there = {stratum for case in part for stratum in strata_of(case)}
+        present = {stratum for case in part for stratum in strata_of(case)}
         lacking = [
             f"{stratum} ({count / len(everyone):.0%} of the cases)"
             for stratum, count in sorted(cases.items())
-            if stratum not in there and count >= _COMMON * len(everyone)
+            if stratum not in present and count >= _COMMON * len(everyone)
         ]
         if lacking:
             yield f"the {side} part lacks {', '.join(lacking)}"

@@ -1,4 +1,4 @@
-"""Which files of a folder are predicted masks and maps, and of which case."""
+"""Finds predicted masks and probability maps in a folder, and the case that each belongs to."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ Predictions = tuple[dict[str, list[Path]], dict[str, list[Path]]]
 
 
 def find_predictions(folder: Path) -> Predictions:
-    """Look through a folder as `insula segment` or `insula-bids` writes it, a submission, or nnU-Net's output.
+    """Find the predictions in a folder written by `insula segment`, `insula-bids` or nnU-Net, or in a submission.
 
     Args:
-        folder: hidden files and folders in it are passed over.
+        folder: the folder to search; hidden files and folders are skipped.
+
+    Returns:
+        Case -> its masks, and case -> its probability maps; both empty if there are none.
 
     Raises:
         NoInput: no such folder.
@@ -41,46 +44,46 @@ def find_predictions(folder: Path) -> Predictions:
             continue
         stem = NIFTI.sub("", path.name)
         if not _OTHER.search(stem) and not _brain_of_a_result(path, stem):
-            found = probs if _PROB.search(stem) else masks
-            found.setdefault(case_name(stem), []).append(path)
+            files = probs if _PROB.search(stem) else masks
+            files.setdefault(case_name(stem), []).append(path)
     return masks, probs
 
 
 def _brain_of_a_result(path: Path, stem: str) -> bool:
-    """Whether a file is the brain mask that `insula segment` wrote beside a lesion mask."""
+    """Return whether a file is the brain mask that `insula segment` wrote beside a lesion mask."""
     return bool(_BRAIN.search(stem)) and path.with_name(_BRAIN.sub("_mask", stem) + ".nii.gz").is_file()
 
 
 def of_cases(entries: Sequence[Entry], files: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[str, str]]:
-    """Each case's files, by all the entities that their names share, or by nnU-Net's name of the case.
+    """Match predicted files to cases by all the entities that their names share, or by nnU-Net's case name.
 
     Args:
-        entries: all of the cohort.
-        files: one half of what `find_predictions` returns.
+        entries: all entries of the cohort.
+        files: the masks or the maps that `find_predictions` returns.
 
     Returns:
-        Case -> its files; and case -> why a file may be its own or another's.
+        Case -> its files; and case -> why a file of it is ambiguous.
     """
     targets: list[tuple[str, dict[str, str]]] = []
     for entry in entries:
         names = [path.name for path in (*entry.images, *entry.masks) if case_of(path.name)]
         targets.append((entry.case, entities_of((names or [entry.case])[0])))
         targets += [("", entities_of(path.name)) for path in entry.beside]
-    found: dict[str, list[Path]] = {}
+    files_of: dict[str, list[Path]] = {}
     doubts: dict[str, str] = {}
     for name, path in ((name, path) for name, paths in files.items() for path in paths):
-        mine = entities_of(path.name)
-        fits = fitting(mine, [one for _, one in targets]) if "sub" in mine else []
-        cases = [targets[n][0] for n in fits] if "sub" in mine else [name]
+        entities = entities_of(path.name)
+        fits = fitting(entities, [target for _, target in targets]) if "sub" in entities else []
+        cases = [targets[n][0] for n in fits] if "sub" in entities else [name]
         for case in filter(None, cases):
-            found.setdefault(case, []).append(path)
+            files_of.setdefault(case, []).append(path)
             if len(cases) > 1:
                 doubts[case] = f"hold a file ({path.name}) that fits {len(cases)} scans by its name"
-    return found, doubts
+    return files_of, doubts
 
 
 def case_name(stem: str) -> str:
-    """`sub-x_ses-y` and what tells its acquisition; else the name without `_mask` or `_prob`, and nnU-Net's channel."""
+    """Return the case of a file: `sub-x_ses-y` and its acquisition, or the stem without `_mask`, `_prob`, `_0000`."""
     if case_of(stem):
         return joined(acquisition(entities_of(stem)))
     return _CHANNEL.sub("", _MASK.sub("", _PROB.sub("", stem)))

@@ -1,4 +1,4 @@
-"""Whom a sheet means: subjects and sessions as people write them, among those that are there."""
+"""Matches subject and session labels, as people write them in sheets, to those of a cohort."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Roster:
     """The subjects and sessions of a cohort.
 
     Args:
-        cases: (subject, session) of each; with none, every name is taken as it is written.
+        cases: (subject, session) of each case; if empty, every name is taken as written.
     """
 
     def __init__(self, cases: Collection[tuple[str, str]]) -> None:
@@ -26,56 +26,59 @@ class Roster:
         self._cases = tuple(cases)
 
     def find(self, subject: str, session: str) -> tuple[str, str] | None:
-        """The subject and session that a row means; None if nobody's, or not only one's.
+        """Return the subject and session that a row refers to; None if nothing matches, or more than one does.
 
         Args:
-            subject: with or without `sub-`, perhaps with its session: `sub-01_ses-1`.
-            session: with or without `ses-`; empty for a row on all of a subject's sessions.
+            subject: with or without `sub-`, perhaps followed by its session: `sub-01_ses-1`.
+            session: with or without `ses-`; empty for a row about all sessions of a subject.
         """
         inside = entities_of(subject) if subject.lower().startswith("sub-") else {}
-        who = self._one(inside.get("sub", subject), "sub-", list(self._sessions))
+        who = self._unique(inside.get("sub", subject), "sub-", list(self._sessions))
         if who is None:
             return None
         session = session or inside.get("ses", "")
         if not session:
             return who, ""
-        when = self._one(session, "ses-", sorted(self._sessions.get(who, ())))
+        when = self._unique(session, "ses-", sorted(self._sessions.get(who, ())))
         return None if when is None else (who, when)
 
     def knows(self, subject: str) -> bool:
-        """Whether a subject of this very name is there."""
+        """Return whether the cohort has a subject of exactly this name."""
         inside = entities_of(subject) if subject.lower().startswith("sub-") else {}
         wanted = _label(inside.get("sub", subject), "sub-")
-        return any(_label(one, "sub-") == wanted for one in self._sessions)
+        return any(_label(name, "sub-") == wanted for name in self._sessions)
 
     def lost_zeros(self, subject: str, who: str) -> bool:
-        """Whether a name was found to be somebody's only once the zeros before its number were put back."""
+        """Return whether a name matched only after its leading zeros were restored."""
         return _label(who, "sub-").casefold() not in subject.casefold()
 
     def unclear(self, subject: str) -> bool:
-        """Whether a name fits several subjects."""
+        """Return whether a name fits several subjects."""
         return len(self._fitting(entities_of(subject).get("sub", subject), "sub-", list(self._sessions))) > 1
 
-    def covered(self, found: Collection[tuple[str, str]]) -> int:
-        """How many cases are meant by some row."""
+    def covered(self, matched: Collection[tuple[str, str]]) -> int:
+        """Return the number of cases that at least one row refers to."""
         if not self._cases:
-            return len(found)
-        return sum((who, when) in found or (who, "") in found for who, when in self._cases)
+            return len(matched)
+        return sum((who, when) in matched or (who, "") in matched for who, when in self._cases)
 
-    def _one(self, name: str, prefix: str, there: list[str]) -> str | None:
+    def _unique(self, name: str, prefix: str, names: list[str]) -> str | None:
         if not self._cases:
             label = _WHOLE.sub(r"\1", _label(name, prefix))
             return f"{prefix}{label}"
-        fits = self._fitting(name, prefix, there)
+        fits = self._fitting(name, prefix, names)
         return fits[0] if len(fits) == 1 else None
 
-    def _fitting(self, name: str, prefix: str, there: list[str]) -> list[str]:
-        """Look a label up as it is written; else in another case; else without the zeros that a spreadsheet takes away; else as sub_01 or sub01."""
+    def _fitting(self, name: str, prefix: str, names: list[str]) -> list[str]:
+        """Return the names that a label fits, by the first rule that gives any.
+
+        The rules: as written; ignoring case; without the leading zeros that spreadsheets drop; as sub_01 or sub01.
+        """
         loose = re.sub(rf"^{prefix[:-1]}[-_ ]*", "", name.strip(), flags=re.IGNORECASE)
         steps: tuple[Callable[[str], str], ...] = (str, str.casefold, _without_zeros)
         for wanted in dict.fromkeys((_label(name, prefix), loose)):
             for as_read in steps:
-                fits = [one for one in there if as_read(_label(one, prefix)) == as_read(wanted)]
+                fits = [candidate for candidate in names if as_read(_label(candidate, prefix)) == as_read(wanted)]
                 if fits:
                     return fits
         return []

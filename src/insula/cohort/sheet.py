@@ -1,4 +1,4 @@
-"""What the sheets beside a cohort say of its subjects: CSV, TSV or Excel, whatever they call their columns."""
+"""Reads facts about subjects from the sheets of a cohort: CSV, TSV or Excel, with varying column names."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from insula.io.participants import count_names
 __all__ = ["OTHER_SHEET", "SHEET", "Row", "Sheets", "read_sheets"]
 
 SHEET = re.compile(r"(metadata|participants).*\.(csv|tsv|xlsx|xls|ods|txt|numbers)$|_sessions\.tsv$", re.IGNORECASE)
-"""Names of sheets, those that are passed over included."""
+"""Names of sheets, including those in formats that are skipped."""
 OTHER_SHEET = re.compile(r"\.(csv|tsv|xlsx|xls|ods|numbers)$", re.IGNORECASE)
-"""Names of what may be a sheet on participants too; in the cohort's own folder it is named as passed over."""
+"""Names of other possible sheets; in the cohort's own folder they are reported as skipped."""
 _READ = (".csv", ".tsv", ".xlsx")
-_NAMES = {  # our word -> what sheets call it, letters and digits only; surer names first
+_NAMES = {  # our name -> names in sheets, letters and digits only; more reliable names first
     "subject": (
         ("subjectid", "participantid", "bidsid", "subject"),
         (
@@ -54,16 +54,16 @@ _LONG = re.compile(r"^[+-]?\d{4,}([.,])\d+$")
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of one subject."""
+    """The facts about one subject or session."""
 
     site: str | None = None
     days: float | None = None
-    """As written, so 0 and negative values are still here; None if missing or not a number."""
+    """Days after the stroke as written, including 0 and negative values; None if missing or not a number."""
     chronicity: Literal["acute", "chronic", "unknown"] = "unknown"
     former: str | None = None
 
     def updated(self, other: Row) -> Row:
-        """What both say, the other's word first."""
+        """Return the facts of both rows; those of the other row take precedence."""
         return Row(
             site=other.site or self.site,
             days=self.days if other.days is None else other.days,
@@ -74,21 +74,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Sheets:
-    """What all sheets together say."""
+    """The combined content of all sheets."""
 
     rows: Mapping[tuple[str, str], Row] = field(default_factory=dict)
-    """(subject, session) -> what is known; a row without a session stands under an empty one."""
+    """(subject, session) -> facts; the session is empty for a row without one."""
     read: tuple[str, ...] = ()
-    """How many cases each sheet names, one line for each."""
+    """How many cases each sheet covers, one line per sheet."""
     notes: tuple[str, ...] = ()
-    """What was read in an unusual form, was not understood, or is passed over."""
+    """What was read in an unusual form, was not understood, or was skipped."""
 
 
 @dataclass
 class _Reading:
-    """What is counted of one sheet, or of all that stand beside one subject each."""
+    """Counts for one sheet, or for all per-subject sheets of one kind."""
 
-    found: set[tuple[str, str]] = field(default_factory=set)
+    matched: set[tuple[str, str]] = field(default_factory=set)
     how: set[str] = field(default_factory=set)
     no_id: bool = False
     no_facts: bool = True
@@ -101,20 +101,20 @@ class _Reading:
 
 
 def read_sheets(paths: Sequence[Path], cases: Collection[tuple[str, str]] = ()) -> Sheets:
-    """Read all sheets and find whom they speak of.
+    """Read all sheets and match their rows to cases.
 
-    Subjects are found with and without `sub-`, in any case, and without the zeros that spreadsheets take away, where that is
-    unambiguous. Rows that contradict each other say nothing of what they contradict each other in.
+    Subjects are matched with or without `sub-`, ignoring case, and without the leading zeros that spreadsheets drop,
+    where that is unambiguous. A fact on which the rows of a subject contradict each other is left out.
 
     Args:
         paths: the sheets.
-        cases: (subject, session) of each; everything in the sheets counts as found where none are given.
+        cases: (subject, session) of each case; if empty, every row counts as matched.
 
     Raises:
-        BadData: a sheet that cannot be read.
+        BadData: a sheet cannot be read.
     """
     readings: dict[str, _Reading] = {}
-    said: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    rows_of: dict[tuple[str, str], list[Row]] = defaultdict(list)
     other = [path.name for path in paths if path.suffix.lower() not in _READ]
     roster = Roster(cases)
     for path in paths:
@@ -122,21 +122,20 @@ def read_sheets(paths: Sequence[Path], cases: Collection[tuple[str, str]] = ()) 
             whose = entities_of(path.name) if path.name.startswith("sub-") else {}
             name = f"sub-*{path.name[path.name.rfind('_') :]}" if whose else path.name
             reading = readings.setdefault(name, _Reading())
-            _read(read_table(path, _known(bool(whose))), whose, roster, reading, said)
+            _read(read_table(path, _known(bool(whose))), whose, roster, reading, rows_of)
     rows, clashes = dict[tuple[str, str], Row](), set[str]()
-    for key, some in said.items():
-        rows[key], clash = _agreed(some)
+    for key, subject_rows in rows_of.items():
+        rows[key], clash = _agreed(subject_rows)
         if clash:
             clashes.add(key[0])
     read, notes = list[str](), list[str]()
     for name, reading in readings.items():
         line = _line(name, reading, cases, roster)
-        (notes if reading.how or reading.no_id or not reading.found else read).append(line)
+        (notes if reading.how or reading.no_id or not reading.matched else read).append(line)
         notes += _notes(name, reading)
     if clashes:
-        notes.append(
-            f"passed over: what rows of {count_names(sorted(clashes), 'subject')} in the sheets contradict each other in"
-        )
+        counted = count_names(sorted(clashes), "subject")
+        notes.append(f"passed over: facts on which rows of {counted} in the sheets contradict each other")
     if other:
         notes.append(
             f"passed over: {count_names(other, 'sheet')} in a form that is not read; save as TSV, CSV or .xlsx"
@@ -145,7 +144,7 @@ def read_sheets(paths: Sequence[Path], cases: Collection[tuple[str, str]] = ()) 
 
 
 def _known(whose: bool) -> Any:
-    """Judges rows of heads: a subject's column counts most, unless the file's name says whose it is."""
+    """Return a score for header rows: a subject column counts most, unless the file name gives the subject."""
 
     def known(head: Sequence[str]) -> int:
         count = sum(_column(head, names) is not None for names in _NAMES.values())
@@ -155,16 +154,16 @@ def _known(whose: bool) -> Any:
 
 
 def _column(head: Sequence[str], names: Sequence[Sequence[str]]) -> str | None:
-    bare = [re.sub(r"\(.*?\)|\[.*?\]|[^a-z0-9]", "", str(cell).lower()) for cell in head]  # without its unit
-    for some in names:
+    bare = [re.sub(r"\(.*?\)|\[.*?\]|[^a-z0-9]", "", str(cell).lower()) for cell in head]  # without the unit
+    for accepted in names:
         for cell, word in zip(head, bare, strict=True):
-            if word in some:
+            if word in accepted:
                 return cell
     return None
 
 
 def _read(
-    table: Table, whose: Mapping[str, str], roster: Roster, reading: _Reading, said: dict[tuple[str, str], list[Row]]
+    table: Table, whose: Mapping[str, str], roster: Roster, reading: _Reading, rows_of: dict[tuple[str, str], list[Row]]
 ) -> None:
     columns = {key: _column(table.head, names) for key, names in _NAMES.items()}
     reading.how |= set(table.how)
@@ -175,7 +174,7 @@ def _read(
         reading.no_id = True
         return
     written = [_cell(raw.get(columns["subject"])) for raw in table.rows] if columns["subject"] else []
-    exact = {key[0] for one in written if one and roster.knows(one) and (key := roster.find(one, ""))}
+    exact = {key[0] for label in written if label and roster.knows(label) and (key := roster.find(label, ""))}
     decimal = _decimal_marks(table, columns["days"])
     for number, raw in enumerate(table.rows, 1):
         cells = {key: None if head is None else _cell(raw.get(head)) for key, head in columns.items()}
@@ -187,22 +186,20 @@ def _read(
             continue
         key = roster.find(subject, session or "")
         if key is None or (key[0] in exact and not roster.knows(subject)):
-            shown = (
-                subject if _LABEL.match(subject) else f"row {number}"
-            )  # what else stands there may be a person's name
+            shown = subject if _LABEL.match(subject) else f"row {number}"  # any other text may be a person's name
             (reading.unclear if roster.unclear(subject) else reading.strangers).append(shown)
             continue
-        reading.found.add(key)
+        reading.matched.add(key)
         if roster.lost_zeros(subject, key[0]):
             reading.how.add("with the zeros that its participants lack")
         days = _number(raw.get(columns["days"] or ""), cells["days"], decimal)
         if days is None and cells["days"] is not None:
             reading.unread_days.add(key[0])
-        said[key].append(Row(cells["site"], days, _word(cells["chronicity"]), cells["former"]))
+        rows_of[key].append(Row(cells["site"], days, _word(cells["chronicity"]), cells["former"]))
 
 
 def _line(name: str, reading: _Reading, cases: Collection[tuple[str, str]], roster: Roster) -> str:
-    covered = roster.covered(reading.found)
+    covered = roster.covered(reading.matched)
     of = len(cases) or covered
     how = f", read {' '.join(sorted(reading.how))}" if reading.how else ""
     many = f"{reading.count} sheets named {name}" if reading.count > 1 else name
@@ -223,19 +220,20 @@ def _notes(name: str, reading: _Reading) -> list[str]:
         if count:
             notes.append(f"passed over: {count} row{'' if count == 1 else 's'} of {name} {why}")
     if reading.unread_days:
-        some = count_names(sorted(reading.unread_days), "subject")
+        counted = count_names(sorted(reading.unread_days), "subject")
         notes.append(
-            f"days after the stroke in {name} are unknown for {some}: no number, or one with a mark that may stand for thousands or decimals"
+            f"days after the stroke in {name} are unknown for {counted}: not a number, or one with a mark that may "
+            "stand for thousands or decimals"
         )
     return notes
 
 
 def _agreed(rows: list[Row]) -> tuple[Row, bool]:
-    """What rows on one subject say together; of what they contradict each other in, nothing."""
+    """Merge the rows of one subject, leaving out contradictory facts; also return whether there were any."""
     nothing, kept, clash = Row(), {}, False
-    for one in fields(Row):
-        values = {getattr(row, one.name) for row in rows} - {getattr(nothing, one.name)}
-        kept[one.name] = values.pop() if len(values) == 1 else getattr(nothing, one.name)
+    for fact in fields(Row):
+        values = {getattr(row, fact.name) for row in rows} - {getattr(nothing, fact.name)}
+        kept[fact.name] = values.pop() if len(values) == 1 else getattr(nothing, fact.name)
         clash |= len(values) > 1
     return Row(**kept), clash
 
@@ -246,25 +244,25 @@ def _cell(value: Any) -> str | None:
 
 
 def _decimal_marks(table: Table, column: str | None) -> set[str]:
-    """Marks that stand before decimals for sure: no number is written 1200.000 otherwise."""
+    """Return the marks that certainly separate decimals, as in 1200.000: no thousands mark follows four digits."""
     cells = [str(row.get(column) or "").strip() for row in table.rows] if column else []
-    return {found.group(1) for cell in cells if (found := _LONG.match(cell))}
+    return {match.group(1) for cell in cells if (match := _LONG.match(cell))}
 
 
 def _number(raw: Any, text: str | None, decimal: set[str]) -> float | None:
-    """A number as it is written in any country; None where 1.200 may be 1200 or 1.2."""
+    """Parse a number in any country's notation; None where it is ambiguous, e.g. 1.200 for 1200 or 1.2."""
     if text is None:
         return None
     if isinstance(raw, (int, float)):
         return float(raw) if math.isfinite(raw) else None
     text = re.sub(r"(?<=\d)[ '\u00a0\u2009\u202f\u2019](?=\d{3}(?:\D|$))", "", text)
-    if "," in text and "." in text:  # the later one stands before the decimals
+    if "," in text and "." in text:  # the later mark separates the decimals
         thousands = "." if text.rfind(",") > text.rfind(".") else ","
         whole, _, rest = text.partition("," if thousands == "." else ".")
         if not re.match(r"^[+-]?\d{1,3}(?:[.,]\d{3})+$", whole):
             return None
         text = f"{whole.replace(thousands, '')}.{rest}"
-    elif (found := _GROUPED.match(text)) and found.group(1) not in decimal:
+    elif (grouped := _GROUPED.match(text)) and grouped.group(1) not in decimal:
         return None
     if not _PLAIN.match(text):
         return None

@@ -1,4 +1,4 @@
-"""Who trains and who tests, decided once and written down."""
+"""Splits of a cohort into training and test cases, made once and written to a file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FORMAT = "insula-split/1"
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """Two sets of case names."""
+    """The case names of one training part and one test part."""
 
     train: tuple[str, ...]
     test: tuple[str, ...]
@@ -38,7 +38,7 @@ class Fold:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Folds of one cohort."""
+    """The folds of one cohort."""
 
     cohort_sha256: str
     by: By
@@ -47,30 +47,30 @@ class Split:
 
     @property
     def every(self) -> tuple[Fold, ...]:
-        """All folds, the inner ones too."""
-        return tuple(one for fold in self.folds for one in (fold, *fold.inner))
+        """All folds, including the inner ones."""
+        return tuple(member for fold in self.folds for member in (fold, *fold.inner))
 
 
 def make_holdout(checked: CheckedCohort, *, by: By, fraction: float, seed: int) -> Split:
-    """One split into a training part of `fraction` and a test part.
+    """Make one split into a training part of `fraction` and a test part.
 
     Raises:
-        UsageError: a fraction that leaves one side empty.
+        UsageError: the fraction is not between 0 and 1, or there are too few groups to split.
     """
     if not 0 < fraction < 1:
-        raise UsageError("--fraction", fraction, "is not between 0 and 1", "use 0.85 for the usual 85/15")
+        raise UsageError("`fraction`", fraction, "is not between 0 and 1", "use 0.85 for the usual 85/15")
     test = deal(checked.usable, by=by, shares=[1 - fraction, fraction], seed=seed)[0]
     return Split(cohort_sha256=checked.sha256, by=by, seed=seed, folds=(_fold(checked.usable, test),))
 
 
 def make_folds(checked: CheckedCohort, *, by: By, count: int, seed: int) -> Split:
-    """Cross-validation: every usable case is tested once.
+    """Make cross-validation folds: every usable case is tested once.
 
     Raises:
-        UsageError: fewer groups than folds.
+        UsageError: fewer than two folds, or fewer groups than folds.
     """
     if count < 2:
-        raise UsageError("--folds", count, "is less than 2", "use 5")
+        raise UsageError("`folds`", count, "is less than 2", "use 5")
     parts = deal(checked.usable, by=by, shares=[1 / count] * count, seed=seed)
     return Split(
         cohort_sha256=checked.sha256, by=by, seed=seed, folds=tuple(_fold(checked.usable, part) for part in parts)
@@ -78,13 +78,13 @@ def make_folds(checked: CheckedCohort, *, by: By, count: int, seed: int) -> Spli
 
 
 def nest(checked: CheckedCohort, split: Split, *, count: int) -> Split:
-    """Give each fold's training part folds of its own, so that nothing is chosen on what is tested.
+    """Split the training part of each fold into inner folds, so that no choice is made on test cases.
 
     Raises:
-        UsageError: fewer than two inner folds, or fewer groups than them.
+        UsageError: fewer than two inner folds, or fewer groups than inner folds.
     """
     if count < 2:
-        raise UsageError("--inner", count, "is less than 2", "use 4")
+        raise UsageError("`inner`", count, "is less than 2", "use 4")
     folds = []
     for number, fold in enumerate(split.folds):
         cases = [case for case in checked.usable if case.case in set(fold.train)]
@@ -101,7 +101,7 @@ def _fold(cases: Sequence[Examined], test: set[str]) -> Fold:
 
 
 def to_dict(split: Split) -> dict[str, Any]:
-    """Plain data, JSON-ready."""
+    """Return the split as plain data, ready for JSON."""
 
     def plain(fold: Fold) -> dict[str, Any]:
         tree: dict[str, Any] = {"train": list(fold.train), "test": list(fold.test)}
@@ -117,15 +117,15 @@ def to_dict(split: Split) -> dict[str, Any]:
 
 
 def from_dict(tree: Any, checked: CheckedCohort, *, name: str) -> Split:
-    """Read a split and hold it against its cohort.
+    """Read a split and check it against its cohort.
 
     Args:
         tree: parsed JSON.
-        checked: the cohort it is used on.
-        name: the file's, for messages.
+        checked: the cohort that it will be used on.
+        name: the file name, for messages.
 
     Raises:
-        BadData: not a split; of another cohort; naming absent cases; or with a case, a subject, or an identical or
+        BadData: not a split; made for another cohort; names absent cases; or has a case, a subject, or an identical or
             nearly identical image on both sides.
     """
     split = parse(tree, name=name)
@@ -143,11 +143,11 @@ def from_dict(tree: Any, checked: CheckedCohort, *, name: str) -> Split:
 
 
 def parse(tree: Any, *, name: str) -> Split:
-    """Read a split as it stands, whatever cohort it was made for.
+    """Read a split without checking it against a cohort.
 
     Args:
         tree: parsed JSON.
-        name: the file's, for messages.
+        name: the file name, for messages.
 
     Raises:
         BadData: not a split.
@@ -156,7 +156,7 @@ def parse(tree: Any, *, name: str) -> Split:
     def fold_of(plain: Any) -> Fold:
         sides = {side: tuple(plain[side]) for side in ("train", "test")}
         if not all(isinstance(case, str) for cases in sides.values() for case in cases):
-            raise TypeError("a case is not named by a text")
+            raise TypeError("a case name is not a string")
         return Fold(**sides, inner=tuple(fold_of(f) for f in plain.get("inner", ())))
 
     try:
@@ -171,15 +171,15 @@ def parse(tree: Any, *, name: str) -> Split:
 
 
 def refuse_leaks(split: Split, subjects: Mapping[str, str], *, name: str) -> None:
-    """Hold a split against the cases that are there.
+    """Refuse a split that names absent cases, or has a case or a subject on both sides.
 
     Args:
-        split: all its folds, inner ones too, are looked at.
-        subjects: case -> whose it is, for every case of the cohort.
-        name: the split's file, for messages.
+        split: the split; all folds are checked, including the inner ones.
+        subjects: case -> subject, for every case of the cohort.
+        name: the split's file name, for messages.
 
     Raises:
-        BadData: a case that is not there, or a case or a subject on both sides.
+        BadData: a case is not in the cohort, or a case or a subject is on both sides.
     """
     for fold in split.every:
         absent = [case for case in (*fold.train, *fold.test) if case not in subjects]

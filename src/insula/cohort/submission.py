@@ -1,4 +1,4 @@
-"""Predictions in the form that others ask for, and back."""
+"""Converts predictions to the forms that other tools and challenges expect."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _SUBMISSION = "atlas2_prediction"
 
 
 def write_submission(cohort: Cohort, predictions: Path, folder: Path) -> int:
-    """The ATLAS'22 form of predictions: a BIDS derivative named `atlas2_prediction`; one mask for every scan.
+    """Write predictions in the ATLAS'22 form: a BIDS derivative named `atlas2_prediction` with one mask per scan.
 
     Args:
         cohort: the scans that were predicted, most often the test part.
-        predictions: a folder as `find_predictions` takes it.
-        folder: where the submission goes.
+        predictions: a folder that `find_predictions` can read.
+        folder: the output folder.
 
     Returns:
-        How many masks were written.
+        The number of masks written.
 
     Raises:
         BadData: a case has no prediction, or several; a mask is not binary or not on its scan's grid.
@@ -47,18 +47,18 @@ def write_submission(cohort: Cohort, predictions: Path, folder: Path) -> int:
 
 
 def write_predictions(source: Path, folder: Path, *, label: int | None = None) -> int:
-    """Predicted masks of any known layout as `CASE_mask.nii.gz` in one folder, which `insula evaluate` takes.
+    """Copy predicted masks of any known layout to one folder as `CASE_mask.nii.gz`, which `insula evaluate` reads.
 
     Args:
-        source: as `find_predictions` takes it.
-        folder: exists.
+        source: a folder that `find_predictions` can read.
+        folder: the output folder; must exist.
         label: the value that is lesion, for masks with several.
 
     Returns:
-        How many.
+        The number of masks written.
 
     Raises:
-        BadData: no masks, or two of one case.
+        BadData: no masks, or two masks of one case.
     """
     masks, _ = find_predictions(source)
     if not masks:

@@ -1,4 +1,4 @@
-"""Tables as people save them: any encoding, any mark between the cells, titles above the heads, quotes that never end."""
+"""Reads tables as people save them: any encoding or separator, titles above the header, unclosed quotes."""
 
 from __future__ import annotations
 
@@ -18,40 +18,41 @@ __all__ = ["Table", "read_table"]
 _MARKS = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars"}
 _USUAL = {".tsv": "\t", ".csv": ","}
 _SPACES = re.compile(r"[ \t]{2,}"), re.compile(r"[ \t]+")
-_HEADS_WITHIN = 12  # rows, titles above the heads included
+_HEADS_WITHIN = 12  # rows that are searched for the header, titles included
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 _REMEDY = "save it as UTF-8 text with tabs (TSV), or as .xlsx"
 
 Known = Callable[[Sequence[str]], int]
-"""How many of a row's cells are the heads of columns that are known."""
+"""Counts how many cells of a row are known column names."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows by their heads."""
+    """A header and its rows, each a dict keyed by column name."""
 
     head: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
     how: tuple[str, ...] = ()
-    """What is unusual of its form, for a sentence: `as Latin-1`, `with semicolons`."""
+    """What is unusual about its format, worded for a sentence: `as Latin-1`, `with semicolons`."""
     broken: int = 0
-    """Rows of another length than the head, which are left out."""
+    """Number of rows left out because their length differs from the header's."""
 
 
 def read_table(path: Path, known: Known) -> Table:
-    """Read a sheet, whatever its form.
+    """Read a sheet, whatever its format.
 
-    The heads are the row with most known names among the first dozen, and what separates cells is what makes most of them known.
+    The header is the row with the most known names among the first dozen; the separator is the one that gives the most
+    known names.
 
     Args:
-        path: .csv or .tsv, or .xlsx, of which the first sheet with known heads counts.
-        known: judges a row.
+        path: .csv, .tsv or .xlsx; in a workbook, the first sheet with a known header is read.
+        known: scores a row as a header.
 
     Returns:
-        The table; without a head where no row has a known name, as in an empty file.
+        The table; it has no header if no row has a known name, e.g. in an empty file.
 
     Raises:
-        BadData: no text, or no workbook.
+        BadData: the file is not text or not a workbook.
     """
     if file_state(path)[0] == 0:
         return Table((), ())
@@ -59,22 +60,22 @@ def read_table(path: Path, known: Known) -> Table:
         return _pick([_table(rows, known) for rows in _workbook(path)])
     text, how = _decode(path)
     text = re.sub(r"\Asep=.[\r\n]+", "", text)
-    usual, found = _USUAL.get(path.suffix.lower(), ","), []
+    usual, candidates = _USUAL.get(path.suffix.lower(), ","), []
     for mark in sorted(_MARKS, key=lambda mark: mark != usual):
-        told = () if mark == usual else (f"with {_MARKS[mark]}",)
-        found.append(_table(_split(text, mark), known, how=(*how, *told)))
+        separators = () if mark == usual else (f"with {_MARKS[mark]}",)
+        candidates.append(_table(_split(text, mark), known, how=(*how, *separators)))
     for gap in _SPACES:
         rows: list[Sequence[Any]] = [[_bare(cell) for cell in gap.split(line.strip())] for line in _lines(text)]
-        found.append(_table(rows, known, how=(*how, "with spaces")))
-    return _pick(found, known)
+        candidates.append(_table(rows, known, how=(*how, "with spaces")))
+    return _pick(candidates, known)
 
 
-def _pick(found: list[Table], known: Known | None = None) -> Table:
-    """The first with most known heads, and among them with fewest broken rows."""
-    if not found:
+def _pick(tables: list[Table], known: Known | None = None) -> Table:
+    """Return the table with the most known columns, then the fewest broken rows; the first of equals."""
+    if not tables:
         return Table((), ())
     score = known or (lambda head: len([name for name in head if name]))
-    return max(found, key=lambda table: (score(table.head), -table.broken))
+    return max(tables, key=lambda table: (score(table.head), -table.broken))
 
 
 def _table(rows: Sequence[Sequence[Any]], known: Known, *, how: tuple[str, ...] = ()) -> Table:
@@ -91,11 +92,11 @@ def _table(rows: Sequence[Sequence[Any]], known: Known, *, how: tuple[str, ...] 
         if not any(str(cell).strip() for cell in cells if cell is not None) or [str(c).strip() for c in cells] == list(
             head
         ):
-            continue  # an empty row, or the heads again
+            continue  # an empty row, or the header again
         if len(cells) > len(head) or len(cells) == 1 < len(head):
             broken += 1
             continue
-        kept.append(dict(reversed(list(zip(head, cells, strict=False)))))  # of two columns of one name, the first
+        kept.append(dict(reversed(list(zip(head, cells, strict=False)))))  # the first of two columns with one name wins
     return Table(head, tuple(kept), how, broken)
 
 
@@ -114,11 +115,11 @@ def _decode(path: Path) -> tuple[str, tuple[str, ...]]:
         text = text.rstrip("\x00\x1a")
         if not _CONTROL.search(text):
             return text, how
-    raise BadData("the sheet", path.name, "is no text", _REMEDY)
+    raise BadData("the sheet", path.name, "is not text", _REMEDY)
 
 
 def _wide(data: bytes) -> bool:
-    """Every other byte of the beginning is 0: UTF-16 without its mark."""
+    """Return whether every other byte at the start is 0, as in UTF-16 without a byte-order mark."""
     start = data[:64]
     return len(start) > 3 and (not any(start[1::2]) or not any(start[::2]))
 
@@ -128,7 +129,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _split(text: str, mark: str) -> list[Sequence[Any]]:
-    """Cells of every row; a quote that is never closed, or stands for an inch, is a letter like others."""
+    """Split text into the cells of every row; an unclosed quote, e.g. for inches, counts as a letter."""
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True))
         if not any(_swallowed(cell, mark, len(row)) for row in rows for cell in row):
@@ -139,7 +140,7 @@ def _split(text: str, mark: str) -> list[Sequence[Any]]:
 
 
 def _swallowed(cell: str, mark: str, columns: int) -> bool:
-    """Whether a cell of several lines holds what looks like rows of its own: a quote was not closed."""
+    """Return whether a multi-line cell holds what looks like further rows, because a quote was not closed."""
     return any(2 * line.count(mark) >= columns - 1 > 0 for line in _lines(cell)[1:])
 
 
@@ -163,7 +164,7 @@ def _workbook(path: Path) -> list[list[Sequence[Any]]]:
         return [[list(row) for row in sheet.iter_rows(values_only=True)] for sheet in book.worksheets]
     except BadData:
         raise
-    except Exception as error:  # a damaged zip raises what it likes
+    except Exception as error:  # a damaged zip can raise anything
         rule = f"cannot be read ({type(error).__name__})"
         raise BadData(
             "the sheet", path.name, rule, "save it again as .xlsx, or as UTF-8 text with tabs (TSV)"

@@ -1,4 +1,4 @@
-"""Every knob of insula, frozen and documented; importing this imports no torch."""
+"""All knobs of insula, frozen and documented; this package does not import torch."""
 
 from insula.config.augment import AugmentConfig
 from insula.config.calibration import Calibration, Facts, Scaling

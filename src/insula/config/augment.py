@@ -1,4 +1,4 @@
-"""What happens to a case each time that training sees it."""
+"""Augmentation of the cases seen in training."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ class AugmentConfig:
     """How often each kind of augmentation is drawn; 0 everywhere leaves a case as it is."""
 
     deform_fraction: float = 0.8
-    """Cases that get another anatomy: affine, elastic, left and right exchanged in half of them."""
+    """Share of cases that are deformed: affine, elastic, left and right swapped in half of them."""
     strength: float = 1.0
-    """Of the deformation; 1 covers the differences between adult heads."""
+    """Strength of the deformation; 1 covers the differences between adult heads."""
     shift_mm: float = 6.0
-    """Farthest a head is moved along each axis."""
+    """Largest shift of a head along each axis [mm]."""
     scan_fraction: float = 0.7
-    """Cases that are scanned again: bias field, contrast, blur, thick slices, noise."""
+    """Share of cases that are scanned again in simulation: bias field, contrast, blur, thick slices, noise."""
     artefact_chance: float = 0.1
-    """Of each of ghosts, a movement and a spike, for a case that is scanned again."""
+    """Chance of each artefact (ghosts, movement, spike) in a case that is scanned again."""
     strip_fraction: float = 0.2
-    """Cases whose skull is taken off, where there is one."""
+    """Share of cases that are skull-stripped, if they have a skull."""
     graft_fraction: float = 0.2
-    """Cases that get the outline of one of the cohort's lesions as well."""
+    """Share of cases that also receive a lesion with the outline of another of the cohort's lesions."""
     synthetic_fraction: float = 0.0
-    """Items of a batch that are heads painted from label maps instead of cases; needs label maps."""
+    """Share of a batch's items that are heads painted from label maps instead of cases; needs label maps."""

@@ -1,4 +1,4 @@
-"""What a validation part has taught about a network's probabilities."""
+"""Calibration of a network's probabilities, fitted on validation cases."""
 
 from __future__ import annotations
 
@@ -9,53 +9,56 @@ from insula.config.listing import knobs
 __all__ = ["Calibration", "Facts", "Scaling"]
 
 Facts = dict[str, float | int | str | list[str]]
-"""What a fit says of itself."""
+"""Facts that a fit records about itself."""
 
 
 class Scaling(NamedTuple):
-    """What makes calibrated logits of a network's lesion logits."""
+    """Temperature and bias that turn a network's lesion logits into calibrated logits."""
 
     temperature: float = 1.0
-    """They are divided by it."""
+    """Divisor of the logits."""
     bias: float = 0.0
-    """Added then."""
+    """Added after the division."""
 
     def __call__(self, logits: Any) -> Any:
-        """Calibrated logits; an array, a tensor or a number."""
+        """Returns calibrated logits, for an array, a tensor or a number."""
         scaled = logits / self.temperature
-        return scaled + self.bias if self.bias else scaled  # no addition of 0 in a graph
+        return scaled + self.bias if self.bias else scaled  # keeps an addition of 0 out of graphs
 
     def undo(self, calibrated: Any) -> Any:
-        """The network's own logits."""
+        """Returns the network's own logits: the inverse of the scaling."""
         return (calibrated - self.bias) * self.temperature
 
     def then(self, other: Scaling) -> Scaling:
-        """Both, one after the other."""
+        """Returns the scaling that applies this one first and `other` second."""
         return Scaling(self.temperature * other.temperature, self.bias / other.temperature + other.bias)
 
 
 @knobs
 class Calibration:
-    """Stored with the weights; every value in it was fitted on cases that trained nothing."""
+    """Calibration stored with the weights; every value was fitted on cases that were not used in training."""
 
     temperature: float = 1.0
-    """The logits are divided by it; above 1 where the network is too sure."""
+    """Divisor of the logits; above 1 where the network is overconfident."""
     bias: float = 0.0
-    """Added to them then; below 0 where the network sees too much."""
+    """Added to the divided logits; below 0 where the network predicts too much lesion."""
     volume: tuple[float, float] | None = None
-    """How far the true volume lies below and above the predicted one, in units of a case's own doubt."""
+    """How far the true volume lies below and above the predicted volume, in units of the case's own doubt
+    (`volume_doubt`)."""
     volume_small: tuple[float, float] | None = None
-    """The same for masks under 1 ml, which may have missed a lesion; None where too few were seen to tell them apart."""
+    """Bounds like `volume` for masks under 1 ml, which may have missed a lesion; None if there were too few such
+    cases to fit."""
     level: float = 0.9
-    """Share of cases whose true volume lies between them."""
+    """Share of cases whose true volume lies between the bounds (0 to 1)."""
     lesion: tuple[float, float, float] | None = None
-    """Logistic regression of `this lesion is real`: constant, weight of its mean logit, of the log of its volume [ml]."""
+    """Logistic regression of `this lesion is real`: constant, weight of the mean logit, weight of the log volume
+    [ml]."""
     least_chance: float = 0.0
-    """Lesions whose chance to be real, by `lesion`, is smaller are dropped."""
+    """Lesions less likely to be real than this, by `lesion`, are dropped (0 to 1)."""
     fitted_on: Facts | None = None
-    """Cases, lesions, hashed subjects, and how well it held when each centre was left out of the fit in turn."""
+    """Cases, lesions, hashed subjects, and how well the fit held on each centre when it was left out of the fit."""
 
     @property
     def scaling(self) -> Scaling:
-        """Temperature and bias."""
+        """Temperature and bias as a `Scaling`."""
         return Scaling(self.temperature, self.bias)

@@ -1,4 +1,4 @@
-"""How the DICOM node behaves."""
+"""Configuration of the DICOM node."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = ["ListenConfig"]
 
 @knobs
 class ListenConfig:
-    """The node, and the service behind it."""
+    """Knobs of the node, and of the service behind it."""
 
     title: str = "INSULA"
-    """Its AE title, at most 16 characters; callers have to call it by this."""
+    """AE title of the node, at most 16 characters; callers have to use it."""
     any_called: bool = False
-    """Whether callers may call it by any title."""
+    """Accept callers that use any other title."""
     callers: tuple[str, ...] = ()
-    """AE titles that may send to it; any if empty."""
+    """AE titles that may send to the node; any if empty."""
     quiet_seconds: float = 10.0
-    """A series is complete when nothing of it has come for so long."""
+    """A series is complete when no object of it has arrived for this long [s]."""
     send: tuple[Literal["seg", "probseg", "sr", "sc"], ...] = ("seg", "sr")
-    """What is sent back: lesions, their probabilities, the report, the picture."""
+    """Results sent back: lesions, their probabilities, the report, the picture."""
     retry_seconds: float = 60.0
-    """After which what the archive did not take is offered again."""
+    """Objects that the archive did not take are sent again after this long [s]."""
     send_despite: tuple[str, ...] = (
         "copies-skipped",
         "field-of-view-cut",
@@ -34,28 +34,29 @@ class ListenConfig:
         "lesion-at-box-rim",
         "thick-slices",
     )
-    """Warnings with which results are sent all the same; any other is a doubt about the scan, and keeps them from the archive."""
+    """Results with these warnings are sent; any other warning casts doubt on the scan and keeps its results from the
+    archive."""
     send_tls: bool = False
-    """Whether C-STORE to the archive goes by TLS; the node shows `tls_cert` if it is given."""
+    """Use TLS for C-STORE to the archive; the node presents `tls_cert` if it is set."""
     archive_ca: str = ""
-    """Certificates of those who may sign an archive's [PEM]; the system's if empty."""
+    """File of CA certificates that the archive's certificate is checked against [PEM]; the system's if empty."""
     tls_cert: str = ""
-    """A file with the node's certificate, and those it rests on [PEM]; the node then listens by TLS only."""
+    """File with the node's certificate and its chain [PEM]; if set, the node accepts TLS connections only."""
     tls_key: str = ""
-    """The certificate's private key [PEM]."""
+    """File with the certificate's private key [PEM]."""
     tls_ca: str = ""
-    """Certificates of those who may sign a caller's; callers without such a certificate are turned away."""
+    """File of CA certificates for callers [PEM]; callers without a certificate signed by them are refused."""
     silent_seconds: float = 5.0
-    """In which a new connection has to ask for an association, TLS included."""
+    """Time for a new connection to request an association, TLS handshake included [s]."""
     most_connections: int = 40
-    """At once."""
+    """Most simultaneous connections."""
     most_per_caller: int = 10
-    """At once, of one network address."""
+    """Most simultaneous connections from the same network address."""
     most_mb: int = 512
-    """The largest object that is taken [MB]."""
+    """Largest object that is accepted [MB]."""
     association_mb: int = 8192
-    """The most that one association may send [MB]."""
+    """Most data that a single association may send [MB]."""
     metrics_port: int | None = None
-    """At which Prometheus finds the node's metrics; nowhere if not given."""
+    """Port of the node's Prometheus metrics; no metrics if not given."""
     service: ServeConfig = ServeConfig()
     """Model, devices and limits of the jobs; tokens and uploads do not concern the node."""

@@ -1,4 +1,4 @@
-"""What makes a class a set of knobs: frozen, by keyword, and deaf to unknown names."""
+"""The decorator for classes of knobs: frozen, keyword-only, and closed to unknown keys."""
 
 from __future__ import annotations
 

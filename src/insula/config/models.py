@@ -1,4 +1,4 @@
-"""The networks, as data: the tagged union below is the registry."""
+"""Configurations of the networks; the tagged union below is the registry."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from insula.config.listing import knobs
 __all__ = ["AttentionUNet", "MambaUNet", "ModelConfig", "Norm", "PlainUNet", "SEUNet", "Stem", "SwinUNet"]
 
 Norm = Literal["batch", "instance", "group", "none"]
-"""`instance` and `group` look at the volume at hand, `batch` at a fixed average once training is over, `none` not."""
+"""`instance` and `group` use the statistics of the volume at hand, `batch` fixed averages after training, `none`
+nothing."""
 Stem = Literal["full", "space_to_depth"]
-"""`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and logits come back the same way."""
+"""`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and the reverse for the logits."""
 
 
 @knobs
@@ -19,110 +20,116 @@ class AttentionUNet:
     """The baseline: a 3-D U-Net with additive attention gates on its skips, 5.7 M parameters."""
 
     kind: Literal["attention_unet"] = "attention_unet"
-    """The tag."""
+    """Tag of the union."""
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
     """Channels per stage, full resolution first; each further stage halves the resolution."""
     norm: Norm = "instance"
     """Normalisation after each convolution below full resolution."""
     full_norm: Norm = "none"
-    """And at full resolution, where `batch` and `none` alone can be computed in tiles; the input is normalised anyway."""
+    """Normalisation at full resolution; only `batch` and `none` can be computed in tiles. The input is normalised
+    anyway."""
     stem: Stem = "full"
-    """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and logits come back the same way."""
+    """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and the reverse for the
+    logits."""
     sides: int = 0
-    """Decoder stages below full resolution that training supervises as well."""
+    """Decoder stages below full resolution with deep supervision in training."""
     brain: bool = True
-    """A second output, the brain: lesion probability ends where it ends."""
+    """Predict the brain as a second output; lesion probability is 0 outside the brain."""
 
 
 @knobs
 class SEUNet:
-    """The enhancement: the baseline with squeeze-and-excitation, GELU and a deeper bottleneck, 7.5 M parameters."""
+    """The enhanced baseline: squeeze-and-excitation, GELU and a deeper bottleneck, 7.5 M parameters."""
 
     kind: Literal["se_unet"] = "se_unet"
-    """The tag."""
+    """Tag of the union."""
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
     """Channels per stage, full resolution first."""
     norm: Norm = "group"
-    """Normalisation after each convolution below full resolution; `instance` would even out what squeezing reads."""
+    """Normalisation after each convolution below full resolution; `instance` would remove what
+    squeeze-and-excitation reads."""
     full_norm: Norm = "none"
-    """And at full resolution, where `batch` and `none` alone can be computed in tiles; the input is normalised anyway."""
+    """Normalisation at full resolution; only `batch` and `none` can be computed in tiles. The input is normalised
+    anyway."""
     stem: Stem = "full"
-    """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and logits come back the same way."""
+    """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and the reverse for the
+    logits."""
     sides: int = 0
-    """Decoder stages below full resolution that training supervises as well."""
+    """Decoder stages below full resolution with deep supervision in training."""
     brain: bool = True
-    """A second output, the brain: lesion probability ends where it ends."""
+    """Predict the brain as a second output; lesion probability is 0 outside the brain."""
     reduction: int = 4
-    """Squeeze-and-excitation's bottleneck: channels / reduction."""
+    """Bottleneck of squeeze-and-excitation: channels / reduction."""
     bottleneck_convs: int = 3
     """Convolutions at the coarsest stage."""
 
 
 @knobs
 class MambaUNet:
-    """The smart model: the enhanced U-Net with state-space blocks and a lesion memory at its two coarsest stages, 8.4 M."""
+    """The smart model: the enhanced U-Net, state-space blocks and a lesion memory at the two coarsest stages, 8.4 M."""
 
     kind: Literal["mamba_unet"] = "mamba_unet"
-    """The tag."""
+    """Tag of the union."""
     widths: tuple[int, ...] = (16, 32, 64, 128, 320)
     """Channels per stage, full resolution first; the last two divisible by 32."""
     norm: Norm = "group"
     """Normalisation after each convolution below full resolution."""
     full_norm: Norm = "none"
-    """And at full resolution, where `batch` and `none` alone can be computed in tiles."""
+    """Normalisation at full resolution; only `batch` and `none` can be computed in tiles."""
     stem: Stem = "full"
-    """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and logits come back the same way."""
+    """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and the reverse for the
+    logits."""
     sides: int = 0
-    """Decoder stages below full resolution that training supervises as well."""
+    """Decoder stages below full resolution with deep supervision in training."""
     brain: bool = True
-    """A second output, the brain: lesion probability ends where it ends."""
+    """Predict the brain as a second output; lesion probability is 0 outside the brain."""
     reduction: int = 4
-    """Squeeze-and-excitation's bottleneck: channels / reduction."""
+    """Bottleneck of squeeze-and-excitation: channels / reduction."""
     scans: int = 2
-    """State-space blocks after each of the two coarsest encoder stages, every one along other axes; 0 for none."""
+    """State-space blocks after each of the two coarsest encoder stages, each along different axes; 0 for none."""
     state: int = 16
     """Size of each head's state."""
     memory: Literal["off", "fifo", "self_sorting", "self_sorting_mirror"] = "self_sorting"
-    """Which tokens of the coarsest stage are remembered, and asked for by the two coarsest decoder stages."""
+    """Rule for which tokens of the coarsest stage are remembered, to be queried by the two coarsest decoder stages."""
     memory_size: int = 64
-    """How many of them."""
+    """Number of remembered tokens."""
 
 
 @knobs
 class SwinUNet:
-    """The large one: Swin transformer blocks at the three coarsest stages, deep supervision, 15 M parameters."""
+    """The large model: Swin transformer blocks at the three coarsest stages, deep supervision, 15 M parameters."""
 
     kind: Literal["swin_unet"] = "swin_unet"
-    """The tag."""
+    """Tag of the union."""
     widths: tuple[int, ...] = (24, 48, 96, 192, 384)
-    """Channels per stage, full resolution first; those with blocks divisible by 32."""
+    """Channels per stage, full resolution first; divisible by 32 at stages with Swin blocks."""
     blocks: tuple[int, ...] = (0, 0, 2, 4, 4)
-    """Swin blocks per encoder stage, an even number each; a stage without has two convolutions."""
+    """Swin blocks per encoder stage, an even number each; a stage with 0 has two convolutions."""
     window: int = 4
     """Voxels along each side of an attention window, even."""
     norm: Norm = "instance"
     """Normalisation after each convolution below full resolution."""
     full_norm: Norm = "none"
-    """And at full resolution."""
+    """Normalisation at full resolution."""
     brain: bool = True
-    """A second output, the brain: lesion probability ends where it ends."""
+    """Predict the brain as a second output; lesion probability is 0 outside the brain."""
 
 
 @knobs
 class PlainUNet:
-    """The yardstick: the plain network that nnU-Net plans for whole volumes, with deep supervision, 31 M parameters."""
+    """The reference: the plain network that nnU-Net plans for whole volumes, with deep supervision, 31 M parameters."""
 
     kind: Literal["plain_unet"] = "plain_unet"
-    """The tag."""
+    """Tag of the union."""
     widths: tuple[int, ...] = (32, 64, 128, 256, 320, 320)
     """Channels per stage, full resolution first."""
     last_stride: tuple[int, int, int] = (2, 2, 1)
-    """Of the coarsest stage: 176 voxels cannot be halved five times."""
+    """Stride of the coarsest stage: 176 voxels cannot be halved five times."""
     norm: Norm = "instance"
     """Normalisation after each convolution, at full resolution too, so it cannot be computed in tiles."""
     brain: bool = True
-    """A second output, the brain: lesion probability ends where it ends."""
+    """Predict the brain as a second output; lesion probability is 0 outside the brain."""
 
 
 ModelConfig: TypeAlias = AttentionUNet | SEUNet | MambaUNet | SwinUNet | PlainUNet
-"""Every network insula can build, told apart by `kind`."""
+"""Every network that insula can build, distinguished by `kind`."""

@@ -1,4 +1,4 @@
-"""How a scan becomes what the network sees."""
+"""Preparation of a scan for the network."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class PrepareConfig:
     spacing_mm: float = 1.0
     """Isotropic step of the box [mm]."""
     low_percentile: float = 10.0
-    """Of the foreground; together with the next it sets the scale."""
+    """Percentile of the foreground; sets the intensity scale together with `high_percentile`."""
     high_percentile: float = 90.0
-    """Of the foreground."""
+    """Percentile of the foreground."""
     clip: float = 4.0
-    """Normalised intensities are clipped to +- this; keeps one bright vessel from mattering."""
+    """Normalised intensities are clipped to +- this, so that a single bright vessel does not matter."""

@@ -1,4 +1,4 @@
-"""A training run, whole: what `recipes/*.toml` hold."""
+"""The complete configuration of a training run, as stored in `recipes/*.toml`."""
 
 from __future__ import annotations
 
@@ -15,123 +15,131 @@ __all__ = ["LossName", "Recipe", "SimulateConfig", "TrainConfig"]
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 LossName = Literal["dice", "tversky", "precise_tversky", "cross_entropy", "topk10", "focal", "boundary"]
-"""What `insula.losses.LOSSES` holds."""
+"""Keys of `insula.losses.LOSSES`."""
 
 
 @knobs
 class SimulateConfig:
-    """Which simulated heads are drawn, and how often each kind."""
+    """Kinds of simulated heads, and how often each is drawn."""
 
     control_fraction: float = 0.1
-    """Heads without a lesion."""
+    """Share of heads without a lesion."""
     chronic_fraction: float = 0.6
-    """Of the lesions; the rest are acute."""
+    """Share of lesions that are chronic; the rest are acute."""
     painted_fraction: float = 0.2
-    """Heads drawn from hosts that are label maps only, and painted with a random contrast; the others are real scans."""
+    """Share of heads drawn from hosts with label maps only and painted with a random contrast; the others are real
+    scans."""
     strip_fraction: float = 0.5
-    """Heads shown without their skull."""
+    """Share of heads that are skull-stripped."""
     deface_fraction: float = 0.4
-    """Heads with a skull whose face is cut away."""
+    """Share of heads with a skull that are defaced."""
     further_lesion_fraction: float = 0.25
     """Chance of each further, independent lesion."""
     most_lesions: int = 2
-    """Drawn for one head."""
+    """Most lesions drawn for a head."""
     small_fraction: float = 0.0
-    """Heads that get `most_lesions` outlines, all under 10 ml: what a plain draw hardly ever teaches."""
+    """Share of heads that get `most_lesions` outlines, all under 10 ml; a plain draw rarely gives such heads."""
     lacune_fraction: float = 0.1
-    """Heads whose lesions are lacunes: ovoids of 3 to 15 mm, deep in the brain."""
+    """Share of heads whose lesions are lacunes: ovoids of 3 to 15 mm, deep in the brain."""
     confounders: float = 1.0
-    """How often what looks like an infarct and is none is drawn; 1 is each kind's own rate, 0 never."""
+    """Factor on the rates of infarct mimics; 1 is each kind's own rate, 0 draws none."""
     blend_fraction: float = 0.0
-    """Heads whose image is mixed with one painted from their own tissues: contrasts that no host has."""
+    """Share of heads whose image is blended with an image painted from their own tissues, for contrasts that no host
+    has."""
     artefact_chance: float = 0.1
-    """Chance of each of ghosts, a movement and a spike."""
+    """Chance of each artefact: ghosts, movement, spike."""
     compile: bool = False
-    """torch.compile the drawing of heads: a minute or two at the start, and less time for each batch after it."""
+    """Draw heads with torch.compile: a minute or two at the start, less time for each batch after it."""
     heads: int = 0
-    """Drawn before the training, which then augments them as it would a cohort's; 0 draws a new head for every item."""
+    """Heads drawn before training, which are then augmented like a cohort's cases; 0 draws a new head for every
+    item."""
     shift_mm: float = 6.0
-    """Farthest a head stands from the middle of the box, along each axis."""
+    """Largest distance of a head from the middle of the box along each axis [mm]."""
 
 
 @knobs
 class TrainConfig:
-    """The optimisation."""
+    """Knobs of the optimisation."""
 
     steps: int = 10_000
-    """Optimiser steps in the whole run; the schedule ends there."""
+    """Optimiser steps in the whole run; the learning-rate schedule ends there."""
     batch: int = 1
-    """Items per step, in all processes together."""
+    """Items per step, over all processes."""
     accumulate: int = 1
-    """Parts that each process computes its share of a batch in, one after another: the memory of one part, the gradient of all."""
+    """Parts in which each process computes its share of a batch, in turn: the memory of a part, the gradient of the
+    whole."""
     crop: Shape = (192, 224, 176)
-    """Voxels of the random crop that a step sees, each divisible by 16; the whole box shows the network what it will meet."""
+    """Size of the random crop that a step sees [voxels], divisible by 16 along each axis; the whole box shows the
+    network what it will be applied to."""
     focus: Literal["voxel", "lesion"] = "voxel"
-    """What the crops that look at a lesion look for: any voxel of the truth, so that large lesions hide small ones, or any of its
-    separate lesions, by the root of their size."""
+    """Centre of the crops that contain a lesion: `voxel` is any lesion voxel, so that large lesions outweigh small
+    ones; `lesion` is any of the separate lesions, weighted by the root of its size."""
     whole_fraction: float = 0.0
-    """Share of the steps, at even distances, that sees whole boxes instead of crops."""
+    """Share of the steps, evenly spaced, that see whole boxes instead of crops."""
     whole_batch: int = 1
-    """Items per step then."""
+    """Items per step with whole boxes."""
     lr: float = 1e-3
     """Peak learning rate of AdamW."""
     weight_decay: float = 1e-2
-    """Decoupled; not on norms and biases."""
+    """Decoupled weight decay; not applied to norms and biases."""
     warmup: float = 0.03
-    """Fraction of the steps with a rising rate; a cosine to zero follows."""
+    """Fraction of the steps with a rising learning rate; a cosine decay to zero follows."""
     clip_norm: float = 1.0
-    """Largest gradient norm."""
+    """Largest norm of the gradient; longer gradients are scaled down."""
     ema: float = 0.999
-    """Decay of the averaged weights, the ones that are kept."""
+    """Decay of the averaged weights, which are the weights that are kept."""
     recalibrate: int = 16
-    """Batches from which the averaged weights' batch normalisation is measured at the end; 0 leaves the moving averages."""
+    """Batches used to measure the averaged weights' batch-norm statistics at the end; 0 keeps the moving averages."""
     losses: tuple[tuple[float, LossName], ...] = (
         (1.0, "dice"),
         (1.0, "cross_entropy"),
     )
     """(weight, name) pairs, summed: the loss of the lesion output."""
     brain_weight: float = 0.3
-    """Weight of the brain output's cross-entropy beside them, where the brain is known."""
+    """Weight of the brain output's cross-entropy, added where the brain is known."""
     teacher: str = ""
-    """Weights by name, folder or file, one network or several, whose answers are learned beside the truth; none if empty."""
+    """Weights (a name, folder or file; single or an ensemble) whose answers are learned beside the truth; none if
+    empty."""
     teacher_share: float = 0.5
     """Share of the loss taken from the teacher; the rest is taken from the truth."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda`, or one GPU as torch writes it."""
+    """`auto`, `cpu`, `cuda`, or a GPU in torch's notation such as `cuda:1`."""
     precision: Precision = "auto"
-    """Of the network's arithmetic; `auto` is bfloat16 on a GPU and float32 elsewhere. Weights, losses and moments are float32."""
+    """Precision of the network's arithmetic; `auto` is bfloat16 on a GPU and float32 elsewhere. Weights, losses and
+    moments are float32."""
     recompute: bool = False
-    """Forget what is inside a stage and compute it again in the backward pass: a fifth less memory, a third more time."""
+    """Recompute a stage's activations in the backward pass: a fifth less memory, a third more time."""
     cohort: Literal["auto", "device", "host"] = "auto"
-    """Where cases lie: in the GPU's memory, where they take at most half of what is free there, or in the computer's, and are
-    fetched while it works."""
+    """Where cases are stored: in GPU memory (`auto`: if they take at most half of what is free), or in host memory,
+    fetched while the GPU computes."""
     compile: bool = False
-    """torch.compile the network."""
+    """Compile the network with torch.compile."""
     graph: bool = True
-    """On a GPU, record a step once and replay it; off to look into a step with a debugger."""
+    """On a GPU, record a step once and replay it; turn off to debug a step."""
     save_minutes: float = 3.0
-    """Between two checkpoints."""
+    """Time between two checkpoints [min]."""
     minutes: float = 0.0
-    """Save and leave after this long, for queues with a time limit; 0 for never."""
+    """Save and stop after this long [min], for queues with a time limit; 0 for no limit."""
     validations: int = 10
-    """How often in a run the averaged weights are judged on whole cases, if there are any to judge by; at even distances."""
+    """Number of validations in a run, evenly spaced: the averaged weights on whole cases, if there are validation
+    cases."""
     seed: int = 0
-    """Of everything random."""
+    """Seed of all random numbers."""
 
 
 @knobs
 class Recipe:
-    """One run we can repeat."""
+    """A reproducible training run."""
 
     name: str
-    """What the weights will be called."""
+    """Name of the resulting weights."""
     model: ModelConfig = field(default_factory=AttentionUNet)
     """The network."""
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
-    """Travels with the weights."""
+    """Preparation of scans; stored with the weights."""
     simulate: SimulateConfig = field(default_factory=SimulateConfig)
-    """Heads made up on the way, when training on open hosts and outlines."""
+    """Simulated heads, when training on open hosts and lesion outlines."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    """What happens to cases, when training on a cohort."""
+    """Augmentation of cases, when training on a cohort."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """The optimisation."""

@@ -1,4 +1,4 @@
-"""How a prepared scan becomes a mask."""
+"""Segmentation of a scan: from the prepared volume to a mask."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ __all__ = ["SegmentConfig"]
 
 @knobs
 class SegmentConfig:
-    """The choices of one inference; none changes what the network has learnt."""
+    """Knobs of an inference; none changes the weights."""
 
     threshold: float | None = None
-    """Probability from which a voxel is lesion (0 to 1); unset takes the one stored with the weights."""
+    """Probability from which a voxel is lesion (0 to 1); if unset, the threshold stored with the weights."""
     tta: bool = False
-    """Average with the left-right mirrored scan; twice the time."""
+    """Average with the prediction for the left-right mirrored scan; takes twice the time."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda`, or one GPU as torch writes it."""
+    """`auto`, `cpu`, `cuda`, or a GPU in torch's notation such as `cuda:1`."""
     precision: Precision = "auto"
-    """`auto` takes float16 on GPUs, bfloat16 on processors that compute in it."""
+    """Precision of the arithmetic; `auto` takes float16 on GPUs, bfloat16 on processors that compute in it, else
+    float32."""
     engine: Literal["auto", "torch", "onnxruntime", "openvino", "aoti", "tensorrt"] = "auto"
-    """What computes: `onnxruntime` and `openvino` on processors, `aoti` and `tensorrt` on GPUs; `auto` is PyTorch."""
+    """Inference engine: `onnxruntime` and `openvino` on processors, `aoti` and `tensorrt` on GPUs; `auto` is
+    PyTorch."""
     passes: Literal["auto", "whole", "tiled"] = "auto"
-    """`auto` takes the whole volume at once unless free memory is short."""
+    """`auto` computes the whole volume at once unless free memory is short."""
     tile: int = 32
     """Thickness of a tile [voxels] at full resolution; even."""
     min_lesion_ml: float | None = None
-    """Smaller lesions are dropped; unset takes what is stored with the weights."""
+    """Smaller lesions are dropped [ml]; if unset, the volume stored with the weights."""
     assume_t1w: bool = False
-    """Segment whatever the image looks like; otherwise one that does not look like a T1w scan of a head is refused."""
+    """Segment any image; otherwise an image that does not look like a T1w scan of a head is refused."""

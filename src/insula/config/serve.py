@@ -1,4 +1,4 @@
-"""How the service runs, and for whom."""
+"""Configuration of the service and of its users."""
 
 from __future__ import annotations
 
@@ -10,47 +10,50 @@ __all__ = ["ServeConfig", "TokenConfig"]
 
 @knobs
 class TokenConfig:
-    """Someone who may use the service, and sees their own jobs only."""
+    """A user of the service, who sees only their own jobs."""
 
     owner: str
-    """A name for the jobs; not a person's, for it is kept with them."""
+    """Name stored with the jobs; do not use a person's name."""
     sha256: str
-    """Of the token, in hexadecimal; the token itself is kept nowhere."""
+    """SHA-256 of the token in hexadecimal; the token itself is stored nowhere."""
     expires: str = ""
-    """A date such as 2027-01-31, the last day; never if empty."""
+    """Last valid day, e.g. 2027-01-31; never expires if empty."""
 
 
 @knobs
 class ServeConfig:
-    """The service's limits."""
+    """Model, devices and limits of the service."""
 
     model: str = DEFAULT_WEIGHTS
     """Bundled weights by name, or a folder or file."""
     devices: tuple[str, ...] = ("auto",)
-    """One worker process for each."""
+    """Devices; each gets a worker process."""
     most_queued: int = 32
-    """Jobs that wait; more are turned away for a while."""
+    """Most waiting jobs; further jobs are refused for a while."""
     most_uploads: int = 64
-    """Uploads that come at the same time; they have no place in the queue until they are complete."""
+    """Most simultaneous uploads; an upload joins the queue only when it is complete."""
     most_mb: int = 512
-    """Of an upload [MB]."""
+    """Largest upload [MB]."""
     keep_hours: float = 24.0
-    """After which a job and its results are deleted."""
+    """A job and its results are deleted after this long [h]."""
     attempts: int = 2
-    """How often a job is begun whose worker died; then it has failed."""
+    """How often a job is started if its worker dies; after that it has failed."""
     job_minutes: float = 15.0
-    """After which a worker is stopped that is still at one job."""
+    """A worker that is still at the same job after this long is stopped [min]."""
     header_seconds: float = 10.0
-    """In which a request's head has to come."""
+    """Time for a request's header to arrive [s]."""
     body_seconds: float = 30.0
-    """In which each next piece of an upload has to come; what takes longer altogether has to come at 10 kB a second."""
+    """Time for each next piece of an upload to arrive [s]; an upload that takes longer in total must arrive at 10
+    kB/s."""
     upload_minutes: float = 30.0
-    """In which an upload has to be complete."""
+    """Time for an upload to complete [min]."""
     failed_tokens: int = 10
-    """Wrong tokens that one network address may send in a minute; then it has to wait, unless its token was right before."""
+    """Wrong tokens that a network address may send per minute; after that it has to wait, unless its token was right
+    before."""
     audit: str = ""
-    """A file that says who did what and when, a line of JSON for each; none if empty."""
+    """File that logs who did what and when, a line of JSON per event; no log if empty."""
     origins: tuple[str, ...] = ()
-    """Other sites whose pages may call the service (CORS); none by default."""
+    """Other origins whose pages may call the service (CORS); none by default."""
     tokens: tuple[TokenConfig, ...] = ()
-    """Who may use it; if empty, whoever has the one token that is printed at the start, or stands in INSULA_TOKEN."""
+    """Users of the service; if empty, anyone with the single token that is printed at the start or set in
+    INSULA_TOKEN."""

@@ -1,4 +1,4 @@
-"""Where and how long a run may take on a cluster."""
+"""Resources of a run on a cluster."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ __all__ = ["SlurmConfig"]
 
 @knobs
 class SlurmConfig:
-    """What SLURM is asked for; one process for each GPU."""
+    """Resources requested from SLURM; there is a process for each GPU."""
 
     partition: str = ""
-    """The cluster's own if empty."""
+    """Partition; the cluster's default if empty."""
     account: str = ""
-    """Who pays, where that has to be said."""
+    """Account to charge, on clusters that require it."""
     nodes: int = 1
-    """Machines."""
+    """Number of machines."""
     gpus: int = 1
-    """On each of them; 0 for one process without."""
+    """GPUs per machine; 0 for a single process without a GPU."""
     cpus: int = 8
-    """Processors for each process."""
+    """Processors per process."""
     memory_gb: int = 64
-    """On each machine [GB]."""
+    """Memory per machine [GB]."""
     hours: int = 24
-    """After which the run is stopped, saves, and queues again."""
+    """The run is stopped after this long [h], saves, and queues again."""

@@ -1,4 +1,4 @@
-"""The border where text becomes knobs: TOML files, JSON, and `--set a.b=c`."""
+"""Conversion between text and knobs: TOML files, plain data, and overrides such as `a.b=c`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, e.g. one of recipes/; as `load_knobs`."""
+    """Read a recipe, e.g. from recipes/; see `load_knobs`."""
     return load_knobs(Recipe, path, overrides, what="the recipe")
 
 
@@ -27,41 +27,42 @@ def load_knobs(cls: type[T], path: Path | None, overrides: Sequence[str] = (), *
 
     Args:
         cls: a knobs class.
-        path: a TOML file; without one, only what is overridden differs from the defaults.
-        what: the file's name for messages.
-        overrides: `key.key=value`, the value in TOML's spelling; a bare word is a string.
+        path: a TOML file; without a file, the defaults with the overrides.
+        what: name of the file in messages.
+        overrides: `key.key=value`, the value in TOML syntax; a bare word is a string.
 
     Raises:
-        NoInput: no such file.
-        UsageError: not TOML, an unknown key, or a value of the wrong kind; the message names the key.
+        NoInput: the file does not exist.
+        UsageError: the file is not TOML, or a key is unknown or its value of the wrong type; the message names the
+            key.
     """
     try:
         tree = {} if path is None else tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NoInput(what, path, "does not exist", "name a TOML file, for a recipe one of recipes/*.toml") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(what, path, f"is not TOML ({error})", "mend the line it names") from None
+        raise UsageError(what, path, f"is not TOML ({error})", "correct the line it names") from None
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
-            raise UsageError("--set", override, "is not key=value", "write e.g. --set train.lr=3e-4")
+            raise UsageError("`set`", override, "is not key=value", "write e.g. `set` train.lr=3e-4")
         branch: dict[str, Any] = tree
         *parents, leaf = key.split(".")
         for parent in parents:
             branch = branch.setdefault(parent, {})
             if not isinstance(branch, dict):
-                raise UsageError("--set", override, f"goes through {parent}, which is a value", "check the key")
+                raise UsageError("`set`", override, f"goes through {parent}, which is a value", "check the key")
         branch[leaf] = _value(text)
     return from_dict(cls, tree, what=what)
 
 
 def from_dict(cls: type[T], tree: Any, *, what: str) -> T:
-    """Build knobs from plain data, refusing what does not fit.
+    """Build knobs from plain data; data that does not fit is refused.
 
     Args:
-        cls: a knobs class (or a union of them).
+        cls: a knobs class, or a union of knobs classes.
         tree: dictionaries, lists and values.
-        what: its name for the message.
+        what: name of the data in messages.
 
     Raises:
         UsageError: names the first key that does not fit, and why.
@@ -82,7 +83,7 @@ def from_dict(cls: type[T], tree: Any, *, what: str) -> T:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Knobs as plain data, JSON-ready: what `from_dict` reads back as an equal object."""
+    """Returns knobs as JSON-ready plain data, which `from_dict` reads back as an equal object."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 

@@ -1,4 +1,4 @@
-"""Which kind of image it is: only T1w is what the weights were taught."""
+"""Recognition of the kind of image: the weights were trained on T1w only."""
 
 from insula.contrast.judge import check_contrast, verdict_of
 from insula.contrast.kinds import Kind

@@ -1,4 +1,4 @@
-"""What is refused, and what is flagged."""
+"""Decisions on an image's contrast: which images are refused, and which are flagged."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ _SURE = 0.5
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an image looks like."""
+    """The network's judgement of an image."""
 
     kind: Kind
-    """The likeliest."""
+    """The likeliest kind."""
     chance: float
-    """Its chance, 0 to 1."""
+    """Probability of that kind, 0 to 1."""
     t1w: float
-    """Chance that it is T1-weighted, with or without an agent, inverted or not."""
+    """Probability that the image is T1-weighted, with or without a contrast agent, inverted or not."""
     agent: bool
-    """Whether it looks as if a contrast agent had been given."""
+    """Whether a contrast agent seems to have been given."""
     motion: bool
     """Whether the head seems to have moved a lot."""
     noisy: bool
-    """Whether noise hides what tells tissues apart."""
+    """Whether noise hides the contrast between tissues."""
 
     @property
     def refused(self) -> bool:
-        """Whether it is too unlike T1w to be segmented."""
+        """Whether the image is too unlike T1w to be segmented."""
         return self.t1w < _LEAST_T1W
 
 
 @torch.inference_mode()
 def verdict_of(look: Float[Tensor, "2 i j k"]) -> Verdict:
-    """What an image looks like.
+    """Judge what an image shows.
 
     Args:
-        look: of `look_at` or `coarse`.
+        look: from `look_at` or `coarse`.
     """
-    found = bundled()(look[None])[0]
-    chances = found[:-2].softmax(0)
-    motion, noisy = found[-2:].sigmoid().tolist()
+    logits = bundled()(look[None])[0]
+    chances = logits[:-2].softmax(0)
+    motion, noisy = logits[-2:].sigmoid().tolist()
     kind = Kind(int(chances.argmax()))
     return Verdict(
         kind=kind,
@@ -64,34 +64,40 @@ def verdict_of(look: Float[Tensor, "2 i j k"]) -> Verdict:
 
 
 def check_contrast(look: Float[Tensor, "2 i j k"]) -> tuple[Flag, ...]:
-    """Flags of an image that can be segmented.
+    """Return the flags of an image that can be segmented.
 
     Args:
-        look: of `look_at` or `coarse`.
+        look: from `look_at` or `coarse`.
 
     Raises:
-        BadData: it does not look like a T1w scan of a head.
+        BadData: the image does not look like a T1w scan of a head.
     """
-    found = verdict_of(look)
-    if found.refused:
+    verdict = verdict_of(look)
+    if verdict.refused:
         rule = (
-            f"looks like {NAMES[found.kind]} and not like a T1w scan"
-            if found.kind not in T1W_KINDS
+            f"looks like {NAMES[verdict.kind]} and not like a T1w scan"
+            if verdict.kind not in T1W_KINDS
             else "does not look like a T1w scan"
         )
-        if found.kind is Kind.NO_HEAD:
+        if verdict.kind is Kind.NO_HEAD:
             rule = "does not look like a scan of a head"
-        raise BadData("the image", "", rule, "give the T1w scan, or use --assume-t1w if it is one")
+        raise BadData("the image", "", rule, "give the T1w scan, or use `assume_t1w` if it is one")
     flags = []
-    if found.agent:
-        text = "The scan looks as if a contrast agent had been given: what it brightens can hide a lesion or look like none."
+    if verdict.agent:
+        text = "The scan looks contrast-enhanced: what the agent brightens can hide a lesion."
         flags.append(Flag("contrast-agent-seen", text))
-    if found.motion:
+    if verdict.motion:
         flags.append(
-            Flag("motion", "The head seems to have moved during the scan; small lesions may be missed or made up.")
+            Flag(
+                "motion",
+                "The head seems to have moved during the scan; small lesions may be missed or falsely detected.",
+            )
         )
-    if found.noisy:
+    if verdict.noisy:
         flags.append(
-            Flag("low-signal", "Noise hides much of what tells tissues apart; small lesions may be missed or made up.")
+            Flag(
+                "low-signal",
+                "Noise hides much of the tissue contrast; small lesions may be missed or falsely detected.",
+            )
         )
     return tuple(flags)

@@ -1,4 +1,4 @@
-"""The kinds of image that are told apart."""
+"""The kinds of image that the network distinguishes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["NAMES", "T1W_KINDS", "Kind"]
 
 
 class Kind(IntEnum):
-    """What an image of a head shows bright and dark; T1w is what the weights were taught."""
+    """Kind of an image of a head; the weights were trained on T1w."""
 
     T1W = 0
     T1W_AGENT = 1
@@ -30,7 +30,7 @@ class Kind(IntEnum):
 
 
 T1W_KINDS = (Kind.T1W, Kind.T1W_AGENT, Kind.INVERTED)
-"""What is segmented, perhaps with a flag."""
+"""Kinds that are segmented, perhaps with a flag."""
 
 NAMES = {
     Kind.T1W: "T1-weighted",
@@ -51,4 +51,4 @@ NAMES = {
     Kind.PET: "PET or SPECT",
     Kind.NO_HEAD: "no head",
 }
-"""As sentences name them."""
+"""Names of the kinds in messages."""

@@ -1,4 +1,4 @@
-"""Masks and label maps that were given for scans."""
+"""Masks and label maps mistaken for scans."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from insula.errors import BadData
 
 __all__ = ["refuse_labels"]
 
-_EVEN = 0.8  # of the voxels above the background; scans have under a third, scans enlarged without interpolation a half
-_BRIGHT = 0.05  # of the highest value: the background is even in scans too
+_EVEN = 0.8  # of the foreground voxels; scans have under a third, or a half if enlarged without interpolation
+_BRIGHT = 0.05  # share of the intensity range that is background, which is even in scans too
 
 
 def refuse_labels(image: Float[np.ndarray, "i j k"]) -> None:
-    """Refuse an image nearly all of whose voxels equal their neighbour: a mask or a label map.
+    """Refuse a mask or a label map: an image in which nearly all voxels equal their neighbour.
 
     Args:
-        image: a scan in its own order.
+        image: a scan in its own axis order.
 
     Raises:
-        BadData: it is one.
+        BadData: the image is a mask or a label map.
     """
     low, high = float(image.min()), float(image.max())
     inside = image[1:] > low + _BRIGHT * (high - low)
     count = int(inside.sum())
     even = int(((image[1:] == image[:-1]) & inside).sum())
     if count and even > _EVEN * count:
-        rule = "are equal to their neighbour: it is a mask or a label map"
+        rule = "equal to their neighbour is a mask or a label map"
         raise BadData(
-            "of the image", f"{even / count:.0%} of the voxels", rule, "give the scan, or use --assume-t1w if it is one"
+            "the image",
+            f"with {even / count:.0%} of its voxels",
+            rule,
+            "give the scan, or use `assume_t1w` if it is one",
         )

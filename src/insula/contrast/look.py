@@ -1,4 +1,4 @@
-"""What an image is looked at by: its means and its grain at 4 mm, in the box that the lesion network sees."""
+"""The input of the kind network: means and grain at 4 mm, in the box that the lesion network sees."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["coarse", "coarse_of_2mm", "look_at"]
 
 _STANDARD = PrepareConfig()
 _AT_2MM = PrepareConfig(box=(96, 112, 88), spacing_mm=2.0)
-_REST = 1.0  # added to the grain before its logarithm, in hundredths of the image's width
+_REST = 1.0  # offset of the grain before its logarithm, in hundredths of the image's width
 
 
 def look_at(scan: Scan, prepared: Prepared, config: PrepareConfig) -> Float[Tensor, "2 48 56 44"]:
-    """What a scan is looked at by, whatever the lesion network wants.
+    """Return the kind network's input for a scan, whatever the lesion network's settings.
 
     Args:
         scan: as it was read.
-        prepared: of it, for the lesion network.
-        config: how; where it is not the usual way, the scan is prepared once more, at 2 mm.
+        prepared: the scan as prepared for the lesion network.
+        config: settings of that preparation; if they are not the standard ones, the scan is prepared again at 2 mm.
     """
     if config == _STANDARD:
         return coarse(prepared.image)
@@ -32,12 +32,16 @@ def look_at(scan: Scan, prepared: Prepared, config: PrepareConfig) -> Float[Tens
 
 
 def coarse(image: Float[Tensor, "1 1 i j k"]) -> Float[Tensor, "2 i4 j4 k4"]:
-    """What a prepared image at 1 mm is looked at by: channel 0 its mean in 4 mm, channel 1 the logarithm of the spread of its 2 mm means there."""
+    """Return the kind network's input for an image prepared at 1 mm.
+
+    Returns:
+        Channel 0: the mean over 4 mm. Channel 1: the logarithm of the spread of the 2 mm means within 4 mm.
+    """
     return _look(functional.avg_pool3d(image, 2))
 
 
 def coarse_of_2mm(image: Float[Tensor, "i j k"]) -> Float[Tensor, "2 i2 j2 k2"]:
-    """The same of an image at 2 mm that has yet to be normalised."""
+    """Return the kind network's input for an image at 2 mm that has not been normalised yet."""
     return _look(normalised(image, _STANDARD)[None, None])
 
 

@@ -1,4 +1,4 @@
-"""The small network that tells kinds of image apart."""
+"""The small network that recognises the kind of an image."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _FILE = Path(__file__).with_name("kinds.safetensors")
 
 
 class KindNetwork(nn.Module):
-    """Four convolutions, each on half the grid of the one before; 150,000 parameters.
+    """Four convolutions, each on half the grid of the previous one; 150,000 parameters.
 
     Shapes:
-        (b, 2, i, j, k) as `look.coarse` makes it -> (b, kinds + 2): logits of the kinds, of motion, of noise.
+        (b, 2, i, j, k) as from `look.coarse` -> (b, kinds + 2): logits of the kinds, of motion, of noise.
     """
 
     def __init__(self) -> None:
@@ -40,13 +40,13 @@ class KindNetwork(nn.Module):
     def forward(self, x: Float[Tensor, "b 2 i j k"]) -> Float[Tensor, "b n"]:
         axes = (torch.linspace(-1, 1, n, device=x.device) for n in x.shape[2:])
         where = torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(x), -1, -1, -1, -1)
-        found = self.features(torch.cat([x, where.to(x.dtype)], dim=1)).flatten(2)
-        return self.head(self.drop(torch.cat([found.mean(2), found.amax(2)], dim=1)))
+        features = self.features(torch.cat([x, where.to(x.dtype)], dim=1)).flatten(2)
+        return self.head(self.drop(torch.cat([features.mean(2), features.amax(2)], dim=1)))
 
 
 @lru_cache(maxsize=1)
 def bundled() -> KindNetwork:
-    """The network with the weights of this package, ready to be asked."""
+    """Return the network with the weights in this package, in evaluation mode."""
     model = KindNetwork()
     model.load_state_dict({name: value.float() for name, value in load_file(_FILE).items()})
     return model.eval()

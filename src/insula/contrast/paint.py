@@ -1,4 +1,4 @@
-"""Heads as other sequences and devices show them, drawn from label maps and from real T1w heads; what the kinds are learned from."""
+"""Training images for the kind network: heads in other contrasts, drawn from label maps and real T1w heads."""
 
 from __future__ import annotations
 
@@ -37,58 +37,58 @@ _PLAIN = {
 }
 _BOX = (96, 112, 88)
 _GEOMETRIC = 0.15
-"""Share of heads that are ellipsoids: what counts is the order of tissues, not a face."""
+"""Share of heads drawn as ellipsoids, so that the network learns the order of tissues and not a face."""
 
 Volume = Float[Tensor, "i j k"]
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """One image, and what it shows."""
+    """One drawn image and what it shows."""
 
     image: Volume
     """At 2 mm, RAS+, air about 0 (bright if inverted)."""
     kind: Kind
     motion: bool
-    """The head moved so far that the image is of little use."""
+    """Whether the head moved so far that the image is of little use."""
     noisy: bool
-    """Noise as large as half of what tells grey from white matter."""
+    """Whether the noise is as large as half the contrast between grey and white matter."""
 
 
 def draw(host: Host, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
-    """One head of one kind, with a pose, a lesion now and then, resolution, shading, noise and movement of its own.
+    """Draw one head of one kind, with its own pose, resolution, shading, noise, movement and perhaps a lesion.
 
     Args:
         host: a head or a label map, in the training box at 1 mm.
         kind: what to draw; `NO_HEAD` draws a phantom, another body part, or nothing but noise.
-        seed: the source of chance.
-        moves: share of heads that move during the scan.
+        seed: seed of all random draws.
+        moves: share of heads that move during the scan, 0 to 1.
     """
     rng = np.random.default_rng(seed)
-    maker = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     if kind is Kind.NO_HEAD:
-        return Drawn(_no_head(rng, maker), kind, motion=False, noisy=False)
+        return Drawn(_no_head(rng, generator), kind, motion=False, noisy=False)
     if rng.random() < _GEOMETRIC:
         host = _geometric(host, rng)
     tissue = host.tissue[1::2, 1::2, 1::2]
     if kind is Kind.PHASE:
-        return Drawn(posed(_phase(tissue, rng, maker), rng), kind, motion=False, noisy=False)
+        return Drawn(posed(_phase(tissue, rng, generator), rng), kind, motion=False, noisy=False)
     keep_t1w = host.image is not None and kind in T1W_KINDS and rng.random() < 0.75
-    image = _real(host, rng, maker) if keep_t1w else _painted(host, tissue, kind, rng, maker)
+    image = _real(host, rng, generator) if keep_t1w else _painted(host, tissue, kind, rng, generator)
     inside = _among(tissue, BRAIN)
     white = float(image[_among(tissue, WHITE)].median())
     grey = float(image[_among(tissue, GREY)].median())
     if kind is Kind.T1W_AGENT:
-        image = _agent(image, tissue, white, rng, maker)
+        image = _agent(image, tissue, white, rng, generator)
     if kind is Kind.ANGIOGRAPHY:
-        image = torch.maximum(image, float(rng.uniform(1.5, 4)) * _vessels(inside, rng, maker, few=True))
+        image = torch.maximum(image, float(rng.uniform(1.5, 4)) * _vessels(inside, rng, generator, few=True))
     if rng.random() < (0.9 if kind in SLOW else 0.35 if host.skull else 0.0):
         image = image * _stripped(tissue, inside, kind, rng)
     image = resolved(image, kind, rng)
     image, motion = moved(image, rng) if rng.random() < moves else (image, False)
-    image = image * shading((*image.shape,), maker, float(rng.uniform(0, 0.5)) * (kind is not Kind.CT))
+    image = image * shading((*image.shape,), generator, float(rng.uniform(0, 0.5)) * (kind is not Kind.CT))
     image = posed(image, rng)
-    image, hidden = noisy(image, kind, abs(white - grey), white, rng, maker)
+    image, hidden = noisy(image, kind, abs(white - grey), white, rng, generator)
     if rng.random() < 0.45:
         image = emptied(image, white, rng)
     if kind is Kind.INVERTED:
@@ -97,7 +97,7 @@ def draw(host: Host, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
 
 
 def _geometric(host: Host, rng: np.random.Generator) -> Host:
-    """A head of ellipsoids inside each other, as phantoms are computed."""
+    """Return a head of nested ellipsoids, as in computed phantoms."""
     grids = np.meshgrid(*(MM * (np.arange(n) - n / 2) for n in _BOX), indexing="ij", sparse=True)
 
     def inside(middle: np.ndarray, axes: np.ndarray) -> np.ndarray:
@@ -130,15 +130,15 @@ def _geometric(host: Host, rng: np.random.Generator) -> Host:
     )
 
 
-def _real(host: Host, rng: np.random.Generator, maker: torch.Generator) -> Volume:
-    """A T1w head as it was scanned, at most with another gamma."""
+def _real(host: Host, rng: np.random.Generator, generator: torch.Generator) -> Volume:
+    """Return a T1w head as it was scanned, with another gamma and perhaps a lesion."""
     assert host.image is not None
     image = _scanned(host.image).clamp(0, 3) ** float(rng.uniform(0.7, 1.4))
-    return image * (1 - 0.75 * _lesion(host.tissue[1::2, 1::2, 1::2], rng, maker))
+    return image * (1 - 0.75 * _lesion(host.tissue[1::2, 1::2, 1::2], rng, generator))
 
 
 def _scanned(image: Volume) -> Volume:
-    """A scan at 1 mm seen at 2 mm, its brightest half percent above 1."""
+    """Average a 1 mm scan to 2 mm, and scale it so that its brightest half percent exceeds 1."""
     image = functional.avg_pool3d(image.float()[None, None], 2)[0, 0]
     return image / float(torch.quantile(image.flatten()[::5], 0.995))
 
@@ -148,7 +148,7 @@ def _among(tissue: UInt8[Tensor, "i j k"], codes: Sequence[int]) -> Tensor:
 
 
 def _painted(
-    host: Host, tissue: UInt8[Tensor, "i j k"], kind: Kind, rng: np.random.Generator, maker: torch.Generator
+    host: Host, tissue: UInt8[Tensor, "i j k"], kind: Kind, rng: np.random.Generator, generator: torch.Generator
 ) -> Volume:
     shape = tuple(tissue.shape)
     means = levels(kind, rng)
@@ -159,24 +159,23 @@ def _painted(
         table = torch.tensor([means[_PLAIN[code]] for code in Tissue])
     image = table[tissue.long()]
     around = (tissue == Tissue.SCALP) | (tissue == Tissue.FACE) | (tissue == Tissue.SKULL)
-    mixed = field(shape, 5, maker)  # fat, muscle, marrow and air lie side by side there
+    mixed = field(shape, 5, generator)  # fat, muscle, marrow and air lie side by side around the brain
     for code, _, second, cut in (
         (Tissue.SCALP, "fat", "muscle", 0.6),
         (Tissue.FACE, "muscle", "fat", 0.3),
         (Tissue.SKULL, "bone", "fat", 0.8),
     ):
-        here = (tissue == code) & (mixed > float(rng.normal(cut, 0.4)))
-        image = torch.where(here, means[second], image)
+        second_tissue = (tissue == code) & (mixed > float(rng.normal(cut, 0.4)))
+        image = torch.where(second_tissue, means[second], image)
     image = torch.where((tissue == Tissue.FACE) & (mixed < float(rng.normal(-0.9, 0.3))), means["air"], image)
     fresh = rng.random() < 0.5
-    lesion = _lesion(tissue, rng, maker)
+    lesion = _lesion(tissue, rng, generator)
     image = torch.lerp(image, torch.full_like(image, means["fresh" if fresh else "lesion"]), lesion)
     even = rng.random() < 0.15
     for cell, most in ((2, 0.10), (5, 0.08)):
-        image = image * (1 + (0.0 if even else float(rng.uniform(0.01, most))) * field(shape, cell, maker))
-    if (
-        host.image is not None and rng.random() < 0.7
-    ):  # what is around the brain as a real head has it, its greys exchanged
+        image = image * (1 + (0.0 if even else float(rng.uniform(0.01, most))) * field(shape, cell, generator))
+    # the surroundings of the brain come from a real head, with its greys exchanged
+    if host.image is not None and rng.random() < 0.7:
         knots = torch.tensor(
             [means["air"], *(rng.uniform(0.05, 1.2, 3) if kind is not Kind.CT else [1.0, 1.1, 0.9])],
             dtype=torch.float32,
@@ -187,12 +186,12 @@ def _painted(
         image = torch.where(around | (tissue == Tissue.OUTSIDE), other, image)
     if kind in (Kind.T1_MAP, Kind.ADC, Kind.FA) and rng.random() < 0.5:  # maps are noise where there is no signal
         bottom = tissue == Tissue.OUTSIDE
-        image = torch.where(bottom, torch.rand(shape, generator=maker) * float(rng.uniform(0.2, 1.2)), image)
+        image = torch.where(bottom, torch.rand(shape, generator=generator) * float(rng.uniform(0.2, 1.2)), image)
     return image
 
 
-def _lesion(tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, maker: torch.Generator) -> Volume:
-    """How much of each voxel is a lesion; none in half of the heads, a large part of a hemisphere in some."""
+def _lesion(tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, generator: torch.Generator) -> Volume:
+    """Return each voxel's share of lesion: none in half of the heads, a large part of a hemisphere in some."""
     if rng.random() < 0.5:
         return torch.zeros(tissue.shape)
     brain = _among(tissue, BRAIN)
@@ -203,27 +202,29 @@ def _lesion(tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, maker: tor
         radii = torch.tensor(np.exp(rng.uniform(np.log(3), np.log(35), 3)) / MM, dtype=torch.float32)
         grids = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in tissue.shape), indexing="ij")
         away = sum(((g - m) / r) ** 2 for g, m, r in zip(grids, middle, radii, strict=True))
-        share = torch.maximum(share, ((1.2 + 0.5 * field(tuple(tissue.shape), 4, maker) - away) * 2).clamp(0, 1))
+        share = torch.maximum(share, ((1.2 + 0.5 * field(tuple(tissue.shape), 4, generator) - away) * 2).clamp(0, 1))
     return share * brain * float(rng.uniform(0.5, 1.0))
 
 
 def _agent(
-    image: Volume, tissue: UInt8[Tensor, "i j k"], white: float, rng: np.random.Generator, maker: torch.Generator
+    image: Volume, tissue: UInt8[Tensor, "i j k"], white: float, rng: np.random.Generator, generator: torch.Generator
 ) -> Volume:
-    """Sinuses, vessels, dura, plexus and mucosa, brighter than white matter."""
+    """Brighten sinuses, vessels, dura, plexus and mucosa above white matter."""
     bright = white * float(rng.uniform(1.2, 2.4))
     brain = _among(tissue, BRAIN)
-    where = _vessels(brain, rng, maker)
+    where = _vessels(brain, rng, generator)
     rim = functional.max_pool3d(brain[None, None].float(), 5, 1, 2)[0, 0].bool() & ~brain
-    where = torch.maximum(where, rim * (field(tuple(tissue.shape), 4, maker) > float(rng.uniform(0.2, 1.0))).float())
-    plexus = (tissue == Tissue.VENTRICLE) & (field(tuple(tissue.shape), 2, maker) > 1.2)
-    mucosa = (tissue == Tissue.FACE) & (field(tuple(tissue.shape), 3, maker) > 0.6)
+    where = torch.maximum(
+        where, rim * (field(tuple(tissue.shape), 4, generator) > float(rng.uniform(0.2, 1.0))).float()
+    )
+    plexus = (tissue == Tissue.VENTRICLE) & (field(tuple(tissue.shape), 2, generator) > 1.2)
+    mucosa = (tissue == Tissue.FACE) & (field(tuple(tissue.shape), 3, generator) > 0.6)
     where = torch.maximum(where, torch.maximum(plexus.float(), mucosa.float()))
     return torch.lerp(image, torch.full_like(image, bright), where * float(rng.uniform(0.6, 1.0)))
 
 
-def _vessels(brain: Tensor, rng: np.random.Generator, maker: torch.Generator, *, few: bool = False) -> Volume:
-    """Tubes along the brain's middle and surface, and winding through its base."""
+def _vessels(brain: Tensor, rng: np.random.Generator, generator: torch.Generator, *, few: bool = False) -> Volume:
+    """Return a map of vessels: tubes along the brain's midline and surface, and winding through its base."""
     shape = tuple(brain.shape)
     out = torch.zeros(shape)
     places = brain.nonzero()
@@ -235,9 +236,8 @@ def _vessels(brain: Tensor, rng: np.random.Generator, maker: torch.Generator, *,
             if len(column):
                 top = int(column.max())
                 out[middle - 1 : middle + 2, j, top : top + 3] = 1
-    ridge = (
-        field(shape, 7, maker).abs() + field(shape, 7, maker).abs()
-    )  # two fields are zero together along winding lines
+    # two fields are zero together along winding lines
+    ridge = field(shape, 7, generator).abs() + field(shape, 7, generator).abs()
     tubes = ridge < float(rng.uniform(0.06, 0.16))
     reach = torch.arange(shape[2]) < float(low[2]) + (0.5 if few else 1.0) * float(high[2] - low[2])
     near = functional.max_pool3d(brain[None, None].float(), 3, 1, 1)[0, 0].bool()
@@ -245,27 +245,30 @@ def _vessels(brain: Tensor, rng: np.random.Generator, maker: torch.Generator, *,
 
 
 def _stripped(tissue: Tensor, inside: Tensor, kind: Kind, rng: np.random.Generator) -> Volume:
-    """1 where the image stays: the brain and a margin; of echo-planar images a little of what is around it."""
+    """Return the factor of a skull strip: 1 in the brain and a margin around it, 0 outside.
+
+    Echo-planar images may keep a little signal outside.
+    """
     grown = functional.max_pool3d(inside[None, None].float(), 3, 1, 1)[0, 0]
     left = float(rng.uniform(0, 0.3)) if kind in SLOW and rng.random() < 0.6 else 0.0
     return grown + (1 - grown) * left
 
 
-def _phase(tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, maker: torch.Generator) -> Volume:
-    """Wraps inside the head, noise over the whole circle outside."""
+def _phase(tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, generator: torch.Generator) -> Volume:
+    """Return a phase image: wraps inside the head, noise over the whole circle outside."""
     shape = tuple(tissue.shape)
-    smooth = float(rng.uniform(0.5, 6)) * field(shape, 16, maker) + 0.2 * field(shape, 2, maker)
-    noise = (torch.rand(shape, generator=maker) - 0.5) * 2 * math.pi
+    smooth = float(rng.uniform(0.5, 6)) * field(shape, 16, generator) + 0.2 * field(shape, 2, generator)
+    noise = (torch.rand(shape, generator=generator) - 0.5) * 2 * math.pi
     turned = torch.remainder(torch.where(tissue > 0, smooth + 0.15 * noise, noise) + math.pi, 2 * math.pi)
     return turned * (tissue > 0 if rng.random() < 0.3 else 1)
 
 
-def _no_head(rng: np.random.Generator, maker: torch.Generator) -> Volume:
-    """A phantom of water and inserts, a limb or a trunk, or noise."""
+def _no_head(rng: np.random.Generator, generator: torch.Generator) -> Volume:
+    """Return an image without a head: a phantom of water and inserts, a limb or a trunk, or noise."""
     grids = torch.meshgrid(*(torch.linspace(-1, 1, n) * n * MM / 2 for n in _BOX), indexing="ij")
     which = rng.random()
     if which < 0.15:
-        return torch.rand(_BOX, generator=maker) + 0.3 * field(_BOX, int(rng.integers(2, 8)), maker)
+        return torch.rand(_BOX, generator=generator) + 0.3 * field(_BOX, int(rng.integers(2, 8)), generator)
     radii = rng.uniform(45, 100, 3)
     if which < 0.5:  # phantoms: even, sharp, round or cylindrical
         ends = 2 if rng.random() < 0.5 else 12
@@ -277,14 +280,14 @@ def _no_head(rng: np.random.Generator, maker: torch.Generator) -> Volume:
             middle, size = rng.uniform(-60, 60, 3), rng.uniform(4, 25)
             hit = sum((g - m) ** 2 for g, m in zip(grids, middle, strict=True)) < size**2
             image = torch.where(hit & (image > 0), float(rng.uniform(0, 1.5)), image)
-    else:  # layers and organs without a brain's order
-        bent = 0.25 * field(_BOX, 10, maker)
+    else:  # limbs and trunks: layers and organs, in another order than a head's
+        bent = 0.25 * field(_BOX, 10, generator)
         away = sum((g / r) ** 2 for g, r in zip(grids[:2], radii[:2] * rng.uniform(0.5, 1.2, 2), strict=True)) + bent
         skin = (away < 1.0).float() * float(rng.uniform(0.6, 1.2))
         inner = torch.where(away < float(rng.uniform(0.5, 0.85)), float(rng.uniform(0.2, 0.8)), skin)
-        organs = field(_BOX, int(rng.integers(4, 12)), maker)
+        organs = field(_BOX, int(rng.integers(4, 12)), generator)
         image = torch.where((organs > 0.5) & (away < 0.7), float(rng.uniform(0, 1.2)), inner)
         image = torch.where((away < float(rng.uniform(0.02, 0.15))), float(rng.uniform(0, 1.0)), image)
-    image = image * shading(_BOX, maker, float(rng.uniform(0, 0.5)))
+    image = image * shading(_BOX, generator, float(rng.uniform(0, 0.5)))
     image = resolved(image, Kind.NO_HEAD, rng)
-    return (image + float(rng.uniform(0.005, 0.08)) * torch.randn(_BOX, generator=maker)).abs()
+    return (image + float(rng.uniform(0.005, 0.08)) * torch.randn(_BOX, generator=generator)).abs()

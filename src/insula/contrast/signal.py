@@ -1,4 +1,4 @@
-"""What tissues look like in the sequences of a scanner, in PET and in CT."""
+"""Signal of tissues in MRI sequences, PET and CT."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["MATTER", "levels"]
 
 @dataclass(frozen=True)
 class _Matter:
-    """Ranges at 1.5 to 3 T."""
+    """Ranges of one tissue's properties at 1.5 to 3 T."""
 
     t1: tuple[float, float]  # ms
     t2: tuple[float, float]  # ms
@@ -37,39 +37,39 @@ MATTER = {
     "lesion": _Matter((1300, 3200), (120, 500), (0.85, 1.0), (0.9, 2.6), (0.05, 0.25), (5, 30), (0.05, 0.6)),
     "fresh": _Matter((1100, 1700), (95, 150), (0.8, 0.92), (0.3, 0.55), (0.1, 0.3), (18, 30), (0.1, 0.7)),
 }
-"""What a head is made of, an old and a fresh infarct too.
+"""Tissues and materials of a head, old and fresh infarcts included.
 
 Source:
-    Wansapura 1999, JMRI 9:531, Stanisz 2005, MRM 54:507 (T1, T2); Tofts 2003, Quantitative MRI of the Brain (proton density,
-    diffusion); Hounsfield units as in radiology's textbooks. Ranges are wider than those of healthy adults.
+    Wansapura 1999, JMRI 9:531, Stanisz 2005, MRM 54:507 (T1, T2); Tofts 2003, Quantitative MRI of the Brain (proton
+    density, diffusion); Hounsfield units as in textbooks of radiology. Ranges are wider than those of healthy adults.
 """
 
 
 def levels(kind: Kind, rng: np.random.Generator) -> dict[str, float]:
-    """Signal of each matter, the brain's tissues between about 0 and 1; air is darkest but in CT.
+    """Draw the signal of each tissue: the brain's between about 0 and 1, air the darkest (CT may exceed 1).
 
     Args:
         kind: any but PHASE and NO_HEAD, which are not made of tissues.
-        rng: draws tissue, sequence and its timing.
+        rng: draws the tissues, the sequence and its timing.
     """
     drawn = {name: _draw(matter, rng) for name, matter in MATTER.items()}
     if kind is Kind.CT:
-        return _window({name: one["hu"] for name, one in drawn.items()}, rng)
+        return _window({name: properties["hu"] for name, properties in drawn.items()}, rng)
     if kind is Kind.PET:
-        return {name: one["uptake"] for name, one in drawn.items()}
+        return {name: properties["uptake"] for name, properties in drawn.items()}
     if kind is Kind.FA:
-        return {name: one["fa"] for name, one in drawn.items()}
+        return {name: properties["fa"] for name, properties in drawn.items()}
     if kind is Kind.ADC:
-        return {name: one["adc"] / 3 for name, one in drawn.items()}
+        return {name: properties["adc"] / 3 for name, properties in drawn.items()}
     if kind is Kind.T1_MAP:
-        which, most = ("t1", 4500.0) if rng.random() < 0.7 else ("t2", float(rng.uniform(200, 2000)))
-        return {name: min(one[which], most) / most * (name != "air") for name, one in drawn.items()}
+        relaxation, most = ("t1", 4500.0) if rng.random() < 0.7 else ("t2", float(rng.uniform(200, 2000)))
+        return {name: min(properties[relaxation], most) / most * (name != "air") for name, properties in drawn.items()}
     sequence = _SEQUENCES[kind](rng)
-    found = {name: sequence(one) for name, one in drawn.items()}
+    signals = {name: sequence(properties) for name, properties in drawn.items()}
     suppressed = float(rng.uniform(0.0, 0.15)) if rng.random() < _FAT_SUPPRESSED.get(kind, 0.15) else 1.0
-    found["fat"] *= suppressed
-    most = max(found[name] for name in ("csf", "grey", "deep", "white"))
-    return {name: value / most for name, value in found.items()}
+    signals["fat"] *= suppressed
+    most = max(signals[name] for name in ("csf", "grey", "deep", "white"))
+    return {name: value / most for name, value in signals.items()}
 
 
 def _draw(matter: _Matter, rng: np.random.Generator) -> dict[str, float]:
@@ -77,7 +77,7 @@ def _draw(matter: _Matter, rng: np.random.Generator) -> dict[str, float]:
 
 
 def _window(hu: dict[str, float], rng: np.random.Generator) -> dict[str, float]:
-    """Hounsfield units as they are, or as a viewer's window left them."""
+    """Scale Hounsfield units as they are, or as a viewer's window leaves them."""
     if rng.random() < 0.6:
         return {name: (value + 1000) / 1000 for name, value in hu.items()}
     low, high = float(rng.uniform(-60, 0)), float(rng.uniform(80, 200))
@@ -85,7 +85,7 @@ def _window(hu: dict[str, float], rng: np.random.Generator) -> dict[str, float]:
 
 
 def _t1w(rng: np.random.Generator):  # type: ignore[no-untyped-def]
-    """MPRAGE, a spoiled gradient echo, or a spin echo with a short repetition."""
+    """Draw MPRAGE, a spoiled gradient echo, or a spin echo with a short repetition time."""
     which = rng.random()
     if which < 0.7:
         inversion, repetition = float(rng.uniform(750, 1100)), float(rng.uniform(1700, 2700))
@@ -103,7 +103,7 @@ def _t2w(rng: np.random.Generator):  # type: ignore[no-untyped-def]
 
 
 def _t2star(rng: np.random.Generator):  # type: ignore[no-untyped-def]
-    """Gradient echoes: functional, susceptibility-weighted."""
+    """Draw a gradient echo: functional or susceptibility-weighted."""
     repetition, echo, flip = (
         float(rng.uniform(500, 3000)),
         float(rng.uniform(20, 45)),
@@ -129,7 +129,10 @@ def _dwi(rng: np.random.Generator):  # type: ignore[no-untyped-def]
 
 
 def _inv1(rng: np.random.Generator):  # type: ignore[no-untyped-def]
-    """Near the null of grey matter: white is bright, grey dark, CSF bright again in the magnitude."""
+    """Draw an inversion near the null of grey matter.
+
+    White matter is bright, grey matter dark, and CSF bright again in the magnitude.
+    """
     inversion, repetition = float(rng.uniform(600, 800)), float(rng.uniform(5000, 6000))
     return lambda m: m["water"] * abs(_inverted(m["t1"], inversion, repetition)) * math.exp(-3 / m["t2"])
 

@@ -1,4 +1,4 @@
-"""How a scanner and a patient spoil an image: resolution, shading, noise, movement, pose, what is around the head."""
+"""Degradation of an image by scanner and patient: resolution, shading, noise, movement, pose, cropping."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from insula.contrast.kinds import T1W_KINDS, Kind
 __all__ = ["MM", "SLOW", "emptied", "field", "moved", "noisy", "posed", "resolved", "shading"]
 
 MM = 2.0
-"""Of the voxels that are painted."""
+"""Size of the painted voxels [mm]."""
 SLOW = (Kind.T2STAR, Kind.DWI, Kind.ADC, Kind.FA)
-"""Echo-planar: coarse, and little around the brain."""
+"""Echo-planar kinds: coarse, with little signal around the brain."""
 
 Volume = Float[Tensor, "i j k"]
 
 
 def resolved(image: Volume, kind: Kind, rng: np.random.Generator) -> Volume:
-    """Blurred to the voxels that it was scanned with."""
+    """Blur an image to the resolution that it was scanned with."""
     if kind is Kind.PET:
         widths = [float(rng.uniform(4, 9))] * 3
     elif kind in SLOW:
@@ -37,11 +37,13 @@ def resolved(image: Volume, kind: Kind, rng: np.random.Generator) -> Volume:
 
 
 def moved(image: Volume, rng: np.random.Generator) -> tuple[Volume, bool]:
-    """Some lines of k-space from other poses; whether so many from so far that it matters."""
+    """Replace some lines of k-space by those of other poses; also return whether the movement is severe."""
     axis = int(rng.integers(2))
     size = image.shape[axis]
     space = torch.fft.fftn(image)
-    lines = torch.fft.fftfreq(size).abs().argsort()  # the middle of k-space first, as far as harm goes
+    lines = (
+        torch.fft.fftfreq(size).abs().argsort()
+    )  # from the centre of k-space outward: central lines do the most harm
     severe, total = bool(rng.random() < 0.5), torch.zeros(size)
     for _ in range(int(rng.integers(2, 6))):
         far = float(rng.uniform(3, 8) if severe else rng.uniform(0.2, 1.0))
@@ -58,32 +60,35 @@ def moved(image: Volume, rng: np.random.Generator) -> tuple[Volume, bool]:
 
 
 def noisy(
-    image: Volume, kind: Kind, contrast: float, white: float, rng: np.random.Generator, maker: torch.Generator
+    image: Volume, kind: Kind, contrast: float, white: float, rng: np.random.Generator, generator: torch.Generator
 ) -> tuple[Volume, bool]:
-    """Noise of magnitudes, or of values; and whether it is as large as half of what tells grey from white matter."""
+    """Add noise: Rician to magnitude images, Gaussian to maps, CT and PET; also return whether it is severe.
+
+    Severe noise is about as large as half the contrast between grey and white matter.
+    """
     noisy = bool(rng.random() < 0.12) and kind in T1W_KINDS
     at_1mm = float(rng.uniform(0.7, 1.5)) * contrast if noisy else float(rng.uniform(0.01, 0.35)) * contrast
-    size = at_1mm / 2.0  # less than the root of eight: neighbours are not independent
+    size = at_1mm / 2.0  # less than the root of eight, because neighbours are not independent
     if kind in (Kind.CT, Kind.PET, Kind.FA, Kind.ADC, Kind.T1_MAP):
         size = float(rng.uniform(0.005, 0.06)) * max(white, 0.1)
-        return image + size * torch.randn(image.shape, generator=maker), False
-    even, odd = (size * torch.randn(image.shape, generator=maker) for _ in range(2))
+        return image + size * torch.randn(image.shape, generator=generator), False
+    even, odd = (size * torch.randn(image.shape, generator=generator) for _ in range(2))
     image = ((image + even) ** 2 + odd**2).sqrt()
-    if kind is Kind.T1W and rng.random() < 0.12:  # the division of MP2RAGE: noise over the whole range outside
+    if kind is Kind.T1W and rng.random() < 0.12:  # MP2RAGE's division: noise over the whole range outside
         outside = _blurred(image, [1.5] * 3) < 0.12 * white
-        image = torch.where(outside, torch.rand(image.shape, generator=maker) * white * 0.9, image)
+        image = torch.where(outside, torch.rand(image.shape, generator=generator) * white * 0.9, image)
     return image, noisy
 
 
 def emptied(image: Volume, white: float, rng: np.random.Generator) -> Volume:
-    """Exact zeros around the head, as defacing, brain extraction and scanners' own thresholds leave them."""
+    """Set the surroundings of the head to exact zeros, as defacing, brain extraction and scanners' thresholds do."""
     if rng.random() < 0.3:
         return (image - float(rng.uniform(0.02, 0.08)) * white).clamp_min(0)
     return torch.where(_blurred(image, [1.0] * 3) < float(rng.uniform(0.05, 0.15)) * max(white, 0.1), 0.0, image)
 
 
 def posed(image: Volume, rng: np.random.Generator) -> Volume:
-    """Turned, moved and scaled as heads lie; now and then cut by the field of view."""
+    """Turn, shift and scale a head at random; now and then the field of view cuts it."""
     out = _turned(image, rng.normal(0, 8, 3), rng.normal(0, 10, 3), scale=float(rng.uniform(0.86, 1.14)))
     if rng.random() < 0.25:
         axis, share = int(rng.integers(3)), float(rng.uniform(0.03, 0.22))
@@ -101,25 +106,24 @@ def _turned(
     y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
     z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
     size = np.array(image.shape, float)
-    turn = (
-        np.diag(1 / size) @ (x @ y @ z / scale) @ np.diag(size)
-    )  # in the units of affine_grid, -1 to 1 along each axis
+    # in the units of affine_grid, -1 to 1 along each axis
+    turn = np.diag(1 / size) @ (x @ y @ z / scale) @ np.diag(size)
     move = 2 * np.asarray(shift_mm) / (MM * size)
     theta = torch.tensor(np.concatenate([turn, move[:, None]], 1)[::-1, [2, 1, 0, 3]].copy(), dtype=torch.float32)
     where = functional.affine_grid(theta[None], [1, 1, *image.shape], align_corners=False)
     return functional.grid_sample(image[None, None], where, align_corners=False)[0, 0]
 
 
-def shading(shape: tuple[int, ...], maker: torch.Generator, strength: float) -> Volume:
-    """A smooth factor around 1."""
-    return torch.exp(strength * field(shape, 28, maker))
+def shading(shape: tuple[int, ...], generator: torch.Generator, strength: float) -> Volume:
+    """Return a smooth factor around 1."""
+    return torch.exp(strength * field(shape, 28, generator))
 
 
-def field(shape: tuple[int, ...], cell: int, maker: torch.Generator) -> Volume:
-    """Smooth noise of variance about 1, its grains so many voxels wide."""
+def field(shape: tuple[int, ...], cell: int, generator: torch.Generator) -> Volume:
+    """Return smooth noise of variance about 1, with grains `cell` voxels wide."""
     if cell <= 1:
-        return torch.randn(shape, generator=maker)
-    coarse = torch.randn([max(2, math.ceil(n / cell) + 1) for n in shape], generator=maker)
+        return torch.randn(shape, generator=generator)
+    coarse = torch.randn([max(2, math.ceil(n / cell) + 1) for n in shape], generator=generator)
     return functional.interpolate(coarse[None, None], size=shape, mode="trilinear", align_corners=True)[0, 0] * 1.6
 
 

@@ -1,4 +1,4 @@
-"""Predictions held against the truth: scored, summarised, compared, calibrated."""
+"""Evaluation of predictions against the ground truth: scoring, summaries, comparisons and calibration."""
 
 from insula.evaluate.calibration import calibrate
 from insula.evaluate.comparison import HOPED, Comparison, compare

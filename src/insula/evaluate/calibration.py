@@ -1,4 +1,4 @@
-"""What a network's probabilities are worth, learnt from cases that trained nothing."""
+"""Calibrates a network's probabilities, volumes and lesions on cases that were not used in training."""
 
 from __future__ import annotations
 
@@ -22,37 +22,40 @@ from insula.stats.interval import LEAST_CENTRES, spread_of
 __all__ = ["CHANCES", "LEAST_ML", "calibrate"]
 
 LEAST_ML = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
-"""Volumes among which the smallest lesion kept is chosen."""
+"""Candidates for the smallest lesion volume that is kept [ml]."""
 CHANCES = (0.0, 0.05, 0.1, 0.2)
-"""Calibrated chances to be real among which the least that is kept is chosen."""
+"""Candidates for the smallest calibrated probability of being real that is kept."""
 _LEVEL = 0.9
 _LEAST_CASES = 20
 _LEAST_LESIONS = 20
-_LEAST_GROUP = 15  # of cases whose volume intervals are fitted together
+_LEAST_GROUP = 15  # cases needed to fit volume intervals for a group
 _RIDGE = 1e-3
-_AS_GOOD = 0.005  # of the sum of mean Dice and mean lesion F1
+_AS_GOOD = 0.005  # tolerance on the sum of mean Dice and mean lesion F1
 
 
 def calibrate(cases: Sequence[Studied], card: Card) -> Card:
-    """Choose and fit everything, and write it into a card.
+    """Choose the rule, fit all calibrations, and write them into a card.
 
-    Threshold, smallest lesion and least chance: of all rules whose mean Dice, controls included, lies within the best
-    rule's own standard error (by centre) of the best, those with the best sum of mean Dice and mean lesion F1, so that neither
-    large lesions nor their number decide alone; of those that are equal to 0.005, the one with the truest
-    volume and then the greatest least chance. Temperature and bias: least log loss over all voxels. Interval: split-conformal on log(volume + 1 ml), in units of the
-    case's own doubt, for masks under and over 1 ml. Lesion confidence: logistic regression of `touches a true lesion`. How well
-    these hold is measured by leaving out one centre after the other from the last fits; rule and, for intervals and lesions, scaling
-    are those of all cases, and the mean Dice is of the cases that the rule was chosen on.
+    Threshold, smallest lesion and least chance: consider all rules whose mean Dice, including controls, is within one
+    standard error (by centre) of the best. Of those, take the rules with the best sum of mean Dice and mean lesion F1,
+    to within 0.005, so that neither large lesions nor the lesion count decide alone. Of those, take the rule with the
+    most accurate total volume, then the greatest least chance.
+
+    Temperature and bias: least log loss over all voxels. Interval: split-conformal on log(volume + 1 ml), in units of
+    the uncertainty of the case, for masks under and over 1 ml. Lesion confidence: logistic regression of `touches a
+    true lesion`. Their accuracy is measured by leaving out one centre at a time from these fits. The rule, and for
+    intervals and lesions the scaling, are those of all cases, and the mean Dice is in-sample.
 
     Args:
-        cases: that trained nothing, controls included.
-        card: to put it into.
+        cases: cases that were not used in training, including controls.
+        card: the card to extend.
 
     Raises:
         BadData: fewer than 20 cases.
 
     Source:
-        Guo 2017, arXiv 1706.04599 (temperature; with a bias as in Platt 1999); Lei 2018, JASA 113:1094 (normalised conformal intervals).
+        Guo 2017, arXiv 1706.04599 (temperature; with a bias as in Platt 1999); Lei 2018, JASA 113:1094 (normalised
+        conformal intervals).
     """
     if len(cases) < _LEAST_CASES:
         few = f"are fewer than {_LEAST_CASES}, too few to fit anything"
@@ -62,7 +65,7 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
     scaling = _scaling(counts)
     fits = [_Fit(case, rule, scaling) for case in cases]
     volume, small = _volumes(fits)
-    made = Calibration(
+    calibration = Calibration(
         temperature=scaling.temperature,
         bias=scaling.bias,
         volume=volume,
@@ -91,7 +94,7 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
         card,
         threshold=_sigmoid(scaling(_logit(rule.threshold))),
         min_lesion_ml=rule.least_ml,
-        calibration=replace(made, fitted_on=facts | _held_out(fits)),
+        calibration=replace(calibration, fitted_on=facts | _held_out(fits)),
     )
 
 
@@ -100,32 +103,33 @@ def _together(cases: Sequence[Studied]) -> LogitCounts:
 
 
 def _scaling(counts: LogitCounts) -> Scaling:
-    """Temperature and bias of the least log loss: a logistic regression on the logit, which is convex."""
+    """Fit temperature and bias by log loss: a logistic regression on the logit, which is convex."""
 
-    def loss(x: NDArray[np.float64]) -> float:
-        return 1e3 * log_loss(counts, scaling=Scaling(1 / x[0], x[1]))
+    def loss(parameters: NDArray[np.float64]) -> float:
+        return 1e3 * log_loss(counts, scaling=Scaling(1 / parameters[0], parameters[1]))
 
-    found = minimize(loss, np.array([1.0, 0.0]), bounds=((1 / 20, 8.0), (-10.0, 10.0)), method="L-BFGS-B")
-    return Scaling(round(float(1 / found.x[0]), 4), round(float(found.x[1]), 4))
+    optimum = minimize(loss, np.array([1.0, 0.0]), bounds=((1 / 20, 8.0), (-10.0, 10.0)), method="L-BFGS-B")
+    return Scaling(round(float(1 / optimum.x[0]), 4), round(float(optimum.x[1]), 4))
 
 
 def _scaling_left_out(cases: Sequence[Studied]) -> float | None:
-    """Expected calibration error of all voxels, each centre's scaled by a fit on the others; None for one centre."""
+    """Return the expected calibration error with each centre scaled by a fit on the others; None for one centre."""
     centres = sorted({case.centre for case in cases})
     if len(centres) < 2:
         return None
     parts = []
     for centre in centres:
-        mine, rest = ([case for case in cases if (case.centre == centre) is here] for here in (True, False))
-        parts.append((_together(mine), _scaling(_together(rest))))
+        own, rest = ([case for case in cases if (case.centre == centre) is inside] for inside in (True, False))
+        parts.append((_together(own), _scaling(_together(rest))))
     return pooled_error(parts)
 
 
 def _choose(cases: Sequence[Studied]) -> Rule:
-    """Dice is flat around its best and hardly sees small lesions: of what is within its standard error, lesion F1 has a say.
+    """Choose the rule by Dice, then lesion F1, then total volume.
 
-    F1 alone would choose by chance: on 80 cases of one network it took a gain of 0.002 for a loss of 0.012 in Dice and of
-    15 % of the volume of large lesions. Among rules that are as good, the one whose volumes sum up to the true ones is taken.
+    Dice is flat around its maximum and hardly depends on small lesions, so lesion F1 counts within its standard error.
+    F1 alone would choose by chance: on 80 cases of one network it traded 0.012 in Dice and 15 % of the volume of large
+    lesions for a gain of 0.002. Among equally good rules, the one whose volumes sum to the true total is taken.
     """
     rules = []
     for threshold in THRESHOLDS:
@@ -146,7 +150,7 @@ def _choose(cases: Sequence[Studied]) -> Rule:
     true = sum(case.truth_ml for case in cases)
 
     def preference(rule: Rule) -> tuple[float, float]:
-        """Nearest to the true volume, to a hundredth of it; then the one that keeps fewest doubtful lesions."""
+        """Prefer the total volume nearest to the truth, to 1 %; then the rule that keeps fewer doubtful lesions."""
         error = abs(sum(case.volume_ml(rule) for case in cases) - true)
         return round(error / true, 2) if true else error, -rule.least_chance
 
@@ -154,7 +158,7 @@ def _choose(cases: Sequence[Studied]) -> Rule:
 
 
 def _chance_of(cases: Sequence[Pieces]) -> tuple[float, float, float] | None:
-    """How the chance that a piece is real follows from its mean logit and volume, over all pieces of all cases."""
+    """Fit the probability that a component is real on its mean logit and volume, over all components of all cases."""
     logit, volume, common = (
         np.concatenate([getattr(pieces, key) for pieces in cases]) for key in ("logit", "volume_ml", "common_ml")
     )
@@ -162,7 +166,7 @@ def _chance_of(cases: Sequence[Pieces]) -> tuple[float, float, float] | None:
 
 
 def _calibrated(rule: Rule, scaling: Scaling) -> tuple[float, float, float] | None:
-    """The rule's own regression, for scaled logits; None where no chance decides."""
+    """Convert the regression of the rule to scaled logits; None if the rule uses no chance."""
     if rule.lesion is None or rule.least_chance == 0:
         return None
     constant, by_logit, by_volume = rule.lesion
@@ -171,7 +175,7 @@ def _calibrated(rule: Rule, scaling: Scaling) -> tuple[float, float, float] | No
 
 
 class _Fit:
-    """A case as seen by the fits, once threshold, smallest lesion and scaling are known."""
+    """The inputs of the fits for one case, given the rule and the scaling."""
 
     def __init__(self, case: Studied, rule: Rule, scaling: Scaling) -> None:
         pieces = case.pieces[rule.threshold].kept(rule)
@@ -182,7 +186,7 @@ class _Fit:
 
 
 def _volumes(fits: Sequence[_Fit]) -> tuple[tuple[float, float], tuple[float, float] | None]:
-    """For masks from `SMALL_ML` on and for smaller ones, where there are enough of both; for all together otherwise."""
+    """Fit volume intervals separately for masks from `SMALL_ML` and smaller ones if there are enough of both."""
     small, large = ([fit for fit in fits if (fit.predicted_ml < SMALL_ML) == under] for under in (True, False))
     if min(len(small), len(large)) < _LEAST_GROUP:
         return _volume(fits), None
@@ -190,7 +194,7 @@ def _volumes(fits: Sequence[_Fit]) -> tuple[tuple[float, float], tuple[float, fl
 
 
 def _volume(fits: Sequence[_Fit]) -> tuple[float, float]:
-    """The two conformal quantiles; each side is missed by half of 1 - level."""
+    """Return the two conformal quantiles; each side has an error rate of half of 1 - level."""
     gaps = np.sort([(math.log1p(fit.truth_ml) - math.log1p(fit.predicted_ml)) / fit.doubt for fit in fits])
     count, miss = len(gaps), (1 - _LEVEL) / 2
     low = gaps[max(0, math.floor((count + 1) * miss) - 1)]
@@ -199,7 +203,7 @@ def _volume(fits: Sequence[_Fit]) -> tuple[float, float]:
 
 
 def _lesion(fits: Sequence[_Fit]) -> tuple[float, float, float] | None:
-    """A logistic regression; None with too few lesions, or only real or only false ones."""
+    """Fit the lesion confidence; None with too few lesions, or if all are real or all false."""
     logit, volume, real = (np.concatenate([getattr(f, key) for f in fits]) for key in ("logit", "lesion_ml", "real"))
     return _regression(logit, volume, real)
 
@@ -207,7 +211,7 @@ def _lesion(fits: Sequence[_Fit]) -> tuple[float, float, float] | None:
 def _regression(
     logit: NDArray[np.float64], volume: NDArray[np.float64], real: NDArray[np.bool_]
 ) -> tuple[float, float, float] | None:
-    """A logistic regression on a piece's mean logit and the log of its volume; None with too few, or only one kind."""
+    """Fit a logistic regression on mean logit and log volume; None with too few components or only one class."""
     if len(real) < _LEAST_LESIONS or real.all() or not real.any():
         return None
     features = np.stack([np.ones(len(real)), logit, np.log(volume)], axis=1)
@@ -223,27 +227,27 @@ def _regression(
 
 
 def _held_out(fits: Sequence[_Fit]) -> Facts:
-    """Coverage and Brier score when every centre is judged by a fit on the others; empty for one centre."""
+    """Return coverage and Brier score with each centre judged by a fit on the others; empty for one centre."""
     centres = sorted({fit.centre for fit in fits})
     covered, judged, squares, real = list[bool](), list[_Fit](), list[float](), list[bool]()
     for centre in centres if len(centres) > 1 else ():
         rest = [fit for fit in fits if fit.centre != centre]
         volume, small = _volumes(rest)
-        made = Calibration(volume=volume, volume_small=small, lesion=_lesion(rest))
+        calibration = Calibration(volume=volume, volume_small=small, lesion=_lesion(rest))
         for fit in (fit for fit in fits if fit.centre == centre):
-            low, high = volume_interval(fit.predicted_ml, fit.doubt, made) or (0.0, 0.0)
+            low, high = volume_interval(fit.predicted_ml, fit.doubt, calibration) or (0.0, 0.0)
             covered.append(low <= fit.truth_ml <= high)
             judged.append(fit)
             for logit, volume, is_real in zip(fit.logit, fit.lesion_ml, fit.real, strict=True):
-                if (chance := lesion_confidence(logit, volume, made)) is not None:
+                if (chance := lesion_confidence(logit, volume, calibration)) is not None:
                     squares.append((chance - is_real) ** 2)
                     real.append(is_real)
     facts: Facts = {}
     if covered:
         facts["volume_coverage_left_out"] = round(float(np.mean(covered)), 4)
     for name, under in ((f"under_{SMALL_ML:g}_ml", True), (f"from_{SMALL_ML:g}_ml", False)):
-        if some := [held for held, fit in zip(covered, judged, strict=True) if (fit.predicted_ml < SMALL_ML) is under]:
-            facts[f"volume_coverage_left_out_{name}"] = f"{sum(some)} of {len(some)}"
+        if group := [held for held, fit in zip(covered, judged, strict=True) if (fit.predicted_ml < SMALL_ML) is under]:
+            facts[f"volume_coverage_left_out_{name}"] = f"{sum(group)} of {len(group)}"
     if squares:
         facts |= {
             "lesions": len(real),
@@ -258,5 +262,5 @@ def _logit(prob: float) -> float:
 
 
 def _sigmoid(logit: float) -> float:
-    """To six digits, and never 0 or 1, which no threshold may be."""
+    """Return the probability to six digits, below 1 as a threshold must be."""
     return min(float(f"{1 / (1 + math.exp(-logit)):.6g}"), 1 - 1e-6)

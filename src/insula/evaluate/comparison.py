@@ -1,4 +1,4 @@
-"""Which of several predictions is better, case by case."""
+"""Compares sets of predictions case by case."""
 
 from __future__ import annotations
 
@@ -13,55 +13,62 @@ from insula.stats import Difference, difference_of, holm
 __all__ = ["HOPED", "Comparison", "compare"]
 
 HOPED = 0.02
-"""A difference of Dice that would matter: two points."""
+"""Relevant difference in Dice: two points."""
 _MOST_MOVED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One metric, two sets of predictions, the same cases."""
+    """One metric compared between two sets of predictions of the same cases."""
 
     metric: str
     first: str
     second: str
     primary: bool
-    """Whether this is the metric that decides; of the others no p is given."""
+    """Whether this is the primary metric; the others have no p value."""
     n: int
-    """Cases in which both are defined."""
+    """Cases in which the metric is defined for both sets."""
     difference: Difference | None
-    """Second minus first; None where the metric is defined in no common case."""
+    """Second minus first; None if the metric is defined in no common case."""
     better: int
-    """Cases in which the second is better."""
+    """Cases in which the second set is better."""
     worse: int
     p_holm: float | None
-    """The primary metric's p after Holm's correction over the pairs of sets; None for the others."""
+    """p value of the primary metric after Holm's correction over the pairs of sets; None for the others."""
     moved: tuple[tuple[str, float], ...]
-    """The cases that changed most, and by how much."""
+    """Cases that changed most, and by how much."""
 
 
 def compare(
     sets: Mapping[str, Sequence[CaseScore]], metrics: Sequence[str], *, primary: str = "dice", hoped: float = HOPED
 ) -> list[Comparison]:
-    """Every pair of prediction sets: one metric decides, the others describe.
+    """Compare every pair of prediction sets; only the primary metric is tested, the others are descriptive.
 
-    A metric of cases with a lesion is compared on those alone.
+    Lesion metrics are compared only on cases with a lesion.
 
     Args:
         sets: name -> scores of the same cases.
-        metrics: keys to compare on, the primary one among them.
-        primary: the one that gets a p.
-        hoped: the difference of the primary metric that would matter; its power is computed.
+        metrics: keys of the metrics to compare, including the primary one.
+        primary: the metric that is tested.
+        hoped: relevant difference of the primary metric, for which the power is computed.
+
+    Returns:
+        One comparison per pair and metric, the primary metric first; empty for a single set.
     """
-    found = [
+    comparisons = [
         _compare(sets, first, second, metric, primary, hoped)
         for first, second in combinations(sets, 2)
         for metric in sorted(metrics, key=lambda metric: metric != primary)
     ]
-    tested = [(n, one.difference.p) for n, one in enumerate(found) if one.primary and one.difference is not None]
+    tested = [
+        (n, comparison.difference.p)
+        for n, comparison in enumerate(comparisons)
+        if comparison.primary and comparison.difference is not None
+    ]
     known = [(n, p) for n, p in tested if p is not None]
     for (n, _), corrected in zip(known, holm([p for _, p in known]), strict=True):
-        found[n] = replace(found[n], p_holm=corrected)
-    return found
+        comparisons[n] = replace(comparisons[n], p_holm=corrected)
+    return comparisons
 
 
 def _compare(

@@ -1,4 +1,4 @@
-"""Which prediction belongs to which case."""
+"""Matches predictions to the cases of a cohort."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MASK = re.compile(r"_mask$")
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """The files of one comparison."""
+    """The files needed to score one case."""
 
     case: str
     subject: str = ""
@@ -30,25 +30,23 @@ class Pair:
     prob: Path | None
     image: Path | None
     record: Path | None = None
-    """What `insula segment` wrote of it."""
+    """Record that `insula segment` wrote beside the mask."""
     label: int | None = None
-    """The value that is lesion in the truth."""
+    """Value that marks lesion in the truth."""
 
 
 def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None = None) -> tuple[Pair, ...]:
-    """Find each case's prediction, by all the entities that the names share, or by nnU-Net's case name.
-
-    A folder as `insula segment` writes it, a BIDS derivative or nnU-Net's output folder will do.
+    """Find the prediction of each case, by all the entities that the names share, or by nnU-Net's case name.
 
     Args:
-        cohort: with the truth.
-        predictions: a folder.
-        only: cases to compare, e.g. a fold's test part; all that have a mask if not given.
+        cohort: the cohort with the truth.
+        predictions: the output folder of `insula segment` or nnU-Net, or a BIDS derivative.
+        only: cases to compare, e.g. the test part of a fold; all cases with a mask if not given.
 
     Raises:
         NoInput: no such folder.
-        BadData: a case has no prediction (a mean over those that happen to be there would flatter), or several; one
-            of `only` has no mask, or several; or the predictions are the truth's own files.
+        BadData: a case has several predictions or none (a mean over the predicted cases alone would be biased); a case
+            in `only` has several masks or none; or the predictions are the truth files themselves.
     """
     (masks, doubts), (probs, _) = (of_cases(cohort.entries, files) for files in find_predictions(predictions))
     entries = [entry for entry in cohort.entries if entry.masks and (only is None or entry.case in only)]
@@ -56,14 +54,15 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
         raise BadData(
             "the cohort", cohort.folder, "holds no case with a mask to compare with", "check the folder and the split"
         )
-    untold = sorted(set(only or ()) - {entry.case for entry in entries})
-    if untold:
-        rule = f"has no mask of {len(untold)} of {len(only or ())} cases to compare, e.g. {', '.join(untold[:3])}"
+    without_mask = sorted(set(only or ()) - {entry.case for entry in entries})
+    if without_mask:
+        count, examples = len(without_mask), ", ".join(without_mask[:3])
+        rule = f"has no mask of {count} of {len(only or ())} cases to compare, e.g. {examples}"
         raise BadData("the cohort", cohort.folder, rule, "see `insula cohort check`")
     missing = [entry.case for entry in entries if entry.case not in masks]
     if missing:
         rule = f"lack {len(missing)} of {len(entries)} cases, e.g. {', '.join(missing[:3])}"
-        raise BadData("the predictions", predictions, rule, "predict them too, or name the cases with --split")
+        raise BadData("the predictions", predictions, rule, "predict them too, or name the cases with `split`")
     for entry in entries:
         if entry.case in doubts:
             remedy = "name the run or acquisition in the prediction's name"
@@ -92,20 +91,20 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
 
 
 def weights_used(pairs: Sequence[Pair]) -> set[tuple[str, str]]:
-    """Names and SHA-256 of the weights that made the predictions, as far as records lie beside them."""
-    found = set()
+    """Return the names and SHA-256 of the weights behind the predictions, as far as these have records."""
+    used = set()
     for pair in pairs:
         if pair.record is not None:
             try:
-                told = json.loads(pair.record.read_text(encoding="utf-8"))["provenance"]["weights"]
-                found.add((str(told["name"]), str(told["sha256"])))
-            except (OSError, ValueError, KeyError, TypeError):  # another tool's
+                weights = json.loads(pair.record.read_text(encoding="utf-8"))["provenance"]["weights"]
+                used.add((str(weights["name"]), str(weights["sha256"])))
+            except (OSError, ValueError, KeyError, TypeError):  # written by another tool
                 continue
-    return found
+    return used
 
 
 def _record(mask: Path) -> Path | None:
-    """As `insula segment` or `insula-bids` names it."""
+    """Return the record that `insula segment` or `insula-bids` wrote beside a mask, if there is one."""
     stem = _MASK.sub("", NIFTI.sub("", mask.name))
     names = (f"{stem}.json", f"{stem.replace('_label-L', '')}_record.json")
     return next((path for name in names if (path := mask.with_name(name)).is_file()), None)

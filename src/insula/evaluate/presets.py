@@ -1,4 +1,4 @@
-"""Which metrics a benchmark means, with every edge case decided."""
+"""Metric presets of benchmarks, with every edge case defined."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ __all__ = ["METRICS", "PRESETS", "Metric", "Preset"]
 
 @dataclass(frozen=True)
 class Metric:
-    """One number of a case."""
+    """A metric of one case."""
 
     key: str
     label: str
     better: Literal["high", "low"]
     both_empty: str
-    """What it is where truth and prediction are empty."""
+    """Value if truth and prediction are both empty."""
     one_empty: str
-    """And where one of them is."""
+    """Value if only one of them is empty."""
     of: Literal["lesion", "control"] = "lesion"
-    """Which cases it is a metric of; a challenge's preset takes it of all."""
+    """Cases for which it is meant; challenge presets apply it to all cases."""
     most: float = math.inf
-    """The highest value; the lowest of every metric is 0."""
+    """Highest possible value; the lowest of every metric is 0."""
 
     def is_of(self, truth_voxels: int) -> bool:
-        """Whether it is a metric of a case whose true lesion has so many voxels."""
+        """Return whether the metric applies to a case whose true lesion has that many voxels."""
         return (self.of == "lesion") == (truth_voxels > 0)
 
 
@@ -53,20 +53,20 @@ _ALL = (
     Metric("false_ml", "false volume of controls [ml]", "low", "0", "the predicted volume", of="control"),
 )
 METRICS = {metric.key: metric for metric in _ALL}
-"""Every metric by its key."""
+"""All metrics by key."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A benchmark's choice of metrics."""
+    """The metrics of a benchmark."""
 
     name: str
     version: str
-    """Changes whenever a number could."""
+    """Version; changes whenever a result could change."""
     metrics: tuple[str, ...]
     note: str
     controls_apart: bool = False
-    """Whether a metric is undefined for cases that it is not a metric of, so that no mean mixes controls with the others."""
+    """Whether metrics are undefined for cases they are not meant for, so that no mean mixes controls with lesions."""
 
 
 PRESETS = {
@@ -76,25 +76,25 @@ PRESETS = {
             "atlas2022",
             "1",
             ("dice", "f1_any", "count_difference", "volume_difference_voxels"),
-            "ATLAS R2.0 challenge. One common voxel makes a lesion found; lesions are 26-connected throughout (the "
-            "public scorer counts them 6-connected) and the volume difference is that of truth and prediction (the "
-            "public scorer, scoring one case at a time, subtracts the prediction from itself).",
+            "ATLAS R2.0 challenge. A lesion counts as detected if one voxel overlaps; lesions are 26-connected "
+            "throughout (the public scorer uses 6-connectivity), and the volume difference is between truth and "
+            "prediction (the public scorer, scoring one case at a time, subtracts the prediction from itself).",
         ),
         Preset(
             "isles2026",
             "1",
             ("dice", "volume_difference_ml", "count_difference", "f1_iou25", "pr_auc"),
-            "ISLES'26. A lesion is found by a one-to-one partner of IoU 0.25 or more, 26-connected. PR-AUC needs the "
-            "probability map; without it the metric is undefined.",
+            "ISLES'26. A lesion counts as detected if it has a one-to-one match with an IoU of at least 0.25; lesions "
+            "are 26-connected. PR-AUC needs the probability map and is undefined without it.",
         ),
         Preset(
             "full",
             "2",
             tuple(metric.key for metric in _ALL),
-            "Everything. Cases with a lesion and controls are apart: overlap, volume and distance are of cases with a lesion, and of "
-            "controls it is said how many masks are empty and how much is called lesion.",
+            "All metrics. Cases with a lesion and controls are reported separately: overlap, volume and distance for "
+            "cases with a lesion; the share of empty masks and the false lesion volume for controls.",
             controls_apart=True,
         ),
     )
 }
-"""By name."""
+"""All presets by name."""

@@ -1,4 +1,4 @@
-"""One case, all its numbers."""
+"""Scores one case: computes all its metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from insula.errors import BadData, InsulaError
 from insula.evaluate.pairing import Pair
 from insula.evaluate.presets import METRICS, Preset
 from insula.geometry import AxisMap, Grid, axis_map, ras_grid, ras_map, unlike_in_order
-from insula.io import read_mask, read_scan, read_values
+from insula.io import SeveralLabels, read_mask, read_scan, read_values
 from insula.metrics import (
     LogitCounts,
     average_precision,
@@ -38,36 +38,36 @@ _SURFACE = {"hd95_mm", "assd_mm", "surface_dice_2mm"}
 
 @dataclass(frozen=True)
 class TrueLesion:
-    """A 26-connected piece of the truth."""
+    """A 26-connected component of the truth."""
 
     voxels: int
     touched: bool
-    """By a prediction, with one voxel at least."""
+    """Whether a prediction overlaps it by at least one voxel."""
     paired: bool
-    """One-to-one, with an IoU of 0.25 or more."""
+    """Whether it has a one-to-one match with an IoU of at least 0.25."""
 
 
 @dataclass(frozen=True)
 class PredictedLesion:
-    """A 26-connected piece of the prediction."""
+    """A 26-connected component of the prediction."""
 
     voxels: int
     volume_ml: float
     touches: bool
-    """A true lesion, with one voxel at least."""
+    """Whether it overlaps a true lesion by at least one voxel."""
     mean_logit: float | None
-    """Of its voxels, each cut at +-15; None without a map."""
+    """Mean logit of its voxels, each clipped to +-15; None without a map."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseScore:
-    """How good one prediction is; plain data."""
+    """The scores of one prediction, as plain data."""
 
     case: str
     centre: str = "unknown"
     chronicity: str = "unknown"
     hemisphere: str = "unknown"
-    """Where nine tenths of the true lesion lie; unknown without a scan."""
+    """Side with nine tenths of the true lesion; unknown without a scan."""
     truth_voxels: int
     truth_ml: float
     predicted_ml: float
@@ -76,12 +76,12 @@ class CaseScore:
     true_lesions: tuple[TrueLesion, ...]
     predicted_lesions: tuple[PredictedLesion, ...]
     interval_ml: tuple[float, float] | None = None
-    """What the prediction's record says of its volume."""
+    """Volume interval from the record of the prediction; None without one."""
     reordered: bool = False
-    """The prediction was stored in another axis order than the truth, and was brought over."""
+    """Whether the prediction was stored in another axis order than the truth and had to be reordered."""
     voxel_ml: float = field(repr=False)
     counts: LogitCounts | None = field(default=None, repr=False, compare=False)
-    """The map and its truth; None without a map."""
+    """Histogram of the map and its truth; None without a map."""
 
 
 def score_masks(
@@ -96,13 +96,13 @@ def score_masks(
     """Score a prediction.
 
     Args:
-        truth: the expert's mask.
-        predicted: on the same grid (to a fiftieth of a voxel).
-        prob: the soft map on the same voxels, for PR-AUC and calibration.
-        metrics: keys of `METRICS`; the costly ones are only computed when named.
-        controls_apart: a metric of cases with a lesion is undefined for controls, and the other way round; otherwise the
-            metric's own word on empty masks holds, as challenges want it.
-        case: its name.
+        truth: the expert mask.
+        predicted: the predicted mask, on the same grid (to a fiftieth of a voxel).
+        prob: the probability map on the same grid, for PR-AUC and calibration.
+        metrics: keys of `METRICS`; the costly ones are computed only on request.
+        controls_apart: leave lesion metrics undefined for controls, and control metrics undefined for cases with a
+            lesion; otherwise each metric follows its own rule for empty masks, as in challenges.
+        case: the case name, for messages.
 
     Raises:
         BadData: the grids differ, or the map is not finite or not between 0 and 1.
@@ -116,33 +116,33 @@ def score_masks(
         )
     if prob is not None:
         _check_map(prob, truth, case)
-    one, two = truth.voxels, predicted.voxels
-    match = match_lesions(one, two)
+    true_voxels, predicted_voxels = truth.voxels, predicted.voxels
+    match = match_lesions(true_voxels, predicted_voxels)
     values: dict[str, float | None] = {
-        "dice": dice_score(one, two),
+        "dice": dice_score(true_voxels, predicted_voxels),
         "f1_any": match.f1_any,
         "f1_iou25": match.recognition_quality,
         "volume_difference_ml": abs(truth.volume_ml - predicted.volume_ml),
-        "volume_difference_voxels": float(abs(int(one.sum()) - int(two.sum()))),
+        "volume_difference_voxels": float(abs(int(true_voxels.sum()) - int(predicted_voxels.sum()))),
         "count_difference": float(abs(match.count_difference)),
-        "empty": float(not two.any()),
+        "empty": float(not predicted_voxels.any()),
         "false_ml": predicted.volume_ml,
     }
     if _SURFACE & set(metrics):
-        surface = surface_distances(one, two, truth.grid.affine[:3, :3])
+        surface = surface_distances(true_voxels, predicted_voxels, truth.grid.affine[:3, :3])
         values |= {"hd95_mm": surface.hd95, "assd_mm": surface.assd, "surface_dice_2mm": surface.surface_dice(2.0)}
     if "cc_dice" in metrics:
-        values["cc_dice"] = cc_dice(one, two, truth.grid.affine[:3, :3])
+        values["cc_dice"] = cc_dice(true_voxels, predicted_voxels, truth.grid.affine[:3, :3])
     if "pr_auc" in metrics:
-        values["pr_auc"] = None if prob is None else average_precision(one, prob)
+        values["pr_auc"] = None if prob is None else average_precision(true_voxels, prob)
     if controls_apart:
-        values = {key: value if METRICS[key].is_of(int(one.sum())) else None for key, value in values.items()}
+        values = {key: value if METRICS[key].is_of(int(true_voxels.sum())) else None for key, value in values.items()}
     paired = {pair[0] for pair in match.pairs}
     means = None if prob is None else mean_logits(prob, match.predicted_labels, len(match.predicted_sizes))
     voxel_ml = truth.grid.voxel_ml
     return CaseScore(
         case=case,
-        truth_voxels=int(one.sum()),
+        truth_voxels=int(true_voxels.sum()),
         truth_ml=truth.volume_ml,
         predicted_ml=predicted.volume_ml,
         voxel_ml=voxel_ml,
@@ -157,7 +157,7 @@ def score_masks(
             )
             for number, (size, touches) in enumerate(zip(match.predicted_sizes, match.predicted_touched, strict=True))
         ),
-        counts=None if prob is None else count_logits(one, prob),
+        counts=None if prob is None else count_logits(true_voxels, prob),
     )
 
 
@@ -165,7 +165,7 @@ def score_pair(pair: Pair, preset: Preset) -> CaseScore:
     """Read a pair's files and score them by a preset.
 
     Raises:
-        BadData, NoInput: a file cannot be read, or the grids differ; the message names the case and which file.
+        BadData, NoInput: a file cannot be read, or the grids differ; the message names the case and the file.
     """
     with _naming(f"the truth of {pair.case}"):
         truth = read_mask(pair.truth, label=pair.label)
@@ -196,7 +196,7 @@ def score_pair(pair: Pair, preset: Preset) -> CaseScore:
 
 
 def try_score(pair: Pair, preset: Preset) -> CaseScore | InsulaError:
-    """As `score_pair`, but a pair that is refused becomes a value, so that all of them are named."""
+    """Call `score_pair`, but return the error of a refused pair instead of raising it, so that all can be reported."""
     try:
         return score_pair(pair, preset)
     except InsulaError as error:
@@ -217,7 +217,7 @@ def _naming(what: str) -> Iterator[None]:
         yield
     except InsulaError as error:
         binary = "write predictions as 0 and 1" if what.startswith("the prediction") else None
-        raise error.about(what, remedy=binary if "--label" in error.remedy else None) from None
+        raise error.about(what, remedy=binary if isinstance(error, SeveralLabels) else None) from None
 
 
 def _check_map(prob: NDArray[np.floating], truth: Mask, case: str) -> None:
@@ -252,5 +252,5 @@ def _interval(record: Path | None) -> tuple[float, float] | None:
     try:
         low, high = json.loads(record.read_text(encoding="utf-8"))["confidence"]["volume_interval_ml"]
         return float(low), float(high)
-    except (OSError, ValueError, KeyError, TypeError):  # of another tool, or without an interval
+    except (OSError, ValueError, KeyError, TypeError):  # written by another tool, or without an interval
         return None

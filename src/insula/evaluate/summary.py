@@ -1,4 +1,4 @@
-"""From cases to what is said of a cohort: strata, intervals, recall by size, reliability."""
+"""Summarises case scores over a cohort: strata, intervals, recall by size, reliability."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _LEAST_PROB = 0.01
-_LEAST_SHARE = 30  # cases, for an interval of a share
+_LEAST_SHARE = 30  # cases needed for the interval of a proportion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,32 +47,32 @@ class Row:
 
 
 def summarise(scores: Sequence[CaseScore], preset: Preset) -> list[Row]:
-    """Every metric of a preset over all cases and over every stratum.
+    """Summarise every metric of a preset over all cases and over every stratum.
 
-    Where the preset sets controls apart, a metric is summarised over the cases that it is a metric of. Cases among those in
-    which it is undefined are counted, not hidden.
+    If the preset separates controls, a metric is summarised only over the cases it is meant for. Those in which it is
+    undefined are counted, not hidden.
     """
     rows = []
     for stratum, groups in strata_of(scores, controls_apart=preset.controls_apart).items():
         for group, members in groups.items():
             for metric in preset.metrics:
-                some = [
+                applicable = [
                     score for score in members if not preset.controls_apart or METRICS[metric].is_of(score.truth_voxels)
                 ]
-                if some:
-                    rows.append(_row(stratum, group, metric, some))
+                if applicable:
+                    rows.append(_row(stratum, group, metric, applicable))
     return rows
 
 
 def strata_of(scores: Sequence[CaseScore], *, controls_apart: bool = False) -> dict[str, dict[str, list[CaseScore]]]:
-    """Stratum -> group -> its cases: all, lesion size, chronicity, hemisphere, centre; empty groups are left out.
+    """Return stratum -> group -> cases, for all, lesion size, chronicity, hemisphere and centre; no group is empty.
 
-    With controls apart, `all` has the groups `with a lesion` and `controls` instead of one.
+    With `controls_apart`, `all` has the groups `with a lesion` and `controls` instead of one.
     """
 
     def grouped(key: Any, order: Sequence[str] | None = None) -> dict[str, list[CaseScore]]:
         names = order or sorted({key(score) for score in scores})
-        return {name: found for name in names if (found := [score for score in scores if key(score) == name])}
+        return {name: matching for name in names if (matching := [score for score in scores if key(score) == name])}
 
     kinds = ("with a lesion", "controls")
     kind = lambda score: kinds[0] if score.truth_voxels else kinds[1]  # noqa: E731
@@ -87,14 +87,14 @@ def strata_of(scores: Sequence[CaseScore], *, controls_apart: bool = False) -> d
 
 
 def size_recall(scores: Sequence[CaseScore]) -> list[dict[str, Any]]:
-    """Per size bin: how many lesions, how many were touched and paired, and how many predictions were false."""
+    """Return, per size bin, the number of lesions, their recall, the number of predictions and their precision."""
     all_true: dict[str, list[TrueLesion]] = {name: [] for name in SIZE_BINS}
     all_predicted: dict[str, list[PredictedLesion]] = {name: [] for name in SIZE_BINS}
     for score in scores:
         for lesion in score.true_lesions:
             all_true[size_bin(lesion.voxels)].append(lesion)
-        for found in score.predicted_lesions:
-            all_predicted[size_bin(found.voxels)].append(found)
+        for predicted_lesion in score.predicted_lesions:
+            all_predicted[size_bin(predicted_lesion.voxels)].append(predicted_lesion)
     rows = []
     for name in SIZE_BINS:
         true, predicted = all_true[name], all_predicted[name]
@@ -113,21 +113,21 @@ def size_recall(scores: Sequence[CaseScore]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """What probabilities are worth, over all voxels of at least 0.01."""
+    """Reliability of the probabilities over all voxels with a probability of at least 0.01."""
 
     said: NDArray[np.float64]
     """Mean probability of each bin."""
     true: NDArray[np.float64]
-    """Share of its voxels that are lesion."""
+    """Fraction of voxels in each bin that are lesion."""
     voxels: NDArray[np.int64]
     error: float
-    """Expected calibration error: the mean gap, weighted by voxels."""
+    """Expected calibration error: the mean absolute gap, weighted by voxels."""
     log_loss: float
-    """Mean negative log-likelihood over ALL voxels [nats], times a thousand."""
+    """Mean negative log-likelihood over ALL voxels [nats], times 1000."""
 
 
 def reliability(scores: Sequence[CaseScore], *, bins: int = 20) -> Reliability | None:
-    """Pool all maps; None where no case has one.
+    """Compute the reliability over all maps together; None if no case has one.
 
     Source:
         Guo 2017, On calibration of modern neural networks, arXiv 1706.04599, equation 3.
@@ -135,22 +135,22 @@ def reliability(scores: Sequence[CaseScore], *, bins: int = 20) -> Reliability |
     counts = pooled(scores)
     if counts is None:
         return None
-    voxels, said, true = _binned(counts, Scaling(), bins)
+    voxels, confidence, true = _binned(counts, Scaling(), bins)
     error = calibration_error(counts, bins=bins)
-    return Reliability(said, true, voxels.astype(np.int64), error, 1000 * log_loss(counts))
+    return Reliability(confidence, true, voxels.astype(np.int64), error, 1000 * log_loss(counts))
 
 
 def calibration_error(counts: LogitCounts, *, scaling: Scaling = Scaling(), bins: int = 20) -> float:
-    """Expected calibration error over voxels of at least 0.01, their logits scaled: the mean gap between what is said and true."""
+    """Return the expected calibration error over voxels of at least 0.01, after scaling the logits."""
     return pooled_error([(counts, scaling)], bins=bins)
 
 
 def pooled_error(parts: Sequence[tuple[LogitCounts, Scaling]], *, bins: int = 20) -> float:
-    """The expected calibration error of voxels that are scaled in several ways.
+    """Return the expected calibration error of parts that are scaled differently; 0 without voxels.
 
     Args:
         parts: histograms, each with its scaling.
-        bins: of probability.
+        bins: number of probability bins.
     """
     voxels, mass, hits = np.sum([_sums(counts, scaling, bins) for counts, scaling in parts], axis=0)
     return float(np.abs(mass - hits).sum() / voxels.sum()) if voxels.sum() else 0.0
@@ -159,46 +159,46 @@ def pooled_error(parts: Sequence[tuple[LogitCounts, Scaling]], *, bins: int = 20
 def _binned(
     counts: LogitCounts, scaling: Scaling, bins: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """For each bin of probability with voxels: their number, their mean probability, the share that is lesion."""
+    """Return voxel count, mean probability and fraction of lesion for each non-empty probability bin."""
     voxels, mass, hits = _sums(counts, scaling, bins)
-    some = voxels > 0
-    return voxels[some], mass[some] / voxels[some], hits[some] / voxels[some]
+    filled = voxels > 0
+    return voxels[filled], mass[filled] / voxels[filled], hits[filled] / voxels[filled]
 
 
 def _sums(counts: LogitCounts, scaling: Scaling, bins: int) -> NDArray[np.float64]:
-    """(3, bins): voxels of at least 0.01, the sum of their probabilities, those that are lesion."""
+    """Return (3, bins): voxels of at least 0.01, the sum of their probabilities, and lesion voxels among them."""
     prob = 1 / (1 + np.exp(-scaling(LOGITS)))
-    told = prob >= _LEAST_PROB
-    group = np.minimum((prob[told] * bins).astype(int), bins - 1)
+    counted = prob >= _LEAST_PROB
+    group = np.minimum((prob[counted] * bins).astype(int), bins - 1)
     weights = (counts.every, counts.every * prob, counts.lesion)
-    return np.array([np.bincount(group, weights=w[told], minlength=bins) for w in weights], dtype=np.float64)
+    return np.array([np.bincount(group, weights=w[counted], minlength=bins) for w in weights], dtype=np.float64)
 
 
 def log_loss(counts: LogitCounts, *, scaling: Scaling = Scaling()) -> float:
-    """Mean negative log-likelihood of all voxels [nats], their logits scaled."""
+    """Return the mean negative log-likelihood of all voxels [nats], after scaling the logits."""
     z = scaling(LOGITS)
     lost = np.logaddexp(0, -z) * counts.lesion + np.logaddexp(0, z) * (counts.every - counts.lesion)
     return float(lost.sum() / counts.every.sum())
 
 
 def curve(scores: Sequence[CaseScore]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Recall and precision over all voxels of all cases, thresholds from high to low; None without maps."""
+    """Return recall and precision over all voxels of all cases, from high to low thresholds; None without maps."""
     counts = pooled(scores)
     if counts is None or counts.lesion.sum() == 0:
         return None
     called, hits = (side[::-1].cumsum() for side in (counts.every, counts.lesion))
-    some = called > 0
-    return hits[some] / hits[-1], hits[some] / called[some]
+    defined = called > 0
+    return hits[defined] / hits[-1], hits[defined] / called[defined]
 
 
 def coverage(scores: Sequence[CaseScore]) -> tuple[int, int]:
-    """How many of the volume intervals hold the true volume, and how many there are."""
-    told = [(score.truth_ml, score.interval_ml) for score in scores if score.interval_ml is not None]
-    return sum(low <= true <= high for true, (low, high) in told), len(told)
+    """Return how many volume intervals contain the true volume, and how many intervals there are."""
+    intervals = [(score.truth_ml, score.interval_ml) for score in scores if score.interval_ml is not None]
+    return sum(low <= true <= high for true, (low, high) in intervals), len(intervals)
 
 
 def pooled(scores: Sequence[CaseScore]) -> LogitCounts | None:
-    """All maps together; None where there is none."""
+    """Return the summed histograms of all maps; None if there are none."""
     maps = [score.counts for score in scores if score.counts is not None]
     if not maps:
         return None
@@ -219,10 +219,8 @@ def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) ->
     values, centres = [value for value, _ in pairs], [centre for _, centre in pairs]
     low, high = np.percentile(values, [25, 75])
     mean, median = mean_interval(values, centres, least=0, most=METRICS[metric].most), median_interval(values, centres)
-    if METRICS[metric].most == 1 and set(values) <= {
-        0.0,
-        1.0,
-    }:  # a share: t intervals of few cases do not hold, medians say nothing
+    # a proportion: t intervals are invalid for few cases, and medians are meaningless
+    if METRICS[metric].most == 1 and set(values) <= {0.0, 1.0}:
         basis = f"{round(sum(values))} of {len(values)}" + (
             ", too few for an interval" if len(values) < _LEAST_SHARE else ""
         )

@@ -1,4 +1,4 @@
-"""Weights for programs that are not insula."""
+"""Weights for programs other than insula."""
 
 from insula.export.compiled_file import export_aoti, export_tensorrt
 from insula.export.monai_bundle import export_monai_bundle

@@ -1,4 +1,4 @@
-"""What a foreign program has to know of exported weights: how to prepare an image, and what to make of the answer."""
+"""Metadata for other programs: how to prepare an image for exported weights, and what to do with the output."""
 
 from __future__ import annotations
 
@@ -14,24 +14,31 @@ from insula.types import VERSION, Shape
 __all__ = ["about", "new_file", "output_names", "size_of"]
 
 _BEFORE = (
-    "Reorder the scan to RAS+. Foreground: what exceeds a tenth of the way from the 1st to the 99.5th percentile. Resample linearly to spacing_mm in a box "
-    "of so many voxels, centred on the centre of mass of the head's upper 130 mm, filled outside with the median of the rest. "
-    "(value - the foreground's median) / (its high_percentile - its low_percentile), clipped to +-clip; float32."
+    "Reorder the scan to RAS+. Foreground: voxels above a tenth of the way from the 1st to the 99.5th percentile. "
+    "Resample linearly to spacing_mm in a box of that many voxels, centred on the centre of mass of the head's "
+    "upper 130 mm, filled outside with the median of the rest. (value - the foreground's median) / (its "
+    "high_percentile - its low_percentile), clipped to +-clip; float32."
 )
 _AFTER = (
-    "The output has one channel, the probability of lesion, calibrated. Bring it back to the scan's grid linearly, keep what is at or above threshold, drop "
-    "pieces (26-connected) under min_lesion_ml, and those whose chance to be real is under least_chance."
+    "The output has one channel, the probability of lesion, calibrated. Resample it linearly to the scan's grid, "
+    "keep voxels at or above threshold, drop pieces (26-connected) under min_lesion_ml, and those whose chance to "
+    "be real is under least_chance."
 )
 _AFTER_BRAIN = (
-    "The output has two channels: 0 is the probability of lesion, calibrated, and already 0 wherever channel 1, the probability of brain, is not above 0.5. Bring "
-    "both back to the scan's grid linearly. The brain is what is at or above 0.5, its largest piece (26-connected), holes filled. Lesion is what is at or above "
-    "threshold inside the brain; drop pieces (26-connected) under min_lesion_ml, and those whose chance to be real is under least_chance."
+    "The output has two channels: 0 is the probability of lesion, calibrated, and already 0 wherever channel 1, the "
+    "probability of brain, is not above 0.5. Resample both linearly to the scan's grid. The brain is the largest "
+    "piece (26-connected) of the voxels at or above 0.5, holes filled. Lesions are the voxels at or above threshold "
+    "inside the brain; drop pieces (26-connected) under min_lesion_ml, and those whose chance to be real is under "
+    "least_chance."
 )
-_CHANCE = " A piece's chance is 1 / (1 + exp(-(a + b x + c log(volume in ml)))), (a, b, c) = lesion_chance, x the mean of its voxels' logits, each cut at +-15."
+_CHANCE = (
+    " A piece's chance is 1 / (1 + exp(-(a + b x + c log(volume in ml)))), (a, b, c) = lesion_chance, x the mean of "
+    "its voxels' logits, each cut at +-15."
+)
 
 
 def about(loaded: Weights) -> dict[str, str]:
-    """The card in words and numbers, for a file's metadata."""
+    """Returns the card in words and numbers, for a file's metadata."""
     card = loaded.card
     return {
         "insula": VERSION,
@@ -51,28 +58,28 @@ def about(loaded: Weights) -> dict[str, str]:
 
 
 def output_names(card: Card) -> list[str]:
-    """The channels of what the network gives, in their order."""
+    """Returns the channels of the network's output, in their order."""
     return ["lesion", "brain"] if card.model.brain else ["lesion"]
 
 
 def new_file(path: Path, ending: str) -> Path:
-    """A path for a file that is not there yet.
+    """Returns the path if a new file can be written there.
 
     Raises:
-        UsageError: the name does not end as it has to.
-        CannotCreate: something stands there already, or its folder does not exist.
+        UsageError: the name does not end as required.
+        CannotCreate: the file exists already, or its folder does not exist.
     """
     if path.suffix != ending:
-        raise UsageError("--out", path, f"does not end in {ending}", f"use e.g. {path.stem or 'weights'}{ending}")
+        raise UsageError("`out`", path, f"does not end in {ending}", f"use e.g. {path.stem or 'weights'}{ending}")
     if path.exists():
         raise CannotCreate("the file", path, "exists", "name a new one")
     if not path.resolve().parent.is_dir():
-        raise CannotCreate("the folder", path.parent, "does not exist", "make it first")
+        raise CannotCreate("the folder", path.parent, "does not exist", "create it first")
     return path
 
 
 def size_of(loaded: Weights, wanted: Shape | None) -> Shape:
-    """The volume that an exported network takes: the whole box, or a tile of so many voxels.
+    """Returns the volume size that an exported network takes: the whole box, or the requested size.
 
     Raises:
         UsageError: the network cannot halve that size.
@@ -81,6 +88,8 @@ def size_of(loaded: Weights, wanted: Shape | None) -> Shape:
         return loaded.card.prepare.box
     model: UNet = loaded.model
     if any(n < 1 or n % divisor for n, divisor in zip(wanted, model.divisors, strict=True)):
-        told = " x ".join(str(divisor) for divisor in model.divisors)
-        raise UsageError("--shape", " x ".join(map(str, wanted)), f"is not divisible by {told}", "use e.g. 96 96 96")
+        divisors = " x ".join(str(divisor) for divisor in model.divisors)
+        raise UsageError(
+            "`shape`", " x ".join(map(str, wanted)), f"is not divisible by {divisors}", "use e.g. 96 96 96"
+        )
     return wanted

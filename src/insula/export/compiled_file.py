@@ -1,4 +1,4 @@
-"""Weights compiled for one kind of machine: a package of PyTorch's, or a plan of TensorRT's."""
+"""Weights compiled for one kind of machine: a PyTorch package or a TensorRT plan."""
 
 from __future__ import annotations
 
@@ -23,63 +23,63 @@ __all__ = ["export_aoti", "export_tensorrt"]
 
 
 def export_aoti(weights: str, path: Path, *, shape: Shape | None = None, device: str = "auto") -> Path:
-    """Write NAME.pt2: from a prepared image to probabilities, without Python in the network, for machines like this one.
+    """Write NAME.pt2: from a prepared image to probabilities, without Python in the network, for machines like this.
 
     Args:
-        weights: of one network.
-        path: the file, ending in .pt2; its folder exists.
-        shape: of what it takes [voxels]; the whole box if not given.
-        device: for which, as `choose_device` takes it.
+        weights: of a single network.
+        path: the file, ending in .pt2, in an existing folder.
+        shape: size of the input [voxels]; the whole box if not given.
+        device: the device to compile for, as for `choose_device`.
 
     Returns:
         The path.
 
     Raises:
-        UsageError: an ensemble, or a size that the network cannot halve.
-        CannotCreate: something stands there already.
-        Unavailable: no such device, or no compiler.
+        UsageError: the weights are an ensemble, or the network cannot halve the size.
+        CannotCreate: the file exists already.
+        Unavailable: there is no such device, or no compiler.
     """
-    loaded, where = load_weights(weights), choose_device(device)
+    loaded, target = load_weights(weights), choose_device(device)
     new_file(path, ".pt2")
-    precision = choose_precision(where, "auto")
-    told = about(loaded) | {"precision": precision_name(precision)}
+    precision = choose_precision(target, "auto")
+    metadata = about(loaded) | {"precision": precision_name(precision)}
     package = compiled_package(
         loaded.model,
         size_of(loaded, shape),
-        where,
+        target,
         precision=precision,
         scaling=loaded.card.calibration.scaling,
-        about=told,
+        about=metadata,
     )
     write_bytes(path, package)
     return path
 
 
 def export_tensorrt(weights: str, path: Path, *, shape: Shape | None = None, device: str = "cuda") -> Path:
-    """Write NAME.plan for a GPU of this machine, and beside it NAME.json with what has to be known.
+    """Write NAME.plan for a GPU of this machine, and NAME.json with the metadata beside it.
 
     Args:
-        weights: of one network.
-        path: the file, ending in .plan; its folder exists.
-        shape: of what it takes [voxels]; the whole box if not given.
-        device: which one.
+        weights: of a single network.
+        path: the file, ending in .plan, in an existing folder.
+        shape: size of the input [voxels]; the whole box if not given.
+        device: the GPU.
 
     Returns:
         The path.
 
     Raises:
-        UsageError: an ensemble, or a size that the network cannot halve.
-        CannotCreate: something stands there already.
-        Unavailable: no such GPU, no TensorRT, or it refuses the network.
+        UsageError: the weights are an ensemble, or the network cannot halve the size.
+        CannotCreate: a file exists already.
+        Unavailable: there is no such GPU or no TensorRT, or TensorRT refuses the network.
     """
-    loaded, where = load_weights(weights), choose_device(device)
+    loaded, target = load_weights(weights), choose_device(device)
     new_file(path, ".plan")
-    told = new_file(path.with_suffix(".json"), ".json")
-    choose_engine("tensorrt", where)
-    precision = engine_precision("tensorrt", choose_precision(where, "auto"), loaded.model)
+    metadata_path = new_file(path.with_suffix(".json"), ".json")
+    choose_engine("tensorrt", target)
+    precision = engine_precision("tensorrt", choose_precision(target, "auto"), loaded.model)
     graph = onnx_graph(
         loaded.model, size_of(loaded, shape), scaling=loaded.card.calibration.scaling, precision=precision
     )
-    write_bytes(path, tensorrt_plan(graph, where))
-    write_json(told, about(loaded) | {"precision": precision_name(precision)})
+    write_bytes(path, tensorrt_plan(graph, target))
+    write_json(metadata_path, about(loaded) | {"precision": precision_name(precision)})
     return path

@@ -1,4 +1,4 @@
-"""Weights as a MONAI bundle: `python -m monai.bundle run` then segments a folder with them."""
+"""Weights as a MONAI bundle, with which `python -m monai.bundle run` segments a folder."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ __all__ = ["export_monai_bundle"]
 
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 _NOTICE = "For research only; not a medical device."
-_MONAI = "1.6.1"  # what it was run with, where monai is not installed
+_MONAI = "1.6.1"  # the tested version, used if monai is not installed
 
 
 def export_monai_bundle(weights: str, folder: Path) -> Path:
-    """Write a bundle: metadata, an inference configuration, weights and card, a page to read.
+    """Write a bundle: metadata, an inference configuration, weights and card, and a README.
 
-    Reading, preparing and deciding are insula's own (`insula.export.BeforeNetwork` and `AfterNetwork`), so that masks are those of
-    `insula segment` on the same device and precision; whoever runs the bundle needs `pip install insula monai pytorch-ignite fire`.
+    Reading, preparing and deciding are insula's own (`insula.export.BeforeNetwork` and `AfterNetwork`), so that masks
+    equal those of `insula segment` on the same device and precision. Running the bundle needs `pip install insula monai
+    pytorch-ignite fire`.
 
     Args:
-        weights: of one network.
-        folder: made; must not hold anything.
+        weights: of a single network.
+        folder: created if missing; must be empty.
 
     Returns:
         The folder.
 
     Raises:
-        UsageError: an ensemble.
+        UsageError: the weights are an ensemble.
         CannotCreate: the folder is not empty.
 
     Source:
@@ -59,7 +60,7 @@ def export_monai_bundle(weights: str, folder: Path) -> Path:
 
 def _metadata(card: Card) -> dict[str, Any]:
     box = list(card.prepare.box)
-    about = f"Stroke lesions on T1-weighted MRI; {card.provenance.get('trained_on', 'see its card')}. {_NOTICE}"
+    about = f"Stroke lesions on T1-weighted MRI; {card.provenance.get('trained_on', 'see the card')}. {_NOTICE}"
     image = {
         "type": "image",
         "format": "magnitude",
@@ -105,15 +106,15 @@ def _metadata(card: Card) -> dict[str, Any]:
         "pred_classes": f"logits: {', '.join(outputs)}",
         "references": [],
         "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": pred}},
-        "eval_metrics": _reached(card),
+        "eval_metrics": _metrics(card),
         "supported_apps": {},
     }
 
 
-def _reached(card: Card) -> dict[str, float]:
+def _metrics(card: Card) -> dict[str, float]:
     fitted = card.calibration.fitted_on
-    found = (fitted or {}).get("mean_dice_in_sample", (fitted or {}).get("mean_dice"))
-    return {"mean_dice_in_sample": found} if isinstance(found, float) else {}
+    mean_dice = (fitted or {}).get("mean_dice_in_sample", (fitted or {}).get("mean_dice"))
+    return {"mean_dice_in_sample": mean_dice} if isinstance(mean_dice, float) else {}
 
 
 def _inference(name: str) -> dict[str, Any]:
@@ -169,7 +170,7 @@ Stroke lesions on T1-weighted MRI. **{_NOTICE}** Trained on {trained}.
         --dataset_dir SCANS --output_dir RESULTS
 
 SCANS is a folder of .nii or .nii.gz files; each gets {files} on its own grid. Threshold, smallest lesion and
-calibration are those of models/{card.name}.json. Made with Python {platform.python_version()}.
+calibration are those of models/{card.name}.json. Exported with Python {platform.python_version()}.
 """
 
 

@@ -1,4 +1,4 @@
-"""What happens before and after the network, as steps of a MONAI pipeline: dictionaries in, dictionaries out."""
+"""The steps before and after the network in a MONAI pipeline: dictionaries in, dictionaries out."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ __all__ = ["AfterNetwork", "BeforeNetwork"]
 
 
 class BeforeNetwork:
-    """From `{"path": FILE}` to `{"path": FILE, "image": Tensor[1, i, j, k]}`: read strictly, RAS+, centred on the head, normalised.
+    """Read and prepare a scan: `{"path": FILE}` becomes `{"path": FILE, "image": Tensor[1, i, j, k]}`.
+
+    Reading is strict; the image is in RAS+ order, centred on the head, and normalised.
 
     Args:
-        card: path of the weights' card, which says how.
+        card: path of the weights' card, which determines the preparation.
     """
 
     def __init__(self, card: str) -> None:
@@ -34,29 +36,30 @@ class BeforeNetwork:
 
 
 class AfterNetwork:
-    """From logits in the box to masks and probabilities on the scan's own grid, written as `insula segment` does.
+    """Turn logits in the box into masks and probabilities on the scan's own grid, written as by `insula segment`.
 
     Args:
         card: path of the weights' card.
-        output_dir: where NAME_mask.nii.gz, NAME_prob.nii.gz and, if the network gives a brain, NAME_brain.nii.gz go; made if it is not there.
+        output_dir: where NAME_mask.nii.gz, NAME_prob.nii.gz and, if the network predicts the brain, NAME_brain.nii.gz
+            are written; created if missing.
 
     Raises:
-        UsageError: two scans of the same name.
+        UsageError: two scans have the same name.
     """
 
     def __init__(self, card: str, output_dir: str) -> None:
         self._card, self._out = load_weights(card).card, Path(output_dir)
-        self._seen: dict[str, Path] = {}
+        self._paths: dict[str, Path] = {}
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
         path, card = Path(data["path"]), self._card
         scan = read_scan(path, name=bare_name(path))
-        if scan.name in self._seen and self._seen[scan.name] != path:
-            raise UsageError("the scan", path, "has the name of another", "give each scan a name of its own")
-        self._seen[scan.name] = path
+        if scan.name in self._paths and self._paths[scan.name] != path:
+            raise UsageError("the scan", path, "has the same name as another scan", "give each scan its own name")
+        self._paths[scan.name] = path
         logits = torch.as_tensor(data["pred"]).float().cpu()[None]  # (1, c, i, j, k)
-        prepared, seen = prepare(scan, card.prepare), probabilities(logits, scaling=card.calibration.scaling)[0]
-        lesion, *others = (prepared.bring_home(one.numpy()) for one in seen)
+        prepared, box_probs = prepare(scan, card.prepare), probabilities(logits, scaling=card.calibration.scaling)[0]
+        lesion, *others = (prepared.bring_home(channel.numpy()) for channel in box_probs)
         brain = find_brain(others[0], scan.grid) if others else None
         prob = within_brain(lesion, brain)
         mask = decide(

@@ -1,4 +1,4 @@
-"""Weights as one ONNX file: from a prepared image to probabilities, and in its metadata all that a foreign program has to know."""
+"""Weights as an ONNX file: from a prepared image to probabilities, with instructions in its metadata."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["export_onnx"]
 
 
 def export_onnx(weights: str, path: Path, *, any_batch: bool = False, shape: Shape | None = None) -> Path:
-    """Write NAME.onnx, checked.
+    """Write NAME.onnx and check it.
 
     Args:
-        weights: of one network.
-        path: the file, ending in .onnx; its folder exists.
-        any_batch: for batches of any size; of one volume otherwise.
-        shape: of what it takes [voxels]; the whole box if not given.
+        weights: of a single network.
+        path: the file, ending in .onnx, in an existing folder.
+        any_batch: accept batches of any size; otherwise the batch size is 1.
+        shape: size of the input [voxels]; the whole box if not given.
 
     Returns:
         The path.
 
     Raises:
-        UsageError: an ensemble, or a size that the network cannot halve.
-        CannotCreate: something stands there already.
+        UsageError: the weights are an ensemble, or the network cannot halve the size.
+        CannotCreate: the file exists already.
         Unavailable: onnx is not installed.
     """
     loaded = load_weights(weights)

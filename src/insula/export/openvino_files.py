@@ -1,4 +1,4 @@
-"""Weights in OpenVINO's form: NAME.xml with the network and all that has to be known, NAME.bin with the numbers."""
+"""Weights in OpenVINO's format: NAME.xml with the network and its metadata, NAME.bin with the numbers."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ __all__ = ["export_openvino"]
 def export_openvino(weights: str, path: Path, *, shape: Shape | None = None) -> Path:
     """Write NAME.xml and NAME.bin: from a prepared image to probabilities, the weights in float16.
 
-    What has to be known stands in the runtime information under `insula`.
+    The metadata stand in the runtime information under `insula`.
 
     Args:
-        weights: of one network.
-        path: the file, ending in .xml; its folder exists.
-        shape: of what it takes [voxels]; the whole box if not given.
+        weights: of a single network.
+        path: the file, ending in .xml, in an existing folder.
+        shape: size of the input [voxels]; the whole box if not given.
 
     Returns:
         The path.
 
     Raises:
-        UsageError: an ensemble, or a size that the network cannot halve.
-        CannotCreate: something stands there already.
+        UsageError: the weights are an ensemble, or the network cannot halve the size.
+        CannotCreate: a file exists already.
         Unavailable: openvino or onnx is not installed.
     """
     loaded = load_weights(weights)
     new_file(path, ".xml")
-    numbers = new_file(path.with_suffix(".bin"), ".bin")
+    bin_path = new_file(path.with_suffix(".bin"), ".bin")
     library = openvino()
     graph = onnx_graph(loaded.model, size_of(loaded, shape), scaling=loaded.card.calibration.scaling)
     model = library.Core().read_model(graph)
     for key, value in about(loaded).items():
         model.set_rt_info(value, ["insula", key])
     with tempfile.TemporaryDirectory(prefix="insula-") as folder:
-        made = Path(folder) / "model.xml"
-        library.save_model(model, made, compress_to_fp16=True)
-        write_bytes(numbers, made.with_suffix(".bin").read_bytes())
-        write_bytes(path, made.read_bytes())
+        saved = Path(folder) / "model.xml"
+        library.save_model(model, saved, compress_to_fp16=True)
+        write_bytes(bin_path, saved.with_suffix(".bin").read_bytes())
+        write_bytes(path, saved.read_bytes())
     return path

@@ -1,4 +1,4 @@
-"""Several weights as one set that costs what one network costs."""
+"""The mean of several weights as a single network's weights."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["export_soup"]
 
 
 def export_soup(weights: str, folder: Path) -> Path:
-    """Write the mean of several networks' weights, named as the folder; to be calibrated before it is used.
+    """Write the mean of several networks' weights, named after the folder; calibrate it before use.
 
     Args:
         weights: names joined by commas.
-        folder: made; must not hold anything.
+        folder: created if missing; must be empty.
 
     Returns:
-        The card.
+        The path of the card.
 
     Raises:
-        UsageError: one network.
-        BadData: several models, or they did not go on from the same weights.
+        UsageError: there is only one network.
+        BadData: the models differ, or the networks were not trained on from the same weights.
         CannotCreate: the folder is a file, or not empty.
     """
     mean = soup(load_members(weights), folder.resolve().name)

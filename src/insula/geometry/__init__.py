@@ -1,4 +1,4 @@
-"""Where voxels are: grids, the RAS+ order of axes, and resampling in millimetres."""
+"""Voxel geometry: grids, RAS+ axis order and resampling in millimetres."""
 
 from insula.geometry.components import label_components
 from insula.geometry.grid import Grid

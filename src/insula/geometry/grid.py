@@ -1,4 +1,4 @@
-"""A voxel grid in the patient's space."""
+"""The voxel grid in patient space."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["Grid"]
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The shape of a volume and the affine that places it: index (i, j, k) -> RAS+ millimetres.
+    """The shape of a volume and its affine from index (i, j, k) to RAS+ millimetres.
 
-    The affine maps voxel *centres*; a voxel reaches half a step to each side of its centre.
+    The affine maps voxel *centres*; a voxel extends half a step to each side of its centre.
 
     Args:
-        shape: voxels along i, j, k, each at least 1.
-        affine: 4x4, float64, invertible; millimetres, x to the patient's right, y to the front, z up.
+        shape: number of voxels along i, j, k, each at least 1.
+        affine: 4x4, float64, invertible [mm]; x to the patient's right, y anterior, z superior.
 
     Raises:
         BadData: the affine is singular, not finite or not 4x4.
@@ -70,55 +70,55 @@ class Grid:
 
     @cached_property
     def axcodes(self) -> str:
-        """The direction of each axis, e.g. `RAS` or `LPS`; the nearest one for oblique grids."""
+        """The direction of each axis, e.g. `RAS` or `LPS`; the nearest direction for oblique grids."""
         from nibabel.orientations import aff2axcodes
 
         return "".join(aff2axcodes(self.affine))
 
     def centre_mm(self, index: ArrayLike) -> NDArray[np.float64]:
-        """The RAS+ position of voxel indices, shape (..., 3) -> (..., 3) [mm]."""
+        """Return the RAS+ positions of voxel indices, shape (..., 3) -> (..., 3) [mm]."""
         return np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
     def close_to(self, other: Grid, *, tolerance_mm: float | None = None) -> bool:
-        """Whether both grids have the same shape and put every voxel at the same place.
+        """Whether both grids have the same shape and place every voxel at the same position.
 
         Args:
-            other: the other one.
-            tolerance_mm: how far apart along any axis is the same place; a fiftieth of the smallest voxel step if not given.
+            other: the grid to compare with.
+            tolerance_mm: largest difference along any axis; a fiftieth of the smallest voxel step if not given.
         """
         apart = self.apart_mm(other)
         return apart is not None and apart <= (min(self.spacing_mm) / 50 if tolerance_mm is None else tolerance_mm)
 
     def apart_mm(self, other: Grid) -> float | None:
-        """How far apart the same voxel lies in both at most, along any axis [mm]; None for other shapes."""
+        """Return the largest distance of a voxel between both grids along any axis [mm]; None if the shapes differ."""
         if self.shape != other.shape:
             return None
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1).T
         return float(np.abs(self.centre_mm(corners) - other.centre_mm(corners)).max())
 
     def unlike(self, other: Grid) -> str:
-        """In words, in which quantities two grids differ that are not close: voxels, axes, size, direction, origin.
+        """Describe in words how two grids differ: number of voxels, axis order, voxel size, direction or origin.
 
-        Only what moves a voxel by more than a fiftieth of one is named.
+        Only differences that move a voxel by more than a fiftieth of the smallest step are named.
         """
         if self.shape != other.shape:
             return f"{_times(self.shape)} voxels against {_times(other.shape)}"
         if self.axcodes != other.axcodes:
             return f"axes {self.axcodes} against {other.axcodes}"
         allowed, reach = min(self.spacing_mm) / 50, max(self.shape)
-        told = []
+        differences = []
         ours, theirs = self.affine[:3, :3] / self.spacing_mm, other.affine[:3, :3] / other.spacing_mm
         if np.abs(np.subtract(self.spacing_mm, other.spacing_mm)).max() * reach > allowed:
-            told.append(
+            differences.append(
                 f"the size of a voxel, {_millimetres(self.spacing_mm)} against {_millimetres(other.spacing_mm)} mm"
             )
         degrees = float(np.degrees(2 * np.arcsin(np.clip(np.linalg.norm(ours - theirs, axis=0) / 2, 0, 1)).max()))
         if np.abs(ours - theirs).max() * max(self.spacing_mm) * reach > allowed:
-            told.append(f"the direction of an axis, by {degrees:.3g} degrees")
+            differences.append(f"the direction of an axis, by {degrees:.3g} degrees")
         away = float(np.linalg.norm(self.affine[:3, 3] - other.affine[:3, 3]))
         if away > allowed:
-            told.append(f"the origin, by {away:.3g} mm")
-        quantities = f"{' and '.join(told)}: " if told else ""
+            differences.append(f"the origin, by {away:.3g} mm")
+        quantities = f"{' and '.join(differences)}: " if differences else ""
         return f"{quantities}the same voxel lies up to {self.apart_mm(other):.3g} mm apart"
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""The order in which a volume's voxels lie in memory."""
+"""Copies a volume into C or Fortran memory order."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["laid_out"]
 
 
 def laid_out(volume: NDArray[Any], order: Literal["C", "F"], dtype: DTypeLike | None = None) -> NDArray[Any]:
-    """A copy of a volume in C or Fortran order, optionally as another type.
+    """Return a copy of a volume in C or Fortran order, optionally with another type.
 
-    Plane by plane along the middle axis: a plane fits into the cache, so going from one order to the other takes a
+    The copy goes plane by plane along the middle axis. A plane fits into the cache, so changing the order takes a
     quarter of the time of `np.ascontiguousarray`, which jumps through the whole volume for every voxel.
 
     Args:
         volume: (i, j, k), in any order.
-        order: C, the last axis fastest; or F, the first one, as NIfTI stores volumes.
-        dtype: cast as numpy assigns; the volume's own if not given.
+        order: C, the last axis fastest; or F, the first axis fastest, as in NIfTI files.
+        dtype: type of the copy, cast as in numpy assignment; the volume's own if not given.
     """
     out = np.empty(volume.shape, volume.dtype if dtype is None else dtype, order=order)
     for j in range(volume.shape[1]):

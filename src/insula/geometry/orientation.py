@@ -1,4 +1,4 @@
-"""To RAS+ axis order and back, without interpolation."""
+"""Converts volumes to RAS+ axis order and back, without interpolation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["AxisMap", "axis_map", "ras_grid", "ras_map", "reordered", "unlike_in
 
 @dataclass(frozen=True)
 class AxisMap:
-    """A permutation of the axes, then flips: exact, so `invert(apply(a))` is `a` to the last bit.
+    """A permutation of the axes followed by flips; it is exact, so `invert(apply(a))` equals `a` bit for bit.
 
     Args:
         order: `order[n]` is the source axis that becomes axis n.
@@ -26,16 +26,16 @@ class AxisMap:
     flip: tuple[bool, bool, bool]
 
     def apply(self, array: NDArray[Any]) -> NDArray[Any]:
-        """A view of `array` (3-D) in the new order."""
+        """Return a view of `array` (3-D) in the new axis order."""
         return array.transpose(self.order)[self._reverse]
 
     def invert(self, array: NDArray[Any]) -> NDArray[Any]:
-        """The view that `apply` would turn into `array`."""
+        """Return the view that `apply` would turn into `array`."""
         return array[self._reverse].transpose(np.argsort(self.order))
 
     @property
     def same(self) -> bool:
-        """Whether nothing is permuted or reversed."""
+        """Whether the map is the identity."""
         return self.order == (0, 1, 2) and not any(self.flip)
 
     @property
@@ -45,15 +45,15 @@ class AxisMap:
 
 
 def ras_map(grid: Grid) -> AxisMap:
-    """The axis map that brings a volume on `grid` nearest to RAS+.
+    """Return the axis map that brings a volume on `grid` closest to RAS+.
 
-    Oblique grids keep their tilt: only axes are permuted and reversed, nothing is interpolated.
+    Oblique grids keep their tilt: axes are only permuted and reversed, without interpolation.
 
     Args:
         grid: any grid, left- or right-handed.
 
     Returns:
-        The map; the identity when the grid is RAS+ already.
+        The map; the identity if the grid is already RAS+.
     """
     from nibabel.orientations import io_orientation
 
@@ -65,35 +65,35 @@ def ras_map(grid: Grid) -> AxisMap:
 
 
 def ras_grid(grid: Grid) -> Grid:
-    """The grid of `ras_map(grid).apply(volume)`: the same voxels in the same places, in RAS+ order."""
+    """Return the grid of `ras_map(grid).apply(volume)`: the same voxel positions in RAS+ order."""
     return reordered(grid, ras_map(grid))
 
 
 def axis_map(source: Grid, target: Grid) -> AxisMap | None:
-    """The axis map that brings a volume on `source` to `target`, where both have the same voxels in the same places.
+    """Return the axis map from `source` to `target`, if both have the same voxel positions.
 
-    The places may be a fiftieth of a voxel apart, as for `Grid.close_to`.
+    Positions may differ by a fiftieth of a voxel, as in `Grid.close_to`.
 
     Args:
         source: any grid.
-        target: another one, most often in another axis order.
+        target: another grid, usually in a different axis order.
 
     Returns:
-        The map; the identity where the order is the same; None where the voxels are others.
+        The map; the identity if the axis order is the same; None if the voxel positions differ.
     """
     axes = _nearest_map(source, target)
     return axes if axes is not None and reordered(source, axes).close_to(target) else None
 
 
 def unlike_in_order(source: Grid, target: Grid) -> str:
-    """What differs beside the order of axes: `Grid.unlike`, once those of `source` are in the order of `target`."""
+    """Describe differences other than axis order: `Grid.unlike`, with `source` in the axis order of `target`."""
     axes = _nearest_map(source, target)
     return (source if axes is None else reordered(source, axes)).unlike(target)
 
 
 def _nearest_map(source: Grid, target: Grid) -> AxisMap | None:
-    """Each axis of `target` from the axis of `source` that runs along it most; None where two would be one."""
-    steps = np.linalg.solve(target.affine[:3, :3], source.affine[:3, :3])  # one column: one step along a source axis
+    """Map to each axis of `target` the most parallel axis of `source`; None if two would map to the same axis."""
+    steps = np.linalg.solve(target.affine[:3, :3], source.affine[:3, :3])  # each column: one step along a source axis
     steps = steps * np.array(target.spacing_mm)[:, None] / np.array(source.spacing_mm)
     a, b, c = (int(axis) for axis in np.abs(steps).argmax(axis=1))
     if {a, b, c} != {0, 1, 2}:
@@ -103,7 +103,7 @@ def _nearest_map(source: Grid, target: Grid) -> AxisMap | None:
 
 
 def reordered(grid: Grid, axes: AxisMap) -> Grid:
-    """The grid of `axes.apply(volume)`, for a volume on `grid`: the same voxels in the same places."""
+    """Return the grid of `axes.apply(volume)` for a volume on `grid`: the same voxel positions."""
     affine = grid.affine.copy()
     columns = affine[:3, :3][:, list(axes.order)]
     origin = affine[:3, 3].copy()

@@ -1,4 +1,4 @@
-"""From a prepared scan to probabilities: device, precision, one pass or tiles."""
+"""From a prepared scan to probabilities: device, precision, engine, one pass or tiles."""
 
 from insula.infer.device import choose_device, choose_precision, free_bytes, precision_name, settle
 from insula.infer.engines import Engine, choose_engine, engine_precision, engine_run, ready_network

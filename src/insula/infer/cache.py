@@ -1,4 +1,4 @@
-"""What takes long to make and follows from the weights, kept from one start to the next."""
+"""A cache on disk for what is slow to build and depends only on the weights."""
 
 from __future__ import annotations
 
@@ -27,57 +27,61 @@ _CACHE = "INSULA_CACHE"
 
 
 def kept(model: UNet, kind: str, make: Callable[[], bytes], *facts: object) -> Path:
-    """A file in the user's cache (`INSULA_CACHE`, or `insula` in the system's place for caches), made if it is not there.
+    """Returns a file of the user's cache, built if it is missing or damaged.
 
-    Its SHA-256 lies beside it (`NAME.sha256`) and is checked each time: what is cut or damaged would compute something else, or end the program that
-    loads it. It is made again then. Where nothing can be written it lies in a temporary folder until the program ends.
+    The cache is the folder `INSULA_CACHE`, or `insula` in the system's folder for caches. Each file's SHA-256 lies
+    beside it (`NAME.sha256`) and is checked at every use: a damaged file could compute something else or crash the
+    program. If the cache cannot be written, the file lies in a temporary folder until the program ends.
 
     Args:
-        model: whose weights and architecture it follows from, with the versions of insula and torch.
-        kind: the name's ending.
-        make: its content.
-        facts: what else it follows from.
+        model: the file depends on its weights and architecture, and on the versions of insula and torch.
+        kind: the file name's ending.
+        make: returns the file's content.
+        facts: everything else the file depends on.
+
+    Returns:
+        The path of the file.
     """
     name = f"{_digest(model, *facts)}.{kind}"
     folder = _folder()
-    for path in (folder / name, _passing() / name) if folder else (_passing() / name,):
-        with suppress(OSError):  # of somebody else, perhaps
+    for path in (folder / name, _temporary_folder() / name) if folder else (_temporary_folder() / name,):
+        with suppress(OSError):  # perhaps another user's file
             if os.access(path, os.R_OK) and path.is_file():
                 if _is_whole(path):
                     return path
-                _log.warning("%s in the cache is damaged; it is made again", path.name)
+                _log.warning("%s in the cache is damaged; it is built again", path.name)
     content = make()
-    with suppress(InsulaError, OSError):  # a cache that cannot be written is none
+    with suppress(InsulaError, OSError):  # the cache may not be writable
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             return _store(folder / name, content)
-    return _store(_passing() / name, content)
+    return _store(_temporary_folder() / name, content)
 
 
 def _store(path: Path, content: bytes) -> Path:
-    """The SHA-256 last: without it a file does not count."""
+    """Write the content, then its SHA-256: a file without it does not count."""
     write_bytes(path, content)
-    write_bytes(_beside(path), hashlib.sha256(content).hexdigest().encode())
+    write_bytes(_hash_path(path), hashlib.sha256(content).hexdigest().encode())
     return path
 
 
 def _is_whole(path: Path) -> bool:
     try:
-        wanted = _beside(path).read_bytes().strip()
+        expected = _hash_path(path).read_bytes().strip()
     except FileNotFoundError:
         return False
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest().encode() == wanted
+        return hashlib.file_digest(file, "sha256").hexdigest().encode() == expected
 
 
-def _beside(path: Path) -> Path:
+def _hash_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
 def _folder() -> Path | None:
-    """None where there is no home."""
-    if told := os.environ.get(_CACHE):
-        return Path(told)
+    """Returns the cache folder; None without a home folder."""
+    if configured := os.environ.get(_CACHE):
+        return Path(configured)
     system = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
     try:
         return Path(system or Path.home() / ".cache") / "insula"
@@ -86,7 +90,7 @@ def _folder() -> Path | None:
 
 
 @cache
-def _passing() -> Path:
+def _temporary_folder() -> Path:
     folder = tempfile.mkdtemp(prefix="insula-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

@@ -1,4 +1,4 @@
-"""What of a network is exported or compiled ahead: one volume in, logits or probabilities out."""
+"""The module that is exported or compiled: a volume in, logits or probabilities out."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["Deployed"]
 
 
 class Deployed(nn.Module):
-    """A copy of a network for inference, without what only training needs.
+    """A copy of a network for inference, without the parts that only training needs.
 
     Args:
-        model: in evaluation mode; untouched.
+        model: in evaluation mode; left unchanged.
         scaling: of the lesion logits before they become probabilities; without it the output is logits.
-        precision: of its arithmetic; what goes in and comes out is float32. Where float16 overflows into a logit, every probability of
-            that voxel is not a number: 0 or 1 would hide it.
+        precision: of its arithmetic; input and output are float32. Where float16 overflows in a logit, all
+            probabilities of that voxel are NaN; 0 or 1 would hide the overflow.
     """
 
     def __init__(self, model: UNet, scaling: Scaling | None = None, precision: torch.dtype = torch.float32) -> None:
@@ -29,7 +29,7 @@ class Deployed(nn.Module):
         self.eval()
 
     def forward(self, image: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b c i j k"]:
-        """Lesion, and brain if the network has that output; with a scaling as `insula.models.probabilities` gives them."""
+        """Returns lesion, and brain if the network has that output; as `insula.models.probabilities` with a scaling."""
         if self.precision == torch.float32:
             logits = self.model(image)
         else:

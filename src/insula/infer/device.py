@@ -1,4 +1,4 @@
-"""Where to compute, in which precision, and how much room there is."""
+"""Choice of device and precision, and the memory that is free."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` takes a GPU if there is one.
+    """Returns the device of a name; `auto` takes a GPU if there is one.
 
     Raises:
-        UsageError: not a device's name.
-        Unavailable: a GPU was asked for and there is none.
+        UsageError: the name is not a device's.
+        Unavailable: a GPU was requested and is not there.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
-        raise UsageError("--device", name, "is not a device", "use auto, cpu, cuda or cuda:0")
+        raise UsageError("`device`", name, "is not a device", "use auto, cpu, cuda or cuda:0")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise Unavailable(
-            "--device", name, f"is not there ({torch.cuda.device_count()} GPUs found)", "use --device cpu"
+            "`device`", name, f"is not there ({torch.cuda.device_count()} GPUs found)", "use `device` cpu"
         )
     return torch.device(name)
 
 
 def choose_precision(device: torch.device, wish: Precision) -> torch.dtype:
-    """The precision asked for; `auto` is float16 on GPUs, bfloat16 on processors that compute in it (AVX512-BF16, AMX), else float32.
+    """Returns the requested precision; `auto` is float16 on GPUs, and bfloat16 or float32 on processors.
 
-    float16 rounds eight times finer than bfloat16 and ends at 65,504; who computes in it looks whether that was enough (`insula.infer.run`).
+    Processors compute in bfloat16 if they support it (AVX512-BF16, AMX). float16 rounds eight times finer than bfloat16
+    but ends at 65,504; callers check for overflow (`insula.infer.run`).
 
     Raises:
         UsageError: float16 on a processor.
@@ -52,12 +53,12 @@ def choose_precision(device: torch.device, wish: Precision) -> torch.dtype:
 
 
 def precision_name(precision: torch.dtype) -> str:
-    """As records and metadata write it."""
+    """Returns the name of a precision in records and metadata."""
     return str(precision).removeprefix("torch.")
 
 
 def free_bytes(device: torch.device) -> int:
-    """What can still be allocated: of the GPU, or of the machine and of the container that we run in."""
+    """Returns the memory that can still be allocated [bytes], on the GPU or within machine and container."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     import psutil
@@ -72,7 +73,9 @@ def free_bytes(device: torch.device) -> int:
 
 
 def settle(device: torch.device) -> None:
-    """Wait for what this thread has asked of a GPU, and for no more: another may be recording, and the whole device cannot be
-    waited for then."""
+    """Wait for this thread's work on a GPU, and for nothing else.
+
+    Another thread may be recording a graph, during which waiting for the whole device is forbidden.
+    """
     if device.type == "cuda":
         torch.cuda.current_stream(device).synchronize()

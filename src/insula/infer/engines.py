@@ -1,4 +1,7 @@
-"""What computes a whole volume: PyTorch; on processors ONNX Runtime and OpenVINO, on GPUs compiled packages and TensorRT."""
+"""Engines that compute a whole volume.
+
+PyTorch runs everywhere, ONNX Runtime and OpenVINO on processors, compiled packages and TensorRT on GPUs.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ __all__ = ["Engine", "Run", "choose_engine", "engine_precision", "engine_run", "
 
 Engine = Literal["torch", "onnxruntime", "openvino", "aoti", "tensorrt"]
 Run = Callable[[Tensor], Tensor]
-"""Logits, (1, 1 or 2, i, j, k), from an image, (1, 1, i, j, k)."""
+"""Logits (1, 1 or 2, i, j, k) from an image (1, 1, i, j, k)."""
 
 _log = logging.getLogger(__name__)
 _PATIENCE = "%s: making the network ready for %s takes a minute or two, once"
@@ -40,22 +43,22 @@ _NEEDS = {
 _FOR: dict[str, str] = {"onnxruntime": "cpu", "openvino": "cpu", "aoti": "cuda", "tensorrt": "cuda"}
 
 _Version = tuple[tuple[int, torch.dtype, int], ...]
-_made: WeakKeyDictionary[UNet, tuple[_Version, dict[Any, Any]]] = WeakKeyDictionary()
-"""What was made of a model, and of which version of it."""
+_built: WeakKeyDictionary[UNet, tuple[_Version, dict[Any, Any]]] = WeakKeyDictionary()
+"""What was built for each model, and the version of its weights that it was built from."""
 
 
 def choose_engine(wanted: str, device: torch.device) -> Engine:
-    """The engine for a device: what was asked for, or PyTorch if nothing was.
+    """Returns the requested engine if it can run on the device; `auto` is PyTorch.
 
     Raises:
-        Unavailable: it is not installed, or does not run on that device.
+        Unavailable: the engine is not installed, or does not run on that device.
     """
     if wanted in ("auto", "torch"):
         return "torch"
     if device.type != _FOR[wanted]:
-        kinds = {"cpu": ("processors", "add --device cpu"), "cuda": ("GPUs", "add --device cuda where there is one")}
+        kinds = {"cpu": ("processors", "add `device` cpu"), "cuda": ("GPUs", "add `device` cuda where there is one")}
         what, remedy = kinds[_FOR[wanted]]
-        raise Unavailable("the engine", wanted, f"is for {what}, not for {device}", f"{remedy}, or leave --engine out")
+        raise Unavailable("the engine", wanted, f"is for {what}, not for {device}", f"{remedy}, or leave `engine` out")
     if any(importlib.util.find_spec(name) is None for name in _NEEDS.get(wanted, ())):
         extra = "tensorrt" if wanted == "tensorrt" else "export"
         raise Unavailable("the engine", wanted, "is not installed", f"run: pip install 'insula[{extra}]'")
@@ -63,10 +66,11 @@ def choose_engine(wanted: str, device: torch.device) -> Engine:
 
 
 def engine_precision(engine: Engine, wanted: torch.dtype, model: UNet) -> torch.dtype:
-    """What an engine computes a network in where PyTorch would in `wanted`.
+    """Returns the precision in which an engine computes where PyTorch would compute in `wanted`.
 
-    Half precision is float16 in TensorRT, and nothing in ONNX Runtime; nor in OpenVINO for a state space, whose sums need float32 and would not get it there: masks
-    were others altogether (`insula bench predict`).
+    Half precision is float16 in TensorRT; ONNX Runtime has none. OpenVINO uses none for state spaces: their sums
+    need float32, which OpenVINO does not keep for them, and the masks were entirely different (`insula bench
+    predict`).
     """
     if engine == "onnxruntime" or wanted == torch.float32:
         return torch.float32
@@ -76,58 +80,62 @@ def engine_precision(engine: Engine, wanted: torch.dtype, model: UNet) -> torch.
 
 
 def engine_run(model: UNet, engine: Engine, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
-    """The network in an engine, kept until the model goes or its weights change.
+    """Returns the network in an engine, cached until the model is deleted or its weights change.
 
-    What other engines than PyTorch run is made once for each set of weights and size: a graph in seconds, a package or a plan in minutes. It is then read from
-    the user's cache (`insula.infer.cache.kept`). What cannot be made is not tried again.
+    Engines other than PyTorch need a build for each set of weights and volume size: a graph takes seconds, a package or
+    a plan minutes. Later runs read it from the user's cache (`insula.infer.cache.kept`). A failed build is not tried
+    again.
 
     Args:
         model: in evaluation mode.
-        engine: which.
-        shape: of the volume.
-        precision: as `engine_precision` says.
+        engine: the engine.
+        shape: of the volume [voxels].
+        precision: from `engine_precision`.
         device: where it runs.
 
     Raises:
-        Unavailable: it cannot be made here.
+        Unavailable: the engine cannot be built on this machine.
     """
-    running, key = _kept_of(model), (engine, shape, precision, device)
-    if key not in running:
+    runs, key = _built_for(model), (engine, shape, precision, device)
+    if key not in runs:
         try:
-            running[key] = _STARTS[engine](model, shape, precision, device)
+            runs[key] = _STARTS[engine](model, shape, precision, device)
         except Unavailable as error:
-            running[key] = (error.what, error.value, error.rule, error.remedy)  # and not what hangs on its traceback
+            # not the error itself: its traceback would keep memory alive
+            runs[key] = (error.what, error.value, error.rule, error.remedy)
             raise
-    run: Run | tuple[str, str, str, str] = running[key]
+    run: Run | tuple[str, str, str, str] = runs[key]
     if isinstance(run, tuple):
         raise Unavailable(*run)
     return run
 
 
 def ready_network(model: UNet, device: torch.device) -> UNet:
-    """The network as PyTorch runs it best, on a device; kept until the model goes or its weights change.
+    """Returns the network as PyTorch runs it fastest on a device.
+
+    It is cached until the model is deleted or its weights change.
 
     Args:
-        model: in evaluation mode; untouched.
+        model: in evaluation mode; left unchanged.
         device: where it runs.
     """
-    kept_of = _kept_of(model)
-    if device not in kept_of:
-        with torch.inference_mode(mode=False), torch.no_grad():  # of use outside of it too
+    networks = _built_for(model)
+    if device not in networks:
+        with torch.inference_mode(mode=False), torch.no_grad():  # usable outside inference mode too
             ready = fused(model).to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-            kept_of[device] = ready.requires_grad_(requires_grad=False)
-    found: UNet = kept_of[device]
-    return found
+            networks[device] = ready.requires_grad_(requires_grad=False)
+    network: UNet = networks[device]
+    return network
 
 
 def torch_run(model: UNet, precision: torch.dtype, device: torch.device, *, tile: int | None = None) -> Run:
-    """The network in PyTorch.
+    """Returns the network as a PyTorch function of an image.
 
     Args:
-        model: in evaluation mode; untouched.
+        model: in evaluation mode; left unchanged.
         precision: of its arithmetic.
         device: where it runs.
-        tile: thickness of the slabs that full-resolution features are computed in (`tiled_logits`); one pass if not given.
+        tile: thickness of the slabs for full-resolution features (`tiled_logits`) [voxels]; a single pass if None.
     """
     ready = ready_network(model, device)
 
@@ -140,18 +148,20 @@ def torch_run(model: UNet, precision: torch.dtype, device: torch.device, *, tile
     return run
 
 
-def _kept_of(model: UNet) -> dict[Any, Any]:
-    """What was made of a model as it is now."""
-    now = _version(model)
-    if model not in _made or _made[model][0] != now:
-        _made[model] = (now, {})
-    return _made[model][1]
+def _built_for(model: UNet) -> dict[Any, Any]:
+    """Returns the cache of what was built for a model; it is emptied when the model's weights change."""
+    version = _version(model)
+    if model not in _built or _built[model][0] != version:
+        _built[model] = (version, {})
+    return _built[model][1]
 
 
 def _version(model: UNet) -> _Version:
-    """Which tensors it has, and how often each was written to; what is written through `.data` does not count."""
+    """Returns each tensor's address, type and number of writes; writes through `.data` are not counted."""
     tensors = (*model.parameters(), *model.buffers())
-    return tuple((x.data_ptr(), x.dtype, 0 if x.is_inference() else x._version) for x in tensors)
+    return tuple(
+        (tensor.data_ptr(), tensor.dtype, 0 if tensor.is_inference() else tensor._version) for tensor in tensors
+    )
 
 
 def _torch(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:
@@ -194,9 +204,9 @@ def _graph(model: UNet, shape: Shape) -> Path:
 
 
 def _machine(device: torch.device) -> str:
-    """What a compiled program fits."""
+    """Describe the machine that a compiled program runs on."""
     gpu = f"{torch.cuda.get_device_name(device)} {torch.version.cuda}" if device.type == "cuda" else ""
-    return f"{gpu} {torch.cpu.get_capabilities()}"  # what calls a GPU's programs is compiled for the processor
+    return f"{gpu} {torch.cpu.get_capabilities()}"  # a GPU package has code for the processor too
 
 
 _STARTS: dict[str, Callable[[UNet, Shape, torch.dtype, torch.device], Run]] = {

@@ -1,4 +1,4 @@
-"""The same function in fewer passes over memory: what can be folded, folded; what libraries compute badly, put otherwise."""
+"""A faster network with the same output: folded normalisations and a quicker up-sampling to few channels."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ __all__ = ["SubvoxelHead", "fused"]
 
 
 class SubvoxelHead(nn.Module):
-    """A transposed convolution to one or two channels, of kernel and stride 2, as eight weighted sums each that are put in their places.
+    """A transposed convolution of kernel and stride 2 to one or two channels, computed as interleaved weighted sums.
 
-    cuDNN's own way to a single channel took a quarter of a whole network's time (H200, half precision), oneDNN's twice this one's, ONNX Runtime's two thirds of
-    this one's, which is a hundredth of its whole. In training, which goes backwards too, it is no quicker, so networks have the transposed convolution.
+    Each output channel is eight 1x1x1 convolutions, whose results are put in their places. cuDNN's transposed
+    convolution to a single channel took a quarter of the whole network's time (H200, half precision). oneDNN's took
+    twice the time of this module; ONNX Runtime's took two thirds of it, and this module is a hundredth of the network's
+    time there. In training, with the backward pass, this module is no faster, so networks are trained with the
+    transposed convolution.
 
     Args:
-        head: untouched.
+        head: the transposed convolution; left unchanged.
 
     Source:
         Shi 2016, Sub-Pixel Convolution, arXiv 1609.05158.
@@ -31,13 +34,11 @@ class SubvoxelHead(nn.Module):
         super().__init__()
         like = {"device": head.weight.device, "dtype": head.weight.dtype}
         self.outputs = head.out_channels
-        self.sums = nn.utils.skip_init(
-            nn.Conv3d, head.in_channels, 8 * self.outputs, kernel_size=1, **like
-        )  # draws no random numbers
+        # `skip_init` draws no random numbers
+        self.sums = nn.utils.skip_init(nn.Conv3d, head.in_channels, 8 * self.outputs, kernel_size=1, **like)
         bias = head.weight.new_zeros(self.outputs) if head.bias is None else head.bias
-        weight = head.weight.flatten(1).T[
-            :, :, None, None, None
-        ]  # (8 or 16, c, 1, 1, 1): an output's eight are neighbours
+        # (8 or 16, c, 1, 1, 1), the eight of an output channel side by side
+        weight = head.weight.flatten(1).T[:, :, None, None, None]
         self.sums.load_state_dict({"weight": weight, "bias": bias.repeat_interleave(8)})
 
     def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c2 i2 j2 k2"]:
@@ -47,12 +48,12 @@ class SubvoxelHead(nn.Module):
 
 
 def fused(model: UNet) -> UNet:
-    """A copy for inference: every convolution carries its batch normalisation, the head of a folded network is a `SubvoxelHead`.
+    """Returns a copy for inference, with folded batch normalisations and `SubvoxelHead`s for small up-sampling heads.
 
-    Other normalisations look at the volume and stay as they are. The activation works in place.
+    Other normalisations depend on the volume and stay as they are. The activations work in place.
 
     Args:
-        model: in evaluation mode; untouched.
+        model: in evaluation mode; left unchanged.
     """
     model = copy.deepcopy(model)
     for block in model.modules():

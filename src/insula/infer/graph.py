@@ -1,4 +1,4 @@
-"""A network as an ONNX graph: what other engines run, and what is exported."""
+"""A network as an ONNX graph, for other engines and for export."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ __all__ = ["FORM", "IMAGE", "OPSET", "onnx_graph"]
 IMAGE = "image"
 OPSET = 18
 FORM = 4
-"""Raised when the same network gets another graph than before, so that older ones in caches are not taken for it."""
+"""Version of the graph's form. Raise it when the same network gives another graph, so that cached graphs are built
+again."""
 
 
 def onnx_graph(
@@ -32,28 +33,28 @@ def onnx_graph(
     about: Mapping[str, str] = {},
     precision: torch.dtype = torch.float32,
 ) -> bytes:
-    """The network for volumes of one size, checked.
+    """Export the network to ONNX for volumes of one size, and check the graph.
 
-    Batch normalisations are part of the convolutions before them. The input is called `image`, (batch, 1, i, j, k).
+    Batch normalisations are folded into the convolutions before them. The input is called `image`, (batch, 1, i, j, k).
 
     Args:
-        model: in evaluation mode; untouched.
-        shape: of the volume.
+        model: in evaluation mode; left unchanged.
+        shape: of the volume [voxels].
         scaling: of the lesion logits before they become probabilities; without it the output is logits.
-        any_batch: whether the batch may be of any size; 1 otherwise.
-        about: kept as the graph's metadata.
-        precision: of its arithmetic, float32 or float16; what goes in and comes out is float32.
+        any_batch: accept batches of any size; otherwise the batch size is 1.
+        about: stored as the graph's metadata.
+        precision: of its arithmetic, float32 or float16; input and output are float32.
 
     Returns:
-        A serialised ModelProto; its output is called `probability` or `logits`, (batch, 1 or 2, i, j, k): lesion, then brain if the
-        network has that output.
+        A serialised ModelProto. Its output is called `probability` or `logits`, (batch, 1 or 2, i, j, k): lesion, then
+        brain if the network has that output.
 
     Raises:
         Unavailable: onnx or onnxscript is not installed.
     """
     try:
         import onnx
-        import onnxscript  # noqa: F401  # what the exporter writes with
+        import onnxscript  # noqa: F401  # the exporter needs it
     except ImportError:
         raise Unavailable(
             "ONNX", "", "needs packages that are not installed", "run: pip install 'insula[export]'"

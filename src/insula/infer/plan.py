@@ -1,6 +1,6 @@
-"""TensorRT: an ONNX graph as a plan for one kind of GPU, and a plan as a function.
+"""TensorRT: a plan for one kind of GPU built from an ONNX graph, and the plan as a function.
 
-Not run on hardware by us: the graph is checked by ONNX and run by ONNX Runtime, the calls by a stand-in for the vendor's library.
+Not yet run on hardware: ONNX checks the graph and ONNX Runtime runs it; a stand-in for TensorRT takes the calls.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ __all__ = ["plan_run", "tensorrt_plan", "tensorrt_version"]
 
 
 def tensorrt_plan(graph: bytes, device: torch.device) -> bytes:
-    """Build a plan; minutes. It fits the GPU it was built on and the version of TensorRT.
+    """Build a plan; takes minutes. It fits the GPU it was built on and the version of TensorRT.
 
     Args:
-        graph: ONNX, of one size; its types are the plan's (strongly typed), so a graph of float16 computes in float16.
+        graph: ONNX, for one size; the plan keeps its types (strongly typed), so a float16 graph computes in float16.
         device: the GPU.
 
     Raises:
@@ -35,7 +35,7 @@ def tensorrt_plan(graph: bytes, device: torch.device) -> bytes:
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(network, logger)
         if not parser.parse(graph):
-            raise Unavailable("TensorRT", parser.get_error(0), "does not take the graph", "use PyTorch")
+            raise Unavailable("TensorRT", parser.get_error(0), "does not accept the graph", "use PyTorch")
         plan = builder.build_serialized_network(network, builder.create_builder_config())
     if plan is None:
         raise Unavailable("TensorRT", trt.__version__, "built no plan for this GPU", "use PyTorch")
@@ -43,10 +43,10 @@ def tensorrt_plan(graph: bytes, device: torch.device) -> bytes:
 
 
 def plan_run(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """A plan as a function of an image on a GPU; only of files that insula made.
+    """Returns a plan as a function of an image on a GPU; load only files that insula wrote.
 
     Raises:
-        Unavailable: TensorRT is not installed, or the plan is not of this GPU and version.
+        Unavailable: TensorRT is not installed, or the plan does not fit this GPU and version.
     """
     trt = _library()
     with torch.cuda.device(device):
@@ -57,22 +57,22 @@ def plan_run(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
     output = next(name for n in range(engine.num_io_tensors) if (name := engine.get_tensor_name(n)) != IMAGE)
 
     def run(image: Tensor) -> Tensor:
-        given = image.to(device).float().contiguous()
-        found = given.new_empty(tuple(engine.get_tensor_shape(output)))
-        context.set_tensor_address(IMAGE, given.data_ptr())
-        context.set_tensor_address(output, found.data_ptr())
+        volume = image.to(device).float().contiguous()
+        logits = volume.new_empty(tuple(engine.get_tensor_shape(output)))
+        context.set_tensor_address(IMAGE, volume.data_ptr())
+        context.set_tensor_address(output, logits.data_ptr())
         with torch.cuda.device(device):
             stream = torch.cuda.current_stream(device)
             if not context.execute_async_v3(stream.cuda_stream):
                 raise Unavailable("TensorRT", trt.__version__, "could not run the plan", "use PyTorch")
-            stream.synchronize()  # what it reads and writes is freed after this
-        return found
+            stream.synchronize()  # input and output may be freed after this
+        return logits
 
     return run
 
 
 def tensorrt_version() -> str:
-    """Of the library; a plan is of one version.
+    """Returns the version of TensorRT; a plan fits one version only.
 
     Raises:
         Unavailable: TensorRT is not installed.

@@ -1,4 +1,4 @@
-"""Exporters and compilers speak to the terminal of what concerns their developers."""
+"""Silence for exporters and compilers, whose messages concern only their developers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["quiet"]
 
 @contextlib.contextmanager
 def quiet(name: str) -> Iterator[None]:
-    """Hush warnings, the terminal, and a logger below errors.
+    """Suppress warnings, output to the terminal, and a logger's messages below errors.
 
     Args:
-        name: the logger's.
+        name: name of the logger.
     """
     logger = logging.getLogger(name)
     level = logger.level

@@ -1,4 +1,4 @@
-"""One scan through one network."""
+"""Inference: a prepared scan through one network, or through several whose probabilities are averaged."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from insula.models import UNet, probabilities
 __all__ = ["InferFacts", "Probabilities", "infer", "infer_mean"]
 
 _log = logging.getLogger(__name__)
-_COPIES = 7  # of the full-resolution features alive at the peak of one pass; measured by studies/speed.py, rounded up
+_COPIES = 7  # of full-resolution features at the peak of one pass; measured by studies/speed.py, rounded up
 
 
 class _Overflow(Exception):
-    """A number was too large for float16."""
+    """A value overflowed float16."""
 
 
 @dataclass(frozen=True)
 class InferFacts:
-    """What was decided, and why; goes into the record, so it holds nothing that changes from run to run."""
+    """The choices made for an inference; part of the record, so nothing in it changes from run to run."""
 
     device: str
     precision: str
@@ -43,7 +43,7 @@ class InferFacts:
 
 @dataclass(frozen=True, eq=False)
 class Probabilities:
-    """What a network says of each voxel of its box; float32 on the CPU."""
+    """A network's probabilities for each voxel of its box; float32 on the CPU."""
 
     lesion: Float[Tensor, "i j k"]
     """Probability of lesion, calibrated; 0 where the network sees no brain."""
@@ -55,10 +55,11 @@ class Probabilities:
 def infer(
     model: UNet, image: Float[Tensor, "1 1 i j k"], config: SegmentConfig, *, scaling: Scaling = Scaling()
 ) -> tuple[Probabilities, InferFacts]:
-    """Probabilities on the image's grid.
+    """Compute probabilities on the image's grid.
 
-    The whole volume goes through at once. When free memory is short it is cut into tiles, with the same result
-    (`tiled_logits`); when a GPU runs out all the same, tiles on the GPU, then the CPU. What is too large for float16 is computed in float32, by PyTorch.
+    The whole volume is computed at once. If free memory is short it is cut into tiles, with the same result
+    (`tiled_logits`). If a GPU still runs out of memory, tiles on the GPU are tried, then the CPU. A volume that
+    overflows float16 is computed in float32 by PyTorch.
 
     Args:
         model: in evaluation mode.
@@ -67,8 +68,8 @@ def infer(
         scaling: of the lesion logits.
 
     Returns:
-        The probabilities, and what was decided. With mirror averaging both maps are means of the two looks, so lesion probability can be above 0 where the mean
-        probability of brain is below 0.5.
+        The probabilities, and the choices made. With mirror averaging both maps are means of two predictions, so
+        lesion probability can be above 0 where the mean brain probability is below 0.5.
     """
     device = choose_device(config.device)
     engine = choose_engine(config.engine, device)
@@ -77,8 +78,8 @@ def infer(
         return compute(model, image, config, device, scaling)
     except _Overflow:
         wide = replace(config, precision="float32")
-        seen, facts = _with_torch(model, image, wide, device, scaling)
-        return seen, replace(facts, why=f"too large a number for float16; {facts.why}")
+        result, facts = _with_torch(model, image, wide, device, scaling)
+        return result, replace(facts, why=f"too large a number for float16; {facts.why}")
 
 
 def infer_mean(
@@ -88,12 +89,14 @@ def infer_mean(
     *,
     scaling: Scaling = Scaling(),
 ) -> tuple[Probabilities, InferFacts]:
-    """The mean probability of several networks; that of brain over those with such an output. Otherwise as `infer`.
+    """Compute the mean probabilities of several networks; brain probability is averaged over networks that predict it.
+
+    Otherwise like `infer`.
 
     Args:
         networks: each with the scaling of its own logits.
         image: normalised.
-        config: as `infer` takes it.
+        config: as for `infer`.
         scaling: of the logit of the mean lesion probability.
     """
     if len(networks) == 1:
@@ -101,16 +104,16 @@ def infer_mean(
         return infer(model, image, config, scaling=own.then(scaling))
     lesion, brains, facts = torch.zeros(image.shape[2:]), list[Tensor](), list[InferFacts]()
     for model, own in networks:
-        seen, its_facts = infer(model, image, config, scaling=own)
-        lesion += seen.lesion / len(networks)
-        facts.append(its_facts)
-        if seen.brain is not None:
-            brains.append(seen.brain)
+        result, choices = infer(model, image, config, scaling=own)
+        lesion += result.lesion / len(networks)
+        facts.append(choices)
+        if result.brain is not None:
+            brains.append(result.brain)
     if scaling != Scaling():
         scaled = torch.sigmoid(scaling(torch.logit(lesion.clamp(0, 1), eps=1e-6)))
         lesion = torch.where(lesion > 0, scaled, 0.0)  # outside every network's brain it stays 0
     brain = torch.stack(brains).mean(dim=0) if brains else None
-    differing = next((one for one in facts if one != facts[0]), facts[0])
+    differing = next((choices for choices in facts if choices != facts[0]), facts[0])
     return Probabilities(lesion, brain), differing
 
 
@@ -125,20 +128,20 @@ def _with_torch(
     if device.type == "cuda":
         if why_whole(model) is None:
             attempts.append((device, precision, "tiled", "the GPU ran out of memory"))
-        there = torch.device("cpu")
-        instead = choose_precision(there, "auto" if config.precision == "float16" else config.precision)
-        attempts.append((there, instead, "whole", "the GPU ran out of memory"))
-    for number, (where, half, how, reason) in enumerate(attempts):
+        cpu = torch.device("cpu")
+        cpu_precision = choose_precision(cpu, "auto" if config.precision == "float16" else config.precision)
+        attempts.append((cpu, cpu_precision, "whole", "the GPU ran out of memory"))
+    for number, (target, dtype, mode, reason) in enumerate(attempts):
         try:
-            run = torch_run(model, half, where, tile=config.tile if how == "tiled" else None)
-            seen = _answer(run, image.to(where), config, half, scaling)
+            run = torch_run(model, dtype, target, tile=config.tile if mode == "tiled" else None)
+            result = _answer(run, image.to(target), config, dtype, scaling)
         except torch.OutOfMemoryError:
             if number == len(attempts) - 1:
                 raise
             torch.cuda.empty_cache()
             continue
-        return seen, InferFacts(
-            device=str(where), precision=precision_name(half), passes=how, why=reason, tta=config.tta
+        return result, InferFacts(
+            device=str(target), precision=precision_name(dtype), passes=mode, why=reason, tta=config.tta
         )
     raise AssertionError("unreachable")
 
@@ -152,7 +155,7 @@ def _with_engine(
     scaling: Scaling,
 ) -> tuple[Probabilities, InferFacts]:
     if config.passes == "tiled":
-        raise UsageError("--engine", engine, "takes whole volumes", "leave --low-memory out, or take the engine torch")
+        raise UsageError("`engine`", engine, "takes whole volumes", "leave `low_memory` out, or take the engine torch")
     precision = engine_precision(engine, choose_precision(device, config.precision), model)
     i, j, k = image.shape[2:]
     run = engine_run(model, engine, (i, j, k), precision, device)
@@ -170,7 +173,7 @@ def _choose_passes(
     model: UNet, image: Tensor, config: SegmentConfig, device: torch.device, precision: torch.dtype
 ) -> tuple[Literal["whole", "tiled"], str]:
     if config.passes != "auto":
-        return config.passes, "as told"
+        return config.passes, "as requested"
     width = next(m.out_channels for m in model.modules() if isinstance(m, nn.Conv3d))
     need = _COPIES * image.numel() * width * precision.itemsize
     free = free_bytes(device)
@@ -184,18 +187,18 @@ def _choose_passes(
 
 
 def _answer(run: Run, image: Tensor, config: SegmentConfig, precision: torch.dtype, scaling: Scaling) -> Probabilities:
-    """Probabilities from logits, mirrored or not."""
+    """Compute probabilities from logits, averaged with those of the mirrored image if requested."""
 
-    def once(x: Tensor) -> Tensor:
-        logits = run(x).float()
+    def predict(volume: Tensor) -> Tensor:
+        logits = run(volume).float()
         if precision == torch.float16 and not torch.isfinite(logits).all():
             raise _Overflow
         return probabilities(logits, scaling=scaling)
 
-    prob = once(image)
+    prob = predict(image)
     if config.tta:
-        prob = (prob + once(image.flip(2)).flip(2)) / 2
+        prob = (prob + predict(image.flip(2)).flip(2)) / 2
     lesion, *brain = prob[0].cpu()
-    if not all(bool(torch.isfinite(one).all()) for one in (lesion, *brain)):
-        raise BadData("the network's answer", "", "has values that are not finite", "give other weights")
+    if not all(bool(torch.isfinite(channel).all()) for channel in (lesion, *brain)):
+        raise BadData("the network's answer", "", "has values that are not finite", "use other weights")
     return Probabilities(lesion, *brain)

@@ -1,4 +1,4 @@
-"""OpenVINO, imported so that it reports to nobody."""
+"""OpenVINO, imported without its telemetry."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ __all__ = ["on_processor", "openvino"]
 
 
 def openvino() -> Any:
-    """The module.
+    """Import OpenVINO with its telemetry disabled.
 
-    Left alone, importing it looks up and writes to a server of its makers, and leaves an identifier in the home folder; without its telemetry package,
-    which is hidden from it here, it takes a stand-in that does nothing. Scans are nobody's business.
+    By default the import contacts a server of the vendor and leaves an identifier in the home folder. With the
+    telemetry package hidden, OpenVINO uses a stub that does nothing. Nobody outside should know about scans.
+
+    Returns:
+        The module.
 
     Raises:
         Unavailable: it is not installed.
@@ -25,18 +28,18 @@ def openvino() -> Any:
     if importlib.util.find_spec("openvino") is None:
         raise Unavailable("OpenVINO", "", "is not installed", "run: pip install 'insula[export]'")
     if "openvino" not in sys.modules:
-        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # python's own way to say: there is none
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # makes Python treat the module as missing
     import openvino
 
     return openvino
 
 
 def on_processor(model: Any, precision: torch.dtype, **more: Any) -> Any:
-    """An OpenVINO model compiled for one volume at a time, on as many threads as PyTorch takes.
+    """Compile an OpenVINO model for one volume at a time, on as many threads as PyTorch uses.
 
     Args:
-        model: as `Core.read_model` gives it.
-        precision: float32, or bfloat16 where it can be.
+        model: from `Core.read_model`.
+        precision: float32, or bfloat16 where the processor computes in it.
         more: further properties of the plug-in.
     """
     hints = {

@@ -1,4 +1,4 @@
-"""The border to the disk: a strict reader, an atomic writer, a locked output folder."""
+"""Disk input and output: strict readers, atomic writers and a locked output folder."""
 
 from insula.io.atomic import write_bytes, write_json, write_text
 from insula.io.folder import OutputFolder

@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, whatever happens in between."""
+"""Writes files atomically: after any failure the file has either its old or its new content."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from insula.errors import from_os_error
 __all__ = ["TEMPORARY", "sync_folder", "write_bytes", "write_json", "write_text"]
 
 TEMPORARY = ".insula-*.tmp"
-"""What unfinished files are called; `OutputFolder` sweeps them at the next start."""
+"""Name pattern of unfinished files; `OutputFolder` removes them at the next start."""
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
-    """Write a file so that a reader sees it whole or not at all.
+    """Write a file so that readers see it complete or not at all.
 
-    A temporary file in the same folder, fsync, rename, fsync of the folder. If anything fails the old file, if there
-    was one, is untouched and the temporary file is gone; if the machine dies the old file is untouched and the
-    temporary file waits for the next sweep.
+    Writes a temporary file in the same folder, syncs it, renames it and syncs the folder. On failure an existing file
+    is left untouched and the temporary file is removed. If the machine crashes, an existing file is left untouched and
+    the temporary file stays until `OutputFolder` removes it.
 
     Args:
-        path: the final name; its folder exists.
-        data: all of it.
+        path: final path of the file, in an existing folder.
+        data: the complete content.
 
     Raises:
-        CannotCreate: no room, no such folder, a name too long.
-        NoPermission: not allowed.
+        CannotCreate: the disk is full, the folder does not exist, or the name is too long.
+        NoPermission: writing is not permitted.
         IOFault: the disk failed.
     """
     temporary = path.parent / f".insula-{os.getpid()}-{secrets.token_hex(4)}.tmp"
@@ -47,12 +47,12 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text in UTF-8 by `write_bytes`; what is no text, as in a name from a disk of another encoding, is a question mark."""
+    """Write text in UTF-8 with `write_bytes`; characters that UTF-8 cannot encode become question marks."""
     write_bytes(path, text.encode("utf-8", errors="replace"))
 
 
 def write_json(path: Path, tree: Any) -> None:
-    """As `write_bytes`: sorted as given, two spaces, no NaN."""
+    """Write JSON with `write_bytes`: keys in the given order, indented by two spaces, without NaN."""
     write_text(path, json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -68,7 +68,7 @@ def _write_whole(path: Path, data: bytes | memoryview) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the disk keep what was made, renamed or removed in a folder."""
+    """Sync a folder to disk, so that files created, renamed or removed in it stay so."""
     if os.name == "nt":  # a folder cannot be opened there, and the rename is journalled
         return
     handle = os.open(folder, os.O_RDONLY)

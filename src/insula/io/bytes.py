@@ -1,4 +1,4 @@
-"""The bytes of a file, all of them, from a disk that may hiccup."""
+"""Reads all bytes of a file, with retries for transient disk errors."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class FileBytes:
 
 
 def read_head(path: Path, count: int) -> bytes:
-    """The first `count` bytes, or fewer if the file is shorter.
+    """Read the first `count` bytes, or fewer if the file is shorter.
 
     Raises:
-        NoInput, NoPermission, IOFault: as the system says; EIO and ESTALE only after three tries.
-        UsageError: a folder or a device.
-        BadData: an empty file.
+        NoInput, NoPermission, IOFault: the operating system could not read it; transient errors after three tries.
+        UsageError: the path is a folder or a device.
+        BadData: the file is empty.
     """
 
     def read() -> bytes:
@@ -48,7 +48,7 @@ def read_head(path: Path, count: int) -> bytes:
 
 
 def read_file(path: Path) -> FileBytes:
-    """All bytes; raises as `read_head`, and BadData when the file changed while it was read."""
+    """Read all bytes; raises as `read_head` does, and BadData if the file changed while it was read."""
 
     def read() -> FileBytes:
         before = os.stat(path)
@@ -69,7 +69,7 @@ def read_file(path: Path) -> FileBytes:
 
 
 def file_state(path: Path) -> tuple[int, int]:
-    """(bytes, modification time [ns])."""
+    """Return (size in bytes, modification time [ns])."""
     state = _patiently(path, lambda: os.stat(path))
     return state.st_size, state.st_mtime_ns
 

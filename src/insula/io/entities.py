@@ -1,4 +1,4 @@
-"""BIDS entities: what a file's name says of whom and of which acquisition it is, and which files belong together."""
+"""BIDS entities: parses subject and acquisition from file names, and matches files that belong together."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 __all__ = ["acquisition", "entities_of", "fitting", "is_uni", "joined", "session_of", "uni_alone"]
 
 _ENTITY = re.compile(r"(?:^|_)([A-Za-z]+)-([A-Za-z0-9+]+)(?=[_.]|$)")
-_LOOSE = re.compile(r"(sub|ses)-([A-Za-z0-9]+)")  # somewhere in a name that is not quite BIDS
+_LOOSE = re.compile(r"(sub|ses)-([A-Za-z0-9]+)")  # anywhere in a name that is not strictly BIDS
 _UNI = re.compile(r"_UNIT1\.(nii|hdr|img)(\.gz)?$")
 _PLACE = ("space", "res", "den")
-_MADE = frozenset(
+_PROCESSING = frozenset(
     [
         "atlas",
         "cohort",
@@ -39,45 +39,48 @@ Entities = Mapping[str, str]
 
 
 def entities_of(name: str) -> dict[str, str]:
-    """The entities in a file's name; subject and session also from a name that is not quite BIDS.
+    """Parse the entities in a file's name; subject and session also from names that are not strictly BIDS.
 
     Args:
-        name: of the file, with or without its ending.
+        name: the file's name, with or without its ending.
+
+    Returns:
+        Entity -> label, in the order of the name; empty if it has none.
     """
-    found = {key.lower(): value for key, value in _ENTITY.findall(name)}
+    entities = {key.lower(): value for key, value in _ENTITY.findall(name)}
     loose: dict[str, str] = {}
     for key, value in _LOOSE.findall(name):
         loose.setdefault(key, value)
-    if missing := {key: value for key, value in loose.items() if key not in found}:
-        found = {key: {**missing, **found}[key] for key in dict.fromkeys((*loose, *found))}
-    return found
+    if missing := {key: value for key, value in loose.items() if key not in entities}:
+        entities = {key: {**missing, **entities}[key] for key in dict.fromkeys((*loose, *entities))}
+    return entities
 
 
 def acquisition(entities: Entities) -> dict[str, str]:
-    """Those that tell one acquisition from another: not what a processing step adds (space, desc, label, ...)."""
-    return {key: value for key, value in entities.items() if key not in _MADE}
+    """Return the entities that identify an acquisition, without those of processing steps (space, desc, label, ...)."""
+    return {key: value for key, value in entities.items() if key not in _PROCESSING}
 
 
 def joined(entities: Entities) -> str:
-    """Entities joined as in a file's name: `sub-01_run-2`."""
+    """Join entities as in a file's name: `sub-01_run-2`."""
     return "_".join(f"{key}-{value}" for key, value in entities.items())
 
 
 def session_of(entities: Entities) -> str:
-    """`sub-x_ses-y`, as far as a name has them."""
+    """Return `sub-x_ses-y`, or the part of it that is present; empty if neither is."""
     return joined({key: entities[key] for key in ("sub", "ses") if key in entities})
 
 
 def is_uni(path: Path) -> bool:
-    """Whether a file is named as the UNI image of an MP2RAGE, which is weighted by T1 (BIDS: UNIT1)."""
+    """Whether a file's name is that of a UNI image of an MP2RAGE, which is T1-weighted (BIDS: UNIT1)."""
     return bool(_UNI.search(path.name))
 
 
 def uni_alone(scans: Sequence[Path]) -> list[Path]:
-    """The UNI images of sessions that have no other scan.
+    """Return the UNI images of sessions without any other scan.
 
     Args:
-        scans: UNI images and T1w scans.
+        scans: paths of UNI images and T1w scans.
     """
     unis = [path for path in scans if is_uni(path)]
     others = {_session(path) for path in scans if not is_uni(path)}
@@ -89,27 +92,26 @@ def _session(path: Path) -> str:
 
 
 def fitting(entities: Entities, scans: Sequence[Entities]) -> list[int]:
-    """Which scans a mask belongs to by its name: no entity of the acquisition may differ, and most of them are shared.
+    """Find the scans that a mask belongs to by name: no acquisition entity may differ, and most must be shared.
 
-    Of scans that share as many, the one without further entities; then the one in the mask's own space. Several are left
-    where the names do not tell them apart, and none where each differs somewhere.
+    Ties go to the scan without additional entities, then to the scan in the mask's own space.
 
     Args:
-        entities: of the mask.
-        scans: of each scan.
+        entities: entities of the mask.
+        scans: entities of each scan.
 
     Returns:
-        Places in `scans`.
+        Indices into `scans`: several if the names do not decide, none if every scan differs in an entity.
     """
     ranks: dict[int, tuple[int, ...]] = {}
-    mine = acquisition(entities)
+    mask_entities = acquisition(entities)
     for number, scan in enumerate(scans):
-        theirs = acquisition(scan)
-        shared = [key for key in theirs if key in mine]
-        if "sub" in shared and all(_same(key, mine[key], theirs[key]) for key in shared):
+        scan_entities = acquisition(scan)
+        shared = [key for key in scan_entities if key in mask_entities]
+        if "sub" in shared and all(_same(key, mask_entities[key], scan_entities[key]) for key in shared):
             ranks[number] = (
                 len(shared),
-                len(shared) == len(theirs),
+                len(shared) == len(scan_entities),
                 _agreement(entities, scan, _PLACE),
                 not any(key in scan and key not in entities for key in _PLACE),
                 _agreement(entities, scan, ("desc",)),
@@ -119,14 +121,14 @@ def fitting(entities: Entities, scans: Sequence[Entities]) -> list[int]:
     return [number for number, rank in ranks.items() if rank == best]
 
 
-def _agreement(one: Entities, other: Entities, keys: Sequence[str]) -> int:
-    both = [key for key in keys if key in one and key in other]
-    return sum(1 if one[key] == other[key] else -1 for key in both)
+def _agreement(first: Entities, second: Entities, keys: Sequence[str]) -> int:
+    both = [key for key in keys if key in first and key in second]
+    return sum(1 if first[key] == second[key] else -1 for key in both)
 
 
-def _same(key: str, one: str, other: str) -> bool:
+def _same(key: str, first: str, second: str) -> bool:
     if key in ("sub", "ses"):
-        return one == other
-    if key in _NUMBERS and one.isdecimal() and other.isdecimal():
-        return int(one) == int(other)
-    return one.casefold() == other.casefold()
+        return first == second
+    if key in _NUMBERS and first.isdecimal() and second.isdecimal():
+        return int(first) == int(second)
+    return first.casefold() == second.casefold()

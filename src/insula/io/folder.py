@@ -1,4 +1,4 @@
-"""A folder that one run writes at a time."""
+"""An output folder that only one run writes at a time."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _LOCK = ".insula.lock"
 
 
 class OutputFolder:
-    """Create a folder, prove that it can be written, lock it, sweep what a dead run left.
+    """Create and lock a folder, test that it is writable, and remove temporary files of a crashed run.
 
-    Before the work, so that an hour of computing never ends at a read-only disk. The lock is the kernel's: it goes
-    with the process, however it dies.
+    This happens before the work, so that an hour of computing never ends at a read-only disk. The kernel holds the lock
+    and releases it with the process, however that ends.
 
     Args:
-        path: the folder; made with its parents.
-        nested: this run owns the folders inside it too, and sweeps them.
-        option: what the user names it by.
+        path: the folder; created with its parents.
+        nested: whether this run also owns the subfolders, and removes temporary files there too.
+        option: the user's name for the folder in error messages.
 
     Raises:
-        CannotCreate: it cannot be made, or another run holds it.
-        NoPermission: it cannot be written.
+        CannotCreate: the folder cannot be created, or another run holds it.
+        NoPermission: the folder is not writable.
 
     Example:
         >>> with OutputFolder(Path("/tmp/results")) as folder:
         ...     write_bytes(folder / "a.txt", b"whole")
     """
 
-    def __init__(self, path: Path, *, nested: bool = False, option: str = "--out") -> None:
+    def __init__(self, path: Path, *, nested: bool = False, option: str = "`out`") -> None:
         self.path, self.nested, self.option = path, nested, option
         self._lock: FileLock | None = None
 

@@ -1,4 +1,4 @@
-"""gzip, bzip2 and xz, strictly: every member complete, every checksum right, never more than announced."""
+"""Strict gzip, bzip2 and xz: all members complete, all checksums valid, never more bytes than announced."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from insula.errors import BadData, TooLarge
 
 __all__ = ["Inflating", "inflate", "inflate_at_most", "inflate_head", "packing_of", "peel"]
 
-_MOST_LAYERS = 2  # twice is what a server makes of what was compressed already
+_MOST_LAYERS = 2  # two layers: a server may compress a compressed file again
 _MAGICS = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ\0"}
-_ERRORS = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)  # OSError is bzip2's, which reads no file here
-_DICTIONARY_BYTES = 256 << 20  # a stream names the memory that it wants; no preset of xz wants more than 65 MiB
-_HEAD_BYTES = 1 << 21  # bzip2 gives nothing before its first block of 900 kB is complete
+_ERRORS = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)  # bzip2 raises OSError; no file is read here
+_DICTIONARY_BYTES = 256 << 20  # a stream requests its memory; no preset of xz requests more than 65 MiB
+_HEAD_BYTES = 1 << 21  # bzip2 returns nothing before its first block of 900 kB is complete
 _PIECE = 1 << 18
 _REMEDY = "copy or download the file again"
 
 
 def packing_of(head: bytes) -> str:
-    """`gzip`, `bzip2` or `xz`, by a file's first bytes; empty if none of them."""
+    """Detect `gzip`, `bzip2` or `xz` from a file's first bytes; empty for anything else."""
     return next((kind for kind, magic in _MAGICS.items() if head.startswith(magic)), "")
 
 
 def _decompressor(kind: str) -> Any:
-    """One stream's decompressor; `decompress(data, most)`, `eof` and `unused_data` are common to all."""
+    """Return a decompressor for one stream; `decompress(data, most)`, `eof` and `unused_data` are common to all."""
     if kind == "gzip":
         return zlib.decompressobj(wbits=31)
     return bz2.BZ2Decompressor() if kind == "bzip2" else lzma.LZMADecompressor(lzma.FORMAT_XZ, _DICTIONARY_BYTES)
 
 
 def inflate_head(data: bytes, count: int) -> bytes:
-    """The first `count` inflated bytes, or fewer if the stream ends; for looking, not for trusting.
+    """Return the first `count` decompressed bytes, or fewer if the stream ends; checksums are not verified.
 
     Raises:
-        BadData: it is damaged, or breaks off before it gives anything.
+        BadData: the stream is damaged, or ends before its first byte can be decompressed.
     """
     kind = packing_of(data) or "gzip"
     what, value = f"the {kind} stream", f"of {len(data):,} bytes read"
@@ -53,14 +53,14 @@ def inflate_head(data: bytes, count: int) -> bytes:
 
 
 def peel(read: Callable[[int], bytes], count: int) -> tuple[bytes, tuple[str, ...]]:
-    """The first bytes inside all packings, and the packings, the outermost first.
+    """Return the first bytes inside all layers of compression, and the layers, outermost first.
 
     Args:
-        read: gives the file's first bytes, as many as asked for.
-        count: bytes wanted; fewer if there are no more.
+        read: returns the file's first bytes, up to the requested number.
+        count: number of bytes to return; fewer if the file has no more.
 
     Raises:
-        BadData: damaged, or packed more than twice.
+        BadData: the file is damaged, or compressed more than twice.
     """
     head, kinds = b"", list[str]()
     for size in (1 << 16, 2 * _HEAD_BYTES):
@@ -69,11 +69,11 @@ def peel(read: Callable[[int], bytes], count: int) -> tuple[bytes, tuple[str, ..
         try:
             while kind := packing_of(head):
                 if len(kinds) == _MOST_LAYERS:
-                    raise BadData("the file", "", f"is packed more than {_MOST_LAYERS} times", "unpack it first")
+                    raise BadData("the file", "", f"is compressed more than {_MOST_LAYERS} times", "unpack it first")
                 kinds.append(kind)
                 head = inflate_head(head, _HEAD_BYTES)
         except BadData:
-            if size > len(start) or size > 1 << 16:  # there is no more to be had
+            if size > len(start) or size > 1 << 16:  # nothing more can be read
                 raise
             continue
         if len(head) >= count or not kinds:
@@ -82,17 +82,18 @@ def peel(read: Callable[[int], bytes], count: int) -> tuple[bytes, tuple[str, ..
 
 
 def inflate(data: bytes, expected: int) -> bytes:
-    """All of a gzip, bzip2 or xz file, which must inflate to exactly `expected` bytes.
+    """Decompress a whole gzip, bzip2 or xz file, which must yield exactly `expected` bytes.
 
-    The standard library stops checking where it has what was asked for; this goes to the end of the last member, so
-    a cut tail, a wrong checksum and a wrong length are all found. Several members and zero padding are allowed.
+    The standard library stops checking once it has the requested bytes. This function reads to the end of the last
+    member and so detects a truncated tail, a wrong checksum and a wrong length. Several members and zero padding are
+    allowed.
 
     Args:
         data: the compressed file.
-        expected: bytes, from the header inside.
+        expected: number of bytes, from the header inside.
 
     Raises:
-        BadData: cut, damaged, too short or too long.
+        BadData: truncated, damaged, too short or too long.
 
     Source:
         RFC 1952, section 2.3.1 (CRC32, ISIZE).
@@ -109,32 +110,32 @@ def inflate(data: bytes, expected: int) -> bytes:
 
 
 def inflate_at_most(data: bytes, most: int) -> bytes:
-    """Unpack what has no header that says how long it is, as strictly as `inflate`.
+    """Decompress data of unknown length, as strictly as `inflate` does.
 
     Raises:
-        TooLarge: it would be more than `most` bytes.
-        BadData: cut or damaged.
+        TooLarge: the result would exceed `most` bytes.
+        BadData: truncated or damaged.
     """
     kind = packing_of(data) or "gzip"
     whole = _members(data, kind, most)
     if whole is None:
-        rule = f"would unpack to more than {most:,}"
+        rule = f"would unpack to more than {most:,} bytes"
         raise TooLarge(f"the {kind} stream", f"of {len(data):,} bytes", rule, "check where it comes from")
     return whole
 
 
 def _members(data: bytes, kind: str, most: int) -> bytes | None:
-    """All members of a file; None if they are longer than `most` bytes together."""
+    """Decompress all members of a file; None if their total exceeds `most` bytes."""
     what, value = f"the {kind} stream", f"of {len(data):,} bytes"
     members: list[bytes] = []
     filled, rest = 0, data
     while rest:
         if not rest.startswith(_MAGICS[kind]) and members:
             if rest.strip(b"\0"):
-                raise BadData(what, f"followed by {len(rest):,} bytes", "has something else after its end", _REMEDY)
+                raise BadData(what, f"followed by {len(rest):,} bytes", "has other data after its end", _REMEDY)
             break
         member = _decompressor(kind)
-        try:  # one byte more than fits, so that a stream which is too long shows itself without being unpacked
+        try:  # one byte more than allowed reveals a stream that is too long without unpacking it
             members.append(member.decompress(rest, most - filled + 1))
         except _ERRORS:
             raise BadData(what, value, "is damaged", _REMEDY) from None
@@ -148,16 +149,16 @@ def _members(data: bytes, kind: str, most: int) -> bytes | None:
 
 
 class Inflating(io.RawIOBase):
-    """A packed file as a stream of what is in it, as strict as `inflate`, for what is too long to be held.
+    """A stream of a compressed file's content, as strict as `inflate`, for files that do not fit into memory.
 
     Args:
-        source: the packed file, at its start.
-        kind: how it is packed.
-        most: bytes that it may give.
+        source: the compressed file, at its start.
+        kind: compression: `gzip`, `bzip2` or `xz`.
+        most: largest number of bytes that it may yield.
 
     Raises:
-        BadData: on reading: cut or damaged.
-        TooLarge: on reading: it gives more.
+        BadData: on reading, if the file is truncated or damaged.
+        TooLarge: on reading, if it yields more than `most` bytes.
     """
 
     def __init__(self, source: BinaryIO, kind: str, *, most: int) -> None:
@@ -166,11 +167,11 @@ class Inflating(io.RawIOBase):
         self._held = b""
 
     def readable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer, or a part of it; 0 at the end."""
+        """Fill a buffer, or part of it; return the number of bytes, 0 at the end."""
         piece = self._next(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
@@ -196,7 +197,7 @@ class Inflating(io.RawIOBase):
         return piece
 
     def _begin(self) -> bool:
-        """Whether another member follows; padding of zeros may."""
+        """Start the next member; False if only zero padding follows."""
         rest = self._source.read(_PIECE) if self._stream is None else self._stream.unused_data
         while len(rest) < len(_MAGICS[self._kind]) and (more := self._source.read(_PIECE)):
             rest += more
@@ -206,5 +207,5 @@ class Inflating(io.RawIOBase):
         while rest and not rest.strip(b"\0"):
             rest = self._source.read(_PIECE)
         if rest or self._stream is None:
-            raise BadData(f"the {self._kind} stream", "", "has something else after its end", _REMEDY)
+            raise BadData(f"the {self._kind} stream", "", "has other data after its end", _REMEDY)
         return False

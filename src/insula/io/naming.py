@@ -1,4 +1,4 @@
-"""What a file's name and its BIDS sidecar say that an image is."""
+"""Checks the image type indicated by a file's name and its BIDS sidecar."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _OTHER = frozenset(
 )
 _AGENT = re.compile(r"(?:^|[_\-. ])ce-([a-z0-9]+)", re.IGNORECASE)
 _SIDECAR = ("SeriesDescription", "ProtocolName", "SequenceName")
-_REMEDY = "give the T1w scan, or --assume-t1w if it is one"
+_REMEDY = "give the T1w scan, or `assume_t1w` if this is a T1w scan"
 
 
 def other_than_t1w(path: Path) -> str | None:
-    """The word by which a file's name says that it holds something else than a T1w scan; None where it does not.
+    """Return the word in a file's name that indicates an image other than a T1w scan; None if there is none.
 
-    A name that says both, as `t1_flair`, is no reason: there are such sequences. Phase images and the inversions of an
-    MP2RAGE are told by their entity, whatever the suffix says.
+    A name that also indicates T1w, such as `t1_flair`, is accepted, because such sequences exist. Phase images and the
+    inversions of an MP2RAGE are recognised by their entity, whatever the suffix is.
 
     Args:
-        path: of the file.
+        path: path of the file.
     """
     stem = path.name.partition(".")[0]
-    if found := _ALWAYS.search(stem):
-        return found.group(1)
+    if match := _ALWAYS.search(stem):
+        return match.group(1)
     words = [word for word in re.split(r"[_\-. ]+", stem) if word]
     if _T1W & {word.lower() for word in words}:
         return None
@@ -47,48 +47,49 @@ def other_than_t1w(path: Path) -> str | None:
 
 
 def refuse_other_than_t1w(path: Path) -> None:
-    """Refuse a file whose name or sidecar says that it is no T1w scan of MR.
+    """Refuse a file whose name or sidecar indicates that it is not a T1w MR scan.
 
     Args:
-        path: of the file; its sidecar is the `.json` of the same name.
+        path: path of the file; its sidecar is the `.json` of the same name.
 
     Raises:
-        BadData: it says so.
+        BadData: the name or the sidecar indicates another image.
     """
     if word := other_than_t1w(path):
-        raise BadData("the file's name", f"with {word}", "says that this is no T1w scan", _REMEDY)
-    told = _sidecar(path)
-    modality = told.get("Modality")
+        raise BadData("the file's name", f"with {word}", "indicates that this is not a T1w scan", _REMEDY)
+    sidecar = _sidecar(path)
+    modality = sidecar.get("Modality")
     if isinstance(modality, str) and modality.strip() and modality.strip().upper() != "MR":
         raise BadData("the sidecar's Modality", "", "is not MR", _REMEDY)
     for key in _SIDECAR:
-        if isinstance(told.get(key), str) and (word := other_than_t1w(Path(told[key].replace("/", "_")))):
-            raise BadData(f"the sidecar's {key}", f"with {word}", "says that this is no T1w scan", _REMEDY)
+        if isinstance(sidecar.get(key), str) and (word := other_than_t1w(Path(sidecar[key].replace("/", "_")))):
+            raise BadData(f"the sidecar's {key}", f"with {word}", "indicates that this is not a T1w scan", _REMEDY)
 
 
 def contrast_by_name(path: Path) -> tuple[Flag, ...]:
-    """A warning where the name says that a contrast agent was given (BIDS: `ce-`).
+    """Return a warning if the name states that a contrast agent was given (BIDS: `ce-`); otherwise nothing.
 
     Args:
-        path: of the file.
+        path: path of the file.
     """
     if not _AGENT.search(path.name):
         return ()
-    text = (
-        "The file's name says that a contrast agent was given: what it brightens can hide a lesion or look like none."
-    )
+    text = "The file's name states that a contrast agent was given: enhancing tissue can hide a lesion or resemble one."
     return (Flag("contrast-agent", text),)
 
 
 def flags_by_name(path: Path) -> tuple[Flag, ...]:
-    """All that a careful reader has to know of a scan by its name: a contrast agent, the UNI image of an MP2RAGE.
+    """Return all flags that follow from a scan's name: a contrast agent, or the UNI image of an MP2RAGE.
 
     Args:
-        path: of the file.
+        path: path of the file.
     """
     if not is_uni(path):
         return contrast_by_name(path)
-    text = "The scan is the UNI image of an MP2RAGE (UNIT1), there being no T1w: noise around the head can look like tissue."
+    text = (
+        "The scan is the UNI image of an MP2RAGE (UNIT1), because there is no T1w scan: noise around the head can look "
+        "like tissue."
+    )
     return (*contrast_by_name(path), Flag("mp2rage-uni", text))
 
 
@@ -97,7 +98,7 @@ def _sidecar(path: Path) -> dict[str, Any]:
     try:
         if beside == path or beside.stat().st_size > 1 << 20:
             return {}
-        told = json.loads(beside.read_text(encoding="utf-8"))
+        content = json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return content if isinstance(content, dict) else {}

@@ -1,4 +1,4 @@
-"""Which way the head lies, according to a NIfTI header: stated once, stated twice, or not at all."""
+"""Derives the orientation of the head from a NIfTI header, which may state it once, twice or not at all."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ Affine = NDArray[np.float64]
 def find_affine(
     raw: Any, shape: tuple[int, ...], flags: list[Flag], assume: str | None
 ) -> tuple[Affine, Spaces | None]:
-    """The affine [mm], and the header's own words for it where they can be kept.
+    """Return the affine [mm], and the header's own forms of it if they can be kept.
 
-    The sform counts where both are given. A file that gives neither is refused: guessing left from right is how a
-    lesion ends up in the wrong hemisphere.
+    The sform takes precedence if both forms are given. A file without either is refused, because guessing left and
+    right can put a lesion into the wrong hemisphere.
 
     Args:
         raw: a nibabel header.
-        shape: voxels per axis.
-        flags: gets what had to be mended.
+        shape: number of voxels along each axis.
+        flags: receives a flag for each repair.
         assume: three letters to fall back on, e.g. `LPS`.
 
     Raises:
-        BadData: no orientation, a singular, sheared or non-finite affine, impossible steps, voxel sizes that are given twice
-            and disagree, or sform and qform that take left for right.
+        BadData: no orientation; a singular, sheared or non-finite affine; impossible steps; voxel sizes that are given
+            twice and disagree; or sform and qform that disagree on left and right.
         UsageError: `assume` is not three letters of three different axes.
     """
     steps = np.array([float(raw["pixdim"][n]) for n in (1, 2, 3)])
@@ -63,7 +63,7 @@ def find_affine(
         flags.append(Flag("qform-invalid", "The qform in the header is not a rotation; the sform was used."))
     affine = sform if sform is not None or qform is None else qform
     assert affine is not None
-    Grid(shape[:3], affine)  # singular or not finite: says so
+    Grid(shape[:3], affine)  # raises if the affine is singular or not finite
     _check_steps(affine, steps)
     affine = affine * _unit(raw, flags)
     _check_plausible(affine, shape, flags)
@@ -75,8 +75,8 @@ def _spaces(raw: Any) -> Spaces:
     return Spaces(
         sform_code=max(int(raw["sform_code"]), 0),
         qform_code=max(int(raw["qform_code"]), 0),
-        sform=tuple(tuple(float(x) for x in raw[f"srow_{row}"]) for row in "xyz"),
-        pixdim=tuple(float(x) for x in raw["pixdim"][:4]),  # type: ignore[arg-type]
+        sform=tuple(tuple(float(value) for value in raw[f"srow_{row}"]) for row in "xyz"),
+        pixdim=tuple(float(value) for value in raw["pixdim"][:4]),  # type: ignore[arg-type]
         quaternion=tuple(float(raw[f"quatern_{letter}"]) for letter in "bcd"),  # type: ignore[arg-type]
         offset=tuple(float(raw[f"qoffset_{letter}"]) for letter in "xyz"),  # type: ignore[arg-type]
         units=int(raw["xyzt_units"]) & 7,
@@ -84,19 +84,19 @@ def _spaces(raw: Any) -> Spaces:
 
 
 def _check_steps(affine: Affine, steps: Affine) -> None:
-    """Voxel sizes are given twice; a volume in millilitres rests on them."""
+    """Refuse voxel sizes in pixdim and affine that disagree, because volumes in millilitres depend on them."""
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if np.abs(lengths - np.abs(steps)).max() > _SAME_STEP * lengths.max():
         raise BadData(
             "the voxel size",
             f"of {_text(np.abs(steps))} mm (pixdim) or {_text(lengths)} mm (sform)",
-            "is given twice and disagrees, and with it every volume",
+            "is given twice and disagrees, so that every volume is uncertain",
             _REMEDY,
         )
 
 
 def _check_plausible(affine: Affine, shape: tuple[int, ...], flags: list[Flag]) -> None:
-    """What no scanner does is refused; what is odd and harms nothing is flagged."""
+    """Refuse geometry that no scanner produces; flag geometry that is unusual but harmless."""
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if lengths.min() < _STEPS_MM[0] or lengths.max() > _STEPS_MM[1]:
         rule = f"is not between {_STEPS_MM[0]:g} and {_STEPS_MM[1]:g} mm"
@@ -105,12 +105,15 @@ def _check_plausible(affine: Affine, shape: tuple[int, ...], flags: list[Flag]) 
     cosine = float(np.abs(axes.T @ axes - np.eye(3)).max())
     if cosine > _MOST_SHEAR:
         degrees = 90 - np.degrees(np.arccos(min(cosine, 1.0)))
-        rule = "is a shear that no scanner makes"
+        rule = "is a shear that no scanner produces"
         raise BadData("the angle between two axes", f"off a right one by {degrees:.0f} degrees", rule, _REMEDY)
     middle = affine @ [*((np.array(shape[:3]) - 1) / 2), 1.0]
     far = float(np.linalg.norm(middle[:3]))
     if far > _FAR_MM:
-        text = f"The middle of the image lies {far / 1000:,.1f} m from the scanner's origin; positions in it are kept, and mean little."
+        text = (
+            f"The middle of the image lies {far / 1000:,.1f} m from the scanner's origin; positions were kept but mean "
+            "little."
+        )
         flags.append(Flag("origin-far", text))
 
 
@@ -129,7 +132,7 @@ def _qform(raw: Any, steps: Affine) -> Affine | None:
     rest = 1 - (b * b + c * c + d * d)
     if not np.isfinite(rest) or rest < -1e-4:
         if int(raw["sform_code"]) <= 0:
-            raise BadData("the qform's quaternion", (b, c, d), "is longer than 1, so it is no rotation", _REMEDY)
+            raise BadData("the qform's quaternion", (b, c, d), "is longer than 1, so it is not a rotation", _REMEDY)
         return None
     a = np.sqrt(max(rest, 0.0))
     turn = np.array(
@@ -172,12 +175,12 @@ def _assumed(assume: str | None, shape: tuple[int, ...], steps: Affine, flags: l
     if assume is None:
         rule = "do not say where left and right are"
         raise BadData(
-            "sform_code and qform_code", "0", rule, "if you know the axes, give e.g. --assume-orientation LPS"
+            "sform_code and qform_code", "0", rule, "if you know the axes, give e.g. `assume_orientation` LPS"
         )
     letters = assume.upper()
     if len(letters) != 3 or {_LETTERS.get(letter, (9, 0))[0] for letter in letters} != {0, 1, 2}:
         raise UsageError(
-            "--assume-orientation", assume, "does not name three different axes", "write e.g. RAS, LAS or LPS"
+            "`assume_orientation`", assume, "does not name three different axes", "write e.g. RAS, LAS or LPS"
         )
     affine = np.eye(4)
     affine[:3, :3] = 0
@@ -186,13 +189,16 @@ def _assumed(assume: str | None, shape: tuple[int, ...], steps: Affine, flags: l
         affine[row, column] = sign * abs(steps[column])
         affine[row, 3] = -sign * abs(steps[column]) * (shape[column] - 1) / 2
     flags.append(
-        Flag("orientation-assumed", f"The file does not say which way the head lies; {letters} was assumed, as told.")
+        Flag(
+            "orientation-assumed",
+            f"The file does not state the orientation of the head; {letters} was assumed, as requested.",
+        )
     )
     return affine
 
 
 def _unit(raw: Any, flags: list[Flag]) -> Affine:
-    """A 4x4 of factors to millimetres; 1 in the last row."""
+    """Return a 4x4 array of factors to millimetres, with 1 in the last row."""
     factor, name = _UNITS.get(int(raw["xyzt_units"]) & 7, (1.0, ""))
     if name:
         flags.append(

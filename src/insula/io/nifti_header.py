@@ -1,4 +1,4 @@
-"""What a NIfTI header says, checked before a voxel is read."""
+"""Parses and checks a NIfTI header before any voxel is read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from insula.volume import Spaces
 __all__ = ["HEADER_BYTES", "Header", "parse_header", "starts_as_nifti"]
 
 HEADER_BYTES = 540
-"""Enough for either version."""
+"""Sufficient for both versions."""
 
 _MOST_BYTES = 2 << 30
 _DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
@@ -37,7 +37,7 @@ _COPY = "copy or download the file again"
 _OTHERS = (
     (
         re.compile(rb"\s*<(!doctype|html|\?xml)", re.I),
-        "a web page, as a failed download or an expired login leaves it",
+        "a web page, as after a failed download or an expired login",
         "download it again, logged in",
     ),
     (re.compile(rb".{128}DICM", re.S), "DICOM", "name its folder to `insula segment`"),
@@ -48,12 +48,12 @@ _OTHERS = (
     (re.compile(rb".{257}ustar", re.S), "a tar archive", "unpack it"),
     (re.compile(rb"7z\xbc\xaf\x27\x1c"), "a 7z archive", "unpack it"),
     (re.compile(rb"Rar!\x1a\x07"), "a RAR archive", "unpack it"),
-    (re.compile(rb"\x28\xb5\x2f\xfd"), "packed by Zstandard", "unpack it with zstd -d"),
-    (re.compile(rb"\x04\x22\x4d\x18"), "packed by LZ4", "unpack it with lz4 -d"),
-    (re.compile(rb"\x1f[\x9d\xa0]"), "packed by compress (.Z)", "unpack it with uncompress"),
+    (re.compile(rb"\x28\xb5\x2f\xfd"), "compressed by Zstandard", "unpack it with zstd -d"),
+    (re.compile(rb"\x04\x22\x4d\x18"), "compressed by LZ4", "unpack it with lz4 -d"),
+    (re.compile(rb"\x1f[\x9d\xa0]"), "compressed by compress (.Z)", "unpack it with uncompress"),
     (
         re.compile(rb"\x5d\0\0.{2}\0{0,2}\xff{2,8}", re.S),
-        "packed by LZMA without a checksum (.lzma)",
+        "compressed by LZMA without a checksum (.lzma)",
         "unpack it with unlzma",
     ),
 )
@@ -61,30 +61,30 @@ _OTHERS = (
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Header:
-    """The facts of a header that passed every check."""
+    """The contents of a header that passed every check."""
 
     shape: tuple[int, ...]
-    """Voxels per axis, trailing axes of one dropped; three axes, or four with several frames."""
+    """Voxels along each axis, without trailing axes of length 1; three axes, or four with several frames."""
     dtype: np.dtype[Any]
-    """As stored, byte order included."""
+    """Stored type, including byte order."""
     offset: int
-    """Of the first voxel in the (uncompressed) image file."""
+    """Position of the first voxel in the (uncompressed) image file [bytes]."""
     slope: float
     """Value = stored * slope + intercept; never 0."""
     intercept: float
-    """As above."""
+    """Value = stored * slope + intercept."""
     affine: NDArray[np.float64]
-    """Index to RAS+ [mm]."""
+    """Maps index to RAS+ [mm]."""
     spaces: Spaces | None
-    """The forms as they are stored; None where the orientation was assumed, steps are negative or the qform is no rotation."""
+    """The forms as stored; None if the orientation was assumed, steps are negative or the qform is not a rotation."""
     pair: bool
-    """Whether the voxels lie in an .img file of their own."""
+    """Whether the voxels are in a separate .img file."""
     flags: tuple[Flag, ...]
-    """What had to be mended."""
+    """One flag for each repair."""
 
     @property
     def nbytes(self) -> int:
-        """Of the voxel data."""
+        """Size of the voxel data [bytes]."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -92,11 +92,11 @@ def parse_header(head: bytes, *, assume_orientation: str | None = None) -> Heade
     """Read and check the first bytes of a NIfTI-1 or NIfTI-2 file, either byte order.
 
     Args:
-        head: at least the header, uncompressed.
-        assume_orientation: three letters such as `RAS`, used only when the file does not define one.
+        head: at least the whole header, uncompressed.
+        assume_orientation: three letters such as `RAS`, used only if the file defines no orientation.
 
     Raises:
-        BadData: not NIfTI, or a field that contradicts the standard or itself; the message holds its value.
+        BadData: not NIfTI, or a field contradicts the standard or another field; the message contains its value.
     """
     raw = _which(head)
     flags: list[Flag] = []
@@ -125,15 +125,15 @@ def parse_header(head: bytes, *, assume_orientation: str | None = None) -> Heade
 
 
 def starts_as_nifti(head: bytes) -> bool:
-    """Whether bytes begin as a NIfTI header does; nothing else of it is checked."""
+    """Whether the first bytes are those of a NIfTI header; the rest of the header is not checked."""
     return any(int.from_bytes(head[:4], order) in (348, 540) for order in ("little", "big"))
 
 
 def _which(head: bytes) -> Any:
     if len(head) < 348:
-        what = _foreign(head)
-        if what:
-            raise what
+        error = _foreign(head)
+        if error:
+            raise error
         raise BadData("the file", f"of {len(head)} bytes", "is too short for a NIfTI header (348)", _COPY)
     for kind, size, magics in (
         (Nifti1Header, 348, (b"n+1\0", b"ni1\0")),
@@ -147,14 +147,16 @@ def _which(head: bytes) -> Any:
                 start = 344 if size == 348 else 4
                 magic = head[start : start + len(magics[0])]
                 if magic not in magics:
-                    rule = "is not NIfTI's (an old ANALYZE file, which does not say left from right, or a damaged one)"
+                    rule = (
+                        "is not NIfTI's (an old ANALYZE file, which does not define left and right, or a damaged file)"
+                    )
                     raise BadData(
                         "the header's magic", repr(magic), rule, "convert it to NIfTI with the tool that wrote it"
                     )
                 return raw
-    what = _foreign(head)
-    if what:
-        raise what
+    error = _foreign(head)
+    if error:
+        raise error
     value = int.from_bytes(head[:4], "little", signed=True)
     raise BadData("the header size", value, "is neither 348 (NIfTI-1) nor 540 (NIfTI-2)", "give a .nii or .nii.gz file")
 
@@ -170,7 +172,7 @@ def _shape(raw: Any) -> tuple[int, ...]:
     dim = [int(n) for n in raw["dim"]]
     rank = dim[0]
     if not 1 <= rank <= 7:
-        raise BadData("dim[0]", rank, "is not between 1 and 7 axes", _COPY)
+        raise BadData("dim[0]", rank, "is not between 1 and 7", _COPY)
     sizes = dim[1 : rank + 1]
     for axis, size in enumerate(sizes, start=1):
         if size < 1:

@@ -1,4 +1,4 @@
-"""Masks and probability maps as NIfTI, on the scan's own grid."""
+"""Writes masks, labels, scans and probability maps as NIfTI on the scan's own grid."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ __all__ = ["write_labels", "write_mask", "write_prob", "write_scan"]
 
 
 def write_mask(path: Path, mask: Mask, *, file: FileFacts | None = None) -> None:
-    """Write a mask as uint8 `.nii.gz`, 0 and 1, atomically and the same bytes every time.
+    """Write a mask as uint8 `.nii.gz` with 0 and 1, atomically and with the same bytes every time.
 
     Args:
-        path: ends in `.nii.gz`.
-        mask: what to write.
-        file: the scan's file: its header's forms, codes and units are kept as they are.
+        path: output path, ending in `.nii.gz`.
+        mask: the mask.
+        file: facts about the scan's file, whose sform, qform, codes and units are copied unchanged.
 
     Raises:
-        CannotCreate, NoPermission, IOFault: as `write_bytes`.
+        CannotCreate, NoPermission, IOFault: as in `write_bytes`.
     """
     _write(path, laid_out(mask.voxels, "F", np.uint8), mask.grid, file)
 
 
 def write_labels(path: Path, labels: NDArray[np.uint16], grid: Grid, *, file: FileFacts | None = None) -> None:
-    """Write a label map as uint16 `.nii.gz`; as `write_mask`."""
+    """Write a label map as uint16 `.nii.gz`, in the same way as `write_mask`."""
     _write(path, laid_out(labels, "F"), grid, file)
 
 
 def write_scan(path: Path, image: NDArray[np.floating[Any]], grid: Grid) -> None:
-    """Write intensities as int16 `.nii.gz`, rounded; as `write_mask`. For scans of our own making, 0 to 32,767."""
+    """Write rounded intensities as int16 `.nii.gz`, as `write_mask` does; for simulated scans, 0 to 32,767."""
     _write(path, laid_out(np.clip(np.round(image), -32768, 32767), "F", np.int16), grid, None)
 
 
 def write_prob(path: Path, prob: NDArray[np.floating[Any]], grid: Grid, *, file: FileFacts | None = None) -> None:
-    """Write a probability map as float32 `.nii.gz`; as `write_mask`.
+    """Write a probability map as float32 `.nii.gz`, in the same way as `write_mask`.
 
-    Values are rounded to multiples of 2^-16, far below what they mean, which makes the file several times smaller.
+    Values are rounded to multiples of 2^-16, far below their accuracy, which makes the file several times smaller.
     """
     steps = laid_out(prob, "F")
     steps *= 65536
@@ -57,13 +57,12 @@ def write_prob(path: Path, prob: NDArray[np.floating[Any]], grid: Grid, *, file:
 
 def _write(path: Path, voxels: NDArray[Any], grid: Grid, file: FileFacts | None) -> None:
     spaces = file.spaces if file else None
-    kind = Nifti2Image if max(grid.shape) > 32767 else Nifti1Image  # fewer programs read version 2
-    image = kind(
-        voxels, None if spaces is not None else grid.affine
-    )  # nibabel writes an affine it is given over the header's
+    kind = Nifti2Image if max(grid.shape) > 32767 else Nifti1Image  # fewer programs can read version 2
+    # nibabel would overwrite the header's forms with a given affine
+    image = kind(voxels, None if spaces is not None else grid.affine)
     if spaces is not None:
         _copy_spaces(image.header, spaces)
-    else:  # both, where the qform can hold it: readers differ in which one they believe
+    else:  # write both forms if the qform can hold the affine, because programs differ in which they use
         image.header.set_sform(grid.affine, code=1)
         image.header.set_qform(grid.affine, code=1 if _no_shear(grid) else 0, strip_shears=True)
         image.header.set_xyzt_units("mm")
@@ -73,7 +72,7 @@ def _write(path: Path, voxels: NDArray[Any], grid: Grid, file: FileFacts | None)
 
 
 def _copy_spaces(header: Any, spaces: Spaces) -> None:
-    """The scan's own words: whatever a reader makes of the scan, it makes of what lies on it."""
+    """Copy the scan's own forms, so that every program places the result exactly where it places the scan."""
     header["sform_code"], header["qform_code"] = spaces.sform_code, spaces.qform_code
     for row, values in zip("xyz", spaces.sform, strict=True):
         header[f"srow_{row}"] = values

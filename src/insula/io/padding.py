@@ -1,4 +1,4 @@
-"""Values that are no signal: what a scanner, an exporter or a tool wrote where nothing was measured."""
+"""Replaces padding: values that a scanner, an exporter or a tool wrote where nothing was measured."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ _AIR_PERCENT = 0.5
 def set_aside(
     image: NDArray[np.float32], flags: list[Flag], *, declared: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
-    """Give voxels without signal the level of air, before any intensity is measured.
+    """Replace padding by the level of air, before any intensity is measured.
 
-    Padding is one exact value, seen at the volume's corners or edges. It is set aside where it lies far below or above all other
-    values, as -1000 or 65535 in a scan from 0 to 900 does, or amid them, as a background of 0 does in a brain whose intensities
-    were standardised, or where it alone is negative. A background of 0 below all signal, as most stripped scans have it, is left as
-    it is.
+    Padding is one exact value that occurs at the volume's corners, edges or faces. It is replaced if it is far below or
+    above all other values, such as -1000 or 65535 in a scan from 0 to 900; if it is amid the other values, such as a
+    background of 0 in a brain with standardised intensities; or if it is the only negative value. A background of 0
+    below all signal, as in most skull-stripped scans, is kept.
 
     Args:
-        image: finite but where padding is declared; untouched.
-        flags: gets what was set aside.
-        declared: voxels of which the file itself says so.
+        image: finite except where padding is declared; not changed.
+        flags: receives a flag for each replaced value.
+        declared: voxels that the file declares as padding.
 
     Returns:
-        The image, a copy if anything was set aside.
+        The image, or a copy if anything was replaced.
     """
     if declared is not None and declared.any() and not declared.all():
-        image = _filled(image, declared, f"{declared.mean():.1%} of the voxels are padding, as the file says", flags)
+        image = _filled(
+            image, declared, f"{declared.mean():.1%} of the voxels are padding according to the file", flags
+        )
     for value in sorted({float(image[place]) for place in _places(image.shape)}):
         same = image == value
         share = float(same.mean())
@@ -49,9 +51,9 @@ def set_aside(
         others = others[others != value]
         if not len(others):
             continue
-        low, high = (float(x) for x in np.percentile(others, [0.5, 99.5]))
+        low, high = (float(level) for level in np.percentile(others, [0.5, 99.5]))
         width = high - low
-        if width == 0 or (value == 0 <= low):  # two values in all, as in a mask; or air as it should be
+        if width == 0 or (value == 0 <= low):  # only two values, as in a mask; or normal air
             continue
         below = float((others < value).mean())
         inside = share >= _INSIDE_SHARE and _INSIDE_BELOW <= below <= 1 - _INSIDE_BELOW
@@ -68,7 +70,7 @@ def _filled(
     rest = _thinned(image)[~_thinned(padding)]
     air = float(np.percentile(rest if len(rest) else image[~padding], _AIR_PERCENT))
     flags.append(
-        Flag("padding-set-aside", f"{what}: that is no signal, and they were given the level of air, {air:g}.", "note")
+        Flag("padding-set-aside", f"{what}; they hold no signal and were set to the level of air, {air:g}.", "note")
     )
     return np.where(padding, np.float32(air), image)
 
@@ -79,6 +81,6 @@ def _thinned(volume: NDArray[_Kind]) -> NDArray[_Kind]:
 
 
 def _places(shape: tuple[int, ...]) -> set[tuple[int, ...]]:
-    """Corners, and the middles of edges and faces."""
+    """Return the corners and the middles of edges and faces."""
     every = itertools.product(*[(0, n // 2, n - 1) for n in shape])
-    return {place for place in every if any(x in (0, n - 1) for x, n in zip(place, shape, strict=True))}
+    return {place for place in every if any(index in (0, size - 1) for index, size in zip(place, shape, strict=True))}

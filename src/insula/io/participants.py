@@ -1,4 +1,4 @@
-"""What a folder of participants holds beside the scans that are taken, in words."""
+"""Describes in words what a folder of participants contains besides the scans that are used."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ _PERSON, _VISIT = re.compile(r"^sub-[A-Za-z0-9]+$"), re.compile(r"^ses-[A-Za-z0-
 
 
 def count_names(names: Collection[str], what: str) -> str:
-    """`2 images (a.nii.gz, b.nii.gz)`: a count, and the first three names.
+    """Return a count and the first three names: `2 images (a.nii.gz, b.nii.gz)`.
 
     Args:
-        names: at least one.
-        what: one of them, in the singular.
+        names: at least one name.
+        what: the noun, in the singular.
     """
     return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({_first(set(names))})"
 
 
 def without_scan(folders: Iterable[Path], sessions: Collection[str]) -> list[str]:
-    """Participants of whom no scan is taken, and sessions of the others, one sentence each; none where all have one.
+    """List participants without a scan, and sessions without a scan of the others, in a line each.
 
     Args:
-        folders: every folder of the dataset, relative to it.
+        folders: all folders of the dataset, relative to its root.
         sessions: `sub-x` or `sub-x_ses-y` of every scan.
+
+    Returns:
+        At most two lines; empty if every participant and session has a scan.
     """
     people = {session.partition("_")[0] for session in sessions}
     subjects, visits = set[str](), set[str]()
@@ -41,12 +44,12 @@ def without_scan(folders: Iterable[Path], sessions: Collection[str]) -> list[str
         elif len(parts) > 1 and _PERSON.match(parts[-2]) and _VISIT.match(path.name):
             visits.add(f"{parts[-2]}_{path.name}")
     visits = {visit for visit in visits if visit.partition("_")[0] in people}
-    told = []
+    messages = []
     if absent := subjects - people:
-        told.append(_without(absent, len(subjects), "participant"))
+        messages.append(_without(absent, len(subjects), "participant"))
     if absent := visits - set(sessions):
-        told.append(_without(absent, len(visits), "session"))
-    return told
+        messages.append(_without(absent, len(visits), "session"))
+    return messages
 
 
 def _without(absent: set[str], of: int, what: str) -> str:

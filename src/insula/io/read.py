@@ -1,4 +1,4 @@
-"""From a NIfTI file to a Scan, or one line that says why not."""
+"""Reads a Scan from a NIfTI file, or raises an error with the reason in one line."""
 
 from __future__ import annotations
 
@@ -41,25 +41,24 @@ _SIDE_BY_SIDE = "put the .hdr and the .img side by side"
 def read_scan(
     path: str | Path, *, frame: int | None = None, assume_orientation: str | None = None, name: str | None = None
 ) -> Scan:
-    """Read a T1w scan from `.nii` or an `.hdr`/`.img` pair, plain or packed by gzip, bzip2 or xz.
+    """Read a T1w scan from `.nii` or an `.hdr`/`.img` pair, plain or compressed by gzip, bzip2 or xz.
 
-    Everything that can be checked is: the checksums of what is packed, the exact length, every header field, the orientation.
-    Nothing is guessed: what cannot be known is refused, what is mended is flagged.
+    Checksums of compressed data, the exact length, every header field and the orientation are checked. Nothing is
+    guessed: ambiguous files are refused, and repairs are flagged.
 
     Args:
         path: the file.
-        frame: which volume of a 4-D file, from 0.
-        assume_orientation: e.g. `LPS`; only used where the file does not say.
-        name: what the scan is called; the file's name without its ending if not given.
+        frame: index of the volume in a 4-D file, from 0.
+        assume_orientation: e.g. `LPS`; used only if the file defines no orientation.
+        name: name of the scan; the file's name without its ending if not given.
 
     Returns:
-        The scan with its flags; voxels that were NaN or infinite hold the smallest finite value, padding the level
-        of air.
+        The scan with its flags. NaN and infinite voxels hold the smallest finite value, padding the level of air.
 
     Raises:
-        BadData: damaged, ambiguous, or without an image in it.
-        NoInput: no such file.
-        UsageError: several frames and none chosen, or a frame that is not there.
+        BadData: the file is damaged or ambiguous, or its image is constant.
+        NoInput: the file does not exist.
+        UsageError: several frames and none chosen, or a frame that does not exist.
     """
     path = Path(path)
     header, stored, facts, flags = _open(path, assume_orientation)
@@ -80,10 +79,10 @@ def read_scan(
 
 
 def read_labels(path: str | Path) -> tuple[NDArray[np.int32], Grid]:
-    """Read a label map or a binary mask: whole numbers, rounded where the file holds 0.99999998.
+    """Read a label map or a binary mask of whole numbers; values such as 0.99999998 are rounded.
 
     Raises:
-        BadData: as `read_scan`, or values that are not whole.
+        BadData: as in `read_scan`, or values are not whole numbers.
     """
     header, stored, _, flags = _open(Path(path), None)
     values = _values(_frame(stored, None, flags), header)
@@ -94,18 +93,21 @@ def read_labels(path: str | Path) -> tuple[NDArray[np.int32], Grid]:
 
 
 def read_values(path: str | Path) -> tuple[NDArray[np.float32], Grid]:
-    """Read any 3-D volume as it is: no filling, no rounding, no check of what it holds.
+    """Read any 3-D volume unchanged, without filling, rounding or checks of its values.
 
     Raises:
         BadData: the file is damaged or ambiguous.
-        NoInput: no such file.
+        NoInput: the file does not exist.
     """
     header, stored, _, flags = _open(Path(path), None)
     return _values(_frame(stored, None, flags), header), Grid(header.shape[:3], header.affine)
 
 
 def still_the_same(path: Path, facts: FileFacts) -> bool:
-    """Whether the file, of a pair both, holds what it held when it was read; its content is looked at, for a clock may stand still."""
+    """Whether a file (both files of a pair) still has the content it had when it was read.
+
+    The content is compared, because modification times can be unreliable.
+    """
     header, image = _pair(Path(path))
     if file_state(image)[0] != facts.bytes:
         return False
@@ -124,25 +126,26 @@ def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFac
     flags = list(header.flags)
     if header.pair == (header_path == image_path):
         rule = (
-            "needs an .hdr and an .img file side by side" if header.pair else "is one file, yet named as one of a pair"
+            "needs an .hdr and an .img file side by side"
+            if header.pair
+            else "is a single file but named as part of a pair"
         )
         raise BadData("the image", "", rule, "give both files, or rename it to .nii")
     size, _ = file_state(image_path)
     if header.nbytes > _SUSPECT_BYTES and header.nbytes > _GREATEST_RATIO * size:
-        rule = f"would unpack to {header.nbytes:,}, over {_GREATEST_RATIO} times its size"
+        rule = f"would unpack to {header.nbytes:,} bytes, over {_GREATEST_RATIO} times its size"
         raise BadData("the file", f"of {size:,} bytes", rule, "check where it comes from")
     file = read_file(image_path)
     head = read_file(header_path) if header.pair else file
-    if (
-        peel(lambda count: head.data[:count], HEADER_BYTES)[0] != plain
-    ):  # the voxels have to be those of the header that was judged
+    # the voxels must belong to the header that was checked
+    if peel(lambda count: head.data[:count], HEADER_BYTES)[0] != plain:
         raise BadData("the file", "", "changed while it was read", "wait until it is complete and run again")
     whole = header.offset + header.nbytes
-    if header.pair:  # voxels may begin with any bytes
+    if header.pair:  # the voxel data may start with any bytes
         kinds = () if len(file.data) == whole else peel(lambda count: file.data[:count], 4)[1]
     flags += _packing_flags(image_path, kinds)
     data = file.data
-    for _ in kinds[:-1]:  # what is packed is hardly longer than what it holds
+    for _ in kinds[:-1]:  # compressed data is hardly longer than its content
         data = inflate_at_most(data, whole + whole // 50 + (1 << 16))
     data = inflate(data, whole) if kinds else _exact(data, whole)
     stored = np.frombuffer(data, header.dtype, offset=header.offset).reshape(header.shape, order="F")
@@ -180,7 +183,7 @@ def _exact(data: bytes, whole: int) -> bytes:
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
-    """(header file, image file); the same one for .nii. Their endings may be in capitals, or packed otherwise."""
+    """Return (header file, image file), identical for .nii; their endings may differ in case or compression."""
     stem, ending, packing = _split(path.name)
     if ending not in (".hdr", ".img"):
         return path, path
@@ -193,13 +196,14 @@ def _pair(path: Path) -> tuple[Path, Path]:
             return _in_order(path, exact, other)
     with suppress(OSError):
         for name in wanted:
-            found = [one for one in path.parent.iterdir() if one.name.casefold() == name.casefold()]
-            found = [one for one in found if one.name.startswith(stem)] or found  # A.HDR and a.hdr may lie side by side
-            if len(found) > 1:
-                rule = f"is there {len(found)} times, in capitals and small letters"
-                raise BadData("the other half of the pair", name, rule, "keep the one that belongs to it")
-            if found:
-                return _in_order(path, found[0], other)
+            matches = [file for file in path.parent.iterdir() if file.name.casefold() == name.casefold()]
+            # A.HDR and a.hdr may be in the same folder
+            matches = [file for file in matches if file.name.startswith(stem)] or matches
+            if len(matches) > 1:
+                rule = f"exists {len(matches)} times, in upper and lower case"
+                raise BadData("the other half of the pair", name, rule, "keep the file that belongs to it")
+            if matches:
+                return _in_order(path, matches[0], other)
     raise NoInput("the other half of the pair", wanted[0], "does not exist", _SIDE_BY_SIDE)
 
 
@@ -208,7 +212,7 @@ def _in_order(path: Path, other: Path, ending: str) -> tuple[Path, Path]:
 
 
 def _split(name: str) -> tuple[str, str, str]:
-    """(stem, how it is stored, how it is packed), the last two in small letters."""
+    """Return (stem, ending of the format, ending of the compression), the last two in lower case."""
     low = name.lower()
     packing = next((packing for packing in _PACKINGS.values() if low.endswith(packing)), "")
     rest = low.removesuffix(packing)
@@ -219,15 +223,15 @@ def _split(name: str) -> tuple[str, str, str]:
 def _frame(stored: NDArray[Any], frame: int | None, flags: list[Flag]) -> NDArray[Any]:
     if stored.ndim == 3:
         if frame not in (None, 0):
-            raise UsageError("--frame", frame, "is not in a file of one frame", "leave it out")
+            raise UsageError("`frame`", frame, "does not exist in a file of one frame", "leave it out")
         return stored
     count = stored.shape[3]
     if frame is None:
         raise UsageError(
-            "the image", f"of {count} frames", "is not one volume", f"choose one with --frame 0 to {count - 1}"
+            "the image", f"of {count} frames", "is not one volume", f"choose one with `frame` 0 to {count - 1}"
         )
     if not 0 <= frame < count:
-        raise UsageError("--frame", frame, f"is not in a file of {count} frames", f"choose 0 to {count - 1}")
+        raise UsageError("`frame`", frame, f"does not exist in a file of {count} frames", f"choose 0 to {count - 1}")
     flags.append(Flag("frame-chosen", f"Frame {frame} of {count} was used.", "note"))
     return stored[..., frame]
 
@@ -260,20 +264,20 @@ def _fill(image: NDArray[np.float32], flags: list[Flag]) -> NDArray[np.float32]:
 
 
 def bare_name(path: Path) -> str:
-    """A file's name without the ending that says how it is stored; what is nothing but an ending stays."""
+    """Return a file's name without the ending of its format; a name that is only an ending is kept."""
     return _split(path.name)[0] or path.name
 
 
 def plain_name(name: str) -> str:
-    """A name that every encoding of Unicode holds: bytes of a file's name that are no UTF-8 become `_`."""
+    """Return a name that every Unicode encoding can hold: bytes that are not UTF-8 become `_`."""
     return "".join("_" if "\ud800" <= letter <= "\udfff" else letter for letter in name)
 
 
 def printable(name: str) -> str:
-    """A name as one line of text: a question mark for each letter that cannot be shown or would move the cursor."""
+    """Return a name as a single line: characters that cannot be displayed or move the cursor become `?`."""
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def folded(name: str) -> str:
-    """Two names that a file system may take for one are equal: capitals or not, accents composed or not."""
+    """Return a form of a name that is equal for names that a file system may confuse (case, composed accents)."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

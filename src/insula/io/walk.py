@@ -1,4 +1,4 @@
-"""Folders and what lies in them."""
+"""Walks folders in sorted order."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ __all__ = ["walk"]
 
 
 def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """A folder and all in it, sorted: path, folders, files. Linked folders are entered too, each folder once; hidden files and
-    folders are left out.
+    """Yield (path, folders, files) for a folder and all its subfolders, sorted.
+
+    Linked folders are followed, each folder only once; hidden files and folders are skipped.
 
     Args:
-        folder: exists.
+        folder: an existing folder.
     """
-    seen: set[str] = set()
+    visited: set[str] = set()
     for base, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(base)
-        if real in seen:
+        resolved = os.path.realpath(base)
+        if resolved in visited:
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(resolved)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield base, folders, sorted(name for name in files if not name.startswith("."))

@@ -1,4 +1,4 @@
-"""What training makes small: functions of logits and truth."""
+"""Training losses: functions of logits and truth."""
 
 from insula.losses.brain import brain_loss
 from insula.losses.combination import LOSSES, Loss, compound, deep_supervision

@@ -11,12 +11,12 @@ __all__ = ["brain_loss"]
 
 
 def brain_loss(logits: Logits, brain: Logits, *, total: Total = alone) -> Scalar:
-    """Mean binary cross-entropy over the voxels whose truth is known; 0 where none is.
+    """Return the mean binary cross-entropy over the voxels whose truth is known; 0 if none is.
 
     Args:
-        logits: of brain.
-        brain: 1 brain, 0 not, -1 not known (a cohort without brain masks).
-        total: completes sums over the batch.
+        logits: brain logits.
+        brain: 1 brain, 0 not brain, -1 unknown (a cohort without brain masks).
+        total: turns sums over this process's part into sums over the batch.
     """
     known = (brain >= 0).float()
     voxels = F.binary_cross_entropy_with_logits(logits.float(), brain.clamp_min(0), reduction="none")

@@ -1,4 +1,4 @@
-"""Several losses as one, and one loss at several resolutions."""
+"""Weighted sums of losses, and one loss at several resolutions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from insula.losses.voxelwise import boundary, cross_entropy, focal, topk10
 __all__ = ["LOSSES", "Loss", "compound", "deep_supervision"]
 
 Loss = Callable[..., Tensor]
-"""A function of logits and truth, (b, 1, i, j, k) both; a scalar."""
+"""A function of logits and truth, both (b, 1, i, j, k), that returns a scalar."""
 
 LOSSES: dict[str, Loss] = {
     "dice": dice,
@@ -25,18 +25,18 @@ LOSSES: dict[str, Loss] = {
     "focal": focal,
     "boundary": boundary,
 }
-"""By the name that a recipe uses."""
+"""Losses by the name that a recipe uses."""
 
 _RATIOS = frozenset({"dice", "tversky", "precise_tversky", "boundary"})
-"""Quotients of sums over the batch; the others are means over voxels, of which parts can be averaged."""
+"""Losses that are quotients of sums over the batch; the others are means over voxels, which parts can average."""
 
 
 def compound(terms: Sequence[tuple[float, str]], *, total: Total = alone) -> Loss:
-    """The weighted sum of named losses, as one function of (logits, truth).
+    """Return the weighted sum of named losses, as one function of (logits, truth).
 
     Args:
         terms: (weight, name) pairs.
-        total: completes sums over a batch that is shared by processes.
+        total: turns sums over this process's part into sums over the batch.
 
     Example:
         >>> loss = compound([(0.35, "dice"), (0.25, "focal"), (0.25, "boundary"), (0.15, "tversky")])
@@ -50,13 +50,13 @@ def compound(terms: Sequence[tuple[float, str]], *, total: Total = alone) -> Los
 
 
 def deep_supervision(loss: Loss, logits: Sequence[Tensor], truth: Tensor) -> Scalar:
-    """The mean of one loss at several resolutions, each level with half the weight of the finer one.
+    """Return the weighted mean of one loss at several resolutions; each level weighs half as much as the finer one.
 
-    The truth of a coarse voxel is the greatest inside it, so that a small lesion is never averaged away.
+    The truth of a coarse voxel is the maximum inside it, so that a small lesion is never averaged away.
 
     Args:
-        loss: at each level.
-        logits: finest first; each grid divides the truth's.
+        loss: the loss at each level.
+        logits: logits of each level, finest first; each grid divides the truth's.
         truth: (b, 1, i, j, k), 0 or 1, on the finest level's grid.
 
     Source:

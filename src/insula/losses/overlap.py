@@ -13,19 +13,19 @@ __all__ = ["Logits", "Scalar", "Total", "alone", "dice", "precise_tversky", "tve
 Logits = Float[Tensor, "b 1 i j k"]
 Scalar = Float[Tensor, ""]
 Total = Callable[[Tensor], Tensor]
-"""How a sum over this process's part of a batch becomes the sum over the batch."""
+"""A function that turns a sum over this process's part of a batch into the sum over the batch."""
 
 
-def alone(x: Tensor) -> Tensor:
-    """The total where one process has the whole batch."""
-    return x
+def alone(part: Tensor) -> Tensor:
+    """Return a sum unchanged: one process has the whole batch."""
+    return part
 
 
 def dice(logits: Logits, truth: Logits, *, smooth: float = 1.0, total: Total = alone) -> Scalar:
-    """1 - (2 sum(p t) + s) / (sum(p) + sum(t) + s), over the whole batch at once.
+    """Return 1 - (2 sum(p t) + s) / (sum(p) + sum(t) + s), over the whole batch at once.
 
-    Over the batch, because a crop without a lesion would otherwise score 0 or 1 by one stray voxel. An empty truth
-    with an empty prediction gives 0.
+    It covers the batch, because otherwise one stray voxel would decide whether a crop without a lesion scores 0 or 1.
+    An empty truth with an empty prediction gives 0.
 
     Source:
         Milletari 2016, V-Net, arXiv 1606.04797; batch form as in Isensee 2021, nnU-Net.
@@ -44,18 +44,18 @@ def tversky(
     smooth: float = 1.0,
     total: Total = alone,
 ) -> Scalar:
-    """1 - (TP + s) / (TP + a FP + b FN + s), TP = sum(p t), FP = sum(p (1 - t)), FN = sum((1 - p) t), over the batch.
+    """Return 1 - (TP + s) / (TP + a FP + b FN + s), over the whole batch at once.
 
-    With a = b = 0.5 it is Dice. The weights a < b ask for recall, a > b for precision. An empty truth with an empty
-    prediction gives 0.
+    TP = sum(p t), FP = sum(p (1 - t)), FN = sum((1 - p) t). With a = b = 0.5 it is Dice. Weights a < b favour recall, a
+    > b precision. An empty truth with an empty prediction gives 0.
 
     Args:
-        logits: of lesion.
+        logits: lesion logits.
         truth: 0 or 1.
-        false_positive: a, what a voxel too many costs.
-        false_negative: b, what a missed one costs.
+        false_positive: a, the cost of a false-positive voxel.
+        false_negative: b, the cost of a missed voxel.
         smooth: s; keeps the empty case defined.
-        total: completes sums over the batch.
+        total: turns sums over this process's part into sums over the batch.
 
     Source:
         Salehi 2017, Tversky loss function for image segmentation, arXiv 1706.05721, equation 4; a = 0.3 and b = 0.7
@@ -68,9 +68,10 @@ def tversky(
 
 
 def precise_tversky(logits: Logits, truth: Logits, *, total: Total = alone) -> Scalar:
-    """Tversky that asks for precision: a voxel too many costs 0.7, a missed one 0.3.
+    """Return the Tversky loss that favours precision: a false-positive voxel costs 0.7, a missed one 0.3.
 
     Source:
-        The weights that lifted precision on lesions pasted into healthy brains (SynthStroke, .504 -> .566 Dice on ATLAS).
+        The weights that raised precision on lesions pasted into healthy brains (SynthStroke, .504 -> .566 Dice on
+        ATLAS).
     """
     return tversky(logits, truth, false_positive=0.7, false_negative=0.3, total=total)

@@ -1,4 +1,4 @@
-"""Losses on single voxels: cross-entropy, and three ways to say which voxels count."""
+"""Losses on single voxels: cross-entropy, and three ways to choose which voxels count."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ _LINES = (((3, 1, 1), (1, 0, 0)), ((1, 3, 1), (0, 1, 0)), ((1, 1, 3), (0, 0, 1))
 
 
 def cross_entropy(logits: Logits, truth: Logits) -> Scalar:
-    """Mean binary cross-entropy over voxels, -t log p - (1 - t) log(1 - p); defined for an empty truth."""
+    """Return the mean binary cross-entropy over voxels, -t log p - (1 - t) log(1 - p).
+
+    Defined for an empty truth.
+    """
     return F.binary_cross_entropy_with_logits(logits.float(), truth)
 
 
 def topk10(logits: Logits, truth: Logits) -> Scalar:
-    """Mean binary cross-entropy over the worst tenth of the voxels of the batch; defined for an empty truth.
+    """Return the mean binary cross-entropy over the worst tenth of the batch's voxels; defined for an empty truth.
 
     Source:
         Wu 2016, arXiv 1605.06885 (bootstrapping); as Dice+TopK10 in Ma 2021, Loss odyssey, MedIA 71:102035.
@@ -29,12 +32,13 @@ def topk10(logits: Logits, truth: Logits) -> Scalar:
 
 
 def focal(logits: Logits, truth: Logits, *, gamma: float = 2.0, alpha: float = 0.25) -> Scalar:
-    """Mean over voxels of -a (1 - q)^g log q, where q is the probability given to what is true.
+    """Return the mean over voxels of -a (1 - q)^g log q, where q is the probability of the true class.
 
-    What is already right fades: a voxel at q = 0.9 counts a hundredth of its cross-entropy. Defined for an empty truth.
+    Voxels that are already right count little: at q = 0.9, a hundredth of their cross-entropy. Defined for an empty
+    truth.
 
     Args:
-        logits: of lesion.
+        logits: lesion logits.
         truth: 0 or 1.
         gamma: g; 0 leaves cross-entropy.
         alpha: a of lesion voxels; all others have 1 - a.
@@ -48,16 +52,16 @@ def focal(logits: Logits, truth: Logits, *, gamma: float = 2.0, alpha: float = 0
 
 
 def boundary(logits: Logits, truth: Logits, *, edge_weight: float = 4.0, total: Total = alone) -> Scalar:
-    """Cross-entropy averaged with weight w on the lesion's edge and 1 elsewhere: sum(w c) / sum(w).
+    """Return the cross-entropy averaged with weight w on the lesion's edge and 1 elsewhere: sum(w c) / sum(w).
 
-    A border that is off by a voxel costs four times what it would cost inside. With an empty truth there is no edge,
-    and this is cross-entropy.
+    By default an error on the border costs four times one inside. With an empty truth there is no edge, and the loss is
+    cross-entropy.
 
     Args:
-        logits: of lesion.
+        logits: lesion logits.
         truth: 0 or 1.
         edge_weight: w.
-        total: completes sums over the batch.
+        total: turns sums over this process's part into sums over the batch.
 
     Source:
         The weighting of Ronneberger 2015, U-Net, arXiv 1505.04597, equations 1 and 2, with a constant in place of its
@@ -65,15 +69,18 @@ def boundary(logits: Logits, truth: Logits, *, edge_weight: float = 4.0, total: 
     """
     weight = 1 + (edge_weight - 1) * edges(truth)
     voxels = F.binary_cross_entropy_with_logits(logits.float(), truth, reduction="none")
-    wrong, all_of_it = total(torch.stack([(weight * voxels).sum(), weight.sum()]))
-    return wrong / all_of_it
+    wrong, total_weight = total(torch.stack([(weight * voxels).sum(), weight.sum()]))
+    return wrong / total_weight
 
 
 def edges(truth: Logits) -> Logits:
-    """1 where a voxel has a face neighbour of the other kind, on both sides of the border; the volume's rim is none."""
+    """Return 1 for voxels with a face neighbour of the other class, on both sides of the border.
 
-    def reach(x: Tensor) -> Tensor:
-        lines = [F.max_pool3d(x, kernel, 1, padding) for kernel, padding in _LINES]
+    The volume's rim is no edge.
+    """
+
+    def reach(region: Tensor) -> Tensor:
+        lines = [F.max_pool3d(region, kernel, 1, padding) for kernel, padding in _LINES]
         return torch.stack(lines).amax(0)
 
-    return reach(truth) + reach(-truth)  # the greatest minus the least of a voxel and its six neighbours
+    return reach(truth) + reach(-truth)  # maximum minus minimum of a voxel and its six neighbours

@@ -1,4 +1,4 @@
-"""How good a mask is."""
+"""Metrics of segmentation quality."""
 
 from insula.metrics.lesions import SIZE_BINS, LesionMatch, cc_dice, match_lesions, size_bin
 from insula.metrics.overlap import dice_score

@@ -1,4 +1,4 @@
-"""Agreement lesion by lesion: `lesion F1` is two metrics, and both are here."""
+"""Lesion-wise agreement of two masks, with both metrics that go by the name of lesion F1."""
 
 from __future__ import annotations
 
@@ -16,63 +16,67 @@ __all__ = ["LesionMatch", "SIZE_BINS", "cc_dice", "match_lesions", "size_bin"]
 _EDGES = (10, 100, 1_000, 10_000)
 SIZE_BINS = ("<10", "10-100", "100-1k", "1k-10k", ">=10k")
 """Lesion-size strata, in voxels."""
-_TIE = 1e-3  # of a voxel: squared distances that differ by less than its square are equal, far above rounding
+_TIE = 1e-3  # of a voxel; squared distances that differ by less than its square count as equal, far above rounding
 
 
 @dataclass(frozen=True, eq=False)
 class LesionMatch:
-    """Who meets whom, between the 26-connected pieces of two masks."""
+    """Correspondence between the 26-connected components of two masks."""
 
     truth_sizes: NDArray[np.int64]
-    """Voxels of each true lesion."""
+    """Size of each true lesion [voxels]."""
     predicted_sizes: NDArray[np.int64]
-    """Voxels of each predicted one."""
+    """Size of each predicted lesion [voxels]."""
     truth_touched: NDArray[np.bool_]
-    """True lesions that share at least one voxel with a prediction."""
+    """Whether each true lesion shares at least one voxel with a prediction."""
     predicted_touched: NDArray[np.bool_]
-    """Predictions that share at least one voxel with a true lesion."""
+    """Whether each predicted lesion shares at least one voxel with a true one."""
     predicted_labels: NDArray[np.uint32]
-    """Which predicted lesion a voxel belongs to, from 1; 0 for none."""
+    """Label of the predicted lesion that each voxel belongs to, from 1; 0 for none."""
     pairs: tuple[tuple[int, int, float], ...]
-    """One-to-one: (true lesion, predicted lesion, IoU), IoU at or above the threshold, best pairs first."""
+    """One-to-one matches (true lesion, predicted lesion, IoU) with an IoU at or above the threshold, best first."""
 
     @property
     def f1_any(self) -> float:
-        """F1 where one common voxel is enough; 1 when there is nothing to find and nothing was found."""
+        """F1 for which one common voxel is a detection; 1 if both masks are empty."""
         hit, missed = int(self.truth_touched.sum()), int((~self.truth_touched).sum())
         return _f1(hit, missed, int((~self.predicted_touched).sum()))
 
     @property
     def recognition_quality(self) -> float:
-        """F1 over one-to-one pairs; 1 when there is nothing to find and nothing was found."""
-        found = len(self.pairs)
-        return _f1(found, len(self.truth_sizes) - found, len(self.predicted_sizes) - found)
+        """F1 over one-to-one matches; 1 if both masks are empty."""
+        matched = len(self.pairs)
+        return _f1(matched, len(self.truth_sizes) - matched, len(self.predicted_sizes) - matched)
 
     @property
     def count_difference(self) -> int:
-        """Predicted lesions minus true ones."""
+        """Number of predicted lesions minus number of true ones."""
         return len(self.predicted_sizes) - len(self.truth_sizes)
 
 
 def match_lesions(truth: NDArray[np.bool_], predicted: NDArray[np.bool_], *, least_iou: float = 0.25) -> LesionMatch:
-    """Label both masks (26-connected) and match their pieces.
+    """Label both masks (26-connected) and match their components.
 
-    One-to-one pairs are taken greedily from the highest IoU down, each lesion used once.
+    One-to-one pairs are taken greedily by descending IoU, and each lesion is used once.
 
     Args:
         truth: (i, j, k).
         predicted: on the same grid.
-        least_iou: below it, two lesions are no pair.
+        least_iou: smallest IoU of a pair.
 
     Source:
         Kofler 2023, Panoptica, arXiv 2312.02608 (Recognition Quality, naive threshold matching).
     """
-    ones, count_true = label_components(truth)
-    others, count_predicted = label_components(predicted)
-    true_sizes, predicted_sizes = _sizes(ones[truth], count_true), _sizes(others[predicted], count_predicted)
+    truth_labels, count_true = label_components(truth)
+    predicted_labels, count_predicted = label_components(predicted)
+    true_sizes, predicted_sizes = (
+        _sizes(truth_labels[truth], count_true),
+        _sizes(predicted_labels[predicted], count_predicted),
+    )
     both = truth & predicted
     joint, common = np.unique(
-        ones[both].astype(np.int64) * (count_predicted + 1) + others[both].astype(np.int64), return_counts=True
+        truth_labels[both].astype(np.int64) * (count_predicted + 1) + predicted_labels[both].astype(np.int64),
+        return_counts=True,
     )
     i, j = joint // (count_predicted + 1) - 1, joint % (count_predicted + 1) - 1
     iou = common / (true_sizes[i] + predicted_sizes[j] - common)
@@ -87,14 +91,14 @@ def match_lesions(truth: NDArray[np.bool_], predicted: NDArray[np.bool_], *, lea
     touched, reached = np.zeros(count_true, bool), np.zeros(count_predicted, bool)
     touched[i] = True
     reached[j] = True
-    return LesionMatch(true_sizes, predicted_sizes, touched, reached, others, tuple(pairs))
+    return LesionMatch(true_sizes, predicted_sizes, touched, reached, predicted_labels, tuple(pairs))
 
 
 def cc_dice(truth: NDArray[np.bool_], predicted: NDArray[np.bool_], axes_mm: NDArray[np.float64]) -> float:
-    """Mean Dice over true lesions, each judged in its own neighbourhood, so that a large one cannot hide small ones.
+    """Return the mean Dice over true lesions, each scored in its own neighbourhood.
 
-    Every predicted voxel belongs to the true lesion nearest to it in millimetres (the lower label where two are equally
-    near). Nothing to find: 1 if nothing was found, else 0.
+    A large lesion can therefore not hide small ones. Each predicted voxel belongs to the true lesion nearest to it in
+    millimetres (to the lower label if two are equally near). With an empty truth: 1 if the prediction is empty, else 0.
 
     Args:
         truth: (i, j, k).
@@ -109,13 +113,13 @@ def cc_dice(truth: NDArray[np.bool_], predicted: NDArray[np.bool_], axes_mm: NDA
         return 0.0 if predicted.any() else 1.0
     places = np.argwhere(truth)
     owner = labels[tuple(places.T)].astype(np.int64)
-    found = np.argwhere(predicted)
-    nearest = np.zeros(len(found), np.int64)
-    if len(found):
+    predicted_places = np.argwhere(predicted)
+    nearest = np.zeros(len(predicted_places), np.int64)
+    if len(predicted_places):
         least_mm = float(np.linalg.norm(axes_mm, axis=0).min())
-        rank = np.sqrt(owner / count) * (_TIE * least_mm)  # a fourth axis, too short to matter but between equals
+        rank = np.sqrt(owner / count) * (_TIE * least_mm)  # a fourth axis, so short that it only breaks ties
         tree = cKDTree(np.column_stack([places @ axes_mm.T, rank]))
-        nearest = owner[tree.query(np.pad(found @ axes_mm.T, ((0, 0), (0, 1))))[1]]
+        nearest = owner[tree.query(np.pad(predicted_places @ axes_mm.T, ((0, 0), (0, 1))))[1]]
     size = np.bincount(owner, minlength=count + 1)[1:]
     claimed = np.bincount(nearest, minlength=count + 1)[1:]
     right = np.bincount(labels[truth & predicted].astype(np.int64), minlength=count + 1)[1:]
@@ -123,7 +127,7 @@ def cc_dice(truth: NDArray[np.bool_], predicted: NDArray[np.bool_], axes_mm: NDA
 
 
 def size_bin(voxels: int) -> str:
-    """The stratum of a number of voxels, one of `SIZE_BINS`; the lower edge belongs to the bin."""
+    """Return the stratum of a number of voxels, one of `SIZE_BINS`; the lower edge belongs to the bin."""
     return SIZE_BINS[bisect_right(_EDGES, voxels)]
 
 
@@ -131,6 +135,6 @@ def _sizes(labels: NDArray[np.unsignedinteger], count: int) -> NDArray[np.int64]
     return np.bincount(labels, minlength=count + 1)[1:].astype(np.int64)
 
 
-def _f1(found: int, missed: int, false: int) -> float:
-    total = 2 * found + missed + false
-    return 2 * found / total if total else 1.0
+def _f1(matched: int, missed: int, false: int) -> float:
+    total = 2 * matched + missed + false
+    return 2 * matched / total if total else 1.0

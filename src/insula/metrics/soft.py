@@ -13,12 +13,12 @@ __all__ = ["LOGITS", "LogitCounts", "PrecisionRecall", "average_precision", "cou
 
 _END, _STEP = 30.0, 0.02
 LOGITS: NDArray[np.float64] = np.linspace(-_END, _END, round(2 * _END / _STEP) + 1)
-"""Middles of the bins in which maps are counted; the first and the last take what lies beyond."""
+"""Centres of the bins in which maps are counted; the first and the last bin also hold what lies beyond."""
 
 
 @dataclass(frozen=True, eq=False)
 class PrecisionRecall:
-    """One point for each distinct value of the map, from the highest down."""
+    """Precision-recall curve with one point for each distinct value of the map, from the highest down."""
 
     threshold: NDArray[np.float64]
     precision: NDArray[np.float64]
@@ -27,18 +27,18 @@ class PrecisionRecall:
 
 @dataclass(frozen=True, eq=False)
 class LogitCounts:
-    """A map and its truth as two histograms over `LOGITS`; adds up over cases."""
+    """Histograms of a map and of its lesion voxels over `LOGITS`; they can be added over cases."""
 
     every: NDArray[np.int64]
     """Voxels in each bin."""
     lesion: NDArray[np.int64]
-    """And those of them that are lesion."""
+    """Lesion voxels in each bin."""
 
     def __add__(self, other: LogitCounts) -> LogitCounts:
         return LogitCounts(self.every + other.every, self.lesion + other.lesion)
 
     def voxels_above(self, prob: float, *, scaling: Scaling = Scaling()) -> int:
-        """Voxels whose probability would be at or above `prob` once their logits are scaled."""
+        """Count the voxels whose probability is at or above `prob` once their logits are scaled."""
         return int(self.every[scaling.undo(np.log(prob / (1 - prob))) - _STEP / 2 <= LOGITS].sum())
 
 
@@ -50,15 +50,15 @@ def count_logits(truth: NDArray[np.bool_], prob: NDArray[np.floating]) -> LogitC
         prob: the same shape; 0 to 1.
     """
     lowest = 1 / (1 + np.exp(_END))
-    some = prob > lowest  # most of a volume is air, where the map is 0
-    every, lesion = _count(prob[some]), _count(prob[some & truth])
+    above_lowest = prob > lowest  # most of a volume is air, where the map is 0
+    every, lesion = _count(prob[above_lowest]), _count(prob[above_lowest & truth])
     every[0] += prob.size - int(every.sum())
     lesion[0] += int(truth.sum()) - int(lesion.sum())
     return LogitCounts(every, lesion)
 
 
 def _count(probs: NDArray[np.floating]) -> NDArray[np.int64]:
-    """How many lie in each bin; each distinct value is looked up once, and written maps have few."""
+    """Count the values in each bin; each distinct value is looked up once, and saved maps have few."""
     kinds, times = np.unique(probs, return_counts=True)
     values = kinds.astype(np.float64)
     with np.errstate(divide="ignore"):
@@ -68,7 +68,7 @@ def _count(probs: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def precision_recall(truth: NDArray[np.bool_], prob: NDArray[np.floating]) -> PrecisionRecall:
-    """The curve; `truth` marks at least one voxel."""
+    """Return the precision-recall curve; `truth` must mark at least one voxel."""
     values, times = np.unique(prob, return_counts=True)
     held, lesion = np.unique(prob[truth], return_counts=True)
     hits = np.zeros(len(values), np.int64)
@@ -78,9 +78,9 @@ def precision_recall(truth: NDArray[np.bool_], prob: NDArray[np.floating]) -> Pr
 
 
 def average_precision(truth: NDArray[np.bool_], prob: NDArray[np.floating]) -> float:
-    """Area under the precision-recall curve, as steps: the sum of (recall gained) x (precision there).
+    """Return the area under the precision-recall curve, as steps: the sum of (recall gained) x (precision there).
 
-    With an empty truth: 1 if the map says the same everywhere, else 0.
+    With an empty truth: 1 if the map is constant, else 0.
 
     Args:
         truth: any shape.
@@ -89,7 +89,7 @@ def average_precision(truth: NDArray[np.bool_], prob: NDArray[np.floating]) -> f
     if not truth.any():
         return 1.0 if float(prob.min()) == float(prob.max()) else 0.0
     low = float(prob.min())
-    rest = prob > low  # most voxels of a map hold its lowest value; they make one last step
+    rest = prob > low  # most voxels of a map hold its lowest value and form the last step
     inside, outside = int(truth[rest].sum()), int(truth[~rest].sum())
     total = inside + outside
     area = 0.0

@@ -1,4 +1,4 @@
-"""The baseline."""
+"""The baseline model: an attention U-Net."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ __all__ = ["build_attention_unet"]
 
 
 def build_attention_unet(config: AttentionUNet) -> UNet:
-    """Two 3x3x3 convolutions per stage, max-pooling down, transposed convolutions up, a gate on every skip.
+    """Build the baseline.
+
+    It has two 3x3x3 convolutions per stage, max-pooling, transposed convolutions and an attention gate on every skip.
 
     Source:
         Çiçek 2016, 3D U-Net, arXiv 1606.06650; Oktay 2018, Attention U-Net, arXiv 1804.03999.

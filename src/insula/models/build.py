@@ -1,4 +1,4 @@
-"""From a model's knobs to the model."""
+"""Construction of a model from its config."""
 
 from __future__ import annotations
 

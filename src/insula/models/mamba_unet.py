@@ -1,4 +1,4 @@
-"""The smart model."""
+"""The U-Net with state-space blocks and a memory of likely lesions."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ _ORDERS = ((0, 1, 2), (1, 2, 0), (2, 0, 1))  # every axis is the fast one in tur
 
 
 class MemoryUNet(UNet):
-    """A U-Net whose two coarsest decoder stages ask a memory of this scan's likely lesions.
+    """A U-Net whose two coarsest decoder stages query a memory of this scan's likely lesions.
 
     Args:
-        memory: at the coarsest stage; None for a net without.
-        recalls: at the coarsest stage and at the one above it, if there is one below full resolution.
-        parts: as `UNet` takes them.
+        memory: the memory at the coarsest stage; None for a network without one.
+        recalls: attention to the memory, at the coarsest stage and at the one above it if that is below full
+            resolution.
+        parts: the arguments of `UNet`.
     """
 
     def __init__(self, *, memory: LesionMemory | None, recalls: list[nn.Module], **parts: Any) -> None:
@@ -59,7 +60,7 @@ class MemoryUNet(UNet):
         return self.decode(stages, coarse, recall), bank
 
     def remember(self, x: Float[Tensor, "b 1 i j k"]) -> tuple[Bank, Float[Tensor, "b c i j k"]]:
-        """The memory of each scan, and the logits; of a model that has a memory."""
+        """Return the memory of each scan, and the logits; only for a model that has a memory."""
         self.check_size(x)
         skip = self.shallow(x)
         deep, bank = self._deep_and_bank(self.enter(skip))
@@ -68,10 +69,10 @@ class MemoryUNet(UNet):
 
 
 def build_mamba_unet(config: MambaUNet) -> MemoryUNet:
-    """The enhanced model, with state-space blocks in its two coarsest encoder stages and a lesion memory.
+    """Build the enhanced model with state-space blocks in its two coarsest encoder stages and a lesion memory.
 
-    State-space blocks and the memory stand where the grid is small: at an eighth and a sixteenth of the resolution a
-    brain of 192 x 224 x 176 has 14,784 and 1,848 tokens.
+    State-space blocks and the memory are placed where the grid is small: at an eighth and a sixteenth of the resolution
+    a brain of 192 x 224 x 176 has 14,784 and 1,848 tokens.
 
     Source:
         Blocks as in `insula.nn`; the place of the state space as in Ma 2024, U-Mamba, arXiv 2401.04722.

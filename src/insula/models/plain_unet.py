@@ -1,4 +1,4 @@
-"""The yardstick."""
+"""The plain U-Net that the other models are measured against."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ __all__ = ["build_plain_unet"]
 
 
 class _Open(nn.Module):
-    """A gate that lets everything through."""
+    """A gate that passes the skip unchanged."""
 
     def forward(self, skip: Float[Tensor, "b c i j k"], coarse: Tensor) -> Float[Tensor, "b c i j k"]:
         return skip
 
 
 def build_plain_unet(config: PlainUNet) -> UNet:
-    """Strided convolutions down, transposed ones up, leaky ReLU, a supervised head at every decoder stage but the last.
+    """Build a plain U-Net with a supervised head at every decoder stage but the last.
+
+    It has strided convolutions down, transposed ones up, and leaky ReLU.
 
     Source:
         Isensee 2021, nnU-Net, Nature Methods 18:203, as planned for one whole volume of 192 x 224 x 176 at a time.

@@ -1,4 +1,4 @@
-"""The enhanced model."""
+"""The enhanced model: the baseline with squeeze-and-excitation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["build_se_unet"]
 
 
 def build_se_unet(config: SEUNet) -> UNet:
-    """The baseline with GELU, squeeze-and-excitation below full resolution and one more convolution at the bottom.
+    """Build the baseline with GELU, squeeze-and-excitation below full resolution, one more convolution at the bottom.
 
-    Squeeze-and-excitation averages over the volume; leaving it out at full resolution keeps that stage local, so
-    the model can still be computed in tiles, and costs 16 of 976 channels.
+    Squeeze-and-excitation averages over the volume. It is left out at full resolution, for 16 of 976 channels, so that
+    this stage stays local and the model can still be computed in tiles.
     """
     widths, last = config.widths, len(config.widths) - 1
 

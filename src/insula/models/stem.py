@@ -1,4 +1,4 @@
-"""How an image enters a U-Net and how its logits leave: at full resolution, or folded to half of it."""
+"""Input and output of a U-Net: at full resolution, or folded to half of it."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _FOLDED = 8  # voxels of a 2x2x2 block
 
 
 def channels_in(stem: Stem, widths: Sequence[int]) -> tuple[int, ...]:
-    """Channels that each encoder stage gets."""
+    """Return the number of input channels of each encoder stage."""
     return (1, _FOLDED if stem == "space_to_depth" else widths[0], *widths[1:-1])
 
 
 def with_stem(stem: Stem, widths: Sequence[int], *, outputs: int, sides: int = 0, **parts: Any) -> dict[str, Any]:
-    """What `UNet` takes: the stages given, the heads, and the stem.
+    """Return the arguments of `UNet`: the given stages, the heads and the stem.
 
     Args:
-        stem: `space_to_depth` takes the stage at full resolution out of every list of `parts`.
+        stem: `space_to_depth` removes the stage at full resolution from every list of `parts`.
         widths: channels per stage.
         outputs: channels of the head: lesion, and brain if the model has it.
-        sides: decoder stages below full resolution that get a head of their own.
+        sides: number of decoder stages below full resolution that get a head of their own.
         parts: `encoders`, `gates`, `upsamples`, `decoders`, full resolution first.
 
     Raises:
-        UsageError: more sides than there are such stages.
+        UsageError: `sides` exceeds the number of such stages.
     """
     if sides > len(widths) - 2:
         rule = f"is more than the {len(widths) - 2} decoder stages below full resolution"
@@ -48,7 +48,7 @@ def with_stem(stem: Stem, widths: Sequence[int], *, outputs: int, sides: int = 0
 
 
 def _space_to_depth() -> nn.Conv3d:
-    """A learnt 2x2x2 convolution of stride 2 that starts as the rearrangement of eight voxels into eight channels."""
+    """Return a learnt 2x2x2 convolution of stride 2, initialised to move eight voxels into eight channels."""
     fold = nn.Conv3d(1, _FOLDED, kernel_size=2, stride=2, bias=False)
     with torch.no_grad():
         fold.weight.copy_(torch.eye(_FOLDED).reshape(_FOLDED, 1, 2, 2, 2))

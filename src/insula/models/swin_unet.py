@@ -1,4 +1,4 @@
-"""The large model: attention in shifting windows where the grid is coarse."""
+"""The large model: a U-Net with window attention where the grid is coarse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _HEAD = 32  # channels of one attention head
 
 
 def build_swin_unet(config: SwinUNet) -> UNet:
-    """Convolutions where the grid is fine, Swin blocks where it is coarse, a supervised head at every decoder stage.
+    """Build a U-Net of convolutions where the grid is fine and of Swin blocks where it is coarse.
+
+    Every decoder stage has a supervised head.
 
     Source:
         Hatamizadeh 2022, Swin UNETR, arXiv 2201.01266 (Swin encoder, convolutional decoder); gates as in the baseline.

@@ -1,4 +1,4 @@
-"""The U-Net that every convolutional model is: gated skips around a chain of stages."""
+"""The U-Net that all models share: gated skips around a chain of stages."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ __all__ = ["UNet", "probabilities"]
 class UNet(nn.Module):
     """Stages down, stages up, a gate on each skip, a head at full resolution.
 
-    Written in parts, `shallow`, `enter`, `deep` and `merge`, because all but `deep` are local: full-resolution features,
-    where nearly all the memory goes, can be computed tile by tile and give the same logits (`insula.infer.tiles`). `deep` is an eighth of the voxels and is never cut.
+    The forward pass is split into `shallow`, `enter`, `deep` and `merge`, because all but `deep` are local:
+    full-resolution features, which take nearly all the memory, can be computed tile by tile and give the same logits
+    (`insula.infer.tiles`). `deep` covers an eighth of the voxels and is never tiled.
 
     Args:
         encoders: one module per stage, full resolution first; the last is the bottleneck.
         gates: `gate(skip, coarse) -> skip`, one per stage but the last.
-        upsamples: from stage n+1's channels to stage n's, twice the resolution.
+        upsamples: from stage n+1's channels to stage n's, at twice the resolution.
         decoders: from twice stage n's channels to stage n's.
         head: from the first stage's channels to the logits: lesion, and brain if the model has that output.
-        downs: from stage n to the grid of stage n+1, and by how much that one is coarser; max-pooling 2x2x2 if not given.
-            Where the first encoder is an identity there is no stage at full resolution: the first of these starts from the
-            image, and `head` from the second stage's channels.
-        sides: heads of the decoder stages below full resolution, finest first; trained with, not used at inference.
+        downs: modules from stage n to the grid of stage n+1, each with its stride; max-pooling 2x2x2 if not given. If
+            the first encoder is an identity, there is no stage at full resolution: the first of these takes the image,
+            and `head` the second stage's channels.
+        sides: heads of the decoder stages below full resolution, finest first; used in training, not at inference.
     """
 
     halo = 8
-    """Voxels that `shallow` and `merge` together look beyond a tile, rounded up to an even number."""
+    """Voxels that `shallow` and `merge` together reach beyond a tile, rounded up to an even number."""
     config: ModelConfig | None = None
-    """What it was built of (`build_model`); two models of the same layers may differ in what they do with them."""
+    """Config that the model was built from (`build_model`); models with equal layers may still use them differently."""
     recompute = False
-    """Whether the inside of a stage is forgotten after the forward pass and computed again in the backward pass."""
+    """Whether activations inside a stage are dropped after the forward pass and recomputed in the backward pass."""
 
     def __init__(
         self,
@@ -67,12 +68,12 @@ class UNet(nn.Module):
 
     @property
     def divisors(self) -> Shape:
-        """What each axis of the input must be a multiple of."""
+        """Number that each axis of the input must be a multiple of."""
         i, j, k = (prod(axis) for axis in zip(*self.strides, strict=True))
         return i, j, k
 
     def forward(self, x: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b c i j k"]:
-        """Logits on the image's grid: lesion, then brain if the model has that output.
+        """Return the logits on the image's grid: lesion, then brain if the model has that output.
 
         Raises:
             UsageError: an axis is not divisible by its part of `divisors`.
@@ -80,7 +81,7 @@ class UNet(nn.Module):
         return self.outputs(x)[0]
 
     def outputs(self, x: Float[Tensor, "b 1 i j k"]) -> list[Tensor]:
-        """What training supervises: the logits, then the lesion logits of coarser heads, if the model has any."""
+        """Return what training supervises: the logits, then the lesion logits of coarser heads, if there are any."""
         self.check_size(x)
         skip = self.shallow(x)
         coarse: list[Tensor] = []
@@ -88,19 +89,19 @@ class UNet(nn.Module):
         return [self.merge(skip, deep), *coarse]
 
     def shallow(self, x: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b c i j k"]:
-        """Full-resolution features; looks two voxels around."""
+        """Compute full-resolution features; they depend on two voxels around each voxel."""
         return self._stage(self.encoders[0], x)
 
     def enter(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c2 i2 j2 k2"]:
-        """From full resolution to half of it."""
+        """Reduce full-resolution features to half the resolution."""
         return self.downs[0](x)  # (b, c2, i/2, j/2, k/2)
 
     def deep(self, x: Float[Tensor, "b c i j k"], coarse: list[Tensor] | None = None) -> Float[Tensor, "b c2 i j k"]:
-        """Everything below full resolution; logits of coarser heads are put into `coarse`, finest first."""
+        """Compute everything below full resolution; the logits of coarser heads are put into `coarse`, finest first."""
         return self.decode(self.encode(x), coarse)
 
     def encode(self, x: Float[Tensor, "b c i j k"]) -> list[Tensor]:
-        """The features of every stage below full resolution, the coarsest last."""
+        """Return the features of every stage below full resolution, the coarsest last."""
         stages = []
         for level, encoder in enumerate(self.encoders[1:], start=1):
             x = self._stage(encoder, x if level == 1 else self.downs[level - 1](x))
@@ -113,7 +114,10 @@ class UNet(nn.Module):
         coarse: list[Tensor] | None,
         recall: Callable[[int, Tensor], Tensor] = lambda _, x: x,
     ) -> Float[Tensor, "b c2 i j k"]:
-        """From the features of every stage to those at half resolution; `recall(level, x)` after each stage, the coarsest too."""
+        """Decode the features of every stage to those at half resolution.
+
+        `recall(level, x)` is applied after each stage, including the coarsest.
+        """
         last = len(self.encoders) - 1
         x = recall(last, stages.pop())
         for level in range(last - 1, 0, -1):
@@ -125,7 +129,7 @@ class UNet(nn.Module):
     def merge(
         self, skip: Float[Tensor, "b c i j k"], coarse: Float[Tensor, "b c3 i2 j2 k2"]
     ) -> Float[Tensor, "b c2 i j k"]:
-        """Logits from full-resolution features and the deep ones; looks two voxels around."""
+        """Return the logits from full-resolution and deep features; they depend on two voxels around each voxel."""
         return self.head(coarse if self.folded else self._up(0, skip, coarse))  # (b, 1 or 2, i, j, k)
 
     def _up(self, level: int, skip: Tensor, coarse: Tensor) -> Tensor:
@@ -135,13 +139,13 @@ class UNet(nn.Module):
     def _stage(self, module: nn.Module, x: Tensor) -> Tensor:
         if not (self.recompute and torch.is_grad_enabled()):
             return module(x)
-        if torch.compiler.is_compiling():  # which computes again without a second effect on statistics
+        if torch.compiler.is_compiling():  # it recomputes without updating the statistics twice
             return checkpoint(module, x, use_reentrant=False, preserve_rng_state=False)
         parts = lambda: (nullcontext(), _still(module))  # noqa: E731
         return checkpoint(module, x, use_reentrant=False, preserve_rng_state=False, context_fn=parts)
 
     def check_size(self, x: Tensor) -> None:
-        """Refuse what cannot be halved often enough, naming the axis and the nearest sizes."""
+        """Refuse a size that cannot be halved often enough, naming the axis and the nearest valid sizes."""
         if torch.compiler.is_exporting():
             return
         for axis, size, divisor in zip("ijk", x.shape[2:], self.divisors, strict=True):
@@ -153,13 +157,13 @@ class UNet(nn.Module):
 
 
 def probabilities(logits: Float[Tensor, "b c i j k"], *, scaling: Scaling = Scaling()) -> Float[Tensor, "b c i j k"]:
-    """Probabilities from a network's logits; lesion probability is 0 where the network sees no brain.
+    """Return probabilities from a network's logits; lesion probability is 0 where the network sees no brain.
 
-    Written without a branch on values, so that exported graphs hold the same rule.
+    There is no branch on values, so that exported graphs follow the same rule.
 
     Args:
         logits: lesion, and brain if the network has that output.
-        scaling: of the lesion logits; the brain's are taken as they are.
+        scaling: scaling of the lesion logits; the brain's are taken as they are.
     """
     lesion = torch.sigmoid(scaling(logits[:, :1]))
     if logits.shape[1] == 1:
@@ -170,7 +174,7 @@ def probabilities(logits: Float[Tensor, "b c i j k"], *, scaling: Scaling = Scal
 
 @contextmanager
 def _still(module: nn.Module) -> Iterator[None]:
-    """Statistics of batch normalisation have seen this batch already."""
+    """Freeze the statistics of batch normalisation, which have already seen this batch."""
     norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm3d)]
     before = [norm.momentum for norm in norms]
     for norm in norms:

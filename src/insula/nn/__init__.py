@@ -1,4 +1,4 @@
-"""The parts that networks are made of."""
+"""The building blocks of the networks."""
 
 from insula.nn.attention import AttentionGate, SqueezeExcite
 from insula.nn.blocks import ConvNormAct, ConvStage, Upsample, make_norm

@@ -1,4 +1,4 @@
-"""Attention over places and over channels."""
+"""Attention over positions and over channels."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["AttentionGate", "SqueezeExcite"]
 
 
 class AttentionGate(nn.Module):
-    """Let through, of a skip connection, what the coarser features ask for.
+    """A gate on a skip connection that lets through what the coarser features need.
 
-    The weight of each place is computed at the coarse grid, from the skip averaged over 2x2x2, and interpolated, so the gate costs little at full
-    resolution. It scales the skip, it never adds to it.
+    The weight of each position is computed on the coarse grid, from the skip averaged over 2x2x2, and interpolated, so
+    the gate costs little at full resolution. It scales the skip and never adds to it.
 
     Args:
         skip: channels of the fine features.
@@ -42,12 +42,12 @@ class AttentionGate(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel by what the whole volume says of all channels.
+    """Scale each channel by a weight computed from the volume means of all channels.
 
-    It averages over the volume, so a network that has it at full resolution cannot be computed in tiles.
+    Because it averages over the volume, a network that has it at full resolution cannot be computed in tiles.
 
     Args:
-        channels: of the features.
+        channels: number of channels.
         reduction: the inner layer has channels / reduction units, at least one.
 
     Source:
@@ -55,7 +55,7 @@ class SqueezeExcite(nn.Module):
     """
 
     in_steps = False
-    """Average along one axis after another: engines that add up a million values one by one lose digits on the way."""
+    """Whether to average along one axis after another: engines that add a million values in sequence lose digits."""
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class SqueezeExcite(nn.Module):
 
 
 def _in_steps(x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c"]:
-    """The mean over the volume, line by line, plane by plane; pools, because engines would merge means again."""
+    """Average over the volume line by line, then plane by plane; with pools, as engines would merge means again."""
     lines = F.avg_pool3d(x.float(), (1, 1, x.shape[4]))
     planes = F.avg_pool3d(lines, (1, x.shape[3], 1))
     return planes.mean(dim=(2, 3, 4)).to(x.dtype)

@@ -1,4 +1,4 @@
-"""Convolution, normalisation, activation: the stages of a U-Net."""
+"""The stages of a U-Net: convolution, normalisation, activation."""
 
 from __future__ import annotations
 
@@ -14,31 +14,30 @@ __all__ = ["ConvNormAct", "ConvStage", "Upsample", "make_norm"]
 
 
 def make_norm(kind: Norm, channels: int) -> nn.Module:
-    """The normalisation layer for (b, c, i, j, k).
+    """Return the normalisation layer for (b, c, i, j, k).
 
-    `batch` and `none` are fixed functions of each voxel at inference; the other two look at the whole volume.
+    At inference `batch` and `none` are fixed functions of each voxel; the other two depend on the whole volume.
     """
     if kind == "none":
         return nn.Identity()
     if kind == "batch":
         return nn.BatchNorm3d(channels)
-    if (
-        kind == "instance"
-    ):  # one channel per group; torch's InstanceNorm3d computes the same 3 to 5 times slower on a CPU
+    # one channel per group; torch's InstanceNorm3d computes the same 3 to 5 times slower on a CPU
+    if kind == "instance":
         return nn.GroupNorm(channels, channels)
     return nn.GroupNorm(min(8, channels), channels)
 
 
 class ConvNormAct(nn.Sequential):
-    """A 3x3x3 convolution, its normalisation, its activation; the grid stays.
+    """A 3x3x3 convolution with its normalisation and activation; the grid stays the same unless `stride` is above 1.
 
     Args:
-        channels_in: of the input.
-        channels_out: of the output.
-        norm: `batch`, `instance`, `group`, or `none`: then the convolution has a bias and starts with weights that keep
-            the variance, as nothing else would.
-        act: the activation's class.
-        stride: of the convolution; above 1 the grid gets coarser.
+        channels_in: channels of the input.
+        channels_out: channels of the output.
+        norm: `batch`, `instance`, `group` or `none`. With `none` the convolution has a bias, and its initial weights
+            keep the variance, which no normalisation then does.
+        act: class of the activation.
+        stride: stride of the convolution; above 1 the grid gets coarser.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class ConvNormAct(nn.Sequential):
 
 
 class ConvStage(nn.Sequential):
-    """`convs` times convolution, normalisation, activation at one resolution."""
+    """A sequence of `convs` convolutions at one resolution, each with normalisation and activation."""
 
     def __init__(
         self, channels_in: int, channels_out: int, *, norm: Norm, act: type[nn.Module] = nn.ReLU, convs: int = 2
@@ -68,7 +67,7 @@ class ConvStage(nn.Sequential):
 
 
 class Upsample(nn.Module):
-    """A finer grid by a learnt transposed convolution: each coarse voxel fills its own 2x2x2 (or `stride`), no more."""
+    """A learnt transposed convolution to a finer grid: each coarse voxel fills its own 2x2x2 block (or `stride`)."""
 
     def __init__(self, channels_in: int, channels_out: int, *, stride: Shape = (2, 2, 2)) -> None:
         super().__init__()

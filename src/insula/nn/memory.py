@@ -1,4 +1,4 @@
-"""A memory of what in this scan looks like lesion, and the attention that asks it."""
+"""A memory of what looks like lesion in this scan, and the attention that queries it."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from insula.types import Shape
 __all__ = ["Bank", "LesionMemory", "MemoryAttention", "MemoryMode", "rank_tokens", "rotate"]
 
 MemoryMode = Literal["fifo", "self_sorting", "self_sorting_mirror"]
-"""Which tokens are kept: the last ones called lesion, the best that differ, or those and their mirror images."""
+"""Which tokens are kept: the last ones classified as lesion, the best that differ, or those and their mirror images."""
 
-_SHORTEST, _LONGEST = 16.0, 512.0  # wavelengths of the place code [voxels of the input]
+_SHORTEST, _LONGEST = 16.0, 512.0  # wavelengths of the positional code [voxels of the input]
 _LESION = 0.5
 
 
 class Bank(NamedTuple):
-    """The memory of one scan; made anew for every scan, so nothing can leak from one patient to the next."""
+    """The memory of one scan. It is built anew for every scan, so nothing leaks from one patient to the next."""
 
     token: Float[Tensor, "b k c"]
-    """Features."""
+    """Features of each token."""
     score: Float[Tensor, "b k"]
-    """How much each looks like lesion, 0 to 1."""
+    """How much each token looks like lesion, 0 to 1."""
     place: Float[Tensor, "b k 3"]
-    """Its centre [voxels of the network's input]."""
+    """Centre of each token [voxels of the network's input]."""
 
 
 class LesionMemory(nn.Module):
     """Score every token of a coarse grid, and keep the best that differ from each other.
 
-    Deterministic in training and in use, and blind to the order in which tokens come (but for `fifo`, which is there
-    to be compared with).
+    The memory is deterministic in training and in use, and independent of the order of the tokens (except for `fifo`,
+    which serves as a comparison).
 
     Args:
-        channels: of the features.
+        channels: number of channels of the features.
         mode: which tokens are kept.
-        size: how many, K; `self_sorting_mirror` adds as many.
+        size: number of tokens kept, K; `self_sorting_mirror` adds as many.
         stride: input voxels per token along each axis.
 
     Source:
         The ranking is the matrix form of non-maximum suppression, Wang 2020, SOLOv2, arXiv 2003.10152, section 3.3,
-        with likeness of features in place of overlap; the memory bank follows Ravi 2024, SAM 2, arXiv 2408.00714.
+        with similarity of features in place of overlap; the memory bank follows Ravi 2024, SAM 2, arXiv 2408.00714.
     """
 
     def __init__(self, channels: int, *, mode: MemoryMode = "self_sorting", size: int = 64, stride: int = 16) -> None:
@@ -55,7 +55,7 @@ class LesionMemory(nn.Module):
         self.head = nn.Conv3d(channels, 1, kernel_size=1)
 
     def forward(self, x: Float[Tensor, "b c i j k"]) -> tuple[Bank, Float[Tensor, "b 1 i j k"]]:
-        """The bank, and the coarse lesion logits that it was chosen by (to be supervised)."""
+        """Return the bank, and the coarse lesion logits that selected its tokens (to be supervised)."""
         logits = self.head(x)
         token, score = x.flatten(2).mT, torch.sigmoid(logits.float()).flatten(1)  # (b, n, c), (b, n)
         rank = _by_arrival(score) if self.mode == "fifo" else rank_tokens(score, token)
@@ -64,7 +64,7 @@ class LesionMemory(nn.Module):
         banks = [self._take(chosen, token, score, grid)]
         if self.mode == "self_sorting_mirror":
             across = _mirrored(chosen, grid)
-            # the mirror image enters with its original's score: what matters is how the two sides differ
+            # a mirror image gets its original's score: what matters is how the two sides differ
             banks.append(self._take(across, token, score, grid)._replace(score=banks[0].score))
         return Bank(*(torch.cat(parts, dim=1) for parts in zip(*banks, strict=True))), logits
 
@@ -76,13 +76,13 @@ class LesionMemory(nn.Module):
 
 
 def rank_tokens(score: Float[Tensor, "b n"], token: Float[Tensor, "b n c"]) -> Float[Tensor, "b n"]:
-    """score x (1 - likeness to the most alike token that scores better): high for what is lesion and new.
+    """Return score x (1 - similarity to the most similar better token), which is high for what is lesion and new.
 
-    Likeness is the cosine of the features, negative values counting as 0. One n x n matrix, no loop.
+    Similarity is the cosine of the features, with negative values counted as 0. One n x n matrix, no loop.
 
     Args:
-        score: 0 to 1.
-        token: features.
+        score: how much each token looks like lesion, 0 to 1.
+        token: features of each token.
     """
     unit = F.normalize(token.float(), dim=-1)
     alike = (unit @ unit.mT).clamp(0, 1)  # (b, n, n)
@@ -91,32 +91,36 @@ def rank_tokens(score: Float[Tensor, "b n"], token: Float[Tensor, "b n c"]) -> F
 
 
 def _by_arrival(score: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-    """Tokens come slice by slice; those called lesion that came last stay, then the others by score."""
+    """Rank tokens by arrival: the last ones called lesion come first, then the others by score.
+
+    Tokens arrive slice by slice.
+    """
     arrival = torch.arange(1, score.shape[1] + 1, device=score.device) / score.shape[1]
     return torch.where(score > _LESION, 1 + arrival, score)
 
 
 def _mirrored(index: Int[Tensor, "b k"], grid: Shape) -> Int[Tensor, "b k"]:
-    """The same place on the other side: the first axis runs from left to right."""
+    """Return the indices of the same places on the other side; the first axis runs from left to right."""
     area = grid[1] * grid[2]
     return (grid[0] - 1 - index // area) * area + index % area
 
 
 class MemoryAttention(nn.Module):
-    """Every voxel asks the memory: K tokens, learned background tokens, and a null token for those with no question.
+    """Attention of every voxel to the memory: K tokens, learned background tokens, and a null token.
 
-    The answer is scaled down by the share of the voxel's attention that went to the background, and enters through
-    a gate that starts at zero, so that a fresh block is the identity. Cost is linear in voxels: n x K.
+    The null token serves voxels that need nothing. The result is scaled down by the share of the voxel's attention that
+    went to the background, and enters through a gate that starts at zero, so a fresh block is the identity. The cost is
+    linear in voxels: n x K.
 
     Args:
-        channels: of the features that ask.
-        memory: of the bank's tokens.
-        heads: must divide the channels; each needs at least 6 for the place code.
-        background: learned tokens.
+        channels: channels of the features that attend.
+        memory: channels of the bank's tokens.
+        heads: number of heads; must divide the channels, and each head needs at least 6 for the positional code.
+        background: number of learned background tokens.
         stride: input voxels per voxel of the features.
 
     Source:
-        Cross-attention to a memory bank as in Ravi 2024, SAM 2, arXiv 2408.00714, with places coded as in Su 2021,
+        Cross-attention to a memory bank as in Ravi 2024, SAM 2, arXiv 2408.00714, with positions coded as in Su 2021,
         RoFormer, arXiv 2104.09864, one third of each head for each axis.
     """
 
@@ -143,7 +147,7 @@ class MemoryAttention(nn.Module):
         value = self._split(self.value(known) * bank.score[..., None].to(known.dtype))
         key = torch.cat([key, self.other_key.to(key.dtype).expand(len(x), -1, -1, -1)], dim=2)
         value = torch.cat([value, self.other_value.to(value.dtype).expand(len(x), -1, -1, -1)], dim=2)
-        value = F.pad(value, (0, 0, 0, 1))  # the null token answers nothing
+        value = F.pad(value, (0, 0, 0, 1))  # the null token has the value zero
         weight = torch.softmax((query @ key.mT).float() / math.sqrt(query.shape[-1]), dim=-1)  # (b, h, n, k + b + 1)
         kept = bank.token.shape[1]
         background = weight[..., kept : kept + self.background].sum(-1, keepdim=True)
@@ -159,22 +163,22 @@ class MemoryAttention(nn.Module):
         return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 2)[None]
 
 
-def rotate(x: Float[Tensor, "b h n d"], place: Float[Tensor, "b n 3"]) -> Float[Tensor, "b h n d"]:
-    """Turn pairs of channels by angles that grow with the place, so that products tell how far apart two tokens lie.
+def rotate(x: Float[Tensor, "b h n d"], place: Float[Tensor, "#b n 3"]) -> Float[Tensor, "b h n d"]:
+    """Rotate pairs of channels by angles that grow with position, so that products depend on the tokens' distance.
 
-    A third of the channels (rounded down to an even number) for each axis; what is left over is not turned. Real
-    arithmetic only, so that it exports.
+    Each axis gets a third of the channels (rounded down to an even number); the remaining channels are not rotated.
+    Real arithmetic only, so that it exports.
 
     Args:
         x: queries or keys.
-        place: [voxels of the network's input].
+        place: position of each token [voxels of the network's input].
     """
     each = x.shape[-1] // 6  # pairs for an axis
     share = torch.arange(each, device=x.device) / max(each - 1, 1)
     rate = 2 * math.pi / (_SHORTEST * (_LONGEST / _SHORTEST) ** share)
     angle = (place[..., None] * rate).flatten(-2)[:, None]  # (b, 1, n, 3 each)
     turn, still = x[..., : 6 * each], x[..., 6 * each :]
-    one, two = turn.float().chunk(2, dim=-1)
+    first, second = turn.float().chunk(2, dim=-1)
     cos, sin = torch.cos(angle), torch.sin(angle)
-    turned = torch.cat([one * cos - two * sin, one * sin + two * cos], dim=-1)
+    turned = torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
     return torch.cat([turned.to(x.dtype), still], dim=-1)

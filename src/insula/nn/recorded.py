@@ -1,4 +1,4 @@
-"""Work that a GPU has done before, done again without being told every kernel anew."""
+"""Recording of GPU work as CUDA graphs, which replay it without launching each kernel anew."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import torch
 __all__ = ["Recorder"]
 
 _T = TypeVar("_T")
-_BEFORE_RECORDING = 3  # times in which compilers, allocators and libraries settle
+_BEFORE_RECORDING = 3  # runs in which compilers, allocators and libraries settle
 _one_at_a_time = threading.Lock()
 
 
 class Recorder:
-    """Plays work back as CUDA graphs, where there is a GPU: the same kernels, started at once instead of one by one.
+    """Replay work as CUDA graphs: the same kernels, launched all at once instead of singly.
 
-    The first three times of each key the work is done as it is, the fourth time it is recorded, and from then on replayed. So it
-    must be the same work for the same key: read what varies from tensors that stay where they are, and never ask
-    the device for a value.
+    For each key the work is executed normally three times, recorded the fourth time, and replayed from then on. It must
+    therefore be the same work for the same key: it reads what varies from tensors that stay in place, and never asks
+    the device for a value. Without a GPU the work is always executed normally.
 
     Args:
-        device: where the work is done.
-        on: off, everything is done as it is, always.
+        device: the device that does the work.
+        on: whether to record; if off, the work is always executed normally.
     """
 
     def __init__(self, device: torch.device, *, on: bool = True) -> None:
@@ -34,7 +34,10 @@ class Recorder:
         self._shared: _Shared | None = None
 
     def run(self, key: Hashable, work: Callable[[], _T]) -> _T:
-        """What the work returns; where it was recorded, the same tensors each time, overwritten by the next run of any key."""
+        """Run the work and return its result.
+
+        Once recorded, the result is the same tensors each time, and the next run of any key overwrites them.
+        """
         if not self.on:
             return work()
         if key not in self._recordings:
@@ -44,19 +47,19 @@ class Recorder:
         return self._recordings[key].play(work, self.device)
 
     def clear(self) -> None:
-        """Forget all of it: the tensors that were read are no longer the ones to read."""
+        """Forget all recordings; needed when the tensors that they read are replaced."""
         self._recordings.clear()
         self._shared = None  # its memory lives until the last tensor in it does
 
 
 @dataclass(frozen=True)
 class _Shared:
-    """What all recordings of a recorder have in common, as they are played one after the other."""
+    """Resources shared by all recordings of a recorder, which are replayed one after the other."""
 
     pool: Any
-    """Memory, as torch names it."""
+    """Handle of torch's memory pool."""
     stream: torch.cuda.Stream
-    """Where work is done for the first times, and recorded: memory is only used again on the stream that it was used on."""
+    """Stream of the first runs and of recording: memory is only reused on the stream that it was used on."""
 
 
 @dataclass
@@ -72,7 +75,7 @@ class _Recording(Generic[_T]):
             return self._aside(work, device)
         if self.graph is None:
             graph = torch.cuda.CUDAGraph()
-            # other threads go on meanwhile, and may; but two do not record at once
+            # other threads may continue meanwhile, but two must not record at once
             with (
                 _one_at_a_time,
                 torch.cuda.graph(
@@ -85,9 +88,10 @@ class _Recording(Generic[_T]):
         return self.result
 
     def _aside(self, work: Callable[[], _T], device: torch.device) -> _T:
-        """On a stream of its own, as recording asks of what comes before it.
+        """Run the work on the side stream, as CUDA requires before a recording.
 
-        Not while another thread records: a compiler that tries its kernels waits for the whole device, which ends a recording.
+        It waits while another thread records: a compiler that tries its kernels synchronises the whole device, which
+        ends a recording.
         """
         side, now = self.shared.stream, torch.cuda.current_stream(device)
         side.wait_stream(now)

@@ -1,4 +1,4 @@
-"""Global context at linear cost: a state space that is scanned through the volume, both ways."""
+"""State-space blocks: global context at linear cost, by a scan through the volume in both directions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["StateSpace", "scan_states"]
 
 _CHUNK = 64
 _STRETCH, _STRETCH_ON_CPU = 512, 64
-"""Chunks at a time. A GPU wants a whole brain in one go, as every operation costs more in starting than in computing; a CPU
-wants what it works on to stay in its caches."""
+"""Chunks per stretch. A GPU takes a whole brain in one go, because launching an operation costs more than computing it;
+on a CPU the working set should stay in its caches."""
 _STEP = (1e-3, 1e-1)
-"""Range of the initial time steps: how fast a state forgets when nothing else is learnt."""
+"""Range of the initial time steps, which set how fast a state forgets before anything is learnt."""
 
 
 def scan_states(
@@ -31,15 +31,15 @@ def scan_states(
 ) -> Float[Tensor, "b l h p"]:
     """Run the recurrence S_t = exp(a_t) S_(t-1) + value_t write_t^T, y_t = S_t read_t, along l.
 
-    Computed chunk by chunk as matrix products (the state-space duality). The chunks of a stretch are joined by one
-    product, stretches one after the other, so the cost is linear in l. Everything is at least float32 and outside
-    autocast: states grow far beyond what float16 holds. Shapes are static, so it compiles and exports.
+    It is computed chunk by chunk as matrix products (the state-space duality). One product joins the chunks of a
+    stretch, and stretches follow each other, so the cost is linear in l. Everything is at least float32 and outside
+    autocast, because states grow far beyond the range of float16. Shapes are static, so it compiles and exports.
 
     Args:
         value: what is stored, h heads of p channels.
-        log_decay: a, at most 0; exp(a) of the state stays at each step.
-        write: where in the state of n it is stored.
-        read: and looked up.
+        log_decay: a, at most 0; each step keeps exp(a) of the state.
+        write: where in the state of size n the value is stored.
+        read: where in the state it is looked up.
         chunk: tokens per matrix product; changes rounding and speed, not the result. l need not be a multiple.
 
     Returns:
@@ -50,13 +50,13 @@ def scan_states(
     """
     stretch = chunk * (_STRETCH_ON_CPU if value.device.type == "cpu" else _STRETCH)
     parts = zip(*(part.split(stretch, dim=1) for part in (value, log_decay, write, read)), strict=True)
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
     state: Tensor | None = None
     with torch.autocast("cpu" if value.is_meta else value.device.type, enabled=False):
         for x, a, k, q in parts:
             y, state = _scan_stretch(x, a, k, q, state, chunk)
-            found.append(y)
-    return torch.cat(found, dim=1)
+            outputs.append(y)
+    return torch.cat(outputs, dim=1)
 
 
 def _scan_stretch(
@@ -67,10 +67,10 @@ def _scan_stretch(
     start: Float[Tensor, "b h p n"] | None,
     chunk: int,
 ) -> tuple[Float[Tensor, "b l h p"], Float[Tensor, "b h p n"]]:
-    """What is read from a state that is `start` at first, nothing if not given; and the state at the end."""
+    """Run the recurrence over a stretch from state `start` (zero if None); return the outputs and the final state."""
     wide = torch.promote_types(value.dtype, torch.float32)
     length = value.shape[1]
-    ends = (0, 0, 0, 0, 0, -length % chunk)  # past the end: nothing written, nothing forgotten, nothing asked
+    ends = (0, 0, 0, 0, 0, -length % chunk)  # padding past the end writes, forgets and reads nothing
     x, k, q = (F.pad(part.to(wide), ends).unflatten(1, (-1, chunk)).transpose(2, 3) for part in (value, write, read))
     a = F.pad(log_decay.to(wide), ends[2:]).unflatten(1, (-1, chunk)).transpose(2, 3)  # (b, c, h, s)
     since = a.cumsum(-1)
@@ -82,8 +82,8 @@ def _scan_stretch(
     return y.transpose(2, 3).flatten(1, 2)[:, :length].to(value.dtype), end
 
 
-def _between(a: Float[Tensor, "b c h s"]) -> Float[Tensor, "b c h s s"]:
-    """Sum of a over (j, i] for j <= i, else minus infinity; summed, not subtracted, so that nothing cancels."""
+def _between(a: Float[Tensor, "*batch s"]) -> Float[Tensor, "*batch s s"]:
+    """Return the sum of a over (j, i] for j <= i, else minus infinity; a sum without cancellation."""
     size = a.shape[-1]
     ones = torch.ones(size, size, dtype=torch.bool, device=a.device)
     steps = a[..., :, None].expand(*a.shape, size).masked_fill(~ones.tril(-1), 0.0)
@@ -93,7 +93,10 @@ def _between(a: Float[Tensor, "b c h s"]) -> Float[Tensor, "b c h s s"]:
 def _carry(
     added: Float[Tensor, "b c h p n"], log_decay: Float[Tensor, "b c h"], start: Float[Tensor, "b h p n"] | None
 ) -> tuple[Float[Tensor, "b c h p n"], Float[Tensor, "b h p n"]]:
-    """The state before each chunk, and after the last: one product with a matrix of what stays between any two chunks."""
+    """Return the state before each chunk, and the state after the last.
+
+    They come from one product with the matrix of what remains between any two chunks.
+    """
     stays = torch.exp(_between(log_decay.mT))  # (b, h, c, c)
     after = (stays @ added.transpose(1, 2).flatten(3)).unflatten(3, added.shape[3:]).transpose(1, 2)
     if start is not None:
@@ -103,14 +106,14 @@ def _carry(
 
 
 class StateSpace(nn.Module):
-    """A Mamba-2 block for volumes: x + what every voxel learns from all others, along one order of the axes.
+    """A Mamba-2 block for volumes: x + context from all other voxels, scanned along one order of the axes.
 
-    The causal convolution of the original is a depth-wise 3x3x3 one, and the scan runs in both directions, as a volume
-    has no beginning. Blocks that follow each other take different axes as the fast one (`order`).
+    The causal convolution of the original is a depth-wise 3x3x3 one here, and the scan runs in both directions, because
+    a volume has no beginning. Successive blocks take different axes as the fast one (`order`).
 
     Args:
-        channels: of the features; inner channels are as many.
-        heads: independent states; must divide the channels.
+        channels: number of channels of the features, and of the inner features.
+        heads: number of independent states; must divide the channels.
         state: size n of each head's state.
         order: axes from slow to fast, a permutation of (0, 1, 2).
 
@@ -136,7 +139,7 @@ class StateSpace(nn.Module):
         channels, n = x.shape[1], self.state
         gate, mixed, step = self.into(self.norm(x)).split([channels, channels + 2 * n, 2 * self.heads], dim=1)
         mixed = F.silu(self.near(mixed))
-        # made wide once: under autocast every cast of a part, forward and backward, is a kernel of its own
+        # cast once: under autocast every cast of a part, forward and backward, is a kernel of its own
         tokens, steps = self._line_up(mixed.float()), self._line_up(step.float())  # (b, l, c + 2 n), (b, l, 2 h)
         value = tokens[..., :channels].unflatten(-1, (self.heads, -1))
         write, read = (t[:, :, None].expand(-1, -1, self.heads, -1) for t in tokens[..., channels:].split(n, dim=-1))
@@ -145,10 +148,12 @@ class StateSpace(nn.Module):
         return x + self.out(self.gated_norm(y * F.silu(gate)))
 
     def _both_ways(self, value: Tensor, write: Tensor, read: Tensor, steps: Tensor) -> Tensor:
-        """Forward and backward as one call: the second direction is more batch."""
+        """Scan forward and backward in one call, with the backward direction as additional batch items."""
         turned = [torch.cat([part, part.flip(1)]) for part in (value, write, read)]
-        one, two = steps.split(self.heads, dim=-1)
-        step = torch.cat([F.softplus(one + self.step_bias[0]), F.softplus(two + self.step_bias[1]).flip(1)])
+        forward_steps, backward_steps = steps.split(self.heads, dim=-1)
+        step = torch.cat(
+            [F.softplus(forward_steps + self.step_bias[0]), F.softplus(backward_steps + self.step_bias[1]).flip(1)]
+        )
         rate = torch.exp(self.log_rate).repeat_interleave(len(value), dim=0)[:, None]  # (2 b, 1, h)
         y = scan_states(turned[0] * step[..., None], -rate * step, turned[1], turned[2])
         ahead, back = y.chunk(2)
@@ -164,10 +169,11 @@ class StateSpace(nn.Module):
 
 
 class DepthwiseConv(nn.Conv3d):
-    """A 3x3x3 convolution of each channel with itself.
+    """A depth-wise 3x3x3 convolution: each channel has its own kernel.
 
-    GPUs have no fast kernel for it: its backward pass alone took most of a training step. There it is computed as a
-    dense convolution whose other weights are zero, which costs `channels` times the arithmetic and a fraction of the time.
+    GPUs have no fast kernel for it: its backward pass alone took most of a training step. On a GPU it is therefore a
+    dense convolution whose other weights are zero, which costs `channels` times the arithmetic and a fraction of the
+    time.
     """
 
     def __init__(self, channels: int) -> None:
@@ -181,7 +187,7 @@ class DepthwiseConv(nn.Conv3d):
 
 
 class RMSNorm(nn.Module):
-    """Each voxel's channels divided by their root mean square, in float32.
+    """Normalisation of each voxel's channels by their root mean square, in float32.
 
     Source:
         Zhang and Sennrich 2019, Root mean square layer normalization, arXiv 1910.07467.

@@ -1,4 +1,4 @@
-"""Attention inside windows that shift: Swin transformer blocks for volumes."""
+"""Swin transformer blocks for volumes: attention inside windows that shift."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ __all__ = ["SwinBlock"]
 class SwinBlock(nn.Module):
     """x + attention within windows, then x + a two-layer perceptron of each voxel; layer normalisation before each.
 
-    A shifted block's windows straddle the borders of a plain one's, so that two in a row connect neighbours. Any grid
-    will do: it is padded to whole windows, and no voxel attends to padding or across the volume's rim.
+    The windows of a shifted block straddle the borders of a plain block's, so two blocks in a row connect neighbours.
+    The grid may have any size: it is padded to whole windows, and no voxel attends to padding or across the volume's
+    rim.
 
     Args:
-        channels: of the features.
-        heads: must divide the channels.
-        window: voxels along each side, even.
-        shifted: by half a window.
+        channels: number of channels of the features.
+        heads: number of attention heads; must divide the channels.
+        window: voxels along each side of a window, even.
+        shifted: whether the windows are shifted by half a window.
 
     Source:
         Liu 2021, Swin transformer, arXiv 2103.14030, equations 3 and 4; in 3-D as in Hatamizadeh 2022, Swin UNETR,
@@ -70,7 +71,7 @@ class SwinBlock(nn.Module):
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """Scaled dot-product attention; spelt out for exporters, which know it with one batch axis only."""
+    """Compute scaled dot-product attention; spelt out for exporters, which support it with one batch axis only."""
     if torch.compiler.is_exporting():
         return ((query @ key.transpose(-1, -2)) * query.shape[-1] ** -0.5 + bias).softmax(-1) @ value
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
@@ -82,7 +83,7 @@ def _whole(grid: Shape, window: int) -> Shape:
 
 
 def _pairs(window: int) -> Int[Tensor, "n n"]:
-    """Which entry of the bias table belongs to each pair of voxels of a window: the one of their offset."""
+    """Return the entry of the bias table for each pair of voxels in a window; it depends on their offset."""
     axes = torch.meshgrid(*[torch.arange(window)] * 3, indexing="ij")
     place = torch.stack(axes, dim=-1).flatten(0, 2)  # (w^3, 3)
     offset = place[:, None] - place[None] + window - 1
@@ -91,7 +92,10 @@ def _pairs(window: int) -> Int[Tensor, "n n"]:
 
 
 def _apart(grid: Shape, window: int, shift: int, device: torch.device) -> Bool[Tensor, "windows n n"]:
-    """Which pairs of a window do not belong together: real and padding, or brought together by the shift alone."""
+    """Return a mask of the pairs in a window that must not attend to each other.
+
+    They are a real voxel and padding, or voxels that only the shift brought together.
+    """
     labels = []
     for size, whole in zip(grid, _whole(grid, window), strict=True):
         place = torch.arange(whole, device=device)

@@ -1,4 +1,4 @@
-"""From probabilities to a mask, its lesions and the brain."""
+"""From probabilities to the lesion mask, its single lesions and the brain mask."""
 
 from insula.postprocess.brain import brain_flags, find_brain, within_brain
 from insula.postprocess.decision import Lesion, decide, measure_lesions, number_lesions

@@ -1,4 +1,4 @@
-"""The brain: one piece without holes, outside of which there is no lesion."""
+"""The brain mask: one component without holes, outside of which there is no lesion."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from insula.volume import Mask
 
 __all__ = ["brain_flags", "find_brain", "within_brain"]
 
-_THRESHOLD = 0.5  # where the network's own rule ends lesion probability (`insula.models.probabilities`)
+_THRESHOLD = 0.5  # lesion probability is 0 up to this (`insula.models.probabilities`)
 _PLAUSIBLE_ML = (600.0, 2200.0)
 
 
 def find_brain(prob: Float[np.ndarray, "i j k"], grid: Grid) -> Mask:
-    """Voxels of at least 0.5, of which the largest connected piece (26-connected) is kept and its holes are filled.
+    """Returns the largest connected component (26-connected) of voxels at or above 0.5, with its holes filled.
 
-    Decided on the scan's own grid, not in the network's box: after resampling, a mask need no longer be one piece. Computed in RAS+ order, so that it does not
-    depend on how the scan is stored.
+    This is done on the scan's own grid, not in the network's box: resampling can break a mask into several pieces. It
+    is computed in RAS+ order, so that it does not depend on how the scan is stored.
 
     Args:
         prob: probability of brain, 0 to 1, on `grid`.
-        grid: the scan's.
+        grid: the scan's grid.
 
     Returns:
-        The brain; empty where no voxel reaches 0.5.
+        The brain mask; empty where no voxel reaches 0.5.
     """
     axes = ras_map(grid)
     labels, count = label_components(laid_out(axes.apply(prob >= _THRESHOLD), "C"))
@@ -39,29 +39,32 @@ def find_brain(prob: Float[np.ndarray, "i j k"], grid: Grid) -> Mask:
 
 
 def within_brain(prob: Float[np.ndarray, "i j k"], brain: Mask | None) -> NDArray[np.float32]:
-    """Lesion probability, 0 outside the brain; as it is where no brain is known.
+    """Returns the lesion probability, set to 0 outside the brain; unchanged if no brain is given.
 
-    The network's answer ends at its brain already. Resampling, mirror averaging, a mean of several networks and pieces apart from the brain can
-    leave some outside.
+    The network's output already ends at its brain. Resampling, mirror averaging, averaging several networks, and
+    components apart from the brain can still leave some probability outside.
 
     Args:
-        prob: of lesion, on the brain's grid; untouched.
+        prob: of lesion, on the brain's grid; left unchanged.
         brain: from `find_brain`, or None.
     """
     return prob if brain is None else np.where(brain.voxels, prob, np.float32(0))
 
 
 def brain_flags(brain: Mask | None) -> tuple[Flag, ...]:
-    """A warning where the brain's volume is outside 600 to 2200 ml, which few living adults' is."""
+    """Returns a warning if the brain's volume is outside 600 to 2200 ml, which is rare in living adults."""
     low, high = _PLAUSIBLE_ML
     if brain is None or low <= brain.volume_ml <= high:
         return ()
-    text = f"The brain measures {brain.volume_ml:.0f} ml, which is not between {low:.0f} and {high:.0f} ml; check its outline before using any volume."
+    text = (
+        f"The brain measures {brain.volume_ml:.0f} ml, which is not between {low:.0f} and {high:.0f} ml; "
+        "check its outline before using any volume."
+    )
     return (Flag("brain-volume-odd", text),)
 
 
 def _filled(voxels: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """With every cavity that no path of faces connects to the volume's rim."""
+    """Fill every cavity that no path across voxel faces connects to the volume's rim."""
     outside = np.pad(~voxels, 1, constant_values=True)
     labels = np.asarray(cc3d.connected_components(outside, connectivity=6))
     filled: NDArray[np.bool_] = (labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1]

@@ -1,4 +1,4 @@
-"""The decision: which voxels are lesion, and which lesions they make."""
+"""The lesion mask and its single lesions."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ __all__ = ["Lesion", "decide", "measure_lesions", "number_lesions"]
 
 @dataclass(frozen=True)
 class Lesion:
-    """One connected piece of the mask (26-connected)."""
+    """A connected component of the mask (26-connected)."""
 
     number: int
     """1 is the largest."""
     volume_ml: float
-    """Its volume."""
+    """Volume [ml]."""
     centre_mm: tuple[float, float, float]
-    """Its centre of mass, RAS+ in the scan's own space."""
+    """Centre of mass, RAS+ in the scan's own space [mm]."""
     extent_mm: tuple[float, float, float]
-    """Its size along left-right, back-front, down-up of the scan's axes."""
+    """Size along the left-right, back-front and down-up axes of the scan [mm]."""
     mean_probability: float
-    """What its voxels were given on average, 0 to 1."""
+    """Mean probability of its voxels, 0 to 1."""
     confidence: float | None = None
-    """Probability that it is real, 0 to 1, if the weights say how to tell."""
+    """Probability that it is real, 0 to 1; None if the weights have no such calibration."""
 
 
 def decide(
@@ -46,50 +46,51 @@ def decide(
     brain: Mask | None = None,
     calibration: Calibration = Calibration(),
 ) -> Mask:
-    """Voxels of the brain at or above the threshold, without lesions that are too small or too unlikely to be real.
+    """Returns the lesion mask: voxels at or above the threshold, without lesions that are too small or too unlikely.
 
     Args:
         prob: 0 to 1, on `grid`.
-        grid: the scan's.
+        grid: the scan's grid.
         threshold: above 0, at most 1.
-        min_lesion_ml: smaller connected pieces are dropped.
-        brain: on `grid`; no lesion lies outside of it. The whole volume if not given.
-        calibration: of the weights; pieces whose chance to be real is below its `least_chance` are dropped.
+        min_lesion_ml: smaller connected components are dropped [ml].
+        brain: on `grid`; there is no lesion outside of it. The whole volume if not given.
+        calibration: of the weights; components less likely to be real than its `least_chance` are dropped.
 
     Raises:
-        UsageError: a threshold outside (0, 1].
+        UsageError: the threshold is outside (0, 1].
     """
     if not 0 < threshold <= 1:
-        raise UsageError("--threshold", threshold, "is not above 0 and at most 1", "use e.g. 0.5")
+        raise UsageError("`threshold`", threshold, "is not above 0 and at most 1", "use e.g. 0.5")
     voxels = prob >= threshold
     if brain is not None:
         voxels &= brain.voxels
     least = calibration.least_chance if calibration.lesion is not None else 0.0
     if (min_lesion_ml > 0 or least > 0) and voxels.any():
         labels, count = label_components(voxels)
-        owner = labels[voxels]
-        volume_ml = np.bincount(owner, minlength=count + 1) * grid.voxel_ml
+        component = labels[voxels]
+        volume_ml = np.bincount(component, minlength=count + 1) * grid.voxel_ml
         kept = volume_ml >= min_lesion_ml
         if least > 0:
             logits = mean_logits(prob, labels, count)
             chances = [
-                lesion_confidence(float(z), float(ml), calibration) for z, ml in zip(logits, volume_ml[1:], strict=True)
+                lesion_confidence(float(logit), float(size_ml), calibration)
+                for logit, size_ml in zip(logits, volume_ml[1:], strict=True)
             ]
             kept[1:] &= np.array([chance is not None and chance >= least for chance in chances])
-        voxels[voxels] = kept[owner]
+        voxels[voxels] = kept[component]
     return Mask(voxels, grid)
 
 
 def measure_lesions(
     mask: Mask, prob: Float[np.ndarray, "i j k"], calibration: Calibration = Calibration()
 ) -> tuple[Lesion, ...]:
-    """The mask's connected pieces, largest first; none for an empty mask.
+    """Returns the connected components of a mask, largest first; none for an empty mask.
 
-    Measured in RAS+ order, so that the numbering does not depend on how the scan is stored.
+    They are measured in RAS+ order, so that the numbering does not depend on how the scan is stored.
 
     Args:
-        mask: what was decided.
-        prob: calibrated, on its grid.
+        mask: the lesion mask.
+        prob: calibrated, on the mask's grid.
         calibration: of the weights, for each lesion's confidence.
     """
     axes, grid = ras_map(mask.grid), ras_grid(mask.grid)
@@ -98,15 +99,16 @@ def measure_lesions(
         return ()
     facts, order = _ranked(labels)
     inside = labels > 0
-    owner, values = labels[inside], axes.apply(prob)[inside]
-    sums = np.bincount(owner, weights=values, minlength=count + 1)
-    logits = mean_logits(values, owner, count)
+    component, values = labels[inside], axes.apply(prob)[inside]
+    sums = np.bincount(component, weights=values, minlength=count + 1)
+    logits = mean_logits(values, component, count)
     lesions = []
     for number, label in enumerate(order, start=1):
         voxels = int(facts["voxel_counts"][label])
-        x, y, z = (float(v) for v in grid.centre_mm(facts["centroids"][label]))
+        x, y, z = (float(coordinate) for coordinate in grid.centre_mm(facts["centroids"][label]))
         a, b, c = (
-            (s.stop - s.start) * mm for s, mm in zip(facts["bounding_boxes"][label], grid.spacing_mm, strict=True)
+            (bounds.stop - bounds.start) * mm
+            for bounds, mm in zip(facts["bounding_boxes"][label], grid.spacing_mm, strict=True)
         )
         lesions.append(
             Lesion(
@@ -122,7 +124,7 @@ def measure_lesions(
 
 
 def number_lesions(mask: Mask) -> NDArray[np.uint16]:
-    """A map of the lesions, numbered as `measure_lesions` numbers them; 0 for background, all 0 for an empty mask."""
+    """Returns a map of the lesions, numbered as in `measure_lesions`; background is 0, as is a map of an empty mask."""
     axes = ras_map(mask.grid)
     labels, count = label_components(laid_out(axes.apply(mask.voxels), "C"))
     number = np.zeros(count + 1, np.uint16)
@@ -132,7 +134,7 @@ def number_lesions(mask: Mask) -> NDArray[np.uint16]:
 
 
 def _ranked(labels: NDArray[np.uint32]) -> tuple[Any, list[int]]:
-    """What cc3d measures of each label, and the labels from the largest down; places decide between equals."""
+    """Returns cc3d's statistics and the labels from largest to smallest; ties are broken by position."""
     facts = cc3d.statistics(labels)
     count = len(facts["voxel_counts"]) - 1
     return facts, sorted(

@@ -1,4 +1,4 @@
-"""One scan to one result, and the result to disk."""
+"""From a scan to a result, and from a result to files."""
 
 from insula.predict.bids import (
     BidsFound,

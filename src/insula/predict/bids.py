@@ -1,4 +1,4 @@
-"""Results as a BIDS derivative: what goes in beside the masks, and what everything is called."""
+"""Results as a BIDS derivative: finding scans, naming files, and writing them with their sidecars."""
 
 from __future__ import annotations
 
@@ -59,34 +59,34 @@ class BidsScan:
 
     path: Path
     inside: str
-    """Its path inside the dataset, with slashes."""
+    """Path inside the dataset, with slashes."""
     entities: dict[str, str]
-    """As in its name: `sub`, `ses`, `acq` and so on, in order."""
+    """Entities of the file name: `sub`, `ses`, `acq` and so on, in order."""
     twin: str = ""
-    """Another file whose result would have the same name; empty where there is none."""
+    """Another file whose result would have the same name; empty if there is none."""
 
     @property
     def name(self) -> str:
-        """`sub-x_ses-y...`, without the suffix."""
+        """File name without its suffix: `sub-x_ses-y...`."""
         return "_".join(f"{key}-{value}" for key, value in self.entities.items())
 
 
 @dataclass(frozen=True)
 class BidsFound:
-    """What a dataset holds."""
+    """The scans of a dataset."""
 
     scans: list[BidsScan]
     notes: tuple[str, ...]
-    """Images of the `anat` folders, participants and sessions that are passed over, in words."""
+    """Descriptions of the images in `anat` folders, the participants and the sessions that are skipped."""
 
 
 @dataclass(frozen=True)
 class BidsPaths:
-    """The files of one scan's result."""
+    """Paths of the files of a scan's result."""
 
     mask: Path
     brain: Path
-    """Written for weights with a brain output only."""
+    """Written only for weights with a brain output."""
     prob: Path
     lesions: Path
     record: Path
@@ -100,47 +100,48 @@ class BidsPaths:
 
 
 def find_bids_scans(folder: Path, labels: tuple[str, ...] = ()) -> list[BidsScan]:
-    """The scans of `look_through`."""
+    """Returns the scans of `look_through`."""
     return look_through(folder, labels).scans
 
 
 def look_through(folder: Path, labels: tuple[str, ...] = ()) -> BidsFound:
-    """The raw T1w scans: `sub-*/[ses-*/]anat/*_T1w.nii[.gz]`, sorted; derivatives are not looked at.
+    """Find the raw T1w scans of a dataset: `sub-*/[ses-*/]anat/*_T1w.nii[.gz]`, sorted; derivatives are ignored.
 
-    A session without a T1w gives the UNI image of an MP2RAGE (`UNIT1`), if it has one. Phase, real and imaginary images and
-    single inversions are passed over. Of files whose results would have one name, capitals or not, the first is
-    given, with a twin.
+    A session without a T1w scan contributes the UNI image of an MP2RAGE (`UNIT1`), if it has one. Phase, real and
+    imaginary images and single inversions are skipped. Of files whose results would have the same name, ignoring case,
+    only the first is returned, with its twin.
 
     Args:
         folder: the dataset.
         labels: participants, with or without `sub-`; all if empty.
 
     Raises:
-        NoInput: no such folder, no scans in it, or a participant that is not there.
+        NoInput: the folder does not exist, holds no scans, or lacks a participant.
     """
     if not folder.is_dir():
         raise NoInput("the BIDS dataset", folder, "is not a folder", "name the folder with the sub-* folders")
     wanted = {label.removeprefix("sub-") for label in labels}
-    people = [path for path in sorted(folder.glob("sub-*")) if path.is_dir()]
-    there = {path.name.removeprefix("sub-") for path in people}
-    if absent := sorted(wanted - there):
-        known = ", ".join(sorted(there)[:5]) or "none"
+    participants = [path for path in sorted(folder.glob("sub-*")) if path.is_dir()]
+    known_labels = {path.name.removeprefix("sub-") for path in participants}
+    if absent := sorted(wanted - known_labels):
+        known = ", ".join(sorted(known_labels)[:5]) or "none"
         raise NoInput("the participant", absent[0], "is not in the dataset", f"there are: {known}")
-    people = [path for path in people if not wanted or path.name.removeprefix("sub-") in wanted]
-    visits = [path for person in people for path in sorted(person.glob("ses-*")) if path.is_dir()]
+    participants = [path for path in participants if not wanted or path.name.removeprefix("sub-") in wanted]
+    sessions = [path for participant in participants for path in sorted(participant.glob("ses-*")) if path.is_dir()]
     images = [
         path
-        for home in (*people, *visits)
-        for path in sorted(home.glob("anat/*.nii*"))
+        for parent in (*participants, *sessions)
+        for path in sorted(parent.glob("anat/*.nii*"))
         if not path.name.startswith(".")
     ]
     raw = [path for path in images if _T1W.match(path.name) and not other_than_t1w(path)]
-    alone = set(uni_alone(raw))
-    raw = [path for path in raw if not is_uni(path) or path in alone]
-    left = sorted(path.name for path in set(images) - set(raw))
-    notes = [f"passed over: {count_names(left, 'image')}, by their names no T1w scans"] if left else []
+    lone_unis = set(uni_alone(raw))
+    raw = [path for path in raw if not is_uni(path) or path in lone_unis]
+    skipped = sorted(path.name for path in set(images) - set(raw))
+    notes = [f"passed over: {count_names(skipped, 'image')}, by their names not T1w scans"] if skipped else []
     notes += without_scan(
-        [path.relative_to(folder) for path in (*people, *visits)], {session_of(entities_of(path.name)) for path in raw}
+        [path.relative_to(folder) for path in (*participants, *sessions)],
+        {session_of(entities_of(path.name)) for path in raw},
     )
     if not raw:
         why = f"; {notes[0]}" if notes else ""
@@ -150,18 +151,18 @@ def look_through(folder: Path, labels: tuple[str, ...] = ()) -> BidsFound:
         parts = [part.partition("-") for part in path.name.split("_")[:-1]]
         inside = path.relative_to(folder).as_posix()
         scan = BidsScan(path, inside, {key: value for key, _, value in parts})
-        place = folded(str(bids_paths(scan, Path()).mask))
-        scans[place] = replace(scans[place], twin=path.name) if place in scans else scan
+        result_name = folded(str(bids_paths(scan, Path()).mask))
+        scans[result_name] = replace(scans[result_name], twin=path.name) if result_name in scans else scan
     return BidsFound(list(scans.values()), tuple(notes))
 
 
 def bids_paths(scan: BidsScan, out: Path) -> BidsPaths:
-    """Where a scan's results go; `space-orig` unless the scan itself names its space."""
-    place = {key: value for key, value in scan.entities.items() if key in _BEFORE_SPACE}
-    rest = {
+    """Returns the paths of a scan's results; `space-orig` unless the scan's own name gives its space."""
+    before_space = {key: value for key, value in scan.entities.items() if key in _BEFORE_SPACE}
+    after_space = {
         key: value for key, value in scan.entities.items() if key not in _BEFORE_SPACE and key not in ("desc", "label")
     }
-    entities = place | {"space": "orig"} | rest
+    entities = before_space | {"space": "orig"} | after_space
     stem = "_".join(f"{key}-{value}" for key, value in entities.items())
     parts = [f"{key}-{scan.entities[key]}" for key in ("sub", "ses") if key in scan.entities]
     anat = out.joinpath(*parts, "anat")
@@ -176,15 +177,15 @@ def bids_paths(scan: BidsScan, out: Path) -> BidsPaths:
 
 
 def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> dict[str, Any]:
-    """Mask, brain mask, probabilities and lesion map, each with its sidecar; the record last.
+    """Write mask, brain mask, probabilities and lesion map, each with its sidecar; the record last.
 
-    An earlier run's brain mask is taken away where this result has none.
+    An earlier run's brain mask is deleted if this result has none.
 
     Returns:
         The record.
 
     Raises:
-        CannotCreate, NoPermission, IOFault: as the disk says.
+        CannotCreate, NoPermission, IOFault: a file cannot be written.
     """
     paths.mask.parent.mkdir(parents=True, exist_ok=True)
     file, grid = result.scan.file, result.scan.grid
@@ -201,7 +202,7 @@ def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> dict[
         write_json(_sidecar(paths.brain), common | {"Type": "Brain", "Description": _BRAIN})
         files["brain"] = paths.brain.name
     write_prob(paths.prob, result.prob, grid, file=file)
-    where = "the box that was seen" if result.brain is None else "the brain"
+    where = "the network's box" if result.brain is None else "the brain"
     write_json(_sidecar(paths.prob), common | {"Description": f"Probability of lesion; 0 outside {where}"})
     write_labels(paths.lesions, number_lesions(result.mask), grid, file=file)
     write_json(_sidecar(paths.lesions), common | {"Description": "Lesions (26-connected), 1 is the largest"})
@@ -213,7 +214,7 @@ def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> dict[
 
 
 def write_bids_dataset(raw: Path, out: Path) -> None:
-    """What makes the folder a dataset; the same bytes whoever writes them, so parallel runs do no harm."""
+    """Write the files that make a folder a dataset; all runs write the same bytes, so parallel runs do not conflict."""
     facts = {
         "Name": "insula: stroke lesions",
         "BIDSVersion": _BIDS,
@@ -227,7 +228,8 @@ def write_bids_dataset(raw: Path, out: Path) -> None:
     write_text(out / ".bidsignore", _IGNORE)
     write_text(
         out / "README",
-        "Stroke lesions found by insula on T1-weighted scans. For each scan: a mask, a probability map, a map of single\n"
+        "Stroke lesions found by insula on T1-weighted scans. "
+        "For each scan: a mask, a probability map, a map of single\n"
         "lesions, a record (JSON) and a page (HTML); a mask of the brain where the weights have that output.\n"
         f"{DISCLAIMER}\n",
     )

@@ -1,4 +1,4 @@
-"""What a model with a memory remembers of a scan, and where it lies."""
+"""Which places of a scan a model with a memory remembers."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ __all__ = ["Remembered", "Token", "remember"]
 
 @dataclass(frozen=True)
 class Token:
-    """One place of the memory."""
+    """A place in the memory."""
 
     corner: tuple[int, int, int]
-    """Its first voxel in the box that the network saw."""
+    """First voxel of the token in the network's box."""
     centre_mm: tuple[float, float, float]
-    """In the scan's own space, RAS+ [mm]."""
+    """Centre in the scan's own space, RAS+ [mm]."""
     score: float
-    """How much it looked like lesion to the coarse head, 0 to 1."""
+    """Lesion score from the coarse head, 0 to 1."""
     mirrored: bool
-    """Whether it is there as another token's mirror image."""
+    """Whether the token is the mirror image of another."""
 
 
 @dataclass(frozen=True, eq=False)
 class Remembered:
-    """A scan's memory."""
+    """The memory of a scan."""
 
     image: Float[np.ndarray, "i j k"]
-    """The box that the network saw, RAS+, normalised."""
+    """The network's input box, RAS+, normalised."""
     lesion: NDArray[np.bool_]
-    """What it called lesion there."""
+    """The lesion mask in that box."""
     grid: Grid
-    """Where the box lies."""
+    """Grid of the box."""
     tokens: tuple[Token, ...]
-    """The best first; mirror images after their originals."""
+    """Tokens from the highest score down; mirror images after their originals."""
     side: int
-    """Voxels that a token is wide."""
+    """Width of a token [voxels]."""
     mode: str
-    """By what rule tokens are kept."""
+    """Rule by which tokens are kept."""
 
     def cells(self, *, mirrored: bool = False) -> NDArray[np.bool_]:
-        """The voxels under the tokens, or under the mirror images."""
+        """Returns the voxels under the tokens, or under the mirror images."""
         cells = np.zeros(self.lesion.shape, bool)
         for token in self.tokens:
             if token.mirrored == mirrored:
@@ -61,15 +61,15 @@ class Remembered:
 
 @torch.inference_mode()
 def remember(scan: Scan, weights: Weights) -> Remembered:
-    """Ask a model which tokens of a scan it keeps.
+    """Returns the tokens of a scan that a model keeps in its memory.
 
     Args:
-        scan: as `segment` takes it.
+        scan: as for `segment`.
         weights: of a model with a memory.
 
     Raises:
-        Unavailable: the model has none.
-        BadData: not a scan of a head.
+        Unavailable: the model has no memory.
+        BadData: the image is not a scan of a head.
     """
     model, card = weights.model, weights.card
     if not isinstance(model, MemoryUNet) or model.memory is None:

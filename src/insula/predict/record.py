@@ -1,4 +1,4 @@
-"""The JSON record that goes with every mask, and with every refusal."""
+"""The JSON record of a result or of a refusal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OTHER_THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def to_record(result: Result) -> dict[str, Any]:
-    """The result as plain data, the same every time: no clock, no path."""
+    """Returns a result as plain data, the same in every run: without time and without paths."""
     scan, grid = result.scan, result.scan.grid
     inside = result.prob[result.mask.voxels]
     interval = result.volume_interval_ml
@@ -63,12 +63,12 @@ def _brain(result: Result) -> dict[str, float | None] | None:
 def _note(result: Result) -> str:
     fitted = result.calibration.fitted_on
     if fitted is None:
-        return "Probabilities are the network's own; they were never held against any truth."
+        return "Probabilities are the network's own; they were never calibrated against any truth."
     return f"Probabilities and intervals were fitted on {fitted['cases']} cases and hold for cases like those."
 
 
 def refusal(name: str, error: InsulaError) -> dict[str, Any]:
-    """The record of a scan that was refused."""
+    """Returns the record of a scan that was refused."""
     return {
         "format": FORMAT,
         "notice": DISCLAIMER,
@@ -88,7 +88,7 @@ def refusal(name: str, error: InsulaError) -> dict[str, Any]:
 
 def _rounded(tree: dict[str, Any]) -> dict[str, Any]:
     return {
-        key: tuple(round(float(v), 3) for v in value)
+        key: tuple(round(float(number), 3) for number in value)
         if isinstance(value, tuple)
         else round(value, 4)
         if isinstance(value, float | np.floating)

@@ -16,7 +16,7 @@ from insula.volume import Mask, Scan
 __all__ = ["Result"]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Result:
     """The mask, how sure it is, and how it came to be; everything on the scan's own grid."""
 
@@ -38,6 +38,11 @@ class Result:
     """What the weights know of their own doubt."""
     brain: Mask | None = None
     """The brain, one piece without holes; None if the weights have no such output."""
+
+    def __repr__(self) -> str:
+        count, warnings = len(self.lesions), sum(flag.severity == "warning" for flag in self.flags)
+        words = f"{self.volume_ml:.2f} ml in {count} lesion{'' if count == 1 else 's'}"
+        return f"<Result of {self.scan.name}: {words}{f', warnings: {warnings}' if warnings else ''}>"
 
     @property
     def volume_interval_ml(self) -> tuple[float, float] | None:

@@ -1,4 +1,4 @@
-"""The door: a scan in, a result out."""
+"""Segmentation: from a scan to a result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import insula
 from insula.checkpoint import Weights, load_weights
 from insula.config import SegmentConfig
 from insula.contrast import check_contrast, look_at, refuse_labels
@@ -17,20 +16,20 @@ from insula.infer import InferFacts, infer_mean
 from insula.postprocess import brain_flags, decide, find_brain, measure_lesions, within_brain
 from insula.predict.result import Result
 from insula.prepare import prepare
-from insula.types import DEFAULT_WEIGHTS, Flag
+from insula.types import DEFAULT_WEIGHTS, VERSION, Flag
 from insula.volume import Scan
 
 __all__ = ["segment"]
 
 _cached = lru_cache(maxsize=2)(load_weights)
-_RIM = 2  # voxels of the box within which a lesion may go on outside
+_RIM = 2  # a lesion this close to the box's edge may continue outside [voxels]
 
 
 def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str | Weights = DEFAULT_WEIGHTS) -> Result:
     """Segment one scan.
 
-    The mask has exactly the shape, affine and orientation of the scan. Weights with a brain output give a brain mask too; no lesion, and no probability of one,
-    lies outside of it. For research only.
+    The mask has exactly the shape, affine and orientation of the scan. Weights with a brain output give a brain mask
+    too; outside of it there is no lesion and no lesion probability. For research only.
 
     Args:
         scan: T1w, any orientation, spacing and intensity scale, with or without skull.
@@ -41,8 +40,8 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
         The result; an empty mask carries its reason.
 
     Raises:
-        BadData: not a scan of a head, or not T1w, unless `config.assume_t1w` says that it is.
-        UsageError, Unavailable: a threshold or a device that cannot be.
+        BadData: the image is not a scan of a head, or not T1w, unless `config.assume_t1w` is set.
+        UsageError, Unavailable: the threshold or the device is not possible.
 
     Example:
         >>> result = insula.segment(insula.read_scan("sub-01_T1w.nii.gz"))  # doctest: +SKIP
@@ -55,9 +54,9 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
         refuse_labels(scan.image)
     prepared = prepare(scan, card.prepare)
     contrast = () if config.assume_t1w else check_contrast(look_at(scan, prepared, card.prepare))
-    seen, facts = infer_mean(loaded.networks, prepared.image, config, scaling=card.calibration.scaling)
-    brain = None if seen.brain is None else find_brain(prepared.bring_home(seen.brain.numpy()), scan.grid)
-    prob = within_brain(prepared.bring_home(seen.lesion.numpy()), brain)
+    output, facts = infer_mean(loaded.networks, prepared.image, config, scaling=card.calibration.scaling)
+    brain = None if output.brain is None else find_brain(prepared.bring_home(output.brain.numpy()), scan.grid)
+    prob = within_brain(prepared.bring_home(output.lesion.numpy()), brain)
     threshold = card.threshold if config.threshold is None else config.threshold
     least = card.min_lesion_ml if config.min_lesion_ml is None else config.min_lesion_ml
     mask = decide(prob, scan.grid, threshold=threshold, min_lesion_ml=least, brain=brain, calibration=card.calibration)
@@ -65,7 +64,7 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
         *scan.flags,
         *prepared.flags,
         *contrast,
-        *_at_the_rim(seen.lesion.numpy() >= threshold),
+        *_at_the_rim(output.lesion.numpy() >= threshold),
         *brain_flags(brain),
     )
     return Result(
@@ -85,15 +84,13 @@ def _at_the_rim(voxels: np.ndarray) -> tuple[Flag, ...]:
     inner = voxels[_RIM:-_RIM, _RIM:-_RIM, _RIM:-_RIM]
     if int(voxels.sum()) == int(inner.sum()):
         return ()
-    return (
-        Flag("lesion-at-box-rim", "A lesion touches the edge of the box that the network saw; it may go on outside."),
-    )
+    return (Flag("lesion-at-box-rim", "A lesion touches the edge of the network's box; it may continue outside."),)
 
 
 def _provenance(weights: Weights, facts: InferFacts, min_lesion_ml: float) -> dict[str, Any]:
     card = weights.card
     return {
-        "insula": insula.__version__,
+        "insula": VERSION,
         "weights": {
             "name": card.name,
             "sha256": weights.sha256,

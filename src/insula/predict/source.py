@@ -1,4 +1,4 @@
-"""Where a scan comes from: a NIfTI file, or DICOM in a folder, a file, a zip or a tar."""
+"""Scans from any kind of file: NIfTI, or DICOM in a folder, a file, a zip or a tar."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ def open_scan(
     assume_orientation: str | None = None,
     assume_t1w: bool = False,
 ) -> tuple[Scan, Path | DicomScan]:
-    """Read a scan from whatever kind of file it is in.
+    """Read a scan from any kind of file.
 
     Args:
         path: a file, or a folder, zip or tar of DICOM.
-        name: what the scan is called, unless it is DICOM, which is called after its series.
-        frame: of a 4-D file.
-        series: SeriesNumber, of DICOM.
-        assume_orientation: of a file that does not say.
-        assume_t1w: whatever its name and sidecar say.
+        name: name of the scan; DICOM is named after its series.
+        frame: frame of a 4-D file.
+        series: SeriesNumber of DICOM.
+        assume_orientation: orientation of a file that does not state it.
+        assume_t1w: ignore what the file's name and sidecar say about the contrast.
 
     Returns:
-        The scan, and where it is from, as results are written beside it.
+        The scan, and its source, beside which results are written.
 
     Raises:
-        BadData: the file's name or sidecar says that it is no T1w scan.
-        InsulaError: as `read_scan` and `read_dicom`.
+        BadData: the file's name or sidecar says that it is not a T1w scan.
+        InsulaError: as for `read_scan` and `read_dicom`.
     """
     if is_dicom(path):
-        found = read_dicom(path, series=series)
-        return found.scan, found
+        dicom = read_dicom(path, series=series)
+        return dicom.scan, dicom
     if not assume_t1w:
         refuse_other_than_t1w(path)
     scan = read_scan(path, frame=frame, assume_orientation=assume_orientation, name=name)

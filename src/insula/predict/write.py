@@ -1,4 +1,4 @@
-"""A result's files: mask, brain mask, probabilities, record; the record last, so that its presence says `complete`."""
+"""The files of a result; the record is written last, so its presence means that the result is complete."""
 
 from __future__ import annotations
 
@@ -24,23 +24,27 @@ _LONGEST_NAME = 255 - len("_brain.nii.gz")
 
 @dataclass(frozen=True)
 class ResultPaths:
-    """Where one case's files are."""
+    """Paths of the files of a case."""
 
     mask: Path
     brain: Path
-    """Written for weights with a brain output only."""
+    """Written only for weights with a brain output."""
     prob: Path
     record: Path
     page: Path
     seg: Path
-    """Of DICOM only, as the next."""
+    """Written only for DICOM, as are the following."""
     prob_seg: Path
     report: Path
     capture: Path
 
 
 def result_paths(folder: Path, name: str) -> ResultPaths:
-    """The files of a case; a name too long for a file system is cut and gets a piece of its hash, and what is no text is `_`."""
+    """Returns the paths of a case's files.
+
+    A name that is too long for a file system is cut and gets part of its hash; characters that are not plain text
+    become `_`.
+    """
     name = plain_name(name)
     while len(name.encode()) > _LONGEST_NAME:
         digest = hashlib.sha256(name.encode()).hexdigest()[:8]
@@ -65,17 +69,17 @@ def write_result(
     source: Path | DicomScan | None = None,
     further: Callable[[dict[str, Any]], Mapping[Path, Any]] = lambda _: {},
 ) -> dict[str, Any]:
-    """Write mask, brain mask, probability map and record, each atomically; of DICOM, lesion and probabilities as segmentations of it, and a report.
+    """Write mask, brain mask, probability map and record, each atomically; for DICOM also segmentations and a report.
 
-    Everything is made before the first file is written. An earlier run's record goes first and the new one comes last, naming the
-    SHA-256 of every other file, so that no record ever stands beside another run's mask; an earlier brain mask is taken away where
-    this result has none.
+    All contents are made before the first file is written. An earlier run's record is deleted first and the new record
+    is written last, with the SHA-256 of every other file, so that no record ever stands beside another run's mask. An
+    earlier brain mask is deleted if this result has none.
 
     Args:
-        result: what to write.
-        paths: where.
-        source: the scan's file; if it changed since it was read, nothing is written. Or the series that it was read from.
-        further: makes more files from the record, texts and DICOM objects, e.g. its page.
+        result: the result.
+        paths: where to write.
+        source: the scan's file, or the series it was read from; if it changed since it was read, nothing is written.
+        further: makes further files from the record, e.g. its page: texts and DICOM objects.
 
     Returns:
         The record.
@@ -83,7 +87,7 @@ def write_result(
     Raises:
         BadData: the source changed.
         Unavailable: highdicom is not installed.
-        CannotCreate, NoPermission, IOFault: as the disk says.
+        CannotCreate, NoPermission, IOFault: a file cannot be written.
     """
     file = result.scan.file
     if source is not None and file is not None and not _unchanged(source, file):
@@ -97,18 +101,18 @@ def write_result(
         files |= {name: getattr(paths, name).name for name in ("seg", "prob_seg", "report", "capture")}
     record = to_record(result) | {"files": files}
     more = {**objects, **further(record)}
-    paths.record.unlink(missing_ok=True)  # an earlier run's would speak of files that are no longer there
+    paths.record.unlink(missing_ok=True)  # an earlier record would name files that are replaced now
     write_mask(paths.mask, result.mask, file=file)
     write_prob(paths.prob, result.prob, result.scan.grid, file=file)
     if result.brain is None:
         paths.brain.unlink(missing_ok=True)
     else:
         write_mask(paths.brain, result.brain, file=file)
-    for path, made in more.items():
-        (write_text if isinstance(made, str) else save_dicom)(path, made)
+    for path, content in more.items():
+        (write_text if isinstance(content, str) else save_dicom)(path, content)
     written = {paths.mask, paths.prob, paths.brain, *more}
-    there = {name: path for name, file in files.items() if (path := paths.record.with_name(file)) in written}
-    record["sha256"] = {name: read_file(path).sha256 for name, path in there.items()}
+    paths_by_name = {name: path for name, file in files.items() if (path := paths.record.with_name(file)) in written}
+    record["sha256"] = {name: read_file(path).sha256 for name, path in paths_by_name.items()}
     write_json(paths.record, record)
     return record
 
@@ -118,7 +122,7 @@ def _unchanged(source: Path | DicomScan, file: FileFacts) -> bool:
 
 
 def _objects(result: Result, source: DicomScan, paths: ResultPaths) -> dict[Path, Any]:
-    """What goes beside the slices, made before anything is written: what cannot be made leaves no half of a result."""
+    """Returns the DICOM objects of a result; made before any file, so that a failure leaves no partial result."""
     weights = str(result.provenance["weights"]["name"])
     seg = lesion_seg(source, number_lesions(result.mask), weights=weights)
     return {
@@ -129,9 +133,9 @@ def _objects(result: Result, source: DicomScan, paths: ResultPaths) -> dict[Path
 
 
 def write_refusal(error: InsulaError, name: str, paths: ResultPaths) -> dict[str, Any]:
-    """Write the record of a refused scan, and take away what an earlier run left of the case.
+    """Write the record of a refused scan, and delete an earlier run's files of the case.
 
-    Why: a mask from yesterday beside today's refusal would be believed.
+    An old mask beside a new refusal would be believed.
     """
     images = (paths.mask, paths.brain, paths.prob)
     for stale in (*images, paths.page, paths.seg, paths.prob_seg, paths.report, paths.capture):

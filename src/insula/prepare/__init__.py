@@ -1,4 +1,4 @@
-"""From a scan to what the network sees."""
+"""Preparation of a scan for the network."""
 
 from insula.prepare.box import Prepared, prepare
 from insula.prepare.head import find_head

@@ -1,4 +1,4 @@
-"""One scan, ready for the network, and the way home."""
+"""Preparation of one scan for the network, and the way back to the scan's own grid."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ _SAME_MM = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What the network sees of one scan."""
+    """One scan as the network sees it."""
 
     image: Float[Tensor, "1 1 i j k"]
-    """RAS+, isotropic, normalised, in the box; float32 on the CPU."""
+    """RAS+, isotropic, normalised, cropped to the box; float32 on the CPU."""
     grid: Grid
-    """Where the box lies in the patient."""
+    """Grid of the box, in the patient's coordinates."""
     home: Grid
-    """The scan's own grid."""
+    """Grid of the scan as it was read."""
     flags: tuple[Flag, ...]
-    """What a reader has to know."""
+    """Findings that a reader of the result has to know."""
 
     def bring_home(self, prob: Float[np.ndarray, "i j k"]) -> NDArray[np.float32]:
-        """A probability map from the box to the scan's own voxels, float32; 0 outside the box."""
-        there = resample(prob, self.grid, ras_grid(self.home))
-        np.clip(there, 0, 1, out=there)
-        home = ras_map(self.home).invert(there)
-        return home if home.flags.c_contiguous else laid_out(home, "C")
+        """Return a probability map of the box on the scan's own grid; float32, 0 outside the box."""
+        prob_ras = resample(prob, self.grid, ras_grid(self.home))
+        np.clip(prob_ras, 0, 1, out=prob_ras)
+        prob_home = ras_map(self.home).invert(prob_ras)
+        return prob_home if prob_home.flags.c_contiguous else laid_out(prob_home, "C")
 
 
 def prepare(scan: Scan, config: PrepareConfig) -> Prepared:
-    """Reorder to RAS+, measure intensities, find the head, resample the box around it.
+    """Prepare a scan: reorder it to RAS+, measure intensities, find the head, resample the box around it.
 
     The same head stored in any of the 48 axis orders gives the same tensor, bit for bit.
 
     Args:
         scan: any orientation and spacing.
-        config: spacing, box and scale; travels with the weights.
+        config: spacing, box and intensity scale; stored with the weights.
 
     Raises:
-        BadData: too few voxels, steps too long, or no head.
+        BadData: the volume has too few voxels, its voxel steps are too long, or no head is found.
     """
     axes, grid = ras_map(scan.grid), ras_grid(scan.grid)
     image = laid_out(axes.apply(scan.image), "C")
@@ -98,7 +98,7 @@ def _check_plausible(grid: Grid) -> None:
 
 
 def _box(grid: Grid, head: Head, config: PrepareConfig) -> Grid:
-    """The box at the network's spacing, its lattice on the scan's first voxel so that 1 mm scans are copied."""
+    """Return the box's grid at the network's spacing, aligned to the scan's first voxel: 1 mm scans are copied."""
     ratio = np.array(
         [1.0 if abs(mm - config.spacing_mm) < _SAME_MM else config.spacing_mm / mm for mm in grid.spacing_mm]
     )

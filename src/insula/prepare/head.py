@@ -1,4 +1,4 @@
-"""Where in a volume the head is."""
+"""Location of the head in a volume."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ _LEAST_LITRES = 0.4
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """The head's box, in voxels of an RAS+ volume, and what is odd about it."""
+    """The head in an RAS+ volume: its centre, its mask on a coarse grid, and flags."""
 
     centre: tuple[float, float, float]
     """Centre of mass of the part that holds the brain [voxels]."""
     flags: tuple[Flag, ...]
-    """Field of view cut, inverted contrast."""
+    """Flags for a cut field of view and for inverted contrast."""
     inside: NDArray[np.bool_]
-    """Which of the voxels at `every` belong to the head, holes filled."""
+    """Mask of the head on the coarse grid (`every`), holes filled."""
     every: tuple[slice, slice, slice]
-    """What `inside` was looked at: about one voxel in four millimetres."""
+    """Slices that select the coarse grid: about one voxel every 4 mm."""
 
 
 def find_head(image: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> Head:
     """Find the largest bright object, and the centre of mass of its upper 130 mm.
 
-    Works with or without skull, in a field of view that shows the neck, and on a brain that fills it to the rim. On
-    simulated heads that centre lies within a few millimetres of the brain's own, where training has it.
+    This works with or without a skull, if the neck is in view, and if a brain fills the field of view to the rim. On
+    simulated heads the centre lies within a few millimetres of the brain's own, where training puts it.
 
     Args:
         image: (i, j, k), RAS+ order.
-        spacing_mm: its steps.
+        spacing_mm: voxel spacing along each axis.
 
     Raises:
-        BadData: nothing the size of a brain.
+        BadData: no object is as large as a brain.
     """
     steps = [max(1, round(_STEP_MM / mm)) for mm in spacing_mm]
     i, j, k = (slice(n // 2 if size > n else 0, None, n) for n, size in zip(steps, image.shape, strict=True))
@@ -58,7 +58,10 @@ def find_head(image: NDArray[np.float32], spacing_mm: tuple[float, float, float]
     parts, count = ndimage.label(bright)
     if count == 0:
         raise BadData(
-            "the image", f"between {low:g} and {high:g}", "shows no head", "check that it is a T1w scan of a head"
+            "the image",
+            f"with intensities from {low:g} to {high:g}",
+            "shows no head",
+            "check that it is a T1w scan of a head",
         )
     head = ndimage.binary_fill_holes(parts == 1 + int(np.bincount(parts.ravel())[1:].argmax()))
     litres = float(head.sum() * step_mm.prod() / 1e6)
@@ -76,7 +79,7 @@ def find_head(image: NDArray[np.float32], spacing_mm: tuple[float, float, float]
 
 
 def _inverted(coarse: NDArray[np.float32]) -> tuple[Flag, ...]:
-    """Air brighter than tissue: the rim of the volume outshines its middle."""
+    """Flag inverted intensities: the rim of the volume (air) is brighter than its middle."""
     rim = np.concatenate([coarse[[0, -1]].ravel(), coarse[:, [0, -1]].ravel()])
     middle = coarse[tuple(slice(n // 3, n - n // 3) for n in coarse.shape)]
     if np.median(rim) > np.percentile(middle, 75) and np.median(rim) > coarse.mean():

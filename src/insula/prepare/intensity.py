@@ -1,4 +1,4 @@
-"""Intensities without a scanner's unit."""
+"""Intensity scale of a scan, and normalisation by it."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _SAMPLE = 1_000_000
 
 @dataclass(frozen=True)
 class Scale:
-    """How a scan's intensities map to the network's: (value - middle) / width."""
+    """Linear map from a scan's intensities to the network's: (value - middle) / width."""
 
     middle: float
     """Median of the foreground."""
     width: float
-    """Between the foreground's low and high percentile; above 0."""
+    """Difference between the foreground's high and low percentiles; above 0."""
     background: float
-    """The scan's own middle level of air, for padding."""
+    """Median intensity of the scan's air, used for padding."""
 
 
 def measure(image: Float[Tensor, "i j k"], config: PrepareConfig) -> Scale:
-    """Measure a whole volume, before any crop, on an even subsample of about a million voxels.
+    """Measure the scale of a whole volume, before any crop, on about a million evenly spaced voxels.
 
-    Foreground is what exceeds a tenth of the way from the darkest to the brightest percent. A volume without
-    contrast gets width 1.
+    The foreground is what exceeds a tenth of the way from the 1st to the 99.5th percentile of the volume. If its own
+    percentiles coincide, that whole range is the width.
 
     Args:
         image: finite, any scale, negative values allowed.
-        config: which percentiles.
+        config: percentiles of the foreground.
     """
     step = max(1, round((image.numel() / _SAMPLE) ** (1 / 3)))
     values = image[::step, ::step, ::step].flatten().float().sort().values
@@ -44,10 +44,14 @@ def measure(image: Float[Tensor, "i j k"], config: PrepareConfig) -> Scale:
 
 
 def measure_each(values: Float[Tensor, "b n"], config: PrepareConfig) -> Float[Tensor, "b 3"]:
-    """As `measure`, from intensities in rising order or an even sample of them, one row a volume.
+    """Measure the scales of several volumes from their intensities in rising order, or an even sample of them.
+
+    Args:
+        values: one row per volume, in rising order.
+        config: percentiles of the foreground.
 
     Returns:
-        What `Scale` holds, in its order, double precision; a device is not waited for.
+        One row per volume: the fields of `Scale` in their order, double precision. The device is not waited for.
     """
     count = values.shape[1]
     low, high = (values[:, round((count - 1) * percent / 100)].double() for percent in (1.0, 99.5))
@@ -64,20 +68,20 @@ def measure_each(values: Float[Tensor, "b n"], config: PrepareConfig) -> Float[T
 
 
 def normalise(image: Float[Tensor, "i j k"], scale: Scale, config: PrepareConfig) -> Float[Tensor, "i j k"]:
-    """Apply a scale and clip; padding of value `scale.background` becomes what most of the air becomes."""
+    """Apply a scale to an image and clip; padding with `scale.background` gets the value of most of the air."""
     return ((image - scale.middle) / scale.width).clamp(-config.clip, config.clip)
 
 
 def normalise_each(
     images: Float[Tensor, "b i j k"], scales: Float[Tensor, "b 3"], config: PrepareConfig
 ) -> Float[Tensor, "b i j k"]:
-    """As `normalise`, every item of a batch by its row of `measure_each`."""
+    """Normalise each item of a batch by its row of `measure_each`, and clip."""
     middle, width, _ = scales.float().T[:, :, None, None, None]
     return ((images - middle) / width).clamp(-config.clip, config.clip)
 
 
 def normalised(image: Float[Tensor, "i j k"], config: PrepareConfig) -> Float[Tensor, "i j k"]:
-    """A whole volume on its own scale, measured and applied."""
+    """Measure the scale of a whole volume and apply it."""
     return normalise(image, measure(image, config), config)
 
 

@@ -1,4 +1,4 @@
-"""Pages that a person can check: one per case, one for all, one for a cohort, one for an evaluation, one for a run."""
+"""HTML reports for people: of a case, all cases, a cohort, an evaluation or a training run."""
 
 from insula.report.capture import render_capture
 from insula.report.case import write_case

@@ -1,4 +1,4 @@
-"""The case's page as one picture: three planes through the largest lesion, and the figures in words."""
+"""The report of a case as one picture: three planes through the largest lesion, and the figures as text."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from insula.report.pictures import Frame, Plane, polygons_of, shown
 __all__ = ["render_capture"]
 
 _PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
-_SIZE = 360  # pixels of a plane's square
+_SIZE = 360  # side of the square for each plane [pixels]
 _MARGIN, _LINE, _LONGEST = 20, 30, 105
 _INK, _SOFT, _LESION, _WARN = (236, 240, 242), (150, 160, 168), (255, 90, 60), (255, 207, 135)
-_FINER = 3  # drawn so many times as large, for smooth lines
+_FINER = 3  # oversampling, for smooth lines
 
 
 def render_capture(result: Result, record: dict[str, Any]) -> UInt8[np.ndarray, "rows columns 3"]:
-    """The picture, as radiologists look at a head; without a name or a path.
+    """Render the picture in radiological view, without any name or path.
 
     Args:
-        result: what was found.
+        result: the segmentation result.
         record: its JSON record, so that picture and record cannot differ.
     """
     words = [(line, colour) for text, colour in _words(record) for line in textwrap.wrap(text, _LONGEST)]
@@ -61,8 +61,8 @@ def _plane(frame: Frame, plane: Plane, index: int) -> Image.Image:
 
 def _words(record: dict[str, Any]) -> list[tuple[str, tuple[int, int, int]]]:
     count, confidence = record["lesion_count"], record["confidence"]
-    found = record["reason"] or f"{record['volume_ml']:.2f} ml in {count} lesion{'' if count == 1 else 's'}"
-    words = [(found, _INK)]
+    summary = record["reason"] or f"{record['volume_ml']:.2f} ml in {count} lesion{'' if count == 1 else 's'}"
+    words = [(summary, _INK)]
     if confidence["volume_interval_ml"]:
         low, high = confidence["volume_interval_ml"]
         words.append((f"{100 * confidence['volume_interval_level']:.0f} % interval: {low:.1f} to {high:.1f} ml", _SOFT))

@@ -1,4 +1,4 @@
-"""All files of a case: what was found, and the page to check it by."""
+"""Writes all files of a case: the result, and the report to check it."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ __all__ = ["write_case"]
 
 
 def write_case(result: Result, paths: ResultPaths, *, source: Path | DicomScan | None = None) -> dict[str, Any]:
-    """Write everything; of DICOM the page also as a picture that goes into the archive.
+    """Write the result and its page; for DICOM input, also a secondary capture of the page for the archive.
 
     Args:
-        result: what was found.
-        paths: where.
-        source: as `write_result`.
+        result: the segmentation result.
+        paths: the output paths.
+        source: the input, as for `write_result`.
 
     Returns:
         The record.
 
     Raises:
-        InsulaError: as `write_result`.
+        InsulaError: as for `write_result`.
     """
 
     def pages(record: dict[str, Any]) -> dict[Path, Any]:
-        made: dict[Path, Any] = {paths.page: render_page(result, record)}
+        contents: dict[Path, Any] = {paths.page: render_page(result, record)}
         if isinstance(source, DicomScan):
-            made[paths.capture] = secondary_capture(source, render_capture(result, record))
-        return made
+            contents[paths.capture] = secondary_capture(source, render_capture(result, record))
+        return contents
 
     return write_result(result, paths, source=source, further=pages)

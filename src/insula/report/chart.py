@@ -1,4 +1,4 @@
-"""Charts as SVG text, drawn by matplotlib, in the pages' own colours; nothing is fetched when they are shown."""
+"""Charts as inline SVG, drawn by matplotlib in the colours of the pages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _STYLE = {
 
 @dataclass
 class Chart:
-    """A drawing being made; `svg` is there once the `with` is left."""
+    """A chart in progress; `svg` is filled when the `with` block ends."""
 
     axes: Axes
     svg: str = ""
@@ -50,13 +50,13 @@ def chart(*, width: float = 4.6, height: float = 3.4) -> Iterator[Chart]:
     """Open axes to draw on.
 
     Args:
-        width: inches; pages scale it.
-        height: inches.
+        width: width [inches]; pages scale it.
+        height: height [inches].
 
     Example:
-        >>> with chart() as made:
-        ...     _ = made.axes.plot([0, 1], [0, 1])
-        >>> made.svg.startswith("<svg")
+        >>> with chart() as drawing:
+        ...     _ = drawing.axes.plot([0, 1], [0, 1])
+        >>> drawing.svg.startswith("<svg")
         True
     """
     import matplotlib
@@ -66,19 +66,19 @@ def chart(*, width: float = 4.6, height: float = 3.4) -> Iterator[Chart]:
     with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
-        made = Chart(figure.subplots())
-        yield made
+        drawing = Chart(figure.subplots())
+        yield drawing
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    made.svg = re.sub(
+    drawing.svg = re.sub(
         r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
     )
 
 
 def site_colours(names: list[str]) -> dict[str, str]:
-    """A colour for each site, the same for the same list."""
+    """Return a colour for each site; the same list gives the same colours."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 

@@ -1,4 +1,4 @@
-"""The page of a cohort: what is in it, how it is spread, what is odd."""
+"""Cohort report: contents, distributions and suspicious cases."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _MAP_SLICES = 8
 
 @dataclass(frozen=True)
 class OddOne:
-    """A case that wants a look."""
+    """A suspicious case that someone should inspect."""
 
     case: Examined
     picture: Picture | None
-    """A slice through the mask's middle; None where the image cannot be read."""
+    """Slice with the most lesion; None if the image cannot be read."""
 
 
 def odd_ones(checked: CheckedCohort, entries: Sequence[Entry]) -> list[OddOne]:
-    """Pictures of the cases with faults, errors first, at most two dozen."""
+    """Return pictures of the cases with faults, errors first, at most 24."""
     files = {entry.case: entry for entry in entries}
     faulty = [case for case in checked.cases if case.faults]
     faulty.sort(key=lambda case: all(fault.severity == "warning" for fault in case.faults))
@@ -43,7 +43,7 @@ def odd_ones(checked: CheckedCohort, entries: Sequence[Entry]) -> list[OddOne]:
 
 
 def render_cohort(checked: CheckedCohort, record: dict[str, Any], odd: Sequence[OddOne]) -> str:
-    """The page as HTML.
+    """Render the report as HTML.
 
     Args:
         checked: the cohort.
@@ -64,30 +64,30 @@ def render_cohort(checked: CheckedCohort, record: dict[str, Any], odd: Sequence[
 
 def _volumes(checked: CheckedCohort) -> str:
     values = [case.lesion_ml for case in checked.cases if case.lesion_ml]
-    with chart() as made:
+    with chart() as drawing:
         if values:
             low, high = np.log10(max(min(values), 1e-3)), np.log10(max(values))
-            made.axes.hist(values, bins=np.logspace(low, max(high, low + 0.1), 25).tolist(), color=ACCENT)
-            made.axes.set_xscale("log")
-        made.axes.set_xlabel("lesion volume [ml]")
-        made.axes.set_ylabel("cases")
-    return made.svg
+            drawing.axes.hist(values, bins=np.logspace(low, max(high, low + 0.1), 25).tolist(), color=ACCENT)
+            drawing.axes.set_xscale("log")
+        drawing.axes.set_xlabel("lesion volume [ml]")
+        drawing.axes.set_ylabel("cases")
+    return drawing.svg
 
 
 def _days(checked: CheckedCohort) -> str:
     values = [case.days for case in checked.cases if case.days]
-    with chart() as made:
+    with chart() as drawing:
         if values:
-            made.axes.hist(values, bins=np.logspace(0, max(np.log10(max(values)), 1), 25).tolist(), color=ACCENT)
-            made.axes.axvline(180, color=LESION, lw=1)
-            made.axes.set_xscale("log")
-        made.axes.set_xlabel("days after the stroke (line: 180)")
-        made.axes.set_ylabel("cases")
-    return made.svg
+            drawing.axes.hist(values, bins=np.logspace(0, max(np.log10(max(values)), 1), 25).tolist(), color=ACCENT)
+            drawing.axes.axvline(180, color=LESION, lw=1)
+            drawing.axes.set_xscale("log")
+        drawing.axes.set_xlabel("days after the stroke (line: 180)")
+        drawing.axes.set_ylabel("cases")
+    return drawing.svg
 
 
 def _frequency(checked: CheckedCohort) -> str:
-    """Axial slices of the head box, coloured by how many cases have a lesion there."""
+    """Draw axial slices of the head box, coloured by the share of cases with a lesion there."""
     total, counted = np.zeros(MAP_SHAPE, np.int32), 0
     for case in checked.cases:
         if case.places:
@@ -95,15 +95,15 @@ def _frequency(checked: CheckedCohort) -> str:
             counted += 1
     levels = np.linspace(6, MAP_SHAPE[2] - 8, _MAP_SLICES).round().astype(int)
     row = np.concatenate([total[::-1, ::-1, k].T for k in levels], axis=1)
-    with chart(width=9.6, height=1.9) as made:
-        shown = made.axes.imshow(100 * row / max(counted, 1), cmap="inferno", interpolation="nearest")
-        made.axes.grid(visible=False)
-        made.axes.set_xticks([(n + 0.5) * MAP_SHAPE[0] for n in range(_MAP_SLICES)])
-        made.axes.set_xticklabels([f"{(k - (MAP_SHAPE[2] - 1) / 2) * MAP_MM:+.0f} mm" for k in levels])
-        made.axes.set_yticks([])
-        bar = made.axes.figure.colorbar(shown, ax=made.axes, fraction=0.02, pad=0.01)
+    with chart(width=9.6, height=1.9) as drawing:
+        shown = drawing.axes.imshow(100 * row / max(counted, 1), cmap="inferno", interpolation="nearest")
+        drawing.axes.grid(visible=False)
+        drawing.axes.set_xticks([(n + 0.5) * MAP_SHAPE[0] for n in range(_MAP_SLICES)])
+        drawing.axes.set_xticklabels([f"{(k - (MAP_SHAPE[2] - 1) / 2) * MAP_MM:+.0f} mm" for k in levels])
+        drawing.axes.set_yticks([])
+        bar = drawing.axes.figure.colorbar(shown, ax=drawing.axes, fraction=0.02, pad=0.01)
         bar.set_label("% of cases")
-    return made.svg
+    return drawing.svg
 
 
 def _look(entry: Entry) -> Picture | None:
@@ -116,7 +116,7 @@ def _look(entry: Entry) -> Picture | None:
         mask = np.zeros(image.shape, bool)
         if entry.masks:
             lesion = read_mask(entry.masks[0], label=entry.label)
-            with suppress(InsulaError):  # what lies elsewhere is told, and the scan is shown without it
+            with suppress(InsulaError):  # a mask on another grid is reported; the scan is shown without it
                 mask = np.ascontiguousarray(axes.apply(lesion.onto(scan.grid, what=f"the mask of {entry.case}").voxels))
         frame = frame_of(image, mask, grid.spacing_mm)
         return picture(frame, "axial", int(mask.sum((0, 1)).argmax()) if mask.any() else image.shape[2] // 2)

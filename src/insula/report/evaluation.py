@@ -1,4 +1,4 @@
-"""The page of an evaluation: one or several sets of predictions against the truth."""
+"""Evaluation report: one or several sets of predictions compared with the truth."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _FLOOR_ML = 0.01
 
 
 class Shown:
-    """A case of the gallery: its slice, the truth's outline and the prediction's."""
+    """A case in the gallery: a slice with the outlines of prediction and truth."""
 
     def __init__(self, score: CaseScore, picture: Picture, truth: str) -> None:
         self.score, self.picture, self.truth = score, picture, truth
 
 
 def gallery(scores: Sequence[CaseScore], pairs: Sequence[Pair]) -> dict[str, list[Shown]]:
-    """Pictures of the best, the middle and the worst cases by Dice, and of the largest false alarms on controls."""
+    """Return pictures of the best, middle and worst cases by Dice, and of the largest false positives on controls."""
     files = {pair.case: pair for pair in pairs}
     ranked = sorted(
         (score for score in scores if score.truth_voxels), key=lambda s: (-(s.metrics["dice"] or 0.0), s.case)
@@ -57,8 +57,11 @@ def gallery(scores: Sequence[CaseScore], pairs: Sequence[Pair]) -> dict[str, lis
         "Worst": ranked[_EACH:][-_EACH:],
         "False alarms on controls": alarms[:_EACH],
     }
-    shown = {name: [one for score in some if (one := _show(score, files[score.case]))] for name, some in chosen.items()}
-    return {name: some for name, some in shown.items() if some}
+    shown = {
+        name: [example for score in members if (example := _show(score, files[score.case]))]
+        for name, members in chosen.items()
+    }
+    return {name: examples for name, examples in shown.items() if examples}
 
 
 def render_evaluation(
@@ -70,15 +73,15 @@ def render_evaluation(
     *,
     hoped: float = HOPED,
 ) -> str:
-    """The page as HTML.
+    """Render the report as HTML.
 
     Args:
         sets: name of a prediction set -> its scores.
-        rows: the same names -> their summaries.
-        comparisons: between the sets; none for one set.
-        preset: what was computed.
-        pictures: the same names -> their galleries.
-        hoped: the difference whose power the comparisons hold.
+        rows: name -> summary rows.
+        comparisons: comparisons between the sets; empty for one set.
+        preset: the preset of metrics that was computed.
+        pictures: name -> gallery.
+        hoped: relevant difference for which the comparisons give the power.
     """
     parts = []
     for name, scores in sets.items():
@@ -109,8 +112,13 @@ def render_evaluation(
 
 
 def _headline(preset: Preset, rows: Mapping[str, Sequence[Row]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """For each group of cases one line for each metric, with one cell for each set."""
-    every = {(row.group, row.metric, name): row for name, some in rows.items() for row in some if row.stratum == "all"}
+    """Return, for each group of cases, one line per metric with one cell per set."""
+    every = {
+        (row.group, row.metric, name): row
+        for name, set_rows in rows.items()
+        for row in set_rows
+        if row.stratum == "all"
+    }
     out = []
     for group in dict.fromkeys(group for group, _, _ in every):
         keys = [key for key in preset.metrics if any((group, key, name) in every for name in rows)]
@@ -120,107 +128,109 @@ def _headline(preset: Preset, rows: Mapping[str, Sequence[Row]]) -> list[tuple[s
 
 
 def _basis(rows: Mapping[str, Sequence[Row]]) -> str:
-    """Why some intervals are missing, if some are."""
-    means = [row.mean for some in rows.values() for row in some if row.stratum == "all" and row.mean is not None]
+    """Return why some intervals are missing or limited; empty if none are."""
+    means = [
+        row.mean for set_rows in rows.values() for row in set_rows if row.stratum == "all" and row.mean is not None
+    ]
     if any(mean.centre_values for mean in means):
-        return "Two or three centres are too few for an interval: their own means stand in brackets."
+        return "Two or three centres are too few for an interval; the means of the centres are given in brackets."
     if any(mean.low is None for mean in means):
-        return "Under five cases there is no interval."
+        return "No interval is given for fewer than five cases."
     return (
-        "All cases are of one centre: the intervals are of this centre only."
+        "All cases are from one centre, so the intervals hold for this centre only."
         if any(mean.centres == 1 for mean in means)
         else ""
     )
 
 
 def _number(value: float) -> str:
-    """Three digits after the point, fewer where the number is large."""
+    """Format a number with three decimals, or fewer if it is large."""
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _charts(scores: Sequence[CaseScore]) -> list[tuple[str, str]]:
     lesions = [score for score in scores if score.truth_voxels]
     return [
-        ("Dice against lesion volume, one colour a centre", _dice_by_volume(lesions)),
+        ("Dice against lesion volume, coloured by centre", _dice_by_volume(lesions)),
         ("Predicted against true volume", _volumes(scores)),
-        ("Bland-Altman of volume: mean and 95 % limits", _bland_altman(scores)),
-        ("Lesions found, by size", _recall(scores)),
+        ("Bland-Altman plot of volume: mean and 95 % limits of agreement", _bland_altman(scores)),
+        ("Lesion recall by size", _recall(scores)),
         ("Dice by centre", _centres(lesions)),
-        ("Precision and recall over all voxels", _curve(scores)),
+        ("Precision against recall over all voxels", _curve(scores)),
         ("Reliability of the probabilities", _reliability(scores)),
     ]
 
 
 def _dice_by_volume(scores: Sequence[CaseScore]) -> str:
     colours = site_colours(sorted({score.centre for score in scores}))
-    with chart() as made:
+    with chart() as drawing:
         for centre, colour in colours.items():
-            mine = [score for score in scores if score.centre == centre]
-            made.axes.scatter(
-                [s.truth_ml for s in mine],
-                [s.metrics["dice"] or 0.0 for s in mine],
+            members = [score for score in scores if score.centre == centre]
+            drawing.axes.scatter(
+                [s.truth_ml for s in members],
+                [s.metrics["dice"] or 0.0 for s in members],
                 s=16,
                 color=colour,
                 alpha=0.85,
                 linewidths=0,
             )
-        made.axes.set_xscale("log")
-        made.axes.set_ylim(-0.03, 1.03)
-        made.axes.set_xlabel("true volume [ml]")
-        made.axes.set_ylabel("Dice")
-    return made.svg
+        drawing.axes.set_xscale("log")
+        drawing.axes.set_ylim(-0.03, 1.03)
+        drawing.axes.set_xlabel("true volume [ml]")
+        drawing.axes.set_ylabel("Dice")
+    return drawing.svg
 
 
 def _volumes(scores: Sequence[CaseScore]) -> str:
-    true, found = (np.maximum([getattr(s, key) for s in scores], _FLOOR_ML) for key in ("truth_ml", "predicted_ml"))
-    with chart() as made:
-        made.axes.plot([_FLOOR_ML, 1000], [_FLOOR_ML, 1000], color=SOFT, lw=1)
-        made.axes.scatter(true, found, s=16, color=ACCENT, alpha=0.8, linewidths=0)
-        made.axes.set_xscale("log")
-        made.axes.set_yscale("log")
-        made.axes.set_xlabel("true volume [ml] (0 is drawn at 0.01)")
-        made.axes.set_ylabel("predicted volume [ml]")
-    return made.svg
+    true, predicted = (np.maximum([getattr(s, key) for s in scores], _FLOOR_ML) for key in ("truth_ml", "predicted_ml"))
+    with chart() as drawing:
+        drawing.axes.plot([_FLOOR_ML, 1000], [_FLOOR_ML, 1000], color=SOFT, lw=1)
+        drawing.axes.scatter(true, predicted, s=16, color=ACCENT, alpha=0.8, linewidths=0)
+        drawing.axes.set_xscale("log")
+        drawing.axes.set_yscale("log")
+        drawing.axes.set_xlabel("true volume [ml] (0 is shown at 0.01)")
+        drawing.axes.set_ylabel("predicted volume [ml]")
+    return drawing.svg
 
 
 def _bland_altman(scores: Sequence[CaseScore]) -> str:
-    true, found = (np.array([getattr(s, key) for s in scores]) for key in ("truth_ml", "predicted_ml"))
-    gap = found - true
+    true, predicted = (np.array([getattr(s, key) for s in scores]) for key in ("truth_ml", "predicted_ml"))
+    gap = predicted - true
     middle, spread = float(gap.mean()), 1.96 * float(gap.std(ddof=1)) if len(gap) > 1 else 0.0
-    with chart() as made:
-        made.axes.scatter((true + found) / 2, gap, s=16, color=ACCENT, alpha=0.8, linewidths=0)
+    with chart() as drawing:
+        drawing.axes.scatter((true + predicted) / 2, gap, s=16, color=ACCENT, alpha=0.8, linewidths=0)
         for level, colour in ((middle, LESION), (middle - spread, SOFT), (middle + spread, SOFT)):
-            made.axes.axhline(level, color=colour, lw=1)
-        made.axes.set_xlabel("mean of both volumes [ml]")
-        made.axes.set_ylabel("predicted - true [ml]")
-        made.axes.set_title(f"{middle:+.1f} ml, limits {middle - spread:+.1f} to {middle + spread:+.1f}")
-    return made.svg
+            drawing.axes.axhline(level, color=colour, lw=1)
+        drawing.axes.set_xlabel("mean of both volumes [ml]")
+        drawing.axes.set_ylabel("predicted - true [ml]")
+        drawing.axes.set_title(f"{middle:+.1f} ml, limits {middle - spread:+.1f} to {middle + spread:+.1f}")
+    return drawing.svg
 
 
 def _recall(scores: Sequence[CaseScore]) -> str:
     rows = size_recall(scores)
     places = np.arange(len(rows))
-    with chart() as made:
+    with chart() as drawing:
         for shift, key, colour, label in (
             (-0.2, "recall_any", ACCENT, "any overlap"),
             (0.2, "recall_iou25", LESION, "IoU ≥ 0.25"),
         ):
-            made.axes.bar(places + shift, [row[key] or 0 for row in rows], width=0.38, color=colour, label=label)
-        made.axes.set_xticks(places)
-        made.axes.set_xticklabels([f"{row['bin']}\nn = {row['lesions']}" for row in rows])
-        made.axes.set_ylim(0, 1.03)
-        made.axes.set_xlabel("voxels of the true lesion")
-        made.axes.set_ylabel("recall")
-        made.axes.legend(loc="upper left")
-    return made.svg
+            drawing.axes.bar(places + shift, [row[key] or 0 for row in rows], width=0.38, color=colour, label=label)
+        drawing.axes.set_xticks(places)
+        drawing.axes.set_xticklabels([f"{row['bin']}\nn = {row['lesions']}" for row in rows])
+        drawing.axes.set_ylim(0, 1.03)
+        drawing.axes.set_xlabel("voxels of the true lesion")
+        drawing.axes.set_ylabel("recall")
+        drawing.axes.legend(loc="upper left")
+    return drawing.svg
 
 
 def _centres(scores: Sequence[CaseScore]) -> str:
     names = sorted({score.centre for score in scores})
     if not names:
         return ""
-    with chart(width=max(4.6, 0.3 * len(names))) as made:
-        made.axes.boxplot(
+    with chart(width=max(4.6, 0.3 * len(names))) as drawing:
+        drawing.axes.boxplot(
             [[s.metrics["dice"] or 0.0 for s in scores if s.centre == name] for name in names],
             widths=0.6,
             medianprops={"color": LESION},
@@ -229,37 +239,37 @@ def _centres(scores: Sequence[CaseScore]) -> str:
             capprops={"color": SOFT},
             flierprops={"markersize": 3, "markeredgecolor": SOFT},
         )
-        made.axes.set_xticks(range(1, len(names) + 1))
-        made.axes.set_xticklabels(names, rotation=60 if len(names) > 6 else 0)
-        made.axes.set_ylim(-0.03, 1.03)
-        made.axes.set_ylabel("Dice")
-    return made.svg
+        drawing.axes.set_xticks(range(1, len(names) + 1))
+        drawing.axes.set_xticklabels(names, rotation=60 if len(names) > 6 else 0)
+        drawing.axes.set_ylim(-0.03, 1.03)
+        drawing.axes.set_ylabel("Dice")
+    return drawing.svg
 
 
 def _curve(scores: Sequence[CaseScore]) -> str:
     points = curve(scores)
     if points is None:
         return ""
-    with chart() as made:
-        made.axes.plot(*points, color=ACCENT, lw=1.6)
-        made.axes.set_xlim(-0.02, 1.02)
-        made.axes.set_ylim(-0.02, 1.02)
-        made.axes.set_xlabel("recall")
-        made.axes.set_ylabel("precision")
-    return made.svg
+    with chart() as drawing:
+        drawing.axes.plot(*points, color=ACCENT, lw=1.6)
+        drawing.axes.set_xlim(-0.02, 1.02)
+        drawing.axes.set_ylim(-0.02, 1.02)
+        drawing.axes.set_xlabel("recall")
+        drawing.axes.set_ylabel("precision")
+    return drawing.svg
 
 
 def _reliability(scores: Sequence[CaseScore]) -> str:
-    found = reliability(scores)
-    if found is None:
+    reliable = reliability(scores)
+    if reliable is None:
         return ""
-    with chart() as made:
-        made.axes.plot([0, 1], [0, 1], color=SOFT, lw=1)
-        made.axes.plot(found.said, found.true, color=ACCENT, marker="o", ms=4)
-        made.axes.set_xlabel("probability said")
-        made.axes.set_ylabel("share that is lesion")
-        made.axes.set_title(f"expected calibration error {found.error:.3f}")
-    return made.svg
+    with chart() as drawing:
+        drawing.axes.plot([0, 1], [0, 1], color=SOFT, lw=1)
+        drawing.axes.plot(reliable.said, reliable.true, color=ACCENT, marker="o", ms=4)
+        drawing.axes.set_xlabel("predicted probability")
+        drawing.axes.set_ylabel("fraction that is lesion")
+        drawing.axes.set_title(f"expected calibration error {reliable.error:.3f}")
+    return drawing.svg
 
 
 def _show(score: CaseScore, pair: Pair) -> Shown | None:
@@ -268,11 +278,13 @@ def _show(score: CaseScore, pair: Pair) -> Shown | None:
     try:
         scan = read_scan(pair.image)
         truth = read_mask(pair.truth, label=pair.label).onto(scan.grid, what=f"the mask of {pair.case}")
-        found = read_mask(pair.mask).onto(scan.grid, what=f"the mask of {pair.case}")
+        predicted = read_mask(pair.mask).onto(scan.grid, what=f"the mask of {pair.case}")
     except InsulaError:
         return None
     axes, grid = ras_map(scan.grid), ras_grid(scan.grid)
-    image, one, two = (np.ascontiguousarray(axes.apply(v)) for v in (scan.image, truth.voxels, found.voxels))
-    frame = frame_of(image, two, grid.spacing_mm)
-    index = int((one if one.any() else two).sum((0, 1)).argmax())
-    return Shown(score, picture(frame, "axial", index), outline_of(frame, "axial", index, one))
+    image, true_voxels, predicted_voxels = (
+        np.ascontiguousarray(axes.apply(v)) for v in (scan.image, truth.voxels, predicted.voxels)
+    )
+    frame = frame_of(image, predicted_voxels, grid.spacing_mm)
+    index = int((true_voxels if true_voxels.any() else predicted_voxels).sum((0, 1)).argmax())
+    return Shown(score, picture(frame, "axial", index), outline_of(frame, "axial", index, true_voxels))

@@ -1,4 +1,4 @@
-"""What a person sees of a run as it goes: lines on the terminal, and a page."""
+"""Shows the progress of a run: lines on the terminal, and a page."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ _EVERY_S = 300.0
 
 
 class Follower:
-    """Called with every report of a run: shows it, and writes `training.html` at every validation, every five minutes and at the end.
+    """Callback that shows every report of a run and keeps its page up to date.
 
-    Where TensorBoard is installed (`insula[train]`), the figures go to the folder `tensorboard` too.
+    `training.html` is written at every validation, every five minutes and at the end. If TensorBoard is installed
+    (`insula[train]`), the figures also go to the folder `tensorboard`.
 
     Args:
-        folder: the run's.
-        recipe: what is trained.
-        says: what it is trained on.
-        show: called with every report too; it prints.
+        folder: the folder of the run.
+        recipe: the recipe that is trained.
+        trained_on: description of the training data.
+        show: called with every report, to print it.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, says: str, show: Callable[[Progress], None]) -> None:
-        self._folder, self._recipe, self._says, self._show = folder, recipe, says, show
+    def __init__(self, folder: Path, recipe: Recipe, trained_on: str, show: Callable[[Progress], None]) -> None:
+        self._folder, self._recipe, self._trained_on, self._show = folder, recipe, trained_on, show
         self._written = time.monotonic()
         self._samples: tuple[Sample, ...] = ()
         self._board = _open_board(folder)
@@ -58,7 +59,7 @@ class Follower:
         train, recipe = self._recipe.train, self._recipe
         about = {
             "model": recipe.model.kind,
-            "trained on": self._says,
+            "trained on": self._trained_on,
             "steps": f"{train.steps} of {train.batch} items, {' x '.join(map(str, train.crop))} voxels each",
             "whole volumes": f"{train.whole_fraction:.0%} of the steps" if train.whole_fraction else "no",
             "losses": " + ".join(f"{weight:g} {name}" for weight, name in train.losses),
@@ -78,7 +79,7 @@ def _open_board(folder: Path) -> SummaryWriter | None:
 
 
 def _figures(progress: Progress) -> dict[str, float]:
-    """What TensorBoard shows, by its name there."""
+    """Return the figures for TensorBoard, by their names there."""
     figures = {
         "train/loss": progress.loss,
         "train/learning rate": progress.lr,
@@ -86,13 +87,13 @@ def _figures(progress: Progress) -> dict[str, float]:
         "machine/voxels per second": progress.voxels_per_second,
         "machine/memory [GiB]": progress.memory_gib,
     }
-    if (found := progress.validation) is not None:
-        figures |= {"other cases/Dice": found.dice, "other cases/lesion F1": found.f1}
+    if (validation := progress.validation) is not None:
+        figures |= {"other cases/Dice": validation.dice, "other cases/lesion F1": validation.f1}
     return figures
 
 
 def write_folds(out: Path, name: str) -> Path:
-    """The page of all folds that have begun; `out` holds them as fold0, fold1, ..."""
+    """Write the overview of all folds that have begun, stored in `out` as fold0, fold1, ...; return its path."""
     from insula.io import write_bytes
     from insula.report import read_log, render_folds
 

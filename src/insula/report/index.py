@@ -1,4 +1,4 @@
-"""The page over all cases of a run."""
+"""Overview page of all cases of a run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["render_index"]
 
 
 def render_index(records: list[dict[str, Any]], *, note: str = "") -> str:
-    """A table of all cases, refused ones included, each linking to its page.
+    """Render a table of all cases, including refused ones, with links to their pages.
 
     Args:
-        records: as `to_record` and `refusal` make them, in the order of the run.
-        note: a sentence on what was passed over.
+        records: from `to_record` and `refusal`, in the order of the run.
+        note: a sentence about skipped files.
     """
     done = [record for record in records if record["outcome"] == "done"]
     return template("index.html").render(

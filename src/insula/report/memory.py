@@ -1,4 +1,4 @@
-"""The page of a memory: which places of a scan the model holds on to."""
+"""Memory report: the regions of a scan that a model keeps in its memory."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ __all__ = ["render_memory"]
 _LISTED = 16
 
 
-def render_memory(found: Remembered, *, case: str, model: dict[str, Any]) -> str:
-    """One self-contained document: an axial picture of every layer of tokens, and a table of the best.
+def render_memory(remembered: Remembered, *, case: str, model: dict[str, Any]) -> str:
+    """Render a self-contained page: an axial picture of every layer of tokens, and a table of the best tokens.
 
     Args:
-        found: from `remember`.
-        case: what the scan is called.
-        model: facts of the model to show, name -> text.
+        remembered: from `remember`.
+        case: name of the scan.
+        model: facts about the model to show, name -> text.
     """
-    frame = frame_of(np.ascontiguousarray(found.image), found.lesion, found.grid.spacing_mm)
-    cells = found.cells()
-    layers = sorted({token.corner[2] for token in found.tokens}, reverse=True)
+    frame = frame_of(np.ascontiguousarray(remembered.image), remembered.lesion, remembered.grid.spacing_mm)
+    cells = remembered.cells()
+    layers = sorted({token.corner[2] for token in remembered.tokens}, reverse=True)
     return template("memory.html").render(
         case=case,
         model=model,
         notice=DISCLAIMER,
-        mode=found.mode,
-        tokens=found.tokens[:_LISTED],
-        count=sum(not token.mirrored for token in found.tokens),
-        side=found.side,
-        layers=[_layer(frame, found, cells, layer) for layer in layers],
+        mode=remembered.mode,
+        tokens=remembered.tokens[:_LISTED],
+        count=sum(not token.mirrored for token in remembered.tokens),
+        side=remembered.side,
+        layers=[_layer(frame, remembered, cells, layer) for layer in layers],
     )
 
 
-def _layer(frame: Frame, found: Remembered, cells: np.ndarray, first: int) -> tuple[Picture, str, int]:
-    """The layer's slice with most lesion, the outline of its tokens, and how many there are."""
-    inside = found.lesion[:, :, first : first + found.side].sum((0, 1))
-    index = first + (int(inside.argmax()) if inside.any() else found.side // 2)
-    here = sum(token.corner[2] == first and not token.mirrored for token in found.tokens)
-    return picture(frame, "axial", index), outline_of(frame, "axial", index, cells), here
+def _layer(frame: Frame, remembered: Remembered, cells: np.ndarray, first: int) -> tuple[Picture, str, int]:
+    """Return the slice of a layer with the most lesion, the outline of its tokens, and their number."""
+    inside = remembered.lesion[:, :, first : first + remembered.side].sum((0, 1))
+    index = first + (int(inside.argmax()) if inside.any() else remembered.side // 2)
+    token_count = sum(token.corner[2] == first and not token.mirrored for token in remembered.tokens)
+    return picture(frame, "axial", index), outline_of(frame, "axial", index, cells), token_count

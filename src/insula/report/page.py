@@ -1,4 +1,4 @@
-"""The page of one case: everything on it, nothing from the network."""
+"""Lesion report of one case, as a self-contained HTML page that fetches nothing."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _VIEWS: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What is known of a lesion beside the result, for a page that shows both."""
+    """Independent knowledge of the lesion, shown beside the result."""
 
     volume_ml: float
-    """The lesion's volume [ml]."""
+    """Lesion volume [ml]."""
     source: Literal["simulation", "experts"]
     """Whether the lesion was simulated, or drawn by experts."""
     note: str
     """One or two sentences about the case."""
     dice: float | None = None
-    """Dice of the result with the truth [0, 1]; None where only the volume is known."""
+    """Dice of the result with the truth [0, 1]; None if only the volume is known."""
 
 
 @lru_cache
 def template(name: str) -> Template:
-    """A page's template; whatever it shows is escaped."""
+    """Load a page template; all values are HTML-escaped."""
     environment = Environment(
         loader=PackageLoader("insula.report"),
         autoescape=True,
@@ -48,12 +48,12 @@ def template(name: str) -> Template:
 
 
 def render_page(result: Result, record: dict[str, Any], *, truth: Truth | None = None) -> str:
-    """The case's page as HTML.
+    """Render the report of a case as HTML.
 
     Args:
-        result: what was found.
+        result: the segmentation result.
         record: its JSON record, so that page and record can never differ.
-        truth: the volume to show beside the result's; None for an ordinary scan.
+        truth: independent knowledge to show beside the result; None for an ordinary scan.
 
     Returns:
         One self-contained document: three planes through the largest lesion, a strip of axial slices, the table of
@@ -72,7 +72,7 @@ def render_page(result: Result, record: dict[str, Any], *, truth: Truth | None =
 
 
 def frame_and_focus(result: Result) -> tuple[Frame, dict[Plane, int]]:
-    """What pictures of a result share, and for each plane the slice to show."""
+    """Return the frame that all pictures of a result share, and the slice to show in each plane."""
     axes, grid = ras_map(result.scan.grid), result.scan.grid
     spacing = tuple(grid.spacing_mm[axis] for axis in axes.order)
     brain = None if result.brain is None else axes.apply(result.brain.voxels)
@@ -83,7 +83,7 @@ def frame_and_focus(result: Result) -> tuple[Frame, dict[Plane, int]]:
 
 
 def _focus(frame: Frame) -> dict[Plane, int]:
-    """The slices that show most of the lesion; the middle of the head where there is none."""
+    """Return the slices with the most lesion, or through the middle of the head if there is none."""
     mask = frame.mask
     if not mask.any():
         middle = [(s.start + s.stop) // 2 for s in frame.view]
@@ -93,7 +93,7 @@ def _focus(frame: Frame) -> dict[Plane, int]:
 
 
 def _strip(frame: Frame) -> list[Picture]:
-    """Axial slices over the lesion and a little beyond, or over the head."""
+    """Return axial slices over the lesion with a small margin, or over the head if there is no lesion."""
     view = frame.view[2]
     first, last = view.start, view.stop - 1
     present = np.flatnonzero(frame.mask.any((0, 1)))

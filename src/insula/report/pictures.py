@@ -1,4 +1,4 @@
-"""A slice of a scan as a picture, the outlines of lesion and brain as paths over it."""
+"""Pictures of scan slices, with the outlines of lesion and brain as SVG paths."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ _MARKS: dict[Plane, tuple[str, str]] = {"axial": ("R", "L"), "coronal": ("R", "L
 
 @dataclass(frozen=True)
 class Picture:
-    """One slice, ready for a page; lengths in millimetres."""
+    """A picture of one slice, ready for a page."""
 
     plane: Plane
     width_mm: float
     height_mm: float
     png: str
-    """Base64."""
+    """Image data, base64-encoded PNG."""
     outline: str
-    """The lesion's, an SVG path; empty where there is none."""
+    """Outline of the lesion, as an SVG path [mm]; empty if there is none."""
     left_mark: str
-    """What lies to the viewer's left."""
+    """Label for the viewer's left."""
     right_mark: str
-    """And to the right."""
+    """Label for the viewer's right."""
     place: str
-    """Where the slice is, for a caption."""
+    """Position of the slice, for a caption."""
     brain: str = ""
-    """The brain's outline, as the lesion's; empty if no brain is known."""
+    """Outline of the brain, as an SVG path [mm]; empty if no brain is known."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What all pictures of a scan share: its volume in RAS+ order, its window, its field of view."""
+    """The volume in RAS+ order, grey-level window and field of view that all pictures of a scan share."""
 
     image: NDArray[np.float32]
     mask: NDArray[np.bool_]
@@ -60,7 +60,14 @@ def frame_of(
     *,
     brain: NDArray[np.bool_] | None = None,
 ) -> Frame:
-    """Choose grey levels and crop to the head, from a volume in RAS+ order, its lesion mask and, if known, its brain mask."""
+    """Choose the grey-level window and the crop to the head.
+
+    Args:
+        image: volume in RAS+ order.
+        mask: lesion mask.
+        spacing_mm: voxel size [mm].
+        brain: brain mask, if known.
+    """
     sample = image[::2, ::2, ::2]
     low, high = (float(v) for v in np.percentile(sample, [1, 99.7]))
     bright = (image > low + 0.15 * (high - low)) | mask
@@ -74,12 +81,12 @@ def frame_of(
 
 
 def picture(frame: Frame, plane: Plane, index: int) -> Picture:
-    """Slice `index` along the plane's axis, as radiologists look: the patient's right on the left, front or top up.
+    """Render a slice in radiological view: the patient's right is on the left, and front or top is up.
 
     Args:
         frame: from `frame_of`.
-        plane: which way to cut.
-        index: of the slice, in the RAS+ volume.
+        plane: the plane of the slice.
+        index: index of the slice in the RAS+ volume.
     """
     grey, (step_x, step_y) = shown(frame, plane, index)
     buffer = io.BytesIO()
@@ -99,14 +106,14 @@ def picture(frame: Frame, plane: Plane, index: int) -> Picture:
 
 
 def shown(frame: Frame, plane: Plane, index: int) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-    """A slice's grey levels, rows from the top, and the size of its pixels [mm] across and down."""
+    """Return the grey levels of a slice, rows from the top, and its pixel size across and down [mm]."""
     cut = _cut(frame, plane, index, frame.image).astype(np.float32)
     grey = np.clip((cut - frame.low) / (frame.high - frame.low), 0, 1)
     return (255 * grey**0.9).astype(np.uint8), _steps(frame, plane)
 
 
 def outline_of(frame: Frame, plane: Plane, index: int, mask: NDArray[np.bool_]) -> str:
-    """The outline of any mask in a picture of the frame, as an SVG path; empty where it has none there."""
+    """Return the outline of a mask in a slice of the frame as an SVG path [mm]; empty if the slice has no mask."""
     pieces = []
     for points in polygons_of(frame, plane, index, mask):
         pieces.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points[:-1]) + "Z")
@@ -114,7 +121,7 @@ def outline_of(frame: Frame, plane: Plane, index: int, mask: NDArray[np.bool_]) 
 
 
 def polygons_of(frame: Frame, plane: Plane, index: int, mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """The border between mask and not in a picture of the frame: closed lines of points, in millimetres from the upper left corner."""
+    """Return the contours of a mask in a slice: closed polygons, in millimetres from the upper left corner."""
     flat = _cut(frame, plane, index, mask)
     if not flat.any():
         return []

@@ -1,4 +1,4 @@
-"""The page of a gallery: simulated heads of every kind, and real scans beside them."""
+"""Gallery page: simulated heads of every kind, and real scans for comparison."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 @dataclass(frozen=True)
 class Shown:
-    """Three planes and what to say of them."""
+    """Three planes of a head with a title and a note."""
 
     title: str
     note: str
@@ -30,14 +30,14 @@ class Shown:
 
 
 def show_head(head: GalleryHead) -> Shown:
-    """A simulated head, its truth outlined."""
+    """Return pictures of a simulated head with its truth outlined."""
     frame = frame_of(head.image, head.truth, (1.0, 1.0, 1.0))
     planes = tuple(picture(frame, plane, head.focus[_AXIS[plane]]) for plane in _VIEWS)
     return Shown(head.title, head.note, planes)
 
 
 def show_scan(scan: Scan) -> Shown:
-    """A real scan, through the middle of the head and on both sides of it."""
+    """Return pictures of a real scan: axial and coronal through the middle of the head, and one sagittal slice."""
     axes, grid = ras_map(scan.grid), scan.grid
     image = axes.apply(scan.image)
     a, b, c = (grid.spacing_mm[axis] for axis in axes.order)
@@ -45,14 +45,16 @@ def show_scan(scan: Scan) -> Shown:
     places = [(view.start + view.stop) // 2 for view in frame.view]
     planes = [picture(frame, plane, places[_AXIS[plane]]) for plane in ("axial", "coronal")]
     left = frame.view[0].start + round(0.28 * (frame.view[0].stop - frame.view[0].start))
-    return Shown("a real scan", "what the others should look like", (*planes, picture(frame, "sagittal", left)))
+    return Shown(
+        "a real scan", "what the simulated heads should look like", (*planes, picture(frame, "sagittal", left))
+    )
 
 
 def render_gallery(heads: Iterable[Shown], *, about: str) -> str:
-    """One self-contained document.
+    """Render the gallery as one self-contained HTML page.
 
     Args:
-        heads: in the order to be shown.
-        about: where they come from, in a sentence.
+        heads: the heads, in display order.
+        about: one sentence on their origin.
     """
     return template("gallery.html").render(heads=list(heads), about=about, notice=DISCLAIMER)

@@ -1,4 +1,4 @@
-"""The page of a run while it goes on, and of all folds of a cross-validation."""
+"""Training report of a run, and the overview of all folds of a cross-validation."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from insula.train.validate import Sample
 
 __all__ = ["current_lines", "read_log", "render_folds", "render_training"]
 
-_POINTS = 120  # of a curve; between them the mean
+_POINTS = 120  # per curve; values in between are averaged
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's `log.jsonl`; what a killed run left half written is passed over."""
-    found = []
+    """Read the lines of a run's `log.jsonl`, skipping any that a killed run left incomplete."""
+    lines = []
     for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines():
         try:
-            found.append(json.loads(line))
+            lines.append(json.loads(line))
         except ValueError:
             continue
-    return found
+    return lines
 
 
 def current_lines(log: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without what a run did before it went back to an earlier step."""
+    """Return a log without the lines of steps that were later repeated after a rewind."""
     lines: list[dict[str, Any]] = []
     for line in log:
         while lines and lines[-1]["step"] >= line["step"]:
@@ -43,11 +43,11 @@ def current_lines(log: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def render_training(
     log: Sequence[dict[str, Any]], *, name: str, about: dict[str, str], samples: Sequence[Sample] = ()
 ) -> str:
-    """One self-contained document: curves of loss, Dice, learning rate and gradient, and the last masks.
+    """Render a self-contained page: curves of loss, Dice, learning rate and gradient, and the latest masks.
 
     Args:
-        log: lines of `log.jsonl`, at least one; what a run did before it went back to an earlier step is left out.
-        name: of the run.
+        log: lines of `log.jsonl`, at least one; steps that were repeated after a rewind are left out.
+        name: name of the run.
         about: facts to show, name -> text.
         samples: whole cases of the last validation.
     """
@@ -64,17 +64,17 @@ def render_training(
         loss=_curve(lines, "loss", "loss", LESION),
         dice=_dice(exams) if exams else "",
         rate=_curve(lines, "lr", "learning rate", SOFT),
-        norm=_curve(lines, "gradient_norm", "norm of the gradient", SOFT),
+        norm=_curve(lines, "gradient_norm", "gradient norm", SOFT),
         samples=[(sample.case, sample.dice, *_sample(sample)) for sample in samples],
     )
 
 
 def render_folds(folds: dict[str, Sequence[dict[str, Any]]], *, name: str) -> str:
-    """One document: where every fold stands, and the mean over folds.
+    """Render a page with the progress of every fold, and the mean over folds.
 
     Args:
         folds: folder -> lines of its log, at least one each.
-        name: of the recipe.
+        name: name of the recipe.
     """
     rows: list[dict[str, Any]] = []
     for folder, log in folds.items():
@@ -87,7 +87,7 @@ def render_folds(folds: dict[str, Sequence[dict[str, Any]]], *, name: str) -> st
 
 
 def _left(last: dict[str, Any]) -> float:
-    """Minutes to go, at the pace so far."""
+    """Return the remaining minutes at the average pace so far."""
     return last["seconds"] / last["step"] * (last["steps"] - last["step"]) / 60
 
 
@@ -95,29 +95,31 @@ def _curve(lines: Sequence[dict[str, Any]], key: str, label: str, colour: str) -
     points = [(line["step"], line[key]) for line in lines if line[key] is not None]
     width = max(1, len(points) // _POINTS)
     groups = [points[n : n + width] for n in range(0, len(points), width)]
-    with chart(height=2.4) as made:
+    with chart(height=2.4) as drawing:
         x, y = ([statistics.mean(p[n] for p in group) for group in groups] for n in (0, 1))
-        made.axes.plot(x, y, color=colour, lw=1.5, marker="o" if len(x) < 3 else None, ms=3)
-        made.axes.set_xlabel("step")
-        made.axes.set_ylabel(label)
-    return made.svg
+        drawing.axes.plot(x, y, color=colour, lw=1.5, marker="o" if len(x) < 3 else None, ms=3)
+        drawing.axes.set_xlabel("step")
+        drawing.axes.set_ylabel(label)
+    return drawing.svg
 
 
 def _dice(exams: Sequence[dict[str, Any]]) -> str:
-    steps, found = [line["step"] for line in exams], [line["validation"] for line in exams]
-    with chart(height=2.4) as made:
-        dice = [v["dice"] for v in found]
-        spread = [[0 if v["low"] is None else abs(v["dice"] - v[end]) for v in found] for end in ("low", "high")]
-        made.axes.errorbar(steps, dice, yerr=spread, color=ACCENT, marker="o", ms=3, capsize=2, label="Dice")
-        made.axes.plot(steps, [v["f1"] for v in found], color=LESION, marker="o", ms=3, ls="--", label="lesion F1")
-        made.axes.set_xlabel("step")
-        made.axes.set_ylim(0, 1.02)
-        made.axes.legend(fontsize=7)
-    return made.svg
+    steps, validations = [line["step"] for line in exams], [line["validation"] for line in exams]
+    with chart(height=2.4) as drawing:
+        dice = [v["dice"] for v in validations]
+        spread = [[0 if v["low"] is None else abs(v["dice"] - v[end]) for v in validations] for end in ("low", "high")]
+        drawing.axes.errorbar(steps, dice, yerr=spread, color=ACCENT, marker="o", ms=3, capsize=2, label="Dice")
+        drawing.axes.plot(
+            steps, [v["f1"] for v in validations], color=LESION, marker="o", ms=3, ls="--", label="lesion F1"
+        )
+        drawing.axes.set_xlabel("step")
+        drawing.axes.set_ylim(0, 1.02)
+        drawing.axes.legend(fontsize=7)
+    return drawing.svg
 
 
 def _sample(sample: Sample) -> tuple[Picture, str]:
-    """The axial slice with most of the true lesion, the network's outline on it, and the truth's."""
+    """Return the axial slice with the most true lesion, showing the prediction, and the outline of the truth."""
     frame = frame_of(sample.image, sample.found, (sample.spacing_mm,) * 3)
     index = int(sample.truth.sum((0, 1)).argmax())
     return picture(frame, "axial", index), outline_of(frame, "axial", index, sample.truth)

@@ -1,4 +1,4 @@
-"""The HTTP service (the extra `serve`): jobs that outlive whatever is killed, and a page for a browser."""
+"""The HTTP service (extra `serve`): a job queue that survives crashes, and a web page to use it from."""
 
 from insula.serve.app import create_app
 from insula.serve.jobs import Job, Jobs, State

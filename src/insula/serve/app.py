@@ -1,4 +1,4 @@
-"""The HTTP application: who may come in, how a refusal reads, what every answer carries."""
+"""The HTTP application: security headers, error responses and the audit of requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-import insula
 from insula.errors import (
     BadData,
     CannotCreate,
@@ -34,6 +33,7 @@ from insula.serve.routes import router
 from insula.serve.service import RETRY_SECONDS, Service, problem
 from insula.serve.upload import TooSlow, Unknown
 from insula.serve.worker import told
+from insula.types import VERSION
 
 __all__ = ["create_app"]
 
@@ -66,15 +66,15 @@ _HEADERS = {
 def create_app(
     service: Service, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
 ) -> FastAPI:
-    """The application; whoever runs it starts the workers.
+    """Returns the application; the caller starts the workers.
 
     Args:
-        service: what it serves.
-        lifespan: what runs around it.
+        service: the service to expose.
+        lifespan: context manager that runs around the application's life; none if not given.
     """
     app = FastAPI(
         title="insula",
-        version=insula.__version__,
+        version=VERSION,
         description="For research only; not a medical device.",
         docs_url=None,
         redoc_url=None,
@@ -82,10 +82,10 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.service = service
-    app.middleware("http")(_around)
-    app.add_exception_handler(InsulaError, _refused)
-    app.add_exception_handler(HTTPException, _known)
-    app.add_exception_handler(RequestValidationError, _invalid)
+    app.middleware("http")(_measure_and_audit)
+    app.add_exception_handler(InsulaError, _insula_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid_parameter)
     app.include_router(router)
     app.add_api_route("/", _page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE, check_dir=False))
@@ -99,27 +99,32 @@ def create_app(
     return app
 
 
-async def _around(request: Request, forward: Callable[[Request], Awaitable[Response]]) -> Response:
+async def _measure_and_audit(request: Request, forward: Callable[[Request], Awaitable[Response]]) -> Response:
     begun = time.perf_counter()
-    with request.app.state.service.meter.request(request) as seen:
+    with request.app.state.service.meter.request(request) as measurement:
         try:
             long = head_bytes(request.scope) > MOST_HEAD_BYTES
-            response = await (_known(request, too_long()) if long else forward(request))
+            response = await (_http_error(request, too_long()) if long else forward(request))
         except Exception as error:
-            _log.error("an answer failed: %s", as_insula_error(error))  # never the text of a foreign exception
+            # not the text of a foreign exception, which may quote the upload
+            _log.error("a request failed: %s", as_insula_error(error))
             response = JSONResponse({"error": told(as_insula_error(error))}, 500)
-        seen.status = response.status_code
+        measurement.status = response.status_code
     if _to_be_audited(request, response.status_code):
         await asyncio.to_thread(_audit, request, response.status_code, 1000 * (time.perf_counter() - begun))
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     if announces_a_body(request.scope) and (response.status_code >= 400 or request.method != "POST"):
-        response.headers["Connection"] = "close"  # what nobody wants is not read to its end
+        response.headers["Connection"] = "close"  # an unwanted body is not read to its end
     return response
 
 
 def _to_be_audited(request: Request, status: int) -> bool:
-    """What a caller with a token sent, took, deleted or was refused, and every wrong token; not looking how far a job is."""
+    """Returns whether a request is written to the audit log.
+
+    That is every upload, download, deletion and refusal of a caller with a valid token, and every wrong token;
+    polling a job's state is not.
+    """
     state = request.state
     if not hasattr(state, "owner"):
         return hasattr(state, "guessed")
@@ -132,7 +137,7 @@ def _to_be_audited(request: Request, status: int) -> bool:
 
 
 def _audit(request: Request, status: int, ms: float) -> None:
-    """The route and not the address, in which a caller can write anything."""
+    """Write a request to the audit log, by its route: a caller can write anything into the address."""
     state = request.state
     route = getattr(request.scope.get("route"), "path", "other")
     part = request.path_params.get("part", "")
@@ -148,16 +153,16 @@ def _audit(request: Request, status: int, ms: float) -> None:
     )
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _insula_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, InsulaError)
     status = next(code for kind, code in _STATUS if isinstance(error, kind))
-    later = {"Retry-After": str(RETRY_SECONDS)} if status in (503, 507) else None
-    return JSONResponse({"error": told(error)}, status, later)
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status in (503, 507) else None
+    return JSONResponse({"error": told(error)}, status, headers)
 
 
-async def _known(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if isinstance(error.detail, str):  # starlette's own: no such address, no such method
+    if isinstance(error.detail, str):  # raised by starlette: unknown address or method
         error = problem(
             error.status_code,
             "the request",
@@ -168,11 +173,11 @@ async def _known(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+async def _invalid_parameter(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     name = str(first["loc"][-1])
-    return await _known(
+    return await _http_error(
         request, problem(422, f"the parameter {name}", f"is refused ({first['msg']})", "see /v1/openapi.json")
     )
 

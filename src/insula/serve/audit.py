@@ -1,4 +1,4 @@
-"""Who did what, when, and how it ended: for the log, and for a file that only grows; nothing of a patient."""
+"""The audit: who did what, when and with what outcome, in the log and an append-only file; no patient data."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5
 _ODD = re.compile(r"[^A-Za-z0-9_.:/{}() -]")
 _LONGEST = 64
-_AGAIN_SECONDS = 60.0  # the times of files are coarse, and two jobs may end at once
+_AGAIN_SECONDS = 60.0  # file times are coarse, and two jobs may end at once
 _TAIL_BYTES = 1 << 18
 _JOB_LINE = re.compile(rb'"event": "job", "who": "[^"]*", "job": "([0-9a-f]+)"')
 
 
 class Audit:
-    """Writes an event to the log, and on the disk before it returns.
+    """Writes events to the log and to a file; each event is on disk before `write` returns.
 
-    The file is opened for each event, so that it may be moved away at any moment.
+    The file is opened for each event, so that it can be rotated at any moment.
 
     Args:
-        path: only added to; no file if None.
+        path: the file, which is only appended to; None for no file.
 
     Raises:
         InsulaError: the file cannot be written.
@@ -42,9 +42,9 @@ class Audit:
     def __init__(self, path: Path | None) -> None:
         self._path, self._lock = path, threading.Lock()
         self.since = time.time()
-        """What ended before is not asked for [s since 1970]."""
+        """Jobs that ended before this are not looked up [s since 1970]."""
         self.ended: set[str] = set()
-        """Jobs whose end is in the file already."""
+        """Ids of jobs whose end is in the file already."""
         if path is not None:
             try:
                 if path.exists() and path.stat().st_size:
@@ -58,15 +58,15 @@ class Audit:
     def write(
         self, event: str, *, who: str, outcome: str, job: str = "", ms: float | None = None, **more: str | int
     ) -> None:
-        """Say that something has happened.
+        """Write an event; a failure to write the file is logged and not raised.
 
         Args:
-            event: what, e.g. `POST /v1/segment`, `job`, `association`.
-            who: the token's owner or the AE title; what is odd in it is replaced by `?`.
+            event: kind of event, e.g. `POST /v1/segment`, `job`, `association`.
+            who: the token's owner or the AE title; unusual characters are replaced by `?`.
             outcome: a status, or the state of a job.
-            job: its id.
-            ms: how long it took [ms].
-            more: e.g. the network address; nothing of a patient.
+            job: the job's id; empty for none.
+            ms: how long it took [ms]; left out if not given.
+            more: further fields, e.g. the network address; never patient data.
         """
         fields: dict[str, str | int] = {"event": event, "who": who or "nobody", "job": job, "outcome": outcome}
         fields |= more | ({} if ms is None else {"ms": round(ms)})
@@ -83,18 +83,18 @@ class Audit:
             _log.error("%s", from_os_error(error, what="the audit file", value="", writing=True))
 
     def job_ended(self, job: Job) -> None:
-        """Say how a job has ended."""
+        """Write the end of a job, unless it is in the file already."""
         if job.id in self.ended:
             return
         ms = 1000 * (job.ended - job.begun) if job.ended and job.begun else None
         self.write("job", who=str(job.options.get("caller") or job.owner), outcome=job.state, job=job.id, ms=ms)
 
     def _look_back(self, path: Path) -> None:
-        """Find the jobs that the end of the file tells of, and end a line that a killed process left unfinished."""
+        """Read the jobs at the end of the file, and complete a line that a killed process left unfinished."""
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
             tail = file.read()
-        self.ended |= {found.decode() for found in _JOB_LINE.findall(tail)}
+        self.ended |= {id.decode() for id in _JOB_LINE.findall(tail)}
         if not tail.endswith(b"\n"):
             self._append(path, b"\n")
 
@@ -110,7 +110,7 @@ class Audit:
 
 @contextmanager
 def watched_ends(jobs: Jobs, audit: Audit) -> Iterator[None]:
-    """Say of every job how it ended, while this lasts; workers are other processes, so the jobs are asked."""
+    """Write the end of every job while the context is open, by polling the jobs that other processes run."""
     stop = threading.Event()
 
     def watch() -> None:
@@ -121,7 +121,7 @@ def watched_ends(jobs: Jobs, audit: Audit) -> Iterator[None]:
                 for job in jobs.ended_since(latest):
                     audit.job_ended(job)
                     latest = job.ended or latest
-            except Exception as error:  # a store that is busy: the next look finds them
+            except Exception as error:  # e.g. a busy store: the next poll finds the jobs
                 _log.warning("looking for jobs that have ended: %s", type(error).__name__)
             if last:
                 return

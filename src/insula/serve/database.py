@@ -1,4 +1,4 @@
-"""The jobs' SQLite file: never waited for long, with room kept for it on a full disk, and what SQLite says told as refusals."""
+"""The job database in SQLite: short waits, disk space in reserve, and SQLite's errors as Insula's errors."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from insula.errors import CannotCreate, InsulaError, IOFault, Unavailable
 __all__ = ["RESERVE", "Busy", "Database", "NoRoom", "Reserve", "is_whole"]
 
 RESERVE = "reserve"
-"""The name of the file beside the jobs that takes up room."""
+"""Name of the file beside the database that reserves disk space."""
 T = TypeVar("T")
-_QUEUE_SECONDS = 5.0  # for the turn among the threads of one process
-_RESERVE_BYTES, _PIECE_BYTES = 16 << 20, 1 << 20  # a write-ahead log goes up to 4 MB
+_QUEUE_SECONDS = 5.0  # while other threads of this process use the connection
+_RESERVE_BYTES, _PIECE_BYTES = 16 << 20, 1 << 20  # a write-ahead log grows to 4 MB
 _NO_ROOM_BYTES = 1 << 16
 
 
 class Busy(Unavailable):
-    """Another program has locked the file."""
+    """Another program has locked the database."""
 
 
 class NoRoom(CannotCreate):
@@ -32,7 +32,7 @@ class NoRoom(CannotCreate):
 
 
 class Reserve:
-    """A file that takes up room, so that there is some when the disk is full: for ending, deleting and failing jobs.
+    """A file that reserves disk space, so that jobs can still end, fail and be deleted when the disk is full.
 
     Args:
         path: the file.
@@ -42,7 +42,7 @@ class Reserve:
         self.path = path
 
     def hold(self) -> bool:
-        """Take the room, if the disk has more than twice as much; whether all of it is held."""
+        """Reserve the space if at least twice as much is free; returns whether all of it is reserved."""
         try:
             with open(self.path, "ab") as file:
                 held = file.tell()
@@ -53,7 +53,7 @@ class Reserve:
             return False
 
     def release(self) -> bool:
-        """Give a piece of the room back, for others may be waiting to take it; whether there was one."""
+        """Free one piece of the space, and not all, as other programs may take it; returns whether there was one."""
         try:
             size = self.path.stat().st_size
             os.truncate(self.path, max(size - _PIECE_BYTES, 0))
@@ -62,13 +62,16 @@ class Reserve:
         return size > 0
 
     def spend(self, action: Callable[[], T]) -> T:
-        """Do something that must not fail for want of room: again and again, as long as a piece is left.
+        """Run an action that must not fail on a full disk, freeing reserved space until it succeeds.
 
         Args:
-            action: may be called several times.
+            action: function to run; it may be called several times.
+
+        Returns:
+            The action's result.
 
         Raises:
-            CannotCreate: no piece is left, or it is not room that is wanting.
+            CannotCreate: it still fails when all reserved space is freed.
         """
         while True:
             try:
@@ -79,11 +82,11 @@ class Reserve:
 
 
 class Database:
-    """One process's way to the file: a connection that writes, and one that reads and never waits for it.
+    """One process's access to the database: one connection for writing, and one for reading that never waits for it.
 
     Args:
-        path: the SQLite file; made if it is not there.
-        wait_seconds: for another process that writes.
+        path: the SQLite file; created if missing.
+        wait_seconds: how long to wait while another process writes [s].
 
     Raises:
         Busy, NoRoom, IOFault: as `read` and `write`.
@@ -96,34 +99,37 @@ class Database:
         self._turn_to_write, self._turn_to_read = threading.Lock(), threading.Lock()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._reader.close()
         self._writer.close()
 
     def read(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        """All rows of a query.
+        """Returns all rows of a query.
 
         Raises:
-            Busy: the file is locked for longer than is waited.
-            IOFault: it is damaged or cannot be read.
+            Busy: the database stays locked for too long.
+            IOFault: the database is damaged or cannot be read.
         """
         return self.reading(lambda db: db.execute(query, values).fetchall())
 
     def reading(self, action: Callable[[sqlite3.Connection], T]) -> T:
-        """Read with more than one query; no other reader comes between."""
+        """Run an action that reads with several queries, and return its result; no other reader interrupts it."""
         with self._refusals(), _turn(self._turn_to_read):
             return action(self._reader)
 
     def write(self, action: Callable[[sqlite3.Connection], T]) -> T:
-        """Do something in one transaction; on a full disk again, in the room that was kept.
+        """Run an action in one transaction, and repeat it in the reserved space if the disk is full.
 
         Args:
-            action: may be called several times; what it did before is undone.
+            action: function to run; before it is called again, its changes are undone.
+
+        Returns:
+            The action's result.
 
         Raises:
-            Busy: the file is locked for longer than is waited.
-            NoRoom: the disk is full, and no room was kept.
-            IOFault: the file is damaged or cannot be written.
+            Busy: the database stays locked for too long.
+            NoRoom: the disk is full, and the reserve is used up.
+            IOFault: the database is damaged or cannot be written.
         """
         return self.reserve.spend(lambda: self._write(action))
 
@@ -157,10 +163,10 @@ class Database:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether SQLite finds no damage in a file; what is not there, or is empty, is whole.
+    """Returns whether SQLite finds no damage in a file; a missing or empty file counts as whole.
 
     Raises:
-        Busy, IOFault: it cannot be told.
+        Busy, IOFault: the file is locked or cannot be read.
     """
     if not path.exists() or not path.stat().st_size:
         return True
@@ -187,23 +193,23 @@ def _turn(lock: threading.Lock) -> Iterator[None]:
 
 
 def _refusal(error: sqlite3.Error, path: Path) -> InsulaError:
-    """What SQLite says, without its words."""
+    """Returns the Insula error for an SQLite error, without SQLite's own text."""
     code = _code(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return _busy()
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
         rule = "cannot be written: no space is left on the disk"
-        return NoRoom("the store of jobs", "", rule, "delete jobs, or free some space, and try again")
+        return NoRoom("the job database", "", rule, "delete jobs, or free some space, and try again")
     rule = f"could not be read or written (SQLite error {code})"
-    return IOFault("the store of jobs", "", rule, "check the disk and start the service again")
+    return IOFault("the job database", "", rule, "check the disk and start the service again")
 
 
 def _busy() -> Busy:
-    return Busy("the store of jobs", "", "is locked by another program", "try again in a few seconds")
+    return Busy("the job database", "", "is locked by another program", "try again in a few seconds")
 
 
 def _code(error: sqlite3.Error) -> int:
-    """The primary result code; SQLITE_ERROR where Python itself complains."""
+    """Returns the primary result code; SQLITE_ERROR if the error comes from Python's own module."""
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 

@@ -1,9 +1,9 @@
-"""How long ago something was, whatever is done to the machine's clock.
+"""A clock for ages that does not depend on the machine's wall clock.
 
-Results are deleted by age, and a wall clock that is wrong by a day would make everything old. Ages are counted by the system's own counter of seconds
-since it was started, which nobody sets. What it has counted is kept in the store, so that ages go on from one start of the service to the next. Of the time
-between the last look and a restart of the machine nothing is known but what the wall clock says, and it is not counted: things are kept for longer, never
-for less long.
+Results are deleted by age, and a wall clock that is wrong by a day would make all of them old. Ages are therefore
+measured by the system's counter of seconds since boot, which nobody sets. Its value is saved in the store, so that
+ages continue when the service is restarted. The time between the last save and a reboot is known only to the wall
+clock, and is not counted: results are kept for longer, never for less time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def elapsed(db: sqlite3.Connection) -> float:
-    """Seconds that the store has counted since it was made; 0 in a new one."""
+    """Returns the seconds counted since the store was created; 0 in a new store."""
     row = db.execute("SELECT elapsed, boot, counter FROM clock").fetchone()
     if row is None:
         return 0.0
@@ -33,18 +33,18 @@ def elapsed(db: sqlite3.Connection) -> float:
 
 
 def count_on(db: sqlite3.Connection) -> None:
-    """Keep what has been counted; a machine that stops takes with it only what it counted after that."""
+    """Save the elapsed time; when the machine stops, only the time since the last save is lost."""
     db.execute("INSERT OR REPLACE INTO clock VALUES (1, ?, ?, ?)", (elapsed(db), _boot(), _counter()))
 
 
 def _counter() -> float:
-    """Seconds since the machine was started, with the time that it slept where the system says that."""
+    """Returns the seconds since boot, including time asleep where the system reports it."""
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
 def _boot() -> str:
-    """Which start of which machine; a counter says nothing about another's."""
+    """Returns an id of this boot of this machine; counters of different boots are not comparable."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Wrong tokens, counted by network address: from where too many came, only tokens that were right before are heard."""
+"""Rate limit for wrong tokens: an address that sent too many may only use tokens that were right before."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SECONDS = 60.0
 
 
 class Failures:
-    """How often each address failed within the last minute.
+    """The wrong tokens of each network address within the last minute.
 
     Args:
-        most: failures that are let through in a minute.
-        clock: seconds, never backwards.
+        most: number of wrong tokens allowed in a minute.
+        clock: monotonic clock [s].
     """
 
     def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,9 +30,10 @@ class Failures:
         self._right: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
     def wait_seconds(self, address: str, token: str) -> int:
-        """How long an address has to wait until it may try a token; 0 if it need not [s].
+        """Returns how long an address must wait before it may try a token [s]; 0 if it may at once.
 
-        A token that was right before, from there, need not wait: who guesses keeps nobody out that shares the address.
+        A token that was right before, from the same address, need not wait, so that somebody who guesses tokens does
+        not lock out others at that address.
         """
         network = _network(address)
         with self._lock:
@@ -43,7 +44,7 @@ class Failures:
             return math.ceil(left) if left > 0 else 0
 
     def add(self, address: str) -> None:
-        """Count a failure; those that failed longest ago are forgotten when there are too many addresses."""
+        """Count a wrong token; if there are too many addresses, the one whose last failure is oldest is forgotten."""
         network = _network(address)
         with self._lock:
             self._times.setdefault(network, deque(maxlen=max(self._most, 1))).append(self._clock())
@@ -52,7 +53,7 @@ class Failures:
                 self._times.popitem(last=False)
 
     def right(self, address: str, token: str) -> None:
-        """Remember a token that was right, as a hash and for as long as the service runs."""
+        """Remember a token that was right, as a hash and until the service stops."""
         key = (_network(address), _digest(token))
         with self._lock:
             self._right[key] = None
@@ -66,13 +67,13 @@ def _digest(token: str) -> bytes:
 
 
 def _network(address: str) -> str:
-    """An IPv4 address; of IPv6 the 64 bits that one customer has."""
+    """Returns an IPv4 address, or an IPv6 address's 64-bit network, which is what one customer has."""
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(ipaddress.IPv6Network((found, 64), strict=False))
-    return str(found)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.IPv6Network((parsed, 64), strict=False))
+    return str(parsed)

@@ -1,7 +1,8 @@
-"""The jobs, in one SQLite file: whatever is killed, a job is queued, running, ended or deleted, and never lost.
+"""The job queue, in one SQLite file: whichever process is killed, no job is lost.
 
-queued -> running -> done | refused | failed. A worker takes a job under a lease; what a worker without the lease says is not heard,
-so a job whose worker was thought dead ends once only. Ages are those of `insula.serve.elapsed`; times of day are for people to read.
+queued -> running -> done | refused | failed. A worker takes a job under a lease. Updates from a worker without the
+lease are ignored, so a job whose worker was presumed dead ends only once. Ages are measured by `insula.serve.elapsed`;
+times of day are for people to read.
 """
 
 from __future__ import annotations
@@ -25,63 +26,72 @@ State = Literal["queued", "running", "done", "refused", "failed"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
-  id TEXT PRIMARY KEY, owner TEXT NOT NULL, key TEXT, upload_sha256 TEXT NOT NULL, options TEXT NOT NULL, bytes INTEGER NOT NULL,
-  state TEXT NOT NULL, step TEXT NOT NULL, progress REAL NOT NULL, attempts INTEGER NOT NULL, worker TEXT, lease TEXT, error TEXT,
+  id TEXT PRIMARY KEY, owner TEXT NOT NULL, key TEXT, upload_sha256 TEXT NOT NULL, options TEXT NOT NULL,
+  bytes INTEGER NOT NULL, state TEXT NOT NULL, step TEXT NOT NULL, progress REAL NOT NULL, attempts INTEGER NOT NULL,
+  worker TEXT, lease TEXT, error TEXT,
   created REAL NOT NULL, begun REAL, ended REAL, expires REAL NOT NULL, UNIQUE (owner, key)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS by_state ON jobs (state, created);
 """
 _ADDED = {"since": "REAL NOT NULL DEFAULT 0", "keep": "REAL NOT NULL DEFAULT 86400", "seconds": "REAL"}
-"""Columns that older stores lack: when the state last changed, on the store's clock; how long the job is kept from then on; how long it ran [s]."""
+"""Columns that older stores lack, all in seconds.
+
+`since` is when the state last changed, on the store's clock; `keep` is how long the job is kept from then on;
+`seconds` is how long it ran.
+"""
 _QUEUED = "state = 'queued', step = 'waiting', progress = 0, lease = NULL, since = ?"
-_ENDED = "state = ?, step = ?, progress = 1, error = ?, lease = NULL, ended = ?, expires = ? + keep, seconds = ? - since, since = ?"
-_WAIT_SECONDS = 2.0  # for another process that writes
+_ENDED = (
+    "state = ?, step = ?, progress = 1, error = ?, lease = NULL, ended = ?, expires = ? + keep, seconds = ? - since, "
+    "since = ?"
+)
+_WAIT_SECONDS = 2.0  # while another process writes
 
 
 class QueueFull(Unavailable):
-    """The queue is full: as many jobs wait as may."""
+    """The queue has reached its maximum length."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One upload and what became of it."""
+    """One upload and its outcome."""
 
     id: str
     owner: str
-    """Whose it is."""
+    """Owner of the token that sent it."""
     upload_sha256: str
-    """Of the bytes sent."""
+    """SHA-256 of the upload's bytes."""
     options: dict[str, Any]
-    """What was asked for with it."""
+    """Options sent with the upload."""
     state: State
     step: str
-    """Of a running job: reading, segmenting, writing."""
+    """Step of a running job: reading, segmenting or writing; otherwise waiting, or the final state."""
     progress: float
-    """0 to 1."""
+    """Completed fraction, 0 to 1."""
     attempts: int
-    """How often it was begun."""
+    """How many times a worker has started it."""
     lease: str | None
-    """What its worker has to show."""
+    """Proof that a worker holds the job; None unless it is running."""
     error: dict[str, Any] | None
-    """Of a job that was refused or has failed."""
+    """Error of a refused or failed job."""
     created: float
-    """Seconds since 1970, as the next."""
+    """Time of creation [s since 1970]; the next three are in the same unit."""
     begun: float | None
     ended: float | None
     expires: float
-    """When it will be deleted, if the clock is right until then."""
+    """When the job will be deleted, provided the wall clock stays right."""
     seconds: float | None = None
-    """How long it ran, once it has ended."""
+    """How long it ran, once it has ended [s]."""
 
 
 class Jobs:
-    """The store; every process that works on the jobs opens its own.
+    """The queue of jobs; every process that works on the jobs opens its own instance.
 
     Every method raises `Busy`, `NoRoom` or `IOFault` as `Database` does.
 
     Args:
-        path: the SQLite file; made if it is not there.
-        wait_seconds: for another process that writes; those whom nobody waits for can have more patience.
+        path: the SQLite file; created if missing.
+        wait_seconds: how long to wait while another process writes [s]; processes that keep no client waiting can
+            wait longer.
     """
 
     def __init__(self, path: Path, *, wait_seconds: float = _WAIT_SECONDS) -> None:
@@ -89,7 +99,7 @@ class Jobs:
         self._db.write(_make_tables)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._db.close()
 
     def add(
@@ -102,18 +112,21 @@ class Jobs:
         keep_seconds: float,
         most_queued: int | None = None,
     ) -> Job:
-        """Queue a job, or find the one of the same owner and key.
+        """Queue a job, or return the existing job of the same owner and key.
 
         Args:
-            owner: whose it is.
-            key: what the sender calls it, so that sending it again makes no second job.
+            owner: owner of the job.
+            key: the sender's name for the job, so that sending it again creates no second job; None for no name.
             upload: the job's id, the SHA-256 of its bytes, and their number.
-            options: what was asked for.
-            keep_seconds: how long it is kept, from its end on, or if it never ends from now on.
-            most_queued: how many may wait; any number if not given.
+            options: options sent with the upload.
+            keep_seconds: how long the job is kept after it ends, or from now on if it never ends [s].
+            most_queued: maximum number of queued jobs; unlimited if not given.
+
+        Returns:
+            The new job, or the existing one.
 
         Raises:
-            QueueFull: so many wait already.
+            QueueFull: `most_queued` jobs are queued already.
         """
         id, digest, count = upload
         now = time.time()
@@ -126,7 +139,8 @@ class Jobs:
             if most_queued is not None and waiting >= most_queued:
                 raise QueueFull("the queue", "", f"is full ({most_queued} jobs)", "try again later")
             row = db.execute(
-                "INSERT INTO jobs (id, owner, key, upload_sha256, options, bytes, state, step, progress, attempts, created, expires, since, keep) "
+                "INSERT INTO jobs (id, owner, key, upload_sha256, options, bytes, state, step, progress, attempts, "
+                "created, expires, since, keep) "
                 "VALUES (?, ?, ?, ?, ?, ?, 'queued', 'waiting', 0, 0, ?, ?, ?, ?) RETURNING *",
                 (
                     id,
@@ -146,29 +160,30 @@ class Jobs:
         return self._db.write(insert)
 
     def get(self, id: str, *, owner: str | None = None) -> Job | None:
-        """The job, if there is one and, with an owner, it is theirs."""
+        """Returns a job by its id; None if it does not exist or, when an owner is given, belongs to another."""
         row = self._db.read("SELECT * FROM jobs WHERE id = ? AND (? IS NULL OR owner = ?)", (id, owner, owner))
         return _job(row[0]) if row else None
 
     def of(self, owner: str) -> list[Job]:
-        """Everything of an owner, newest first."""
+        """Returns all jobs of an owner, newest first."""
         return [_job(row) for row in self._db.read("SELECT * FROM jobs WHERE owner = ? ORDER BY rowid DESC", (owner,))]
 
     def ahead(self, job: Job) -> int:
-        """How many wait in front of it."""
+        """Returns how many jobs are queued ahead of this job; 0 if it is not queued."""
         query = "SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND rowid < (SELECT rowid FROM jobs WHERE id = ?)"
         return int(self._db.read(query, (job.id,))[0][0]) if job.state == "queued" else 0
 
     def count(self) -> dict[str, int]:
-        """Jobs by state."""
+        """Returns the number of jobs in each state that occurs."""
         return dict(tuple(row) for row in self._db.read("SELECT state, COUNT(*) FROM jobs GROUP BY state"))
 
     def take(self, worker: str) -> Job | None:
-        """The job that has waited longest, now running under a new lease; None if none waits."""
+        """Start the job that has waited longest, under a new lease, and return it; None if no job is queued."""
         if not self._db.read("SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1"):
-            return None  # looking takes no lock
+            return None  # reading takes no lock
         query = (
-            "UPDATE jobs SET state = 'running', step = 'reading', worker = ?, lease = ?, begun = ?, since = ?, attempts = attempts + 1 "
+            "UPDATE jobs SET state = 'running', step = 'reading', worker = ?, lease = ?, begun = ?, since = ?, "
+            "attempts = attempts + 1 "
             "WHERE id = (SELECT id FROM jobs WHERE state = 'queued' ORDER BY rowid LIMIT 1) RETURNING *"
         )
         lease = secrets.token_hex(8)
@@ -176,87 +191,92 @@ class Jobs:
         return _job(row) if row else None
 
     def tell(self, job: Job, step: str, progress: float) -> bool:
-        """Say how far a running job is; False if the lease is lost, and the work with it."""
+        """Record the progress of a running job; False if its lease is lost, so that the work is void."""
         query = "UPDATE jobs SET step = ?, progress = ? WHERE id = ? AND lease = ?"
         return self._db.write(lambda db: db.execute(query, (step, progress, job.id, job.lease)).rowcount == 1)
 
     def end(self, job: Job, state: State, error: Mapping[str, Any] | None = None) -> bool:
-        """End a running job; False if the lease is lost."""
-        told = json.dumps(error) if error is not None else None
+        """End a running job; False if its lease is lost."""
+        error_json = json.dumps(error) if error is not None else None
         query = f"UPDATE jobs SET {_ENDED} WHERE id = ? AND lease = ?"
         return self._db.write(
-            lambda db: db.execute(query, (*_ending(db, state, told), job.id, job.lease)).rowcount == 1
+            lambda db: db.execute(query, (*_ending(db, state, error_json), job.id, job.lease)).rowcount == 1
         )
 
     def put_back(self) -> None:
-        """Queue again what is running, as if it had not been begun: the service stops, and no worker is to blame."""
+        """Queue the running jobs again because the service stops; the started attempt does not count."""
         query = f"UPDATE jobs SET {_QUEUED}, attempts = attempts - 1 WHERE state = 'running'"
         self._db.write(lambda db: db.execute(query, (elapsed(db),)))
 
     def release(self, worker: str | None, *, attempts: int, error: Mapping[str, Any]) -> list[Job]:
-        """Queue again what a dead worker (or, if None, any) was running; what was begun too often has failed.
+        """Queue the running jobs of a dead worker again; those started too often fail.
+
+        Args:
+            worker: name of the worker; None for all workers.
+            attempts: number of starts after which a job fails.
+            error: error of the jobs that fail.
 
         Returns:
-            The jobs that it ran, as they stand now.
+            The jobs that the worker was running, in their new state.
         """
-        whose = "state = 'running' AND (? IS NULL OR worker = ?)"
+        condition = "state = 'running' AND (? IS NULL OR worker = ?)"
 
-        def let_go(db: sqlite3.Connection) -> list[Job]:
-            running = [row["id"] for row in db.execute(f"SELECT id FROM jobs WHERE {whose}", (worker, worker))]
-            again = f"UPDATE jobs SET {_QUEUED} WHERE {whose} AND attempts < ?"
+        def release_jobs(db: sqlite3.Connection) -> list[Job]:
+            running = [row["id"] for row in db.execute(f"SELECT id FROM jobs WHERE {condition}", (worker, worker))]
+            again = f"UPDATE jobs SET {_QUEUED} WHERE {condition} AND attempts < ?"
             db.execute(again, (elapsed(db), worker, worker, attempts))
-            over = f"UPDATE jobs SET {_ENDED} WHERE {whose}"
+            over = f"UPDATE jobs SET {_ENDED} WHERE {condition}"
             db.execute(over, (*_ending(db, "failed", json.dumps(error)), worker, worker))
             return [_job(db.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()) for id in running]
 
-        return self._db.write(let_go)
+        return self._db.write(release_jobs)
 
     def overdue(self, seconds: float) -> set[str]:
-        """The workers that have been at one job for longer."""
+        """Returns the workers whose current job has been running for longer than this [s]."""
         query = "SELECT worker FROM jobs WHERE state = 'running' AND since < ?"
         return {row["worker"] for row in self._db.read(query, (self._now() - seconds,))}
 
     def delete(self, id: str) -> None:
-        """Forget a job; a worker that is at it loses its lease."""
+        """Delete a job; a worker that is running it loses its lease."""
         self._db.write(lambda db: db.execute("DELETE FROM jobs WHERE id = ?", (id,)))
 
     def ended_since(self, moment: float) -> list[Job]:
-        """What has ended after a moment [s since 1970], in that order."""
+        """Returns the jobs that ended after a moment [s since 1970], in order of their end."""
         return [_job(row) for row in self._db.read("SELECT * FROM jobs WHERE ended > ? ORDER BY ended", (moment,))]
 
     def expired(self) -> list[str]:
-        """What has been kept long enough and is not running."""
+        """Returns the ids of jobs that have been kept long enough and are not running."""
         query = "SELECT id FROM jobs WHERE since + keep < ? AND state != 'running'"
         return [row["id"] for row in self._db.read(query, (self._now(),))]
 
     def ids(self) -> set[str]:
-        """Every job there is."""
+        """Returns the ids of all jobs."""
         return {row["id"] for row in self._db.read("SELECT id FROM jobs")}
 
     def count_on(self) -> None:
-        """Keep how much time has passed; to be called again and again."""
+        """Save how much time has passed; to be called regularly."""
         self._db.write(count_on)
 
     def _now(self) -> float:
-        """The store's clock."""
+        """Returns the time on the store's clock [s]."""
         return self._db.reading(elapsed)
 
 
-def _ending(db: sqlite3.Connection, state: State, told: str | None) -> tuple[Any, ...]:
-    """The values of `_ENDED`."""
+def _ending(db: sqlite3.Connection, state: State, error_json: str | None) -> tuple[Any, ...]:
+    """Returns the values for the placeholders of `_ENDED`."""
     now, count = time.time(), elapsed(db)
-    return state, state, told, now, now, count, count
+    return state, state, error_json, now, now, count, count
 
 
 def _make_tables(db: sqlite3.Connection) -> None:
     for statement in (*_SCHEMA.split(";")[:-1], *SCHEMA.split(";")[:-1]):
         db.execute(statement)
     count_on(db)
-    there = {row["name"] for row in db.execute("PRAGMA table_info(jobs)")}
-    if missing := [name for name in _ADDED if name not in there]:
+    columns = {row["name"] for row in db.execute("PRAGMA table_info(jobs)")}
+    if missing := [name for name in _ADDED if name not in columns]:
         for name in missing:
             db.execute(f"ALTER TABLE jobs ADD COLUMN {name} {_ADDED[name]}")
-        # How old jobs of an older store are is not known but by the wall clock: they are kept once more for as long
+        # Only the wall clock knows the age of an older store's jobs: they are kept for their full time once more
         db.execute(
             "UPDATE jobs SET since = ?, keep = MAX(expires - created, 0), seconds = ended - begun", (elapsed(db),)
         )

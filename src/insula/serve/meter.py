@@ -1,4 +1,4 @@
-"""What Prometheus is told: requests, jobs, workers; nothing of what was sent."""
+"""Prometheus metrics of requests, jobs and workers; they contain nothing from the uploads."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ _EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 @dataclass
-class _Seen:
+class _Measurement:
     status: int = 500
 
 
 class JobGauges:
-    """What service and node count alike, in a registry that they share with it.
+    """Gauges that the service and the DICOM node have in common, with the registry for the other metrics.
 
     Args:
-        jobs: counted when asked.
-        workers: likewise.
+        jobs: jobs, counted when the metrics are read.
+        workers: workers, counted at the same time.
     """
 
     def __init__(self, jobs: Jobs, workers: Workers) -> None:
         self._jobs, self._workers = jobs, workers
         self.registry = CollectorRegistry()
-        self._states = Gauge("insula_jobs", "Jobs that are kept, by state.", ("state",), registry=self.registry)
+        self._states = Gauge("insula_jobs", "Jobs in the store, by state.", ("state",), registry=self.registry)
         self._ready = Gauge("insula_workers_ready", "Workers that can take a job.", registry=self.registry)
         self._restarts = Gauge(
-            "insula_worker_restarts", "Workers that had to be started again.", registry=self.registry
+            "insula_worker_restarts", "Times that a worker had to be restarted.", registry=self.registry
         )
 
     def text(self) -> str:
-        """Everything in the registry, in Prometheus' format."""
+        """Returns all metrics of the registry in Prometheus' text format."""
         count = self._jobs.count()
         for state in _STATES:
             self._states.labels(state).set(count.get(state, 0))
@@ -53,16 +53,16 @@ class JobGauges:
 
 
 class Meter:
-    """Counts for one application, in a registry of its own.
+    """Metrics of one application, in a registry of its own.
 
     Args:
-        jobs: counted when asked.
-        workers: likewise.
+        jobs: jobs, counted when the metrics are read.
+        workers: workers, counted at the same time.
     """
 
     def __init__(self, jobs: Jobs, workers: Workers) -> None:
         self._gauges = JobGauges(jobs, workers)
-        about = "Requests by route and status, and how long they took."
+        about = "Duration of requests, by route and status."
         self._seconds = Histogram(
             "insula_request_seconds",
             about,
@@ -72,17 +72,18 @@ class Meter:
         )
 
     @contextmanager
-    def request(self, request: Request) -> Iterator[_Seen]:
-        """Measure one request; by its route, so that no job's id becomes a label."""
-        seen, begun = _Seen(), time.perf_counter()
+    def request(self, request: Request) -> Iterator[_Measurement]:
+        """Measure the duration of a request; labelled by its route, so that no job's id becomes a label."""
+        measurement, begun = _Measurement(), time.perf_counter()
         try:
-            yield seen
+            yield measurement
         finally:
             route = getattr(request.scope.get("route"), "path", "other")
-            method = request.method if request.method in _METHODS else "other"  # what a client makes up would be kept
-            labels = (method, route, str(seen.status))
+            # methods that a client invents would all be kept as labels
+            method = request.method if request.method in _METHODS else "other"
+            labels = (method, route, str(measurement.status))
             self._seconds.labels(*labels).observe(time.perf_counter() - begun)
 
     def text(self) -> str:
-        """In Prometheus' format."""
+        """Returns all metrics in Prometheus' text format."""
         return self._gauges.text()

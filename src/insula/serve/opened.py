@@ -1,4 +1,4 @@
-"""What the service and the DICOM node begin with: a private folder, its jobs, and workers that are not started yet."""
+"""Start-up shared by the service and the DICOM node: lock the folder, open its jobs, prepare the workers."""
 
 from __future__ import annotations
 
@@ -20,22 +20,25 @@ __all__ = ["opened"]
 
 @contextmanager
 def opened(folder: Path, config: ServeConfig) -> Iterator[tuple[Store, Jobs, Workers]]:
-    """Lock a folder and sweep it, open its jobs, leave the settings where workers read them.
+    """Lock a folder and sweep it, open its jobs, and write the settings where the workers read them.
 
     Args:
-        folder: made if it is not there.
-        config: devices and model are checked first, so that what is wrong with them is said once, here.
+        folder: the service's folder; created if missing.
+        config: settings; devices and model are checked first, so that an error in them is reported once, here.
+
+    Yields:
+        The store, its jobs, and the workers, which are not started yet.
 
     Raises:
-        UsageError, Unavailable, NoInput: a device or a model that is not there.
-        CannotCreate: another process has the folder, or the disk is full and no room was kept.
-        Busy, IOFault: the file of jobs is locked, or cannot be read.
+        UsageError, Unavailable, NoInput: a device or the model does not exist.
+        CannotCreate: another process uses the folder, or the disk is full and the reserve is used up.
+        Busy, IOFault: the job database is locked, or cannot be read.
     """
-    os.umask(0o077)  # what was sent is for this user's eyes
+    os.umask(0o077)  # only this user may read the uploads
     check_devices(config)
     load_weights(config.model)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    with OutputFolder(folder, option="--store"):
+    with OutputFolder(folder, option="`store`"):
         store = Store(folder.resolve())
         store.reserve.spend(store.mend)
         jobs = Jobs(store.database)

@@ -1,4 +1,4 @@
-"""The files that a job can be asked for, by their names in its address."""
+"""The result files of a job, by their names in the URL."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PARTS = {
     "sc": "application/dicom",
     "zip": "application/zip",
 }
-"""Their media types."""
+"""Media type of each part."""
 
 
 def part_path(folder: JobFolder, part: str) -> Path:
-    """Where a part of a job is, or would be."""
+    """Returns the path of a job's part, whether or not the file exists."""
     results = folder.results
     return {
         "scan": folder.scan,
@@ -45,5 +45,5 @@ def part_path(folder: JobFolder, part: str) -> Path:
 
 
 def record_of(folder: JobFolder) -> dict[str, Any]:
-    """The record of a job that is done."""
+    """Returns the record of a finished job."""
     return json.loads(folder.results.record.read_text(encoding="utf-8"))

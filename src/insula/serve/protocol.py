@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, but nobody holds a connection: heads are short and come in time, answers are read in time, what is not wanted is not read."""
+"""Uvicorn's HTTP/1.1 protocol with size and time limits, so that no client can hold a connection for long."""
 
 from __future__ import annotations
 
@@ -15,30 +15,31 @@ from insula.serve.service import problem
 __all__ = ["MOST_HEAD_BYTES", "announces_a_body", "head_bytes", "timed_protocol", "too_long"]
 
 MOST_HEAD_BYTES = 1 << 15
-"""Of a request's first line and headers together."""
-_LINGER_SECONDS, _LINGER_BYTES = 2.0, 16 << 20  # in which a sender may finish and see the answer, before it is cut off
+"""Maximum size of a request's first line and headers together."""
+# How long, and how much, a client may still send so that it can read the response before it is cut off
+_LINGER_SECONDS, _LINGER_BYTES = 2.0, 16 << 20
 
 
 def head_bytes(scope: Any) -> int:
-    """The size of a request's first line and headers."""
+    """Returns the size of a request's first line and headers."""
     line = len(scope["method"]) + len(scope["raw_path"]) + len(scope["query_string"]) + 12
     return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 def announces_a_body(scope: Any) -> bool:
-    """Whether more than a head comes, or may come."""
+    """Returns whether a request has, or may have, a body."""
     headers = dict(scope["headers"])
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0 ") != b""
 
 
 def too_long() -> Any:
-    """The answer to a head that is."""
+    """Returns the error for a request whose first line and headers are too large."""
     rule = f"are larger than {MOST_HEAD_BYTES >> 10} KiB"
     return problem(431, "the request's headers", rule, "send fewer and shorter ones")
 
 
 class _Transport:
-    """A connection that is closed in a way that lets the other side read the answer, though it is still sending."""
+    """A connection whose closing lets the client read the response even while it is still sending."""
 
     def __init__(self, transport: Any, protocol: Any) -> None:
         self._transport, self._protocol = transport, protocol
@@ -59,12 +60,13 @@ class _Transport:
 
 
 def timed_protocol(seconds: float) -> type[H11Protocol]:
-    """A protocol that hangs up when no whole head has come in time, or an answer is not read for as long.
+    """Returns a protocol that hangs up on clients that are slow to send headers or to read the response.
 
-    What is still being sent once it was answered is thrown away for a moment, so that the answer can be read, and then cut off.
+    If a client is still sending after the response, its data is discarded for a moment, so that it can read the
+    response, and then the connection is cut.
 
     Args:
-        seconds: for a head to come, and for an answer to be read.
+        seconds: time limit for the complete headers to arrive, and for the client to read a response.
     """
 
     class Timed(H11Protocol):
@@ -72,7 +74,7 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
         _late: asyncio.TimerHandle | None = None
         _unread: asyncio.TimerHandle | None = None
         _end: asyncio.TimerHandle | None = None
-        _thrown_away = 0
+        _discarded_bytes = 0
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(_Transport(transport, self))  # type: ignore[arg-type]
@@ -80,8 +82,8 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
 
         def data_received(self, data: bytes) -> None:
             if self.lingers:
-                self._thrown_away += len(data)
-                if self._thrown_away > _LINGER_BYTES:
+                self._discarded_bytes += len(data)
+                if self._discarded_bytes > _LINGER_BYTES:
                     self.transport.abort()
                 return
             super().data_received(data)
@@ -91,7 +93,7 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
                 self._done()
 
         def send_400_response(self, msg: str) -> None:
-            """Refuse what uvicorn refuses, in the form of every refusal, and with 431 where that is meant."""
+            """Send uvicorn's refusals in the form of all error responses, with 431 where the headers are too large."""
             if self.cycle is not None and not self.cycle.response_complete:  # in the middle of a body
                 self.cycle.disconnected = True
                 self.cycle.message_event.set()
@@ -112,7 +114,7 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
             self.transport.close()
 
         def linger(self, transport: Any) -> None:
-            """Say that nothing more comes, and throw away what does."""
+            """Signal the end of the response, and discard what the client still sends."""
             self.lingers = True
             self._unset_keepalive_if_required()
             self._done()
@@ -159,4 +161,4 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
 
 
 def _invalid() -> Any:
-    return problem(400, "the request", "is no HTTP/1.1", "check what sends it")
+    return problem(400, "the request", "is not valid HTTP/1.1", "check the client")

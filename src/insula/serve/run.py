@@ -1,4 +1,4 @@
-"""From settings to a service that answers, until it is told to stop."""
+"""Run the service from its settings until it is stopped."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ _SHORTEST_TOKEN = 16
 
 
 def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Run the service until SIGINT or SIGTERM; jobs that were running then are queued for the next start.
+    """Run the service until SIGINT or SIGTERM; jobs still running then are queued for the next start.
 
     Args:
-        folder: jobs and results; one service at a time.
-        config: model, devices, limits, tokens.
-        host: an address of this machine; only on loopback is there a token of its own making.
-        port: 0 takes a free one.
-        announce: is given the page's address, with the token if it was made here.
+        folder: folder of the jobs and results; entry service at a time can use it.
+        config: model, devices, limits and tokens.
+        host: address of this machine to listen on; a token is generated only on loopback.
+        port: port to listen on; 0 picks a free entry.
+        announce: called with the page's address, which includes the token if it was generated.
 
     Raises:
-        UsageError: a bad token entry, or no token where others could call.
-        CannotCreate: another service has the folder, or another program the port.
+        UsageError: a token entry is invalid, or no token is set although other machines can connect.
+        CannotCreate: another service uses the folder, or another program the port.
         InsulaError: the audit file cannot be written.
     """
-    tokens, shown = _tokens(config, host)
+    tokens, generated = _tokens(config, host)
     audit = Audit(Path(config.audit) if config.audit else None)
     with opened(folder, config) as (store, jobs, workers), watched_ends(jobs, audit):
 
@@ -75,7 +75,10 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
         )
         listening = _listen(host, port)
         try:
-            announce(f"http://{_named(host)}:{listening.getsockname()[1]}/" + (f"#token={shown}" if shown else ""))
+            announce(
+                f"http://{_bracketed(host)}:{listening.getsockname()[1]}/"
+                + (f"#token={generated}" if generated else "")
+            )
             uvicorn.Server(settings).run([listening])
         finally:
             listening.close()
@@ -87,34 +90,36 @@ def _listen(host: str, port: int) -> socket.socket:
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
         )
     except OSError as error:
-        rule = f"cannot be listened at ({error.strerror or error})"
-        raise CannotCreate("the address", f"{host}:{port}", rule, "choose another --port or --host") from None
+        rule = f"cannot be opened for listening ({error.strerror or error})"
+        raise CannotCreate("the address", f"{host}:{port}", rule, "choose another `port` or `host`") from None
 
 
 def _tokens(config: ServeConfig, host: str) -> tuple[Sequence[TokenConfig], str | None]:
-    """Who may come in, and the token to be shown, if it was made here."""
-    for one in config.tokens:
-        if len(one.sha256) != 64 or set(one.sha256.lower()) - set("0123456789abcdef"):
+    """Returns the valid tokens, and the generated token if there was none in the settings or the environment."""
+    for entry in config.tokens:
+        if len(entry.sha256) != 64 or set(entry.sha256.lower()) - set("0123456789abcdef"):
             raise UsageError(
-                "the token of", one.owner, "has no SHA-256 in hexadecimal", "make one with: insula token OWNER"
+                "the token of", entry.owner, "has no valid hexadecimal SHA-256", "make entry with: insula token OWNER"
             )
         try:
-            date.fromisoformat(one.expires or "2000-01-01")
+            date.fromisoformat(entry.expires or "2000-01-01")
         except ValueError:
-            raise UsageError("the token of", one.owner, "expires on no date", "write e.g. 2027-01-31") from None
+            raise UsageError(
+                "the token of", entry.owner, "has an invalid expiry date", "write e.g. 2027-01-31"
+            ) from None
     if config.tokens:
-        if all(expired(one) for one in config.tokens):
-            raise UsageError("the tokens", "", "have all expired", "make a new one with: insula token OWNER")
+        if all(expired(token) for token in config.tokens):
+            raise UsageError("the tokens", "", "have all expired", "make a new entry with: insula token OWNER")
         return config.tokens, None
-    given = os.environ.get("INSULA_TOKEN")
-    if not given and not _loopback(host):
-        rule = "can be reached from other machines, and no token is set"
-        raise UsageError("--host", host, rule, "set INSULA_TOKEN, or name tokens in --settings")
-    if given and len(given) < _SHORTEST_TOKEN and not _loopback(host):
-        rule = f"is shorter than {_SHORTEST_TOKEN} characters, and others can call"
-        raise UsageError("INSULA_TOKEN", "", rule, "make one with: insula token OWNER")
-    token = given or secrets.token_urlsafe(24)
-    return (TokenConfig(owner="local", sha256=token_hash(token)),), None if given else token
+    env_token = os.environ.get("INSULA_TOKEN")
+    if not env_token and not _loopback(host):
+        rule = "can be reached from other machines, but no token is set"
+        raise UsageError("`host`", host, rule, "set INSULA_TOKEN, or name tokens in `settings`")
+    if env_token and len(env_token) < _SHORTEST_TOKEN and not _loopback(host):
+        rule = f"is shorter than {_SHORTEST_TOKEN} characters, but other machines can connect"
+        raise UsageError("INSULA_TOKEN", "", rule, "make entry with: insula token OWNER")
+    token = env_token or secrets.token_urlsafe(24)
+    return (TokenConfig(owner="local", sha256=token_hash(token)),), None if env_token else token
 
 
 def _loopback(host: str) -> bool:
@@ -124,5 +129,5 @@ def _loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _named(host: str) -> str:
+def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""What the routes work with, and who may use it."""
+"""The state of a running service, and the access checks that its routes depend on."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from insula.serve.workers import Workers
 __all__ = ["RETRY_SECONDS", "Mine", "Owner", "Service", "TheService", "gone", "problem"]
 
 RETRY_SECONDS = 10
-"""After which a sender who was turned away may try again."""
+"""Seconds after which a rejected sender may try again (Retry-After)."""
 
 
 @dataclass
 class Service:
-    """One running service."""
+    """The state of one running service."""
 
     store: Store
-    """Its folder, swept."""
+    """The service's folder, already swept."""
     jobs: Jobs
     workers: Workers
     config: ServeConfig
     tokens: Sequence[TokenConfig]
-    """Who may use it."""
+    """Tokens that grant access."""
     receiving: set[str] = field(default_factory=set)
-    """Uploads that are on their way; they have no place in the queue yet."""
+    """Ids of uploads in progress; they have no place in the queue yet."""
     audit: Audit = field(default_factory=lambda: Audit(None))
-    """Told who did what."""
+    """The audit log."""
 
     def __post_init__(self) -> None:
         self.meter = Meter(self.jobs, self.workers)
@@ -45,7 +45,7 @@ class Service:
 
 
 def problem(status: int, what: str, rule: str, remedy: str, headers: dict[str, str] | None = None) -> HTTPException:
-    """An answer that is no result, in the four parts of every refusal."""
+    """Returns an HTTP error whose body has the four parts of every Insula error."""
     error = {
         "kind": "HTTP",
         "what": what,
@@ -58,7 +58,7 @@ def problem(status: int, what: str, rule: str, remedy: str, headers: dict[str, s
 
 
 def gone() -> HTTPException:
-    """The answer for a job that is not, or no longer, there."""
+    """Returns the error for a job that does not exist or has expired."""
     return problem(404, "the job", "does not exist, or has expired", "send the scan again")
 
 
@@ -67,17 +67,17 @@ def _service(request: Request) -> Service:
 
 
 TheService = Annotated[Service, Depends(_service)]
-"""The one that the application serves."""
+"""The service that the application exposes."""
 
 
 def _owner(request: Request, service: TheService, authorization: Annotated[str, Header()] = "") -> str:
     address = request.client.host if request.client else ""
     if authorization and (wait := service.failures.wait_seconds(address, authorization)):
-        rule = f"was wrong {service.config.failed_tokens} times within a minute, from this address"
+        rule = f"was wrong {service.config.failed_tokens} times within a minute from this address"
         raise problem(429, "the token", rule, f"wait {wait} seconds", {"Retry-After": str(wait)})
     owner = owner_of(authorization, service.tokens)
     if owner is None:
-        if authorization:  # none at all is no guess
+        if authorization:  # a missing token is not a guess
             service.failures.add(address)
             request.state.guessed = True
         headers = {"WWW-Authenticate": "Bearer"}
@@ -90,16 +90,16 @@ def _owner(request: Request, service: TheService, authorization: Annotated[str, 
 
 
 Owner = Annotated[str, Depends(_owner)]
-"""Whose token came with the request; 401 without, 429 after too many wrong ones."""
+"""Owner of the request's token; 401 without a valid token, 429 after too many wrong ones."""
 
 
-def _mine(id: str, request: Request, service: TheService, owner: Owner) -> Job:
+def _callers_job(id: str, request: Request, service: TheService, owner: Owner) -> Job:
     job = service.jobs.get(id, owner=owner)
-    if job is None:  # the same answer for what is another's
+    if job is None:  # another owner's job gets the same response
         raise gone()
     request.state.job = job
     return job
 
 
-Mine = Annotated[Job, Depends(_mine)]
-"""The job in the address, if it is the caller's; 404 otherwise."""
+Mine = Annotated[Job, Depends(_callers_job)]
+"""The job in the address if it belongs to the caller; 404 otherwise."""

@@ -1,4 +1,4 @@
-"""Where the service keeps things: the jobs' file, and a folder for each job."""
+"""The service's folder: the job database, and a folder for each job."""
 
 from __future__ import annotations
 
@@ -29,78 +29,78 @@ class JobFolder:
 
     @property
     def results(self) -> ResultPaths:
-        """What `insula segment` would write."""
+        """Paths of the results, named as `insula segment` names them."""
         return result_paths(self.path / "results", _NAME)
 
     @property
     def scan(self) -> Path:
-        """The image on its own grid, for viewers that read no DICOM."""
+        """The image on its own grid, for viewers that do not read DICOM."""
         return self.path / "scan.nii.gz"
 
     @property
     def archive(self) -> Path:
-        """All results in one zip; written last."""
+        """Zip of all results; written last."""
         return self.path / "results.zip"
 
     def clear(self) -> None:
-        """Take away what a job that came to nothing had written: on a full disk that is room."""
+        """Delete the files that an unsuccessful job has written, which frees space on a full disk."""
         shutil.rmtree(self.results.record.parent, ignore_errors=True)
         for path in (self.scan, self.archive, *self.path.glob("*.part")):
             path.unlink(missing_ok=True)
 
     def upload(self) -> Path:
-        """What was sent.
+        """Returns the path of the upload.
 
         Raises:
-            NoInput: it is gone.
+            NoInput: the upload is gone.
         """
-        found = next(self.path.glob("upload*"), None)
-        if found is None:
+        upload = next(self.path.glob("upload*"), None)
+        if upload is None:
             raise NoInput("the upload", "", "is no longer on the disk", "send it again")
-        return found
+        return upload
 
 
 @dataclass(frozen=True)
 class Store:
-    """A folder that one service owns."""
+    """The folder of one service."""
 
     path: Path
 
     @property
     def database(self) -> Path:
-        """The jobs."""
+        """The job database."""
         return self.path / "jobs.sqlite"
 
     @property
     def reserve(self) -> Reserve:
-        """Room for the jobs on a full disk."""
+        """Disk space reserved for the job database."""
         return Reserve(self.database.with_name(RESERVE))
 
     @property
     def settings(self) -> Path:
-        """What the workers read at their start."""
+        """Settings, which the workers read when they start."""
         return self.path / "settings.json"
 
     @property
     def incoming(self) -> Path:
-        """Uploads that are not complete."""
+        """Folder of incomplete uploads."""
         return self.path / "incoming"
 
     @property
     def quarantine(self) -> Path:
-        """What no job is known for, and damaged files of jobs; only people delete it."""
+        """Folder of damaged databases, and of job folders without a job; only people delete its content."""
         return self.path / "quarantine"
 
     def job(self, id: str) -> JobFolder:
-        """A job's folder."""
+        """Returns the folder of a job."""
         return JobFolder(self.path / "jobs" / id)
 
     def temporary(self, worker: str) -> Path:
-        """Where a worker unpacks."""
+        """Returns the folder in which a worker unpacks archives."""
         return self.path / "tmp" / worker
 
     def remove(self, id: str) -> None:
-        """A job's files; out of the way first, so that a worker that is still at it can add none."""
+        """Delete a job's files; they are moved away first, so that a worker still running the job can add none."""
         away = self._trash / id
         try:
             os.rename(self.job(id).path, away)
@@ -109,25 +109,26 @@ class Store:
         shutil.rmtree(away, ignore_errors=True)
 
     def mend(self) -> None:
-        """Put a damaged file of jobs into quarantine, so that a new one can be made.
+        """Move a damaged job database into quarantine, so that a new one can be created.
 
         Raises:
-            Busy, IOFault: another program has the file, or it cannot be read.
+            Busy, IOFault: another program has locked the database, or it cannot be read.
         """
         damaged = not is_whole(self.database)
         lost = not self.database.exists() or not self.database.stat().st_size
         beside = [path for end in _BESIDE if (path := self.path / f"{self.database.name}{end}").exists()]
-        if damaged or (lost and beside):  # SQLite would delete a log without its file
+        if damaged or (lost and beside):  # SQLite would delete a log without its database
             for path in (self.database, *beside):
                 if path.exists():
                     self._set_aside(path)
-            _log.error("the file of jobs is damaged or gone; what is left of it is in %s", self.quarantine.name)
+            _log.error("the job database is damaged or missing; its remains are in %s", self.quarantine.name)
 
     def sweep(self, known: set[str]) -> None:
-        """Take away what a service that died left: unfinished uploads and what was unpacked.
+        """Delete what a killed service left behind: unfinished uploads and unpacked archives.
 
-        Folders that belong to no job may be all that is left of jobs whose entries were lost. They go into quarantine, and are never deleted by the service;
-        those of jobs that are known again, from a backup of the entries, come back.
+        Folders that belong to no job may be all that is left of jobs whose database entries were lost. They are moved
+        into quarantine, and never deleted by the service. They are moved back when their jobs are known again, from a
+        backup of the database.
 
         Args:
             known: the ids of all jobs.
@@ -140,13 +141,13 @@ class Store:
         for path in unknown:
             self._set_aside(path)
         if unknown:
-            _log.warning("%d folders belong to no job that is known, and were put into quarantine", len(unknown))
+            _log.warning("%d folders belong to no job and were moved into quarantine", len(unknown))
         for id in known:
             if (self.quarantine / id).is_dir() and not self.job(id).path.exists():
                 os.rename(self.quarantine / id, self.job(id).path)
         if count := len(list(self.quarantine.iterdir())) if self.quarantine.is_dir() else 0:
             _log.warning(
-                "%d files and folders lie in quarantine: restore a backup of %s, or delete them",
+                "%d files and folders are in quarantine: restore a backup of %s, or delete them",
                 count,
                 self.database.name,
             )

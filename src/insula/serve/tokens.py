@@ -1,4 +1,4 @@
-"""Who may use the service: tokens that are compared in constant time and kept as hashes."""
+"""Access tokens, stored as hashes and compared in constant time."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ __all__ = ["expired", "owner_of", "token_hash"]
 
 
 def expired(token: TokenConfig) -> bool:
-    """Whether its last day is over."""
+    """Returns whether a token's last day is over."""
     return bool(token.expires) and date.fromisoformat(token.expires) < datetime.now(UTC).date()
 
 
 def token_hash(token: str) -> str:
-    """What stands in the settings for a token: its SHA-256."""
+    """Returns a token's SHA-256, as it is stored in the settings."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def owner_of(authorization: str, tokens: Sequence[TokenConfig]) -> str | None:
-    """Whose token a header `Bearer TOKEN` carries; None if nobody's, or if it has expired.
+    """Returns the owner of the token in a header `Bearer TOKEN`; None if the token is unknown or has expired.
 
-    Every token is compared, and each in constant time, so that the time says nothing of any.
+    The token is compared with every known one in constant time, so that timing reveals nothing.
     """
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
         return None
     sent = token_hash(token.strip())
-    found = [one for one in tokens if hmac.compare_digest(one.sha256.lower().encode(), sent.encode())]
-    valid = [one for one in found if not expired(one)]
+    matches = [known for known in tokens if hmac.compare_digest(known.sha256.lower().encode(), sent.encode())]
+    valid = [known for known in matches if not expired(known)]
     return valid[0].owner if valid else None

@@ -1,4 +1,4 @@
-"""An upload, piece by piece to the disk: capped, timed, and looked at before it becomes a job."""
+"""Receive an upload piece by piece to disk, with limits on size and time, and identify its format."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from insula.io.nifti_header import starts_as_nifti
 __all__ = ["Received", "TooSlow", "Unknown", "keep", "receive", "recognise"]
 
 _LOOK = 512
-_LEAST_RATE = 10_000  # bytes a second; a byte every now and then is no upload
+_LEAST_RATE = 10_000  # bytes a second; a slower sender only occupies an upload slot
 _ENDINGS = {"gzip": ".gz", "bzip2": ".bz2", "xz": ".xz"}
 _NIFTI = re.compile(r"\.nii(\.(gz|bz2|xz))?$", re.IGNORECASE)
 
 
 class TooSlow(BadData):
-    """The sender paused for too long."""
+    """The sender paused for too long, or sent too slowly."""
 
 
 class Unknown(BadData):
-    """Neither NIfTI nor DICOM."""
+    """The upload is neither NIfTI nor DICOM."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """What has come."""
+    """Digest and size of a complete upload."""
 
     sha256: str
     bytes: int
@@ -46,30 +46,33 @@ class Received:
 async def receive(
     pieces: AsyncIterator[bytes], path: Path, *, most_bytes: int, pause_seconds: float, total_seconds: float = 3600.0
 ) -> Received:
-    """Write what comes to a file.
+    """Write an upload to a file as it arrives.
 
     Args:
-        pieces: as they come.
-        path: the file.
-        most_bytes: that are taken.
-        pause_seconds: in which each next piece has to come. What takes longer altogether has to come at 10 kB a second.
-        total_seconds: in which all has to come.
+        pieces: pieces of the upload, as they arrive.
+        path: the file to write.
+        most_bytes: the largest size accepted [bytes].
+        pause_seconds: the longest wait for the next piece [s]; a longer upload must arrive at 10 kB a second or more.
+        total_seconds: the longest duration of the whole upload [s].
+
+    Returns:
+        The digest and size of the upload.
 
     Raises:
-        TooLarge: as soon as more has come than is taken, whatever the sender had announced.
-        TooSlow: nothing came for so long, or it came too slowly.
-        BadData: nothing came at all.
+        TooLarge: more than `most_bytes` has arrived, whatever size the sender announced; raised at once.
+        TooSlow: the sender paused for too long, or sent too slowly.
+        BadData: the upload is empty.
     """
     digest, count, begun = hashlib.sha256(), 0, time.monotonic()
     with _disk_errors(), open(path, "wb") as file:
         while True:
-            passed = time.monotonic() - begun
+            duration = time.monotonic() - begun
             limits = {
                 f"paused for more than {pause_seconds:g} seconds": pause_seconds,
-                f"came at less than {_LEAST_RATE // 1000} kB a second": 1.2 * pause_seconds
+                f"arrived at less than {_LEAST_RATE // 1000} kB a second": 1.2 * pause_seconds
                 + count / _LEAST_RATE
-                - passed,
-                f"took longer than {total_seconds / 60:g} minutes": total_seconds - passed,
+                - duration,
+                f"took longer than {total_seconds / 60:g} minutes": total_seconds - duration,
             }
             rule = min(limits, key=lambda name: limits[name])
             try:
@@ -84,7 +87,7 @@ async def receive(
             digest.update(piece)
             file.write(piece)
         file.flush()
-        await asyncio.to_thread(os.fsync, file.fileno())  # what becomes a job is on the disk
+        await asyncio.to_thread(os.fsync, file.fileno())  # an upload is on the disk before it becomes a job
     if not count:
         raise BadData(
             "the upload", "", "is empty", "send the file as the request's body, e.g. curl --data-binary @scan.nii.gz"
@@ -93,7 +96,7 @@ async def receive(
 
 
 def keep(part: Path, path: Path) -> None:
-    """Move an upload into a new folder of its own, on the disk for good before it is acknowledged."""
+    """Move an upload into a new folder of its own, and sync both to disk before it is acknowledged."""
     with _disk_errors():
         path.parent.mkdir()
         part.rename(path)
@@ -110,12 +113,12 @@ def _disk_errors() -> Iterator[None]:
 
 
 def recognise(path: Path) -> str:
-    """The ending that a file's content calls for: .nii, perhaps with .gz, .bz2 or .xz, or .zip, .tar or .dcm.
+    """Returns the file ending that fits a file's content: .nii (also with .gz, .bz2 or .xz), .zip, .tar or .dcm.
 
     Raises:
-        Unknown: it is none of them.
-        BadData: an archive that leads out of itself or is damaged.
-        TooLarge: an archive that holds too much.
+        Unknown: the content is in none of these formats.
+        BadData: the archive is damaged, or has paths that lead out of it.
+        TooLarge: the archive's content is too large.
     """
     head, kinds = peel(lambda count: read_head(path, count), _LOOK)
     if starts_as_nifti(head):
@@ -124,11 +127,11 @@ def recognise(path: Path) -> str:
         return ".dcm"
     if is_archive(path):
         if any(_NIFTI.search(name) for name in check_archive(path)):
-            rule = "holds NIfTI, and archives are read as DICOM"
+            rule = "contains NIfTI, but archives are read as DICOM"
             raise Unknown("the archive", "", rule, "send the .nii or .nii.gz itself")
         return ".zip" if head.startswith(b"PK") else ".tar"
     if kinds:
-        rule = f"is packed by {kinds[0]}, but neither NIfTI nor DICOM is in it"
+        rule = f"is compressed with {kinds[0]}, but contains neither NIfTI nor DICOM"
         raise Unknown("the upload", "", rule, "send the .nii.gz file, or a zip or tar of a DICOM series")
     rule = "is neither NIfTI nor DICOM"
     raise Unknown("the upload", "", rule, "send .nii, .nii.gz, or a zip or tar of a DICOM series")

@@ -1,6 +1,6 @@
-"""A process that segments one job after the other on one device; if it dies, the service does not.
+"""The worker process, which segments jobs one after another on one device; if it dies, the service lives on.
 
-It ends when its standard input does, which is when the service is gone, however that died.
+It ends when its standard input closes, which happens when the service is gone, however it died.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ if TYPE_CHECKING:
 __all__ = ["main", "run_job", "told", "work"]
 
 _LOOK_SECONDS = 0.1
-_WAIT_SECONDS = 60.0  # for the store: nobody waits for a worker's answer, and what it has computed would be lost
+_WAIT_SECONDS = 60.0  # for the store: a worker keeps no client waiting, and giving up would lose its result
 _NICENESS = 10
-_REFUSED = (65, 66, 2)  # the input's or the caller's fault; trying again would not help
+_REFUSED = (65, 66, 2)  # exit codes of errors in the input or its options; another attempt would not help
 
 
 def main() -> None:
-    """What a worker process runs; its arguments are the service's folder, a device and a name."""
+    """Run a worker process; its arguments are the service's folder, a device and a name."""
     folder, device, name = sys.argv[1:]
-    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the service, which ends its workers itself
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the service, which stops its workers itself
         signal.signal(number, signal.SIG_IGN)
     if hasattr(os, "nice"):
-        os.nice(_NICENESS)  # computing waits for answering
+        os.nice(_NICENESS)  # the service's responses take precedence
     threading.Thread(target=_end_with_the_service, daemon=True).start()
     work(Store(Path(folder)), device=device, name=name)
 
 
 def work(store: Store, *, device: str, name: str) -> None:
-    """Take jobs for ever.
+    """Take jobs and run them, for ever.
 
     Args:
         store: the service's folder.
-        device: as `insula segment --device`.
-        name: under which jobs are taken.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        name: name under which it takes jobs.
     """
     from insula.checkpoint import load_weights
 
@@ -72,17 +72,17 @@ def work(store: Store, *, device: str, name: str) -> None:
             known = as_insula_error(error)
             folder = store.job(job.id)
             folder.clear()
-            if known.code in _REFUSED or not folder.path.exists():  # deleted while it ran: nobody hears this
+            if known.code in _REFUSED or not folder.path.exists():  # deleted while it ran: no job is left to end
                 jobs.end(job, "refused", told(known))
                 continue
             if job.attempts >= config.attempts:
                 jobs.end(job, "failed", told(known))
-            # A disk that is full, a GPU that is lost, a bug: a fresh process may do better, and starts later each time
+            # After a full disk, a lost GPU or a bug a new process may succeed; each one starts after a longer pause
             sys.exit(f"job {job.id}: {_place(error)}")
 
 
 def _next(jobs: Jobs, name: str) -> Job | None:
-    """Take a job; a store that is locked or cannot be read at the moment gives nothing."""
+    """Take a job; None if there is none, or if the store is locked or unreadable at the moment."""
     try:
         return jobs.take(name)
     except (Unavailable, IOFault):
@@ -91,10 +91,12 @@ def _next(jobs: Jobs, name: str) -> Job | None:
 
 
 def run_job(job: Job, jobs: Jobs, store: Store, weights: Weights, *, device: str) -> None:
-    """Read, segment, write, end.
+    """Read the scan of a job, segment it, write the results and end the job.
+
+    A job whose lease is lost is abandoned.
 
     Raises:
-        InsulaError: what the scan or the disk is refused for; the job has not ended then.
+        InsulaError: the scan is refused, or a disk or device fails; the job has not ended then.
     """
     from insula.io import write_scan
     from insula.predict import open_scan, segment
@@ -131,10 +133,10 @@ def run_job(job: Job, jobs: Jobs, store: Store, weights: Weights, *, device: str
 
 
 def told(error: InsulaError) -> dict[str, Any]:
-    """A refusal as the service tells it; of bugs only where, for their text may quote what was sent."""
+    """Returns an error as the service reports it; without the text of a bug, which may quote the upload."""
     if isinstance(error, InternalBug):
         error = InternalBug(
-            "insula", "", "has a bug that this scan shows", "report it, with the version and the kind of scan"
+            "insula", "", "has a bug that this scan triggers", "report it, with the version and the kind of scan"
         )
     return {
         "kind": type(error).__name__,
@@ -147,19 +149,19 @@ def told(error: InsulaError) -> dict[str, Any]:
 
 
 def _place(error: Exception) -> str:
-    """What and where, without the error's own words, which may quote what was sent."""
+    """Returns the type and place of an error, without its text, which may quote the upload."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
 
 
 def _shades(image: np.ndarray) -> np.ndarray:
-    """An image's intensities as 0 to 4095, whatever they were: for looking at, not for measuring."""
+    """Returns an image with its intensities rescaled to 0 to 4095, for viewing and not for measuring."""
     low, high = np.percentile(image, (0.1, 99.9))
     return np.clip((image.astype(np.float32) - low) / max(float(high - low), 1e-6), 0, 1) * 4095
 
 
 def _pack(folder: Path, archive: Path) -> None:
-    """All files of a folder into a zip that is whole or not there; most are packed already."""
+    """Write all files of a folder into a zip, atomically and uncompressed: most are compressed already."""
     part = archive.with_suffix(".part")
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
         for path in sorted(folder.iterdir()):
@@ -169,6 +171,6 @@ def _pack(folder: Path, archive: Path) -> None:
 
 
 def _end_with_the_service() -> None:
-    while os.read(0, 1):  # not through sys.stdin, whose lock a thread may not hold when Python ends
+    while os.read(0, 1):  # not through sys.stdin, whose lock no thread may hold when Python exits
         pass
     os._exit(0)

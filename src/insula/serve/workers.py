@@ -1,4 +1,4 @@
-"""The worker processes, one for each device, and who starts another when one dies."""
+"""Start one worker process for each device, and replace those that die."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _SWEEP_SECONDS = 30.0
 _AFTER_TROUBLE_SECONDS = 1.0
 _LONGEST_PAUSE = 30.0
 _COMMAND = "from insula.serve.worker import main; main()"
-_STARTS = 5  # of a service at one job: some scan may bring the whole machine down
-_QUICK_DEATH = 20.0  # seconds within which dying again is a sign that starting does not help
+_STARTS = 5  # of the service on the same job: a scan may bring the whole machine down
+_QUICK_DEATH = 20.0  # seconds; a worker that dies sooner than this is restarted only after a pause
 
 
 def check_devices(config: ServeConfig) -> None:
-    """Refuse devices that are not there, before anything is promised.
+    """Check that all configured devices exist, before the service accepts anything.
 
     Raises:
         UsageError, Unavailable: as `choose_device`.
@@ -49,16 +49,16 @@ class _Worker:
     started: float = 0.0
     pause: float = 0.0
     restarts: int = field(default=-1)
-    owes: bool = False
-    """It died, and what it ran has not been given back yet."""
+    owes_job: bool = False
+    """Whether the worker died and its job has not been queued again yet."""
 
 
 class Workers:
-    """Keeps a process for each device alive, gives back the jobs of those that died, deletes what has expired.
+    """Keeps a worker process for each device alive, queues the jobs of dead workers again, deletes expired jobs.
 
     Args:
-        store: the service's folder, swept.
-        jobs: its jobs.
+        store: the service's folder, already swept.
+        jobs: the service's jobs.
         config: devices and limits.
     """
 
@@ -71,83 +71,85 @@ class Workers:
 
     @property
     def ready(self) -> int:
-        """How many can take a job."""
-        return sum(one.ready and one.process is not None and one.process.poll() is None for one in self._workers)
+        """Number of workers that can take a job."""
+        return sum(
+            worker.ready and worker.process is not None and worker.process.poll() is None for worker in self._workers
+        )
 
     @property
     def restarts(self) -> int:
-        """How often one had to be started again."""
-        return sum(max(one.restarts, 0) for one in self._workers)
+        """Number of times that a worker had to be restarted."""
+        return sum(max(worker.restarts, 0) for worker in self._workers)
 
     @property
     def pids(self) -> list[int]:
-        """The processes."""
-        return [one.process.pid for one in self._workers if one.process is not None]
+        """Process ids of the workers."""
+        return [worker.process.pid for worker in self._workers if worker.process is not None]
 
     def start(self) -> None:
-        """Queue again what a service that died was running; start everything."""
+        """Queue again the jobs that a killed service was running, and start the workers."""
         self._release(None, attempts=max(_STARTS, self._config.attempts))
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop everything; what was running is queued for the next start, and does not count as begun."""
+        """Stop the workers; running jobs are queued for the next start, and this attempt does not count."""
         self._stop.set()
         self._thread.join()
-        for one in self._workers:
-            if one.process is not None:
-                one.process.kill()
-                one.process.wait()
+        for worker in self._workers:
+            if worker.process is not None:
+                worker.process.kill()
+                worker.process.wait()
         try:
             self._jobs.put_back()
-        except InsulaError as error:  # the next start finds them running, and queues them again
+        except InsulaError as error:  # the next start queues them again, as they are still running
             _log.warning("stopping: %s", error)
 
     def _watch(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
             try:
                 overdue = self._jobs.overdue(60 * self._config.job_minutes)
-                for one in self._workers:
-                    self._tend(one, late=one.name in overdue)
+                for worker in self._workers:
+                    self._tend(worker, late=worker.name in overdue)
                 self._sweep()
-            except Exception as error:  # whatever it was, the next look may succeed; nobody else would start workers
+            except Exception as error:  # the next round may succeed, and no other thread starts workers
                 _log.warning("looking after the workers: %s", as_insula_error(error))
                 self._stop.wait(_AFTER_TROUBLE_SECONDS)
 
-    def _tend(self, one: _Worker, *, late: bool) -> None:
-        if late and one.process is not None:
-            _log.warning("%s: at one job for too long, stopped", one.name)
-            one.process.kill()
-            one.process.wait()
-        if one.process is not None and one.process.poll() is not None:
-            _log.warning("%s: died (%s)", one.name, one.process.returncode)
-            one.pause = (
-                min(2 * one.pause + 0.5, _LONGEST_PAUSE) if time.monotonic() - one.started < _QUICK_DEATH else 0.0
+    def _tend(self, worker: _Worker, *, late: bool) -> None:
+        if late and worker.process is not None:
+            _log.warning("%s: stopped, its job took too long", worker.name)
+            worker.process.kill()
+            worker.process.wait()
+        if worker.process is not None and worker.process.poll() is not None:
+            _log.warning("%s: died (%s)", worker.name, worker.process.returncode)
+            worker.pause = (
+                min(2 * worker.pause + 0.5, _LONGEST_PAUSE) if time.monotonic() - worker.started < _QUICK_DEATH else 0.0
             )
-            one.process, one.ready, one.owes = None, False, True
-            shutil.rmtree(self._store.temporary(one.name), ignore_errors=True)
-        if one.owes:  # again and again while the store is locked or full; no job says for ever that it runs
-            self._release(one.name, attempts=self._config.attempts)
-            one.owes = False
-        if one.process is None and time.monotonic() >= one.started + one.pause:
-            self._begin(one)
+            worker.process, worker.ready, worker.owes_job = None, False, True
+            shutil.rmtree(self._store.temporary(worker.name), ignore_errors=True)
+        if worker.owes_job:  # repeated while the store is locked or full, so that no job stays running for ever
+            self._release(worker.name, attempts=self._config.attempts)
+            worker.owes_job = False
+        if worker.process is None and time.monotonic() >= worker.started + worker.pause:
+            self._begin(worker)
 
-    def _begin(self, one: _Worker) -> None:
-        command = [sys.executable, "-c", _COMMAND, str(self._store.path), one.device, one.name]
-        temporary = self._store.temporary(one.name)
+    def _begin(self, worker: _Worker) -> None:
+        command = [sys.executable, "-c", _COMMAND, str(self._store.path), worker.device, worker.name]
+        temporary = self._store.temporary(worker.name)
         temporary.mkdir(parents=True, exist_ok=True)
-        one.process = subprocess.Popen(
+        worker.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
             env={**os.environ, "TMPDIR": str(temporary)},
         )
-        one.started, one.restarts = time.monotonic(), one.restarts + 1
-        threading.Thread(target=_listen, args=(one, one.process), daemon=True).start()
+        worker.started, worker.restarts = time.monotonic(), worker.restarts + 1
+        threading.Thread(target=_listen, args=(worker, worker.process), daemon=True).start()
 
     def _release(self, worker: str | None, *, attempts: int) -> None:
         error = told(
-            Unavailable("the worker", "", f"died {attempts} times at this scan", "check the server's log and memory")
+            Unavailable("the worker", "", f"died {attempts} times on this scan", "check the server's log and memory")
         )
         for job in self._jobs.release(worker, attempts=attempts, error=error):
             _log.warning("job %s: its worker died; now %s", job.id, job.state)
@@ -163,9 +165,9 @@ class Workers:
         self._next_sweep = time.monotonic() + _SWEEP_SECONDS
 
 
-def _listen(one: _Worker, process: subprocess.Popen[bytes]) -> None:
-    """A worker says one line, when it can take jobs."""
+def _listen(worker: _Worker, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the line with which a worker reports that it can take jobs."""
     assert process.stdout is not None
-    if process.stdout.readline() and one.process is process:
-        one.ready = True
+    if process.stdout.readline() and worker.process is process:
+        worker.ready = True
     process.stdout.read()

@@ -1,4 +1,4 @@
-"""Tissues: where label maps have them, and what they look like."""
+"""Tissues: their codes in label maps, and their intensities on T1w."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Tissue(IntEnum):
-    """What a voxel of a head is made of, as far as T1w tells tissues apart."""
+    """Tissue of a voxel, as far as T1w can distinguish it."""
 
     OUTSIDE = 0
     VENTRICLE = 1
@@ -41,13 +41,13 @@ class Tissue(IntEnum):
 
 
 BRAIN = tuple(range(Tissue.VENTRICLE, Tissue.BRAINSTEM + 1))
-"""What the brain mask holds: tissue, ventricles and the CSF in its sulci; not the CSF farther out (OUTER_CSF)."""
+"""Tissues of the brain mask: parenchyma, ventricles and sulcal CSF, but not the CSF farther out (OUTER_CSF)."""
 WHITE = (Tissue.WHITE, Tissue.CEREBELLAR_WHITE, Tissue.BRAINSTEM)
-"""Where infarcts look like infarcts of white matter."""
+"""Tissues in which infarcts look like infarcts of white matter."""
 GREY = (Tissue.CORTEX, Tissue.DEEP_GREY, Tissue.CEREBELLAR_GREY)
-"""And of grey matter."""
+"""Tissues in which infarcts look like infarcts of grey matter."""
 PARENCHYMA = tuple(range(Tissue.CORTEX, Tissue.BRAINSTEM + 1))
-"""What can infarct."""
+"""Tissues that can infarct."""
 
 _T1_LOOK = {  # lowest and highest mean intensity on T1w, white matter about 1
     Tissue.OUTSIDE: (0.0, 0.04),
@@ -96,7 +96,7 @@ _FREESURFER = _table(
         Tissue.CEREBELLAR_GREY: [8, 47],
         Tissue.BRAINSTEM: [16, 28, 60],
         Tissue.DEEP_GREY: [10, 11, 12, 13, 17, 18, 26, 49, 50, 51, 52, 53, 54, 58],
-        # SynthSeg's labels of what lies around the brain
+        # SynthSeg's labels of the surroundings of the brain
         Tissue.SKULL: [511, 514, 515],
         Tissue.SCALP: [507],
         Tissue.FACE: [502, 506, 508, 509, 512, 516, 530],
@@ -106,17 +106,17 @@ _FREESURFER = _table(
 
 
 def from_dlmuse(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Tissues from a DLMUSE label map; unknown labels become OUTSIDE."""
+    """Return the tissues of a DLMUSE label map; unknown labels become OUTSIDE."""
     return _DLMUSE[np.clip(labels, 0, len(_DLMUSE) - 1)]
 
 
 def from_freesurfer(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Tissues from a FreeSurfer or SynthSeg label map; unknown labels become OUTSIDE."""
+    """Return the tissues of a FreeSurfer or SynthSeg label map; unknown labels become OUTSIDE."""
     return _FREESURFER[np.clip(labels, 0, len(_FREESURFER) - 1)]
 
 
 def add_skull(tissue: NDArray[np.uint8], *, skull_mm: float = 6.0, scalp_mm: float = 6.0) -> NDArray[np.uint8]:
-    """Close a shell of outer CSF, skull and scalp around a brain-only tissue map at 1 mm; tissues inside stay."""
+    """Add a shell of outer CSF, skull and scalp to a brain-only tissue map at 1 mm; tissues inside stay."""
     brain = ndimage.binary_closing(np.pad(tissue > 0, 8), iterations=4)[8:-8, 8:-8, 8:-8] | (tissue > 0)
     distance = ndimage.distance_transform_edt(~brain)
     shell = np.zeros_like(tissue)
@@ -127,14 +127,14 @@ def add_skull(tissue: NDArray[np.uint8], *, skull_mm: float = 6.0, scalp_mm: flo
 
 
 def trim_csf(tissue: NDArray[np.uint8], *, reach_mm: float = 3.0) -> NDArray[np.uint8]:
-    """Call CSF that lies farther than `reach_mm` from the brain's closed surface, or below its stem, OUTER_CSF.
+    """Relabel CSF farther than `reach_mm` from the brain's closed surface, or below its stem, as OUTER_CSF.
 
     Label maps differ in how much CSF they draw: SynthSeg's fill the skull and the spinal canal, DLMUSE's follow the
-    brain. A brain mask has to mean one thing.
+    brain. A brain mask has to mean the same everywhere.
 
     Args:
         tissue: codes of `Tissue` at 1 mm, k upward.
-        reach_mm: how much CSF around the closed brain belongs to it.
+        reach_mm: width of the CSF around the closed brain that belongs to it.
     """
     solid = np.isin(tissue, (Tissue.VENTRICLE, *PARENCHYMA))
     closed = ndimage.binary_closing(np.pad(solid, 8), iterations=4)[8:-8, 8:-8, 8:-8] | solid
@@ -145,6 +145,6 @@ def trim_csf(tissue: NDArray[np.uint8], *, reach_mm: float = 3.0) -> NDArray[np.
 
 
 def draw_palette(rng: np.random.Generator) -> tuple[float, ...]:
-    """A T1w-like mean intensity for every tissue, in the order of `Tissue`, white matter 1."""
+    """Draw a T1w-like mean intensity for every tissue, in the order of `Tissue`; white matter is 1."""
     means = [float(rng.uniform(*_T1_LOOK[kind])) for kind in Tissue]
     return tuple(mean / means[Tissue.WHITE] for mean in means)

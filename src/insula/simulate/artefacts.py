@@ -1,4 +1,4 @@
-"""What goes wrong while a scan is made: ghosts, a movement, a spike."""
+"""Artefacts of an acquisition: ghosts, a movement, a spike."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ Volume = Float[Tensor, "i j k"]
 class Artefacts:
     """Faults of k-space, as numbers; the default is none.
 
-    A 3-D scan is acquired line by line along the phase axis. Lines that differ from their neighbours in turn show
-    copies of the head (ghosts); lines acquired after a movement show it in another pose; one false point of k-space
-    lays a wave over the whole image.
+    A 3-D scan is acquired line by line along the phase axis. Lines that differ from their neighbours at regular
+    intervals show copies of the head (ghosts). Lines acquired after a movement show the head in another pose. A single
+    false point of k-space lays a wave over the whole image.
     """
 
     phase_axis: int = 1
-    """0, 1, 2: the axis along which lines follow each other."""
+    """Axis along which lines follow each other: 0, 1 or 2."""
     ghost: float = 0.0
     """How much weaker every `ghost_every`-th line is, 0 to 1."""
     ghost_every: int = 2
-    """As many copies appear across the volume."""
+    """Interval of the weaker lines; as many copies appear across the volume."""
     move_deg: tuple[float, float, float] = _NONE
     """Rotation of the head about i, j, k."""
     move_mm: tuple[float, float, float] = _NONE
-    """And its shift."""
+    """Shift of the head along i, j, k."""
     move_at: float = 1.0
-    """Share of the lines acquired before it; above a half, so that the head is where it was at the start."""
+    """Share of the lines acquired before the movement; above a half, so that the head is where it was at the start."""
     spike: float = 0.0
     """Amplitude of the wave, relative to white matter."""
     spike_cycles: tuple[float, float, float] = _NONE
-    """Its waves across the volume along i, j, k."""
+    """Cycles of the wave across the volume along i, j, k."""
 
     @property
     def moved(self) -> bool:
@@ -52,7 +52,7 @@ class Artefacts:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, *, chance: float) -> Artefacts:
-        """Draw each of the three with the same chance, from hardly visible to hardly usable."""
+        """Draw each of the three artefacts with the same chance, from hardly visible to hardly usable."""
         ghosts, moves, spikes = rng.random(3) < chance
         axis, every = int(rng.integers(2)), int(rng.integers(2, 6))
         a, b, c = rng.normal(0, 2.0, 3) * moves
@@ -71,18 +71,23 @@ class Artefacts:
 
 
 def disturb(image: Volume, artefacts: Artefacts) -> Volume:
-    """Spoil an image, white matter about 1; intensities stay at least 0. Without artefacts it is returned as it is."""
+    """Apply artefacts to an image whose white matter is about 1; intensities stay at least 0.
+
+    Without artefacts the image is returned as it is.
+    """
     x, axis = image, artefacts.phase_axis
     if artefacts.ghost or artefacts.moved:
-        # what happens along one axis of k-space needs no transform along the others
+        # effects along one axis of k-space need no transform along the others
         lines = torch.fft.fft(x, dim=axis)
         size = x.shape[axis]
-        turn = (torch.arange(size, device=x.device) + size // 2) % size  # when each frequency's line is acquired
+        turn = (torch.arange(size, device=x.device) + size // 2) % size  # acquisition order of each frequency's line
         turn = turn.view([-1 if n == axis else 1 for n in range(3)])
         if artefacts.moved:
             pose = Deformation(rotation_deg=artefacts.move_deg, shift_mm=artefacts.move_mm)
             shape = (x.shape[0], x.shape[1], x.shape[2])
-            moved = look_up(x[None], pose.index(shape, device=x.device), repeat_rim=True)[0]  # a crop is no head in air
+            moved = look_up(x[None], pose.index(shape, device=x.device), repeat_rim=True)[
+                0
+            ]  # a crop is not surrounded by air
             lines = torch.where(turn < artefacts.move_at * size, lines, torch.fft.fft(moved, dim=axis))
         if artefacts.ghost:
             lines = lines * (1 - artefacts.ghost * (turn % artefacts.ghost_every == 0))

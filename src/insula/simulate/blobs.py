@@ -1,4 +1,4 @@
-"""Small ellipsoids that change what lies in them: most of what looks like an infarct and is none."""
+"""Small ellipsoids that change the intensity inside them: most of what looks like an infarct and is none."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from torch import Tensor
 __all__ = ["MOST_BLOBS", "NOWHERE", "Blob", "blob_numbers", "draw_blobs"]
 
 MOST_BLOBS = 16
-"""Ellipsoids in one head."""
+"""Largest number of ellipsoids in one head."""
 
 Volumes = Float[Tensor, "b i j k"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blob:
-    """An ellipsoid that changes what lies in it: `factor` x intensity + `level`."""
+    """An ellipsoid that changes the intensity inside it: `factor` x intensity + `level`."""
 
     centre: tuple[float, float, float]
-    """In voxels of the head."""
+    """Centre [voxels of the head]."""
     radii_mm: tuple[float, float, float]
-    """Half its axes."""
+    """Half the length of each axis."""
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Rotation vector [rad]."""
     factor: float = 0.0
-    """Share of the intensity there that is kept."""
+    """Share of the original intensity that is kept."""
     level: float = 0.0
-    """What is added; 1 is white matter."""
+    """Intensity that is added; 1 is white matter."""
     softness: float = 0.1
-    """How soft its border is, as a part of its radius."""
+    """Width of its soft border, as a part of its radius."""
     white: bool = True
     """Whether it shows in white matter."""
     grey: bool = True
     csf: bool = False
     ventricle: bool = False
     outside: bool = False
-    """And outside the brain."""
+    """Whether it shows outside the brain."""
 
 
 NOWHERE = Blob(centre=(0, 0, 0), radii_mm=(1, 1, 1), factor=1.0, white=False, grey=False)
-"""What changes nothing."""
+"""An ellipsoid that changes nothing."""
 
 
 def blob_numbers(heads: Sequence[Sequence[Blob]]) -> dict[str, np.ndarray]:
-    """What `draw_blobs` needs of each head's ellipsoids, by name."""
+    """Return the numbers that `draw_blobs` needs for each head's ellipsoids, by name."""
     rows = [[*blobs, *[NOWHERE] * (MOST_BLOBS - len(blobs))] for blobs in heads]
     centre = np.array([[blob.centre for blob in row] for row in rows])
     whitening = np.array([[_whitening(blob) for blob in row] for row in rows])  # (b, n, 3, 3)
@@ -63,7 +63,7 @@ def blob_numbers(heads: Sequence[Sequence[Blob]]) -> dict[str, np.ndarray]:
 
 
 def _whitening(blob: Blob) -> np.ndarray:
-    """From millimetres away from the middle to radii."""
+    """Return the matrix from millimetres off the centre to radii."""
     x, y, z = blob.turn
     angle = float(np.sqrt(x * x + y * y + z * z))
     turn = np.eye(3)
@@ -79,15 +79,15 @@ def draw_blobs(
     numbers: Mapping[str, Tensor],
     classes: Float[Tensor, "b 5 i j k"],
 ) -> Volumes:
-    """All ellipsoids of each head at once.
+    """Draw all ellipsoids of each head at once.
 
     Args:
         images: air 0, white matter 1.
-        index: where voxels are in the head.
+        index: position of each voxel in the head.
         numbers: from `blob_numbers`.
-        classes: 1 where there is white matter, grey matter, CSF of sulci, of ventricles, and no brain.
+        classes: 1 in white matter, in grey matter, in CSF of sulci, in CSF of ventricles, and outside the brain.
     """
-    middle = index.flatten(2).mean(2)  # squares of small numbers: 32 bits are enough
+    middle = index.flatten(2).mean(2)  # centred coordinates have small squares: 32 bits are enough
     x, y, z = (index - middle[:, :, None, None, None]).unbind(1)
     places = torch.stack([x * x, y * y, z * z, x * y, x * z, y * z, x, y, z, torch.ones_like(x)], 1).flatten(2)
     form, centre = numbers["blob_form"], numbers["blob_centre"] - middle[:, None]
@@ -106,10 +106,10 @@ def draw_blobs(
     radius = (square @ places).clamp_min(0).sqrt_()  # (b, n, voxels): 1 on the surface
     share = radius.sub_(1).mul_(-1 / change[:, :, 2:]).sigmoid_().mul_(numbers["blob_where"] @ classes.flatten(2))
     total = share.sum(1, keepdim=True).clamp_min(1)
-    keep, add, all_of_it = (
+    keep, add, coverage = (
         torch.cat([change[:, :, :2].transpose(1, 2), torch.ones_like(change[:, None, :, 0])], 1)
         .matmul(share / total)
         .unflatten(2, images.shape[1:])
         .unbind(1)
     )
-    return images * (1 - all_of_it + keep) + add
+    return images * (1 - coverage + keep) + add

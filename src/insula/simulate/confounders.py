@@ -1,12 +1,12 @@
-"""What looks like an infarct and is none: drawn into heads, never into the truth.
+"""Confounders, which look like an infarct and are none: drawn into heads, never into the truth.
 
 Most are small ellipsoids: perivascular spaces, deep white matter dots, choroid plexus, cysts, cavities, tumours,
-degenerating tracts. All ellipsoids of a head are computed together. Periventricular caps and bands follow the ventricles.
-Wider spaces are displacements (`insula.simulate.shift`).
+degenerating tracts. All ellipsoids of a head are computed together. Periventricular caps and bands follow the
+ventricles. Wider CSF spaces are displacements (`insula.simulate.shift`).
 
 Source:
-    Ranges of signal and size as for infarcts (`insula.simulate.looks`); prevalences: Al-Holou 2013 (arachnoid cysts, 661
-    of 48,417), Perez-Garcia 2021 (resection cavities); the others are estimates, drawn far more often than in life.
+    Ranges of signal and size as for infarcts (`insula.simulate.looks`); prevalences: Al-Holou 2013 (arachnoid cysts,
+    661 of 48,417), Perez-Garcia 2021 (resection cavities); the others are estimates, drawn far more often than in life.
 """
 
 from __future__ import annotations
@@ -60,21 +60,21 @@ _FIRST = ("arachnoid_cyst", "tumour", "resection", "tract")
 _TEMPORAL_MM = (46.0, 8.0, -34.0)
 
 Volumes = Float[Tensor, "b i j k"]
-"""Voxels of each tissue of a head, (n, 3), enough to choose from."""
+"""Images of a batch of heads."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confounders:
-    """All that a head has of these, as numbers."""
+    """All confounders of one head, as numbers."""
 
     kinds: tuple[Kind, ...] = ()
-    """What was drawn, to be told."""
+    """Kinds that were drawn, for the record."""
     blobs: tuple[Blob, ...] = ()
-    """At most `MOST_BLOBS`."""
+    """Ellipsoids; at most `MOST_BLOBS`."""
     caps_factor: float = 1.0
     """Intensity of periventricular disease, relative to white matter; 1 for none."""
     caps_cut: float = 2.0
-    """How near a ventricle it begins: the lower, the farther it reaches."""
+    """Threshold of nearness to a ventricle at which it begins: the lower, the farther it reaches."""
     shift: Shift = Shift()
     """Displacements."""
 
@@ -90,15 +90,15 @@ class Confounders:
         lesion: tuple[float, float, float] | None = None,
         only: Kind | None = None,
     ) -> Confounders:
-        """Draw them.
+        """Draw the confounders of one head.
 
         Args:
             rng: the source of chance.
-            places: where the head has its tissues.
+            places: voxels of each tissue in the head.
             to_atlas: 4x4, voxel of the head -> MNI millimetre.
             csf: level of this head's CSF.
-            rate: what all chances are multiplied by; 0 for none.
-            lesion: middle of a large infarct [voxels of the head], whose tract may degenerate.
+            rate: factor of all chances; 0 for none.
+            lesion: middle of a large infarct [voxels of the head], whose tract may degenerate; None without one.
             only: draw this kind, and no other.
         """
         drawn = rng.random(len(KINDS))
@@ -108,11 +108,10 @@ class Confounders:
         blobs: list[Blob] = []
         shift = Shift()
         factor, cut = 1.0, 2.0
-        if "arachnoid_cyst" in kinds and "tumour" in kinds:  # one push
+        if "arachnoid_cyst" in kinds and "tumour" in kinds:  # a head has room for one push
             kinds.remove("tumour")
-        for kind in sorted(
-            kinds, key=lambda one: one not in _FIRST
-        ):  # what is large is never cut off for what is small
+        # large confounders come first, so that small ones never take their room
+        for kind in sorted(kinds, key=lambda drawn_kind: drawn_kind not in _FIRST):
             if kind == "caps":
                 factor, cut = float(rng.uniform(0.73, 0.96)), float(rng.uniform(0.55, 1.35))
             elif kind == "atrophy":
@@ -132,7 +131,7 @@ class Confounders:
 def _mass(
     rng: np.random.Generator, kind: Kind, places: Places, to_atlas: np.ndarray, csf: float, shift: Shift
 ) -> tuple[list[Blob], Shift]:
-    """An arachnoid cyst displaces the cortex and replaces none of it; a tumour pushes and replaces."""
+    """Draw a mass: a cyst displaces the cortex and replaces none of it; a tumour pushes and replaces."""
     radius = float(rng.uniform(8, 25) if kind == "arachnoid_cyst" else rng.uniform(6, 20))
     if kind == "arachnoid_cyst" and rng.random() < 0.5:  # half of them lie in the middle fossa
         side = 1.0 if rng.random() < 0.5 else -1.0
@@ -162,20 +161,20 @@ def _mass(
 
 
 def _one_wide_ventricle(rng: np.random.Generator, places: Places, to_atlas: np.ndarray, shift: Shift) -> Shift:
-    """A lateral ventricle wider than its fellow, as five to twelve of a hundred healthy people have."""
+    """Widen one lateral ventricle, as in 5 to 12 % of healthy people."""
     pool = places.get(Tissue.VENTRICLE)
     if pool is None or not len(pool):
         return shift
     x = (to_atlas @ np.column_stack([pool, np.ones(len(pool))]).T)[0]
-    mine = pool[x > 4] if rng.random() < 0.5 else pool[x < -4]
-    if not len(mine):
+    side_voxels = pool[x > 4] if rng.random() < 0.5 else pool[x < -4]
+    if not len(side_voxels):
         return shift
-    i, j, k = (float(v) for v in mine.mean(0))
+    i, j, k = (float(v) for v in side_voxels.mean(0))
     return shift._replace(side_mm=float(rng.uniform(0.5, 1.8)), side_centre=(i, j, k))
 
 
 def confounder_numbers(heads: Sequence[Confounders]) -> dict[str, np.ndarray]:
-    """What drawing them needs of each head, by name."""
+    """Return the numbers that drawing the confounders needs, by name, for each head."""
     return {
         **blob_numbers([head.blobs for head in heads]),
         "caps": np.array([(head.caps_factor, head.caps_cut) for head in heads]),
@@ -190,16 +189,16 @@ def white_matter_disease(
     noise: Volumes,
     caps: Float[Tensor, "b 2"],
 ) -> Volumes:
-    """Caps and bands around the ventricles of old brains, mildly dark on T1w, on both sides.
+    """Draw caps and bands around the ventricles of old brains, mildly dark on T1w, on both sides.
 
     Args:
         images: air 0, white matter 1.
-        ventricle: where the ventricles are.
-        white: where there is white matter.
+        ventricle: mask of the ventricles.
+        white: mask of white matter.
         noise: coarse, of unit variance.
         caps: factor and cut of each head.
     """
     factor, cut = caps[:, :, None, None, None].unbind(1)
     near = blur_wide_each(ventricle.float(), 6.0)
-    there = torch.sigmoid((4 * near + 0.3 * noise - cut) / 0.12) * white * (factor < 1)
-    return images * (1 - (1 - factor) * there)
+    share = torch.sigmoid((4 * near + 0.3 * noise - cut) / 0.12) * white * (factor < 1)
+    return images * (1 - (1 - factor) * share)

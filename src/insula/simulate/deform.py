@@ -1,4 +1,4 @@
-"""A change of anatomy that never folds."""
+"""Changes of anatomy that never fold."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ __all__ = [
 ]
 
 _SQUARINGS = 6
-_NEAREST_MM, _FARTHEST_MM = 20, 48  # control points that are drawn
+_NEAREST_MM, _FARTHEST_MM = 20, 48  # range of the distance between control points
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deformation:
-    """An affine and a diffeomorphism, as numbers: print it, replay it.
+    """An affine map and a diffeomorphism, as numbers, to print or to replay.
 
     The elastic part is the flow of a stationary velocity field, so its Jacobian stays positive: tissue is stretched,
     never folded or torn.
@@ -42,23 +42,26 @@ class Deformation:
     """
 
     rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """About i, j, k."""
+    """Rotation about i, j, k."""
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Along i, j, k; above 1 enlarges."""
+    """Scale along i, j, k; above 1 enlarges."""
     shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Along i, j, k."""
+    """Shift along i, j, k."""
     mirror: bool = False
-    """Left and right exchanged."""
+    """Whether left and right are exchanged."""
     elastic_mm: float = 0.0
     """Standard deviation of the velocity at its control points."""
     cell_mm: float = 32.0
-    """Distance of the control points."""
+    """Distance between control points."""
     seed: int = 0
-    """Of the velocity field."""
+    """Seed of the velocity field."""
 
     @classmethod
     def sample(cls, rng: np.random.Generator, *, strength: float = 1.0, shift_mm: float = 6.0) -> Deformation:
-        """Draw one; `strength` 1 covers the differences between adult heads, `shift_mm` how far off centre they lie."""
+        """Draw a deformation.
+
+        A `strength` of 1 covers the differences between adult heads; `shift_mm` is how far off centre they lie at most.
+        """
         a, b, c = rng.uniform(-12, 12, 3) * strength
         u, v, w = np.exp(rng.normal(0, 0.06 * strength, 3))
         x, y, z = rng.uniform(-shift_mm, shift_mm, 3) * strength
@@ -73,15 +76,15 @@ class Deformation:
         )
 
     def index(self, shape: Shape, *, device: torch.device) -> Float[Tensor, "3 i j k"]:
-        """Where each voxel of the result comes from [voxels of the source]."""
+        """Return where each voxel of the result comes from [voxels of the source]."""
         return deformed_indices([self], shape, device=device)[0]
 
     def carry(self, points: Float[Tensor, "3 i j k"], shape: Shape) -> Float[Tensor, "3 i j k"]:
-        """Where these voxels of a result of `shape` come from, by the affine part alone [voxels of the source]."""
+        """Return where these voxels of a result of `shape` come from, by the affine part alone [source voxels]."""
         return carry_all(put(affines([self], shape), points.device), points[None])[0]
 
     def affine(self, shape: Shape) -> np.ndarray:
-        """From the result to the source, about the middle of the volume: (3, 4)."""
+        """Return the affine map from the result to the source, about the middle of the volume: (3, 4)."""
         centre = (np.array(shape) - 1) / 2
         matrix = np.linalg.inv(self._matrix())
         return np.column_stack([matrix, centre - matrix @ (centre + np.array(self.shift_mm))])
@@ -98,7 +101,7 @@ class Deformation:
 def deformed_indices(
     deformations: Sequence[Deformation], shape: Shape, *, device: torch.device
 ) -> Float[Tensor, "b 3 i j k"]:
-    """As `Deformation.index`, for a batch: a GPU waits less for many small kernels."""
+    """Return `Deformation.index` for a batch at once: a GPU waits less for many small kernels."""
     affine, room = put(affines(deformations, shape), device), most_nodes(deformations, shape)
     if not any(deformation.elastic_mm for deformation in deformations):
         return carry_all(affine, identity(shape, device=device)[None])
@@ -109,26 +112,26 @@ def deformed_indices(
 
 
 def affines(deformations: Sequence[Deformation], shape: Shape) -> Float[np.ndarray, "b 3 4"]:
-    """From the result to the source, about the middle of the volume."""
+    """Return each affine map from the result to the source, about the middle of the volume."""
     return np.stack([deformation.affine(shape) for deformation in deformations])
 
 
 def most_nodes(deformations: Sequence[Deformation], shape: Shape) -> Shape:
-    """Room for the control points of each: those of the densest that `Deformation.sample` draws, or more."""
+    """Return room for the control points of each: those of the densest that `Deformation.sample` draws, or more."""
     counts = [node_counts(_quarter(shape), mm / 4) for mm in (_NEAREST_MM, *(d.cell_mm for d in deformations))]
     i, j, k = (max(sizes) for sizes in zip(*counts, strict=True))
     return i, j, k
 
 
 def nodes_apart(deformations: Sequence[Deformation], shape: Shape) -> Float[np.ndarray, "b 3"]:
-    """How far apart control points lie, at a quarter of the resolution [voxels]."""
+    """Return the distance between control points, at a quarter of the resolution [voxels]."""
     coarse = _quarter(shape)
     counts = [node_counts(coarse, deformation.cell_mm / 4) for deformation in deformations]
     return (np.array(coarse) - 1) / (np.array(counts) - 1)
 
 
 def lay_velocity(room: Float[Tensor, "3 x y z"], deformation: Deformation, shape: Shape) -> Float[Tensor, "3 x y z"]:
-    """Velocities [voxels] at the control points, into a part of that room; zeros beyond."""
+    """Write the velocities [voxels] at the control points into a part of a room; zeros beyond."""
     room.zero_()
     if deformation.elastic_mm:
         i, j, k = node_counts(_quarter(shape), deformation.cell_mm / 4)
@@ -140,13 +143,13 @@ def lay_velocity(room: Float[Tensor, "3 x y z"], deformation: Deformation, shape
 def indices(
     affine: Float[Tensor, "b 3 4"], nodes: Float[Tensor, "b 3 x y z"], apart: Float[Tensor, "b 3"], shape: Shape
 ) -> Float[Tensor, "b 3 i j k"]:
-    """Where each voxel of each result comes from: the same arithmetic for every deformation.
+    """Return where each voxel of each result comes from, by the same arithmetic for every deformation.
 
     Args:
-        affine: as `affines` gives it.
-        nodes: as `lay_velocity` does.
-        apart: as `nodes_apart` does.
-        shape: of the results.
+        affine: from `affines`.
+        nodes: from `lay_velocity`.
+        apart: from `nodes_apart`.
+        shape: shape of the results.
     """
     device = affine.device
     places = [torch.arange(n, device=device)[None] for n in _quarter(shape)]
@@ -156,20 +159,20 @@ def indices(
 
 
 def carry_all(affine: Float[Tensor, "b 3 4"], points: Float[Tensor, "b 3 i j k"]) -> Float[Tensor, "b 3 i j k"]:
-    """Points by each affine; or the same points by all of them, if there is one set."""
+    """Map points by each affine; a single set of points is mapped by all of them."""
     turned = torch.matmul(affine[:, :, :3], points.flatten(2))
     return (turned + affine[:, :, 3:]).unflatten(2, points.shape[2:])
 
 
 def _flow(velocity: Float[Tensor, "b 3 i2 j2 k2"], shape: Shape) -> Float[Tensor, "b 3 i j k"]:
-    """The displacement [voxels] of a stationary velocity field, by scaling and squaring."""
+    """Return the displacement [voxels] of a stationary velocity field, by scaling and squaring."""
     coarse = _quarter(shape)
     device = velocity.device
     step = _steps(shape, device)
     flow = velocity * step / 2**_SQUARINGS
-    here = identity(coarse, device=device)
+    positions = identity(coarse, device=device)
     for _ in range(_SQUARINGS):
-        flow = flow + look_up_each(flow, here + flow)
+        flow = flow + look_up_each(flow, positions + flow)
     return resize((flow / step).flatten(0, 1), shape).unflatten(0, (-1, 3))
 
 
@@ -180,5 +183,5 @@ def _quarter(shape: Shape) -> Shape:
 
 @cache
 def _steps(shape: Shape, device: torch.device) -> Float[Tensor, "3 1 1 1"]:
-    """A full voxel, in voxels of the quarter."""
+    """Return the length of a full voxel, in voxels of the quarter."""
     return torch.tensor([a / b for a, b in zip(_quarter(shape), shape, strict=True)]).view(3, 1, 1, 1).to(device)

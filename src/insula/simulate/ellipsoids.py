@@ -1,4 +1,4 @@
-"""Small ellipsoids that look like an infarct and are none: one function for each kind."""
+"""Small ellipsoids that look like an infarct and are none, with one function for each kind."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Places = Mapping[Tissue, np.ndarray]
 
 
 def choose_voxel(rng: np.random.Generator, places: Places, *kinds: Tissue) -> tuple[float, float, float] | None:
-    """A voxel of one of these tissues; None if the head has none."""
-    some = [places[kind] for kind in kinds if len(places.get(kind, ()))]
-    if not some:
+    """Draw a voxel of the given tissues; None if the head has none."""
+    pools = [places[kind] for kind in kinds if len(places.get(kind, ()))]
+    if not pools:
         return None
-    pool = some[int(rng.integers(len(some)))]
+    pool = pools[int(rng.integers(len(pools)))]
     x, y, z = (float(v) for v in pool[int(rng.integers(len(pool)))])
     return x, y, z
 
@@ -36,13 +36,13 @@ def _several(
 
 
 def draw_turn(rng: np.random.Generator) -> tuple[float, float, float]:
-    """A rotation vector [radians] in any direction."""
+    """Draw a rotation vector [radians] in any direction."""
     x, y, z = (float(v) for v in rng.normal(0, 1.0, 3))
     return x, y, z
 
 
 def _perivascular(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
-    """Tubes under 3 mm wide, in the basal ganglia and the white matter above."""
+    """Draw perivascular spaces: tubes under 3 mm wide, in the basal ganglia and the white matter above."""
     level = csf + float(rng.uniform(0.05, 0.35))
 
     def tube(centre: tuple[float, float, float]) -> Blob:
@@ -59,7 +59,7 @@ def _perivascular(rng: np.random.Generator, places: Places, csf: float) -> list[
 
 
 def _dots(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
-    """White matter hyperintensities away from the ventricles: dots of 2 to 10 mm, mildly dark on T1w."""
+    """Draw white matter hyperintensities away from the ventricles: dots of 2 to 10 mm, mildly dark on T1w."""
     factor = float(rng.uniform(0.73, 0.96))
 
     def dot(centre: tuple[float, float, float]) -> Blob:
@@ -70,7 +70,7 @@ def _dots(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
 
 
 def _choroid(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
-    """Choroid plexus, and cysts in it: 2 to 8 mm in the ventricles, most in the trigone."""
+    """Draw choroid plexus and cysts in it: 2 to 8 mm in the ventricles, most in the trigone."""
     pool = places.get(Tissue.VENTRICLE)
     if pool is None or not len(pool):
         return []
@@ -95,7 +95,7 @@ def _choroid(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]
 
 
 def _ovoids(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
-    """Spots as multiple sclerosis leaves them: ovoids of 3 to 15 mm in the white matter, most at the ventricles."""
+    """Draw lesions of multiple sclerosis: ovoids of 3 to 15 mm in the white matter, most at the ventricles."""
     factor = float(rng.uniform(0.45, 0.8))
 
     def ovoid(centre: tuple[float, float, float]) -> Blob:
@@ -114,7 +114,7 @@ def _ovoids(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
 
 
 def _resection(rng: np.random.Generator, places: Places, csf: float) -> list[Blob]:
-    """A cavity that a surgeon left: fluid, sharp, without strands, open to a gap in the skull."""
+    """Draw a surgical cavity: fluid, sharp, without strands, open to a gap in the skull."""
     centre = choose_voxel(rng, places, Tissue.CORTEX)
     if centre is None:
         return []

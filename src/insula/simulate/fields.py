@@ -1,7 +1,7 @@
-"""Smooth random fields, blurring and look-up: the physics' small change.
+"""Smooth random fields, blurring and look-up, the basic operations of the simulation.
 
 Volumes are (i, j, k) tensors at 1 mm, so a voxel is a millimetre. Everything runs on the volume's device, and nothing
-here waits for it, so that a processor can prepare the next batch while a GPU works.
+waits for it, so that a processor can prepare the next batch while a GPU works.
 """
 
 from __future__ import annotations
@@ -46,36 +46,36 @@ Vectors = Float[Tensor, "3 i j k"]
 
 
 def put(values: Sequence[float] | np.ndarray, device: torch.device) -> Tensor:
-    """Numbers on a device, as float32; a GPU fetches them when it gets there."""
-    here = torch.from_numpy(np.asarray(values, dtype=np.float32))
-    return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here
+    """Return numbers on a device, as float32; a GPU fetches them when it gets there."""
+    numbers = torch.from_numpy(np.asarray(values, dtype=np.float32))
+    return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers
 
 
 def noise(shape: tuple[int, ...], *, seed: int, device: torch.device) -> Tensor:
-    """Standard normal noise; the same for the same seed on the same kind of device."""
+    """Draw standard normal noise; the same for the same seed on the same kind of device."""
     generator = torch.Generator(device=device).manual_seed(seed)
     return torch.randn(shape, generator=generator, device=device)
 
 
 def resize(volumes: Float[Tensor, "c i j k"], shape: Shape) -> Float[Tensor, "c i2 j2 k2"]:
-    """Trilinear, corner to corner."""
+    """Resize volumes by trilinear interpolation, corner to corner."""
     return F.interpolate(volumes[None], size=shape, mode="trilinear", align_corners=True)[0]
 
 
 def smooth_noise(shape: Shape, *, cell_mm: float, seed: int, device: torch.device, channels: int = 1) -> Tensor:
-    """Noise of about unit variance that varies over `cell_mm`: (channels, i, j, k)."""
+    """Draw noise of about unit variance that varies over `cell_mm`: (channels, i, j, k)."""
     return resize(noise((channels, *node_counts(shape, cell_mm)), seed=seed, device=device), shape)
 
 
 def between_nodes(
-    nodes: Float[Tensor, "b x y z"], places: Sequence[Float[Tensor, "b n"]], apart: Sequence[Tensor | float]
+    nodes: Float[Tensor, "#b x y z"], places: Sequence[Float[Tensor, "#b _"]], apart: Sequence[Tensor | float]
 ) -> Float[Tensor, "b i j k"]:
-    """Trilinear interpolation between nodes, read at places along each axis [voxels]; as `resize`, but of a part.
+    """Interpolate trilinearly between nodes, at places along each axis [voxels]; like `resize`, but for a part.
 
     Args:
-        nodes: the first lies at voxel 0.
+        nodes: values at the nodes; the first lies at voxel 0.
         places: for each item, or one line of them for all.
-        apart: from one node to the next along each axis [voxels].
+        apart: distance from node to node along each axis [voxels].
     """
     field = nodes
     for axis, (along_it, distance) in enumerate(zip(places, apart, strict=True)):
@@ -85,23 +85,23 @@ def between_nodes(
 
 
 def node_noise(shape: Shape, *, cell_mm: float, seed: int, channels: int = 1) -> Float[np.ndarray, "c x y z"]:
-    """Noise at the nodes of `smooth_noise`; the same for the same seed on every device."""
+    """Draw noise at the nodes of `smooth_noise`; the same for the same seed on every device."""
     return noise((channels, *node_counts(shape, cell_mm)), seed=seed, device=torch.device("cpu")).numpy()
 
 
 def node_counts(shape: Shape, cell_mm: float) -> Shape:
-    """How many nodes, corner to corner, lie about `cell_mm` apart."""
+    """Return the number of nodes along each axis, corner to corner, about `cell_mm` apart."""
     i, j, k = (max(2, round(n / cell_mm) + 1) for n in shape)
     return i, j, k
 
 
 def blur(volume: Volume, sigma_mm: float) -> Volume:
-    """Gaussian blur, the rim repeated outward."""
+    """Blur with a Gaussian; the rim is repeated outward."""
     return blur_each(volume[None], torch.full((1,), sigma_mm, device=volume.device))[0]
 
 
 def blur_each(volumes: Volumes, sigmas_mm: Float[Tensor, " b"]) -> Volumes:
-    """As `blur`, every item of a batch by its own sigma.
+    """Blur every item of a batch by its own sigma, as `blur` does.
 
     Each axis is one product with a band matrix: a convolution of one channel is what GPUs are slowest at.
     """
@@ -113,7 +113,7 @@ def blur_each(volumes: Volumes, sigmas_mm: Float[Tensor, " b"]) -> Volumes:
 
 
 def blur_evenly(volumes: Volumes, sigma_mm: float) -> Volumes:
-    """Blur every item by the same sigma; its matrices are kept."""
+    """Blur every item by the same sigma; its matrices are cached."""
     x = volumes
     for axis, size in enumerate(volumes.shape[1:]):
         x = along(x, axis, _kept_bands(size, sigma_mm, volumes.device).to(x.dtype))
@@ -126,7 +126,10 @@ def _kept_bands(size: int, sigma_mm: float, device: torch.device) -> Float[Tenso
 
 
 def along(volumes: Float[Tensor, "b i j k"], axis: int, matrices: Float[Tensor, "b m n"]) -> Float[Tensor, "b ..."]:
-    """Multiply every line along an axis by its item's matrix, or by the one there is; m takes the place of n."""
+    """Multiply every line along an axis by its item's matrix, or by the only one if there is one.
+
+    In the result m takes the place of n.
+    """
     b, i, j, k = volumes.shape
     if axis == 0:
         return (matrices @ volumes.reshape(b, i, j * k)).unflatten(2, (j, k))
@@ -136,9 +139,9 @@ def along(volumes: Float[Tensor, "b i j k"], axis: int, matrices: Float[Tensor, 
 
 
 def bands(size: int, sigmas: Float[Tensor, " b"]) -> Float[Tensor, "b n n"]:
-    """Row r holds the weights that blurring voxel r gives to all voxels of its line; rows sum to 1.
+    """Return the band matrices of a blur: row r holds the weights of a line's voxels in blurred voxel r.
 
-    Made on the device: a processor that is busy with something else would keep it waiting.
+    Rows sum to 1. The matrices are made on the device, which would otherwise wait for a busy processor.
 
     Args:
         size: voxels of a line.
@@ -150,38 +153,42 @@ def bands(size: int, sigmas: Float[Tensor, " b"]) -> Float[Tensor, "b n n"]:
     taps = taps / (2 * taps.sum(1, keepdim=True) - 1)
     place = away[:size]
     weights = taps[:, (place[:, None] - place).abs()]
-    beyond = taps.flip(1).cumsum(1).flip(1)  # what falls on or beyond each distance: the rim is repeated outward
+    beyond = taps.flip(1).cumsum(1).flip(1)  # total weight at or beyond each distance: the rim is repeated outward
     weights[:, :, 0] += beyond[:, 1 : size + 1]
     weights[:, :, -1] += beyond[:, 1 : size + 1].flip(1)
     return weights
 
 
 def blur_wide(volume: Volume, sigma_mm: float) -> Volume:
-    """A wide blur, computed at half the resolution."""
+    """Blur widely, at half the resolution."""
     return blur_wide_each(volume[None], sigma_mm)[0]
 
 
 def blur_wide_each(volumes: Volumes, sigma_mm: float) -> Volumes:
-    """As `blur_wide`, all items of a batch."""
+    """Blur all items of a batch widely, as `blur_wide` does."""
     coarse = blur_evenly(F.avg_pool3d(volumes, 2), sigma_mm / 2)
     return F.interpolate(coarse[:, None], size=volumes.shape[1:], mode="trilinear")[:, 0]
 
 
 def gradient(volume: Volume) -> Vectors:
-    """Central differences per voxel."""
+    """Return central differences per voxel."""
     return torch.stack(torch.gradient(volume))
 
 
 def identity(shape: Shape, *, device: torch.device) -> Vectors:
-    """The index of each voxel."""
+    """Return the index of each voxel."""
     axes = [torch.arange(n, device=device, dtype=torch.float32) for n in shape]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
 
 def look_up(
-    volumes: Float[Tensor, "c i j k"], index: Vectors, *, nearest: bool = False, repeat_rim: bool = False
+    volumes: Float[Tensor, "c i j k"],
+    index: Float[Tensor, "3 i2 j2 k2"],
+    *,
+    nearest: bool = False,
+    repeat_rim: bool = False,
 ) -> Float[Tensor, "c i2 j2 k2"]:
-    """Read `volumes` at fractional voxel indices; 0 outside, or what the rim has there."""
+    """Interpolate `volumes` at fractional voxel indices; outside, the value is 0 or that of the rim."""
     return look_up_each(volumes[None], index[None], nearest=nearest, repeat_rim=repeat_rim)[0]
 
 
@@ -192,7 +199,7 @@ def look_up_each(
     nearest: bool = False,
     repeat_rim: bool = False,
 ) -> Float[Tensor, "b c i2 j2 k2"]:
-    """As `look_up`, every item of a batch at its own indices."""
+    """Interpolate every item of a batch at its own indices, as `look_up` does."""
     first, times = _units((volumes.shape[2], volumes.shape[3], volumes.shape[4]), index.device)
     unit = torch.addcmul(first, index, times)
     points = unit.flip(1).permute(0, 2, 3, 4, 1)
@@ -204,6 +211,9 @@ def look_up_each(
 
 @cache
 def _units(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
-    """From a voxel to where -1 and 1 are the volume's faces, half a voxel outside: what to add, and to multiply by."""
+    """Return the map from voxels to units in which -1 and 1 are the volume's faces, half a voxel outside.
+
+    The two tensors are what to add, and what to multiply by.
+    """
     sizes = torch.tensor(shape, dtype=torch.float32).view(3, 1, 1, 1)
     return (1 / sizes - 1).to(device), (2 / sizes).to(device)

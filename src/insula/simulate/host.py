@@ -1,4 +1,4 @@
-"""What simulated patients are drawn from: lesion-free heads and outlines of lesions."""
+"""Sources of simulated patients: lesion-free heads and outlines of lesions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from torch import Tensor
 __all__ = ["FORM", "Host", "Outline", "draw_ovoid"]
 
 FORM = 2
-"""Raised when the same seed gives another head than before, so that two populations never mix in one cohort or run."""
-_POINTS = 64  # of an outline, enough to see where it would lie
+"""Version of the simulation. It is raised when the same seed gives another head than before, so that two populations
+never mix in one cohort or run."""
+_POINTS = 64  # voxels of an outline that are enough to check its placement
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,45 +23,45 @@ class Host:
     """A lesion-free head that can receive an infarct, in the training box at 1 mm."""
 
     name: str
-    """Where it comes from."""
+    """Where the head comes from."""
     image: Float[Tensor, "i j k"] | None
-    """T1w intensities; None where only a label map exists, then the head is always painted."""
+    """T1w intensities; None if only a label map exists, and then the head is always painted."""
     tissue: UInt8[Tensor, "i j k"]
     """Codes of `Tissue`."""
     to_atlas: np.ndarray
-    """4x4: voxel of the box -> millimetre of the space the outlines were drawn in."""
+    """4x4: voxel of the box -> millimetre of the space that the outlines were drawn in."""
     skull: bool
-    """Whether the head has one, in the image or in the label map."""
+    """Whether the head has a skull, in the image or in the label map."""
     labelled: bool = True
-    """Whether the tissues are a label map's; guessed ones cannot teach what is brain."""
+    """Whether the tissues come from a label map; guessed ones cannot teach what is brain."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Outline:
-    """The outline of a lesion, drawn by an expert or an ovoid of a lacune's size: a crop at 1 mm, RAS+."""
+    """The outline of a lesion, by an expert or an ovoid the size of a lacune: a crop at 1 mm, RAS+."""
 
     name: str
-    """Where it comes from."""
+    """Where the outline comes from."""
     voxels: UInt8[Tensor, "i j k"]
     """0 or 1."""
     origin_mm: tuple[float, float, float]
-    """The place of voxel (0, 0, 0) in the atlas."""
+    """Position of voxel (0, 0, 0) in the atlas."""
 
     @cached_property
     def volume_ml(self) -> float:
-        """Its volume [ml]."""
+        """Volume [ml]."""
         return int(self.voxels.sum()) / 1000
 
     @cached_property
     def points(self) -> Int16[np.ndarray, "n 3"]:
-        """At most 64 of its voxels, evenly over their list, in the computer's memory."""
+        """At most 64 of its voxels, evenly spaced over their list, in CPU memory."""
         inside = self.voxels.nonzero()
         chosen = torch.linspace(0, max(len(inside) - 1, 0), min(_POINTS, len(inside)), device=inside.device).long()
         return inside[chosen].to(torch.int16).cpu().numpy()
 
 
 def draw_ovoid(rng: np.random.Generator, *, smallest_mm: float = 3.0, largest_mm: float = 15.0) -> Outline:
-    """The outline of a lacune: an ellipsoid, 3 to 15 mm across, its place to be chosen.
+    """Draw the outline of a lacune: an ellipsoid, 3 to 15 mm across, not placed yet.
 
     Source:
         Duering 2023, STRIVE-2, Lancet Neurology 22:602 (lacunes of presumed vascular origin: 3 to 15 mm).

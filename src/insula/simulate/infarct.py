@@ -1,4 +1,4 @@
-"""What an infarct does to a T1w image: the visible change, inside an outline that is drawn generously.
+"""Effect of an infarct on a T1w image: the visible change, inside an outline that is drawn generously.
 
 Each ingredient is a small function on tensors; `infarct` mixes them. All items of a batch take the same arithmetic, so
 that it can be recorded. Images are on a scale where air is 0 and white matter 1, at 1 mm.
@@ -35,10 +35,10 @@ __all__ = [
 
 _DEPTH_MM = 2.0  # sigma of the blur that depth is read from
 _DEEPEST = 0.98  # beyond two sigmas a blurred outline no longer tells how deep a voxel lies
-_CORE_CELLS = 5  # of 2 mm: where the most of a blurred outline is looked for
-_CELLS_MM = (2.0, 3.5), (3.0, 6.0), (9.0, 18.0)  # nearest and farthest nodes of the three noises
+_CORE_CELLS = 5  # cells of 2 mm: window in which the maximum of a blurred outline is searched
+_CELLS_MM = (2.0, 3.5), (3.0, 6.0), (9.0, 18.0)  # smallest and largest distance between nodes of the three noises
 _SHEET = 0.798, 0.603  # mean and standard deviation of |x| of a standard normal x
-_NODE_SPREAD = 0.57  # standard deviation of noise between nodes, on average over the way from one to the next
+_NODE_SPREAD = 0.57  # standard deviation of interpolated noise, averaged between nodes
 
 Volumes = Float[Tensor, "b i j k"]
 Mask = Bool[Tensor, "b i j k"]
@@ -47,18 +47,18 @@ Grain = Float[Tensor, "b 3 i j k"]
 
 
 def grain_cells(rng: np.random.Generator) -> tuple[float, float, float]:
-    """How far apart the nodes of the three noises lie [mm]."""
+    """Draw the distances between nodes of the three noises [mm]."""
     fine, coarse, broad = (float(rng.uniform(*cell)) for cell in _CELLS_MM)
     return fine, coarse, broad
 
 
 def grain_room(shape: Shape) -> Shape:
-    """Room for the nodes of the densest noise that `grain_cells` draws."""
+    """Return room for the nodes of the densest noise that `grain_cells` draws."""
     return node_counts(shape, _CELLS_MM[0][0])
 
 
 class Where(NamedTuple):
-    """Where heads have which tissue, as far as an infarct cares."""
+    """Tissues of the heads, as far as they matter to an infarct."""
 
     white: Mask
     """White matter."""
@@ -66,16 +66,16 @@ class Where(NamedTuple):
     fluid: Mask
     """CSF of sulci and ventricles."""
     outside: Mask
-    """No brain."""
+    """Outside the brain."""
 
 
 def grain(nodes: Float[Tensor, "b 3 x y z"], apart: Float[Tensor, "b 3 3"], shape: Shape) -> Grain:
-    """The three noises between their nodes.
+    """Interpolate the three noises between their nodes.
 
     Args:
         nodes: standard normal.
-        apart: from one node to the next along each axis [voxels], for each noise.
-        shape: of the volumes.
+        apart: distance from node to node along each axis [voxels], for each noise.
+        shape: shape of the volumes.
     """
     places = [torch.arange(n, device=nodes.device)[None] for n in shape]
     distances = [apart[:, :, axis].reshape(-1, 1) for axis in range(3)]
@@ -83,9 +83,9 @@ def grain(nodes: Float[Tensor, "b 3 x y z"], apart: Float[Tensor, "b 3 3"], shap
 
 
 def depth_mm(region: Volumes) -> Volumes:
-    """How deep inside a region each voxel lies: 0 at its border, at most about 4 mm, negative outside.
+    """Return the depth of each voxel inside a region: 0 at its border, at most about 4 mm, negative outside.
 
-    Small regions reach their full depth in their middle: the blurred region is taken relative to the most of it nearby.
+    Small regions reach their full depth in the middle: the blurred region is divided by its maximum nearby.
     """
     coarse = blur_evenly(F.avg_pool3d(region, 2), _DEPTH_MM / 2)
     most = F.max_pool3d(coarse, _CORE_CELLS, stride=1, padding=_CORE_CELLS // 2).clamp_min(0.05)
@@ -94,13 +94,19 @@ def depth_mm(region: Volumes) -> Volumes:
 
 
 def visible_share(depth: Volumes, noise: Volumes, inset_mm: Tensor, border_mm: Tensor) -> Volumes:
-    """How much of the change shows: all of it in the depth, nothing beyond the outline; its border is uneven."""
+    """Return the share of the change that shows: all of it in the depth, nothing beyond the outline.
+
+    Its border is uneven.
+    """
     share = torch.sigmoid((depth - inset_mm * (1 + 0.4 * noise)) / (0.4 * border_mm))
     return share * (depth > 0)
 
 
 def core_noise(noises: Grain, strands: Tensor, regions: Tensor) -> Volumes:
-    """Noise of about unit variance that says where a core is fluid: blobs, sheets between them, richer and poorer regions."""
+    """Return noise of about unit variance that sets where a core is fluid.
+
+    It mixes blobs, sheets between them, and richer and poorer regions.
+    """
     fine, coarse, broad = noises.unbind(1)
     sheets = (coarse.abs() - _SHEET[0]) / _SHEET[1]
     mixed = ((1 - strands) * fine + strands * sheets) * ((1 - strands) ** 2 + strands**2).rsqrt()
@@ -108,7 +114,7 @@ def core_noise(noises: Grain, strands: Tensor, regions: Tensor) -> Volumes:
 
 
 def csf_share(noise: Volumes, depth: Volumes, cut: Tensor, soft: Tensor, rim_mm: Tensor) -> Volumes:
-    """How much of each voxel is fluid: where the noise exceeds its quantile, behind a rim of tissue."""
+    """Return the share of fluid in each voxel: where the noise exceeds its quantile, behind a rim of tissue."""
     return torch.sigmoid((noise - cut) / (0.5 * soft)) * torch.sigmoid((depth - rim_mm) / 0.5)
 
 
@@ -122,14 +128,14 @@ def remaining_tissue(
     level: Tensor,
     texture: Tensor,
 ) -> Volumes:
-    """What an infarct leaves of the tissue: darker, its structure blurred, uneven."""
+    """Return the tissue that an infarct leaves: darker, uneven, its structure blurred."""
     soft = blur_evenly(images, 1.0)
     kept = torch.where(white, factors[0], factors[1]) * soft
     return ((1 - flatness) * kept + flatness * level) * (1 + texture * noise)
 
 
 def blood(tissue: Volumes, noise: Volumes, cut: Tensor, level: Tensor, iron: Tensor) -> Volumes:
-    """Spots where the noise is highest, each in a dark rim."""
+    """Add spots of blood where the noise is highest, each in a dark rim."""
     rim = torch.sigmoid((noise - cut + 0.35) / 0.08)
     spot = torch.sigmoid((noise - cut) / 0.08)
     return tissue + rim * (iron - tissue) + spot * (level - iron)
@@ -146,7 +152,7 @@ def infarct(
         numbers: rows of `Ingredients`.
         noises: from `grain`.
         speckle: standard normal noise, voxel by voxel.
-        where: the heads' tissues.
+        where: tissues of the heads.
     """
     white, cortex, fluid, outside = where
     n: Ingredients[Tensor] = Ingredients(*(column[:, None, None, None] for column in numbers.unbind(1)))

@@ -1,4 +1,4 @@
-"""What an infarct is made of, as numbers."""
+"""The composition of an infarct, as numbers."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ _OFF = 9.0  # standard deviations: no noise gets there
 
 
 class Ingredients(NamedTuple, Generic[_Number]):
-    """What `insula.simulate.infarct` computes with: the same numbers for every kind of infarct.
+    """The numbers that `insula.simulate.infarct` computes with; the same for every kind of infarct.
 
-    Of one infarct they are floats, of a batch tensors.
+    They are floats for one infarct and tensors for a batch.
     """
 
     inset_mm: _Number
-    """How far inside the outline the visible change ends."""
+    """Distance inside the outline at which the visible change ends."""
     border_mm: _Number
-    """How soft that border is."""
+    """Width of that soft border."""
     white_factor: _Number
-    """Intensity of white matter that remains, relative to what was there."""
+    """Intensity of remaining white matter, relative to before."""
     grey_factor: _Number
-    """And of grey matter."""
+    """Intensity of remaining grey matter, relative to before."""
     flatness: _Number
-    """How far what remains loses its structure and goes to the gliosis level, 0 to 1."""
+    """How far the remaining tissue loses its structure and approaches the gliosis level, 0 to 1."""
     gliosis_level: _Number
-    """That level."""
+    """Level of gliosis."""
     texture: _Number
-    """Unevenness of what remains, at 2 to 5 mm (standard deviation, relative)."""
+    """Unevenness of the remaining tissue, at 2 to 5 mm (standard deviation, relative)."""
     csf_cut: _Number
     """Standard normal quantile above which the core's noise is CSF; 9 for no cavity."""
     csf_soft: _Number
@@ -41,26 +41,26 @@ class Ingredients(NamedTuple, Generic[_Number]):
     regions: _Number
     """How much the share of CSF differs from region to region, in standard deviations."""
     rim_mm: _Number
-    """Tissue between the outline and the cavity, but not towards the surface of the brain."""
+    """Width of the tissue between outline and cavity, except towards the surface of the brain."""
     cavity_level: _Number
     """Level of the fluid."""
     swelling: _Number
-    """How much of the CSF inside the outline is filled with tissue, 0 to 1."""
+    """Share of the CSF inside the outline that tissue fills, 0 to 1."""
     ribbon_level: _Number
     """Level of a bright ribbon along the cortex."""
     ribbon_cut: _Number
-    """Quantile of the noise above which there is one; 9 for none."""
+    """Quantile of the noise above which there is a ribbon; 9 for none."""
     blood_level: _Number
     """Level of blood."""
     blood_cut: _Number
     """Quantile of the noise above which there is blood; 9 for none."""
     iron_level: _Number
-    """Level of the dark rim around it."""
+    """Level of the dark rim around blood."""
     pull_mm: _Number
-    """Largest displacement of the neighbours: positive toward the lesion, negative away."""
+    """Largest displacement of the neighbouring tissue: positive toward the lesion, negative away."""
     widening_mm: _Number
     """How much nearby ventricles and sulci widen; negative narrows them."""
 
 
 NO_LESION: Ingredients[float] = Ingredients(0, 1, 1, 1, 0, 1, 0, _OFF, 1, 0, 0, 0, 0, 0, 1, _OFF, 1, _OFF, 1, 0, 0)
-"""What changes nothing."""
+"""Ingredients that change nothing."""

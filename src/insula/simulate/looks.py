@@ -1,12 +1,12 @@
-"""How infarcts look on T1w: six kinds, each a few numbers.
+"""Looks of infarcts on T1w: six kinds, each a few numbers.
 
-Levels are relative to the white matter of the same head, lengths in millimetres. Where a range has no source of its
-own it is an estimate, to be checked on real scans.
+Levels are relative to the white matter of the same head, lengths in millimetres. A range without a source is an
+estimate, to be checked on real scans.
 
 Source:
-    Bloch simulation of MPRAGE at 3 T (TI 900 ms, TR 2300 ms) for gliosis, cysts, oedema and methaemoglobin; Seghier 2014
-    (chronic lesions), Shen 2023 and Dhar 2016 (swelling), Reimann 2000 (laminar and haemorrhagic change), Duering 2023,
-    STRIVE-2 (lacunes).
+    Bloch simulation of MPRAGE at 3 T (TI 900 ms, TR 2300 ms) for gliosis, cysts, oedema and methaemoglobin; Seghier
+    2014 (chronic lesions), Shen 2023 and Dhar 2016 (swelling), Reimann 2000 (laminar and haemorrhagic change), Duering
+    2023, STRIVE-2 (lacunes).
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ __all__ = [
 @dataclass(frozen=True, kw_only=True)
 class _Border:
     inset_mm: float
-    """How far inside the outline the visible change ends: experts draw 0.3 to 2 mm beyond it."""
+    """Distance inside the outline at which the visible change ends: experts draw 0.3 to 2 mm beyond it."""
     border_mm: float
-    """How soft that border is."""
+    """Width of that soft border."""
     texture: float
     """Unevenness of the tissue inside, at 2 to 5 mm."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chronic(_Border):
-    """Months to years old: fluid and strands of tissue in any proportion, gliosis around, neighbours pulled in."""
+    """An infarct months to years old: fluid and strands of tissue in any proportion, gliosis, neighbours pulled in."""
 
     phase: ClassVar[Literal["chronic"]] = "chronic"
     gliosis_level: float
@@ -60,7 +60,7 @@ class Chronic(_Border):
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Chronic:
-        """Draw one."""
+        """Draw a chronic look."""
         share = float(rng.beta(1.2, 0.9))
         return cls(
             **_border(rng),
@@ -78,7 +78,7 @@ class Chronic(_Border):
         )
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
-        """Its numbers in a head whose CSF and grey matter have these levels."""
+        """Return the look's numbers in a head with these levels of CSF and grey matter."""
         return NO_LESION._replace(
             inset_mm=self.inset_mm,
             border_mm=self.border_mm,
@@ -100,18 +100,18 @@ class Chronic(_Border):
 
 @dataclass(frozen=True, kw_only=True)
 class Acute(_Border):
-    """Up to a week old: swollen and darker, no cavity; sulci close."""
+    """An infarct up to a week old: swollen and darker, without a cavity; sulci close."""
 
     phase: ClassVar[Literal["acute"]] = "acute"
     white_factor: float
     grey_factor: float
     swelling: float
-    """Share of the sulcal CSF inside that is lost: 0.41 to 0.79."""
+    """Share of the sulcal CSF inside that is lost, 0.41 to 0.79."""
     push_mm: float
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Acute:
-        """Draw one."""
+        """Draw an acute look."""
         return cls(
             **_border(rng, vague=1.6),
             texture=float(rng.uniform(0.0, 0.06)),
@@ -122,7 +122,7 @@ class Acute(_Border):
         )
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
-        """Its numbers in a head whose CSF and grey matter have these levels."""
+        """Return the look's numbers in a head with these levels of CSF and grey matter."""
         return NO_LESION._replace(
             inset_mm=self.inset_mm,
             border_mm=self.border_mm,
@@ -139,16 +139,16 @@ class Acute(_Border):
 
 @dataclass(frozen=True, kw_only=True)
 class Subacute(_Border):
-    """One to five weeks old: the change fades (fogging), sometimes nearly away."""
+    """An infarct one to five weeks old: the change fades (fogging), sometimes nearly completely."""
 
     phase: ClassVar[Literal["acute"]] = "acute"
     contrast: float
-    """Share of an acute infarct's contrast that is left, 0.1 to 0.6; at 0 there would be a truth that nobody can see."""
+    """Remaining share of an acute infarct's contrast, 0.1 to 0.6; at 0 nobody could see the truth."""
     acute: Acute
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Subacute:
-        """Draw one."""
+        """Draw a subacute look."""
         return cls(
             **_border(rng, vague=1.6),
             texture=float(rng.uniform(0.0, 0.06)),
@@ -157,7 +157,7 @@ class Subacute(_Border):
         )
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
-        """Its numbers in a head whose CSF and grey matter have these levels."""
+        """Return the look's numbers in a head with these levels of CSF and grey matter."""
         whole = self.acute.ingredients(csf=csf, grey=grey)
         white, dark = (1 - self.contrast * (1 - factor) for factor in (whole.white_factor, whole.grey_factor))
         return whole._replace(
@@ -179,14 +179,14 @@ class Laminar(_Border):
 
     phase: ClassVar[Literal["chronic"]] = "chronic"
     ribbon_level: float
-    """1.1 to 1.6."""
+    """Level of the ribbon, 1.1 to 1.6."""
     ribbon_share: float
-    """Share of the infarcted cortex that has it."""
+    """Share of the infarcted cortex that has the ribbon."""
     beneath: Chronic | Subacute
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Laminar:
-        """Draw one."""
+        """Draw a look of laminar necrosis."""
         beneath = Chronic.sample(rng) if rng.random() < 0.6 else Subacute.sample(rng)
         return cls(
             **_border(rng),
@@ -197,7 +197,7 @@ class Laminar(_Border):
         )
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
-        """Its numbers in a head whose CSF and grey matter have these levels."""
+        """Return the look's numbers in a head with these levels of CSF and grey matter."""
         return self.beneath.ingredients(csf=csf, grey=grey)._replace(
             inset_mm=self.inset_mm,
             border_mm=self.border_mm,
@@ -208,18 +208,18 @@ class Laminar(_Border):
 
 @dataclass(frozen=True, kw_only=True)
 class Haemorrhagic(_Border):
-    """Blood in an infarct: spots of 1 to 3 mm, bright while it is methaemoglobin, dark rims of iron afterwards."""
+    """An infarct with blood: spots of 1 to 3 mm, bright while methaemoglobin, dark rims of iron afterwards."""
 
     phase: Literal["acute", "chronic"]
     blood_level: float
-    """1.1 to 1.6, or 0.1 to 0.4 where only iron is left."""
+    """Level of the spots: 1.1 to 1.6, or 0.1 to 0.4 if only iron is left."""
     blood_share: float
     iron_level: float
     beneath: Acute | Subacute | Chronic
 
     @classmethod
     def sample(cls, rng: np.random.Generator, *, phase: Literal["acute", "chronic"] = "chronic") -> Haemorrhagic:
-        """Draw one."""
+        """Draw a haemorrhagic look."""
         if phase == "chronic":
             beneath: Acute | Subacute | Chronic = Chronic.sample(rng)
         else:
@@ -237,7 +237,7 @@ class Haemorrhagic(_Border):
         )
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
-        """Its numbers in a head whose CSF and grey matter have these levels."""
+        """Return the look's numbers in a head with these levels of CSF and grey matter."""
         return self.beneath.ingredients(csf=csf, grey=grey)._replace(
             inset_mm=self.inset_mm,
             border_mm=self.border_mm,
@@ -249,7 +249,7 @@ class Haemorrhagic(_Border):
 
 @dataclass(frozen=True, kw_only=True)
 class Lacune(_Border):
-    """A small deep infarct: 3 to 15 mm, ovoid; 61 of 100 become a cavity, the others a scar."""
+    """A small deep infarct: 3 to 15 mm, ovoid; 61 % become a cavity, the others a scar."""
 
     phase: ClassVar[Literal["chronic"]] = "chronic"
     level: float
@@ -258,13 +258,13 @@ class Lacune(_Border):
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Lacune:
-        """Draw one."""
+        """Draw the look of a lacune."""
         cavity = bool(rng.random() < 0.61)
         level = float(rng.uniform(0.17, 0.35) if cavity else rng.uniform(0.59, 0.73))
         return cls(**_border(rng), texture=float(rng.uniform(0.0, 0.05)), level=level, cavity=cavity)
 
     def ingredients(self, *, csf: float, grey: float) -> Ingredients[float]:
-        """Its numbers in a head whose CSF and grey matter have these levels."""
+        """Return the look's numbers in a head with these levels of CSF and grey matter."""
         return NO_LESION._replace(
             inset_mm=min(self.inset_mm, 0.8),
             border_mm=self.border_mm,
@@ -278,11 +278,11 @@ class Lacune(_Border):
 
 
 Look: TypeAlias = Chronic | Acute | Subacute | Laminar | Haemorrhagic | Lacune
-"""Every kind of infarct."""
+"""Any kind of infarct."""
 
 
 def draw_look(rng: np.random.Generator, *, phase: Literal["acute", "chronic"]) -> Look:
-    """One of the kinds that a phase has, lacunes aside: those depend on the outline."""
+    """Draw a look of a phase, except for lacunes, which depend on the outline."""
     chance = rng.random()
     if phase == "chronic":
         return (Chronic if chance < 0.82 else Laminar if chance < 0.90 else Haemorrhagic).sample(rng)
@@ -296,5 +296,5 @@ def _border(rng: np.random.Generator, *, vague: float = 1.0) -> dict[str, float]
 
 
 def _fluid(level: float, csf: float) -> float:
-    """A fluid of about this level: in most heads near their own CSF, which is never far from it."""
+    """Return a level of fluid near the given one; in most heads it is close to their CSF, and never far from it."""
     return 0.35 * level + 0.65 * csf if abs(level - csf) > 0.12 else level

@@ -1,4 +1,4 @@
-"""An ellipsoid head whose every volume is known from geometry."""
+"""An ellipsoid head whose volumes are all known from geometry."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insula.geometry import Grid
+from insula.types import Phase
 from insula.volume import Case, Mask, Scan
 
 __all__ = ["Sphere", "phantom_case", "phantom_grid"]
@@ -41,7 +42,7 @@ class Sphere:
 def phantom_grid(
     *, spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0), shape: tuple[int, int, int] | None = None
 ) -> Grid:
-    """An RAS+ grid around the phantom: 192 x 224 x 192 mm unless `shape` says otherwise."""
+    """Return an RAS+ grid around the phantom: 192 x 224 x 192 mm unless `shape` is given."""
     size = np.array([192, 224, 192])
     counts = tuple(int(n) for n in np.ceil(size / spacing_mm)) if shape is None else shape
     affine = np.diag([*spacing_mm, 1.0])
@@ -58,15 +59,15 @@ def phantom_case(
     scale: float = 1000.0,
     seed: int = 0,
 ) -> Case:
-    """A phantom on any grid: oblique, coarse or left-handed, the anatomy is computed from millimetres.
+    """Make a phantom on any grid, even oblique, coarse or left-handed: the anatomy is computed from millimetres.
 
     Args:
-        grid: where to look; 1 mm RAS+ if not given.
-        lesions: their truth is analytic; none makes a control.
-        skull: whether it is shown.
+        grid: grid of the scan; 1 mm RAS+ if not given.
+        lesions: balls whose truth is analytic; none makes a control.
+        skull: whether the skull is shown.
         noise: Gaussian, relative to white matter.
         scale: intensity of white matter.
-        seed: of the noise.
+        seed: seed of the noise.
 
     Returns:
         A case of phase chronic, or control.
@@ -88,8 +89,8 @@ def phantom_case(
         truth |= inside
     image += noise * np.random.default_rng(seed).standard_normal(grid.shape, dtype=np.float32)
     scan = Scan(np.clip(image, 0, None) * np.float32(scale), grid, name="phantom")
-    phase = "chronic" if lesions else "control"
-    return Case(scan=scan, truth=Mask(truth, grid), subject="phantom", centre="analytic", phase=phase)  # type: ignore[arg-type]
+    phase: Phase = "chronic" if lesions else "control"
+    return Case(scan=scan, truth=Mask(truth, grid), subject="phantom", centre="analytic", phase=phase)
 
 
 def _millimetres(grid: Grid) -> tuple[NDArray[np.float64], ...]:

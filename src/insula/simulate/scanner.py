@@ -1,4 +1,4 @@
-"""What a scanner does to a head."""
+"""Effects of a scanner on a head."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ __all__ = [
 ]
 
 _NO_BLUR = 0.05  # mm
-_BIAS_MM = 70  # how far apart a bias field varies
-_FWHM = 2.3548  # of a Gaussian, in sigmas
+_BIAS_MM = 70  # distance over which a bias field varies
+_FWHM = 2.3548  # full width at half maximum of a Gaussian [sigmas]
 Volume = Float[Tensor, "i j k"]
 Volumes = Float[Tensor, "b i j k"]
 _Array = TypeVar("_Array", np.ndarray, Tensor)
@@ -38,12 +38,12 @@ _Array = TypeVar("_Array", np.ndarray, Tensor)
 
 @dataclass(frozen=True, kw_only=True)
 class ScannerLook:
-    """One acquisition's character, as numbers."""
+    """Characteristics of one acquisition, as numbers."""
 
     bias: float = 0.0
     """Amplitude of the log bias field; 0.3 is a strong 3 T surface coil."""
     gamma: float = 1.0
-    """Contrast: white matter stays, dark tissue moves."""
+    """Exponent of contrast: white matter stays, dark tissue changes."""
     noise: float = 0.0
     """Rician noise, relative to white matter."""
     blur_mm: float = 0.0
@@ -51,15 +51,15 @@ class ScannerLook:
     slice_mm: float = 1.0
     """Slice thickness; above 1 the head is averaged over it and interpolated back."""
     slice_axis: int = 2
-    """0, 1, 2: sagittal, coronal, axial slices."""
+    """Orientation of the slices: 0 sagittal, 1 coronal, 2 axial."""
     seed: int = 0
-    """Of the fields."""
+    """Seed of the random fields."""
     artefacts: Artefacts = field(default_factory=Artefacts)
-    """What went wrong."""
+    """Artefacts of the acquisition."""
 
     @classmethod
     def sample(cls, rng: np.random.Generator, *, artefacts: float = 0.0) -> ScannerLook:
-        """Draw one from good research scans to poor clinical ones, with each artefact at a chance of `artefacts`."""
+        """Draw a look between good research scans and poor clinical ones; `artefacts` is the chance of each one."""
         quality = rng.random()
         return cls(
             bias=float(rng.uniform(0, 0.35)),
@@ -73,10 +73,10 @@ class ScannerLook:
         )
 
     def at_field(self, tesla: float) -> ScannerLook:
-        """The same acquisition at another field strength, taking this one as made at 1.5 T.
+        """Return the same acquisition at another field strength, taking this one as made at 1.5 T.
 
-        Signal grows with the field, so noise falls; radio waves get shorter, so the bias field grows; grey and white
-        matter's T1 come closer, so contrast falls. The exponents of the last two are round figures, not measurements.
+        Signal grows with the field, so noise falls; radio waves get shorter, so the bias field grows; T1 of grey and
+        white matter come closer, so contrast falls. The exponents of the last two are round figures, not measurements.
 
         Args:
             tesla: above 0 [T].
@@ -103,9 +103,9 @@ def scan_with(image: Volume, look: ScannerLook, *, white: float) -> Volume:
 
 
 def scan_each(images: Volumes, looks: Sequence[ScannerLook], *, white: Sequence[float]) -> Volumes:
-    """As `scan_with`, every item of a batch with its own scanner, on the batch's device.
+    """Image every head of a batch with its own scanner, as `scan_with` does, on the batch's device.
 
-    An item's result does not depend on what else is in the batch, but for rounding.
+    An item's result does not depend on the rest of the batch, except for rounding.
 
     Args:
         images: intensities, at least 0, at 1 mm.
@@ -113,8 +113,8 @@ def scan_each(images: Volumes, looks: Sequence[ScannerLook], *, white: Sequence[
         white: intensity of white matter in each.
     """
     shape, device = (images.shape[1], images.shape[2], images.shape[3]), images.device
-    told = scan_numbers(looks, white=white, box=shape, shape=shape)
-    numbers = ScanNumbers(*(put(part, device) for part in told))
+    arrays = scan_numbers(looks, white=white, box=shape, shape=shape)
+    numbers = ScanNumbers(*(put(part, device) for part in arrays))
     axes = tuple(axis for axis in range(3) if any(_spreads(look, axis) for look in looks))
     x = disturb_each(acquire(images, numbers, box=shape, axes=axes), looks)
     if any(look.noise for look in looks):
@@ -124,7 +124,7 @@ def scan_each(images: Volumes, looks: Sequence[ScannerLook], *, white: Sequence[
 
 
 class ScanNumbers(NamedTuple, Generic[_Array]):
-    """What `acquire` needs of a batch's looks: arrays, or tensors once they are on a device."""
+    """The numbers that `acquire` needs for a batch's looks: arrays, or tensors once they are on a device."""
 
     level: _Array
     """(b, 3): white matter, contrast, noise."""
@@ -145,7 +145,7 @@ class ScanNumbers(NamedTuple, Generic[_Array]):
 def scan_numbers(
     looks: Sequence[ScannerLook], *, white: Sequence[float], box: Shape, shape: Shape, starts: Sequence[Shape] = ()
 ) -> ScanNumbers[np.ndarray]:
-    """Of scanners and of where in their heads (of `box`) the images (of `shape`) begin."""
+    """Return the numbers of scanners, for images (of `shape`) that begin at `starts` in heads (of `box`)."""
     thick = [[look.slice_mm if _thick(look, axis) else 0.0 for axis in range(3)] for look in looks]
     counts = [[max(2, round(n / mm)) if mm else n for n, mm in zip(shape, line, strict=True)] for line in thick]
     return ScanNumbers(
@@ -160,13 +160,13 @@ def scan_numbers(
 
 
 def acquire(images: Volumes, numbers: ScanNumbers[Tensor], *, box: Shape, axes: Sequence[int] = (0, 1, 2)) -> Volumes:
-    """What a scanner shows when nothing goes wrong and nothing is noisy: the same arithmetic for every look.
+    """Return images as scanners show them without artefacts and noise, by the same arithmetic for every look.
 
     Args:
         images: intensities, at least 0, at 1 mm.
-        numbers: of the looks.
-        box: of the whole heads.
-        axes: along which anything is blurred.
+        numbers: numbers of the looks.
+        box: shape of the whole heads.
+        axes: axes along which anything is blurred.
     """
     unit, gamma, _ = numbers.level.T[:, :, None, None, None]
     place = [
@@ -179,20 +179,20 @@ def acquire(images: Volumes, numbers: ScanNumbers[Tensor], *, box: Shape, axes: 
 
 
 def disturb_each(images: Volumes, looks: Sequence[ScannerLook]) -> Volumes:
-    """As `disturb`, every item of a batch by its own look; the same batch where nothing went wrong."""
+    """Apply the artefacts of its own look to every item of a batch; without any, the batch is returned as it is."""
     if all(look.artefacts == Artefacts() for look in looks):
         return images
     return torch.stack([disturb(item, look.artefacts) for item, look in zip(images, looks, strict=True)])
 
 
 def add_noise(images: Volumes, strength: Float[Tensor, " b"], grain: Float[Tensor, "b 2 i j k"]) -> Volumes:
-    """Rician noise, from two standard normal fields each."""
+    """Add Rician noise, from two standard normal fields for each image."""
     a, b = (strength[:, None, None, None, None] * grain).unbind(1)
     return torch.sqrt((images + a) ** 2 + b**2)
 
 
 def log_bias(numbers: ScanNumbers[Tensor], box: Shape, places: Sequence[Float[Tensor, "b n"]]) -> Volumes:
-    """Logarithm of each bias field of a head of `box`, at places along each axis [voxels]."""
+    """Return the logarithm of each bias field of a head of `box`, at places along each axis [voxels]."""
     apart = [(size - 1) / (count - 1) for size, count in zip(box, numbers.nodes.shape[1:], strict=True)]
     return numbers.bias[:, None, None, None] * between_nodes(numbers.nodes, places, apart)
 
@@ -208,7 +208,10 @@ def _thick(look: ScannerLook, axis: int) -> bool:
 def spreads(
     size: int, blur: Float[Tensor, " b"], slab: Float[Tensor, " b"], count: Float[Tensor, " b"]
 ) -> Float[Tensor, "b n n"]:
-    """Point spread, averaging over a slice and interpolation between slices along one axis, as one matrix for each item."""
+    """Return all blurring along one axis as one matrix for each item.
+
+    It contains the point spread, averaging over a slice and interpolation between slices.
+    """
     apart = size / count
     to_slices = _between(size, apart, torch.full_like(count, size))
     from_slices = _between(size, 1 / apart, count)
@@ -216,7 +219,7 @@ def spreads(
 
 
 def _between(size: int, apart: Float[Tensor, " b"], count: Float[Tensor, " b"]) -> Float[Tensor, "b n n"]:
-    """Linear interpolation of a line's first `count` samples at `size` places, `apart` samples from one to the next."""
+    """Return linear interpolation of a line's first `count` samples at `size` places, `apart` samples apart."""
     number = torch.arange(size, device=apart.device)
     place = ((number + 0.5) * apart[:, None] - 0.5).clamp_min(0).minimum(count[:, None] - 1)
     return (1 - (place[..., None] - number).abs()).clamp_min(0)

@@ -1,4 +1,4 @@
-"""How a lesion, a cyst or age moves the tissue around: displacements of where voxels are read from [voxels at 1 mm]."""
+"""Displacement of tissue by a lesion, a cyst or age, as offsets of where voxels are read from [voxels at 1 mm]."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from insula.simulate.fields import blur_wide_each, gradient
 __all__ = ["Shift", "Volumes", "near_lesion", "pull", "push", "toward_csf", "widen"]
 
 _PULL_MM = 6.0  # sigma of the blur whose slope is the direction of a pull
-_NEAR_MM = 14.0  # and of the one that says how near a lesion is
-_NEAR = 0.12  # of that blur: near enough for the whole effect
-_VENTRICLE_MM, _SULCUS_MM = 4.0, 1.5  # sigma of the blur that says where the nearest CSF lies
+_NEAR_MM = 14.0  # sigma of the blur that measures how near a lesion is
+_NEAR = 0.12  # value of that blur at which the whole effect applies
+_VENTRICLE_MM, _SULCUS_MM = 4.0, 1.5  # sigma of the blur that points to the nearest CSF
 _VENTRICLE_TIMES = 2.0  # ventricles give way more than sulci
 _SIDE_MM = 22.0, 45.0, 30.0  # half the size of a lateral ventricle and what surrounds it
 _LARGEST = 0.62  # a push never brings a voxel nearer than this share of its way to the middle
@@ -28,23 +28,23 @@ Vectors = Float[Tensor, "b 3 i j k"]
 
 
 class Shift(NamedTuple):
-    """Displacements of one head, as numbers."""
+    """Displacements in one head, as numbers."""
 
     atrophy_mm: float = 0.0
     """All ventricles and sulci widen by about this much; negative narrows them."""
     side_mm: float = 0.0
     """One lateral ventricle is wider than the other by about twice this."""
     side_centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Its middle [voxels of the head]."""
+    """Middle of that ventricle [voxels of the head]."""
     push_mm: float = 0.0
     """How far a mass displaces what touches it."""
     push_radius_mm: float = 1.0
-    """Its radius."""
+    """Radius of the mass."""
     push_centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Its middle [voxels of the head]."""
+    """Middle of the mass [voxels of the head]."""
 
     def numbers(self) -> tuple[float, ...]:
-        """All ten of them in a row."""
+        """Return all ten numbers in a row."""
         return (
             self.atrophy_mm,
             self.side_mm,
@@ -56,9 +56,10 @@ class Shift(NamedTuple):
 
 
 def toward_csf(tissue: Tensor) -> Float[Tensor, "3 i2 j2 k2"]:
-    """The direction to the nearest CSF, averaged over 2x2x2 voxels: about 1 long at a sulcus' bank, 2 at a ventricle's wall.
+    """Return the direction to the nearest CSF, averaged over 2x2x2 voxels.
 
-    Reading from a step along it makes CSF wider and tissue narrower.
+    Its length is about 1 at a sulcus' bank and 2 at a ventricle's wall. Reading from a step along it makes CSF wider
+    and tissue narrower.
 
     Args:
         tissue: codes of `Tissue`, (i, j, k).
@@ -81,14 +82,14 @@ def toward_csf(tissue: Tensor) -> Float[Tensor, "3 i2 j2 k2"]:
 
 
 def near_lesion(lesions: Volumes) -> Volumes:
-    """How near a lesion is, 0 to 1, over a few centimetres; nothing counts as near where there is none."""
+    """Return how near a lesion is, 0 to 1, over a few centimetres; 0 everywhere without a lesion."""
     return (blur_wide_each(lesions, _NEAR_MM) / _NEAR).clamp(0, 1)
 
 
 def pull(lesions: Volumes, pull_mm: Float[Tensor, " b"]) -> Vectors:
-    """Neighbours drawn into a shrinking lesion; away from it where `pull_mm` is negative.
+    """Return the displacement of neighbours into a shrinking lesion, or away from it if `pull_mm` is negative.
 
-    The slope of the blurred lesion, scaled so that the largest step is `pull_mm`; zero without a lesion.
+    It is the slope of the blurred lesion, scaled so that the largest step is `pull_mm`; zero without a lesion.
     """
     soft = blur_wide_each(lesions, _PULL_MM)
     slope = torch.stack(torch.gradient(soft, dim=(1, 2, 3)), dim=1)
@@ -104,15 +105,17 @@ def widen(
     shifts: Float[Tensor, "b 10"],
     widening_mm: Float[Tensor, " b"],
 ) -> Vectors:
-    """CSF spaces made wider or narrower: everywhere (age), near a lesion, and around one lateral ventricle.
+    """Return the displacement that widens CSF spaces: everywhere (age), near a lesion, around one lateral ventricle.
+
+    Negative values narrow them.
 
     Args:
-        index: where voxels come from [voxels of the head].
-        direction: to the nearest CSF there, as `toward_csf` gives it.
-        near: as `near_lesion` gives it.
+        index: positions that voxels come from [voxels of the head].
+        direction: direction to the nearest CSF at these positions, from `toward_csf`.
+        near: from `near_lesion`.
         inside: 1 inside a lesion, where its own look decides.
         shifts: rows of `Shift.numbers`.
-        widening_mm: near the lesion.
+        widening_mm: widening near the lesion.
     """
     x, y, z = (index - shifts[:, 2:5, None, None, None]).unbind(1)
     a, b, c = _SIDE_MM
@@ -123,7 +126,7 @@ def widen(
 
 
 def push(index: Vectors, shifts: Float[Tensor, "b 10"]) -> Vectors:
-    """A ball of tissue or fluid makes room for itself: what touches it moves outward, less with distance."""
+    """Return the displacement around a ball of tissue or fluid: its surroundings move outward, less with distance."""
     away = index - shifts[:, 7:10, None, None, None]
     far = away.square().sum(1).sqrt().clamp_min(1e-3)
     radius = shifts[:, 6, None, None, None].clamp_min(1.0)
@@ -133,5 +136,5 @@ def push(index: Vectors, shifts: Float[Tensor, "b 10"]) -> Vectors:
 
 
 def draw_age(rng: np.random.Generator) -> float:
-    """Widening of CSF spaces [mm] as ages differ: mostly little, sometimes much, now and then narrower."""
+    """Draw the widening of CSF spaces [mm] with age: mostly little, sometimes much, now and then negative."""
     return float(np.clip(rng.normal(0.1, 0.35), -0.5, 1.3))

@@ -1,4 +1,4 @@
-"""The corticospinal tract below an infarct: months later it is a little darker, and no part of what experts outline."""
+"""The corticospinal tract below an infarct, a little darker months later, and not part of what experts outline."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from insula.simulate.blobs import Blob
 __all__ = ["degenerating_tract"]
 
 _TRACT_MM = ((26, -20, 40), (25, -16, 20), (21, -15, 4), (14, -17, -10), (8, -22, -24), (5, -32, -46))
-"""The corticospinal tract of the right side, in MNI millimetres: corona radiata, internal capsule, peduncle, pons, pyramid."""
+"""The right corticospinal tract in MNI millimetres: corona radiata, internal capsule, peduncle, pons, pyramid."""
 
 
 def degenerating_tract(
     rng: np.random.Generator, lesion: tuple[float, float, float], to_atlas: np.ndarray
 ) -> list[Blob]:
-    """Ellipsoids along the tract of the infarct's side; none where the infarct lies too far from it.
+    """Return ellipsoids along the tract on the infarct's side; none if the infarct lies too far from it.
 
     Args:
         rng: the source of chance.
@@ -29,13 +29,13 @@ def degenerating_tract(
     way = np.array([[side * px, py, pz, 1.0] for px, py, pz in _TRACT_MM]) @ np.linalg.inv(to_atlas).T
     factor = float(rng.uniform(0.85, 0.95))
     out = []
-    for here, there in zip(way[:-1, :3], way[1:, :3], strict=True):
-        step = there - here
+    for start, end in zip(way[:-1, :3], way[1:, :3], strict=True):
+        step = end - start
         length = float(np.linalg.norm(step))
         turn = np.cross([0, 0, 1], step / length)
         angle = np.arccos(np.clip(step[2] / length, -1, 1))
         turn = turn / max(float(np.linalg.norm(turn)), 1e-9) * angle
-        i, j, k = (float(v) for v in (here + there) / 2)
+        i, j, k = (float(v) for v in (start + end) / 2)
         out.append(
             Blob(
                 centre=(i, j, k),

@@ -1,4 +1,4 @@
-"""Infarcts as no training draws them: what a network makes of a look that it has never met."""
+"""Infarcts that no training draws, to test a network on a look that it has never met."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from insula.simulate.fields import blur, identity, look_up, smooth_noise
 __all__ = ["UnfamiliarKind", "insert_unfamiliar"]
 
 UnfamiliarKind = Literal["honeycomb", "layered", "scrambled"]
-"""Chambers of fluid with thin walls; a fluid level between two even layers; the patient's own tissue torn and faded."""
+"""Chambers of fluid with thin walls; two even layers of fluid; the patient's own tissue torn and faded."""
 
-_CELL_MM = 4.0, 9.0  # across a chamber
+_CELL_MM = 4.0, 9.0  # diameter of a chamber
 _WALL_MM = 0.9
 _TEAR_MM = 7.0  # displacement of torn tissue
 _BORDER_MM = 0.5
@@ -34,17 +34,17 @@ def insert_unfamiliar(
     grey: float,
     kind: UnfamiliarKind | None = None,
 ) -> Volume:
-    """Turn healthy tissue into infarct where `lesion` is 1, in a manner that shares nothing with `infarct`.
+    """Turn healthy tissue into infarct where `lesion` is 1, in a way that shares nothing with `infarct`.
 
-    Its textures are made differently (chambers around random points, even layers, displaced tissue instead of band-limited
-    noise), it has no rim, and its border is the outline itself.
+    Its textures are made differently (chambers around random points, even layers, displaced tissue instead of
+    band-limited noise), it has no rim, and its border is the outline itself.
 
     Args:
         image: T1w intensities.
-        lesion: 0 or 1, somewhere 1.
+        lesion: 0 or 1, 1 somewhere.
         rng: the source of chance.
         csf: this scan's intensity of CSF.
-        grey: and of grey matter.
+        grey: this scan's intensity of grey matter.
         kind: drawn if not given.
 
     Returns:
@@ -57,7 +57,7 @@ def insert_unfamiliar(
 
 
 def _honeycomb(image: Volume, lesion: Volume, rng: np.random.Generator, csf: float, grey: float) -> Volume:
-    """Each voxel belongs to the nearest of scattered points; where two are about as near, there is a wall."""
+    """Draw chambers around scattered points; there is a wall where two points are about equally near."""
     inside = (lesion > 0.5).nonzero().cpu().numpy().astype(np.float64)
     count = max(3, int(len(inside) / float(rng.uniform(*_CELL_MM)) ** 3))
     points = inside[rng.integers(len(inside), size=count)] + rng.uniform(-0.5, 0.5, (count, 3))
@@ -69,7 +69,7 @@ def _honeycomb(image: Volume, lesion: Volume, rng: np.random.Generator, csf: flo
 
 
 def _layered(image: Volume, lesion: Volume, rng: np.random.Generator, csf: float, grey: float) -> Volume:
-    """Lighter fluid above heavier one, a level between them, as in a patient who lies on their back."""
+    """Draw lighter fluid above heavier fluid, with a level between them, as in a patient who lies on their back."""
     inside = (lesion > 0.5).nonzero().cpu().numpy().astype(np.float64)
     down = rng.normal(0, 0.25, 3) + np.array([0.0, -1.0, 0.0])
     height = inside @ (down / np.linalg.norm(down))
@@ -80,7 +80,7 @@ def _layered(image: Volume, lesion: Volume, rng: np.random.Generator, csf: float
 
 
 def _scrambled(image: Volume, lesion: Volume, rng: np.random.Generator, csf: float, grey: float) -> Volume:
-    """Tissue from some millimetres away, drawn toward a level between CSF and grey matter."""
+    """Draw tissue from some millimetres away, faded toward a level between CSF and grey matter."""
     shape = (image.shape[0], image.shape[1], image.shape[2])
     tear = smooth_noise(shape, cell_mm=4.0, seed=int(rng.integers(2**31)), device=image.device, channels=3)
     torn = look_up(image[None], identity(shape, device=image.device) + _TEAR_MM * tear, repeat_rim=True)[0]

@@ -1,4 +1,4 @@
-"""What a cohort's numbers are worth: intervals, comparisons, power; cases of one centre are alike."""
+"""Statistics of a cohort's results: intervals, comparisons and power, with cases clustered by centre."""
 
 from insula.stats.compare import Difference, difference_of, holm
 from insula.stats.interval import Interval, mean_interval, median_interval

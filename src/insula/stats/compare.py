@@ -1,4 +1,4 @@
-"""A difference between two sets of results on the same cases."""
+"""Difference between two sets of results on the same cases."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ __all__ = ["Difference", "difference_of", "holm"]
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The mean paired difference, and what these cases could have shown."""
+    """The mean paired difference, its p value, and the power of these cases."""
 
     mean: Interval
     same: int
-    """Cases in which nothing differs; they count like all others."""
+    """Number of cases without any difference; they count like all others."""
     p: float | None
-    """That the mean difference is none, two-sided, by the t distribution of the interval; None where there is no interval."""
+    """Two-sided p value for a mean difference of zero, from the t distribution of the interval; None without an
+    interval."""
     power: float | None
-    """The chance that as many cases, as different from each other, show the difference that one hopes for."""
+    """Probability that as many cases, equally variable, show the hoped-for difference; None without an interval."""
     least: float | None
-    """The smallest true difference that they would show in four of five studies."""
+    """Smallest true difference that such cases show in four of five studies; None without an interval."""
 
 
 def difference_of(
     change: Sequence[float], clusters: Sequence[str] | None = None, *, hoped: float, reach: float = math.inf
 ) -> Difference:
-    """Second minus first, case by case.
+    """Return the mean of paired differences with its interval, p value and power.
 
     Args:
-        change: one difference a case; at least one.
-        clusters: each case's centre, or whose head it was made of; None where cases are independent.
+        change: difference of each case, second minus first; at least one case.
+        clusters: centre of each case, or the head that it was made of; None if cases are independent.
         hoped: the difference that would matter, for the power.
-        reach: the greatest difference that a case can have; the interval is cut there.
+        reach: largest difference that a case can have; the interval is cut there.
 
     Source:
         As `mean_interval`; the power is that of the t test with the same degrees of freedom.
@@ -55,13 +56,15 @@ def difference_of(
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: the smallest of m times m, the next times m - 1, never falling, at most 1.
+    """Correct p values by Holm's step-down method.
+
+    The smallest of m is multiplied by m, the next by m - 1, and so on; the results never fall and are at most 1.
 
     Args:
-        values: p of each test.
+        values: p value of each test.
 
     Returns:
-        The corrected ones, in the same order.
+        The corrected p values, in the same order.
 
     Source:
         Holm 1979, Scand. J. Statist. 6:65.

@@ -1,4 +1,4 @@
-"""A mean or a median with its 95 % interval, over cases that come from centres."""
+"""A mean or a median with its 95 % interval, over cases that are clustered by centre."""
 
 from __future__ import annotations
 
@@ -24,15 +24,20 @@ __all__ = [
 ]
 
 LEAST_CASES = 5
-"""With fewer there is no interval."""
+"""Smallest number of cases for an interval."""
 LEAST_CENTRES = 4
-"""With two or three there is none either: their means are given instead."""
+"""Smallest number of centres for an interval, unless there is only one; for two or three their means are given
+instead."""
 LEAST_FREEDOM = 1.2
-"""With fewer degrees of freedom, as where one of four centres has 57 of 60 cases, an interval does not hold: it covers 88 % at an intraclass
-correlation of 0.47. From 1.27 on it covered 94 %."""
+"""Smallest degrees of freedom for an interval. Below it, as when one of four centres has 57 of 60 cases, an interval
+does not hold: it covers 88 % at an intraclass correlation of 0.47. From 1.27 on it covered 94 %."""
 UNKNOWN = "unknown"
-"""A centre that nobody named."""
+"""Name of a centre that is not known."""
 _LEVEL = 0.95
+
+
+Values = Sequence[float] | NDArray[np.float64]
+"""One value for each case."""
 
 
 @dataclass(frozen=True)
@@ -41,25 +46,25 @@ class Interval:
 
     value: float
     low: float | None
-    """None where no interval would hold; `basis` says why."""
+    """Lower bound; None if no interval would hold, and `basis` says why."""
     high: float | None
     n: int
     centres: int | None = None
-    """How many centres the cases come from; None where cases are taken as independent of each other."""
+    """Number of centres that the cases come from; None if cases are taken as independent of each other."""
     centre_values: tuple[float, ...] = ()
-    """The statistic in each of 2 or 3 centres, smallest first."""
+    """The statistic in each centre if there are 2 or 3, smallest first."""
     basis: str = ""
-    """What the interval rests on, or why there is none."""
+    """The sample that the interval rests on, or why there is no interval."""
 
     def figures(self, digits: int = 3, *, signed: bool = False) -> str:
-        """The value, and its interval in brackets if there is one."""
+        """Format the value, followed by its interval in brackets if there is one."""
         form = f"{'+' if signed else ''}.{digits}f"
         if self.low is None or self.high is None:
             return f"{self.value:{form}}"
         return f"{self.value:{form}} [{self.low:{form}}, {self.high:{form}}]"
 
     def cell(self, digits: int = 3) -> str:
-        """The same, with the centres' values in brackets where they are given instead of an interval."""
+        """Format the value with its interval, or with the centres' values where they replace the interval."""
         if self.centre_values:
             return (
                 f"{self.figures(digits)} (centres: {', '.join(f'{value:.{digits}f}' for value in self.centre_values)})"
@@ -71,7 +76,7 @@ class Interval:
 
 
 class Spread(NamedTuple):
-    """What the t distribution needs of a mean."""
+    """Quantities that the t distribution needs for a mean."""
 
     mean: float
     error: float
@@ -81,20 +86,21 @@ class Spread(NamedTuple):
 
 
 def mean_interval(
-    values: Sequence[float], clusters: Sequence[str] | None = None, *, least: float = -math.inf, most: float = math.inf
+    values: Values, clusters: Sequence[str] | None = None, *, least: float = -math.inf, most: float = math.inf
 ) -> Interval:
-    """The mean over cases, with an interval that holds although cases of one centre are alike.
+    """Return the mean over cases, with an interval that holds although cases of one centre are alike.
 
-    Cluster-robust t: the CR2 correction of the variance, and Satterthwaite's degrees of freedom. Simulated coverage of the nominal
-    95 % is printed by `python -m studies.intervals`. Cases of one centre, or of centres that nobody knows, give the usual t
-    interval over cases. There is none under 5 cases, with 2 or 3 centres, where only some centres are known, where one
-    centre has nearly all cases, and where all values are the same, which says nothing of how they vary.
+    It is a cluster-robust t interval with the CR2 correction of the variance and Satterthwaite's degrees of freedom;
+    `python -m studies.intervals` prints its simulated coverage at the nominal 95 %. For cases of one centre, or of
+    unknown centres, it is the usual t interval over cases. There is no interval with fewer than 5 cases, with 2 or 3
+    centres, if only some centres are known, if one centre has nearly all cases, or if all values are equal, which says
+    nothing about how they vary.
 
     Args:
-        values: one a case; at least one.
-        clusters: each case's centre, or whose head it was made of; None where cases are independent.
-        least: the lowest value that a case can have; the interval is cut there.
-        most: and the highest.
+        values: value of each case; at least one.
+        clusters: centre of each case, or the head that it was made of; None if cases are independent.
+        least: lowest value that a case can have; the interval is cut there.
+        most: highest value that a case can have; the interval is cut there.
 
     Source:
         Bell and McCaffrey 2002, Survey Methodology 28:169; Pustejovsky and Tipton 2018, J. Bus. Econ. Stat. 36:672.
@@ -107,15 +113,16 @@ def mean_interval(
     return Interval(spread.mean, max(spread.mean - half, least), min(spread.mean + half, most), basis=basis, **facts)
 
 
-def median_interval(values: Sequence[float], clusters: Sequence[str] | None = None) -> Interval:
-    """The median over cases: the cases between which it lies if the share below it is known as `mean_interval` would know it.
+def median_interval(values: Values, clusters: Sequence[str] | None = None) -> Interval:
+    """Return the median over cases, with an interval between two of the cases.
 
-    In simulations it covers 93 to 99 % for the nominal 95 %: more than that with few cases or many equal ones
-    (`python -m studies.intervals`). Where too few cases bound it there is none, and with four centres neither: there it covered as
+    These are the cases at the ends of the interval of the share below the median, computed as in `mean_interval`. In
+    simulations it covers 93 to 99 % for the nominal 95 %: more than that with few cases or many equal ones (`python -m
+    studies.intervals`). There is no interval where too few cases bound it, nor with four centres, where it covered as
     little as 81 %.
 
     Args:
-        values: one a case; at least one.
+        values: value of each case; at least one.
         clusters: as for `mean_interval`.
 
     Source:
@@ -130,9 +137,8 @@ def median_interval(values: Sequence[float], clusters: Sequence[str] | None = No
     if facts["centres"] == LEAST_CENTRES:
         return Interval(middle, None, None, basis=f"{basis}, too few for a median's interval", **facts)
     shares = [spread_of(side.astype(np.float64), known) for side in (data <= middle, data < middle)]
-    error, freedom = max(
-        (share.error, share.freedom) for share in shares
-    )  # equal values at the median hide from one side
+    # the wider of both sides: one of them misses values that equal the median
+    error, freedom = max((share.error, share.freedom) for share in shares)
     half = float(stats.t.ppf((1 + _LEVEL) / 2, freedom)) * error
     if half >= 0.5:
         return Interval(middle, None, None, basis=f"{basis}, too few for an interval", **facts)
@@ -142,11 +148,13 @@ def median_interval(values: Sequence[float], clusters: Sequence[str] | None = No
 
 
 def spread_of(values: NDArray[np.float64], clusters: Sequence[str] | None) -> Spread:
-    """Mean, its CR2 standard error and Satterthwaite's degrees of freedom; one centre counts as cases that are independent.
+    """Return the mean, its CR2 standard error and Satterthwaite's degrees of freedom.
+
+    Cases of one centre count as independent.
 
     Args:
         values: two or more.
-        clusters: one, or four and more; None for independent cases.
+        clusters: one centre, or four and more; None for independent cases.
     """
     count, mean = len(values), float(values.mean())
     if clusters is None or len(set(clusters)) == 1:
@@ -159,10 +167,10 @@ def spread_of(values: NDArray[np.float64], clusters: Sequence[str] | None) -> Sp
 
 
 def freedom_of(sizes: NDArray[np.float64]) -> float:
-    """Satterthwaite's degrees of freedom of a mean over centres of these sizes.
+    """Return Satterthwaite's degrees of freedom of a mean over centres of given sizes.
 
     Args:
-        sizes: cases of each of two centres or more.
+        sizes: number of cases of each centre; two centres or more.
     """
     count = sizes.sum()
     left = 1 - sizes / count
@@ -171,14 +179,18 @@ def freedom_of(sizes: NDArray[np.float64]) -> float:
 
 
 def _known(clusters: Sequence[str] | None) -> Sequence[str] | None:
-    """None where no case's centre is known."""
+    """Return the clusters; None if no case's centre is known."""
     return None if clusters is None or set(clusters) == {UNKNOWN} else clusters
 
 
 def _look(
     data: NDArray[np.float64], clusters: Sequence[str] | None, statistic: Callable[..., Any]
 ) -> tuple[Spread | None, dict[str, Any], str]:
-    """The spread where an interval holds, None where it does not; n and centres; what it rests on, or why there is none."""
+    """Return the spread, the sample and its description.
+
+    The spread is None if no interval holds. The sample is n, the number of centres and their values. The description is
+    what the interval rests on, or why there is none.
+    """
     known, count = _known(clusters), len(data)
     centres = None if known is None else len(set(known))
     facts: dict[str, Any] = {"n": count, "centres": centres}

@@ -1,4 +1,4 @@
-"""A cohort made ready for training: on disk, and in memory."""
+"""A cohort prepared for training, on disk and in memory."""
 
 from insula.store.case_set import CaseSet
 from insula.store.folder import Store, StoredCase, store_case, write_index

@@ -1,4 +1,4 @@
-"""Cases in memory, ready to train on."""
+"""Prepared training cases in memory."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ __all__ = ["CaseSet"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CaseSet:
-    """Prepared images and masks, 23 MB a case of 192 x 224 x 176: where they lie, training draws from."""
+    """Prepared images and masks, 23 MB per case of 192 x 224 x 176 voxels, on the host or on a GPU."""
 
     names: tuple[str, ...]
     images: tuple[Float16[Tensor, "i j k"], ...]
-    """Normalised as at inference."""
+    """Images, normalised as at inference."""
     masks: tuple[Bool[Tensor, "i j k"], ...]
     fingerprint: str
-    """SHA-256 of what they were made from."""
+    """SHA-256 of the data that they were made from."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    """What the card of weights says of them beyond that; of a cohort, nothing."""
+    """Further facts for the card of the weights; empty for a cohort."""
     brains: tuple[Int8[Tensor, "i j k"], ...] = ()
-    """1 brain, 0 not, -1 not known, where brains are known at all."""
+    """1 brain, 0 not brain, -1 unknown; empty if no brain is known."""
     centres: tuple[str, ...] = ()
-    """Where each case comes from, or whose head it was made of: cases of one are alike. Empty where nothing is known."""
+    """Centre, or source head, of each case; cases of one centre are correlated. Empty if unknown."""
     subjects: tuple[str, ...] = ()
-    """Whose each case is, where that is known."""
+    """Subject of each case; empty if unknown."""
     painted_from: Sources | None = None
-    """Label maps to paint further heads from, if training asks for them."""
+    """Label maps from which training can paint further heads; None if it needs none."""
 
     @classmethod
     def from_store(cls, store: Store, names: Iterable[str] | None = None) -> CaseSet:
-        """Read cases of a store, all of them if none are named.
+        """Read the named cases of a store, or all of them.
 
         Raises:
-            NoInput: a name that the store does not have.
-            BadData: a file is damaged, or there is no case at all.
+            NoInput: the store has no case of that name.
+            BadData: a file is damaged, or there is no case.
         """
         chosen = tuple(store.cases if names is None else names)
         if not chosen:
@@ -64,21 +64,21 @@ class CaseSet:
         )
 
     def to(self, device: torch.device) -> CaseSet:
-        """The same cases in a device's memory."""
-        images, masks, brains = (tuple(x.to(device) for x in part) for part in self._parts)
+        """Return the same cases in the memory of a device."""
+        images, masks, brains = (tuple(tensor.to(device) for tensor in part) for part in self._parts)
         return replace(self, images=images, masks=masks, brains=brains)
 
     def pinned(self) -> CaseSet:
-        """The same cases where a GPU can fetch them from while it works."""
+        """Return the same cases in pinned memory, from which a GPU can copy while it computes."""
         if not torch.cuda.is_available():
             return self
-        images, masks, brains = (tuple(x.pin_memory() for x in part) for part in self._parts)
+        images, masks, brains = (tuple(tensor.pin_memory() for tensor in part) for part in self._parts)
         return replace(self, images=images, masks=masks, brains=brains)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all images, masks and brains."""
-        return sum(x.nbytes for part in self._parts for x in part)
+        """Total size of all images, masks and brains [bytes]."""
+        return sum(tensor.nbytes for part in self._parts for tensor in part)
 
     @property
     def _parts(self) -> tuple[tuple[Tensor, ...], ...]:

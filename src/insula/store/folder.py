@@ -1,8 +1,8 @@
-"""A cohort made ready for training: one memory-mapped file per case, checked by hash.
+"""A cohort prepared for training: one memory-mapped file per case, checked by hash.
 
-safetensors, because it is here already for the weights, maps into memory without copying, is written whole and
-atomically, and holds no code; one file per case lets a broken run go on where it stopped. zarr and HDF5 would add a
-dependency for compression that a random read has to undo.
+The format is safetensors: it is already used for the weights, maps into memory without copying, is written whole and
+atomically, and contains no code. One file per case lets an interrupted run continue. zarr and HDF5 would add a
+dependency for compression that every random read has to undo.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ __all__ = ["Precision", "Store", "StoredCase", "forget_index", "store_case", "tr
 
 Precision = Literal["uint8", "float16"]
 _FORMAT = "insula-store/1"
-_FACTS = "insula"  # one key: safetensors writes several in any order, and the same case must give the same bytes
+_FACTS = "insula"  # a single key: safetensors writes several in any order, but the same case must give the same bytes
 _INDEX = "store.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredCase:
-    """What the index says of a case."""
+    """Index entry of a case."""
 
     case: str
     subject: str
@@ -47,26 +47,26 @@ class StoredCase:
     chronicity: str
     file: str
     sha256: str
-    """Of the file."""
+    """SHA-256 of the file."""
     source_sha256: str
-    """Of image and mask file together, and of how they were prepared."""
+    """SHA-256 of the image file, the mask file and the preparation settings."""
     scale: float
-    """Stored value -> normalised intensity: value * scale + offset."""
+    """Normalised intensity = stored value * scale + offset."""
     offset: float
     lesion_voxels: int
 
 
 def store_case(entry: Entry, folder: Path, config: PrepareConfig, precision: Precision) -> StoredCase:
-    """Prepare one case and write it; a file made from the same bytes in the same way is only verified.
+    """Prepare one case and write it; an existing file made from the same bytes in the same way is only verified.
 
     Args:
-        entry: with an image and a mask.
-        folder: the store's.
+        entry: a case with an image and a mask.
+        folder: the folder of the store.
         config: box, spacing and scale.
-        precision: uint8 keeps 1/255 of the case's own range, float16 everything that matters.
+        precision: uint8 resolves 1/255 of the intensity range of the case; float16 is practically lossless.
 
     Raises:
-        BadData: unreadable, or image and mask do not lie on the same grid.
+        BadData: a file is unreadable, or image and mask are not on the same grid.
     """
     path = folder / f"{entry.case}.safetensors"
     scan = read_scan(entry.image, name=entry.case)
@@ -114,7 +114,7 @@ def store_case(entry: Entry, folder: Path, config: PrepareConfig, precision: Pre
 
 
 def try_store(entry: Entry, folder: Path, config: PrepareConfig, precision: Precision) -> StoredCase | InsulaError:
-    """As `store_case`, but a case that is refused becomes a value, so that the others go on."""
+    """Call `store_case`, but return the error of a refused case instead of raising it, so that the others go on."""
     try:
         return store_case(entry, folder, config, precision)
     except InsulaError as error:
@@ -124,7 +124,7 @@ def try_store(entry: Entry, folder: Path, config: PrepareConfig, precision: Prec
 
 
 def _kept(path: Path, source: str) -> StoredCase | None:
-    """What stands there already, if it was made from the same bytes in the same way and still is what was written."""
+    """Return the entry of an existing, undamaged file made from the same bytes in the same way; otherwise None."""
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get(_FACTS, "{}"))
@@ -158,15 +158,15 @@ def _content(tensors: dict[str, Tensor]) -> str:
 
 
 def forget_index(folder: Path) -> None:
-    """Before the first case is written: an old index would describe new files with an old scale."""
+    """Delete the index before the first case is written; an old index would give new files an old scale."""
     (folder / _INDEX).unlink(missing_ok=True)
 
 
 def no_lesion(voxels: Iterable[int | None]) -> list[str]:
-    """A sentence where none of several cases has a lesion: there is nothing to learn; else none.
+    """Return a warning if no case has a lesion, because there is nothing to learn; otherwise an empty list.
 
     Args:
-        voxels: lesion voxels of each case; None where that is not known.
+        voxels: lesion voxels of each case; None if unknown.
     """
     known = [count for count in voxels if count is not None]
     if not known or any(known):
@@ -176,20 +176,20 @@ def no_lesion(voxels: Iterable[int | None]) -> list[str]:
         if len(known) == 1
         else f"none of {len(known)} cases has a lesion: all masks are"
     )
-    return [f"{which} empty, and there is nothing to learn; see how the masks were written, or name their --label"]
+    return [f"{which} empty, and there is nothing to learn; see how the masks were written, or name their `label`"]
 
 
 def write_index(
     folder: Path, cases: list[StoredCase], config: PrepareConfig, precision: Precision, *, notes: Sequence[str] = ()
 ) -> None:
-    """Write the index, last: without it a folder is no store.
+    """Write the index; call it last, because a folder without an index is not a store.
 
     Args:
-        folder: the store's.
-        cases: all of them.
+        folder: the folder of the store.
+        cases: all cases.
         config: how they were prepared.
-        precision: of the images.
-        notes: what was read of the cohort's sheets, and what was passed over.
+        precision: precision of the stored images.
+        notes: what was read from the sheets of the cohort, and what was skipped.
     """
     tree = {
         "format": _FORMAT,
@@ -205,10 +205,10 @@ class Store:
     """An open store.
 
     Args:
-        folder: what `insula cohort prepare` wrote.
+        folder: a folder written by `insula cohort prepare`.
 
     Raises:
-        NoInput: no index there.
+        NoInput: the folder has no index.
         BadData: the index is damaged.
     """
 
@@ -228,7 +228,7 @@ class Store:
             ) from None
 
     def stored(self, case: str) -> tuple[Tensor, Tensor]:
-        """The image as stored and the packed mask, mapped from the disk without a copy."""
+        """Return the image as stored and the packed mask, memory-mapped without a copy."""
         known = self.cases.get(case)
         if known is None:
             raise NoInput("the case", case, "is not in the store", "see its store.json")
@@ -241,14 +241,14 @@ class Store:
             ) from None
 
     def load(self, case: str) -> tuple[Float[Tensor, "i j k"], Bool[Tensor, "i j k"]]:
-        """Normalised intensities, float32, and the mask."""
+        """Return the normalised intensities (float32) and the mask."""
         image, packed = self.stored(case)
         known = self.cases[case]
         mask = np.unpackbits(packed.numpy(), count=image.numel()).reshape(image.shape).astype(bool)
         return image.float() * known.scale + known.offset, torch.from_numpy(mask)
 
     def verify(self) -> list[str]:
-        """The cases whose files are missing or not what was written."""
+        """Return the cases whose files are missing or damaged."""
         bad = []
         for case in self.cases.values():
             path = self.folder / case.file

@@ -1,4 +1,4 @@
-"""A study: many scans found, named and segmented into one folder."""
+"""A study: find and name many scans, and segment them into one folder."""
 
 from insula.study.inputs import FoundScans, find_scans, name_cases
 from insula.study.run import CaseOutcome, StudyPlan, run_study

@@ -1,4 +1,4 @@
-"""Which name an input's result gets in a folder: two inputs never share one, in one run or in several."""
+"""Names of results in an output folder: two inputs never share a name, within a run or across runs."""
 
 from __future__ import annotations
 
@@ -14,66 +14,69 @@ from insula.predict import result_paths
 __all__ = ["Claims"]
 
 _SOURCES = ".insula-sources"
-_RESERVED = "index"  # its page is that of all cases
-_DIGITS = 8  # of a hash
+_RESERVED = "index"  # index.html lists all cases
+_HASH_DIGITS = 8
 _REFUSED = "refused"
 
 
 class Claims:
-    """The names that are taken in an output folder, and by what.
+    """The names that are taken in an output folder, and the inputs that have them.
 
-    A scan keeps its name where that is free or was taken by an earlier run for the same scan. Where another scan has it, a piece of
-    the scan's hash is added, so that the name is the same in every run. Names count as equal where a file system may take them for
-    one: capitals or not, accents composed or not.
+    A scan gets the name it asks for if the name is free, or if an earlier run gave it to the same scan. If another scan
+    has the name, the first digits of the scan's hash are added, so that the name is the same in every run. Names that
+    differ only in case or in the composition of accents count as equal, because some file systems treat them so.
 
     Args:
-        folder: of the results; locked by this run.
+        folder: the results' folder; locked by this run.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._there = {folded(path.stem): path for path in folder.glob("*.json") if not path.name.startswith(".")}
+        self._records = {folded(path.stem): path for path in folder.glob("*.json") if not path.name.startswith(".")}
         self._taken = {folded(_RESERVED)}
         self._sources = _read(folder / _SOURCES)
 
     def for_result(self, name: str, sha256: str, source: Path) -> str:
-        """The name of a scan's result.
+        """Return the name of a scan's result, and reserve it.
 
         Args:
-            name: wanted.
-            sha256: of the scan's bytes.
-            source: where it lies.
+            name: the preferred name.
+            sha256: hash of the scan's bytes.
+            source: path of the scan.
         """
         return self._claim(name, sha256, source, {sha256})
 
     def for_refusal(self, name: str, source: Path) -> str:
-        """The name of a refusal: an earlier result of this name stays, unless it was made from the same path.
+        """Return the name of a refusal, and reserve it; an earlier result keeps its name unless it has the same source.
 
         Args:
-            name: wanted.
-            source: what was refused.
+            name: the preferred name.
+            source: path of the refused input.
         """
-        mine = _identity(source)
-        made_from_it = {
-            sha for key, path in self._there.items() if self._sources.get(key) == mine for sha in [_scan_of(path)]
+        source_id = _identity(source)
+        earlier_scans = {
+            sha
+            for key, path in self._records.items()
+            if self._sources.get(key) == source_id
+            for sha in [_scan_of(path)]
         }
-        return self._claim(name, mine, source, made_from_it)
+        return self._claim(name, source_id, source, earlier_scans)
 
     def _claim(self, name: str, digest: str, source: Path, scans: set[str]) -> str:
-        """The first name that is free, or holds what was made of one of these scans."""
-        mine = _identity(source)
+        """Reserve and return the first name that is free or holds the result of one of these scans."""
+        source_id = _identity(source)
         candidate, number = name, 1
-        while (key := self._key(candidate)) in self._taken or not self._may_replace(key, scans, mine):
-            candidate = f"{name}-{digest[:_DIGITS]}" + (f"-{number}" if number > 1 else "")
+        while (key := self._key(candidate)) in self._taken or not self._may_replace(key, scans, source_id):
+            candidate = f"{name}-{digest[:_HASH_DIGITS]}" + (f"-{number}" if number > 1 else "")
             number += 1
         self._taken.add(key)
-        if self._sources.get(key) != mine:
-            self._sources[key] = mine
+        if self._sources.get(key) != source_id:
+            self._sources[key] = source_id
             write_text(self._folder / _SOURCES, json.dumps(self._sources, indent=0) + "\n")
         return candidate
 
     def _may_replace(self, key: str, scans: set[str], source: str) -> bool:
-        path = self._there.get(key)
+        path = self._records.get(key)
         if path is None:
             return True
         scan = _scan_of(path)
@@ -84,7 +87,7 @@ class Claims:
 
 
 def _scan_of(path: Path) -> str:
-    """The SHA-256 of the scan whose record this is; `refused`, or empty for a file that is no record of ours."""
+    """Return the SHA-256 of a record's scan; `refused` for a refusal, empty for a file that is not a record."""
     record = _read(path)
     if not str(record.get("format")).startswith("insula-result/"):
         return ""
@@ -93,7 +96,7 @@ def _scan_of(path: Path) -> str:
 
 
 def _identity(source: Path) -> str:
-    """A path's hash; the path itself is kept nowhere."""
+    """Return a path's hash; the path itself, which may name a person, is not stored."""
     return hashlib.sha256(os.fsencode(os.path.abspath(source))).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Which files a user means by files, folders and globs, and what their results are called."""
+"""Find the scans that files, folders and patterns stand for, and name their results."""
 
 from __future__ import annotations
 
@@ -30,38 +30,42 @@ _T1W = re.compile(rf"(^|_)T1w{_IMAGE}", re.IGNORECASE)
 
 
 class FoundScans(NamedTuple):
-    """What is to be done, and what lies beside it and is not."""
+    """The scans to segment, and the images beside them that are not segmented."""
 
     files: list[Path]
     passed_over: dict[str, list[Path]]
-    """Why -> images of the folders; masks and insula's own results are not among them."""
+    """Reason -> images in the folders; masks and insula's own results are not listed."""
     twins: dict[Path, Path]
-    """A file -> another of the same name in another form: which of them is meant, nobody says."""
+    """File -> another file of the same name in another format; it is unclear which is meant."""
     notes: tuple[str, ...]
-    """On participants of whom nothing is done."""
+    """Notes on participants who have no scan to segment."""
 
 
-class _Inside(NamedTuple):
+class _FolderContents(NamedTuple):
     files: list[Path]
     passed_over: dict[str, list[Path]]
     folders: list[Path]
-    """Inside the folder, relative to it."""
+    """Subfolders at every depth, relative to the folder."""
 
 
 def find_scans(arguments: Sequence[str]) -> FoundScans:
-    """Files as named; from a folder, its `*_T1w` files, or if it has none, every image not named as something else.
+    """Find the scans that paths and patterns stand for.
 
-    Of nnU-Net raw data, the first channel of its images. A folder that has no such image but DICOM files stands for the one
-    scan in them.
+    A file stands for itself. A folder stands for its `*_T1w` files or, if it has none, for every image whose name does
+    not mark it as something else. A folder of nnU-Net raw data stands for the first channel of its images. A folder
+    without such images but with DICOM files stands for the one scan in them.
 
-    Linked folders are entered, each once. Hidden files are left out in folders. A file named twice counts once. Files that
-    do not exist stay in the list, so that their case is reported like any other.
+    Linked folders are entered, each once. Hidden files in folders are skipped. A file named twice counts once. Files
+    that do not exist stay in the list, so that they are reported like any other case.
+
+    Args:
+        arguments: files, folders and glob patterns.
 
     Raises:
-        NoInput: a folder without scans, or a pattern that matches nothing.
+        NoInput: a folder holds no scans, or a pattern matches no file.
     """
-    found: dict[Path, None] = {}
-    passed: dict[str, list[Path]] = {}
+    selected: dict[Path, None] = {}
+    skipped: dict[str, list[Path]] = {}
     named: set[Path] = set()
     notes: list[str] = []
     for argument in arguments:
@@ -69,27 +73,31 @@ def find_scans(arguments: Sequence[str]) -> FoundScans:
         if os.path.isdir(path):
             inside, others, folders = _in_folder(path)
             notes += without_scan(folders, {session_of(entities_of(scan.name)) for scan in inside})
-            for why, some in others.items():
-                passed.setdefault(why, []).extend(some)
+            for reason, images in others.items():
+                skipped.setdefault(reason, []).extend(images)
             if not inside and not has_dicom(path):
                 raise _nothing_in(argument, sum(map(len, others.values())))
-            found |= dict.fromkeys(inside or [path])
+            selected |= dict.fromkeys(inside or [path])
         elif os.path.lexists(path) or not glob.has_magic(argument):
-            found[path] = None
+            selected[path] = None
             named.add(path)
         else:
             matches = sorted(Path(match) for match in glob.glob(argument, recursive=True) if os.path.isfile(match))
             if not matches:
                 raise NoInput("the pattern", argument, "matches no file", "check it, or quote it for the shell")
-            found |= dict.fromkeys(matches)
-    left = {why: [path for path in some if path not in found] for why, some in passed.items()}
-    twins, second = _twins([path for path in found if path not in named])
-    files = [path for path in found if path not in second]
-    return FoundScans(files, {why: some for why, some in left.items() if some}, twins, tuple(notes))
+            selected |= dict.fromkeys(matches)
+    passed_over = {
+        reason: left
+        for reason, images in skipped.items()
+        if (left := [path for path in images if path not in selected])
+    }
+    twins, second = _twins([path for path in selected if path not in named])
+    files = [path for path in selected if path not in second]
+    return FoundScans(files, passed_over, twins, tuple(notes))
 
 
 def _twins(paths: Sequence[Path]) -> tuple[dict[Path, Path], set[Path]]:
-    """Files of one name in one folder, as .nii and .nii.gz: the first with another; and all but the first."""
+    """Find files that share a name and a folder (.nii and .nii.gz): first file -> another, and all but the first."""
     first: dict[Path, Path] = {}
     twins: dict[Path, Path] = {}
     second: set[Path] = set()
@@ -105,15 +113,16 @@ def _nothing_in(folder: str, others: int) -> NoInput:
     what = f"no T1w scan, but {others} other images" if others else "no .nii, .nii.gz or .hdr file"
     archives = sum(is_archive(Path(base) / name) for base, _, names in walk(Path(folder)) for name in names)
     if archives:
-        rule = f"holds {what}, and no DICOM but in {archives} archive{'s' if archives > 1 else ''} (zip, tar)"
+        rule = f"holds {what}, and no DICOM outside {archives} archive{'s' if archives > 1 else ''} (zip, tar)"
         return NoInput("the folder", folder, rule, "name each archive itself, or unpack it")
     return NoInput("the folder", folder, f"holds {what}, and no DICOM", "name the folder with the scans")
 
 
 def name_cases(paths: Sequence[Path]) -> list[str]:
-    """A different name for each file: its own, with as many parent folders in front as it takes.
+    """Return a different name for each file: its own, preceded by as many parent folders as needed.
 
-    DICOM is only numbered here: its files' and folders' names may be a person's. Once read, it is named by its series.
+    DICOM inputs are only numbered, because the names of their files and folders may name a person. Once read, a DICOM
+    scan is named by its series.
     """
     names = [f"dicom-{n:03d}" if is_dicom(path) else plain_name(bare_name(path)) for n, path in enumerate(paths, 1)]
     for depth in range(1, 8):
@@ -126,38 +135,39 @@ def name_cases(paths: Sequence[Path]) -> list[str]:
             else name
             for path, name in zip(paths, names, strict=True)
         ]
-    taken, seen = set(map(folded, names)), set[str]()
+    taken, used = set(map(folded, names)), set[str]()
     for place, name in enumerate(names):
         number = 1
-        while folded(names[place]) in seen or (number > 1 and folded(names[place]) in taken):
+        while folded(names[place]) in used or (number > 1 and folded(names[place]) in taken):
             number += 1
             names[place] = f"{name}-{number}"
-        seen.add(folded(names[place]))
+        used.add(folded(names[place]))
     return names
 
 
-def _in_folder(folder: Path) -> _Inside:
+def _in_folder(folder: Path) -> _FolderContents:
     images, folders = list[Path](), list[Path]()
-    for base, inside, files in walk(folder):
-        folders += [Path(base, name).relative_to(folder) for name in inside]
+    for base, subfolders, files in walk(folder):
+        folders += [Path(base, name).relative_to(folder) for name in subfolders]
         images += [Path(base, name) for name in files if _SCAN.search(name)]
     raw = [path for path in images if _NNUNET.match(path.parent.name)]
-    if raw:  # nnU-Net's layout: label maps and further channels are no T1w scans
+    if raw:  # nnU-Net's layout: its label maps and further channels are not T1w scans
         first = [path for path in raw if path.parent.name.startswith("images") and _FIRST_CHANNEL.search(path.name)]
-        return _Inside(first, {}, [])
+        return _FolderContents(first, {}, [])
     images = [path for path in images if not (_NOT_A_SCAN.search(path.name) or _is_result(path))]
     t1w, unnamed, other = list[Path](), list[Path](), list[Path]()
     for path in images:
         (other if other_than_t1w(path) else t1w if _T1W.search(path.name) else unnamed).append(path)
-    passed = {"not T1w by their names": other}
+    passed_over = {"not T1w by their names": other}
     if t1w and (unis := uni_alone([*t1w, *(path for path in unnamed if is_uni(path))])):
         t1w = [path for path in images if path in t1w or path in unis]
         unnamed = [path for path in unnamed if path not in unis]
     if t1w:
-        passed["without _T1w at the end of their names, where others have it"] = unnamed
-    return _Inside(t1w or unnamed, {why: some for why, some in passed.items() if some}, folders)
+        passed_over["without _T1w at the end of their names, where others have it"] = unnamed
+    passed_over = {reason: paths for reason, paths in passed_over.items() if paths}
+    return _FolderContents(t1w or unnamed, passed_over, folders)
 
 
 def _is_result(path: Path) -> bool:
-    """Whether a file is a brain mask of ours: a `_brain` alone is how skull-stripped scans are named."""
+    """Tell whether a file is a brain mask by insula; without a `_prob` beside it, `_brain` is a skull-stripped scan."""
     return bool(_BRAIN.search(path.name)) and path.with_name(_BRAIN.sub("_prob.nii.gz", path.name)).is_file()

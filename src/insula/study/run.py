@@ -1,4 +1,4 @@
-"""Many scans into one folder, one after the other; a bad one is recorded as refused and the next one begins."""
+"""Segment many scans into one folder, one after the other; a scan that fails is recorded as refused."""
 
 from __future__ import annotations
 
@@ -22,68 +22,69 @@ __all__ = ["CaseOutcome", "StudyPlan", "run_study"]
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPlan:
-    """The scans of a study, and how they are segmented."""
+    """The scans of a study, and how to segment them."""
 
     files: list[Path]
     names: list[str]
-    """The name of each file's result, unless another scan's result has it."""
+    """The preferred name of each file's result; changed if another scan's result has it."""
     config: SegmentConfig
     weights: list[str]
     """The name of the weights for each file."""
     frame: int | None = None
-    """The volume to take of 4-D files, from 0."""
+    """The volume to segment in 4-D files, from 0."""
     series: int | None = None
-    """The SeriesNumber to take of DICOM."""
+    """The SeriesNumber to segment of DICOM inputs."""
     assume_orientation: str | None = None
+    """Axis codes for files that do not state their orientation, e.g. LPS."""
     passed_over: dict[str, list[Path]] = field(default_factory=dict)
-    """Reason -> files of the given folders that are not segmented."""
+    """Reason -> files in the given folders that are not segmented."""
     twins: dict[Path, Path] = field(default_factory=dict)
     """File -> another file of the same name beside it; such files are refused."""
     notes: tuple[str, ...] = ()
-    """Sentences on what else is not segmented."""
+    """Notes on anything else that is not segmented, in sentences."""
     debug: bool = False
-    """Whether an unexpected exception ends the run, so that its traceback can be seen."""
+    """End the run at an unexpected exception, to show its traceback."""
 
     @property
     def note(self) -> str:
-        """One sentence on the files that are not segmented; empty if there are none."""
+        """Summary of the files that are not segmented; empty if there are none."""
         count = sum(map(len, self.passed_over.values()))
         notes = "; ".join(self.notes) + ("." if self.notes else "")
         if not count:
             return notes
-        parts = [
-            f"{len(paths)} {why} ({', '.join(printable(path.name) for path in paths[:3])}{', ...' if len(paths) > 3 else ''})"
-            for why, paths in self.passed_over.items()
-        ]
+        parts = []
+        for reason, paths in self.passed_over.items():
+            names = ", ".join(printable(path.name) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+            parts.append(f"{len(paths)} {reason} ({names})")
         total = count + len(self.files)
-        return f"{count} of {total} files passed over: {'; '.join(parts)}. Name a file to have it done. {notes}".strip()
+        return f"{count} of {total} files passed over: {'; '.join(parts)}. Name a file to segment it. {notes}".strip()
 
 
 class CaseOutcome(NamedTuple):
-    """The end of one case."""
+    """The outcome of one case."""
 
     name: str
-    """The name that the plan gave it; its result's name is `record["case"]`."""
+    """The case's name in the plan; the name of its result is `record["case"]`."""
     record: dict[str, Any]
     error: InsulaError | None
-    """Why it was refused, if it was."""
+    """Why the case was refused; None if it was segmented."""
 
 
 def run_study(plan: StudyPlan, out: Path) -> Iterator[CaseOutcome]:
     """Segment every file of a plan into a folder, then write the table and the index.
 
-    What concerns all cases (the folder, the weights, the device) is checked before the first. When the output itself fails
-    (a full disk), the run stops there; whatever is recorded as done is complete.
+    The folder, the weights and the device are checked before the first case. If the output cannot be written (a full
+    disk), the run stops; every case recorded as done is complete.
 
     Args:
-        plan: what to segment.
-        out: the results' folder; made if missing, locked while the iterator runs.
+        plan: the scans, and how to segment them.
+        out: the results' folder; created if missing, locked while the iterator runs.
 
     Yields:
-        Each case as it ends.
+        The outcome of each case, as soon as it is finished.
 
     Raises:
-        InsulaError: a problem that is not one scan's alone.
+        InsulaError: a problem that affects all cases.
     """
     choose_device(plan.config.device)
     with OutputFolder(out) as folder:
@@ -102,7 +103,7 @@ def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: 
     claimed = ""
     try:
         if path in plan.twins:
-            rule = f"lies beside {plan.twins[path].name}, and nothing says which is meant"
+            rule = f"lies beside {plan.twins[path].name}, and it is unclear which is meant"
             raise BadData("the scan", path.name, rule, "keep one of them, or name its file")
         scan, source = open_scan(
             path,
@@ -126,5 +127,5 @@ def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: 
         return CaseOutcome(name, write_refusal(known, claimed, result_paths(folder, claimed)), known)
     try:
         return CaseOutcome(name, write_case(result, paths, source=source), None)
-    except BadData as error:  # any other error is not the scan's fault, and no later case would fare better
+    except BadData as error:  # any other error has nothing to do with this scan, and would end every later case too
         return CaseOutcome(name, write_refusal(error, claimed, paths), error)

@@ -1,4 +1,4 @@
-"""The table over all cases of a study."""
+"""The table of all cases of a study."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _COLUMNS = ("case", "outcome", "volume_ml", "lesion_count", "brain_volume_ml", "
 
 
 def results_table(records: Sequence[dict[str, Any]]) -> str:
-    """Tab-separated text: a head, then one row for each record, done or refused.
+    """Return the results table as tab-separated text: a header, then one row for each record, done or refused.
 
     Args:
-        records: the JSON records, in the order of the rows.
+        records: the cases' JSON records, in the order of the rows.
     """
     rows = ["\t".join(_COLUMNS)]
     for record in records:

@@ -1,4 +1,4 @@
-"""Simulated heads from open data: the sources, whole cohorts in ATLAS's layout, and a gallery to look at."""
+"""Simulated heads from open data: their sources, whole cohorts in the ATLAS layout, and a gallery."""
 
 from insula.synthetic.cohort import CaseSpec, plan_cohort, write_case, write_sheets
 from insula.synthetic.gallery import GalleryHead, gallery_heads

@@ -1,4 +1,4 @@
-"""A whole cohort of simulated heads in the layout of ATLAS R2.0, so that every verb can be tried without ATLAS."""
+"""Simulates a whole cohort in the layout of ATLAS R2.0, so that every command can be tried without ATLAS."""
 
 from __future__ import annotations
 
@@ -45,28 +45,28 @@ _COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class SiteSpec:
-    """One simulated site: its scanner and its own hosts and outlines, shared with no other site."""
+    """One simulated site: its scanner, and its own hosts and outlines, which no other site shares."""
 
     name: str
     part: Part
-    """Which part of the sources its heads and outlines are from."""
+    """Part of the sources that its heads and outlines come from."""
     look: ScannerLook
-    """What all its scans have in common."""
+    """Scanner properties that all its scans share."""
     tesla: float
-    """Field strength [T]; already in the look."""
+    """Field strength [T]; already part of `look`."""
     anonymised: Literal["strip", "deface", "no"]
-    """What it takes away before it shares: the skull, the face, or nothing."""
+    """What the site removes before it shares data: the skull, the face, or nothing."""
     gain: float
-    """Intensity of white matter in its files."""
+    """White-matter intensity in its files."""
     hosts: tuple[int, ...]
-    """Places in that part's sources."""
+    """Indices of its hosts in the sources of that part; `acute` and `chronic` index the outlines."""
     acute: tuple[int, ...]
     chronic: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CaseSpec:
-    """All it takes to make one case, and nothing else; can be sent to another process."""
+    """Everything needed to make one case, and nothing else; can be sent to another process."""
 
     subject: str
     site: SiteSpec
@@ -75,36 +75,36 @@ class CaseSpec:
     phase: Literal["acute", "chronic"]
     days: float | None
     key: tuple[int, ...]
-    """Seeds its chance."""
+    """Seed of its random numbers."""
     unfamiliar: bool = False
-    """Its lesions look as no training draws them."""
+    """Whether its lesions have an appearance that training never draws."""
 
 
 def plan_cohort(sources: dict[Part, Sources], *, cases: int, sites: int, controls: float, seed: int) -> list[CaseSpec]:
-    """Deal hosts and outlines to sites, then subjects to sites; no file is written.
+    """Assign hosts and outlines to sites, then subjects to sites; writes no file.
 
     No two sites share a host or an outline, so a split by centre never has one on both sides.
 
     Args:
-        sources: of each part that is used.
-        cases: how many, spread unevenly over the sites as in real cohorts.
-        sites: how many.
+        sources: the sources of each part that is used.
+        cases: number of cases, spread unevenly over the sites as in real cohorts.
+        sites: number of sites.
         controls: fraction of subjects without a lesion.
-        seed: the same seed, the same cohort.
+        seed: the same seed gives the same cohort.
 
     Raises:
-        UsageError: more sites than hosts, fewer cases than sites, or controls that are no fraction.
+        UsageError: more sites than hosts, fewer cases than sites, or a fraction of controls outside 0 to 1.
     """
     sources = {name: _with_images(part) for name, part in sources.items()}
     hosts = sum(len(part.hosts) for part in sources.values())
     if not 1 <= sites <= hosts:
         raise UsageError(
-            "--sites", sites, f"is not between 1 and {hosts}, the number of hosts", "each site needs a host of its own"
+            "`sites`", sites, f"is not between 1 and {hosts}, the number of hosts", "each site needs a host of its own"
         )
     if cases < sites:
-        raise UsageError("--cases", cases, f"is fewer than the {sites} sites", "ask for more")
+        raise UsageError("`cases`", cases, f"is fewer than the {sites} sites", "ask for more")
     if not 0 <= controls <= 1:
-        raise UsageError("--controls", controls, "is not between 0 and 1", "use 0.05 for one subject in twenty")
+        raise UsageError("`controls`", controls, "is not between 0 and 1", "use 0.05 for one subject in twenty")
     rng = np.random.default_rng(seed)
     specs = _sites(sources, sites, rng)
     weights = rng.dirichlet(np.full(sites, 3.0))
@@ -117,13 +117,13 @@ def plan_cohort(sources: dict[Part, Sources], *, cases: int, sites: int, control
 
 
 def _with_images(part: Sources) -> Sources:
-    """Real heads only, where there are any: a cohort of painted ones says little of real scans."""
+    """Keep only real heads, if there are any: painted heads tell little about real scans."""
     scanned = tuple(host for host in part.hosts if host.image is not None)
     return replace(part, hosts=scanned or part.hosts)
 
 
 def _sites(sources: dict[Part, Sources], count: int, rng: np.random.Generator) -> list[SiteSpec]:
-    """Sites get parts in proportion to the hosts of each part, at least one site each while there are enough."""
+    """Assign sites to parts in proportion to their hosts, with at least one site per part while sites last."""
     parts = [part for part in sources if sources[part].hosts]
     share = dict.fromkeys(parts[:count], 1)
     for _ in range(count - len(share)):
@@ -131,8 +131,8 @@ def _sites(sources: dict[Part, Sources], count: int, rng: np.random.Generator) -
         share[part] += 1
     out: list[SiteSpec] = []
     for part, sites in share.items():
-        mine = sources[part]
-        dealt = [_deal(len(pool), sites, rng) for pool in (mine.hosts, mine.acute, mine.chronic)]
+        material = sources[part]
+        dealt = [_deal(len(pool), sites, rng) for pool in (material.hosts, material.acute, material.chronic)]
         for place in range(sites):
             tesla = float(rng.choice([1.5, 3.0]))
             out.append(
@@ -169,24 +169,24 @@ def _subject(site: SiteSpec, sources: Sources, number: int, place: int, controls
         if pool:
             shapes.append((sources.acute if shelf else sources.chronic)[int(rng.choice(pool))])
     days = float(round(rng.uniform(180, 2500) if phase == "chronic" else rng.uniform(2, 150)))
-    told = None if rng.random() < 0.1 else days  # sheets have gaps
+    reported_days = None if rng.random() < 0.1 else days  # sheets have gaps
     return CaseSpec(
         subject=f"sub-r{number + 1:03d}s{place + 1:03d}",
         site=site,
         host=host,
         shapes=tuple(shapes),
         phase=phase,
-        days=told,
+        days=reported_days,
         key=key,
     )
 
 
 def write_case(spec: CaseSpec, folder: Path) -> None:
-    """Simulate one case and write its scan and, last, its mask; a case that stands there complete is left alone.
+    """Simulate one case and write its scan and, last, its mask; a case that is already complete is left alone.
 
     Args:
         spec: from `plan_cohort`.
-        folder: the cohort's; subfolders are made.
+        folder: the folder of the cohort; subfolders are created.
     """
     anat = folder / "Training" / spec.site.name / spec.subject / "ses-1" / "anat"
     stem = f"{spec.subject}_ses-1_space-MNI152NLin2009aSym"
@@ -226,17 +226,17 @@ def write_case(spec: CaseSpec, folder: Path) -> None:
 
 
 def write_sheets(specs: Sequence[CaseSpec], folder: Path, plan: dict[str, Any]) -> None:
-    """Write the metadata sheet, a description for each site, and `simulation.json`: who is made from what.
+    """Write the metadata sheet, a description of each site, and `simulation.json`, which records the plan.
 
-    Before the first case, so that a folder says what it holds from the start.
+    Call it before the first case is written, so that the folder is described from the start.
 
     Args:
         specs: every case of the cohort.
-        folder: the cohort's; empty, or begun with the same plan.
-        plan: what all of it follows from: arguments, seeds, fingerprints of the sources.
+        folder: the folder of the cohort; empty, or begun with the same plan.
+        plan: everything that determines the cohort: arguments, seeds, fingerprints of the sources.
 
     Raises:
-        CannotCreate: the folder holds another cohort; two mixed ones would have sheets that lie.
+        CannotCreate: the folder holds another cohort, whose sheets would be wrong for a mixture.
     """
     plan = {**plan, "torch": torch.__version__, "simulator": FORM}
     _refuse_another(folder, plan)
@@ -279,11 +279,11 @@ def write_sheets(specs: Sequence[CaseSpec], folder: Path, plan: dict[str, Any]) 
 
 def _refuse_another(folder: Path, plan: dict[str, Any]) -> None:
     try:
-        there = json.loads((folder / _FACTS).read_text(encoding="utf-8"))["plan"]
+        existing_plan = json.loads((folder / _FACTS).read_text(encoding="utf-8"))["plan"]
     except FileNotFoundError:
-        there = plan if not (folder / "Training").exists() else None
+        existing_plan = plan if not (folder / "Training").exists() else None
     except (ValueError, KeyError, TypeError):
-        there = None
-    if there != plan:
-        rule = "holds another cohort, and two in one folder would have a sheet that lies"
-        raise CannotCreate("the output folder", folder, rule, "choose another --out")
+        existing_plan = None
+    if existing_plan != plan:
+        rule = "holds another cohort, and the sheets of two in one folder would be wrong"
+        raise CannotCreate("the output folder", folder, rule, "choose another `out`")

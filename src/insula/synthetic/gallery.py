@@ -1,4 +1,4 @@
-"""One simulated head of every kind, to look at before training."""
+"""Simulates one head of every kind, for inspection before training."""
 
 from __future__ import annotations
 
@@ -41,30 +41,30 @@ _PLAIN = SimulateConfig(
     blend_fraction=0,
 )
 _SCANNER = ScannerLook(noise=0.02, blur_mm=0.3, seed=1)
-_LEAST_ML, _MOST_ML = 15.0, 160.0  # of the outlines that are shown
+_LEAST_ML, _MOST_ML = 15.0, 160.0  # volume range of the outlines shown
 _TRIES = 30
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GalleryHead:
-    """A head to be shown."""
+    """A head for display."""
 
     title: str
     note: str
-    """What to look for."""
+    """What to look for in the picture."""
     image: Float[np.ndarray, "i j k"]
     truth: Bool[np.ndarray, "i j k"]
     focus: tuple[int, int, int]
-    """The voxel that the pictures go through."""
+    """Voxel through which the slices are cut."""
 
 
 def gallery_heads(sources: Sources, *, seed: int, each: int = 2) -> Iterator[GalleryHead]:
-    """Every kind of infarct, every kind of what is none, what sharing takes off, and looks that no training draws.
+    """Yield heads with every kind of infarct and of confounder, with unfamiliar lesions, and stripped or defaced.
 
     Args:
         sources: hosts and outlines of one part.
-        seed: the same seed, the same heads.
-        each: heads of each kind of infarct; one of everything else.
+        seed: the same seed gives the same heads.
+        each: number of heads for each kind of infarct; there is one of everything else.
 
     Raises:
         NoInput: no host has an image.
@@ -90,7 +90,7 @@ def gallery_heads(sources: Sources, *, seed: int, each: int = 2) -> Iterator[Gal
         ("defaced", None, True),
     ):
         plan = Augmentation(strip=strip, deface=deface, scanner=_SCANNER)
-        yield _head(title, "as data sharing leaves heads", whole, plan, outlines)
+        yield _head(title, "as heads look after anonymisation", whole, plan, outlines)
     if painted := [host for host in hosts if host.image is None]:
         plan = draw_head(rng, painted[0], outlines, _PLAIN, Given(numbers=(), scanner=_SCANNER, deform=False))
         yield _head("painted", "from a label map, with a random contrast", painted[0], plan, outlines)
@@ -101,7 +101,7 @@ def _pick(rng: np.random.Generator, hosts: list[Original]) -> Original:
 
 
 def _outline(rng: np.random.Generator, outlines: OutlineSet, *, lacune: bool) -> int:
-    """One that is large enough to be looked at."""
+    """Draw an outline that is large enough to show."""
     if lacune:
         return int(rng.choice(outlines.ovoids))
     count = len(outlines.acute) + len(outlines.chronic)
@@ -135,7 +135,9 @@ def _unfamiliar(
         if get_args(UnfamiliarKind)[int(np.random.default_rng(chosen.seed).integers(3))] == kind:
             plan = replace(plan, lesions=chosen)
             break
-    return _head(f"unfamiliar: {kind}", "kept for testing; no training draws it", host, plan, outlines, unfamiliar=True)
+    return _head(
+        f"unfamiliar: {kind}", "for testing only; never drawn in training", host, plan, outlines, unfamiliar=True
+    )
 
 
 def _confounder(kind: str, rng: np.random.Generator, hosts: list[Original], outlines: OutlineSet) -> GalleryHead:
@@ -156,7 +158,7 @@ def _confounder(kind: str, rng: np.random.Generator, hosts: list[Original], outl
     if centre is None:
         centre = tuple(host.places[Tissue.VENTRICLE].mean(0).tolist()) if len(host.places[Tissue.VENTRICLE]) else None
     title = f"not a stroke: {kind.replace('_', ' ')}"
-    return _head(title, "never in the truth", host, plan, outlines, focus=centre)
+    return _head(title, "never part of the truth", host, plan, outlines, focus=centre)
 
 
 def _head(
@@ -169,11 +171,11 @@ def _head(
     unfamiliar: bool = False,
     focus: tuple[float, ...] | None = None,
 ) -> GalleryHead:
-    found = carry_out(host, plan, outlines, unfamiliar=unfamiliar)
-    truth = found.truth.numpy() > 0
+    head = carry_out(host, plan, outlines, unfamiliar=unfamiliar)
+    truth = head.truth.numpy() > 0
     if truth.any():
         most = [int(truth.sum(tuple(a for a in range(3) if a != axis)).argmax()) for axis in range(3)]
     else:
         most = [n // 2 for n in host.box] if focus is None else [round(v) for v in focus]
     i, j, k = (min(max(v, 0), n - 1) for v, n in zip(most, host.box, strict=True))
-    return GalleryHead(title=title, note=note, image=found.image.numpy(), truth=truth, focus=(i, j, k))
+    return GalleryHead(title=title, note=note, image=head.image.numpy(), truth=truth, focus=(i, j, k))

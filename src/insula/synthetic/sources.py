@@ -1,8 +1,8 @@
-"""Open heads, label maps and lesion outlines, read from a folder and split once and for all.
+"""Reads open heads, label maps and lesion outlines from a folder, with a fixed split into parts.
 
 The folder's layout:
 
-    hosts/*_T1w.nii.gz                       heads without a lesion (`*_brain_T1w`: no skull)
+    hosts/*_T1w.nii.gz                       heads without a lesion (`*_brain_T1w`: skull-stripped)
     hosts/NAME/T1w.nii.gz, dlmuse.nii.gz     heads with a DLMUSE label map
     labelmaps/*_dlmuse.nii.gz, *_synthseg.nii.gz
     lesions/acute/*.nii.gz, lesions/chronic/*.nii.gz
@@ -36,16 +36,19 @@ _LESION_SHARES = 0.80, 0.85
 _HOST_SHARES = 0.65, 0.80
 _FEW = 5
 _SALT = "596 "
-"""Salt of the hosts' hashes, chosen so that every part has heads of each source, and the test part none that earlier weights trained on."""
+"""Salt of the host hashes, chosen so that every part has heads of each source, and no head in the test part was used to
+train earlier weights."""
 _SAME_PERSON = {"nichart-08": "nichart-10", "nichart-09": "nichart-10", "nichart-16": "nichart-15"}
-"""Heads of a person who is there under another name too, dealt as that one. Rigidly registered they correlate by 0.93 to 0.95 once
-low frequencies are taken out, two people by 0.44 at most; the volumes of their labels say the same (0.90 to 0.92, at most 0.83)."""
-_EVEN_MM = 1.05  # label maps this fine show no steps at 1 mm
+"""Heads of a person who also appears under another name; both go to the same part. Rigidly registered and high-pass
+filtered, they correlate by 0.93 to 0.95, heads of two people by at most 0.44. Their label volumes agree as well (0.90
+to
+0.92, at most 0.83)."""
+_EVEN_MM = 1.05  # label maps this fine need no smoothing at 1 mm
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sources:
-    """The raw material of one part; no host, no person and no lesion stands in two parts, as far as is known."""
+    """The raw material of one part; as far as known, no host, person or lesion is in two parts."""
 
     hosts: tuple[Host, ...]
     """Heads and label maps."""
@@ -54,29 +57,30 @@ class Sources:
     chronic: tuple[Outline, ...]
     """Outlines drawn on chronic strokes."""
     fingerprint: str
-    """SHA-256 over the names and bytes of every file used."""
+    """SHA-256 of the names and bytes of all files used."""
 
 
 def load_sources(folder: Path, *, part: Part, box: Shape, most_lesions: int | None = None) -> Sources:
     """Read one part of the folder.
 
-    Hosts and lesions are dealt by the hash of their name, so that a new file never moves an old one's part: of lesions
-    80, 5 and 15 % to train, to validate and to test, of heads and label maps about 65, 15 and 20 %.
+    Hosts and lesions are assigned by the hash of their name, so that a new file never moves an old one to another part:
+    80, 5 and 15 % of the lesions to training, validation and test; about 65, 15 and 20 % of the heads and label maps.
 
     Args:
-        folder: laid out as above.
-        part: which part.
-        box: voxels of the head box at 1 mm.
-        most_lesions: of each phase, for quick looks.
+        folder: laid out as described above.
+        part: the part to read.
+        box: shape of the head box at 1 mm [voxels].
+        most_lesions: limit on the lesions of each phase, for quick tests.
 
     Raises:
         NoInput: a kind of file is missing.
+        BadData: a lesion outline is empty.
     """
     heads = _paths(folder, "hosts/*_T1w.nii.gz") + _paths(folder, "hosts/*/T1w.nii.gz")
     maps = _paths(folder, "labelmaps/*_dlmuse.nii.gz", "labelmaps/*_synthseg.nii.gz")
     acute, chronic = _paths(folder, "lesions/acute/*.nii.gz"), _paths(folder, "lesions/chronic/*.nii.gz")
-    for name, found in (("hosts", heads), ("lesions/acute", acute), ("lesions/chronic", chronic)):
-        if not found:
+    for name, paths in (("hosts", heads), ("lesions/acute", acute), ("lesions/chronic", chronic)):
+        if not paths:
             raise NoInput(
                 "the source folder",
                 folder / name,
@@ -84,13 +88,13 @@ def load_sources(folder: Path, *, part: Part, box: Shape, most_lesions: int | No
                 "give the folder described in docs/reference",
             )
     atlas = _atlas_brain(folder)
-    hosts = [p for paths in (heads, maps) for p in _deal(paths, part)]
+    hosts = [p for files in (heads, maps) for p in _deal(files, part)]
     drawn = [
-        [p for p in paths if _part_of(p.name, _LESION_SHARES) == part][:most_lesions] for paths in (acute, chronic)
+        [p for p in files if _part_of(p.name, _LESION_SHARES) == part][:most_lesions] for files in (acute, chronic)
     ]
     with ThreadPoolExecutor() as pool:
         ready = list(pool.map(lambda p: _host(p, box, atlas), hosts))
-        shapes = [tuple(pool.map(_lesion, paths)) for paths in drawn]
+        shapes = [tuple(pool.map(_lesion, files)) for files in drawn]
         digest = hashlib.sha256()
         for path, sha in zip(
             [*hosts, *drawn[0], *drawn[1]], pool.map(_sha, [*hosts, *drawn[0], *drawn[1]]), strict=True
@@ -104,15 +108,15 @@ def _paths(folder: Path, *patterns: str) -> list[Path]:
 
 
 def _deal(paths: list[Path], part: Part) -> list[Path]:
-    if len(paths) < _FEW:  # too few to validate on: the last is kept for the test
+    if len(paths) < _FEW:  # too few for a validation part; the last is reserved for testing
         return {"train": paths[:-1], "validation": [], "test": paths[-1:]}[part]
     return [path for path in paths if part_of_host(path) == part]
 
 
 def part_of_host(path: Path) -> Part:
-    """Which part a head or a label map belongs to, by its name, where there are at least five of its kind.
+    """Return the part of a head or label map, by its name, if there are at least five of its kind.
 
-    Heads that are known to be of one person belong to one part.
+    Heads known to show the same person belong to the same part.
     """
     name = _host_name(path)
     return _part_of(_SALT + _SAME_PERSON.get(name, name), _HOST_SHARES)
@@ -123,7 +127,7 @@ def _host_name(path: Path) -> str:
 
 
 def _part_of(name: str, shares: tuple[float, float]) -> Part:
-    """By where a name's hash falls between 0 and 1: what lies below the two shares trains and validates."""
+    """Return the part of a name by its hash in 0 to 1: train below the first share, validation below the second."""
     share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32
     return "train" if share < shares[0] else "validation" if share < shares[1] else "test"
 
@@ -133,13 +137,13 @@ def _sha(path: Path) -> str:
 
 
 def _lesion(path: Path) -> Outline:
-    """The outline's bounding box and two voxels around it, at 1 mm along the patient's axes."""
+    """Read an outline and crop it to its bounding box with a margin, at 1 mm along the patient's axes."""
     labels, grid = read_labels(path)
     voxels, grid = ras_map(grid).apply(labels) > 0, ras_grid(grid)
-    found = np.argwhere(voxels)
-    if not len(found):
-        raise BadData("the lesion outline", path.name, "is empty", "take it out of the folder")
-    corners = grid.centre_mm([found.min(0), found.max(0)])
+    lesion_voxels = np.argwhere(voxels)
+    if not len(lesion_voxels):
+        raise BadData("the lesion outline", path.name, "is empty", "remove it from the folder")
+    corners = grid.centre_mm([lesion_voxels.min(0), lesion_voxels.max(0)])
     steps = np.ceil(grid.spacing_mm) + 1
     start, stop = corners.min(0) - steps, corners.max(0) + steps
     affine = np.eye(4)
@@ -151,7 +155,7 @@ def _lesion(path: Path) -> Outline:
 
 
 def _atlas_brain(folder: Path) -> Mask:
-    """The brain in the lesions' space, from the skull-stripped average head."""
+    """Return the brain mask in the space of the lesions, from the skull-stripped average head."""
     path = next(iter(_paths(folder, "hosts/*_brain_T1w.nii.gz")), None)
     if path is None:
         raise NoInput(
@@ -165,7 +169,7 @@ def _atlas_brain(folder: Path) -> Mask:
 
 
 def _moments(brain: Mask) -> NDArray[np.float64]:
-    """Centre and spread [mm] of a brain, two rows."""
+    """Return the centre and the standard deviation [mm] of a brain along each axis, as two rows."""
     places = brain.grid.centre_mm(np.argwhere(brain.voxels[::2, ::2, ::2]) * 2)
     return np.stack([places.mean(0), places.std(0)])
 
@@ -191,9 +195,9 @@ def _host(path: Path, box: Shape, atlas: Mask) -> Host:
     target = _head_box(grid, np.argwhere(np.isin(tissue, BRAIN)).mean(0), box)
     codes = trim_csf(_smooth_codes(tissue, grid, target)) if painted else _smooth_codes(tissue, grid, target)
     voxels = Grid(box, np.eye(4))
-    (centre, spread), (here, width) = _moments(atlas), _moments(Mask(np.isin(codes, BRAIN), voxels))
+    (centre, spread), (position, width) = _moments(atlas), _moments(Mask(np.isin(codes, BRAIN), voxels))
     to_atlas = np.diag([*(spread / width), 1.0])
-    to_atlas[:3, 3] = centre - spread / width * here
+    to_atlas[:3, 3] = centre - spread / width * position
     picture = None
     if image is not None:
         picture = torch.from_numpy(np.clip(resample(axes.apply(image), grid, target), 0, None)).half()
@@ -210,21 +214,21 @@ def _host(path: Path, box: Shape, atlas: Mask) -> Host:
 
 
 def _smooth_codes(tissue: NDArray[np.uint8], grid: Grid, target: Grid) -> NDArray[np.uint8]:
-    """Tissues on another grid, each voxel the one with the largest share there: without the steps of coarse voxels."""
+    """Resample tissues to another grid; each voxel gets the tissue with the largest share, without coarse steps."""
     if max(grid.spacing_mm) <= _EVEN_MM:
         return resample(tissue, grid, target, order=0, antialias=False).astype(np.uint8)
     codes, most = np.zeros(target.shape, np.uint8), np.zeros(target.shape, np.float32)
     for kind in np.unique(tissue).tolist():
         share = resample((tissue == kind).astype(np.float32), grid, target, antialias=False)
         if kind == Tissue.OUTSIDE:
-            share = share - 1e-3  # what lies outside the map has no share of anything
+            share = share - 1e-3  # ties go to tissue: points beyond the map have no share of any
         better = share > most
         codes[better], most[better] = kind, share[better]
     return codes
 
 
 def _head_box(grid: Grid, centre: NDArray[np.float64], box: Shape) -> Grid:
-    """The box at 1 mm, the brain in its middle, a little higher for the neck."""
+    """Return the box at 1 mm with the brain at its centre, shifted up a little for the neck."""
     step = 1 / np.array(grid.spacing_mm)
     corner = centre - step * (np.array(box) / 2 - [0, 0, 6])
     affine = grid.affine @ np.diag([*step, 1.0])
@@ -233,7 +237,7 @@ def _head_box(grid: Grid, centre: NDArray[np.float64], box: Shape) -> Grid:
 
 
 def _by_intensity(image: NDArray[np.float32], grid: Grid, *, brain_only: bool, atlas: Mask) -> NDArray[np.uint8]:
-    """Tissues of a sharp average head in MNI space, by the valleys of its histogram."""
+    """Segment the tissues of a sharp average head in MNI space by intensity thresholds."""
     brain = image > 0 if brain_only else resample(atlas.voxels, atlas.grid, grid, order=0, antialias=False) > 0.5
     low, high = np.percentile(image[brain], [2, 98])
     csf, white = low + 0.38 * (high - low), low + 0.72 * (high - low)

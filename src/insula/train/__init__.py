@@ -1,4 +1,4 @@
-"""Training: a stream of cases or of simulated heads, a loop, a set of weights."""
+"""Training: a stream of real cases or simulated heads, a loop, and the resulting weights."""
 
 from insula.train.case_stream import CaseStream
 from insula.train.head_stream import HeadStream

@@ -1,4 +1,4 @@
-"""Training on a cohort, each case never twice the same."""
+"""Stream of augmented batches from the cases of a cohort."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from insula.types import Shape
 
 __all__ = ["CaseStream"]
 
-_ANATOMY_BYTES = 2.25  # a voxel: tissues and what lies around them, kept for each case once a graft or a strip needs it
-_CROP, _PLAN, _PAINT, _ORDER = 1, 2, 3, 4  # what chance is drawn for, so that no two draws share a seed
+_ANATOMY_BYTES = 2.25  # per voxel: tissues and their surroundings, kept once a graft or a skull strip needs them
+_CROP, _PLAN, _PAINT, _ORDER = 1, 2, 3, 4  # purposes of random draws, so that no two share a seed
 
 
 class CaseStream(Stream):
-    """Every case once an epoch, in an order of the epoch's own, augmented on the device.
+    """Yields every case once per epoch, in a new order each epoch, augmented on the device.
 
     Args:
-        cases: held in the device's memory, or in the computer's where they would take too much of it.
-        recipe: how to augment and to crop.
-        device: where batches are made.
+        cases: the cases; kept in the memory of the device, or of the host if they would take too much.
+        recipe: settings of augmentation and cropping.
+        device: the device on which batches are made.
         world: the processes that share every batch.
 
     Raises:
-        UsageError: the recipe asks for painted heads, and there is nothing to paint them from.
+        UsageError: the recipe asks for painted heads, but there are no label maps.
     """
 
     def __init__(self, cases: CaseSet, recipe: Recipe, *, device: torch.device, world: World = World()) -> None:
@@ -54,9 +54,9 @@ class CaseStream(Stream):
         self._painter = None
         if recipe.augment.synthetic_fraction > 0:
             if cases.painted_from is None:
-                rule = "asks for painted heads, and there is nothing to paint them from"
+                rule = "asks for painted heads, but there is nothing to paint them from"
                 share = recipe.augment.synthetic_fraction
-                raise UsageError("augment.synthetic_fraction", share, rule, "give a folder of label maps as --data too")
+                raise UsageError("augment.synthetic_fraction", share, rule, "give a folder of label maps as `data` too")
             painting = replace(recipe, simulate=replace(recipe.simulate, painted_fraction=1.0, blend_fraction=0.0))
             self._painter = HeadStream(cases.painted_from, painting, device=device)
 
@@ -66,9 +66,9 @@ class CaseStream(Stream):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        told: dict[str, Any] = {
+        facts: dict[str, Any] = {
             "trained_on": "a labelled cohort",
-            "cases": len(self.cases),  # not their names: they may say whose they are
+            "cases": len(self.cases),  # not their names, which may identify patients
             "cases_sha256": self.cases.fingerprint,
             **(
                 {"subjects": sorted({hashed(subject) for subject in self.cases.subjects})}
@@ -77,10 +77,10 @@ class CaseStream(Stream):
             ),
             **self.cases.provenance,
         }
-        return told if self._painter is None else {**told, "painted": self._painter.provenance}
+        return facts if self._painter is None else {**facts, "painted": self._painter.provenance}
 
     def batch(self, step: int) -> Batch:
-        """This process's part of the batch of one step."""
+        """Return this process's part of the batch of one step."""
         config, seed = self.recipe.augment, self.recipe.train.seed
         items, crop = self.items(step)
         drawn: dict[int, tuple[int, ...]] = {}
@@ -110,13 +110,13 @@ class CaseStream(Stream):
     def _augmented(
         self, crop: Shape, cases: Sequence[Original], plans: Sequence[Augmentation], starts: Sequence[Shape]
     ) -> list[tuple[Tensor, Tensor, Tensor]]:
-        found = self._augmenter(cases, plans, starts=starts, crop=crop, outlines=self._outlines)
+        augmented = self._augmenter(cases, plans, starts=starts, crop=crop, outlines=self._outlines)
         prepare = self.recipe.prepare
-        images = normalise_each(found.image, measure_each(found.sample, prepare), prepare)
-        return list(zip(images, found.truth, found.brain, strict=True))
+        images = normalise_each(augmented.image, measure_each(augmented.sample, prepare), prepare)
+        return list(zip(images, augmented.truth, augmented.brain, strict=True))
 
     def _case(self, number: int) -> Original:
-        """The case of the `number`-th item since the start."""
+        """Return the case of the `number`-th item since the start."""
         epoch, place = divmod(number, len(self.cases))
         order = np.random.default_rng((self.recipe.train.seed, epoch, 0, _ORDER)).permutation(len(self.cases))
         return self._originals[int(order[place])]
@@ -128,7 +128,7 @@ class CaseStream(Stream):
 
 
 def _fits(cases: CaseSet, config: TrainConfig, device: torch.device) -> bool:
-    """Whether the cases may lie in the device's memory: as told, or where they take at most half of what is free."""
+    """Return whether to keep the cases on the device: as configured, or if they fit into half of its free memory."""
     if config.cohort != "auto" or device.type == "cpu":
         return config.cohort != "host"
     if all(image.device.type == device.type for image in cases.images):

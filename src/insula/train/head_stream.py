@@ -1,4 +1,4 @@
-"""Training on heads that are drawn on the way."""
+"""Stream of batches of heads that are simulated on the fly."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ __all__ = ["HeadStream"]
 
 
 class HeadStream(Stream):
-    """Simulated patients, no two alike: host, anatomy, lesions, what looks like lesions and scanner are drawn for every item.
+    """Yields simulated patients: host, anatomy, lesions, confounders and scanner are drawn anew for every item.
 
-    Only the crop of a head is computed, on the training device, by the machinery that augments a cohort's cases.
+    Only the crop of a head is computed, on the training device, by the code that also augments the cases of a cohort.
 
     Args:
         sources: hosts and outlines of one part.
-        recipe: what to draw and how to crop.
-        device: where heads are simulated.
+        recipe: settings of simulation and cropping.
+        device: the device on which heads are simulated.
         world: the processes that share every batch.
 
     Raises:
@@ -56,7 +56,7 @@ class HeadStream(Stream):
         self._painted = [host for host in hosts if host.image is None]
         share = recipe.simulate.painted_fraction
         if share < 1 and not self._scanned:
-            rule = "asks for real heads, and no host in the folder has an image"
+            rule = "asks for real heads, but no host in the folder has an image"
             raise UsageError("simulate.painted_fraction", share, rule, "add hosts with a T1w image, or paint all")
         self.outlines = OutlineSet(sources.acute, sources.chronic).to(device)
         self._augmenter = Augmenter(
@@ -81,23 +81,23 @@ class HeadStream(Stream):
         }
 
     def draw(self, rng: np.random.Generator) -> tuple[Original, Augmentation]:
-        """A host, and all that makes a patient of it."""
-        host, given = self._host(rng)
-        return host, draw_head(rng, host, self.outlines, self.recipe.simulate, given)
+        """Draw a host, and everything that turns it into a patient."""
+        host, fixed = self._host(rng)
+        return host, draw_head(rng, host, self.outlines, self.recipe.simulate, fixed)
 
     def head(self, *key: int, unfamiliar: bool = False) -> SimulatedHead:
-        """One whole head, drawn from `key`; its lesions as no training draws them, if `unfamiliar`."""
+        """Simulate one whole head from `key`; `unfamiliar` gives lesions an appearance never drawn in training."""
         rng = np.random.default_rng(key)
-        host, given = self._host(rng)
-        return simulate_head(host, self.outlines, self.recipe.simulate, rng, given, unfamiliar=unfamiliar)
+        host, fixed = self._host(rng)
+        return simulate_head(host, self.outlines, self.recipe.simulate, rng, fixed, unfamiliar=unfamiliar)
 
     def batch(self, step: int) -> Batch:
-        """This process's part of the batch of one step."""
+        """Return this process's part of the batch of one step."""
         items, crop = self.items(step)
         return self.crops([(self.recipe.train.seed, step, item) for item in items], crop)
 
     def crops(self, keys: Sequence[tuple[int, ...]], crop: Shape) -> Batch:
-        """A crop of one head for each key, which it is drawn from."""
+        """Simulate a crop of one head for each key, which seeds it."""
         hosts, plans, starts = list[Original](), list[Augmentation](), list[Shape]()
         for key in keys:
             rng = np.random.default_rng(key)
@@ -107,15 +107,15 @@ class HeadStream(Stream):
             hosts.append(host)
             plans.append(plan)
             starts.append((i, j, k))
-        found = self._augmenter(hosts, plans, starts=starts, crop=crop, outlines=self.outlines.all)
+        augmented = self._augmenter(hosts, plans, starts=starts, crop=crop, outlines=self.outlines.all)
         prepare = self.recipe.prepare
-        image = normalise_each(found.image, measure_each(found.sample, prepare), prepare)
-        return Batch(image[:, None], found.truth[:, None], found.brain[:, None])
+        image = normalise_each(augmented.image, measure_each(augmented.sample, prepare), prepare)
+        return Batch(image[:, None], augmented.truth[:, None], augmented.brain[:, None])
 
     def cases(self, count: int, *, seed: int, unfamiliar: bool = False) -> CaseSet:
-        """Heads drawn once, ready to be trained on as a cohort's; named by their number and by whose head each was."""
+        """Simulate heads once, as cases to train on; each is named by its number and host."""
         names, hosts, images, masks, brains = [], [], [], [], []
-        for n in range(count):  # a head is large: what is kept of it is small
+        for n in range(count):  # one at a time: a head is large, a case small
             head = self.head(seed, n, unfamiliar=unfamiliar)
             names.append(f"{n:04d} {head.host}")
             hosts.append(head.host)
@@ -135,15 +135,15 @@ class HeadStream(Stream):
         )
 
     def _host(self, rng: np.random.Generator) -> tuple[Original, Given]:
-        """A label map to be painted, or a real head; without label maps, a real head is painted from its own tissues."""
+        """Draw a label map to paint, or a real head; without label maps, real heads are painted from their tissues."""
         painted = bool(rng.random() < self.recipe.simulate.painted_fraction)
         pool = (self._painted or self._scanned) if painted else self._scanned
         return pool[int(rng.integers(len(pool)))], Given(painted=painted)
 
     def _lesions(self, plan: Augmentation, box: Shape) -> list[np.ndarray]:
-        """Where crops may look: the middle of a crop comes from the same voxel of the head, so it is enough to look there."""
-        found = []
+        """Return the lesion voxels inside the box; the centre of a crop is the same voxel of the head."""
+        lesions = []
         for points in look_at(plan, self.outlines):
             points = points[((points >= 0) & (points < box)).all(1)]
-            found.append(points)
-        return found
+            lesions.append(points)
+        return lesions

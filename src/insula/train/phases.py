@@ -1,4 +1,4 @@
-"""Where the time of a training step goes."""
+"""Measures how long each phase of a training step takes."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ from insula.train.world import World
 
 __all__ = ["Phased", "measure_phases", "pace"]
 
-_WARM = 60  # steps on a GPU: compilers settle, cases are measured, each kind of batch is recorded
-_LR, _RATE = 1e-9, 1e-3  # nothing is to be learnt
+_WARM = 60  # warm-up steps on a GPU: compilation, measuring of cases, recording of each batch shape
+_LR, _RATE = 1e-9, 1e-3  # tiny: the network should not change
 
 
 @dataclass(frozen=True)
 class Phased:
-    """Milliseconds, means over some steps."""
+    """Mean times over several steps [ms]."""
 
     phases: dict[str, float]
-    """Of each phase when one follows the other, in their order."""
+    """Time of each phase when run one after another, in order."""
     step: float
-    """Of a step as training takes it: data are made beside it, and on a GPU it is replayed."""
+    """Time of a step as in training: data are made in parallel, and on a GPU the step is replayed."""
 
 
 def measure_phases(recipe: Recipe, data: Sources | CaseSet, *, start: Weights | None = None, steps: int = 20) -> Phased:
-    """Train a few steps in this process, phase by phase and then as it is; nothing is written.
+    """Train a few steps in this process, first phase by phase, then as usual; writes nothing.
 
     Args:
-        recipe: what would be trained.
-        data: as `train` takes it.
-        start: weights to go on from.
-        steps: that are measured, each way.
+        recipe: the recipe to measure.
+        data: training data, as for `train`.
+        start: weights to start from.
+        steps: number of measured steps, each way.
 
     Raises:
-        UsageError, BadData, Unavailable: as `train`.
+        UsageError, BadData, Unavailable: as for `train`.
     """
-    lone = Path()  # a run writes into its folder when it saves, and this one does not
+    lone = Path()  # a run writes to its folder only when it saves, which this one never does
     world = World()
     warm = _WARM if world.device(recipe.train.device).type == "cuda" else 1
     short = replace(recipe, train=replace(recipe.train, steps=warm + steps))
@@ -83,7 +83,7 @@ def _one_by_one(run: Run, warm: int) -> dict[str, float]:
 def pace(
     step: Callable[[Batch], Any], batches: Iterable[Batch], *, warm: int, steps: int, device: torch.device
 ) -> float:
-    """Milliseconds a step on these batches, after some to warm up."""
+    """Return the mean time of a step on these batches [ms], after `warm` steps of warm-up."""
     begun = 0.0
     for n, batch in enumerate(itertools.islice(batches, warm + steps)):
         if n == warm:
@@ -95,14 +95,14 @@ def pace(
 
 
 class _Clock:
-    """Notes when each phase ends; on a GPU by the GPU's own clock."""
+    """Records the end of each phase; on a GPU by CUDA events."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._noted: list[tuple[str, float | torch.cuda.Event]] = []
 
     def mark(self, name: str) -> None:
-        """The end of a phase; an empty name is the beginning of the first."""
+        """Record the end of a phase; an empty name marks the start of the first."""
         if self.device.type != "cuda":
             self._noted.append((name, time.perf_counter()))
             return
@@ -111,11 +111,11 @@ class _Clock:
         self._noted.append((name, event))
 
     def forget(self) -> None:
-        """What was noted so far."""
+        """Discard all records so far."""
         self._noted.clear()
 
     def means(self) -> dict[str, float]:
-        """Milliseconds of each phase in one step."""
+        """Return the mean time of each phase per step [ms]."""
         settle(self.device)
         total: dict[str, float] = defaultdict(float)
         for (_, before), (name, after) in itertools.pairwise(self._noted):

@@ -1,4 +1,4 @@
-"""Statistics of batch normalisation, measured once more for the weights that are kept."""
+"""Recomputes batch-normalisation statistics for the averaged weights."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["recalibrate"]
 def recalibrate(model: nn.Module, stream: Stream, *, first: int, batches: int) -> None:
     """Replace every running mean and variance by its plain average over fresh batches.
 
-    Averaged weights were never the ones whose activations were averaged; a few batches put that right.
+    The running statistics belong to the trained weights, not to their average; a few batches correct that.
 
     Args:
-        model: its statistics are changed, its weights are not; left in evaluation mode.
-        stream: where batches come from.
-        first: the step whose batch is the first one used.
-        batches: how many.
+        model: the network; only its statistics change, and it is left in evaluation mode.
+        stream: the source of batches.
+        first: step of the first batch used.
+        batches: number of batches.
 
     Source:
         Wu and Johnson 2021, Rethinking "Batch" in BatchNorm, arXiv 2105.07576, section 3.
@@ -31,7 +31,7 @@ def recalibrate(model: nn.Module, stream: Stream, *, first: int, batches: int) -
     before = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch's spelling of a cumulative average
+        norm.momentum = None  # means cumulative average in torch
     model.train()
     for batch in stream.batches(first, first + batches):
         model(batch.image.contiguous(memory_format=torch.channels_last_3d))

@@ -1,4 +1,4 @@
-"""A run: what is trained, on what, and where it stands."""
+"""A training run: its networks, data and progress."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from insula.train.stream import Batch, Stream
 from insula.train.teacher import Teacher
 from insula.train.validate import Validation, validate
 from insula.train.world import World
+from insula.types import VERSION
 
 __all__ = ["Run"]
 
@@ -34,22 +35,23 @@ _log = logging.getLogger(__name__)
 
 
 class Run:
-    """Network, averaged network, optimiser and data of one training, in one process of its world.
+    """Network, averaged network, optimiser and data of one training run, in one process of its world.
 
-    The brain output is learned from label maps and brain masks. Where no case has one, it is kept as the weights to start from
-    have it, by their own answer; without such weights the network is trained without that output.
+    The brain output is learned from label maps and brain masks. If no case has one, the brain output of the starting
+    weights is preserved by training on its own predictions; without such weights the network is trained without a brain
+    output.
 
     Args:
-        recipe: all of it.
-        data: cases to train on, or what heads are made of.
-        folder: exists; the process of rank 0 writes to it.
-        start: weights to begin with; fresh ones if not given.
+        recipe: all settings of the run.
+        data: cases to train on, or sources to simulate heads from.
+        folder: an existing folder; the process of rank 0 writes to it.
+        start: weights to start from; random weights if None.
         world: the processes that train together.
 
     Raises:
-        BadData: the weights to start from are of another model, or the teacher wants scans prepared in another way.
+        BadData: the starting weights are of another model, or the teacher needs scans prepared in another way.
         NoInput: no such teacher.
-        UsageError: the batch cannot be dealt out to the processes, or the teacher's share is none.
+        UsageError: the batch cannot be divided among the processes, or the teacher's share is not from 0 to 1.
     """
 
     def __init__(
@@ -57,14 +59,15 @@ class Run:
     ) -> None:
         keeps_brain = recipe.model.brain and not _knows_brain(data) and start is not None and start.card.model.brain
         if recipe.model.brain and not _knows_brain(data) and not keeps_brain:
-            _log.info("no case says where its brain is: the network is trained without that output")
+            _log.info("no case has a brain mask: the network is trained without a brain output")
             recipe = replace(recipe, model=replace(recipe.model, brain=False))
         self.recipe, self.folder, self.start, self.world = recipe, folder, start, world
         self.device = world.device(recipe.train.device)
         torch.manual_seed(recipe.train.seed)
-        model = build_model(recipe.model).to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        model = build_model(recipe.model).to(self.device)
+        model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if start is not None:
-            _go_on_from(model, start, recipe)
+            _initialise(model, start, recipe)
         self.model, self.average = model, build_model(recipe.model).to(self.device)
         self.average.load_state_dict(model.state_dict())
         self.taught_by = _teacher(recipe)
@@ -75,28 +78,26 @@ class Run:
         )
         self.stream = _stream(data, recipe, self.device, world)
         self.step = 0
-        """Steps done."""
+        """Number of steps done."""
         self.seconds = 0.0
-        """They took."""
+        """Training time so far [s]."""
         self.slower = 1.0
-        """What the learning rate is multiplied by; halved when a run had to be rewound."""
+        """Factor on the learning rate; 0.5 once the run was rewound."""
         self.best = -1.0
-        """Highest mean Dice on the cases to judge by, so far."""
+        """Highest mean Dice on the validation cases so far."""
 
     def restore(self) -> bool:
-        """Go back to the newest state that is whole; False when there is none.
+        """Restore the newest intact state; return False if there is none.
 
         Raises:
-            BadData: it is of another recipe, of other data or of another teacher, or all states are damaged.
+            BadData: the state belongs to another recipe, other data or another teacher, or all states are damaged.
         """
         saved = load_state(self.folder, device=self.device)
         if saved is None:
             return False
         kept = {**saved["recipe"], "model": {"brain": False, **saved["recipe"]["model"]}}
-        for part, defaults in (
-            ("train", TrainConfig()),
-            ("simulate", SimulateConfig()),
-        ):  # knobs younger than the state
+        # settings that are newer than the state get their defaults
+        for part, defaults in (("train", TrainConfig()), ("simulate", SimulateConfig())):
             kept[part] = {**to_dict(defaults), **saved["recipe"][part]}
         if _lasting(kept) != _lasting(to_dict(self.recipe)):
             rule, remedy = "belongs to another recipe", "resume with the recipe it was started with"
@@ -116,7 +117,7 @@ class Run:
         return True
 
     def save(self) -> str:
-        """Write the state and, last, the averaged weights; returns their SHA-256, or nothing on a rank that does not write."""
+        """Write the state and then the averaged weights on rank 0; return their SHA-256, empty on other ranks."""
         if self.world.rank:
             return ""
         state = {
@@ -135,20 +136,20 @@ class Run:
         return save_weights(self.folder, self.average, self._card())
 
     def judge(self, cases: CaseSet) -> Validation:
-        """Score the averaged weights on whole cases, and put them into the folder `best` if none were better."""
-        found = validate(
+        """Validate the averaged weights on whole cases, and save them to the folder `best` if none were better."""
+        validation = validate(
             self.average, cases, dtype=self.steps.dtype, spacing_mm=self.recipe.prepare.spacing_mm, world=self.world
         )
-        if found.dice > self.best:
-            self.best = found.dice
+        if validation.dice > self.best:
+            self.best = validation.dice
             if self.world.rank == 0:
                 best = self.folder / "best"
                 best.mkdir(exist_ok=True)
-                save_weights(best, self.average, self._card(chosen_by=found.told))
-        return found
+                save_weights(best, self.average, self._card(chosen_by=validation.told))
+        return validation
 
     def finish(self) -> str:
-        """Measure batch normalisation for the averaged weights, and save."""
+        """Measure the batch-normalisation statistics of the averaged weights, save, and return their SHA-256."""
         config = self.recipe.train
         if config.recalibrate:
             recalibrate(self.average, self.stream, first=config.steps, batches=config.recalibrate)
@@ -156,24 +157,28 @@ class Run:
         return self.save()
 
     def keep(self, batch: Batch) -> str:
-        """Write a batch that broke the run, to be looked at; returns the file's name."""
+        """Write the batch that made the run fail, for inspection; return the file name."""
         name = f"bad-batch-{self.world.rank}.safetensors"
         tensors = {name: part.contiguous().cpu() for name, part in batch._asdict().items()}
         write_bytes(self.folder / name, to_bytes(tensors))
         return name
 
     def _teachers(self) -> dict[str, Any] | None:
-        """Who teaches, as exactly as a run that goes on has to know."""
+        """Return what identifies the teacher when a run resumes; None without one."""
         if self.taught_by is None:
             return None
         card = self.taught_by.card
         scalings = [*(own for _, own in self.taught_by.networks), card.calibration.scaling]
-        told = {
+        facts = {
             "name": card.name,
             "sha256": self.taught_by.sha256,
-            "temperatures": [one.temperature for one in scalings],
+            "temperatures": [scaling.temperature for scaling in scalings],
         }
-        return {**told, "biases": [one.bias for one in scalings]} if any(one.bias for one in scalings) else told
+        return (
+            {**facts, "biases": [scaling.bias for scaling in scalings]}
+            if any(scaling.bias for scaling in scalings)
+            else facts
+        )
 
     def _card(self, **more: Any) -> Card:
         recipe = self.recipe
@@ -181,23 +186,22 @@ class Run:
         return Card(name=recipe.name, model=recipe.model, prepare=recipe.prepare, provenance=provenance)
 
     def _provenance(self) -> dict[str, Any]:
-        import insula
 
-        told = {
+        facts = {
             **self.stream.provenance,
             "recipe": to_dict(self.recipe),
             "steps": self.step,
             "minutes": round(self.seconds / 60, 1),
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
             "processes": self.world.size,
-            "versions": {"insula": insula.__version__, "torch": torch.__version__, "python": platform.python_version()},
+            "versions": {"insula": VERSION, "torch": torch.__version__, "python": platform.python_version()},
         }
         if self.taught_by is not None:
-            told["taught_by"] = self._teachers()
+            facts["taught_by"] = self._teachers()
         if self.start is not None:
             card = self.start.card
-            told["started_from"] = {"name": card.name, "sha256": self.start.sha256, **card.provenance}
-        return told
+            facts["started_from"] = {"name": card.name, "sha256": self.start.sha256, **card.provenance}
+        return facts
 
 
 def _teacher(recipe: Recipe) -> Weights | None:
@@ -207,48 +211,48 @@ def _teacher(recipe: Recipe) -> Weights | None:
         raise UsageError("train.teacher_share", share, "is not from 0 to 1", "use e.g. 0.5")
     weights = load_weights(recipe.train.teacher)
     if weights.card.prepare != recipe.prepare:
-        rule, remedy = "wants scans prepared in another way", "take a teacher of the recipe's `prepare`"
+        rule, remedy = "needs scans prepared in another way", "use a teacher with the recipe's `prepare`"
         raise BadData("the teacher", weights.card.name, rule, remedy)
     return weights
 
 
-def _go_on_from(model: UNet, start: Weights, recipe: Recipe) -> None:
-    """Fill a network from weights of the same model; a brain output that they lack begins at zero.
+def _initialise(model: UNet, start: Weights, recipe: Recipe) -> None:
+    """Load weights of the same model into a network; a brain output that they lack starts at zero.
 
     Raises:
-        BadData: they are of another model.
+        BadData: the weights are of another model.
     """
     config = start.card.model
     if replace(config, brain=recipe.model.brain) != recipe.model or config.brain > recipe.model.brain:
         rule, remedy = "are of another model", "start from weights of the recipe's model"
         raise BadData("the weights to start from", start.card.name, rule, remedy)
-    given, wanted = start.model.state_dict(), model.state_dict()
-    for name, tensor in wanted.items():
-        if tensor.shape != given[name].shape:  # the head: one output more
-            axis = next(n for n, (a, b) in enumerate(zip(tensor.shape, given[name].shape, strict=True)) if a != b)
-            given[name] = torch.cat([given[name], torch.zeros_like(given[name])], dim=axis)
-    model.load_state_dict(given)
+    source, target = start.model.state_dict(), model.state_dict()
+    for name, tensor in target.items():
+        if tensor.shape != source[name].shape:  # the head has one more output
+            axis = next(n for n, (a, b) in enumerate(zip(tensor.shape, source[name].shape, strict=True)) if a != b)
+            source[name] = torch.cat([source[name], torch.zeros_like(source[name])], dim=axis)
+    model.load_state_dict(source)
 
 
 def _knows_brain(data: Sources | CaseSet) -> bool:
-    """Whether anything that is trained on says where the brain is."""
+    """Return whether any of the training data have a brain mask."""
     if isinstance(data, Sources):
         return True
     return data.painted_from is not None or any(bool((brain >= 0).all()) for brain in data.brains)
 
 
 def _stream(data: Sources | CaseSet, recipe: Recipe, device: torch.device, world: World) -> Stream:
-    """Cases as they are, heads made now and kept as cases, or heads made on the way."""
+    """Return a stream of real cases, of heads simulated once and kept as cases, or of heads simulated on the fly."""
     if isinstance(data, Sources):
-        made = HeadStream(data, recipe, device=device, world=world)
+        stream = HeadStream(data, recipe, device=device, world=world)
         if not recipe.simulate.heads:
-            return made
-        data = made.cases(recipe.simulate.heads, seed=recipe.train.seed)
+            return stream
+        data = stream.cases(recipe.simulate.heads, seed=recipe.train.seed)
     return CaseStream(data, recipe, device=device, world=world)
 
 
 def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Without what may change from one sitting to the next."""
+    """Return a recipe without the settings that may change when a run resumes."""
     passing = {
         "accumulate",
         "cohort",

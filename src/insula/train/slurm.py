@@ -1,4 +1,4 @@
-"""A run handed to a cluster: the script, and its submission."""
+"""Writes a Slurm script for a training run and submits it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["parse_slurm", "script_of", "submit"]
 
-_WARNING_S = 180  # before the time is up; a state is written in seconds
+_WARNING_S = 180  # signal before the time limit; a state is written in seconds
 
 
 def parse_slurm(text: str) -> SlurmConfig:
-    """`partition=gpu,gpus=4,nodes=2` as knobs.
+    """Parse options such as `partition=gpu,gpus=4,nodes=2`.
 
     Raises:
-        UsageError: a pair that is none, an unknown knob, or a value of the wrong kind.
+        UsageError: an item is not `key=value`, the key is unknown, or the value has the wrong type.
     """
     from insula.config import SlurmConfig, from_dict
     from insula.errors import UsageError
@@ -29,30 +29,30 @@ def parse_slurm(text: str) -> SlurmConfig:
     for pair in text.split(","):
         key, equals, value = pair.partition("=")
         if not equals:
-            raise UsageError("--slurm", pair, "is not key=value", "write e.g. --slurm partition=gpu,gpus=4,nodes=2")
+            raise UsageError("`slurm`", pair, "is not key=value", "write e.g. `slurm` partition=gpu,gpus=4,nodes=2")
         text_alone = key.strip() in ("partition", "account")
         tree[key.strip()] = int(value) if value.strip().isdecimal() and not text_alone else value.strip()
-    config = from_dict(SlurmConfig, tree, what="--slurm")
+    config = from_dict(SlurmConfig, tree, what="`slurm`")
     for name in ("nodes", "cpus", "memory_gb", "hours"):
         if getattr(config, name) < 1:
-            raise UsageError(f"--slurm: {name}", getattr(config, name), "is less than 1", "ask for 1 at least")
+            raise UsageError(f"`slurm`: {name}", getattr(config, name), "is less than 1", "ask for at least 1")
     return config
 
 
 def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: str, folds: int = 0) -> str:
-    """What sbatch is given.
+    """Return the script for sbatch.
 
-    Every task is a process of one run. Three minutes before the time is up, and when the cluster needs its machines back, the tasks get a
-    signal, save and leave with 75; then the job queues again and goes on.
+    Every task is a process of one run. Three minutes before the time limit, or when the cluster preempts the job, the
+    tasks get a signal, save and exit with code 75; then the job is queued again and resumes.
 
     Args:
-        config: what is asked for.
+        config: the requested resources.
         command: `insula train ...` without --out, --fold and --resume.
-        out: the run's folder, or with folds their parent.
-        name: of the job.
-        folds: one job of an array for each; 0 for a single run.
+        out: the folder of the run, or with folds their parent.
+        name: name of the job.
+        folds: number of folds, each a job of an array; 0 for a single run.
     """
-    asked = {
+    options = {
         "job-name": f"insula-{name}",
         "partition": config.partition,
         "account": config.account,
@@ -66,7 +66,7 @@ def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: s
         "signal": f"USR1@{_WARNING_S}",
         "output": str(out).replace("%", "%%") + ("/slurm-%A_%a.log" if folds else "/slurm-%j.log"),
     }
-    lines = [f"#SBATCH --{key}={_quoted(str(value))}" for key, value in asked.items() if value != ""]
+    lines = [f"#SBATCH --{key}={_quoted(str(value))}" for key, value in options.items() if value != ""]
     where, fold = shlex.quote(str(out)), ""
     if folds:
         where, fold = f'{where}/fold"$SLURM_ARRAY_TASK_ID"', ' --fold "$SLURM_ARRAY_TASK_ID"'
@@ -84,7 +84,7 @@ def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: s
             """  'RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS LOCAL_RANK=$SLURM_LOCALID exec "$@"' insula \\""",
             f"  {shlex.join(command)} --out {where}{fold} --resume",
             "code=$?",
-            'if [ "$code" -eq 75 ]; then  # told to stop, and saved: come back',
+            'if [ "$code" -eq 75 ]; then  # asked to stop, and saved: queue again',
             '  scontrol requeue "$SLURM_JOB_ID"',
             "fi",
             'exit "$code"',
@@ -94,18 +94,18 @@ def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: s
 
 
 def _quoted(value: str) -> str:
-    """As sbatch reads it from its comments: in double quotes, if anything but letters and the like is in it."""
+    """Quote a value for an #SBATCH comment: in double quotes if it has special characters."""
     return (
         value if re.fullmatch(r"[\w./:@%+=-]*", value) else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     )
 
 
 def submit(text: str, out: Path) -> str:
-    """Write the script into the run's folder and hand it to sbatch; what sbatch says.
+    """Write the script to the folder of the run, submit it, and return the reply of sbatch.
 
     Raises:
-        Unavailable: there is no sbatch here.
-        UsageError: sbatch refuses.
+        Unavailable: sbatch is not installed.
+        UsageError: sbatch refuses the job.
         CannotCreate, NoPermission: the folder cannot be written.
     """
     import shutil
@@ -115,11 +115,11 @@ def submit(text: str, out: Path) -> str:
     from insula.io import OutputFolder, write_bytes
 
     if shutil.which("sbatch") is None:
-        raise Unavailable("sbatch", "", "is not on this machine", "submit from a login node, or see it with --dry-run")
+        raise Unavailable("sbatch", "", "is not on this machine", "submit from a login node, or see it with `dry_run`")
     with OutputFolder(out) as folder:
         path = folder / "slurm.sh"
         write_bytes(path, text.encode(errors="surrogateescape"))
     done = subprocess.run(["sbatch", str(path)], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UsageError("sbatch", done.stderr.strip(), "refuses the job", "change what --slurm asks for")
+        raise UsageError("sbatch", done.stderr.strip(), "refuses the job", "change what `slurm` asks for")
     return done.stdout.strip()

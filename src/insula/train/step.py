@@ -1,4 +1,4 @@
-"""One step of the optimisation; on a GPU recorded once and replayed."""
+"""One optimisation step; on a GPU it is recorded once and replayed."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ from insula.train.world import World
 
 __all__ = ["Step"]
 
-_FIRST_SCALE, _GROWS_AFTER = 2.0**15, 2000  # of float16's gradients; steps
+_FIRST_SCALE, _GROWS_AFTER = 2.0**15, 2000  # float16 loss scaling: initial scale, and good steps before it doubles
 
 
 class Step:
-    """Forward, loss, backward, clipping, AdamW, moving average: `take(batch)` does it all.
+    """Forward, loss, backward, clipping, AdamW and moving average, all in `take(batch)`.
 
-    Nothing in it asks the device for a value, so the processor runs ahead. On a GPU the fourth
-    step on each shape of batch is recorded as a CUDA graph and all further ones replay it: the same kernels, started at once instead of one by one.
+    No operation reads a value back from the device, so the CPU can run ahead. On a GPU the fourth step on each batch
+    shape is recorded as a CUDA graph, and all later ones replay it: the same kernels, launched at once instead of one
+    by one.
 
-    A step whose gradient is not finite leaves weights, moments and their count as they were; `skipped` counts how many in a row.
+    A step with a non-finite gradient leaves weights, moments and their count unchanged; `skipped` counts such steps in
+    a row.
 
     Args:
-        model: trained in place.
-        average: the same network; follows the model, and is what a run keeps.
-        config: the optimisation.
-        device: where both are.
+        model: the network to train, in place.
+        average: a copy of the network that follows it as a moving average; a run saves this one.
+        config: optimisation settings.
+        device: the device of both networks.
         world: the processes that share every batch.
-        teacher: gives the answers that are learned beside the truth.
-        brain_of: a network with a brain output, whose answer stands for the brain where that is not known.
+        teacher: network for distillation, whose output is learned in addition to the truth.
+        brain_of: network with a brain output, which replaces the brain mask where that is unknown.
     """
 
     def __init__(
@@ -55,9 +57,9 @@ class Step:
         self._mark: Callable[[str], None] = lambda _: None
         model.recompute = config.recompute
         self.dtype = _dtype(config.precision, device)
-        # float16 holds no small gradients: they are multiplied by this, which halves when they overflow and grows otherwise
+        # float16 cannot hold small gradients, so the loss is scaled; the scale halves on overflow and grows otherwise
         self._scale = torch.full((), _FIRST_SCALE if self.dtype == torch.float16 else 1.0, device=device)
-        self._good = torch.zeros((), dtype=torch.int32, device=device)  # steps since it last changed
+        self._good = torch.zeros((), dtype=torch.int32, device=device)  # steps since the scale last changed
         self.lr = torch.tensor(config.lr, device=device)
         cuda = device.type == "cuda"
         self.optimiser = torch.optim.AdamW(_groups(model, config.weight_decay), lr=self.lr, fused=True, capturable=cuda)
@@ -67,25 +69,25 @@ class Step:
         self._rate = torch.zeros((), device=device)
         self._norm = torch.zeros((), device=device)
         self._pairs = _Pairs(average, model)
-        self._measured = [buffer for buffer in model.buffers() if buffer.is_floating_point()]  # batch normalisation's
+        self._measured = [buffer for buffer in model.buffers() if buffer.is_floating_point()]  # batch-norm statistics
         self._recorder = Recorder(device, on=config.graph)
-        self._batches: dict[torch.Size, Batch] = {}  # where recordings read from
+        self._batches: dict[torch.Size, Batch] = {}  # input buffers of the recordings
 
     @property
     def skipped(self) -> int:
-        """Steps in a row, up to the last one, whose gradient was not finite. Waits for the device."""
+        """Number of latest steps in a row with a non-finite gradient. Waits for the device."""
         return int(self._skipped)
 
     @property
     def gradient_norm(self) -> float:
-        """Of the last step, before clipping. Waits for the device."""
+        """Gradient norm of the last step, before clipping. Waits for the device."""
         return float(self._norm)
 
     def take(self, batch: Batch, *, lr: float, rate: float) -> Tensor:
-        """One step.
+        """Take one step.
 
         Args:
-            batch: of any shape, but each new one costs three slow steps and is kept.
+            batch: a batch of any shape; each new shape costs three slow steps and memory for its recording.
             lr: learning rate.
             rate: how far the average moves towards the model, 0 to 1.
 
@@ -105,25 +107,25 @@ class Step:
         return self._recorder.run(shape, lambda: self._work(self._batches[shape]))
 
     def observe(self, mark: Callable[[str], None]) -> None:
-        """Call `mark` at the end of each phase, from now on; a step that is replayed has none, so no more are."""
+        """Call `mark` at the end of each phase from now on; turns replay off, because a replayed step has no phases."""
         self._mark = mark
         self._recorder = Recorder(self.device, on=False)
 
     def forgive(self) -> None:
-        """Count skipped steps from zero."""
+        """Reset the count of skipped steps."""
         self._skipped.zero_()
 
     def state(self) -> dict[str, Any]:
-        """What `load` needs to go on with the very same steps."""
+        """Return the state that `load` needs to continue with exactly the same steps."""
         counts = {"skipped": self._skipped, "scale": self._scale, "good": self._good}
         return {"optimiser": self.optimiser.state_dict(), "counts": counts}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a state, of this device or of another."""
+        """Continue from a state, saved on this device or another."""
         self.optimiser.load_state_dict(state["optimiser"])
-        for group in self.optimiser.param_groups:  # of this device, whatever the state was written on
+        for group in self.optimiser.param_groups:  # settings of this device, not of the one that saved the state
             group.update(lr=self.lr, fused=True, capturable=self.device.type == "cuda")
-        self._recorder.clear()  # it holds on to the moments that were there before
+        self._recorder.clear()  # recordings refer to the previous moments
         for name, held in (("skipped", self._skipped), ("scale", self._scale), ("good", self._good)):
             held.copy_(state["counts"][name])
 
@@ -139,7 +141,7 @@ class Step:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self._norm.copy_(norm)
         wrong = (~torch.isfinite(norm)).float()
-        self.optimiser.found_inf = wrong  # type: ignore[attr-defined]  # torch's own way to skip a step without asking
+        self.optimiser.found_inf = wrong  # type: ignore[attr-defined]  # makes torch skip the step on the device
         self.optimiser.grad_scale = None  # type: ignore[attr-defined]
         self.optimiser.step()
         self._skipped.add_(1).mul_(wrong)
@@ -147,14 +149,14 @@ class Step:
             torch._amp_update_scale_(self._scale, self._good, wrong, 2.0, 0.5, _GROWS_AFTER)
         self.world.mean(self._measured)
         for held, old in zip(self._measured, before, strict=True):
-            held.copy_(torch.where(torch.isfinite(held), held, old))  # one bad batch would stay in them for ever
+            held.copy_(torch.where(torch.isfinite(held), held, old))  # a bad batch would stay in them forever
         self._mark("exchange, clipping, optimiser")
         self._pairs.follow(self._rate)
         self._mark("moving average")
         return torch.stack(losses).sum()
 
     def _forward_and_backward(self, batch: Batch, *, share: float) -> Tensor:
-        """The loss of a part of the batch, times that part's share; gradients are added to what is there."""
+        """Return the loss of a part of the batch, times its share, and accumulate its gradients."""
         image = batch.image.contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             outputs = self._run(image)
@@ -164,8 +166,8 @@ class Step:
         if self.teacher is not None:
             answer = self.teacher(image, self.dtype)
             self._mark("teacher")
-            taught = distil(lesion[0], answer, total=self.world.total)
-            loss = (1 - self.config.teacher_share) * loss + self.config.teacher_share * taught
+            distillation = distil(lesion[0], answer, total=self.world.total)
+            loss = (1 - self.config.teacher_share) * loss + self.config.teacher_share * distillation
         if outputs[0].shape[1] > 1 and self.config.brain_weight:
             brain = self._brain(image, batch.brain)
             loss = loss + self.config.brain_weight * brain_loss(outputs[0][:, 1:], brain, total=self.world.total)
@@ -177,7 +179,7 @@ class Step:
 
     @torch.no_grad()
     def _brain(self, image: Tensor, known: Tensor) -> Tensor:
-        """Where the brain is; by another network where that is not known and there is one."""
+        """Return the brain mask; unknown masks come from `brain_of`, if given."""
         if self.brain_of is None:
             return known
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
@@ -192,7 +194,7 @@ def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 class _Pairs:
-    """The tensors of two networks, side by side."""
+    """Paired tensors of two networks."""
 
     def __init__(self, average: nn.Module, model: nn.Module) -> None:
         pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
@@ -202,7 +204,7 @@ class _Pairs:
 
     @torch.no_grad()
     def follow(self, rate: Tensor) -> None:
-        """Move the first network's numbers by `rate` of the way; copy what is counted."""
+        """Move the floating-point tensors of the first network by `rate` towards the second; copy integer counts."""
         way = torch._foreach_sub(self.leading, self.moving)
         torch._foreach_mul_(way, rate)
         torch._foreach_add_(self.moving, way)
@@ -211,7 +213,7 @@ class _Pairs:
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay the weights of convolutions and linear layers, nothing else."""
+    """Apply weight decay only to the weights of convolutions and linear layers."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]

@@ -1,4 +1,4 @@
-"""Why a run leaves early: a signal, or its time is up; heard between two steps."""
+"""Early stops of a run, by a signal or a time limit, acted on between steps."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from insula.errors import InsulaError, Interrupted, Preempted
 
 __all__ = ["Stop"]
 
-_TIME_IS_UP, _SIGNAL = 1, 10  # the stronger the greater; a signal's number is added
+_TIME_IS_UP, _SIGNAL = 1, 10  # the larger wish wins; the signal number is added
 
 
 class Stop:
-    """Turns SIGINT, SIGTERM and SIGUSR1 into a wish while it is entered, and a time limit too.
+    """Context manager that turns SIGINT, SIGTERM, SIGUSR1 and a time limit into a wish to stop.
 
     Args:
-        minutes: the limit; 0 for none.
-        since: when they began, by `time.monotonic`; now, if not given.
+        minutes: the time limit [min]; 0 for none.
+        since: start of the time limit, by `time.monotonic`; now if not given.
     """
 
     def __init__(self, minutes: float, *, since: float | None = None) -> None:
@@ -32,7 +32,7 @@ class Stop:
 
     def __enter__(self) -> Stop:
         for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)):
-            with suppress(ValueError):  # not in the main thread: whoever owns it decides
+            with suppress(ValueError):  # not in the main thread: its owner handles signals
                 self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -47,17 +47,17 @@ class Stop:
 
     @property
     def wish(self) -> int:
-        """0 to go on; of several processes' wishes the greatest counts."""
+        """0 to continue; the largest wish of all processes counts."""
         if self._signal is not None:
             return _SIGNAL + self._signal
         return _TIME_IS_UP if time.monotonic() > self._until else 0
 
     def error(self, wish: int, step: int) -> InsulaError:
-        """What to leave a run with for a wish, perhaps another process's."""
+        """Return the error that ends a run for a wish, which may come from another process."""
         if wish == _TIME_IS_UP:
             rule = f"reached its limit of {self._minutes:.3g} minutes and is saved"
-            return Preempted("the run", f"at step {step}", rule, "go on with --resume")
+            return Preempted("the run", f"at step {step}", rule, "go on with `resume`")
         if wish == _SIGNAL + signal.SIGINT:
             return Interrupted(signal.SIGINT)
         name = signal.Signals(wish - _SIGNAL).name
-        return Preempted("the run", f"at step {step}", f"was stopped by {name} and is saved", "go on with --resume")
+        return Preempted("the run", f"at step {step}", f"was stopped by {name} and is saved", "go on with `resume`")

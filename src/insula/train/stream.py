@@ -1,4 +1,4 @@
-"""An endless, repeatable stream of batches."""
+"""An endless, reproducible stream of batches."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _AHEAD = 3
 
 
 class Batch(NamedTuple):
-    """What one step sees."""
+    """The input of one training step."""
 
     image: Float[Tensor, "b 1 i j k"]
-    """Normalised as at inference."""
+    """Images, normalised as at inference."""
     truth: Float[Tensor, "b 1 i j k"]
-    """0 or 1."""
+    """Lesion truth, 0 or 1."""
     brain: Float[Tensor, "b 1 i j k"]
-    """1 brain, 0 not; -1 where that is not known."""
+    """1 brain, 0 not brain, -1 unknown."""
 
 
 class Stream(ABC):
-    """Step n's batch depends on the seed and on n alone: stopping and resuming changes nothing.
+    """A stream whose batch for step n depends only on the seed and on n, so that stopping and resuming changes nothing.
 
     Args:
-        recipe: how many items a batch has, and how large they are.
-        device: where batches are made.
+        recipe: the number of items in a batch, and their size.
+        device: the device on which batches are made.
         world: the processes that share every batch.
     """
 
@@ -51,9 +51,9 @@ class Stream(ABC):
             world.share(recipe.train.whole_batch)
 
     def items(self, step: int) -> tuple[range, Shape]:
-        """This process's items of a step's batch, and the voxels of each: crops, and now and then whole boxes, if the recipe says so.
+        """Return this process's items of a step and their shape: a crop, or sometimes the whole box by the recipe.
 
-        Steps past the last one, of which batch normalisation is measured, are as inference will be: whole.
+        Steps after the last one, which measure batch normalisation, use the whole box, as inference does.
         """
         config, box = self.recipe.train, self.recipe.prepare.box
         now, before = (math.floor(n * config.whole_fraction) for n in (step + 1, step))
@@ -63,26 +63,26 @@ class Stream(ABC):
         return self.world.share(config.batch), (i, j, k)
 
     def places(self, case: Original) -> Sequence[Int[np.ndarray, "n 3"]]:
-        """Where crops of a case may look."""
+        """Return the lesions, as voxel lists, that crops of a case may be centred on."""
         return case.lesions if self.recipe.train.focus == "lesion" else (case.lesion,)
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Of the data: a run cannot go on with other data."""
+        """Fingerprint of the data; a run cannot resume with other data."""
 
     @property
     @abstractmethod
     def provenance(self) -> dict[str, Any]:
-        """What was trained on, for the card of the weights."""
+        """Description of the training data, for the card of the weights."""
 
     @abstractmethod
     def batch(self, step: int) -> Batch:
-        """This process's part of the batch of one step."""
+        """Return this process's part of the batch of one step."""
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
-        """Batches `first` to `last` - 1, made ahead of time on a stream of their own."""
-        side = self._side  # always the same: what a generator that was left is still making comes first
+        """Yield batches `first` to `last` - 1, made ahead of time on a separate CUDA stream."""
+        side = self._side  # always the same stream, so that pending work of an abandoned generator finishes first
 
         def make(step: int) -> tuple[Batch, torch.cuda.Event | None]:
             if side is None:
@@ -102,7 +102,7 @@ class Stream(ABC):
                         batch, ready = waiting.pop(0).result()
                         if ready is not None:
                             now = torch.cuda.current_stream(self.device)
-                            now.wait_event(ready)  # the device waits, not the processor
+                            now.wait_event(ready)  # the device waits, not the CPU
                             for tensor in batch:
                                 tensor.record_stream(now)
                         yield batch
@@ -114,13 +114,14 @@ class Stream(ABC):
 def crop_window(
     lesions: Sequence[Int[np.ndarray, "n 3"]], box: Shape, crop: Shape, rng: np.random.Generator
 ) -> tuple[slice, slice, slice]:
-    """Where a step looks: in two of three around a lesion voxel, otherwise anywhere.
+    """Draw a crop: with probability 2/3 around a lesion voxel, otherwise anywhere.
 
     Args:
-        lesions: the voxels it may look for, none for a control; of several lesions one is chosen first, by the root of its size.
-        box: voxels of the whole case along each axis.
-        crop: and of what a step sees.
-        rng: the source of chance.
+        lesions: voxels of each lesion, none for a control; a lesion is drawn first, weighted by the square root of its
+            size.
+        box: shape of the whole case [voxels].
+        crop: shape of the crop [voxels].
+        rng: random number generator.
     """
     room = [n - c for n, c in zip(box, crop, strict=True)]
     start = [int(rng.integers(r + 1)) for r in room]

@@ -1,4 +1,4 @@
-"""Networks that are trained already, asked what they think of a batch."""
+"""Trained networks whose predictions are learned by distillation."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Teacher"]
 
 
 class Teacher:
-    """What weights answer, one network's or several's mean, calibrated; calling it leaves them as they are.
+    """The calibrated prediction of one network, or the mean of several, as a callable that changes no weights.
 
     Args:
-        weights: who answers.
-        device: where batches are.
-        compile: torch.compile the networks.
+        weights: the teacher's weights.
+        device: the device of the batches.
+        compile: whether to `torch.compile` the networks.
     """
 
     def __init__(self, weights: Weights, device: torch.device, *, compile: bool = False) -> None:
@@ -34,13 +34,13 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, image: Float[Tensor, "b 1 i j k"], dtype: torch.dtype) -> Float[Tensor, "b 1 i j k"]:
-        """Probabilities of lesion, float32.
+        """Return the lesion probabilities, float32.
 
         Args:
-            image: normalised, on the device.
-            dtype: of the networks' arithmetic.
+            image: normalised images, on the device.
+            dtype: precision of the networks.
         """
         with torch.autocast(image.device.type, dtype=dtype, enabled=dtype != torch.float32):
             answers = [probabilities(run(image).float(), scaling=own)[:, :1] for run, own in self._networks]
         mean = torch.stack(answers).mean(0)
-        return torch.sigmoid(self._scaling(torch.logit(mean, eps=1e-6))) * (mean > 0)  # 0 outside the brain stays 0
+        return torch.sigmoid(self._scaling(torch.logit(mean, eps=1e-6))) * (mean > 0)  # keeps 0 outside the brain

@@ -1,4 +1,4 @@
-"""How good the averaged network is on whole cases that it is not trained on."""
+"""Validates the averaged network on whole cases that are not used in training."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SAMPLES = 3
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One case as it looks now, to be shown."""
+    """The current prediction for one case, for display."""
 
     case: str
     image: Float[np.ndarray, "i j k"]
-    """Normalised, RAS+."""
+    """Image, normalised, in RAS+ order."""
     truth: Bool[np.ndarray, "i j k"]
     found: Bool[np.ndarray, "i j k"]
     dice: float
@@ -35,49 +35,49 @@ class Sample:
 
 @dataclass(frozen=True)
 class Validation:
-    """Whole volumes, the metrics of `insula evaluate`, a threshold of a half, nothing dropped.
+    """Metrics of `insula evaluate` on whole volumes, at a threshold of 0.5 and without dropping small lesions.
 
-    Dice and lesion F1 are of cases with a lesion; of controls it is said how many masks are empty.
+    Dice and lesion F1 are means over cases with a lesion; controls have the share of empty masks.
     """
 
     dice: float
-    """Mean over cases with a lesion; where there is none, the share of controls with an empty mask, as `basis` says."""
+    """Mean Dice over cases with a lesion; without any, the share of controls with an empty mask, as `basis` says."""
     low: float | None
-    """Lower end of its 95 % interval; None where none would hold."""
+    """Lower end of its 95 % interval; None if no valid interval exists."""
     high: float | None
     basis: str
-    """What the interval rests on."""
+    """What the interval is based on."""
     f1: float
-    """F1 of lesions, any overlap counting; mean over the same cases."""
+    """Mean lesion F1 over the same cases, counting any overlap."""
     cases: int
-    """All of them."""
+    """Number of cases, including controls."""
     empty: float | None
     """Share of controls with an empty mask; None without controls."""
     false_ml: float | None
-    """Their mean false volume."""
+    """Mean false lesion volume of controls; None without controls."""
     brain: float | None = None
-    """Mean Dice of the brain mask, where a case and the network have one."""
+    """Mean Dice of the brain mask; None unless the network and a case have one."""
     samples: tuple[Sample, ...] = field(default=(), repr=False, compare=False)
     """A few of this process's cases that have a lesion."""
 
     @property
     def told(self) -> dict[str, float | int | str | None]:
-        """The figures."""
-        told = {
+        """The figures as plain data, for the log and the card."""
+        figures = {
             name: getattr(self, name) for name in ("dice", "low", "high", "basis", "f1", "cases", "empty", "false_ml")
         }
-        return told if self.brain is None else {**told, "brain": self.brain}
+        return figures if self.brain is None else {**figures, "brain": self.brain}
 
 
 @torch.inference_mode()
 def validate(model: UNet, cases: CaseSet, *, dtype: torch.dtype, spacing_mm: float, world: World) -> Validation:
-    """Segment and score every case, dealt out to the processes.
+    """Segment and score every case, divided among the processes.
 
     Args:
-        model: left in the mode it was in.
-        cases: at least one; moved to the model's device one by one.
-        dtype: of the network's arithmetic.
-        spacing_mm: of the cases' voxels.
+        model: the network; its training mode is restored afterwards.
+        cases: at least one case; moved to the device of the model one at a time.
+        dtype: precision of the network.
+        spacing_mm: voxel size of the cases [mm].
         world: the processes that share the work.
     """
     device = next(model.parameters()).device
@@ -89,15 +89,15 @@ def validate(model: UNet, cases: CaseSet, *, dtype: torch.dtype, spacing_mm: flo
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
             logits = model(image).float()
         prob = probabilities(logits)
-        found, truth = (prob[0, 0] > _THRESHOLD).cpu().numpy(), cases.masks[n].cpu().numpy()
-        scores[:2, n] = torch.tensor([dice_score(truth, found), match_lesions(truth, found).f1_any])
+        mask, truth = (prob[0, 0] > _THRESHOLD).cpu().numpy(), cases.masks[n].cpu().numpy()
+        scores[:2, n] = torch.tensor([dice_score(truth, mask), match_lesions(truth, mask).f1_any])
         if prob.shape[1] > 1 and cases.brains and bool((cases.brains[n] >= 0).all()):
             head, known = (prob[0, 1] > _THRESHOLD).cpu().numpy(), (cases.brains[n] > 0).cpu().numpy()
             scores[2:4, n] = torch.tensor([dice_score(known, head), 1.0])
-        scores[4:, n] = torch.tensor([float(truth.any()), found.sum() * spacing_mm**3 / 1000])
+        scores[4:, n] = torch.tensor([float(truth.any()), mask.sum() * spacing_mm**3 / 1000])
         if len(samples) < _SAMPLES and truth.any():
             shown = image[0, 0].cpu().numpy()
-            samples.append(Sample(cases.names[n], shown, truth, found, float(scores[0, n]), spacing_mm))
+            samples.append(Sample(cases.names[n], shown, truth, mask, float(scores[0, n]), spacing_mm))
     model.train(training)
     dice, f1, brain, judged, lesion, volume = world.total(scores)
     chosen, control = lesion > 0, lesion == 0

@@ -1,4 +1,4 @@
-"""The currency: what is handed from function to function, frozen, each with its grid."""
+"""Frozen data classes that functions exchange; each carries its grid."""
 
 from insula.volume.case import Case
 from insula.volume.mask import Mask

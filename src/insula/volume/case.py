@@ -1,4 +1,4 @@
-"""A labelled scan and whom it belongs to."""
+"""A labelled scan with its subject."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["Case"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Case:
-    """A scan with its true mask, and the keys that keep splits honest.
+    """A scan with its true mask and the keys that prevent leakage between splits.
 
     Raises:
-        BadData: scan and mask do not lie on the same grid (to a fiftieth of a voxel).
+        BadData: scan and mask are not on the same grid (within a fiftieth of a voxel).
     """
 
     scan: Scan
     """The image."""
     truth: Mask
-    """The expert's lesion; empty for a control."""
+    """The lesion mask drawn by an expert; empty for a control."""
     subject: str
-    """Whose brain it is; one subject never stands on both sides of a split."""
+    """Identifier of the person; a subject never appears on both sides of a split."""
     centre: str = "unknown"
-    """Where it was scanned."""
+    """The imaging centre."""
     phase: Phase = "chronic"
     """Acute, chronic or control."""
 

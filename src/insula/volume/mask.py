@@ -1,4 +1,4 @@
-"""A mask: of the lesion, or of the brain."""
+"""A binary mask of the lesion or of the brain."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["Mask"]
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Which voxels are lesion, or brain, and where they lie.
+    """A binary mask of lesion or brain voxels on a grid.
 
     Args:
-        voxels: (i, j, k), bool; made read-only. All False is a valid answer.
-        grid: their place.
-        flags: what is unusual about the file that it was read from.
+        voxels: (i, j, k), bool; made read-only. All False is valid.
+        grid: grid of the voxels.
+        flags: unusual properties of the file that the mask was read from.
 
     Raises:
-        BadData: the voxels are not on the grid.
+        BadData: the voxels are not boolean, or their shape differs from the grid's.
     """
 
     voxels: NDArray[np.bool_]
@@ -50,22 +50,22 @@ class Mask:
 
     @property
     def volume_ml(self) -> float:
-        """The volume of what is marked [ml]; 0 when nothing is."""
+        """The volume of the marked voxels [ml]; 0 for an empty mask."""
         return float(np.count_nonzero(self.voxels)) * self.grid.voxel_ml
 
     def onto(self, grid: Grid, *, what: str = "the mask", whose: str = "the scan's") -> Mask:
-        """The same mask in the axis order of a grid with the same voxels, usually its scan's.
+        """Return the mask in the axis order of a grid with the same voxel positions, usually its scan's grid.
 
         Args:
-            grid: where the mask has to lie.
-            what: the mask, as a message names it.
-            whose: the owner of the grid, as a message names it.
+            grid: the required grid.
+            what: name of the mask in error messages.
+            whose: owner of the grid in error messages.
 
         Returns:
-            This mask, or a copy with another order of axes and a flag that says so.
+            This mask, or a copy in the other axis order with a flag that reports the change.
 
         Raises:
-            BadData: the mask's voxels are others, or lie elsewhere.
+            BadData: the mask's voxel positions differ from those of the grid.
         """
         axes = axis_map(self.grid, grid)
         if axes is None:
@@ -73,6 +73,6 @@ class Mask:
             raise BadData(what, f"({difference})", rule, "resample it onto that grid")
         if axes.same:
             return self
-        text = f"the mask is stored in the axis order {self.grid.axcodes} and its scan in {grid.axcodes}; it was brought over"
+        text = f"the mask is stored in axis order {self.grid.axcodes} and its scan in {grid.axcodes}; it was reordered"
         voxels = np.ascontiguousarray(axes.apply(self.voxels))
         return Mask(voxels, reordered(self.grid, axes), (*self.flags, Flag("mask-reordered", text)))

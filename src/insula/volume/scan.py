@@ -1,4 +1,4 @@
-"""A T1-weighted scan."""
+"""A T1-weighted scan and facts about its file."""
 
 from __future__ import annotations
 
@@ -16,52 +16,52 @@ __all__ = ["FileFacts", "Scan", "Spaces"]
 
 @dataclass(frozen=True, kw_only=True)
 class Spaces:
-    """Where a NIfTI file says that its voxels lie, as it says it: readers differ in which form they believe."""
+    """The sform, qform and units of a NIfTI header as stored; programs differ in which form they use."""
 
     sform_code: int
-    """0 where there is none."""
+    """0 if there is no sform."""
     qform_code: int
-    """0 where there is none."""
+    """0 if there is no qform."""
     sform: tuple[tuple[float, ...], ...]
-    """Three rows."""
+    """The three rows of the matrix."""
     pixdim: tuple[float, float, float, float]
-    """Handedness of the qform, then the steps."""
+    """Handedness of the qform, then the voxel steps."""
     quaternion: tuple[float, float, float]
-    """The qform's b, c and d."""
+    """Components b, c and d of the qform's quaternion."""
     offset: tuple[float, float, float]
-    """Where the qform puts the first voxel."""
+    """Position of the first voxel in the qform."""
     units: int
-    """NIfTI's code of the unit of lengths."""
+    """NIfTI code of the length unit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileFacts:
-    """What is remembered of the file a scan came from: enough to notice a change, nothing personal."""
+    """Facts about the file a scan was read from: enough to detect a change, without personal data."""
 
     sha256: str
-    """Of the file's bytes as they lay on disk (header and image file together for a pair)."""
+    """Hash of the file's bytes on disk (header and image file together for a pair)."""
     bytes: int
     """Size of the file that holds the voxels."""
     modified_ns: int
-    """Its modification time when it was read."""
+    """The modification time when the file was read [ns]."""
     spaces: Spaces | None = None
-    """Written back into the results as they are, so that masks lie on the scan in every viewer; None where the file does not say
-    it, or not in a way that can be kept."""
+    """Copied unchanged into the results, so that masks overlay the scan in every viewer; None if the file has no
+    orientation, or none that can be kept."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """One 3-D image and where it lies.
+    """A 3-D image on its grid.
 
     Args:
         image: (i, j, k), float32, finite, any intensity scale; made read-only.
-        grid: its place.
-        name: how results are called; never a path.
-        flags: what reading it brought to light.
-        file: the file it came from, if any.
+        grid: grid of the image.
+        name: name used for results; never a path.
+        flags: issues noticed when the image was read.
+        file: facts about the source file, if any.
 
     Raises:
-        BadData: the image is not 3-D, or not on the grid, or not finite.
+        BadData: the image is not 3-D, does not have the grid's shape, or is not finite.
     """
 
     image: NDArray[np.float32]

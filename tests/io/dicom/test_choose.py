@@ -55,14 +55,14 @@ def test_what_is_not_told_to_be_t1w_is_not_guessed_among_several(tmp_path: Path)
     unknown = {"SeriesDescription": "", "ProtocolName": "", "EchoTime": 30.0, "InversionTime": ""}
     write_series(tmp_path / "a", sample(1), SeriesNumber=3, **unknown)
     write_series(tmp_path / "b", sample(2), SeriesNumber=4, **unknown)
-    with pytest.raises(BadData, match=r"choose with --series: series 3 \(22 images\), series 4"):
+    with pytest.raises(BadData, match=r"choose with `series`: series 3 \(22 images\), series 4"):
         read_dicom(tmp_path)
     assert np.array_equal(read_dicom(tmp_path, series=4).scan.image, sample(2))
 
 
 def test_a_series_that_is_not_there(tmp_path: Path) -> None:
     write_series(tmp_path / "a", sample(1), SeriesNumber=3)
-    with pytest.raises(UsageError, match=r"--series 8 is of none; there are series 3 \(22 images\)"):
+    with pytest.raises(UsageError, match=r"`series` 8 matches no series; there are series 3 \(22 images\)"):
         read_dicom(tmp_path, series=8)
 
 
@@ -247,7 +247,7 @@ def test_acquisitions_that_number_each_slice_are_one_volume(tmp_path: Path) -> N
 def test_two_series_of_one_number_have_a_way_out(tmp_path: Path) -> None:
     write_series(tmp_path / "a", sample(1), SeriesInstanceUID="1.2.3")
     write_series(tmp_path / "b", sample(2), SeriesInstanceUID="1.2.4")
-    with pytest.raises(UsageError, match="--series 3 is of 2 series; name the folder of one of them"):
+    with pytest.raises(UsageError, match="`series` 3 matches 2 series; name the folder of one of them"):
         read_dicom(tmp_path, series=3)
 
 

@@ -157,7 +157,7 @@ def test_an_image_of_many_frames_is_the_same_scan(tmp_path: Path) -> None:
     data.SOPInstanceUID = generate_uid()
     save(data, tmp_path / "two" / "a.dcm")
     shutil.copy(tmp_path / "many.dcm", tmp_path / "two" / "b.dcm")
-    with pytest.raises(BadData, match="several files of many frames"):
+    with pytest.raises(BadData, match="several multi-frame files"):
         read_dicom(tmp_path / "two")
 
 
@@ -279,7 +279,7 @@ def test_copies_count_once_and_other_pixels_under_one_uid_are_refused(tmp_path: 
     data = dcmread(folder / "copy")
     data.ImagePositionPatient = [0, 0, 900]
     save(data, folder / "copy")
-    with pytest.raises(BadData, match="differ and have one UID"):
+    with pytest.raises(BadData, match="differ but have the same UID"):
         read_dicom(folder)
 
 

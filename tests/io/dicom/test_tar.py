@@ -140,7 +140,7 @@ def test_links_devices_bombs_crowds_and_damage_are_refused(
     for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
         refused(pack(_one(kind=kind, link="/etc/passwd")), "has a link")
     for kind in (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.GNUTYPE_SPARSE):
-        refused(pack(_one(kind=kind)), "something else than files|is damaged")
+        refused(pack(_one(kind=kind)), "members other than files|is damaged")
     whole = _tar(write_series(tmp_path / "in"))
     refused(pack(whole)[: len(pack(whole)) // 2], "ends before its end mark")
     refused(pack(whole)[:100], "ends before its end mark")
@@ -150,8 +150,8 @@ def test_links_devices_bombs_crowds_and_damage_are_refused(
         header = whole.find(b"ustar", place) - 257
         if header > 0:
             refused(pack(whole[:header] + b"\xff" * 40 + whole[header + 40 :]), "is damaged")
-    refused(pack(whole + b"more"), "something else after its end mark")
-    refused(pack(whole + whole), "something else after its end mark")
+    refused(pack(whole + b"more"), "data after its end mark")
+    refused(pack(whole + whole), "data after its end mark")
     if pack(b"") != b"":
         refused(pack(_one(data=bytes(60_000_000))), "would unpack to more than", TooLarge)
         refused(pack(whole) + b"more", "after its end|damaged")
@@ -161,7 +161,7 @@ def test_links_devices_bombs_crowds_and_damage_are_refused(
     long = io.BytesIO()
     with tarfile.open(fileobj=long, mode="w", format=tarfile.GNU_FORMAT) as packed:
         packed.addfile(tarfile.TarInfo("n" * 200_000))
-    refused(pack(long.getvalue()), "too long names", TooLarge)
+    refused(pack(long.getvalue()), "names that are too long", TooLarge)
     monkeypatch.setattr("insula.io.dicom.gather._MOST_MEMBERS", 3)
     refused(pack(whole), "too many", TooLarge)
     monkeypatch.setattr("insula.io.dicom.gather._MOST_MEMBERS", 300)

@@ -84,7 +84,7 @@ def test_late_slices_make_a_new_job_of_the_whole_series(start_node: Any, tmp_pat
         node.send(series)
         node.says(f"a series of {count} files is complete")
         node.send(series)
-        node.says("its series has come again")
+        node.says("its series was received again")
         assert node.log.read_text().count("is complete") == 2, "the same again is no new job"
 
 
@@ -153,8 +153,8 @@ def test_the_same_images_with_other_pixels_are_refused(start_node: Any, tmp_path
         node.says("is complete")
         assert set(node.send(changed)) == {0x0111}
         assert set(node.send(series)) == {0}, "the same again is acknowledged"
-        node.says("its series has come again")
-        assert "with other pixels, or in another place: refused" in node.log.read_text()
+        node.says("its series was received again")
+        assert "refused: it exists already with other pixels or geometry" in node.log.read_text()
 
 
 def test_the_t1w_series_of_a_study_is_segmented_and_nothing_else(start_node: Any, archive: Any, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_study_without_a_t1w_series_is_not_segmented(start_node: Any, tmp_path
     with start_node(tmp_path / "node", "--set", "quiet_seconds=3") as node:
         node.send(write_head(tmp_path / "a", SeriesNumber=4, SeriesDescription="t2_tse", **slow))
         node.send(write_head(tmp_path / "b", SeriesNumber=5, SeriesDescription="t2_flair", **slow))
-        said = node.says("hold no series that its header, name or timings tell to be T1w", times=2)
+        said = node.says("hold no series whose header, name or timings indicate T1w", times=2)
         assert "is complete" not in said
         assert not list((node.store / "jobs").iterdir())
 

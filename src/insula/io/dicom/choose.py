@@ -1,4 +1,4 @@
-"""Which series is the T1w scan: by rule, with the others listed, never two merged."""
+"""Choose the T1w series by rule; the others are listed, and two are never merged."""
 
 from __future__ import annotations
 
@@ -14,91 +14,96 @@ from insula.types import Flag
 __all__ = ["Choice", "choose_series"]
 
 _MOST_LISTED = 12
-_AGENT_POINTS = (
-    3  # as many as a name that says something else loses: any plain T1w series goes before one with an agent
-)
+# The same penalty as for a name that indicates another contrast: a plain T1w series precedes any with an agent.
+_AGENT_POINTS = 3
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The volume that was taken."""
+    """The chosen volume and the reasons for the choice."""
 
     slices: tuple[Slice, ...]
     flags: tuple[Flag, ...]
 
 
 def choose_series(slices: Iterable[Slice], *, number: int | None = None) -> Choice:
-    """The T1w volume among all that were found.
+    """Choose the T1w volume among the slices of an examination.
 
-    A series can hold several volumes (echoes, repetitions, magnitude and phase): `volumes_of` tells them apart. Passed over are what is
-    not MR, localisers, projections, maps, phase images, single inversions of an MP2RAGE, and volumes of fewer than 20 images. Of the
-    others each gets points for attributes, timings and names that speak of T1w, and loses some for what speaks against it, a contrast
-    agent among them (`evidence`). The most points win, then the most images, then the lowest number, then the first echo or acquisition.
+    A series can hold several volumes (echoes, repetitions, magnitude and phase); `volumes_of` separates them. Excluded
+    are non-MR images, localisers, projections, maps, phase images, single inversions of an MP2RAGE, and volumes of
+    fewer than 20 images. Each remaining volume gains points for attributes, timings and names that indicate T1w, and
+    loses points for evidence against it, including a contrast agent (`evidence`). The highest score wins; ties go to
+    the most images, then the lowest series number, then the first echo or acquisition.
 
     Args:
-        slices: of all files.
-        number: SeriesNumber of the one to take; then only that one is looked at.
+        slices: the slices of all files.
+        number: SeriesNumber of the series to take; all other series are then ignored.
 
     Returns:
-        Its slices, in no order, and flags that say why it was taken and list what was passed over.
+        The slices of the chosen volume, unordered, and flags that give the reason and list what was excluded.
 
     Raises:
-        BadData: nothing is left, nothing speaks of T1w among several, or the scans are of several patients.
-        UsageError: no series has the number, or several have.
+        BadData: no volume is left, none of several indicates T1w, or the scans are of several patients.
+        UsageError: no series has the number, or several have it.
     """
     series: dict[str, list[Slice]] = {}
-    for one in slices:
-        series.setdefault(one.series, []).append(one)
+    for slice_ in slices:
+        series.setdefault(slice_.series, []).append(slice_)
     if number is not None:
-        found = [some for some in series.values() if some[0].series_number == number]
-        if len(found) != 1:
-            rule = "is of none" if not found else f"is of {len(found)} series"
-            remedy = "name the folder of one of them" if found else f"there are {_listed(series.values())}"
-            raise UsageError("--series", number, rule, remedy)
-        series = {"": found[0]}
-    fit: list[Volume] = []
-    passed: list[str] = []
-    for some in series.values():
-        for volume in volumes_of(some):
-            reason = unfit(volume.slices, asked=number is not None)
-            (passed.append(f"{_name(volume)}: {reason}") if reason else fit.append(volume))
-    if not fit and number is not None:
-        raise BadData("series", ", ".join(passed[:4]), "cannot be the scan", "take another")
-    if not fit:
-        listed = "; ".join(sorted(passed)[:8])
-        remedy = "give the T1w series, or name it with --series if it is among them"
+        matches = [group for group in series.values() if group[0].series_number == number]
+        if len(matches) != 1:
+            rule = "matches no series" if not matches else f"matches {len(matches)} series"
+            remedy = "name the folder of one of them" if matches else f"there are {_listed(series.values())}"
+            raise UsageError("`series`", number, rule, remedy)
+        series = {"": matches[0]}
+    candidates: list[Volume] = []
+    excluded: list[str] = []
+    for group in series.values():
+        for volume in volumes_of(group):
+            reason = unfit(volume.slices, by_number=number is not None)
+            (excluded.append(f"{_name(volume)}: {reason}") if reason else candidates.append(volume))
+    if not candidates and number is not None:
+        raise BadData("series", ", ".join(excluded[:4]), "cannot be the scan", "choose another series")
+    if not candidates:
+        listed = "; ".join(sorted(excluded)[:8])
+        remedy = "give the T1w series, or name it with `series` if it is among them"
         raise BadData("the DICOM files", f"({listed})", "hold no MR series of a head", remedy)
-    if len({volume.slices[0].patient for volume in fit}) > 1:
-        rule = "are of several patients"
-        raise BadData("the DICOM files", f"of {len(fit)} series", rule, "give one patient's at a time")
-    ranked = sorted(fit, key=lambda one: (-_points(one), -len(one.slices), one.slices[0].series_number or 0))
-    if not _is_told(ranked[0]) and number is None and len({volume.slices[0].series for volume in fit}) > 1:
-        rule = "hold no series that its header, name or timings tell to be T1w"
-        raise BadData("the DICOM files", "", rule, f"choose with --series: {', '.join(sorted(map(_name, fit)))}")
-    return Choice(ranked[0].slices, tuple(_flags(ranked, passed, len(series), asked=number is not None)))
+    if len({volume.slices[0].patient for volume in candidates}) > 1:
+        rule = "come from several patients"
+        raise BadData("the DICOM files", f"of {len(candidates)} series", rule, "give one patient's files at a time")
+    ranked = sorted(
+        candidates, key=lambda volume: (-_points(volume), -len(volume.slices), volume.slices[0].series_number or 0)
+    )
+    if not _indicates_t1w(ranked[0]) and number is None and len({volume.slices[0].series for volume in candidates}) > 1:
+        rule = "hold no series whose header, name or timings indicate T1w"
+        raise BadData("the DICOM files", "", rule, f"choose with `series`: {', '.join(sorted(map(_name, candidates)))}")
+    return Choice(ranked[0].slices, tuple(_flags(ranked, excluded, len(series), by_number=number is not None)))
 
 
-def _flags(ranked: list[Volume], passed: list[str], count: int, *, asked: bool) -> Iterator[Flag]:
+def _flags(ranked: list[Volume], excluded: list[str], count: int, *, by_number: bool) -> Iterator[Flag]:
     best = ranked[0]
     first = best.slices[0]
-    if not _is_told(best) and not asked:
-        text = "Neither header, name nor timings of the series say that it is T1-weighted."
+    if not _indicates_t1w(best) and not by_number:
+        text = "Neither the header, the name nor the timings of the series indicate T1 weighting."
         yield Flag("not-told-to-be-t1w", text)
     if has_agent(first):
-        yield Flag("contrast-agent", "The series was made with a contrast agent, which the weights never saw.")
-    if "DERIVED" in first.kind:
-        yield Flag("derived", "The series was computed from others, as uniform images and reformats are.", "note")
-    if best.strays:
-        text = (
-            f"{best.strays} of the series' images lie in another direction, as planning slices do, and were left out."
+        yield Flag(
+            "contrast-agent",
+            "The series was acquired with a contrast agent; the weights were not trained on such scans.",
         )
+    if "DERIVED" in first.kind:
+        yield Flag("derived", "The series was computed from other images, as uniform images and reformats are.", "note")
+    if best.strays:
+        text = f"{best.strays} images of the series have another orientation, as planning slices do, and were left out."
         yield Flag("strays-left-out", text)
-    others = [*(f"{_name(volume)}: not chosen" for volume in ranked[1:]), *sorted(passed)]
+    others = [*(f"{_name(volume)}: not chosen" for volume in ranked[1:]), *sorted(excluded)]
     if others:
         reasons = [why for points, why in evidence(first) if points > 0]
-        because = " because it was asked for" if asked else f" because {' and '.join(reasons)}" if reasons else ""
+        because = (
+            " because its number was given" if by_number else f" because {' and '.join(reasons)}" if reasons else ""
+        )
         more = " ..." if len(others) > _MOST_LISTED else ""
-        text = f"{_name(best)} was taken{because}, of {count} series; {'; '.join(others[:_MOST_LISTED])}{more}."
+        text = f"{_name(best)} was taken{because}, out of {count} series; {'; '.join(others[:_MOST_LISTED])}{more}."
         yield Flag("series-chosen", text[0].upper() + text[1:], "note")
 
 
@@ -107,8 +112,8 @@ def _points(volume: Volume) -> int:
     return sum(points for points, _ in evidence(first)) - _AGENT_POINTS * has_agent(first)
 
 
-def _is_told(volume: Volume) -> bool:
-    """Whether the series says that it is T1w, with an agent or without."""
+def _indicates_t1w(volume: Volume) -> bool:
+    """Whether the evidence indicates T1w, with or without a contrast agent."""
     return sum(points for points, _ in evidence(volume.slices[0])) > 0
 
 
@@ -119,4 +124,4 @@ def _name(volume: Volume) -> str:
 
 
 def _listed(all_series: Iterable[Sequence[Slice]]) -> str:
-    return ", ".join(sorted(_name(Volume(tuple(some))) for some in all_series))
+    return ", ".join(sorted(_name(Volume(tuple(group))) for group in all_series))

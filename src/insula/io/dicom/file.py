@@ -1,4 +1,4 @@
-"""A DICOM file in whatever form it lies on the disk: with its preamble or without, plain or packed."""
+"""Reads DICOM files in any form on disk: with or without a preamble, plain or compressed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _VRS = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
 )
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_LONGEST = 1 << 16  # of the first attributes, which are short
+_LONGEST = 1 << 16  # bytes of any of the first attributes, which are short
 _UNDEFINED = 0xFFFFFFFF
 _MOST_BYTES, _GREATEST_RATIO, _ALWAYS_BYTES = 2 << 30, 200, 64 << 20
 
 
 def starts_as_dicom(path: Path) -> bool:
-    """Whether a file's first bytes are DICOM's; what is no regular file is never opened, for a pipe would be waited on."""
+    """Whether a file starts as DICOM does; only regular files are opened, because reading a pipe would block."""
     if not path.is_file():
         return False
     try:
@@ -40,11 +40,11 @@ def starts_as_dicom(path: Path) -> bool:
 
 
 def read_header(path: Path) -> Dataset | None:
-    """A file's attributes up to its pixels; None where it is no DICOM.
+    """Read a file's attributes up to its pixels; None if it is not DICOM.
 
     Raises:
-        BadData: it is packed, and damaged.
-        Exception: whatever pydicom trips over in a broken file.
+        BadData: the file is compressed and damaged.
+        Exception: any error that pydicom raises for a broken file.
     """
     try:
         head, kinds = peel(lambda count: read_head(path, count), _LOOK)
@@ -60,16 +60,16 @@ def read_header(path: Path) -> Dataset | None:
         return parse(read_content(path).data, header_only=True)
     from pydicom import dcmread
 
-    return _told_how(dcmread(path, stop_before_pixels=True, force=True))
+    return _with_transfer_syntax(dcmread(path, stop_before_pixels=True, force=True))
 
 
 def read_content(path: Path) -> FileBytes:
-    """A file's bytes, unpacked; its state as it lies on the disk.
+    """Read a file's decompressed bytes; the hash and modification time are those of the file on disk.
 
     Raises:
-        BadData: it is packed, and damaged.
-        TooLarge: it would unpack to too much.
-        NoInput, NoPermission, IOFault: as the system says.
+        BadData: the file is compressed and damaged.
+        TooLarge: it would decompress to too many bytes.
+        NoInput, NoPermission, IOFault: the operating system could not read it.
     """
     file = read_file(path)
     data = file.data
@@ -81,25 +81,25 @@ def read_content(path: Path) -> FileBytes:
 
 
 def parse(content: bytes, *, header_only: bool = False) -> Dataset:
-    """The attributes of a DICOM file's unpacked bytes; always with a transfer syntax.
+    """Parse the decompressed bytes of a DICOM file; the dataset always has a transfer syntax.
 
     Raises:
-        Exception: whatever pydicom trips over in a broken file.
+        Exception: any error that pydicom raises for a broken file.
     """
     from pydicom import dcmread
 
     start = 4 if content[:4] == _PREFIX else 0
-    return _told_how(dcmread(io.BytesIO(content[start:]), stop_before_pixels=header_only, force=True))
+    return _with_transfer_syntax(dcmread(io.BytesIO(content[start:]), stop_before_pixels=header_only, force=True))
 
 
 def spare_bytes(data: Dataset, content: bytes) -> bytes:
-    """What stands behind the pixels and is no attribute, and what pixels there are beyond the image's size.
+    """Return the pixel bytes beyond the image's size and the bytes after the pixels that are not attributes.
 
-    Why: of bytes that were put in by a fault, all that follows is displaced, and as many stand behind at the end.
+    Bytes inserted by a fault displace everything after them, so the same number of bytes is left over at the end.
 
     Args:
-        data: of `parse`, before its pixels are decoded.
-        content: what it was parsed of.
+        data: the dataset from `parse`, before its pixels are decoded.
+        content: the bytes that it was parsed from.
     """
     from pydicom.dataelem import RawDataElement
     from pydicom.uid import DeflatedExplicitVRLittleEndian
@@ -120,7 +120,7 @@ def spare_bytes(data: Dataset, content: bytes) -> bytes:
 
 
 def _no_attributes(tail: bytes, *, implicit: bool, order: str) -> bytes:
-    """What is left of the bytes behind the pixels after all that is an attribute, in order and whole."""
+    """Return the bytes that remain after every complete attribute, in ascending order, that follows the pixels."""
     at, last = 0, (0x7FE0, 0x0010)
     while at + 8 <= len(tail):
         tag = struct.unpack_from(order + "HH", tail, at)
@@ -138,8 +138,8 @@ def _no_attributes(tail: bytes, *, implicit: bool, order: str) -> bytes:
     return tail[at:]
 
 
-def _told_how(data: Dataset) -> Dataset:
-    """Put into a file without the part that says how it is written what pydicom made of it."""
+def _with_transfer_syntax(data: Dataset) -> Dataset:
+    """Fill in the transfer syntax that pydicom detected, if the file does not state one."""
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -159,7 +159,7 @@ def _is_dicom(head: bytes) -> bool:
 
 
 def _attributes(head: bytes, order: str) -> int:
-    """How many attributes stand at the start, in ascending order and of sane length; 3 are enough to be sure."""
+    """Count the attributes at the start, in ascending order and of plausible length; 3 are sufficient evidence."""
     at, count, last = 0, 0, (0, 0)
     while count < 3 and at + 12 <= len(head):
         tag = struct.unpack_from(order + "HH", head, at)
@@ -184,6 +184,6 @@ def _attributes(head: bytes, order: str) -> int:
 
 
 def _named_as_dicom(path: Path) -> bool:
-    """Whether a packed file is named so that a missing slice has to be feared."""
+    """Whether a compressed file has the name of a DICOM file, so that skipping it could lose a slice."""
     ending, packing = ("", "", *map(str.lower, path.suffixes))[-2:]
     return packing in (".gz", ".bz2", ".xz") and ending in (".dcm", ".ima", ".dicom")

@@ -1,4 +1,4 @@
-"""The files that may hold DICOM images: of a folder, a list, or an archive unpacked where nothing can get out of."""
+"""Collects the files that may hold DICOM images from folders, lists of files and safely unpacked archives."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _MOST_MEMBERS = 100_000
 _MOST_BYTES = 8 << 30
 _GREATEST_RATIO = 200
 _PIECE = 1 << 20
-_MOST_DIRECTORY = 20 << 20  # bytes of the list of members
-_END_BYTES = (1 << 16) + 256  # that a zip's last record and its comment take at most
-_NOT_FROM_HERE = "make the zip again from the series' folder"
+_MOST_DIRECTORY = 20 << 20  # bytes of the central directory
+_END_BYTES = (1 << 16) + 256  # at most, of a zip's end record and its comment
+_ZIP_AGAIN = "make the zip again from the series' folder"
 
 
 def gather_files(paths: Sequence[Path]) -> list[Path]:
-    """Every file of the folders and files named, in order; what is hidden, or is a pipe or a device, is passed over.
+    """List every file in the given folders and files, in order; hidden files, pipes and devices are skipped.
 
     Raises:
-        NoInput: one does not exist, or there is no file at all.
+        NoInput: a path does not exist, or there is no file at all.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += _inside(path)
+            files += _inside(path)
         elif path.is_file():
-            found.append(path)
+            files.append(path)
         else:
             raise NoInput("the DICOM file or folder", "", "does not exist", "check the path")
-    if not found:
-        raise NoInput("the DICOM folder", "", "holds no file", "name the folder with the series")
-    return found
+    if not files:
+        raise NoInput("the DICOM folder", "", "holds no files", "name the folder with the series")
+    return files
 
 
 def is_dicom(path: Path) -> bool:
@@ -55,7 +55,7 @@ def has_dicom(folder: Path) -> bool:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether it is a zip or a tar, by its first bytes or its name."""
+    """Whether a file is a zip or a tar, by its first bytes or its name."""
     return _is_zip(path) or is_tar(path)
 
 
@@ -72,7 +72,7 @@ def _is_zip(path: Path) -> bool:
 
 
 def _inside(folder: Path) -> Iterator[Path]:
-    """A folder's files, in order; what is hidden, or is a pipe or a device, is passed over."""
+    """Yield a folder's files, in order; hidden files, pipes and devices are skipped."""
     for base, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         inside = (Path(base) / name for name in sorted(files) if not name.startswith("."))
@@ -80,14 +80,14 @@ def _inside(folder: Path) -> Iterator[Path]:
 
 
 def check_archive(archive: Path) -> list[str]:
-    """Look at what an archive holds, without unpacking it to the disk.
+    """Check the contents of an archive without unpacking it to disk.
 
     Returns:
-        Its members' names.
+        The members' names.
 
     Raises:
-        TooLarge: it has too many members, or they would unpack to far more than they are packed in.
-        BadData: it is damaged, or has members that lead out of it or are links.
+        TooLarge: it has too many members, or its unpacked size far exceeds its packed size.
+        BadData: it is damaged, or a member is a link or has a path outside the archive.
     """
     if not _is_zip(archive):
         return unpack_tar(archive, None, _limits())
@@ -96,21 +96,21 @@ def check_archive(archive: Path) -> list[str]:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip or a tar under new names, so that nothing that it says of itself is believed.
+    """Unpack a zip or a tar under new file names, so that no name or size in it has to be trusted.
 
     Args:
         archive: the zip or the tar.
-        folder: exists; files are named 000000, 000001, ...
+        folder: an existing folder; the files in it are named 000000, 000001, ...
 
     Raises:
-        TooLarge, BadData: as `check_archive`; or it is encrypted.
+        TooLarge, BadData: as in `check_archive`, or the archive is encrypted.
     """
     if not _is_zip(archive):
         unpack_tar(archive, folder, _limits())
         return
     with _opened(archive) as packed:
         left = _MOST_BYTES
-        for number, member in enumerate(one for one in packed.infolist() if not one.is_dir()):
+        for number, member in enumerate(info for info in packed.infolist() if not info.is_dir()):
             with packed.open(member) as source, open(folder / f"{number:06d}", "wb") as target:
                 while piece := source.read(_PIECE):
                     left -= len(piece)
@@ -127,32 +127,32 @@ def _limits() -> Limits:
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
-    """A zip whose members have been looked at; whatever goes wrong with it is said in our words."""
+    """Open a zip and check its members; errors of the zip library become errors of insula."""
     try:
         _check_directory(archive)
         with zipfile.ZipFile(archive) as packed:
-            _check([one for one in packed.infolist() if not one.is_dir()])
+            _check([info for info in packed.infolist() if not info.is_dir()])
             yield packed
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, zlib.error):
         raise BadData("the zip", "", "is damaged", "make it again") from None
-    except RuntimeError:  # zipfile's word for a password, and for packing that it does not know
+    except RuntimeError:  # zipfile raises it for a password or an unknown compression method
         raise BadData(
-            "the zip", "", "is encrypted, or packed in a way that cannot be read", "make it again, without a password"
+            "the zip", "", "is encrypted, or compressed by an unknown method", "make it again, without a password"
         ) from None
     except OSError as error:
         raise from_os_error(error, what="the unpacked files", value="", writing=True) from None
 
 
 def _check_directory(archive: Path) -> None:
-    """Refuse a list of members that is longer than theirs can be, before it is read."""
+    """Refuse a central directory that is too long for the allowed number of members, before reading it."""
     with open(archive, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _END_BYTES))
         end = file.read()
-    found = end.rfind(b"PK\x05\x06")
-    if found >= 0 and len(end) >= found + 16:
-        members = int.from_bytes(end[found + 10 : found + 12], "little")
-        length = int.from_bytes(end[found + 12 : found + 16], "little")
+    record_at = end.rfind(b"PK\x05\x06")
+    if record_at >= 0 and len(end) >= record_at + 16:
+        members = int.from_bytes(end[record_at + 10 : record_at + 12], "little")
+        length = int.from_bytes(end[record_at + 12 : record_at + 16], "little")
         if length > _MOST_DIRECTORY and length != 0xFFFFFFFF:
             raise TooLarge("the zip", f"of {members:,} members or more", "has too many", "give one series")
         if length == 0xFFFFFFFF and size > _MOST_DIRECTORY and b"PK\x06\x06" in end:
@@ -166,9 +166,9 @@ def _check(members: Sequence[zipfile.ZipInfo]) -> None:
         raise TooLarge("the zip", f"of {len(members):,} members", "has too many", "give one series")
     for member in members:
         if leads_out(member.filename):
-            raise BadData("the zip", "", "has a member that leads out of it", _NOT_FROM_HERE)
+            raise BadData("the zip", "", "has a member that leads out of it", _ZIP_AGAIN)
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise BadData("the zip", "", "has a link in it", _NOT_FROM_HERE)
+            raise BadData("the zip", "", "has a link in it", _ZIP_AGAIN)
     size, packed = sum(member.file_size for member in members), sum(member.compress_size for member in members)
     if size > _MOST_BYTES or size > _GREATEST_RATIO * max(packed, 1 << 16):
         raise TooLarge("the zip", f"of {packed:,} bytes", f"would unpack to {size:,}", "check where it comes from")

@@ -1,4 +1,4 @@
-"""From DICOM files to a Scan, and what is needed to write DICOM objects that refer to them."""
+"""Reads a Scan from DICOM files, with the headers needed to write DICOM objects that refer to them."""
 
 from __future__ import annotations
 
@@ -39,43 +39,44 @@ _AGAIN = "export or send the series again"
 
 @dataclass(frozen=True, eq=False)
 class DicomScan:
-    """A scan, and the images that it is made of."""
+    """A scan and the DICOM images it was read from."""
 
     scan: Scan
-    """Its name is made of the series' UID, and says nothing of the patient."""
+    """The image; its name is derived from the series' UID and does not identify the patient."""
     headers: tuple[Dataset, ...]
-    """Of each file, without its pixels, in the order of k (one alone for an image of many frames): what results refer to."""
+    """The header of each file, without pixels, in the order of k (a single header for a multi-frame image); results
+    refer to these."""
     frames: tuple[int, ...] = ()
-    """Of an image of many frames: which frame, from 0, each k is; empty for files of one image."""
+    """The frame number, from 0, of each k in a multi-frame image; empty for single-frame files."""
     contents: Mapping[Path, str] = field(default_factory=dict)
-    """SHA-256 of each file when it was read; empty where they came out of an archive, and are gone."""
+    """SHA-256 of each file when it was read; empty for files from an archive, which are deleted after reading."""
 
     def still_the_same(self) -> bool:
-        """Whether every file holds what it held when it was read."""
+        """Whether every file still has the content it had when it was read."""
         return all(read_file(path).sha256 == sha256 for path, sha256 in self.contents.items())
 
     @cached_property
     def references(self) -> list[Dataset]:
-        """The headers as objects that refer to the slices can copy them."""
+        """The headers in a standard-conforming form that derived DICOM objects can copy from."""
         return conforming(self.headers, name=self.scan.name, step_mm=self.scan.grid.spacing_mm[2])
 
 
 def read_dicom(paths: Path | Sequence[Path], *, series: int | None = None) -> DicomScan:
-    """Read the T1w series of a folder, of files, or of a zip or tar.
+    """Read the T1w series from a folder, a list of files, or a zip or tar.
 
-    Our own checks decide: one series, one patient, one direction, one spacing, even steps. What is not an image is skipped and
-    counted. Pixels are read for the chosen series only.
+    The volume must come from one series and one patient, with one orientation, one pixel spacing and even steps. Files
+    that are not images are skipped and counted. Pixels are read for the chosen series only.
 
     Args:
-        paths: a folder, a zip or tar, or files; files may lack the preamble, and may be packed by gzip, bzip2 or xz.
-        series: SeriesNumber of the one to take; by rule if not given (`choose_series`).
+        paths: a folder, a zip or tar, or files; files may lack the preamble and may be compressed by gzip, bzip2 or xz.
+        series: SeriesNumber of the series to take; chosen by rule if not given (`choose_series`).
 
     Returns:
-        The scan on the grid of its slices: i along rows, j along columns, k from slice to slice, with flags.
+        The scan on the grid of its slices, with flags: i along rows, j along columns, k from slice to slice.
 
     Raises:
-        BadData: damaged, ambiguous, not MR, of several patients, or compressed in a way that cannot be read here.
-        NoInput: no such path, or nothing in it.
+        BadData: damaged, ambiguous, not MR, from several patients, or compressed by an unsupported method.
+        NoInput: the path does not exist or is empty.
         Unavailable: pydicom is not installed.
         UsageError: no series has that number.
     """
@@ -103,37 +104,38 @@ def _read(files: Sequence[Path], number: int | None) -> DicomScan:
     broken, others = 0, 0
     for path in files:
         try:
-            found = read_slices(path)
+            images = read_slices(path)
         except BadData as error:
             if error.what == "the DICOMDIR":
                 raise
             broken += 1
             continue
-        others += not found
-        slices += found
+        others += not images
+        slices += images
     if broken:
-        rule = "cannot be read, and what they hold may be missing"
+        rule = "cannot be read, so slices may be missing"
         raise BadData("the DICOM files:", f"{broken} of {len(files)}", rule, _AGAIN)
     if not slices:
         raise BadData("the files", f"({len(files)} of them)", "are not DICOM images", "name the folder with the series")
     choice = choose_series(slices, number=number)
-    if any(one.frame is not None for one in choice.slices) and len({one.path for one in choice.slices}) > 1:
-        raise BadData("the series", "", "is of several files of many frames", "give one volume")
+    if any(slice_.frame is not None for slice_ in choice.slices) and len({slice_.path for slice_ in choice.slices}) > 1:
+        raise BadData("the series", "", "consists of several multi-frame files", "give one volume")
     stack = stack_slices(choice.slices)
     flags = [*choice.flags, *stack.flags]
     if others:
-        text = f"{others} file{'s that are' if others > 1 else ' that is'} no DICOM image {'were' if others > 1 else 'was'} skipped."
+        plural, verb = ("s", "were") if others > 1 else ("", "was")
+        text = f"{others} file{plural} without a DICOM image {verb} skipped."
         flags.append(Flag("files-skipped", text, "note"))
     contents: dict[Path, str] = {}
-    image, padding, headers, facts, odd = _decode(stack, contents)
-    flags += odd
+    image, padding, headers, facts, pixel_flags = _decode(stack, contents)
+    flags += pixel_flags
     image = set_aside(image, flags, declared=padding)
     if float(image.min()) == float(image.max()):
         raise BadData(
             "the image", f"with the value {image.min():g}", "is the same everywhere", "check how it was exported"
         )
     name = "dicom-" + hashlib.sha256(choice.slices[0].series.encode()).hexdigest()[:12]
-    frames = tuple(one.frame for one in stack.slices if one.frame is not None)
+    frames = tuple(slice_.frame for slice_ in stack.slices if slice_.frame is not None)
     scan = Scan(image, stack.grid, name=name, flags=tuple(flags), file=facts)
     return DicomScan(scan, headers, frames, contents)
 
@@ -141,60 +143,62 @@ def _read(files: Sequence[Path], number: int | None) -> DicomScan:
 def _decode(
     stack: Stack, contents: dict[Path, str]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[Dataset, ...], FileFacts, list[Flag]]:
-    """Every slice into its place, which voxels are padding, and what is odd; a file of many frames is read once. `contents` gets the files' hashes."""
+    """Decode every slice: image, padding mask, headers, file facts and flags; `contents` receives the files' hashes.
+
+    A multi-frame file is read only once.
+    """
     image, padding = np.empty(stack.grid.shape, np.float32), np.zeros(stack.grid.shape, bool)
     headers: list[Any] = []
     scales = [(1.0, 0.0)] * len(stack.slices)
     digest, size, modified, inverted, followed = hashlib.sha256(), 0, 0, False, 0
     places: dict[Path, list[tuple[int, Slice]]] = {}
-    for k, one in enumerate(stack.slices):
-        places.setdefault(one.path, []).append((k, one))
+    for k, slice_ in enumerate(stack.slices):
+        places.setdefault(slice_.path, []).append((k, slice_))
     for path, group in places.items():
         file = read_content(path)
         digest.update(file.data)
         size, modified = size + len(file.data), max(modified, file.modified_ns)
-        found = _pixels(file.data)
+        pixels = _pixels(file.data)
         with quiet():
-            again = slices_of(path, found.header)
-        if any(
-            again[one.frame or 0] != one for _, one in group
-        ):  # the pixels have to be those of the header that was judged
+            reread = slices_of(path, pixels.header)
+        # the pixels must belong to the header that was checked
+        if any(reread[slice_.frame or 0] != slice_ for _, slice_ in group):
             raise BadData("the series", "", "changed while it was read", "wait until it is complete and run again")
         contents[path] = file.sha256
-        inverted |= found.sign < 0
-        followed += found.followed
-        for k, one in group:
-            image[:, :, k] = found.sign * found.frames[one.frame or 0].T
-            scales[k] = found.scales[one.frame or 0]
-            if found.padded is not None:
-                padding[:, :, k] = found.padded[one.frame or 0].T
-        headers.append(found.header)
+        inverted |= pixels.sign < 0
+        followed += pixels.followed
+        for k, slice_ in group:
+            image[:, :, k] = pixels.sign * pixels.frames[slice_.frame or 0].T
+            scales[k] = pixels.scales[slice_.frame or 0]
+            if pixels.padded is not None:
+                padding[:, :, k] = pixels.padded[slice_.frame or 0].T
+        headers.append(pixels.header)
     if not np.isfinite(image).all():
         raise BadData("the image", "", "holds values that are not finite", _AGAIN)
     facts = FileFacts(sha256=digest.hexdigest(), bytes=size, modified_ns=modified)
     flags = doubt_scaling(-image if inverted else image, scales)
     if inverted:
-        flags.append(Flag("monochrome1", "Stored values run from bright to dark; they were turned round.", "note"))
+        flags.append(Flag("monochrome1", "Stored values run from bright to dark; they were inverted.", "note"))
     if followed:
-        text = f"{followed} of the {len(places)} files go on with zeros behind their pixels: their pixels may be displaced."
+        text = f"{followed} of the {len(places)} files have zeros after their pixels: the pixels may be displaced."
         flags.append(Flag("pixels-followed", text))
     return image, padding, tuple(headers), facts, flags
 
 
 class _Pixels(NamedTuple):
-    """What a file holds."""
+    """The decoded pixels of a file."""
 
     header: Dataset
-    """Without pixels."""
+    """The header, without pixels."""
     frames: NDArray[np.float32]
-    """In real values: frame, row, column."""
+    """Rescaled values: frame, row, column."""
     padded: NDArray[np.bool_] | None
     scales: list[tuple[float, float]]
-    """Slope and intercept of each frame."""
+    """The slope and intercept of each frame."""
     sign: float
-    """-1 where values run from bright to dark."""
+    """-1 if values run from bright to dark, else 1."""
     followed: bool
-    """Whether zeros follow the pixels that belong to nothing."""
+    """Whether unexplained zeros follow the pixels."""
 
 
 def _pixels(file: bytes) -> _Pixels:
@@ -203,7 +207,9 @@ def _pixels(file: bytes) -> _Pixels:
             data = parse(file)
             spare = spare_bytes(data, file)
             if spare.strip(b"\0"):
-                rule = f"goes on for {len(spare):,} bytes behind its pixels: they are displaced, or not of the size that is told"
+                rule = (
+                    f"has {len(spare):,} bytes after its pixels: they are displaced, or the header gives a wrong size"
+                )
                 raise BadData("a DICOM image", "", rule, _AGAIN)
             codec = data.file_meta.TransferSyntaxUID
             sign = _CHANNELS.get(str(data.get("PhotometricInterpretation", "")))
@@ -219,7 +225,7 @@ def _pixels(file: bytes) -> _Pixels:
                 frame += intercept
         except InsulaError:
             raise
-        except Exception:  # of a broken file pydicom raises whatever it trips over
+        except Exception:  # pydicom raises errors of any class for a broken file
             raise BadData("a DICOM image", "", "is cut off or damaged in its pixels", _AGAIN) from None
         for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
             if keyword in data:
@@ -228,7 +234,7 @@ def _pixels(file: bytes) -> _Pixels:
 
 
 def _padding(data: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Pixels that the header says are padding; None where it says nothing that can be understood."""
+    """Return the pixels that the header declares as padding; None if it declares none or no valid value."""
     value = data.get("PixelPaddingValue")
     limit = data.get("PixelPaddingRangeLimit", value)
     if not isinstance(value, int) or not isinstance(limit, int):
@@ -239,8 +245,8 @@ def _padding(data: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
 def _stored(data: Dataset, codec: str) -> NDArray[Any]:
     try:
         return data.pixel_array
-    except RuntimeError:  # what pydicom raises where no decoder is installed, or one gives up
-        rule = f"are packed as {codec}, which cannot be read here, or are damaged"
+    except RuntimeError:  # pydicom raises it if no decoder is installed, or if one fails
+        rule = f"are compressed as {codec}, which cannot be decoded here, or are damaged"
         raise BadData(
             "the images",
             "",
@@ -250,7 +256,7 @@ def _stored(data: Dataset, codec: str) -> NDArray[Any]:
 
 
 def _rescale(data: Dataset, frame: int) -> tuple[float, float]:
-    """Slope and intercept, of the frame if it has its own."""
+    """Return the slope and intercept of a frame, or those of the file if the frame has none of its own."""
     groups: list[Any] = []
     if "PerFrameFunctionalGroupsSequence" in data:
         groups = [data.PerFrameFunctionalGroupsSequence[frame], *(data.get("SharedFunctionalGroupsSequence") or [])]

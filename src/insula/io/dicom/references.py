@@ -1,4 +1,4 @@
-"""The source's headers as objects that refer to it can copy them: what DICOM allows in place of what is missing or malformed."""
+"""Makes headers that derived objects can copy: missing or malformed values become what the standard allows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _IMAGE = (
     "PhotometricInterpretation",
 )
 
-_SINGLE = "1.2.840.10008.5.1.4.1.1.4"  # MR image: what has one frame is laid out as one
+_SINGLE = "1.2.840.10008.5.1.4.1.1.4"  # MR image: the layout of any image with one frame
 _MANY = "1.2.840.10008.5.1.4.1.1.4.1"  # enhanced MR image
 _PLACES = {
     "PlanePositionSequence": ("ImagePositionPatient",),
@@ -61,7 +61,7 @@ def _name(value: str) -> bool:
     return value.count("=") <= 2 and all(_text(64)(group) and group.count("^") <= 4 for group in value.split("="))
 
 
-_OF_ALL: dict[str, Callable[[str], bool]] = {
+_SHARED: dict[str, Callable[[str], bool]] = {
     "PatientName": _name,
     "PatientID": _text(64),
     "PatientBirthDate": _date,
@@ -77,16 +77,16 @@ _OF_ALL: dict[str, Callable[[str], bool]] = {
 
 
 def conforming(headers: Sequence[Dataset], *, name: str, step_mm: float) -> list[Dataset]:
-    """Headers for what is written beside the slices: patient, study, place and identity, and nothing else.
+    """Return headers for derived objects that hold only patient, study, geometry and identifiers.
 
-    Patient and study are those of the first slice that has a conforming value; otherwise they are empty, as the standard
-    allows for what is not known. Identifiers that are missing or malformed are made from the series' own, the same ones
-    each time.
+    Patient and study values are those of the first slice with a conforming value; otherwise they are empty, as the
+    standard allows for unknown values. Missing or malformed identifiers are derived from the series' own identifiers,
+    so that they are the same every time.
 
     Args:
-        headers: of one series, in the order of its slices.
-        name: of the scan, from which a missing identifier of the series is made.
-        step_mm: between slices, for those that do not say how thick they are.
+        headers: headers of one series, in the order of its slices.
+        name: name of the scan, from which a missing series identifier is derived.
+        step_mm: distance between slices [mm], used as the thickness of slices that state none.
 
     Source:
         DICOM PS3.3 C.7.1.1 and C.7.2.1 (type 2 attributes), PS3.5 6.2 (value representations).
@@ -96,41 +96,41 @@ def conforming(headers: Sequence[Dataset], *, name: str, step_mm: float) -> list
 
     with quiet():
         series = _first(headers, "SeriesInstanceUID", _is_uid) or generate_uid(entropy_srcs=[name, "series"])
-        shared: dict[str, Any] = {key: _first(headers, key, fits) for key, fits in _OF_ALL.items()}
+        shared: dict[str, Any] = {key: _first(headers, key, fits) for key, fits in _SHARED.items()}
         for key in ("StudyInstanceUID", "FrameOfReferenceUID"):
             shared[key] = _first(headers, key, _is_uid) or generate_uid(entropy_srcs=[series, key])
-        out = []
+        references = []
         for number, header in enumerate(headers):
-            made = Dataset()
-            made.SpecificCharacterSet, made.Modality, made.SeriesInstanceUID = "ISO_IR 192", "MR", series
+            reference = Dataset()
+            reference.SpecificCharacterSet, reference.Modality, reference.SeriesInstanceUID = "ISO_IR 192", "MR", series
             for key, value in shared.items():
-                setattr(made, key, value)
+                setattr(reference, key, value)
             source = _single(header)
             many = bool(source.get("PerFrameFunctionalGroupsSequence"))
             for key in _IMAGE:
                 if key in source and (many or key != "NumberOfFrames"):
-                    made[key] = source[key]
-            made.SeriesNumber = _whole(header, "SeriesNumber")
+                    reference[key] = source[key]
+            reference.SeriesNumber = _whole(header, "SeriesNumber")
             known = _valid(header, "SOPClassUID", MR_IMAGES.__contains__)
-            made.SOPClassUID = (known or _MANY) if many else (known if source is header else "") or _SINGLE
-            made.SOPInstanceUID = _valid(header, "SOPInstanceUID", _is_uid) or generate_uid(
+            reference.SOPClassUID = (known or _MANY) if many else (known if source is header else "") or _SINGLE
+            reference.SOPInstanceUID = _valid(header, "SOPInstanceUID", _is_uid) or generate_uid(
                 entropy_srcs=[series, str(number)]
             )
             if not many:
                 thickness = _number(source, "SliceThickness")
-                made.SliceThickness = thickness if thickness is not None and thickness > 0 else step_mm
-            made.file_meta = header.file_meta
-            out.append(made)
-    return out
+                reference.SliceThickness = thickness if thickness is not None and thickness > 0 else step_mm
+            reference.file_meta = header.file_meta
+            references.append(reference)
+    return references
 
 
-def name_true_classes(made: Dataset, headers: Sequence[Dataset], references: Sequence[Dataset]) -> None:
-    """Have an object name its sources by the class that they have, where `conforming` laid them out as another.
+def name_true_classes(derived: Dataset, headers: Sequence[Dataset], references: Sequence[Dataset]) -> None:
+    """Restore the true SOP classes of an object's sources where `conforming` laid them out as another class.
 
     Args:
-        made: the object; changed.
-        headers: of the source.
-        references: what `conforming` made of them.
+        derived: the object that refers to the sources; changed in place.
+        headers: headers of the source images.
+        references: the result of `conforming` for these headers.
     """
     classes = {
         str(reference.SOPInstanceUID): known
@@ -138,12 +138,12 @@ def name_true_classes(made: Dataset, headers: Sequence[Dataset], references: Seq
         if (known := _valid(header, "SOPClassUID", MR_IMAGES.__contains__)) and known != reference.SOPClassUID
     }
     if classes:
-        _rename(made, classes)
+        _rename(derived, classes)
 
 
 def _rename(data: Dataset, classes: dict[str, Any]) -> None:
-    if (found := classes.get(str(data.get("ReferencedSOPInstanceUID")))) is not None:
-        data.ReferencedSOPClassUID = found
+    if (true_class := classes.get(str(data.get("ReferencedSOPInstanceUID")))) is not None:
+        data.ReferencedSOPClassUID = true_class
     for element in data:
         if element.VR == "SQ":
             for item in element.value:
@@ -151,23 +151,23 @@ def _rename(data: Dataset, classes: dict[str, Any]) -> None:
 
 
 def _single(header: Dataset) -> Dataset:
-    """A header as it is, but one of a single frame with place and size as an image that never had frames tells them."""
+    """Return the header; that of a one-frame enhanced image gets position and size as in a plain MR image."""
     groups = header.get("PerFrameFunctionalGroupsSequence")
     if not groups or len(groups) != 1:
         return header
     from pydicom import Dataset
 
-    made = Dataset()
+    plain = Dataset()
     for key in _IMAGE:
         if key in header and "Sequence" not in key and key != "NumberOfFrames":
-            made[key] = header[key]
+            plain[key] = header[key]
     for group in (groups[0], *(header.get("SharedFunctionalGroupsSequence") or [])):
         for sequence, keys in _PLACES.items():
             for item in (group.get(sequence) or [])[:1]:
                 for key in keys:
-                    if key in item and key not in made:
-                        made[key] = item[key]
-    return made
+                    if key in item and key not in plain:
+                        plain[key] = item[key]
+    return plain
 
 
 def _first(headers: Sequence[Any], key: str, fits: Callable[[str], bool]) -> str:
@@ -175,11 +175,11 @@ def _first(headers: Sequence[Any], key: str, fits: Callable[[str], bool]) -> str
 
 
 def _valid(header: Any, key: str, fits: Callable[[str], bool]) -> str:
-    """The value as text where it conforms; empty otherwise."""
+    """Return the value as text if it conforms; otherwise empty."""
     try:
         value = header.get(key)
         text = "" if value is None else str(value).strip()
-    except Exception:  # pydicom raises whatever its conversion trips over
+    except Exception:  # pydicom raises errors of any class when a conversion fails
         return ""
     return text if text and fits(text) else ""
 
@@ -194,7 +194,7 @@ def _whole(header: Any, key: str) -> int | None:
 
 
 def _number(header: Any, key: str) -> float | None:
-    """The value as a finite number, if it is one."""
+    """Return the value if it is a finite number; otherwise None."""
     try:
         value = float(str(header.get(key)))
     except Exception:  # as above

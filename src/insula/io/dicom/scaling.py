@@ -1,4 +1,4 @@
-"""Whether each slice's RescaleSlope and RescaleIntercept make a volume of its neighbours and it, or tear it apart."""
+"""Checks whether RescaleSlope and RescaleIntercept of each slice fit those of its neighbours."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from insula.types import Flag
 
 __all__ = ["doubt_scaling"]
 
-_PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)  # symmetric, for a slope below 0 turns them round
-_LEAST_JUMP = 0.1  # of the brightness; less is what slices differ by
+_PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)  # symmetric, because a negative slope reverses them
+_LEAST_JUMP = 0.1  # of the brightness; neighbouring slices may differ by less
 _CLEARLY = 2.0  # times smoother with the neighbour's scaling than with its own
 _UNUSUAL = 3.0  # times the median step from slice to slice
 
 
 def doubt_scaling(image: Float[np.ndarray, "i j k"], scales: Sequence[tuple[float, float]]) -> list[Flag]:
-    """A warning where a slice's scaling differs from its neighbours' and its brightness jumps with it.
+    """Return a warning for each run of slices whose scaling differs from its neighbours' and whose brightness jumps.
 
-    Why: slices may have a scaling of their own (Philips, PET). There it undoes how each was stored, so that brightness goes on
-    smoothly. A damaged slope does the opposite: what was stored goes on smoothly, and the scaled slice stands out on both sides.
+    Slices may have scalings of their own (Philips, PET). A valid scaling reverses how each slice was stored, so that
+    the brightness is smooth across slices. With a damaged slope it is the stored values that are smooth, and the scaled
+    slice stands out on both sides.
 
     Args:
         image: scaled values.
         scales: (slope, intercept) of each k.
+
+    Returns:
+        At most 8 flags; none if all slices have the same scaling.
     """
     if len(set(scales)) < 2 or any(slope == 0 for slope, _ in scales):
         return []
@@ -45,21 +49,20 @@ def doubt_scaling(image: Float[np.ndarray, "i j k"], scales: Sequence[tuple[floa
         torn[k] = scales[k - 1] != scales[k] and jump > max(_LEAST_JUMP, _CLEARLY * alike + 0.02, _UNUSUAL * usual)
     level = own.mean(axis=1)
     starts = [0, *(k for k in range(1, len(scales)) if scales[k] != scales[k - 1]), len(scales)]
-    both, one = list[tuple[int, int]](), list[tuple[int, int]]()
+    two_sided, one_sided = list[tuple[int, int]](), list[tuple[int, int]]()
     runs = list(itertools.pairwise(starts))
     for number, (first, end) in enumerate(runs):
         beside = runs[max(0, number - 1) : number] + runs[number + 1 : number + 2]
-        if end - first > min((b - a for a, b in beside), default=0):  # what stands out is the shorter
+        if end - first > min((b - a for a, b in beside), default=0):  # the outlier is the shorter run
             continue
         brighter = [level[first] > level[first - 1]] * torn[first]
         brighter += [level[end - 1] > level[end % len(level)]] * torn[end]
         if len(brighter) == 2 and brighter[0] == brighter[1]:
-            both.append((first, end))
-        elif brighter == [True] and (
-            first == 0 or end == len(scales)
-        ):  # towards the volume's end signal may fade, not grow
-            one.append((first, end))
-    return [_flag(first, end, level) for first, end in (both or one)[:8]]
+            two_sided.append((first, end))
+        # towards the ends of the volume the signal may fade, not grow
+        elif brighter == [True] and (first == 0 or end == len(scales)):
+            one_sided.append((first, end))
+    return [_flag(first, end, level) for first, end in (two_sided or one_sided)[:8]]
 
 
 def _flag(first: int, end: int, level: np.ndarray) -> Flag:
@@ -67,13 +70,13 @@ def _flag(first: int, end: int, level: np.ndarray) -> Flag:
     times = f", {level[first] / beside:.3g} times as bright" if beside > 0 and level[first] > 0 else ""
     which = f"Slice {end}" if end - first == 1 else f"Slices {first + 1} to {end}"
     text = (
-        f"{which} stand{'s' if end - first == 1 else ''} out{times}, because of another RescaleSlope or RescaleIntercept than "
-        "the slices beside: these values of the header are probably damaged."
+        f"{which} stand{'s' if end - first == 1 else ''} out{times}, because RescaleSlope or RescaleIntercept differs "
+        "from that of the neighbouring slices: these header values are probably damaged."
     )
     return Flag("slice-scaling-odd", text)
 
 
-def _apart(one: np.ndarray, other: np.ndarray) -> float:
-    """How much two slices' brightness differs, as a share of it."""
-    size = float(np.abs(one).mean() + np.abs(other).mean()) / 2
-    return float(np.abs(one - other).mean()) / size if size else 0.0
+def _apart(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the difference in brightness of two slices, as a share of their mean brightness."""
+    size = float(np.abs(first).mean() + np.abs(second).mean()) / 2
+    return float(np.abs(first - second).mean()) / size if size else 0.0

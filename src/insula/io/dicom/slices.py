@@ -1,4 +1,4 @@
-"""What is known of a DICOM image before its pixels are read: one `Slice` for each, and nothing that names a person."""
+"""Describes each DICOM image before its pixels are read as a `Slice`, without anything that identifies a person."""
 
 from __future__ import annotations
 
@@ -49,63 +49,63 @@ _MODALITIES = frozenset(
         "DOC",
     ]
 )
-"""What may be shown: an exporter can write anything there."""
+"""Modalities that may be shown; exporters can write any text in this attribute."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """One image, or one frame of an image that holds many."""
+    """A single-frame image, or one frame of a multi-frame image."""
 
     path: Path
     frame: int | None
-    """Which of the file's frames, from 0; None in a file of one image."""
+    """Frame number, from 0; None in a single-frame file."""
     uid: str
     """SOP instance UID."""
     sop_class: str
     series: str
     """Series instance UID."""
     patient: str
-    """A hash of the patient's ID, or of the name where there is none; only to tell two patients apart."""
+    """A hash of the patient's ID, or of the name if there is no ID; only to tell patients apart."""
     modality: str
-    """Spelled as in DICOM; `another` for what is no modality of the standard, empty where there is none."""
+    """Spelled as in DICOM; `another` for values outside the standard, empty if missing."""
     kind: tuple[str, ...]
     """ImageType, e.g. ORIGINAL, PRIMARY, M."""
     part: Literal["magnitude", "phase", "real", "imaginary"]
     """The part of the complex image."""
     words: str
-    """Descriptions of series, protocol and sequence, in lower case, spaces between words: to choose by, never to be shown."""
+    """Descriptions of series, protocol and sequence in lower case, separated by spaces; used to choose, never shown."""
     series_number: int | None
     number: int | None
     """InstanceNumber."""
     shape: tuple[int, int]
     """Rows, columns."""
     position: tuple[float, ...] | None
-    """Of the first pixel's centre [mm], LPS."""
+    """Position of the first pixel's centre [mm], LPS."""
     axes: tuple[float, ...] | None
-    """Direction of a row, then of a column, LPS."""
+    """Direction cosines of a row, then of a column, LPS."""
     spacing_mm: tuple[float, float] | None
-    """Between rows, between columns."""
+    """Distance between rows, then between columns."""
     thickness_mm: float | None
     echo_ms: float | None
     repetition_ms: float | None
     inversion_ms: float | None
     b_value: float
-    """Diffusion weighting [s/mm2]; 0 where there is none."""
+    """Diffusion weighting [s/mm2]; 0 if there is none."""
     acquired_for: str
     """AcquisitionContrast of enhanced images, e.g. T1; empty elsewhere."""
     sequence: tuple[str, ...]
     """ScanningSequence, e.g. GR, IR, EP."""
     contrast: bool
-    """Whether an attribute says that a contrast agent was given."""
+    """Whether an attribute states that a contrast agent was given."""
     acquisition: int | None
     """AcquisitionNumber."""
     time: tuple[str, ...]
-    """What tells repeated volumes of one series apart: echo, acquisition, phase."""
+    """Values that separate repeated volumes of one series: echo, acquisition, phase."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """pydicom says what it wonders about with the value in it, which may be a name; here it says nothing."""
+    """Silence pydicom within the block: its warnings quote values, which may be a person's name."""
     log = logging.getLogger("pydicom")
     level, log.disabled = log.disabled, True
     try:
@@ -117,14 +117,14 @@ def quiet() -> Iterator[None]:
 
 
 def read_slices(path: Path) -> list[Slice]:
-    """The images in a file; none where it is no DICOM image.
+    """Read the description of every image in a file; empty if it is not a DICOM image.
 
     Args:
         path: any file.
 
     Raises:
         Unavailable: pydicom is not installed.
-        BadData: a DICOM file that breaks off in its header, or a DICOMDIR that points out of its folder.
+        BadData: the file breaks off in its header, or is a DICOMDIR that points out of its folder.
     """
     try:
         import pydicom  # noqa: F401
@@ -133,18 +133,18 @@ def read_slices(path: Path) -> list[Slice]:
     with quiet():
         try:
             data = read_header(path)
-        except Exception:  # of a broken file pydicom raises whatever its parser trips over
+        except Exception:  # pydicom raises errors of any class for a broken file
             raise BadData("a DICOM file", "", "breaks off in its header", "copy the series again") from None
         if data is None:
             return []
         try:
             return slices_of(path, data)
         except (TypeError, ValueError, AttributeError, IndexError, KeyError):
-            raise BadData("a DICOM header", "", "holds values that are none", "export the series again") from None
+            raise BadData("a DICOM header", "", "holds invalid values", "export the series again") from None
 
 
 def slices_of(path: Path, data: Dataset) -> list[Slice]:
-    """The images that a header describes; one for each frame, none where it is no image's."""
+    """Return a `Slice` for each frame that a header describes; empty if it is not the header of an image."""
     if getattr(data, "file_meta", None) is not None and data.file_meta.get("MediaStorageSOPClassUID") == _DICOMDIR:
         _refuse_far_references(data)
         return []
@@ -160,19 +160,21 @@ def slices_of(path: Path, data: Dataset) -> list[Slice]:
     shared = list(data.get("SharedFunctionalGroupsSequence") or [])
     groups = list(data.PerFrameFunctionalGroupsSequence)
     if len(groups) != frames:
-        raise BadData("a DICOM file", f"of {frames} frames", f"describes {len(groups)}", "export the series again")
-    if frames == 1:  # as some scanners export the slices of an enhanced image
+        raise BadData(
+            "a DICOM file", f"of {frames} frames", f"describes {len(groups)} frames", "export the series again"
+        )
+    if frames == 1:  # some scanners export the slices of an enhanced image this way
         return [_slice(path, data, None, (groups[0], *shared))]
     return [_slice(path, data, number, (group, *shared)) for number, group in enumerate(groups)]
 
 
 def _modality(data: Dataset) -> str:
-    told = str(data.get("Modality") or "").strip()
-    return told if told in _MODALITIES or not told else "another"
+    modality = str(data.get("Modality") or "").strip()
+    return modality if modality in _MODALITIES or not modality else "another"
 
 
 def _kind(data: Dataset) -> str:
-    """The name of what a file says it holds; empty if it does not say."""
+    """Return the name of the file's SOP class; empty if it states none."""
     meta = getattr(data, "file_meta", None)
     uid = (meta or data).get("MediaStorageSOPClassUID") or data.get("SOPClassUID")
     return "" if uid is None else uid.name
@@ -180,7 +182,7 @@ def _kind(data: Dataset) -> str:
 
 def _slice(path: Path, data: Dataset, frame: int | None, groups: tuple[Dataset, ...]) -> Slice:
     def find(sequence: str, keyword: str) -> Any:
-        """Where a frame has its own value, that; else the file's."""
+        """Return the frame's own value if it has one, else the file's."""
         for group in groups:
             items = group.get(sequence)
             if items and keyword in items[0]:
@@ -225,28 +227,31 @@ def _slice(path: Path, data: Dataset, frame: int | None, groups: tuple[Dataset, 
         sequence=tuple(str(word).upper().strip() for word in _many(data.get("ScanningSequence"))),
         acquisition=_whole(data.get("AcquisitionNumber")),
         time=tuple(str(data.get(key) or "") for key in ("EchoNumbers", "TemporalPositionIdentifier"))
-        + tuple(str(one.get("TemporalPositionIndex") or "") for one in content),
+        + tuple(str(item.get("TemporalPositionIndex") or "") for item in content),
     )
 
 
 def _plain(words: str) -> str:
-    """In lower case, whatever parts words (underscores, hyphens, dots, a change of case) replaced by one space; `+` and `*` stay."""
+    """Return the words in lower case, separated by single spaces; `+` and `*` are kept.
+
+    Underscores, hyphens, dots and changes of case all separate words.
+    """
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words)
     return " ".join(re.sub(r"[^0-9a-z+*]+", " ", f"{words} {apart}".lower()).split())
 
 
 def _part(kind: tuple[str, ...], component: str) -> Literal["magnitude", "phase", "real", "imaginary"]:
-    """What of the complex image it is: the enhanced object's own word, or ImageType's third value and those after it."""
-    told = {*kind[2:], component.upper().strip()}
-    if told & {"P", "PHASE", "PHASE MAP", "PHASE_MAP"}:
+    """Return the part of the complex image, by the enhanced object's attribute or ImageType from its third value."""
+    values = {*kind[2:], component.upper().strip()}
+    if values & {"P", "PHASE", "PHASE MAP", "PHASE_MAP"}:
         return "phase"
-    if told & {"R", "REAL", "R_FFE", "R_SE", "R_IR"}:
+    if values & {"R", "REAL", "R_FFE", "R_SE", "R_IR"}:
         return "real"
-    return "imaginary" if told & {"I", "IMAGINARY", "I_FFE", "I_SE", "I_IR"} else "magnitude"
+    return "imaginary" if values & {"I", "IMAGINARY", "I_FFE", "I_SE", "I_IR"} else "magnitude"
 
 
 def _agent_given(data: Dataset) -> bool:
-    """By the attributes of the contrast module; `NONE` or a volume of 0 says that there was no agent."""
+    """Whether the contrast module states that an agent was given; `NONE` or a volume of 0 means none."""
     if str(data.get("ContrastBolusAgent") or "").strip().upper() not in ("", "NONE", "NO", "N", "0"):
         return True
     if data.get("ContrastBolusAgentSequence") or str(data.get("ContrastBolusStartTime") or "").strip():
@@ -269,8 +274,8 @@ def _many(value: Any) -> list[Any]:
 
 
 def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
-    found = tuple(float(one) for one in _many(value))
-    return found if len(found) == count else None
+    numbers = tuple(float(number) for number in _many(value))
+    return numbers if len(numbers) == count else None
 
 
 def _number(value: Any) -> float | None:

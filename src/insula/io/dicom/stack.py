@@ -1,4 +1,4 @@
-"""From loose slices to one volume's grid; every doubt is a refusal or a flag."""
+"""Orders loose slices into the grid of one volume; every doubt becomes an error or a flag."""
 
 from __future__ import annotations
 
@@ -15,50 +15,52 @@ from insula.types import Flag
 __all__ = ["Stack", "stack_slices"]
 
 _UNEVEN = 0.01  # between pixel spacings
-_OFF = (
-    0.1  # of a voxel, that a slice may lie off its place in an even stack: positions are rounded, to 0.01 mm or worse
-)
+# The share of a voxel that a slice may deviate from an even stack: positions are rounded, to 0.01 mm or worse.
+_OFF = 0.1
 _SAME_PLACE = 0.05  # of a step
 _NEAR_MM = 1e-3
 _SAME_DIRECTION = 1e-3  # between direction cosines, which scanners write with six digits
-_APART = 1.2  # steps are this much longer than slices are thick: something lies between them
+_APART = 1.2  # ratio of step to slice thickness above which there are gaps
 _EXPORT = "export the whole series again"
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Slices in order, and where they lie."""
+    """Ordered slices and their grid."""
 
     slices: tuple[Slice, ...]
-    """One for each k."""
+    """The slice of each k."""
     grid: Grid
     """i along a row, j along a column, k from slice to slice; RAS+ millimetres."""
     flags: tuple[Flag, ...]
 
 
 def stack_slices(slices: Sequence[Slice]) -> Stack:
-    """Put one series' slices in order along their normal.
+    """Sort the slices of one series along their normal.
 
     Args:
-        slices: of one series, in any order.
+        slices: the slices of one series, in any order.
+
+    Returns:
+        The sorted slices, their grid and flags.
 
     Raises:
-        BadData: of several patients; not all of one size, direction or pixel spacing; without a place; two at one place; uneven steps,
-            which is a gap; or too few to be a volume.
+        BadData: the slices come from several patients; differ in size, orientation or pixel spacing; have no position
+            or share one; have uneven steps (a gap); or are too few to be a volume.
     """
     flags: list[Flag] = []
     slices = _without_copies(slices, flags)
     first = slices[0]
-    if len({one.patient for one in slices}) > 1:
-        raise BadData("the series", "", "is of several patients", _EXPORT)
-    if any(one.position is None or one.axes is None or one.spacing_mm is None for one in slices):
+    if len({slice_.patient for slice_ in slices}) > 1:
+        raise BadData("the series", "", "comes from several patients", _EXPORT)
+    if any(slice_.position is None or slice_.axes is None or slice_.spacing_mm is None for slice_ in slices):
         raise BadData("the series", "", "does not say where its slices lie (ImagePositionPatient)", _EXPORT)
-    if len({one.shape for one in slices}) > 1:
-        raise BadData("the slices", "", "are not all of one size", "give one volume")
-    axes = np.array([one.axes for one in slices])
+    if len({slice_.shape for slice_ in slices}) > 1:
+        raise BadData("the slices", "", "do not all have the same size", "give one volume")
+    axes = np.array([slice_.axes for slice_ in slices])
     if np.abs(axes - axes[0]).max() > _SAME_DIRECTION:
         raise BadData("the slices", "", "do not all lie in one direction", "give one volume")
-    spacings = np.array([one.spacing_mm for one in slices])
+    spacings = np.array([slice_.spacing_mm for slice_ in slices])
     if spacings.min() <= 0 or np.abs(spacings / spacings[0] - 1).max() > _UNEVEN:
         raise BadData("the pixel spacing", "", "is not above 0 and the same in all slices", _EXPORT)
     along, across = axes[0, :3], axes[0, 3:]
@@ -66,13 +68,13 @@ def stack_slices(slices: Sequence[Slice]) -> Stack:
     if np.abs(lengths - 1).max() > _SAME_DIRECTION or abs(along @ across) > _SAME_DIRECTION:
         raise BadData("the slices' direction", "", "is not two right-angled unit vectors", _EXPORT)
     if len(slices) < 2:
-        raise BadData("the series", "of 1 slice", "is no volume", "give the whole series")
+        raise BadData("the series", "of 1 slice", "is not a volume", "give the whole series")
 
-    places = np.array([one.position for one in slices])
+    places = np.array([slice_.position for slice_ in slices])
     heights = places @ np.cross(along, across)
     order = np.argsort(heights, kind="stable")
     slices, places, heights = [slices[n] for n in order], places[order], heights[order]
-    _refuse_twice(heights, len({one.time for one in slices}))
+    _refuse_twice(heights, len({slice_.time for slice_ in slices}))
     origin, step = _even_stack(places)
     _refuse_uneven(places - origin - np.arange(len(places))[:, None] * step, heights, axes[0], (*spacings[0],))
     flags += _doubts(slices, float(np.linalg.norm(step)))
@@ -85,16 +87,18 @@ def stack_slices(slices: Sequence[Slice]) -> Stack:
 
 
 def _without_copies(slices: Sequence[Slice], flags: list[Flag]) -> list[Slice]:
-    """One of each: the same image twice, under one UID, is a copy."""
+    """Return each image once; images that are identical and share a UID are copies."""
     kept: dict[tuple[str, int | None], Slice] = {}
-    for one in sorted(slices, key=lambda one: str(one.path)):
-        known = kept.setdefault((one.uid, one.frame), one)
-        if known is not one and replace(known, path=one.path) != one:
-            raise BadData("two images", "", "differ and have one UID", _EXPORT)
+    for slice_ in sorted(slices, key=lambda slice_: str(slice_.path)):
+        known = kept.setdefault((slice_.uid, slice_.frame), slice_)
+        if known is not slice_ and replace(known, path=slice_.path) != slice_:
+            raise BadData("two images", "", "differ but have the same UID", _EXPORT)
     if len(kept) < len(slices):
         count = len(slices) - len(kept)
         flags.append(
-            Flag("copies-skipped", f"{count} image{'s' if count > 1 else ''} came twice; one of each was used.")
+            Flag(
+                "copies-skipped", f"{count} image{'s' if count > 1 else ''} occurred twice; one copy of each was used."
+            )
         )
     return list(kept.values())
 
@@ -104,25 +108,25 @@ def _refuse_twice(heights: np.ndarray, times: int) -> None:
     same = int((steps < max(_NEAR_MM, _SAME_PLACE * float(np.median(steps)))).sum())
     if same:
         rule = "lies where another does" if same == 1 else "lie where others do"
-        why = "; they are of several echoes or moments" if times > 1 else ""
+        why = "; they belong to several echoes or time points" if times > 1 else ""
         raise BadData(f"{same} slice{'s' if same > 1 else ''}", "", rule + why, "give one volume")
 
 
 def _even_stack(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first place [mm] and the step [mm] of the even stack that lies nearest to all slices, by least squares."""
+    """Return the origin [mm] and the step [mm] of the even stack that fits all slices best, by least squares."""
     k = np.arange(len(places)) - (len(places) - 1) / 2
     step = k @ places / (k @ k)
     return places.mean(axis=0) + k[0] * step, step
 
 
 def _refuse_uneven(off: np.ndarray, heights: np.ndarray, axes: np.ndarray, spacing_mm: tuple[float, float]) -> None:
-    """Refuse slices that lie more than a tenth of a voxel off their places.
+    """Refuse slices that deviate from their expected positions by more than a tenth of a voxel.
 
     Args:
-        off: of each slice, where it lies less where it should [mm].
-        heights: along the normal [mm].
-        axes: direction of a row, then of a column.
-        spacing_mm: between rows, between columns.
+        off: actual minus expected position of each slice [mm].
+        heights: positions along the normal [mm].
+        axes: direction cosines of a row, then of a column.
+        spacing_mm: distance between rows, then between columns.
     """
     along, across = axes[:3], axes[3:]
     steps = np.diff(heights)
@@ -140,14 +144,17 @@ def _doubts(slices: Sequence[Slice], step_mm: float) -> list[Flag]:
     flags = []
     thick = slices[0].thickness_mm
     if thick and step_mm > _APART * thick:
-        text = f"Slices are {thick:.3g} mm thick and {step_mm:.3g} mm apart: there are gaps between them, or every other one is missing."
+        text = (
+            f"Slices are {thick:.3g} mm thick and {step_mm:.3g} mm apart: there are gaps between them, or every other "
+            "slice is missing."
+        )
         flags.append(Flag("slices-apart", text))
-    numbers = sorted(one.number for one in slices if one.number is not None)
+    numbers = sorted(slice_.number for slice_ in slices if slice_.number is not None)
     if len(numbers) == len(slices) and len(set(numbers)) == len(numbers):
         if numbers[0] > 1:
-            text = f"The first image has number {numbers[0]}: what was before it is not there."
+            text = f"The first image has number {numbers[0]}: earlier images are missing."
             flags.append(Flag("first-images-missing", text))
         if numbers[-1] - numbers[0] + 1 > len(numbers):
             count = numbers[-1] - numbers[0] + 1 - len(numbers)
-            flags.append(Flag("image-numbers-missing", f"{count} of the images' numbers are missing."))
+            flags.append(Flag("image-numbers-missing", f"{count} image numbers are missing."))
     return flags

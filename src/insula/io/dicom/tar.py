@@ -1,4 +1,4 @@
-"""A tar, plain or packed, read from its start to its end without believing what it says of itself."""
+"""Unpacks a tar, plain or compressed, in one pass without trusting its headers."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ __all__ = ["Limits", "is_tar", "leads_out", "unpack_tar"]
 _NAMES = (".tar", ".tgz", ".tar.gz", ".tbz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 _BLOCK = 512
 _PIECE = 1 << 20
-_MOST_NAME_BYTES = 1 << 16  # of a header that only gives the next one a longer name
-_MOST_NAMES_BYTES = 20 << 20  # of all such headers, which are kept in memory
+_MOST_NAME_BYTES = 1 << 16  # of an extension header, which gives the next member a longer name
+_MOST_NAMES_BYTES = 20 << 20  # of all extension headers, which are kept in memory
 _EXTENSIONS = frozenset(b"LKxgX")
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _AGAIN = "make it again"
-_NOT_FROM_HERE = "make it again from the series' folder, with the files themselves"
+_TAR_AGAIN = "make it again from the series' folder, with the files themselves"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an archive may be."""
+    """The largest archive that is accepted."""
 
     members: int
     bytes: int
-    """Unpacked."""
+    """Greatest unpacked size."""
     ratio: int
-    """The greatest ratio of what is unpacked to what is packed."""
+    """Greatest ratio of unpacked to packed size."""
 
 
 def is_tar(path: Path) -> bool:
-    """Whether a file is a tar, plain or packed: by its first header, or by its name."""
+    """Whether a file is a tar, plain or compressed, by its first header or its name."""
     if not path.is_file():
         return False
     if path.name.lower().endswith(_NAMES):
         return True
     try:
         head, _ = peel(lambda count: read_head(path, count), _BLOCK)
-        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # its checksum is right
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # raises if the checksum is wrong
     except (InsulaError, tarfile.TarError, ValueError):
         return False
     return True
 
 
 def leads_out(name: str) -> bool:
-    """Whether a member's name is a path out of the folder that it is unpacked to, on any system."""
+    """Whether a member's name leads out of the folder it is unpacked to, on any operating system."""
     name = name.replace("\\", "/")
     if name.startswith("/") or (name[1:3] == ":/" and name[0].isalpha()):
         return True
@@ -66,19 +66,19 @@ def leads_out(name: str) -> bool:
 
 
 def unpack_tar(archive: Path, folder: Path | None, limits: Limits) -> list[str]:
-    """Unpack a tar under new names, or only look through it.
+    """Unpack a tar under new file names, or only check it.
 
     Args:
         archive: the tar.
-        folder: exists; files are named 000000, 000001, ...; None to look only.
-        limits: of what is taken.
+        folder: an existing folder; the files in it are named 000000, 000001, ...; None to check only.
+        limits: the largest archive that is accepted.
 
     Returns:
         The members' names.
 
     Raises:
-        TooLarge: it has too many members, or unpacks to too much.
-        BadData: it is damaged, cut, holds what is no file, or has members that lead out of it.
+        TooLarge: it has too many members, or its unpacked size is too large.
+        BadData: it is damaged or truncated, holds members other than files, or has members that lead out of it.
     """
     names: list[str] = []
     left = limits.bytes
@@ -103,7 +103,7 @@ def unpack_tar(archive: Path, folder: Path | None, limits: Limits) -> list[str]:
 
 @contextmanager
 def _opened(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
-    """Go through a tar once; afterwards it has been read to its end, and every checksum with it."""
+    """Open a tar for one pass; on leaving, it has been read to its end and every checksum verified."""
     headers = _headers(limits)
     try:
         _, kinds = peel(lambda count: read_head(archive, count), _BLOCK)
@@ -120,7 +120,7 @@ def _opened(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
                 raise BadData("the tar", "", "is damaged, or ends before its end mark", _AGAIN)
             while rest := source.read(_PIECE):
                 if rest.strip(b"\0"):
-                    raise BadData("the tar", "", "has something else after its end mark", _AGAIN)
+                    raise BadData("the tar", "", "has data after its end mark", _AGAIN)
     except (tarfile.TarError, RecursionError, ValueError, OverflowError, EOFError):
         raise BadData("the tar", "", "is damaged, or ends before its end mark", _AGAIN) from None
     except OSError as error:
@@ -128,7 +128,7 @@ def _opened(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
 
 
 def _headers(limits: Limits) -> Any:
-    """A kind of header that counts, and that refuses names of megabytes before they are read."""
+    """Return a header class that counts headers and refuses names of megabytes before they are read."""
 
     class Counted(tarfile.TarInfo):
         count = names = 0
@@ -138,25 +138,27 @@ def _headers(limits: Limits) -> Any:
         def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
             if len(buf) == _BLOCK and not any(buf):
                 Counted.ended = True
-            made = super().frombuf(buf, encoding, errors)
+            header = super().frombuf(buf, encoding, errors)
             Counted.count += 1
-            if Counted.count > 3 * limits.members or made.size < 0:
+            if Counted.count > 3 * limits.members or header.size < 0:
                 raise TooLarge("the tar", f"of {Counted.count:,} headers", "has too many", "give one series")
-            if made.type[0] in _EXTENSIONS:
-                Counted.names += made.size
-                if made.size > _MOST_NAME_BYTES or Counted.names > _MOST_NAMES_BYTES:
-                    raise TooLarge("the tar", f"with {made.size:,} bytes of a name", "has too long names", _AGAIN)
-            if made.isreg() and made.size > limits.bytes:
-                raise TooLarge("the tar", f"with a member of {made.size:,} bytes", "is too large", "give one series")
-            return made
+            if header.type[0] in _EXTENSIONS:
+                Counted.names += header.size
+                if header.size > _MOST_NAME_BYTES or Counted.names > _MOST_NAMES_BYTES:
+                    raise TooLarge(
+                        "the tar", f"with {header.size:,} bytes of a name", "has names that are too long", _AGAIN
+                    )
+            if header.isreg() and header.size > limits.bytes:
+                raise TooLarge("the tar", f"with a member of {header.size:,} bytes", "is too large", "give one series")
+            return header
 
     return Counted
 
 
 def _check(member: tarfile.TarInfo) -> None:
     if leads_out(member.name):
-        raise BadData("the tar", "", "has a member that leads out of it", _NOT_FROM_HERE)
+        raise BadData("the tar", "", "has a member that leads out of it", _TAR_AGAIN)
     if member.issym() or member.islnk():
-        raise BadData("the tar", "", "has a link in it", _NOT_FROM_HERE)
+        raise BadData("the tar", "", "has a link in it", _TAR_AGAIN)
     if not member.isdir() and (member.type not in _PLAIN or member.issparse()):
-        raise BadData("the tar", "", "has something else than files in it", _NOT_FROM_HERE)
+        raise BadData("the tar", "", "has members other than files in it", _TAR_AGAIN)

@@ -1,4 +1,4 @@
-"""A picture of the result as a secondary capture, for viewers that show neither segmentations nor reports."""
+"""Writes a picture of the result as a secondary capture, for viewers without segmentations or reports."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["secondary_capture"]
 
-_SERIES = 9002  # beside the segmentations' and the report's
+_SERIES = 9002  # next to the series of the segmentations and the report
 
 
-def secondary_capture(found: DicomScan, picture: UInt8[np.ndarray, "rows columns 3"]) -> SCImage:
-    """An RGB image of the source's patient and study; it holds no words of the patient's.
+def secondary_capture(source: DicomScan, picture: UInt8[np.ndarray, "rows columns 3"]) -> SCImage:
+    """Return an RGB image in the source's study; no patient data is drawn into the pixels.
 
     Args:
-        found: the series.
+        source: the DICOM scan that was segmented.
         picture: red, green, blue.
 
     Raises:
@@ -41,11 +41,11 @@ def secondary_capture(found: DicomScan, picture: UInt8[np.ndarray, "rows columns
         raise Unavailable(
             "DICOM secondary capture", "", "needs highdicom", "run: pip install 'insula[dicom]'"
         ) from None
-    first = found.references[0]
-    pixels = found.scan.file.sha256 if found.scan.file else ""
+    first = source.references[0]
+    pixels = source.scan.file.sha256 if source.scan.file else ""
     seeds = [str(first.SeriesInstanceUID), pixels, "capture", VERSION, hashlib.sha256(picture.tobytes()).hexdigest()]
     with quiet():
-        made = hd.sc.SCImage.from_ref_dataset(
+        capture = hd.sc.SCImage.from_ref_dataset(
             ref_dataset=first,
             pixel_array=np.ascontiguousarray(picture),
             photometric_interpretation="RGB",
@@ -58,8 +58,8 @@ def secondary_capture(found: DicomScan, picture: UInt8[np.ndarray, "rows columns
             instance_number=1,
             patient_orientation=("L", "F"),
         )
-    made.ConversionType, made.BurnedInAnnotation = "WSD", "NO"
-    made.BodyPartExamined = "BRAIN"
-    made.PatientOrientation = []  # of three planes, none for all
-    made.SeriesDescription = "insula picture, for research only"
-    return made
+    capture.ConversionType, capture.BurnedInAnnotation = "WSD", "NO"
+    capture.BodyPartExamined = "BRAIN"
+    capture.PatientOrientation = []  # the picture shows three planes, so no orientation applies to all
+    capture.SeriesDescription = "insula picture, for research only"
+    return capture

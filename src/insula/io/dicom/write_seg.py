@@ -1,4 +1,4 @@
-"""DICOM segmentations that lie on the slices they were made from: lesions, and their probabilities."""
+"""Writes DICOM segmentations on the source's slices: lesions and lesion probabilities."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ if TYPE_CHECKING:
 __all__ = ["probability_seg", "lesion_seg", "save_dicom"]
 
 _LABEL = "Stroke lesion"
-_STEPS = 255  # of a fractional segmentation
-_SERIES = 9000  # the source's series number is added, so that results stand beside their source
+_STEPS = 255  # levels of a fractional segmentation
+_SERIES = 9000  # added to the source's series number, so that viewers list results next to their source
 _MOST_LESIONS = 65_535
 
 
-def lesion_seg(found: DicomScan, labels: UInt16[np.ndarray, "i j k"], *, weights: str) -> Segmentation:
-    """A binary segmentation, one segment for each lesion.
+def lesion_seg(source: DicomScan, labels: UInt16[np.ndarray, "i j k"], *, weights: str) -> Segmentation:
+    """Return a binary segmentation with one segment for each lesion.
 
     Args:
-        found: the series.
-        labels: on the scan's grid; 0, and 1 to n for the lesions. All 0 gives a valid object of one empty segment.
-        weights: name of the weights, told as the algorithm's.
+        source: the DICOM scan that was segmented.
+        labels: labels on the scan's grid, 0 and 1 to n for the lesions. All 0 gives a valid object with one empty
+            segment.
+        weights: name of the weights, which becomes part of the algorithm's name.
 
     Raises:
-        BadData: the labels are not on the scan's grid, or name more lesions than an object holds.
+        BadData: the labels are not on the scan's grid, or there are more lesions than an object can hold.
         Unavailable: highdicom is not installed.
 
     Source:
@@ -46,28 +47,28 @@ def lesion_seg(found: DicomScan, labels: UInt16[np.ndarray, "i j k"], *, weights
     count = int(labels.max(initial=0))
     if count > _MOST_LESIONS:
         raise BadData("the mask", f"of {count:,} lesions", "has too many for a segmentation", "raise the threshold")
-    return _segmentation(found, labels, "BINARY", max(count, 1), weights)
+    return _segmentation(source, labels, "BINARY", max(count, 1), weights)
 
 
-def probability_seg(found: DicomScan, prob: Float[np.ndarray, "i j k"], *, weights: str) -> Segmentation:
-    """A fractional segmentation: the chance of lesion in each voxel, in 255 steps.
+def probability_seg(source: DicomScan, prob: Float[np.ndarray, "i j k"], *, weights: str) -> Segmentation:
+    """Return a fractional segmentation: the probability of lesion in each voxel, in 255 steps.
 
     Args:
-        found: the series.
-        prob: on the scan's grid, 0 to 1.
-        weights: as for `lesion_seg`.
+        source: the DICOM scan that was segmented.
+        prob: probabilities on the scan's grid, 0 to 1.
+        weights: name of the weights, as in `lesion_seg`.
 
     Raises:
-        BadData, Unavailable: as `lesion_seg`.
+        BadData, Unavailable: as in `lesion_seg`.
     """
-    return _segmentation(found, prob.astype(np.float32), "FRACTIONAL", 1, weights)
+    return _segmentation(source, prob.astype(np.float32), "FRACTIONAL", 1, weights)
 
 
 def save_dicom(path: Path, data: Any) -> None:
-    """Write an object, whole or not at all.
+    """Write a DICOM object to a file, completely or not at all.
 
     Raises:
-        CannotCreate, NoPermission, IOFault: as the disk says.
+        CannotCreate, NoPermission, IOFault: as in `write_bytes`.
     """
     buffer = io.BytesIO()
     with quiet():
@@ -75,28 +76,30 @@ def save_dicom(path: Path, data: Any) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _segmentation(found: DicomScan, values: np.ndarray, kind: str, segments: int, weights: str) -> Segmentation:
+def _segmentation(source: DicomScan, values: np.ndarray, kind: str, segments: int, weights: str) -> Segmentation:
     try:
         import highdicom as hd
         from pydicom.sr.codedict import codes
         from pydicom.uid import generate_uid
     except ImportError:
         raise Unavailable("DICOM SEG", "", "needs highdicom", "run: pip install 'insula[dicom]'") from None
-    if values.shape != found.scan.grid.shape:
-        rule = f"is not on the scan's grid of shape {found.scan.grid.shape}"
+    if values.shape != source.scan.grid.shape:
+        rule = f"is not on the scan's grid of shape {source.scan.grid.shape}"
         raise BadData("the mask", f"of shape {values.shape}", rule, "give the mask of this scan")
-    first = found.references[0]
+    first = source.references[0]
     planes = values.transpose(2, 1, 0)  # frame, row, column
-    if found.frames:  # the object wants them as the source has them
-        planes = planes[np.argsort(found.frames)]
-    content = hashlib.sha256(np.ascontiguousarray(planes).tobytes()).hexdigest()  # another answer is another object
-    pixels = found.scan.file.sha256 if found.scan.file else ""  # two patients' series may have one UID
+    if source.frames:  # highdicom expects the frames in the order of the source
+        planes = planes[np.argsort(source.frames)]
+    content = hashlib.sha256(
+        np.ascontiguousarray(planes).tobytes()
+    ).hexdigest()  # a different result gets a different UID
+    pixels = source.scan.file.sha256 if source.scan.file else ""  # two patients' series may share a UID
     seeds = [str(first.SeriesInstanceUID), pixels, kind, weights, VERSION, content]
     algorithm = hd.AlgorithmIdentificationSequence(
         name=f"insula {weights}"[:64], family=codes.DCM.ArtificialIntelligence, version=VERSION
     )
     with quiet():
-        told = [
+        descriptions = [
             hd.seg.SegmentDescription(
                 segment_number=number + 1,
                 segment_label=_LABEL if segments == 1 else f"{_LABEL} {number + 1}",
@@ -110,11 +113,11 @@ def _segmentation(found: DicomScan, values: np.ndarray, kind: str, segments: int
             )
             for number in range(segments)
         ]
-        made = hd.seg.Segmentation(
-            source_images=found.references,
+        segmentation = hd.seg.Segmentation(
+            source_images=source.references,
             pixel_array=planes,
             segmentation_type=kind,
-            segment_descriptions=told,
+            segment_descriptions=descriptions,
             series_instance_uid=generate_uid(entropy_srcs=[*seeds, "series"]),
             sop_instance_uid=generate_uid(entropy_srcs=[*seeds, "instance"]),
             series_number=_SERIES + int(first.get("SeriesNumber") or 0) + (kind == "FRACTIONAL"),
@@ -128,6 +131,6 @@ def _segmentation(found: DicomScan, values: np.ndarray, kind: str, segments: int
             content_description="for research only; not a medical device",
             omit_empty_frames=bool(values.any()),
         )
-    name_true_classes(made, found.headers, found.references)
-    made.SeriesDescription = "insula lesions" if kind == "BINARY" else "insula lesion probability"
-    return made
+    name_true_classes(segmentation, source.headers, source.references)
+    segmentation.SeriesDescription = "insula lesions" if kind == "BINARY" else "insula lesion probability"
+    return segmentation

@@ -1,4 +1,4 @@
-"""A DICOM structured report: the volume of each lesion, tied to its segment, and of all of them."""
+"""Writes a DICOM structured report: the volume of each lesion, with a reference to its segment, and the total."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["measurement_sr"]
 
-_SERIES = 9100  # the source's series number is added
+_SERIES = 9100  # added to the source's series number
 
 
-def measurement_sr(found: DicomScan, seg: Segmentation, volumes_ml: Sequence[float]) -> Comprehensive3DSR:
-    """Report measurements on a series.
+def measurement_sr(source: DicomScan, seg: Segmentation, volumes_ml: Sequence[float]) -> Comprehensive3DSR:
+    """Return a report of the lesion volumes in a series.
 
     Args:
-        found: the series.
-        seg: what `lesion_seg` made of it.
-        volumes_ml: of its segments, in their order; none where nothing was found, which is reported as 0 ml.
+        source: the DICOM scan that was segmented.
+        seg: the segmentation from `lesion_seg`.
+        volumes_ml: volumes of the segments, in their order [ml]; empty if there is no lesion, reported as 0 ml.
 
     Raises:
         Unavailable: highdicom is not installed.
@@ -40,7 +40,7 @@ def measurement_sr(found: DicomScan, seg: Segmentation, volumes_ml: Sequence[flo
         from pydicom.uid import generate_uid
     except ImportError:
         raise Unavailable("DICOM SR", "", "needs highdicom", "run: pip install 'insula[dicom]'") from None
-    first = found.references[0]
+    first = source.references[0]
     seeds = [str(seg.SOPInstanceUID), "report", VERSION]
     infarct = hd.sr.CodedConcept("55641003", "SCT", "Infarct")
     site = hd.sr.FindingSite(anatomic_location=codes.SCT.Brain)
@@ -90,7 +90,7 @@ def measurement_sr(found: DicomScan, seg: Segmentation, volumes_ml: Sequence[flo
             imaging_measurements=[*lesions, total],
             title=codes.DCM.ImagingMeasurementReport,
         )
-        for flag in found.scan.flags:  # which series was taken and why, among other things
+        for flag in source.scan.flags:  # among them which series was chosen, and why
             content[0].ContentSequence.append(
                 hd.sr.TextContentItem(
                     name=codes.DCM.Comment,
@@ -98,8 +98,8 @@ def measurement_sr(found: DicomScan, seg: Segmentation, volumes_ml: Sequence[flo
                     relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
                 )
             )
-        made = hd.sr.Comprehensive3DSR(
-            evidence=[*found.references, seg],
+        report = hd.sr.Comprehensive3DSR(
+            evidence=[*source.references, seg],
             content=content[0],
             series_number=_SERIES + int(first.get("SeriesNumber") or 0),
             instance_number=1,
@@ -110,5 +110,5 @@ def measurement_sr(found: DicomScan, seg: Segmentation, volumes_ml: Sequence[flo
             is_final=False,
             series_description="insula measurements, for research only",
         )
-    name_true_classes(made, found.headers, found.references)
-    return made
+    name_true_classes(report, source.headers, source.references)
+    return report

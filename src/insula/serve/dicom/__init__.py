@@ -1,4 +1,4 @@
-"""The DICOM node: series come by C-STORE, results go to archives; the jobs are those of the service."""
+"""The DICOM node: receives series by C-STORE, segments them as the service does, and sends results to archives."""
 
 from insula.serve.dicom.listener import listen
 from insula.serve.dicom.receive import Receiver

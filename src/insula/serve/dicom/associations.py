@@ -1,4 +1,4 @@
-"""The door for C-STORE and C-ECHO: who is let in, what is said of each, and what is counted."""
+"""Accept associations for C-STORE and C-ECHO, and log, audit and count them."""
 
 from __future__ import annotations
 
@@ -33,33 +33,36 @@ _REJECTED = "rejected"
 
 
 def check_titles(config: ListenConfig) -> None:
-    """Refuse AE titles that are none.
+    """Check that all AE titles are valid.
 
     Raises:
-        UsageError: not of 1 to 16 characters.
+        UsageError: a title does not have 1 to 16 printable ASCII characters, or has a backslash.
     """
-    for what, title in (("the AE title", config.title), *(("the caller's AE title", one) for one in config.callers)):
+    for what, title in (
+        ("the AE title", config.title),
+        *(("the caller's AE title", caller) for caller in config.callers),
+    ):
         if not 0 < len(title.strip()) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
-            raise UsageError(what, title, "is not of 1 to 16 characters", "choose another")
+            raise UsageError(what, title, "does not have 1 to 16 characters", "choose another")
 
 
 @dataclass
 class _Call:
-    """An association that was let in."""
+    """An accepted association."""
 
     begun: float = field(default_factory=time.monotonic)
-    how: str = "broken off"
+    outcome: str = "broken off"
     counts: Counter[str] = field(default_factory=Counter)
 
 
 class Door:
-    """Lets callers in, and hears what they send.
+    """Accepts callers and receives what they send.
 
     Args:
         config: titles and limits.
-        store: is given every C-STORE request, and says its status.
-        meter: counts.
-        audit: is told of every association when it ends.
+        store: handles a C-STORE request and returns its status.
+        meter: the node's metrics.
+        audit: the audit log, to which every association is written when it ends.
     """
 
     def __init__(self, config: ListenConfig, store: Callable[[Event], int], meter: NodeMeter, audit: Audit) -> None:
@@ -70,10 +73,13 @@ class Door:
 
     @contextmanager
     def opened(self, address: tuple[str, int]) -> Iterator[int]:
-        """Listen while this lasts; gives the port.
+        """Listen while the context is open; yields the port.
+
+        Args:
+            address: host and port to listen on; port 0 picks a free one.
 
         Raises:
-            CannotCreate: the port is taken, or not for this user.
+            CannotCreate: the port is in use, or this user may not open it.
             UsageError, NoInput, BadData: as `node_context`.
         """
         config = self._config
@@ -89,7 +95,7 @@ class Door:
             (evt.EVT_C_STORE, self._stored),
             (evt.EVT_ACCEPTED, self._accepted),
             (evt.EVT_REJECTED, self._rejected),
-            (evt.EVT_PDU_RECV, self._heard),
+            (evt.EVT_PDU_RECV, self._received),
             (evt.EVT_RELEASED, self._ended),
             (evt.EVT_ABORTED, self._ended),
             (evt.EVT_CONN_CLOSE, self._ended),
@@ -106,7 +112,7 @@ class Door:
             )
         except OSError:
             raise CannotCreate(
-                "the port", address[1], "is taken, or not for this user", "choose another --port"
+                "the port", address[1], "is in use, or needs more rights", "choose another `port`"
             ) from None
         assert isinstance(server, GuardedServer)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -117,7 +123,7 @@ class Door:
             server.stop()
 
     def tell_cut(self) -> None:
-        """Say how many callers were cut off since this was asked last: a line for each reason, however many they are."""
+        """Log how many callers were cut off since the last call, in one line for each reason."""
         with self._lock:
             cut, self._cut = self._cut, Counter()
         for reason, count in cut.items():
@@ -131,7 +137,7 @@ class Door:
     def _stored(self, event: Event) -> int:
         status = self._store(event)
         self._meter.object("failed" if status else "stored")
-        if call := self._calls.get(id(event.assoc)):  # the connection may have broken off meanwhile
+        if call := self._calls.get(id(event.assoc)):  # None if the connection has broken off meanwhile
             call.counts["failed" if status else "stored"] += 1
         return status
 
@@ -141,23 +147,23 @@ class Door:
 
     def _rejected(self, event: Event) -> None:
         self._meter.association("rejected")
-        # titles that are not known here may say anything, and are not repeated
+        # an unknown title may contain anything, and is not written
         self._audit.write("association", who="", outcome=_REJECTED, address=_address(event))
 
-    def _heard(self, event: Event) -> None:
-        """The caller's own word for the end; what pynetdicom says of it comes from two threads, in either order."""
+    def _received(self, event: Event) -> None:
+        """Note how the caller ends the association; pynetdicom's own events come from two threads, in either order."""
         call = self._calls.get(id(event.assoc))
         if call is not None and isinstance(event.pdu, A_RELEASE_RQ | A_ABORT_RQ):
-            call.how = "released" if isinstance(event.pdu, A_RELEASE_RQ) else "aborted"
+            call.outcome = "released" if isinstance(event.pdu, A_RELEASE_RQ) else "aborted"
 
     def _ended(self, event: Event) -> None:
         call = self._calls.pop(id(event.assoc), None)
-        if call is None:  # it has been said, or was never let in
+        if call is None:  # already written, or never accepted
             return
         self._audit.write(
             "association",
             who=event.assoc.requestor.ae_title,
-            outcome=call.how,
+            outcome=call.outcome,
             ms=1000 * (time.monotonic() - call.begun),
             address=_address(event),
             stored=call.counts["stored"],
@@ -166,11 +172,14 @@ class Door:
 
 
 def _entity(config: ListenConfig) -> AE:
-    """An application entity that takes every kind of object in every transfer syntax, so that whole studies may come, and answers C-ECHO."""
+    """Returns an application entity that answers C-ECHO and accepts whole studies.
+
+    It accepts every kind of object in every transfer syntax.
+    """
     node = AE(ae_title=config.title)
     node.require_called_aet = not config.any_called
     node.require_calling_aet = list(config.callers)
-    node.maximum_associations = config.most_connections + 1  # the server counts them
+    node.maximum_associations = config.most_connections + 1  # the server enforces the limit itself
     node.acse_timeout = config.silent_seconds
     node.network_timeout = node.dimse_timeout = _IDLE_SECONDS
     node.add_supported_context(Verification)

@@ -1,4 +1,4 @@
-"""Which series of a study is segmented: its T1w scan, by the rule that folders of DICOM are read by."""
+"""Choose the T1w series of a study, by the same rule as for DICOM folders."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ __all__ = ["t1w_series"]
 
 
 def t1w_series(study: Study) -> tuple[Complete | None, str]:
-    """The series to segment, and why not the others.
+    """Returns the series of a study to segment, and the reason why the others are not.
 
-    A series that is alone is taken as it is: whoever reads it says what is wrong with it.
+    A study's only series is taken without checks: the error, if any, comes up when it is read.
 
     Args:
-        study: all that has come of it.
+        study: the study, with all series received so far.
 
     Returns:
-        None where no series, or more than one, could be the T1w scan; and the reason, which quotes nothing from a header but series numbers.
+        The series, or None if no series, or several series, could be the T1w scan; and the reason, which quotes nothing
+        from a header but series numbers.
     """
     if len(study.every) == 1:
         return study.every[0], ""
@@ -27,12 +28,11 @@ def t1w_series(study: Study) -> tuple[Complete | None, str]:
         for path in series.files:
             try:
                 slices += read_slices(path)
-            except BadData:  # a damaged series is not the one, and keeps no other from being it
+            except BadData:  # a damaged series is not chosen, but does not rule out the others
                 continue
     try:
-        taken = choose_series(slices).slices[0].path.parent
+        chosen = choose_series(slices).slices[0].path.parent
     except InsulaError as error:
         return None, " ".join(f"{error.what} {error.value} {error.rule}".split())
-    return next(
-        series for series in study.every if series.folder == taken
-    ), "another series of its study is the T1w scan"
+    series = next(series for series in study.every if series.folder == chosen)
+    return series, "another series of its study is the T1w scan"

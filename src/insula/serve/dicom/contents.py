@@ -1,4 +1,4 @@
-"""What makes two images the same: their pixels and where these lie, however they are packed and whatever else is said of them."""
+"""Compare images by their pixels and geometry, whatever their encoding and their other header fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["contents", "same_contents"]
 
-_PLACE = (
+_GEOMETRY = (
     "Rows",
     "Columns",
     "NumberOfFrames",
@@ -35,10 +35,10 @@ _FUNCTIONAL = (
 
 
 def contents(source: Path | bytes) -> str:
-    """The SHA-256 of an image's pixels and their place; of the whole file where they cannot be read.
+    """Returns the SHA-256 of an image's pixels and geometry, or of the whole file if they cannot be read.
 
     Args:
-        source: a DICOM file, or what would be in it.
+        source: a DICOM file, or its content.
     """
     from pydicom import dcmread
 
@@ -48,21 +48,21 @@ def contents(source: Path | bytes) -> str:
         try:
             data = dcmread(io.BytesIO(raw))
             pixels = data.pixel_array
-            digest.update(repr((pixels.shape, pixels.dtype.kind, _place(data))).encode())
+            digest.update(repr((pixels.shape, pixels.dtype.kind, _geometry(data))).encode())
             digest.update(pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes())
-        except Exception:  # of a damaged file pydicom and the decoders raise whatever they trip over
+        except Exception:  # on a damaged file pydicom and the decoders may raise anything
             return hashlib.sha256(raw).hexdigest()
     return digest.hexdigest()
 
 
 def same_contents(path: Path, data: bytes) -> bool:
-    """Whether a file holds the same image as what has come."""
+    """Returns whether a file holds the same image as the received data."""
     return path.read_bytes() == data or contents(path) == contents(data)
 
 
-def _place(data: Dataset) -> list[str]:
-    found = [str(data.get(name)) for name in _PLACE]
+def _geometry(data: Dataset) -> list[str]:
+    values = [str(data.get(name)) for name in _GEOMETRY]
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for group in data.get(groups) or ():
-            found += [str(group.get(name)) for name in _FUNCTIONAL]
-    return found
+            values += [str(group.get(name)) for name in _FUNCTIONAL]
+    return values

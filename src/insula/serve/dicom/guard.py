@@ -1,4 +1,4 @@
-"""Who may hold a connection to the node, for how long, and how much may come through it."""
+"""Limits on the connections to the node: their number, their duration, and how much data they carry."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ _log = logging.getLogger(__name__)
 _HEAD_BYTES = 6
 _REQUEST, _DATA, _LAST_TYPE = 0x01, 0x04, 0x07
 _MOST_REQUEST_BYTES = 1 << 20
-"""Of an A-ASSOCIATE-RQ: 128 contexts with 40 transfer syntaxes each take 170 kB."""
+"""Maximum size of an A-ASSOCIATE-RQ; one with 128 contexts of 40 transfer syntaxes each takes 170 kB."""
 _MOST_DATA_BYTES = 1 << 17
-"""Of a later PDU; the node tells every caller that it takes 16 KiB."""
+"""Maximum size of a later PDU; the node announces 16 KiB to every caller."""
 _MOST_WAITING = 2
-"""Objects that a caller may send before the first is answered; more are left in the network."""
+"""Number of objects that may wait for their answer; no more are read from the network until then."""
 _PIECE = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one caller may take of the node."""
+    """Limits on what callers may use."""
 
     connections: int
-    """At once, of all callers."""
+    """Maximum number of connections at once, from all callers."""
     per_caller: int
-    """At once, of one network address."""
+    """Maximum number of connections at once, from one network address."""
     silent_seconds: float
-    """In which a new connection has to ask for an association."""
+    """Time in which a new connection must request an association."""
     pdu_seconds: float
-    """In which a PDU that has begun has to be complete."""
+    """Time in which a PDU must be complete once it has started."""
     object_bytes: int
-    """The largest object that is taken."""
+    """Maximum size of an object."""
     association_bytes: int
-    """The most that one association may send."""
+    """Maximum total size of what one association sends."""
 
 
 class _Breach(OSError):
-    """A caller took more than it may."""
+    """A caller exceeded a limit."""
 
 
 @dataclass(eq=False)
@@ -65,15 +65,15 @@ class _Connection:
 
     @property
     def open(self) -> bool:
-        """Whether it still has a thread."""
+        """Whether the connection still has a thread."""
         if self.association is None:
             return not self.ended
-        if self.association.ident is None:  # about to begin
+        if self.association.ident is None:  # its thread is about to start
             return True
         return self.association.is_alive() or self.association.dul.is_alive()
 
     def cut(self) -> None:
-        """Hang up; whoever reads from it notices at once."""
+        """Hang up; a thread that is reading from it notices at once."""
         with contextlib.suppress(OSError, ValueError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
@@ -81,13 +81,13 @@ class _Connection:
 class GuardedServer(ThreadedAssociationServer):
     """An association server whose threads and memory are bounded.
 
-    A connection becomes an association, with its threads and tables, only after a whole association request has come in time. Where
-    an address has as many connections as it may, a new one takes the place of the oldest that has not said anything; if all have, the
-    new one is turned away.
+    A connection becomes an association, with its threads and tables, only after a complete association request has
+    arrived in time. When an address has reached its number of connections, a new connection replaces the oldest one
+    that has not sent its request; if all have, the new connection is rejected.
 
     Args:
-        limits: see there.
-        cut: is called with the reason for every connection that was turned away or cut off.
+        limits: limits on connections and data.
+        cut: called with the reason for every connection that is rejected or cut off.
     """
 
     daemon_threads = True
@@ -101,33 +101,36 @@ class GuardedServer(ThreadedAssociationServer):
         super().__init__(*args, **kwargs)
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept; a TLS handshake is waited for elsewhere, so that a silent caller keeps nobody waiting."""
+        """Accept a connection; the TLS handshake comes later, so that a silent caller does not block others."""
         assert self.socket is not None
         return self.socket.accept()
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Make room for a connection, or turn it away."""
+        """Make room for a new connection, or reject it."""
         with self._lock:
-            self._connections = {key: one for key, one in self._connections.items() if one.open}
-            everybody = list(self._connections.values())
-            same = [one for one in everybody if one.address == client_address[0]]
-            if not (self._room(same, self.limits.per_caller) and self._room(everybody, self.limits.connections)):
+            self._connections = {key: connection for key, connection in self._connections.items() if connection.open}
+            connections = list(self._connections.values())
+            same_address = [connection for connection in connections if connection.address == client_address[0]]
+            if not (
+                self._make_room(same_address, self.limits.per_caller)
+                and self._make_room(connections, self.limits.connections)
+            ):
                 self.cut("too many connections")
                 return False
             self._connections[request] = _Connection(client_address[0], request)
         return True
 
-    def _room(self, some: list[_Connection], most: int) -> bool:
-        alive = [one for one in some if one.open]
+    def _make_room(self, connections: list[_Connection], most: int) -> bool:
+        alive = [connection for connection in connections if connection.open]
         if len(alive) < most:
             return True
-        silent = [one for one in alive if one.association is None]
+        silent = [connection for connection in alive if connection.association is None]
         if not silent:
             return False
-        oldest = min(silent, key=lambda one: one.begun)
+        oldest = min(silent, key=lambda connection: connection.begun)
         oldest.ended = True
         oldest.cut()
-        self.cut("silent, and another caller came")
+        self.cut("silent, replaced by another caller")
         return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -143,27 +146,27 @@ class GuardedServer(ThreadedAssociationServer):
                 connection.socket.do_handshake()
             first = _association_request(connection.socket, end)
             _Handler(connection, client_address, self, first)
-        except Exception as error:  # of TLS, of the network, of pynetdicom: the caller is gone or not to be helped
+        except Exception as error:  # from TLS, the network or pynetdicom: the connection is of no more use
             if not connection.ended:
                 self.cut("silent" if isinstance(error, TimeoutError) else "no association request")
             connection.ended = True
             self.shutdown_request(connection.socket)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say what went wrong without its text, which may quote what was sent."""
+        """Log the type of an error without its text, which may quote what was sent."""
         kind = sys.exc_info()[0]
         _log.warning("a connection failed: %s", kind.__name__ if kind else "?")
 
     def stop(self) -> None:
-        """Stop listening, and hang up on everybody."""
+        """Stop listening, and hang up on all callers."""
         BaseServer.shutdown(self)
         self.server_close()
-        for one in list(self._connections.values()):
-            one.cut()
+        for connection in list(self._connections.values()):
+            connection.cut()
 
 
 class _Handler(RequestHandler):
-    """Makes the association of a connection whose first PDU has come."""
+    """Creates the association of a connection whose first PDU has arrived."""
 
     def __init__(self, connection: _Connection, address: Any, server: GuardedServer, first: bytes) -> None:
         self._connection, self._first, self._limits, self._cut = connection, first, server.limits, server.cut
@@ -171,7 +174,7 @@ class _Handler(RequestHandler):
 
     def _create_association(self) -> Association:
         association = super()._create_association()
-        association.dul.event_queue.get_nowait()  # the plain socket's word that it is connected
+        association.dul.event_queue.get_nowait()  # the plain socket's event that it is connected
         association.dul.socket = _LimitedSocket(
             association, self._connection.socket, self._first, self._limits, self._cut
         )
@@ -180,9 +183,9 @@ class _Handler(RequestHandler):
 
 
 class _LimitedSocket(AssociationSocket):
-    """A socket from which no more is read than a caller may send, and not for longer.
+    """A socket that enforces the limits on size and time when it is read.
 
-    pynetdicom asks for the six bytes of a PDU's head, then for the rest, and so on.
+    pynetdicom reads the six bytes of a PDU's head, then the rest, then the next head.
     """
 
     def __init__(
@@ -195,7 +198,7 @@ class _LimitedSocket(AssociationSocket):
 
     @property
     def ready(self) -> bool:
-        """Whether something can be read; not while objects wait for their answer."""
+        """Whether data can be read; False while too many objects wait for their answer."""
         if self._first:
             return True
         if self.assoc.dimse.msg_queue.qsize() >= _MOST_WAITING:
@@ -203,10 +206,10 @@ class _LimitedSocket(AssociationSocket):
         return super().ready
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """So many bytes, or fewer where the caller has hung up.
+        """Read this number of bytes, or fewer if the caller has hung up.
 
         Raises:
-            OSError: the caller was too slow, or took more than it may; the connection is closed.
+            OSError: the caller was too slow, or exceeded a limit; the connection is closed.
         """
         try:
             if self._first:
@@ -215,41 +218,41 @@ class _LimitedSocket(AssociationSocket):
                 assert self.socket is not None
                 read = _read(self.socket, nr_bytes, time.monotonic() + self._limits.pdu_seconds)
             if len(read) == nr_bytes:
-                self._weigh(bytes(read))
+                self._check_limits(bytes(read))
             return read
         except OSError as error:
             self._cut(str(error) if isinstance(error, _Breach) else "broken off")
             self._shutdown_socket()
             raise
 
-    def _weigh(self, read: bytes) -> None:
+    def _check_limits(self, read: bytes) -> None:
         self._association += len(read)
         if self._association > self._limits.association_bytes:
-            raise _Breach("an association of too many bytes")
+            raise _Breach("association too large")
         if self._at_head:
             self._type = _checked(read, _MOST_REQUEST_BYTES if self._association == _HEAD_BYTES else _MOST_DATA_BYTES)
         elif self._type == _DATA:
-            self._weigh_fragments(read)
+            self._check_fragments(read)
         self._at_head = not self._at_head
 
-    def _weigh_fragments(self, body: bytes) -> None:
+    def _check_fragments(self, body: bytes) -> None:
         """Add up the fragments of an object (DICOM PS3.8 9.3.5 and annex E)."""
         at = 0
         while at + _HEAD_BYTES <= len(body):
             size = int.from_bytes(body[at : at + 4], "big")
             self._object += size
             if self._object > self._limits.object_bytes:
-                raise _Breach("an object of too many bytes")
+                raise _Breach("object too large")
             if body[at + 5] & 2:
                 self._object = 0
             at += 4 + max(size, 2)
 
 
 def _association_request(client: socket.socket, end: float) -> bytes:
-    """The first PDU, whole.
+    """Read the first PDU completely.
 
     Raises:
-        OSError: it does not come in time, is not what it should be, or is too long.
+        OSError: it does not arrive in time, is not an association request, or is too large.
     """
     head = _read(client, _HEAD_BYTES, end)
     if len(head) < _HEAD_BYTES or _checked(bytes(head), _MOST_REQUEST_BYTES) != _REQUEST:
@@ -258,33 +261,33 @@ def _association_request(client: socket.socket, end: float) -> bytes:
     body = _read(client, length, end)
     if len(body) < length:
         raise _Breach("no association request")
-    A_ASSOCIATE_RQ().decode(bytes(head + body))  # raises whatever its parser trips over
+    A_ASSOCIATE_RQ().decode(bytes(head + body))  # the parser may raise anything on damaged input
     return bytes(head + body)
 
 
 def _checked(head: bytes, most: int) -> int:
-    """The type of a PDU (DICOM PS3.8 9.3.1)."""
+    """Returns the type of a PDU, after checking it and the size (DICOM PS3.8 9.3.1)."""
     if not _REQUEST <= head[0] <= _LAST_TYPE:
-        raise _Breach("a PDU of no known type")
+        raise _Breach("unknown PDU type")
     if int.from_bytes(head[2:6], "big") > most:
-        raise _Breach("a PDU of too many bytes")
+        raise _Breach("PDU too large")
     return head[0]
 
 
 def _read(client: socket.socket, count: int, end: float) -> bytearray:
-    """So many bytes, or fewer where the caller has hung up.
+    """Read this number of bytes, or fewer if the caller has hung up.
 
     Raises:
-        TimeoutError: they have not come in time.
+        TimeoutError: they have not arrived in time.
     """
-    found = bytearray()
-    while len(found) < count:
+    received = bytearray()
+    while len(received) < count:
         left = end - time.monotonic()
         if left <= 0:
             raise TimeoutError
         client.settimeout(left)
-        piece = client.recv(min(count - len(found), _PIECE))
+        piece = client.recv(min(count - len(received), _PIECE))
         if not piece:
             break
-        found += piece
-    return found
+        received += piece
+    return received

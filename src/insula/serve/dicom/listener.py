@@ -1,4 +1,4 @@
-"""The node at work: series become jobs, results go to archives; killed at any moment, nothing that was acknowledged is lost."""
+"""Run the node: series become jobs, results go to archives; no acknowledged series is lost if it is killed."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def listen(
     """Run the node until SIGINT or SIGTERM.
 
     Args:
-        folder: series, jobs and results; one node at a time.
-        config: titles, times, limits, what is sent.
-        address: host and port to listen at.
-        archives: who gets the results; if none they stay in the folder.
-        announce: is told when the node listens.
+        folder: folder of the series, jobs and results; one node at a time can use it.
+        config: titles, times, limits, and which results are sent.
+        address: host and port to listen on.
+        archives: archives that get the results; if empty, they stay in the folder.
+        announce: called with TITLE@HOST:PORT once the node listens.
 
     Raises:
-        UsageError: a title that is none, or a certificate without its key.
-        NoInput, BadData: a certificate that is not there, or is none.
-        CannotCreate: another node has the folder, or another program the port.
+        UsageError: an AE title is invalid, or a certificate has no key.
+        NoInput, BadData: a certificate does not exist, or is invalid.
+        CannotCreate: another node uses the folder, or another program the port.
     """
     check_titles(config)
     audit = Audit(Path(config.service.audit) if config.service.audit else None)
@@ -69,7 +69,7 @@ def listen(
 
 
 def _hush() -> None:
-    """What others would write of what was sent, names, dates and UIDs among it, is not written."""
+    """Silence libraries whose log messages and warnings quote received data: names, dates and UIDs."""
     for name in ("pynetdicom", "pydicom", "highdicom"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
@@ -77,7 +77,7 @@ def _hush() -> None:
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:
-    """Where a thread failed, without the exception's text."""
+    """Log where a thread failed, without the exception's text."""
     name, place = failure.exc_type.__name__, failure.exc_traceback
     while place is not None and place.tb_next is not None:
         place = place.tb_next

@@ -1,4 +1,4 @@
-"""What Prometheus is told of the node: callers, objects, results that were sent; nothing of what was in them."""
+"""Prometheus metrics of the node: callers, objects and sent results; they contain nothing from the objects."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ __all__ = ["NodeMeter", "metrics_door"]
 
 
 class NodeMeter:
-    """Counts for one node.
+    """Metrics of one node.
 
     Args:
-        jobs: counted when asked.
-        workers: likewise.
+        jobs: jobs, counted when the metrics are read.
+        workers: workers, counted at the same time.
     """
 
     def __init__(self, jobs: Jobs, workers: Workers) -> None:
         self._gauges = JobGauges(jobs, workers)
         registry = self._gauges.registry
         self._associations = Counter(
-            "insula_associations", "Associations by how they began or ended.", ("outcome",), registry=registry
+            "insula_associations", "Associations, by how they started or ended.", ("outcome",), registry=registry
         )
-        self._objects = Counter("insula_objects", "Objects that came by C-STORE.", ("outcome",), registry=registry)
+        self._objects = Counter("insula_objects", "Objects received by C-STORE.", ("outcome",), registry=registry)
         self._series = Counter(
-            "insula_series", "Complete series by what became of them.", ("outcome",), registry=registry
+            "insula_series", "Complete series, by what was done with them.", ("outcome",), registry=registry
         )
         self._sent = Counter(
             "insula_results",
-            "Results by what the archive said, or why they were not sent.",
+            "Results, by the archive's answer or why they were not sent.",
             ("outcome",),
             registry=registry,
         )
 
     def association(self, outcome: Literal["accepted", "rejected", "cut"]) -> None:
-        """Count a caller: let in, turned away by its titles, or cut off."""
+        """Count an association: accepted, rejected for its AE titles, or cut off."""
         self._associations.labels(outcome).inc()
 
     def object(self, outcome: Literal["stored", "failed"]) -> None:
-        """Count an object that came."""
+        """Count a received object."""
         self._objects.labels(outcome).inc()
 
     def series(self, outcome: Literal["queued", "again", "passed over"]) -> None:
@@ -57,20 +57,25 @@ class NodeMeter:
         self._series.labels(outcome).inc()
 
     def result(self, outcome: Literal["stored", "not stored", "held back"]) -> None:
-        """Count a result: an object that was sent, or a job whose objects are held back."""
+        """Count a result: an object that was sent, or a job whose objects are held back from the archive."""
         self._sent.labels(outcome).inc()
 
     def text(self) -> str:
-        """In Prometheus' format."""
+        """Returns all metrics in Prometheus' text format."""
         return self._gauges.text()
 
 
 @contextmanager
 def metrics_door(meter: NodeMeter, host: str, port: int | None) -> Iterator[None]:
-    """Answer GET /metrics while this lasts; nothing where there is no port.
+    """Answer GET /metrics while the context is open; without a port, do nothing.
+
+    Args:
+        meter: the node's metrics.
+        host: address to listen on.
+        port: port to listen on; None for no metrics.
 
     Raises:
-        CannotCreate: the port is taken, or not for this user.
+        CannotCreate: the port is in use, or this user may not open it.
     """
     if port is None:
         yield
@@ -80,27 +85,27 @@ def metrics_door(meter: NodeMeter, host: str, port: int | None) -> Iterator[None
         timeout = 10
 
         def do_GET(self) -> None:
-            found = self.path == "/metrics"
-            body = meter.text().encode() if found else b""
-            self.send_response(200 if found else 404)
+            known = self.path == "/metrics"
+            body = meter.text().encode() if known else b""
+            self.send_response(200 if known else 404)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
         def version_string(self) -> str:
             return "insula"
 
-    class Listening(http.server.HTTPServer):  # one request at a time, so that nobody takes many threads
+    class Listening(http.server.HTTPServer):  # one request at a time, so that clients cannot use up threads
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
     try:
         server = Listening((host, port), Door)
     except (OSError, OverflowError):
-        raise CannotCreate("the metrics' port", port, "is taken, or not for this user", "choose another") from None
+        raise CannotCreate("the metrics' port", port, "is in use, or needs more rights", "choose another") from None
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""The node's rounds: complete series become jobs, results that nobody has to doubt go to the archives."""
+"""The node's regular work: turn complete series into jobs, and send results without warnings to the archives."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ __all__ = ["Node", "doubts"]
 _log = logging.getLogger(__name__)
 _OWNER = "dicom"
 _LOOK_SECONDS = 0.5
-_NOTHING = ("refused", "failed")
+_UNSUCCESSFUL = ("refused", "failed")
 
 
 class Node:
-    """Looks at what has come and what is done, again and again; what fails once is said and tried again.
+    """Queues received series and sends finished results; a step that fails is logged and tried again.
 
     Args:
-        store: series, jobs and results.
-        jobs: those of the store.
-        config: times, and what is sent.
-        archives: who gets the results; if none they stay in the store.
-        meter: counts.
+        store: store of series, jobs and results.
+        jobs: the store's jobs.
+        config: times, and which results are sent.
+        archives: archives that get the results; if empty, they stay in the store.
+        meter: the node's metrics.
     """
 
     def __init__(
@@ -46,35 +46,35 @@ class Node:
         self._store, self._jobs, self._config, self._archives, self._meter = store, jobs, config, archives, meter
         self.receiver = Receiver(store.path / "received")
         self.receiver.sweep()
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
         self._doubts: dict[str, list[str]] = {}
         self.stopping = threading.Event()
 
     def look(self) -> None:
-        """Make jobs of complete series, say which jobs came to nothing, forget what is old."""
+        """Turn complete series into jobs, log refused and failed jobs, delete old series."""
         for study in self.receiver.complete(self._config.quiet_seconds):
-            with _told_and_passed_over("a complete study"):
+            with _errors_logged("a complete study"):
                 self._begin(study)
         for job in self._jobs.of(_OWNER):
-            if job.state in _NOTHING and job.id not in self._said:
-                self._said.add(job.id)
+            if job.state in _UNSUCCESSFUL and job.id not in self._reported:
+                self._reported.add(job.id)
                 _log.warning("job %s: %s: %s", job.id[:8], job.state, (job.error or {}).get("message", ""))
-        with _told_and_passed_over("old series"):
+        with _errors_logged("old series"):
             self.receiver.forget(3600 * self._config.service.keep_hours)
 
     def send_for_ever(self) -> None:
-        """In a thread of its own, for an archive that is away is waited for."""
+        """Send results until the node stops; needs a thread of its own, as it waits for unavailable archives."""
         while self._archives and not self.stopping.wait(_LOOK_SECONDS):
-            refused = False
+            unsent = False
             for job in self._jobs.of(_OWNER):
                 if job.state == "done" and not self.stopping.is_set():
-                    with _told_and_passed_over(f"job {job.id[:8]}"):
-                        refused |= not self._hand_over(job)
-            if refused:
+                    with _errors_logged(f"job {job.id[:8]}"):
+                        unsent |= not self._send_results(job)
+            if unsent:
                 self.stopping.wait(self._config.retry_seconds)
 
     def _begin(self, study: Study) -> None:
-        """A job of the study's T1w series, if that is new; nothing of the others."""
+        """Queue a study's T1w series if it is new, and mark all new series as taken."""
         chosen, reason = t1w_series(study)
         for series in study.new:
             if chosen is not None and series.folder == chosen.folder:
@@ -85,20 +85,20 @@ class Node:
             self.receiver.take(series)
 
     def _queue(self, series: Complete) -> None:
-        """Files first, then the job, then the mark: dying in between repeats a step that changes nothing."""
+        """Store the files, then the job: if the node dies before the series is marked, repeating it changes nothing."""
         id, digest = secrets.token_hex(16), series.digest
         upload = self._store.job(id).path / "upload"
         series.copy_to(upload)
         count = len(list(upload.iterdir()))
         job = self._add(id, series, digest, count)
-        if job.id != id and job.state in _NOTHING:  # sent again after it came to nothing: once more
+        if job.id != id and job.state in _UNSUCCESSFUL:  # the earlier job was unsuccessful: try again
             self._jobs.delete(job.id)
             self._store.remove(job.id)
             job = self._add(id, series, digest, count)
         if job.id != id:
             self._store.remove(id)
         self._meter.series("queued" if job.id == id else "again")
-        news = f"a series of {count} files is complete" if job.id == id else "its series has come again"
+        news = f"a series of {count} files is complete" if job.id == id else "its series was received again"
         _log.info("job %s: %s", job.id[:8], news)
 
     def _add(self, id: str, series: Complete, digest: str, count: int) -> Job:
@@ -110,46 +110,51 @@ class Node:
             keep_seconds=3600 * self._config.service.keep_hours,
         )
 
-    def _hand_over(self, job: Job) -> bool:
-        """Send what an archive does not have yet, which is what it has not said it stored; whether all have all now."""
+    def _send_results(self, job: Job) -> bool:
+        """Send a job's results to every archive that has not confirmed them; returns whether all are confirmed now."""
         folder = self._store.job(job.id)
         if job.id not in self._doubts:
-            self._doubts[job.id] = found = doubts(record_of(folder), self._config.send_despite)
-            if found:
+            self._doubts[job.id] = codes = doubts(record_of(folder), self._config.send_despite)
+            if codes:
                 self._meter.result("held back")
-                _log.warning("job %s: held back from the archive: %s", job.id[:8], ", ".join(found))
+                _log.warning("job %s: held back from the archive: %s", job.id[:8], ", ".join(codes))
         if self._doubts[job.id]:
             return True
         done = True
         for archive in self._archives:
-            kept = folder.path / archive.statuses
-            statuses: dict[str, int] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+            statuses_path = folder.path / archive.statuses
+            statuses: dict[str, int] = (
+                json.loads(statuses_path.read_text(encoding="utf-8")) if statuses_path.exists() else {}
+            )
             paths = {part_path(folder, part): part for part in self._config.send if not stored(statuses.get(part, -1))}
             if not paths:
                 continue
             try:
-                said = archive.send(list(paths))
+                answers = archive.send(list(paths))
             except Unavailable as error:
                 _log.warning("job %s: %s", job.id[:8], error)
                 done = False
                 continue
-            statuses |= {paths[path]: status for path, status in said.items()}
-            write_json(kept, statuses)
-            for path, status in said.items():
+            statuses |= {paths[path]: status for path, status in answers.items()}
+            write_json(statuses_path, statuses)
+            for path, status in answers.items():
                 outcome = "stored" if stored(status) else "not stored"
                 self._meter.result("stored" if stored(status) else "not stored")
                 more = "" if stored(status) else f" (status {status:#06x})"
                 _log.info("job %s: %s: %s%s", job.id[:8], paths[path], outcome, more)
-            done &= all(map(stored, said.values()))
+            done &= all(map(stored, answers.values()))
         return done
 
 
 def doubts(record: Mapping[str, Any], despite: Sequence[str]) -> list[str]:
-    """The flags of a record that keep its results from an archive.
+    """Returns the codes of a record's flags for which its results are held back from the archives.
 
     Args:
-        record: of a job that is done.
-        despite: codes of warnings that do not. What is more than a warning always does.
+        record: record of a finished job.
+        despite: codes of warnings despite which results are sent. More severe flags always hold them back.
+
+    Returns:
+        The codes, in the record's order; empty if the results can be sent.
     """
     return [
         flag["code"]
@@ -159,8 +164,8 @@ def doubts(record: Mapping[str, Any], despite: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _told_and_passed_over(what: str) -> Iterator[None]:
-    """A step that may fail, of a node that must not: a full disk, a job that has just expired."""
+def _errors_logged(what: str) -> Iterator[None]:
+    """Log the errors of a step and go on, for the node must not fail on e.g. a full disk or an expired job."""
     try:
         yield
     except Interrupted:

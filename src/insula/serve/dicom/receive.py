@@ -1,4 +1,4 @@
-"""What comes by C-STORE, on the disk before it is acknowledged; and which series are complete."""
+"""Store instances received by C-STORE on disk before they are acknowledged, and find complete series."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ _NAME = 24  # hexadecimal digits of a hash
 
 @dataclass(frozen=True)
 class Complete:
-    """A series of which nothing more has come for a while."""
+    """A series that has received no instances for a while."""
 
     folder: Path
     mark: str
-    """Hash of its instances and of when the last of them came."""
+    """Hash of its instances' names, and the time when the last one was received."""
     caller: str
-    """The AE title that sent it; empty where that is not known."""
+    """AE title that sent it; empty if unknown."""
 
     @property
     def digest(self) -> str:
-        """Hash of its instances and what is in them: the same series with one more, or with other pixels, is another."""
-        found = [self.folder.name, *(path.name + contents(path) for path in self.files)]
-        return hashlib.sha256("".join(found).encode()).hexdigest()
+        """Hash of its instances and their contents; it differs if an instance is added, or a pixel changes."""
+        contents_of_files = [self.folder.name, *(path.name + contents(path) for path in self.files)]
+        return hashlib.sha256("".join(contents_of_files).encode()).hexdigest()
 
     @property
     def files(self) -> list[Path]:
-        """Its instances."""
+        """Paths of its instances."""
         return _instances(self.folder)
 
     def copy_to(self, folder: Path) -> None:
-        """Its files in another folder, as links where the disk can."""
+        """Copy its files to another folder, as hard links where the disk supports them."""
         folder.mkdir(parents=True, exist_ok=True)
         for path in self.files:
             target = folder / path.name
@@ -63,8 +63,8 @@ class Complete:
                 os.link(path, target)
             except OSError:
                 shutil.copyfile(path, target)
-        for made in (folder, folder.parent):
-            sync_folder(made)
+        for path in (folder, folder.parent):
+            sync_folder(path)
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,16 @@ class Study:
     """One patient's series of one study, all of them complete."""
 
     new: tuple[Complete, ...]
-    """What has not been looked at, or of which something has come since."""
+    """Series not taken yet, or with instances received since."""
     every: tuple[Complete, ...]
-    """These, and what is still kept of those before."""
+    """All series of the study that are still kept, including the new ones."""
 
 
 class Receiver:
-    """A folder for each series, named by hashes: neither folder nor file says whose it is.
+    """Keeps a folder for each series, named by hashes so that no path identifies a patient.
 
     Args:
-        folder: where series lie until they have been kept long enough.
+        folder: folder of the received series; created if missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -89,15 +89,13 @@ class Receiver:
         folder.mkdir(parents=True, exist_ok=True)
 
     def store(self, event: Event) -> int:
-        """Handle a C-STORE request: success is said once the instance is on the disk, or is no image and is passed over.
+        """Handle a C-STORE request, and return success once the instance is on disk; other objects are passed over.
 
-        An instance that is there already with other pixels, or in another place, is refused as a duplicate.
+        An instance that exists already with other pixels or another geometry is refused as a duplicate.
         """
         try:
-            if (
-                event.context.abstract_syntax not in _IMAGES
-            ):  # who sends a whole study sends reports and segmentations too
-                _log.info("an object that is no MR image was passed over")
+            if event.context.abstract_syntax not in _IMAGES:  # whole studies include reports and segmentations
+                _log.info("an object that is not an MR image was passed over")
                 return _SUCCESS
             data = event.dataset
             series, instance = str(data.SeriesInstanceUID), str(data.SOPInstanceUID)
@@ -105,28 +103,26 @@ class Receiver:
             study = _hashed(f"{data.get('StudyInstanceUID', '')} {patient}")
             folder = self._folder / _hashed(f"{series} {study}")
             encoded = event.encoded_dataset()
-        except Exception:  # whatever pydicom cannot read
+        except Exception:  # pydicom may raise anything
             return _CANNOT_UNDERSTAND
         about = {"study": study, "caller": event.assoc.requestor.ae_title}
         try:
-            with self._lock:  # or it might be forgotten between the two
+            with self._lock:  # or `forget` might delete the folder in between
                 folder.mkdir(exist_ok=True)
                 path = folder / f"{_hashed(instance)}.dcm"
                 if path.exists() and not same_contents(path, encoded):
-                    _log.warning(
-                        "an instance that is here already came with other pixels, or in another place: refused"
-                    )
+                    _log.warning("an instance was refused: it exists already with other pixels or geometry")
                     return _DUPLICATE
                 if _about(folder) != about:
                     write_json(folder / _ABOUT, about)
                 write_bytes(path, encoded)
         except (InsulaError, OSError) as error:
-            _log.error("an instance could not be stored: %s", _told(error))
+            _log.error("an instance could not be stored: %s", _safe_message(error))
             return _NO_RESOURCES
         return _SUCCESS
 
     def complete(self, quiet_seconds: float) -> Iterator[Study]:
-        """Every study that is quiet and of which something has come, be it once more, since its series were taken."""
+        """Yield every study that is quiet and has received instances since its series were taken."""
         studies: dict[str, list[tuple[Complete, float, bool]]] = {}
         for folder in sorted(self._folder.iterdir()):
             files = _instances(folder)
@@ -139,17 +135,18 @@ class Receiver:
             taken = folder / _TAKEN
             new = not taken.exists() or taken.read_text(encoding="utf-8") != series.mark
             studies.setdefault(about.get("study", folder.name), []).append((series, latest / 1e9, new))
-        for found in studies.values():
-            quiet = all(time.time() - latest >= quiet_seconds for _, latest, _ in found)
-            if quiet and any(new for _, _, new in found):
-                yield Study(tuple(one for one, _, new in found if new), tuple(one for one, _, _ in found))
+        for entries in studies.values():
+            quiet = all(time.time() - latest >= quiet_seconds for _, latest, _ in entries)
+            if quiet and any(new for _, _, new in entries):
+                new_series = tuple(series for series, _, new in entries if new)
+                yield Study(new_series, tuple(series for series, _, _ in entries))
 
     def take(self, series: Complete) -> None:
-        """Remember that it has been looked at."""
+        """Remember that a series has been taken, in its present state."""
         write_text(series.folder / _TAKEN, series.mark)
 
     def forget(self, keep_seconds: float) -> None:
-        """Delete series of which nothing has come for so long."""
+        """Delete series that have received no instances for this time [s]."""
         for folder in self._folder.iterdir():
             with self._lock:
                 times = [path.stat().st_mtime for path in _instances(folder)]
@@ -157,7 +154,7 @@ class Receiver:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Take away what a receiver that died had not finished."""
+        """Delete unfinished files of a receiver that was killed."""
         for path in self._folder.rglob(TEMPORARY):
             path.unlink(missing_ok=True)
 
@@ -167,7 +164,7 @@ def _instances(folder: Path) -> list[Path]:
 
 
 def _about(folder: Path) -> dict[str, str]:
-    """What stands beside a series; nothing for one that an earlier version received."""
+    """Returns the study and caller stored with a series; empty for a series that an earlier version received."""
     path = folder / _ABOUT
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
@@ -176,5 +173,5 @@ def _hashed(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:_NAME]
 
 
-def _told(error: InsulaError | OSError) -> str:
+def _safe_message(error: InsulaError | OSError) -> str:
     return str(error) if isinstance(error, InsulaError) else error.strerror or type(error).__name__

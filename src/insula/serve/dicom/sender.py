@@ -1,4 +1,4 @@
-"""Results to an archive, by C-STORE or STOW-RS; what it says of each instance is heard."""
+"""Send results to an archive by C-STORE, and return its status for each instance."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ _WARNINGS = range(0xB000, 0xC000)  # stored, with some elements changed
 
 
 class Archive(Protocol):
-    """What takes results."""
+    """An archive to which results can be sent."""
 
     statuses: ClassVar[str]
-    """The file of a job in which its answers are kept."""
+    """Name of the file in a job's folder that keeps the archive's statuses."""
 
     def send(self, paths: Sequence[Path]) -> dict[Path, int]:
-        """Offer DICOM files.
+        """Send DICOM files.
 
         Returns:
-            Of each its status (DICOM PS3.7 C.2): 0 and warnings mean that it is stored; -1 that the archive said nothing of it.
+            The status of each file (DICOM PS3.7 C.2): 0 and warnings mean that it is stored; -1 means that the archive
+            gave none.
 
         Raises:
-            Unavailable: the archive does not answer, or takes nothing.
+            Unavailable: the archive does not answer, or accepts nothing.
         """
 
 
 @dataclass(frozen=True)
 class Target:
-    """An archive that is called by C-STORE."""
+    """An archive that is reached by C-STORE."""
 
     host: str
     port: int
@@ -44,20 +45,20 @@ class Target:
     caller: str = "INSULA"
     """Our own AE title."""
     tls: ssl.SSLContext | None = field(default=None, compare=False)
-    """How it is spoken to; without TLS if None."""
+    """TLS settings of the connection; None for no TLS."""
     statuses: ClassVar[str] = "sent.json"
 
     @classmethod
     def parse(cls, text: str, *, caller: str = "INSULA", tls: ssl.SSLContext | None = None) -> Target:
-        """From TITLE@HOST:PORT.
+        """Returns the target described by TITLE@HOST:PORT.
 
         Raises:
-            UsageError: it is written in another way.
+            UsageError: the text does not have this form.
         """
         title, _, address = text.partition("@")
         host, _, port = address.rpartition(":")
         if not (title and host and port.isdigit() and len(title) <= 16):
-            raise UsageError("--send", text, "is not TITLE@HOST:PORT", "write e.g. ORTHANC@127.0.0.1:4242")
+            raise UsageError("`send`", text, "is not TITLE@HOST:PORT", "write e.g. ORTHANC@127.0.0.1:4242")
         return cls(host.strip("[]"), int(port), title, caller, tls)
 
     def send(self, paths: Sequence[Path]) -> dict[Path, int]:
@@ -66,18 +67,18 @@ class Target:
 
 
 def send(paths: Sequence[Path], target: Target, *, title: str) -> dict[Path, int]:
-    """Offer files to an archive.
+    """Send files to an archive by C-STORE.
 
     Args:
         paths: DICOM files.
-        target: who is called.
+        target: the archive.
         title: our own AE title.
 
     Returns:
-        Of each file its status (DICOM PS3.7 C.2): 0 and warnings mean that it is stored.
+        The status of each file (DICOM PS3.7 C.2): 0 and warnings mean that it is stored; -1 means that there is none.
 
     Raises:
-        Unavailable: the archive does not answer, or takes none of these.
+        Unavailable: the archive does not answer, or accepts none of the files.
     """
     from pydicom import dcmread
     from pynetdicom import AE
@@ -90,28 +91,28 @@ def send(paths: Sequence[Path], target: Target, *, title: str) -> dict[Path, int
     tls = (target.tls, target.host) if target.tls is not None else None
     association = caller.associate(target.host, target.port, ae_title=target.title, tls_args=tls)
     if not association.is_established:
-        rule = "does not answer, or does not know this node"
+        rule = "does not answer, or does not accept this node"
         raise Unavailable(
             "the archive",
             f"{target.title} at {target.host}:{target.port}",
             rule,
-            "check its address, and whether it lets us in",
+            "check its address, and whether it accepts this node",
         )
-    found: dict[Path, int] = {}
+    statuses: dict[Path, int] = {}
     try:
         for path, data in objects.items():
             try:
                 answer = association.send_c_store(data)
             except (ValueError, RuntimeError):  # not negotiated, or the archive hung up
-                found[path] = -1
+                statuses[path] = -1
                 continue
-            found[path] = int(answer.Status) if "Status" in answer else -1
+            statuses[path] = int(answer.Status) if "Status" in answer else -1
     finally:
         if association.is_established:
             association.release()
-    return found
+    return statuses
 
 
 def stored(status: int) -> bool:
-    """Whether a status means that the archive has the instance."""
+    """Returns whether a status means that the archive has stored the instance."""
     return status == _SUCCESS or status in _WARNINGS

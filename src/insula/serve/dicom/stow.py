@@ -1,4 +1,4 @@
-"""STOW-RS: results to an archive over HTTP, and what it answers of each instance."""
+"""Send results to an archive over HTTP (STOW-RS), and return its status for each instance."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ _INSTANCE, _REASON, _WARNING = "00081155", "00081197", "00081196"
 _UNKNOWN = -1
 _NO_REASON = 0x0110  # processing failure
 _ANSWERED = (200, 202, 409)
-"""Statuses that come with a word on each instance (DICOM PS3.18 10.5.3)."""
+"""HTTP statuses whose body reports on each instance (DICOM PS3.18 10.5.3)."""
 
 
 @dataclass(frozen=True)
 class Stow:
-    """An archive that is called by STOW-RS."""
+    """An archive that is reached by STOW-RS."""
 
     url: str
-    """The address of its studies."""
+    """URL of its studies."""
     tls: ssl.SSLContext | None = field(default=None, compare=False)
-    """How https is spoken; by the system's certificates if None."""
+    """TLS settings for https; None for the system's certificates."""
     statuses: ClassVar[str] = "stow.json"
 
     @classmethod
     def parse(cls, text: str, *, tls: ssl.SSLContext | None = None) -> Stow:
-        """From the address of a DICOMweb service, with or without `/studies` at its end.
+        """Returns the archive at the URL of a DICOMweb service, with or without `/studies` at its end.
 
         Raises:
-            UsageError: it is no such address, or holds a password.
+            UsageError: the text is no such URL, or contains a user name or password.
         """
         remedy = "write e.g. https://archive:8042/dicom-web"
         try:
@@ -54,11 +54,13 @@ class Stow:
         except ValueError:
             fits = False
         if not fits or any(not 32 < ord(letter) < 127 for letter in text):
-            raise UsageError("--stow", "", "is no address of http or https", remedy)
+            raise UsageError("`stow`", "", "is not an http or https URL", remedy)
         if "@" in parts.netloc:
-            raise UsageError("--stow", "", "holds a name or a password", f"set {_AUTHORIZATION} to the header's value")
+            raise UsageError(
+                "`stow`", "", "contains a user name or password", f"set {_AUTHORIZATION} to the header's value"
+            )
         if parts.query or parts.fragment:
-            raise UsageError("--stow", "", "has a query", remedy)
+            raise UsageError("`stow`", "", "has a query", remedy)
         url = text.rstrip("/")
         return cls(url if url.endswith("/studies") else f"{url}/studies", tls)
 
@@ -69,11 +71,11 @@ class Stow:
         uids = {path: str(dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) for path in paths}
         status, body = self._post(paths)
         if status not in _ANSWERED:
-            raise self._unavailable(f"answers {status}", "check its address, its log, and whether it lets us in")
-        said = statuses_of(body)
-        # 200 says by itself that all are stored; an archive may leave the list away
-        silent = 0 if status == 200 and not said else _UNKNOWN
-        return {path: said.get(uid, silent) for path, uid in uids.items()}
+            raise self._unavailable(f"answers {status}", "check its address, its log, and whether it accepts this node")
+        statuses = statuses_of(body)
+        # 200 alone means that all are stored; an archive may leave out the list
+        unlisted = 0 if status == 200 and not statuses else _UNKNOWN
+        return {path: statuses.get(uid, unlisted) for path, uid in uids.items()}
 
     def _post(self, paths: Sequence[Path]) -> tuple[int, bytes]:
         parts = urlsplit(self.url)
@@ -101,10 +103,10 @@ class Stow:
             return answer.status, answer.read(_MOST_ANSWER)
         except ssl.SSLError:
             raise self._unavailable(
-                "does not prove who it is", "name who signed its certificate by --set archive_ca=FILE"
+                "has a certificate that cannot be verified", "name who signed its certificate by `set` archive_ca=FILE"
             ) from None
         except (OSError, http.client.HTTPException, ValueError):
-            raise self._unavailable("does not answer", "check its address, and whether it runs") from None
+            raise self._unavailable("does not answer", "check its address, and whether it is running") from None
         finally:
             connection.close()
 
@@ -113,13 +115,13 @@ class Stow:
 
 
 def statuses_of(body: bytes) -> dict[str, int]:
-    """What an answer says of each instance, by its SOP Instance UID.
+    """Returns the status of each instance in an archive's answer, by its SOP Instance UID.
 
     Args:
-        body: the answer, as DICOM JSON or as native DICOM XML.
+        body: the answer, as DICOM JSON or native DICOM XML.
 
     Returns:
-        0 or a warning of those that are stored, the failure's reason of the others; empty where the answer says nothing that can be read.
+        0 or a warning for stored instances, the failure reason for the others; empty if the answer cannot be read.
     """
     text = body.decode("utf-8", errors="replace").lstrip("\ufeff \r\n\t")
     try:
@@ -128,13 +130,13 @@ def statuses_of(body: bytes) -> dict[str, int]:
         return {}
     if isinstance(data, list):
         data = data[0] if data else {}
-    found = {}
+    statuses = {}
     for sequence, reason, otherwise in ((_STORED, _WARNING, 0), (_FAILED, _REASON, _NO_REASON)):
         for item in _values(data, sequence):
             for uid in _values(item, _INSTANCE)[:1]:
                 codes = _values(item, reason)
-                found[str(uid)] = _number(codes[0], otherwise) if codes else otherwise
-    return found
+                statuses[str(uid)] = _number(codes[0], otherwise) if codes else otherwise
+    return statuses
 
 
 def _body(heads: Iterable[bytes], paths: Iterable[Path], end: bytes) -> Iterator[bytes]:
@@ -161,16 +163,16 @@ def _number(code: Any, otherwise: int) -> int:
 
 
 def _from_xml(text: str) -> dict[str, Any]:
-    """Native DICOM XML (PS3.19 A.1) in the shape of DICOM JSON; no entity is resolved."""
+    """Convert native DICOM XML (PS3.19 A.1) to the structure of DICOM JSON; no entity is resolved."""
     if "<!DOCTYPE" in text:
         raise ValueError
     return _item(ElementTree.fromstring(text))
 
 
 def _item(node: ElementTree.Element) -> dict[str, Any]:
-    found = {}
+    elements = {}
     for element in node:
         values: list[Any] = [_item(item) for item in element if item.tag.endswith("Item")]
         values += [(item.text or "").strip() for item in element if item.tag.endswith("Value")]
-        found[element.get("tag", "")] = {"Value": values}
-    return found
+        elements[element.get("tag", "")] = {"Value": values}
+    return elements

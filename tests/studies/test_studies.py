@@ -1,0 +1,126 @@
+"""Smoke tests of the commands behind the documents' numbers: they start, exist where they are named, and some run."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+_ROOT = Path(__file__).parents[2]
+_NAMES = sorted(path.stem for path in (_ROOT / "studies").glob("*.py") if path.stem != "__init__")
+_COMMANDS = [
+    name for name in _NAMES if "\ndef main()" in (_ROOT / "studies" / f"{name}.py").read_text(encoding="utf-8")
+]
+_OPTIONAL = {"highdicom", "httpx", "monai", "nncf", "onnxruntime", "openvino", "pydicom"}
+"""Modules of the package's extras; a study that imports one is skipped where it is not installed."""
+_NAMED = re.compile(r"-m studies\.(?P<command>\w+)|\bstudies/(?P<file>\w+)\.py\b")
+
+
+@pytest.fixture(autouse=True)
+def _from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(_ROOT), *sys.path])
+
+
+def _study(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"studies.{name}")
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _OPTIONAL:
+            raise
+        pytest.skip(f"{missing} is not installed")
+
+
+def _run(study: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
+    monkeypatch.setattr(sys, "argv", [study.__name__, *map(str, words)])
+    study.main()
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_every_command_answers_help(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = _study(name)
+    with pytest.raises(SystemExit) as stop:
+        _run(study, monkeypatch, "--help")
+    assert stop.value.code == 0
+    about = capsys.readouterr().out
+    assert (study.__doc__ or "").splitlines()[0][:60] in " ".join(about.split())
+    assert "usage: " in about
+
+
+@pytest.mark.parametrize("name", sorted(set(_NAMES) - set(_COMMANDS)))
+def test_every_other_module_imports(name: str) -> None:
+    assert _study(name).__doc__
+
+
+def test_the_documents_name_only_commands_that_exist() -> None:
+    texts = [_ROOT / "README.md", _ROOT / "Makefile", *(_ROOT / "docs").rglob("*.md"), *(_ROOT / "src").rglob("*.py")]
+    matches = [(path, match) for path in texts for match in _NAMED.finditer(path.read_text(encoding="utf-8"))]
+    assert len(matches) > 20
+    for path, match in matches:
+        assert match["command"] is None or match["command"] in _COMMANDS, (path, match[0])
+        assert match["file"] is None or match["file"] in _NAMES, (path, match[0])
+
+
+def test_a_command_in_a_docstring_is_its_own_module() -> None:
+    for name in _COMMANDS:
+        text = (_ROOT / "studies" / f"{name}.py").read_text(encoding="utf-8").split('"""')[1]
+        assert set(re.findall(r"-m studies\.(\w+)", text)) == {name}
+
+
+def test_fuzzing_finds_nothing_wrong_in_a_few_headers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fuzz = _study("fuzz")
+    monkeypatch.setattr(fuzz, "ProcessPoolExecutor", partial(ThreadPoolExecutor, 1))
+    _run(fuzz, monkeypatch, "--nifti", 20, "--dicom", 2, "--out", tmp_path / "fuzz.json")
+    counts = json.loads((tmp_path / "fuzz.json").read_text(encoding="utf-8"))
+    assert {name: sum(outcomes.values()) for name, outcomes in counts.items()} == {"DICOM": 2, "NIfTI": 20}
+    assert not any("wrong" in outcomes for outcomes in counts.values())
+    assert "NIfTI: 20 headers, " in capsys.readouterr().out
+
+
+def test_the_state_space_study_prints_and_writes_its_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--device", "cpu", "--most", 1024, "--repeats", 1, "--out", tmp_path)
+    _run(_study("state_space"), monkeypatch, *words)
+    measured = json.loads((tmp_path / "state_space.json").read_text(encoding="utf-8"))["measured"]
+    assert set(measured) == {"state space", "full attention"}
+    assert (tmp_path / "state_space.svg").exists()
+    out = capsys.readouterr().out
+    assert "| tokens | state space [x] | full attention [x] | state space [GiB] | full attention [GiB] |" in out
+    assert "| 1024 | 1.0 | " in out
+
+
+def test_the_interval_study_counts_coverage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    intervals = _study("intervals")
+    monkeypatch.setattr(intervals, "_CENTRES", (2, 10))
+    monkeypatch.setattr(intervals, "_CASES", (30,))
+    _run(intervals, monkeypatch, "--runs", 2, "--out", tmp_path / "intervals.json")
+    rows = json.loads((tmp_path / "intervals.json").read_text(encoding="utf-8"))["rows"]
+    assert [row["centres"] for row in rows] == [2] * 4 + [10] * 4
+    assert all(row["mean covered"] is None for row in rows[:4])
+    assert all(row["mean covered"] in (0.0, 0.5, 1.0) for row in rows[4:])
+    assert "| 2 | 30 | 0 | - |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("window", [(8, 8, 8), (40, 5, 7)])
+def test_windows_cover_every_voxel_and_weigh_them_to_one(window: tuple[int, int, int]) -> None:
+    image = torch.rand(1, 1, 19, 16, 11)
+    torch.testing.assert_close(_study("windows").windowed_logits(lambda x: x, image, window), image)
+
+
+def test_an_empty_cell_of_a_table_is_one_space() -> None:
+    assert _study("rows").table(["", "n"], [["baseline", "3"]]) == "| | n |\n|---|---|\n| baseline | 3 |"

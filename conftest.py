@@ -1,4 +1,4 @@
-"""With CHECK_SHAPES=1 in the environment, every call into insula checks the types and shapes that its signature promises."""
+"""With CHECK_SHAPES=1, every call into insula checks the types and shapes in its signature."""
 
 from __future__ import annotations
 

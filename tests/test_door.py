@@ -56,4 +56,5 @@ def test_what_it_refuses_names_parameters_and_the_command_line_flags(tmp_path: P
     with pytest.raises(insula.InsulaError, match="`assume_t1w`") as refused:
         insula.segment(tmp_path / "a_FLAIR.nii")
     assert "--assume-t1w" in with_flags(str(refused.value))
+    assert with_flags("use `device=cpu`, or `set=train.lr=1`") == "use --device cpu, or --set train.lr=1"
     assert with_flags("see `prepare` and `no_such_word`") == "see `prepare` and `no_such_word`"

@@ -9,7 +9,7 @@ import pickle
 import pytest
 
 from insula import errors
-from insula.errors import InsulaError, as_insula_error, from_os_error
+from insula.errors import InsulaError, Interrupted, as_insula_error, from_os_error
 
 _CODES = {
     "UsageError": 2,
@@ -72,3 +72,10 @@ def test_of_a_bug_kind_and_place_are_told_and_never_its_text() -> None:
         told = str(as_insula_error(error))
     assert told.startswith("ValueError at test_errors.py:")
     assert "CANARY" not in told
+
+
+def test_a_signal_that_a_library_raises_anew_keeps_its_exit_code() -> None:
+    caught = Interrupted(15)
+    anew = type(caught)(f"With tag (0008,0016) got exception: {caught}")
+    assert anew.exit_code == 143
+    assert "signal 15" in str(anew)

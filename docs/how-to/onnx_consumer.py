@@ -1,7 +1,7 @@
 """Segment a scan with numpy and onnxruntime alone: python onnx_consumer.py enhanced.onnx scan.nii.gz probability.npy
 
-Left out of insula's care: damaged files, qforms, inverted contrast, bright things beside the head, blurring before coarser grids, small lesions,
-pieces apart from the brain and holes in it.
+It omits what insula does about damaged files, qforms, inverted contrast, bright objects beside the head, blurring
+before coarser grids, small lesions, and pieces apart from the brain and holes in it.
 """
 
 import gzip

@@ -30,7 +30,8 @@ class Result(predict.Result):
     def save(self, folder: str | os.PathLike[str]) -> dict[str, Any]:
         """Write everything that `insula segment` writes for a scan: masks, probabilities, record and page.
 
-        Results of DICOM get a SEG, an SR and a picture too. Files of the same case are replaced, each whole or not at all.
+        Results of DICOM get a SEG, an SR and a picture too. Files of the same case are replaced, each whole or not at
+        all.
 
         Args:
             folder: made if missing.

@@ -17,6 +17,7 @@ InsulaError                 70  never raised itself
 from __future__ import annotations
 
 import errno
+import signal
 from typing import ClassVar
 
 __all__ = [
@@ -126,9 +127,13 @@ class NoPermission(InsulaError):
 class Interrupted(InsulaError):
     """The run was stopped by a signal; the exit code is 128 + the signal's number."""
 
-    def __init__(self, signal_number: int) -> None:
-        self.signal_number = signal_number
-        super().__init__("the run", "", f"was stopped by signal {signal_number}", "results already named are complete")
+    def __init__(self, signal_number: int | str) -> None:
+        if isinstance(signal_number, str):  # pydicom raises what it catches anew, with a text alone
+            signal_number = signal.SIGTERM
+        self.signal_number = int(signal_number)
+        super().__init__(
+            "the run", "", f"was stopped by signal {self.signal_number}", "results already named are complete"
+        )
 
     @property
     def exit_code(self) -> int:
@@ -198,7 +203,7 @@ def as_insula_error(error: Exception) -> InsulaError:
     if isinstance(error, InsulaError):
         return error
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return Unavailable("memory", "", "ran out", "try `low_memory`, or `device` cpu, or close other programs")
+        return Unavailable("memory", "", "ran out", "try `low_memory`, or `device=cpu`, or close other programs")
     if isinstance(error, OSError):
         return from_os_error(error, what="the file", value=error.filename or "", writing=False)
     frame = error.__traceback__

@@ -58,7 +58,7 @@ def test_a_profile_shows_phases_and_writes_nothing(
     arguments = ("train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run", "--profile")
     said = call(capsys, *arguments)
     assert said.code == 0, said.err
-    for phase in ("data and augmentation", "forward", "backward", "optimiser", "a whole step"):
+    for phase in ("data and augmentation", "forward", "backward", "optimiser", "a whole training step"):
         assert phase in said.out
     assert not (tmp_path / "run").exists()
 

@@ -218,7 +218,7 @@ def test_a_label_can_be_chosen(tmp_path: Path) -> None:
     voxels[2], voxels[3] = 1, 4
     save(tmp_path / "labels.nii.gz", voxels, np.eye(4))
     assert read_mask(tmp_path / "labels.nii.gz", label=4).voxels.sum() == 144
-    with pytest.raises(BadData, match="choose the label"):
+    with pytest.raises(BadData, match="`label`"):
         read_mask(tmp_path / "labels.nii.gz")
 
 

@@ -36,5 +36,5 @@ def test_an_error_crosses_the_border_whole() -> None:
 
 
 def test_a_killed_worker_is_named_and_nothing_hangs() -> None:
-    with pytest.raises(Unavailable, match="`jobs` 1"):
+    with pytest.raises(Unavailable, match="`jobs=1`"):
         list(each(_die, range(8), jobs=2))

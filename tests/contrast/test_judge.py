@@ -53,7 +53,7 @@ def test_heads_with_the_tissues_of_t1w_are_taken(lesions: tuple[Sphere, ...], sk
 
 @pytest.mark.parametrize("kind", _LIKE)
 def test_other_orders_of_tissue_are_refused(kind: str) -> None:
-    with pytest.raises(BadData, match="assume-t1w"):
+    with pytest.raises(BadData, match="assume_t1w"):
         check_contrast(_image(_scan(_LIKE[kind])))
 
 

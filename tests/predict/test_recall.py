@@ -8,6 +8,7 @@ import torch
 
 from insula.checkpoint import Card, Weights
 from insula.config import AttentionUNet, MambaUNet, PrepareConfig
+from insula.config.calibration import Scaling
 from insula.errors import Unavailable
 from insula.models import build_model
 from insula.predict import remember
@@ -19,7 +20,9 @@ _PREPARE = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
 def _weights(mode: str = "self_sorting", size: int = 6) -> Weights:
     torch.manual_seed(0)
     config = MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory=mode, memory_size=size)  # type: ignore[arg-type]
-    return Weights(((build_model(config).eval(), 1.0),), Card(name="small", model=config, prepare=_PREPARE), "sha")
+    return Weights(
+        ((build_model(config).eval(), Scaling()),), Card(name="small", model=config, prepare=_PREPARE), "sha"
+    )
 
 
 def test_tokens_come_best_first_inside_the_box_and_back_in_the_scan(coarse_case: Case) -> None:
@@ -70,7 +73,9 @@ def test_a_memory_larger_than_the_grid_is_all_of_it(coarse_case: Case) -> None:
 
 def test_a_model_without_a_memory_says_so(coarse_case: Case) -> None:
     config = AttentionUNet(widths=(4, 8))
-    plain = Weights(((build_model(config).eval(), 1.0),), Card(name="plain", model=config, prepare=_PREPARE), "sha")
+    plain = Weights(
+        ((build_model(config).eval(), Scaling()),), Card(name="plain", model=config, prepare=_PREPARE), "sha"
+    )
     for weights in (plain, _weights("off")):
         with pytest.raises(Unavailable, match="without a memory"):
             remember(coarse_case.scan, weights)

@@ -13,7 +13,6 @@ import pytest
 import torch
 from scipy import ndimage
 
-import insula
 from geometry.orders import ORDERS, stored_as, turned
 from insula.checkpoint import load_weights
 from insula.config import Calibration, SegmentConfig
@@ -37,11 +36,6 @@ def result(coarse_case: Case, tiny_weights: Path) -> Result:
 def brained(coarse_case: Case, brain_weights: Path) -> Result:
     """What weights with a brain output give."""
     return segment(coarse_case.scan, _CONFIG, weights=str(brain_weights))
-
-
-def test_the_public_door_is_this_function() -> None:
-    assert insula.segment is segment
-    assert insula.Result is Result
 
 
 def test_everything_is_on_the_scans_grid(result: Result, coarse_case: Case) -> None:

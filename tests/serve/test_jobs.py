@@ -10,7 +10,7 @@ import pytest
 
 from insula.config import ServeConfig
 from insula.errors import IOFault
-from insula.serve import Job, Jobs, Store, Workers
+from insula.serve import Job, Jobs, JobStore, Workers
 from insula.serve.database import Busy, NoRoom, Reserve
 from insula.serve.jobs import QueueFull
 
@@ -174,7 +174,7 @@ _DAY = 86400.0
 def test_a_clock_that_jumps_deletes_and_stops_nothing(
     hours: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(tmp_path)
+    store = JobStore(tmp_path)
     store.sweep(set())
     jobs = Jobs(store.database)
     for id in ("done", "runs", "waits"):

@@ -8,17 +8,17 @@ import pytest
 
 from insula.errors import InsulaError, NoInput
 from insula.io import write_bytes
-from insula.serve import Jobs, Store
+from insula.serve import Jobs, JobStore
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    made = Store(tmp_path)
+def store(tmp_path: Path) -> JobStore:
+    made = JobStore(tmp_path)
     made.sweep(set())
     return made
 
 
-def test_a_sweep_keeps_what_is_known_and_deletes_nothing_that_may_be_a_job(store: Store) -> None:
+def test_a_sweep_keeps_what_is_known_and_deletes_nothing_that_may_be_a_job(store: JobStore) -> None:
     for name in ("known", "orphan"):
         store.job(name).path.mkdir()
         (store.job(name).path / "upload.nii").write_bytes(b"x")
@@ -28,7 +28,7 @@ def test_a_sweep_keeps_what_is_known_and_deletes_nothing_that_may_be_a_job(store
     assert _files(store) == ["jobs/known/upload.nii", "quarantine/orphan/upload.nii"]
 
 
-def test_what_lies_in_quarantine_stays_there_until_its_job_is_known_again(store: Store) -> None:
+def test_what_lies_in_quarantine_stays_there_until_its_job_is_known_again(store: JobStore) -> None:
     for content in (b"first", b"second"):  # of one name
         store.job("a").path.mkdir()
         (store.job("a").path / "upload.nii").write_bytes(content)
@@ -53,7 +53,7 @@ _DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
 
 @pytest.mark.parametrize("damage", _DAMAGES)
 @pytest.mark.parametrize("log", ["checkpointed", "in the log"])
-def test_whatever_happens_to_the_file_of_jobs_no_folder_is_deleted(damage: str, log: str, store: Store) -> None:
+def test_whatever_happens_to_the_file_of_jobs_no_folder_is_deleted(damage: str, log: str, store: JobStore) -> None:
     jobs = Jobs(store.database)
     ids = [f"{n:032x}" for n in range(70)]
     for id in ids:
@@ -82,14 +82,14 @@ def test_whatever_happens_to_the_file_of_jobs_no_folder_is_deleted(damage: str, 
         assert (store.quarantine / "jobs.sqlite-wal").read_bytes() == unwritten
 
 
-def test_a_whole_file_of_jobs_stays_where_it_is(store: Store) -> None:
+def test_a_whole_file_of_jobs_stays_where_it_is(store: JobStore) -> None:
     Jobs(store.database).add(owner="one", key=None, upload=("a", "ab" * 32, 1), options={}, keep_seconds=100)
     store.mend()  # with the first still open
     assert Jobs(store.database).ids() == {"a"}
     assert not store.quarantine.exists()
 
 
-def test_a_job_that_came_to_nothing_leaves_its_upload_only(store: Store) -> None:
+def test_a_job_that_came_to_nothing_leaves_its_upload_only(store: JobStore) -> None:
     folder = store.job("a")
     (folder.path / "results").mkdir(parents=True)
     for path in (
@@ -104,11 +104,11 @@ def test_a_job_that_came_to_nothing_leaves_its_upload_only(store: Store) -> None
     assert _files(store) == ["jobs/a/upload.nii"]
 
 
-def _files(store: Store) -> list[str]:
+def _files(store: JobStore) -> list[str]:
     return sorted(path.relative_to(store.path).as_posix() for path in store.path.rglob("*") if path.is_file())
 
 
-def test_a_job_is_gone_though_its_worker_goes_on_writing(store: Store) -> None:
+def test_a_job_is_gone_though_its_worker_goes_on_writing(store: JobStore) -> None:
     for number in range(50):
         folder = store.job(str(number)).path
         folder.mkdir()
@@ -130,7 +130,7 @@ def test_a_job_is_gone_though_its_worker_goes_on_writing(store: Store) -> None:
         assert not folder.exists()
 
 
-def test_an_upload_that_is_gone_is_said(store: Store) -> None:
+def test_an_upload_that_is_gone_is_said(store: JobStore) -> None:
     store.job("a").path.mkdir()
     with pytest.raises(NoInput, match="no longer"):
         store.job("a").upload()

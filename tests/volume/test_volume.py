@@ -14,6 +14,7 @@ from insula.volume import Case, Mask, Scan
 _GRID = Grid((3, 4, 5), np.diag([10.0, 10.0, 10.0, 1.0]))
 
 
+@pytest.mark.wrong_types
 def test_a_scan_is_float32_and_read_only() -> None:
     scan = Scan(np.ones((3, 4, 5), np.int16), _GRID)
     assert scan.image.dtype == np.float32
@@ -23,6 +24,7 @@ def test_a_scan_is_float32_and_read_only() -> None:
         scan.name = "other"  # type: ignore[misc]
 
 
+@pytest.mark.wrong_types
 def test_a_scan_must_lie_on_its_grid_and_be_finite() -> None:
     with pytest.raises(BadData, match=r"\(3, 4, 6\).*\(3, 4, 5\)"):
         Scan(np.ones((3, 4, 6)), _GRID)
@@ -32,6 +34,7 @@ def test_a_scan_must_lie_on_its_grid_and_be_finite() -> None:
         Scan(image, _GRID)
 
 
+@pytest.mark.wrong_types
 def test_a_mask_is_boolean_and_counts_its_volume() -> None:
     voxels = np.zeros((3, 4, 5), bool)
     assert Mask(voxels, _GRID).volume_ml == 0
@@ -41,6 +44,7 @@ def test_a_mask_is_boolean_and_counts_its_volume() -> None:
         Mask(voxels.astype(np.uint8), _GRID)
 
 
+@pytest.mark.wrong_types
 def test_a_case_needs_one_grid() -> None:
     scan = Scan(np.ones((3, 4, 5)), _GRID)
     moved = _GRID.affine.copy()

@@ -255,8 +255,13 @@ def _sample_with_lesion(sample: Volumes, numbers: Numbers, volumes: Numbers) -> 
 
 
 def _taken_off(
-    image: Volumes, sample: Volumes, truth: Volumes, index: Tensor, numbers: Numbers, volumes: Numbers
-) -> tuple[Volumes, Volumes]:
+    image: Volumes,
+    sample: Float[Tensor, "b x y z"],
+    truth: Volumes,
+    index: Tensor,
+    numbers: Numbers,
+    volumes: Numbers,
+) -> tuple[Volumes, Float[Tensor, "b x y z"]]:
     """Remove the skull or the face, as data sharing does."""
     around = around_at(volumes["around"], index)
     near = blur_evenly(truth, 2.0) > 0.05  # a lesion at the rim is not cut off

@@ -1,7 +1,7 @@
 """Benchmarks of training and inference on this machine, compared with other networks and pipelines."""
 
 from insula.bench.contenders import CONTENDERS, Contender
-from insula.bench.cost import Cost, Limits, Work, cost_of, limits_of
+from insula.bench.cost import Cost, DeviceLimits, Work, cost_of, limits_of
 from insula.bench.predict import PredictBench, SeenCase, Way, bench_predict, parse_way
 from insula.bench.steps import StepBench, bench_steps
 from insula.bench.streams import StreamBench, bench_streams
@@ -10,7 +10,7 @@ __all__ = [
     "CONTENDERS",
     "Contender",
     "Cost",
-    "Limits",
+    "DeviceLimits",
     "PredictBench",
     "SeenCase",
     "StepBench",

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["Cost", "Limits", "Work", "cost_of", "limits_of", "work_of"]
+__all__ = ["Cost", "DeviceLimits", "Work", "cost_of", "limits_of", "work_of"]
 
 _WARM, _PROFILED = 6, 3
 _SIDE = {"cuda": 8192, "cpu": 1024}  # side of the matrices that measure the arithmetic rate
@@ -21,7 +21,7 @@ _COPIED = {"cuda": 2**30, "cpu": 2**27}  # bytes copied to measure the memory ba
 
 
 @dataclass(frozen=True)
-class Limits:
+class DeviceLimits:
     """Measured limits of the machine."""
 
     tflops: float
@@ -52,7 +52,7 @@ class Cost:
     """Fraction of the time that the GPU computes; None without a GPU."""
 
 
-def limits_of(device: torch.device) -> Limits:
+def limits_of(device: torch.device) -> DeviceLimits:
     """Measure the limits of a device."""
     side, size = _SIDE[device.type], _COPIED[device.type]
     a = torch.randn(side, side, device=device, dtype=torch.bfloat16 if device.type == "cuda" else torch.float32)
@@ -60,7 +60,7 @@ def limits_of(device: torch.device) -> Limits:
     source = torch.empty(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     copy = _seconds(lambda: target.copy_(source), device, 10)
-    return Limits(tflops=2 * side**3 / product / 1e12, gb_per_s=2 * size / copy / 1e9)
+    return DeviceLimits(tflops=2 * side**3 / product / 1e12, gb_per_s=2 * size / copy / 1e9)
 
 
 def cost_of(step: Callable[[], Any], device: torch.device, *, repeats: int) -> Cost:

@@ -12,7 +12,7 @@ from insula.cli.console import table
 if TYPE_CHECKING:
     import torch
 
-    from insula.bench import Limits, StepBench, StreamBench
+    from insula.bench import DeviceLimits, StepBench, StreamBench
     from insula.store import CaseSet
     from insula.train import Batch
 
@@ -166,7 +166,7 @@ def _batch(cases: CaseSet, size: int, patch: int, device: torch.device) -> Batch
     return Batch(image, truth, truth)
 
 
-def _show_steps(results: list[StepBench], limits: Limits, *, voxels: int, cuda: bool) -> None:
+def _show_steps(results: list[StepBench], limits: DeviceLimits, *, voxels: int, cuda: bool) -> None:
     """Print milliseconds on a GPU, multiples of the first network elsewhere, and the ratio to the device's limits."""
     timed = [result for result in results if result.cost is not None]
     if not timed:

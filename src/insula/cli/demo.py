@@ -27,8 +27,8 @@ def demo(out: Path = Path("insula-demo"), simulated: bool = False, device: str =
 
     Args:
         out: Folder for the scan and the results.
-        simulated: Segment a simulated subject with a known lesion instead, and print the Dice score; needs
-            `pip install 'insula[demo]'`.
+        simulated: Segment a simulated subject with a known lesion instead, and print the Dice score
+            (pip install 'insula[demo]').
         device: Device to use: auto, cpu, cuda or cuda:N.
         debug: Show a traceback on errors.
     """

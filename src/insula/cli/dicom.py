@@ -40,8 +40,8 @@ def listen(
     unless --host is changed. For research only; not a medical device.
 
     Args:
-        send: Archive that receives the results by C-STORE, as TITLE@HOST:PORT; without it and --stow, they stay in
-            --store.
+        send: Archive that receives the results by C-STORE, as TITLE@HOST:PORT; without an archive, they stay in
+            the folder of --store.
         stow: Archive that receives the results by STOW-RS, as the address of its DICOMweb service.
         store: Folder for series, jobs and results.
         host: Address to listen on.

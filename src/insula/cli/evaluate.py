@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from insula.checkpoint import Card
-    from insula.evaluate import CaseScore, Comparison, Pair, Preset, Row
+    from insula.evaluate import CaseScore, Comparison, Pair, Preset, ScoreRow
     from insula.stats import Interval
 
 __all__ = ["evaluate"]
@@ -47,8 +47,8 @@ def evaluate(
         split: Split file; only the test part of one fold is scored. All cases if not given.
         fold: Number of the fold in the split.
         label: Value of the lesion in the true masks, if they contain several labels.
-        weights: Weights that made the predictions, to warn of subjects they were trained or calibrated on; not needed for
-            predictions by bundled weights.
+        weights: Weights that made the predictions, to warn of subjects they were trained or calibrated on; not needed
+            for predictions by bundled weights.
         primary: Metric that decides between sets; the other metrics are descriptive.
         hoped: Difference of the primary metric that would matter, in its own unit, for which the power is printed; 0.02
             if not given, for a metric between 0 and 1.
@@ -194,7 +194,7 @@ def _score(pairs: dict[str, tuple[Pair, ...]], preset: Preset, jobs: int) -> dic
 
 
 def _show(
-    sets: dict[str, list[CaseScore]], rows: dict[str, list[Row]], comparisons: Sequence[Comparison], hoped: float
+    sets: dict[str, list[CaseScore]], rows: dict[str, list[ScoreRow]], comparisons: Sequence[Comparison], hoped: float
 ) -> None:
     from insula.evaluate import METRICS, coverage
 
@@ -263,7 +263,7 @@ def _table(scores: Sequence[CaseScore], metrics: Sequence[str]) -> str:
 
 
 def _record(
-    preset: Preset, sets: Any, rows: dict[str, list[Row]], comparisons: Sequence[Comparison], hoped: float
+    preset: Preset, sets: Any, rows: dict[str, list[ScoreRow]], comparisons: Sequence[Comparison], hoped: float
 ) -> dict[str, Any]:
     from dataclasses import asdict, replace
 

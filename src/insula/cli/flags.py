@@ -8,19 +8,25 @@ from functools import cache
 
 __all__ = ["with_flags"]
 
-_PARAMETER = re.compile(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)*)`")
+_PARAMETER = re.compile(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)*)(?:=([^`]*))?`")
 
 
 def with_flags(text: str) -> str:
-    """Replace each parameter name in backticks by its flag, e.g. "`assume_t1w`" by "--assume-t1w".
+    """Replace each parameter in backticks by its flag: "`assume_t1w`" by "--assume-t1w", "`frame=0`" by "--frame 0".
 
     Other words in backticks stay as they are.
 
     Args:
         text: a message from any floor.
     """
-    parameters = _parameters()
-    return _PARAMETER.sub(lambda match: f"--{match[1].replace('_', '-')}" if match[1] in parameters else match[0], text)
+    return _PARAMETER.sub(_flag, text)
+
+
+def _flag(match: re.Match[str]) -> str:
+    name, value = match.groups()
+    if name not in _parameters():
+        return match[0]
+    return f"--{name.replace('_', '-')}" + (f" {value}" if value else "")
 
 
 @cache

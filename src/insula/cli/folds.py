@@ -23,8 +23,7 @@ def predict(
     """Segment each case of a cohort with the fold that was not trained on it, as in cross-validation.
 
     Writes the same files as `insula segment`; `insula evaluate` can then score all cases at once. Cases that no fold
-    tests are left out. If a session has several T1w scans, the scan that the mask was drawn on is segmented, as in
-    `insula cohort check`.
+    tests are left out. If a session has several T1w scans, the one that the mask was drawn on is segmented.
 
     Args:
         cohort: Folder of the cohort.

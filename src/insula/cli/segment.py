@@ -48,7 +48,7 @@ def segment(
         frame: Volume to segment in a 4-D file, from 0.
         series: SeriesNumber of the DICOM series to segment; chosen automatically if not given.
         assume_orientation: Axis codes for files that do not state their orientation, e.g. LPS.
-        assume_t1w: Accept every scan as T1w, whatever its name, sidecar or image suggest.
+        assume_t1w: Accept every scan as T1w, whatever its name, sidecar or image suggests.
         debug: Show a traceback on errors.
     """
     from insula.cli.study import print_study

@@ -113,7 +113,8 @@ def _show_phases(recipe: Recipe, part: _Part, start: Weights | None, device: tor
     rows = [[name, *([round(ms, 2)] if cuda else []), round(100 * ms / total)] for name, ms in timing.phases.items()]
     table(["phase of a step", *(["ms"] if cuda else []), "share [%]"], rows)
     ratio = f"{timing.step / total:.2f} times as long"
-    print(f"a whole step, with data loaded in parallel: {f'{timing.step:.2f} ms, ' if cuda else ''}{ratio}")
+    duration = f"{timing.step:.2f} ms, " if cuda else ""
+    print(f"a whole training step, with the next data prepared meanwhile: {duration}{ratio}")
     return 0
 
 
@@ -231,8 +232,8 @@ def _parts(data: tuple[Path, ...], recipe: Recipe, split: Path | None, fold: str
         chosen = outer.inner[0] if outer.inner else outer
         cases = replace(CaseSet.from_store(store, chosen.train), painted_from=sources)
         judges = CaseSet.from_store(store, chosen.test)
-        others = "1 other" if len(judges) == 1 else f"{len(judges)} others"
-        summary = f"fold {number}: {len(cases)} cases, judged on {others}"
+        judge_count = "1 other" if len(judges) == 1 else f"{len(judges)} others"
+        summary = f"fold {number}: {len(cases)} cases, judged on {judge_count}"
         yield _Part(f"fold{number}" if fold == "all" else "", cases, judges, summary)
 
 

@@ -50,7 +50,7 @@ def deal(cases: Sequence[Examined], *, by: By, shares: Sequence[float], seed: in
             "the cohort",
             f"of {len(groups)} {what}",
             f"cannot be dealt into {len(shares)} parts",
-            "use fewer folds" if by == "random" else "use `by` random, or fewer folds",
+            "use fewer folds" if by == "random" else "use `by=random`, or fewer folds",
         )
     rng = np.random.default_rng(seed)
     adds, share = _contents(groups), np.array(shares)

@@ -89,7 +89,7 @@ def find_homes(cohort: Cohort, layout: Literal["nnunet", "atlas", "bids"]) -> di
     """
     of = {"nnunet": as_nnunet, "atlas": as_indi, "bids": as_bids}[layout]
     if layout == "atlas" and (odd := [e.case for e in cohort.entries if not _ATLAS_CASE.match(e.case)]):
-        raise BadData("the case", odd[0], "is not named as ATLAS names cases (sub-r001s001_ses-1)", "use `to` bids")
+        raise BadData("the case", odd[0], "is not named as ATLAS names cases (sub-r001s001_ses-1)", "use `to=bids`")
     homes: dict[str, Home] = {}
     taken: dict[Path, str] = {}
     for entry in cohort.entries:

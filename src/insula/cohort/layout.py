@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from insula.cohort.pairs import NIFTI, Group, pair_files, take_scans
-from insula.cohort.sheet import OTHER_SHEET, SHEET, Row, read_sheets
+from insula.cohort.sheet import OTHER_SHEET, SHEET, SheetRow, read_sheets
 from insula.errors import BadData, NoInput, UsageError
 from insula.io.entities import entities_of, session_of
 from insula.io.naming import other_than_t1w
@@ -248,9 +248,9 @@ def _who(case: str) -> tuple[str, str]:
     return subject.group(1) if subject else case, session.group(1) if session else ""
 
 
-def _entry(group: Group, rows: Mapping[tuple[str, str], Row], folder: Path) -> Entry:
+def _entry(group: Group, rows: Mapping[tuple[str, str], SheetRow], folder: Path) -> Entry:
     who, when = _who(group.case)
-    row = rows.get((who, ""), Row()).updated(rows.get((who, when), Row()))
+    row = rows.get((who, ""), SheetRow()).updated(rows.get((who, when), SheetRow()))
     places = [part for path in (*group.images, *group.masks) for part in path.relative_to(folder).parts]
     atlas = _ATLAS_SUBJECT.search(who)
     centre = next((part for part in places if _CENTRE.match(part)), None) or (

@@ -50,7 +50,7 @@ def each(work: Callable[[T], R], items: Iterable[T], *, jobs: int) -> Iterator[R
                 yield waiting.popleft().result()
         except BrokenProcessPool:
             rule = "died, most often because memory ran out"
-            raise Unavailable("a worker", f"of {jobs}", rule, "run again with `jobs` 1") from None
+            raise Unavailable("a worker", f"of {jobs}", rule, "run again with `jobs=1`") from None
         finally:
             for future in waiting:
                 future.cancel()

@@ -15,7 +15,7 @@ from insula.cohort.table import Table, read_table
 from insula.io.entities import entities_of
 from insula.io.participants import count_names
 
-__all__ = ["OTHER_SHEET", "SHEET", "Row", "Sheets", "read_sheets"]
+__all__ = ["OTHER_SHEET", "SHEET", "SheetRow", "Sheets", "read_sheets"]
 
 SHEET = re.compile(r"(metadata|participants).*\.(csv|tsv|xlsx|xls|ods|txt|numbers)$|_sessions\.tsv$", re.IGNORECASE)
 """Names of sheets, including those in formats that are skipped."""
@@ -53,7 +53,7 @@ _LONG = re.compile(r"^[+-]?\d{4,}([.,])\d+$")
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """The facts about one subject or session."""
 
     site: str | None = None
@@ -62,9 +62,9 @@ class Row:
     chronicity: Literal["acute", "chronic", "unknown"] = "unknown"
     former: str | None = None
 
-    def updated(self, other: Row) -> Row:
+    def updated(self, other: SheetRow) -> SheetRow:
         """Return the facts of both rows; those of the other row take precedence."""
-        return Row(
+        return SheetRow(
             site=other.site or self.site,
             days=self.days if other.days is None else other.days,
             chronicity=self.chronicity if other.chronicity == "unknown" else other.chronicity,
@@ -76,7 +76,7 @@ class Row:
 class Sheets:
     """The combined content of all sheets."""
 
-    rows: Mapping[tuple[str, str], Row] = field(default_factory=dict)
+    rows: Mapping[tuple[str, str], SheetRow] = field(default_factory=dict)
     """(subject, session) -> facts; the session is empty for a row without one."""
     read: tuple[str, ...] = ()
     """How many cases each sheet covers, one line per sheet."""
@@ -114,7 +114,7 @@ def read_sheets(paths: Sequence[Path], cases: Collection[tuple[str, str]] = ()) 
         BadData: a sheet cannot be read.
     """
     readings: dict[str, _Reading] = {}
-    rows_of: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    rows_of: dict[tuple[str, str], list[SheetRow]] = defaultdict(list)
     other = [path.name for path in paths if path.suffix.lower() not in _READ]
     roster = Roster(cases)
     for path in paths:
@@ -123,7 +123,7 @@ def read_sheets(paths: Sequence[Path], cases: Collection[tuple[str, str]] = ()) 
             name = f"sub-*{path.name[path.name.rfind('_') :]}" if whose else path.name
             reading = readings.setdefault(name, _Reading())
             _read(read_table(path, _known(bool(whose))), whose, roster, reading, rows_of)
-    rows, clashes = dict[tuple[str, str], Row](), set[str]()
+    rows, clashes = dict[tuple[str, str], SheetRow](), set[str]()
     for key, subject_rows in rows_of.items():
         rows[key], clash = _agreed(subject_rows)
         if clash:
@@ -163,7 +163,11 @@ def _column(head: Sequence[str], names: Sequence[Sequence[str]]) -> str | None:
 
 
 def _read(
-    table: Table, whose: Mapping[str, str], roster: Roster, reading: _Reading, rows_of: dict[tuple[str, str], list[Row]]
+    table: Table,
+    whose: Mapping[str, str],
+    roster: Roster,
+    reading: _Reading,
+    rows_of: dict[tuple[str, str], list[SheetRow]],
 ) -> None:
     columns = {key: _column(table.head, names) for key, names in _NAMES.items()}
     reading.how |= set(table.how)
@@ -195,7 +199,7 @@ def _read(
         days = _number(raw.get(columns["days"] or ""), cells["days"], decimal)
         if days is None and cells["days"] is not None:
             reading.unread_days.add(key[0])
-        rows_of[key].append(Row(cells["site"], days, _word(cells["chronicity"]), cells["former"]))
+        rows_of[key].append(SheetRow(cells["site"], days, _word(cells["chronicity"]), cells["former"]))
 
 
 def _line(name: str, reading: _Reading, cases: Collection[tuple[str, str]], roster: Roster) -> str:
@@ -228,14 +232,14 @@ def _notes(name: str, reading: _Reading) -> list[str]:
     return notes
 
 
-def _agreed(rows: list[Row]) -> tuple[Row, bool]:
+def _agreed(rows: list[SheetRow]) -> tuple[SheetRow, bool]:
     """Merge the rows of one subject, leaving out contradictory facts; also return whether there were any."""
-    nothing, kept, clash = Row(), {}, False
-    for fact in fields(Row):
+    nothing, kept, clash = SheetRow(), {}, False
+    for fact in fields(SheetRow):
         values = {getattr(row, fact.name) for row in rows} - {getattr(nothing, fact.name)}
         kept[fact.name] = values.pop() if len(values) == 1 else getattr(nothing, fact.name)
         clash |= len(values) > 1
-    return Row(**kept), clash
+    return SheetRow(**kept), clash
 
 
 def _cell(value: Any) -> str | None:

@@ -66,7 +66,7 @@ class SEUNet:
 
 @knobs
 class MambaUNet:
-    """The smart model: the enhanced U-Net, state-space blocks and a lesion memory at the two coarsest stages, 8.4 M."""
+    """The smart model: the enhanced U-Net, state-space blocks and a lesion memory at the two coarsest stages, 8.3 M."""
 
     kind: Literal["mamba_unet"] = "mamba_unet"
     """Tag of the union."""

@@ -45,7 +45,7 @@ def load_knobs(cls: type[T], path: Path | None, overrides: Sequence[str] = (), *
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
-            raise UsageError("`set`", override, "is not key=value", "write e.g. `set` train.lr=3e-4")
+            raise UsageError("`set`", override, "is not key=value", "write e.g. `set=train.lr=3e-4`")
         branch: dict[str, Any] = tree
         *parents, leaf = key.split(".")
         for parent in parents:

@@ -44,7 +44,7 @@ def moved(image: Volume, rng: np.random.Generator) -> tuple[Volume, bool]:
     lines = (
         torch.fft.fftfreq(size).abs().argsort()
     )  # from the centre of k-space outward: central lines do the most harm
-    severe, total = bool(rng.random() < 0.5), torch.zeros(size)
+    severe = bool(rng.random() < 0.5)
     for _ in range(int(rng.integers(2, 6))):
         far = float(rng.uniform(3, 8) if severe else rng.uniform(0.2, 1.0))
         moved = _turned(image, rng.normal(0, far, 3), rng.normal(0, far, 3))
@@ -55,7 +55,6 @@ def moved(image: Volume, rng: np.random.Generator) -> tuple[Volume, bool]:
             space[chosen] = other[chosen]
         else:
             space[:, chosen] = other[:, chosen]
-        total[chosen] = 1
     return torch.fft.ifftn(space).abs(), severe
 
 

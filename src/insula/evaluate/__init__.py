@@ -6,7 +6,7 @@ from insula.evaluate.pairing import Pair, pair_up, weights_used
 from insula.evaluate.pool import Studied, study
 from insula.evaluate.presets import METRICS, PRESETS, Metric, Preset
 from insula.evaluate.score import CaseScore, PredictedLesion, TrueLesion, score_masks, score_pair, try_score
-from insula.evaluate.summary import Row, coverage, curve, reliability, size_recall, summarise
+from insula.evaluate.summary import ScoreRow, coverage, curve, reliability, size_recall, summarise
 
 __all__ = [
     "CaseScore",
@@ -18,7 +18,7 @@ __all__ = [
     "Pair",
     "PredictedLesion",
     "Preset",
-    "Row",
+    "ScoreRow",
     "Studied",
     "TrueLesion",
     "calibrate",

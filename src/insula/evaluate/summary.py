@@ -17,7 +17,7 @@ from insula.stats import Interval, mean_interval, median_interval
 
 __all__ = [
     "Reliability",
-    "Row",
+    "ScoreRow",
     "coverage",
     "curve",
     "log_loss",
@@ -33,7 +33,7 @@ _LEAST_SHARE = 30  # cases needed for the interval of a proportion
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ScoreRow:
     """One metric over one group of cases."""
 
     stratum: str
@@ -46,7 +46,7 @@ class Row:
     quartiles: tuple[float, float] | None
 
 
-def summarise(scores: Sequence[CaseScore], preset: Preset) -> list[Row]:
+def summarise(scores: Sequence[CaseScore], preset: Preset) -> list[ScoreRow]:
     """Summarise every metric of a preset over all cases and over every stratum.
 
     If the preset separates controls, a metric is summarised only over the cases it is meant for. Those in which it is
@@ -205,7 +205,7 @@ def pooled(scores: Sequence[CaseScore]) -> LogitCounts | None:
     return LogitCounts(np.sum([m.every for m in maps], axis=0), np.sum([m.lesion for m in maps], axis=0))
 
 
-def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) -> Row:
+def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) -> ScoreRow:
     pairs = [(value, score.centre) for score in members if (value := score.metrics[metric]) is not None]
     facts: dict[str, Any] = {
         "stratum": stratum,
@@ -215,7 +215,7 @@ def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) ->
         "undefined": len(members) - len(pairs),
     }
     if not pairs:
-        return Row(**facts, mean=None, median=None, quartiles=None)
+        return ScoreRow(**facts, mean=None, median=None, quartiles=None)
     values, centres = [value for value, _ in pairs], [centre for _, centre in pairs]
     low, high = np.percentile(values, [25, 75])
     mean, median = mean_interval(values, centres, least=0, most=METRICS[metric].most), median_interval(values, centres)
@@ -230,4 +230,4 @@ def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) ->
             else replace(mean, low=None, high=None, centre_values=(), basis=basis)
         )
         median = replace(median, low=None, high=None, centre_values=(), basis=basis)
-    return Row(**facts, mean=mean, median=median, quartiles=(float(low), float(high)))
+    return ScoreRow(**facts, mean=mean, median=median, quartiles=(float(low), float(high)))

@@ -28,7 +28,7 @@ def choose_device(name: str) -> torch.device:
         raise UsageError("`device`", name, "is not a device", "use auto, cpu, cuda or cuda:0")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise Unavailable(
-            "`device`", name, f"is not there ({torch.cuda.device_count()} GPUs found)", "use `device` cpu"
+            "`device`", name, f"is not there ({torch.cuda.device_count()} GPUs found)", "use `device=cpu`"
         )
     return torch.device(name)
 

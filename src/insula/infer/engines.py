@@ -56,7 +56,7 @@ def choose_engine(wanted: str, device: torch.device) -> Engine:
     if wanted in ("auto", "torch"):
         return "torch"
     if device.type != _FOR[wanted]:
-        kinds = {"cpu": ("processors", "add `device` cpu"), "cuda": ("GPUs", "add `device` cuda where there is one")}
+        kinds = {"cpu": ("processors", "use `device=cpu`"), "cuda": ("GPUs", "use `device=cuda` where there is one")}
         what, remedy = kinds[_FOR[wanted]]
         raise Unavailable("the engine", wanted, f"is for {what}, not for {device}", f"{remedy}, or leave `engine` out")
     if any(importlib.util.find_spec(name) is None for name in _NEEDS.get(wanted, ())):

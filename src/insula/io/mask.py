@@ -66,7 +66,7 @@ def read_mask(path: str | Path, *, label: int | None = None) -> Mask:
         return Mask(values > 0.5 * min(lesion), grid, _one_level(lesion))
     if len(lesion) > 1:
         rule = "has more than one label"
-        raise SeveralLabels("the mask", f"with labels {lesion[:8]}", rule, "choose the label of the lesion")
+        raise SeveralLabels("the mask", f"with labels {lesion[:8]}", rule, "choose the lesion's with `label`")
     flags = (
         (Flag("mask-scaled", f"the mask marks lesion with {lesion[0]} instead of 1"),)
         if lesion and lesion[0] != 1

@@ -175,7 +175,7 @@ def _assumed(assume: str | None, shape: tuple[int, ...], steps: Affine, flags: l
     if assume is None:
         rule = "do not say where left and right are"
         raise BadData(
-            "sform_code and qform_code", "0", rule, "if you know the axes, give e.g. `assume_orientation` LPS"
+            "sform_code and qform_code", "0", rule, "if you know the axes, give e.g. `assume_orientation=LPS`"
         )
     letters = assume.upper()
     if len(letters) != 3 or {_LETTERS.get(letter, (9, 0))[0] for letter in letters} != {0, 1, 2}:

@@ -228,7 +228,7 @@ def _frame(stored: NDArray[Any], frame: int | None, flags: list[Flag]) -> NDArra
     count = stored.shape[3]
     if frame is None:
         raise UsageError(
-            "the image", f"of {count} frames", "is not one volume", f"choose one with `frame` 0 to {count - 1}"
+            "the image", f"of {count} frames", "is not one volume", f"choose one with `frame=0` to {count - 1}"
         )
     if not 0 <= frame < count:
         raise UsageError("`frame`", frame, f"does not exist in a file of {count} frames", f"choose 0 to {count - 1}")

@@ -1,4 +1,4 @@
-"""What insula says of one scan."""
+"""The result of segmenting one scan."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ __all__ = ["Result"]
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Result:
-    """The mask, how sure it is, and how it came to be; everything on the scan's own grid."""
+    """The lesion mask, its uncertainty and its provenance, all on the scan's own grid."""
 
     scan: Scan
-    """What was segmented."""
+    """The scan that was segmented."""
     mask: Mask
-    """The lesion."""
+    """The lesion mask."""
     prob: Float[np.ndarray, "i j k"]
-    """Probability of lesion, float32, calibrated as far as the weights are; 0 outside the box the network saw, and outside the brain."""
+    """Probability of lesion, float32, calibrated if the weights are; 0 outside the network's box and the brain."""
     lesions: tuple[Lesion, ...]
-    """The mask's pieces, largest first."""
+    """The connected components of the mask, largest first."""
     threshold: float
     """Probability from which a voxel counts as lesion."""
     flags: tuple[Flag, ...]
-    """What a reader has to know, from reading to deciding."""
+    """The flags of every step, from reading the file to deciding the mask."""
     provenance: dict[str, Any]
-    """Weights, versions, device, precision: what it takes to repeat it."""
+    """Weights, versions, device and precision: everything needed to repeat the result."""
     calibration: Calibration = Calibration()
-    """What the weights know of their own doubt."""
+    """The calibration of the weights."""
     brain: Mask | None = None
-    """The brain, one piece without holes; None if the weights have no such output."""
+    """The brain, one component without holes; None if the weights have no brain output."""
 
     def __repr__(self) -> str:
         count, warnings = len(self.lesions), sum(flag.severity == "warning" for flag in self.flags)
@@ -46,12 +46,14 @@ class Result:
 
     @property
     def volume_interval_ml(self) -> tuple[float, float] | None:
-        """Where the true volume [ml] lies, at the calibration's level; None if the weights cannot tell."""
+        """The interval of the true volume [ml] at the calibration's level; None for weights without intervals."""
         wide, narrow = (self.volume_ml_at(threshold) for threshold in SPREAD)
-        found = volume_interval(self.volume_ml, volume_doubt(wide, narrow), self.calibration)
-        if found is None or self.brain_volume_ml is None or brain_flags(self.brain):
-            return found
-        return min(found[0], self.brain_volume_ml), min(found[1], self.brain_volume_ml)  # no lesion exceeds its brain
+        interval = volume_interval(self.volume_ml, volume_doubt(wide, narrow), self.calibration)
+        if interval is None or self.brain_volume_ml is None or brain_flags(self.brain):
+            return interval
+        return min(interval[0], self.brain_volume_ml), min(
+            interval[1], self.brain_volume_ml
+        )  # no lesion exceeds its brain
 
     @property
     def volume_ml(self) -> float:
@@ -78,7 +80,8 @@ class Result:
         peak = float(self.prob.max())
         if peak < self.threshold:
             return f"no lesion found: the highest probability is {peak:.2f}, below the threshold {self.threshold:.3g}"
-        return f"no lesion found: everything above the threshold {self.threshold:.3g} is too small or too unlikely to be a lesion"
+        rule = "is too small or too unlikely to be a lesion"
+        return f"no lesion found: everything above the threshold {self.threshold:.3g} {rule}"
 
     def volume_ml_at(self, threshold: float) -> float:
         """The volume [ml] that another threshold would give, small lesions included."""

@@ -15,7 +15,7 @@ from insula.evaluate import (
     Comparison,
     Pair,
     Preset,
-    Row,
+    ScoreRow,
     coverage,
     curve,
     reliability,
@@ -28,20 +28,20 @@ from insula.report.chart import ACCENT, LESION, SOFT, chart, site_colours
 from insula.report.page import template
 from insula.report.pictures import Picture, frame_of, outline_of, picture
 
-__all__ = ["Shown", "gallery", "render_evaluation"]
+__all__ = ["ShownCase", "gallery", "render_evaluation"]
 
 _EACH = 4
 _FLOOR_ML = 0.01
 
 
-class Shown:
+class ShownCase:
     """A case in the gallery: a slice with the outlines of prediction and truth."""
 
     def __init__(self, score: CaseScore, picture: Picture, truth: str) -> None:
         self.score, self.picture, self.truth = score, picture, truth
 
 
-def gallery(scores: Sequence[CaseScore], pairs: Sequence[Pair]) -> dict[str, list[Shown]]:
+def gallery(scores: Sequence[CaseScore], pairs: Sequence[Pair]) -> dict[str, list[ShownCase]]:
     """Return pictures of the best, middle and worst cases by Dice, and of the largest false positives on controls."""
     files = {pair.case: pair for pair in pairs}
     ranked = sorted(
@@ -66,10 +66,10 @@ def gallery(scores: Sequence[CaseScore], pairs: Sequence[Pair]) -> dict[str, lis
 
 def render_evaluation(
     sets: Mapping[str, Sequence[CaseScore]],
-    rows: Mapping[str, Sequence[Row]],
+    rows: Mapping[str, Sequence[ScoreRow]],
     comparisons: Sequence[Comparison],
     preset: Preset,
-    pictures: Mapping[str, dict[str, list[Shown]]],
+    pictures: Mapping[str, dict[str, list[ShownCase]]],
     *,
     hoped: float = HOPED,
 ) -> str:
@@ -111,7 +111,7 @@ def render_evaluation(
     )
 
 
-def _headline(preset: Preset, rows: Mapping[str, Sequence[Row]]) -> list[tuple[str, list[dict[str, Any]]]]:
+def _headline(preset: Preset, rows: Mapping[str, Sequence[ScoreRow]]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return, for each group of cases, one line per metric with one cell per set."""
     every = {
         (row.group, row.metric, name): row
@@ -127,7 +127,7 @@ def _headline(preset: Preset, rows: Mapping[str, Sequence[Row]]) -> list[tuple[s
     return out
 
 
-def _basis(rows: Mapping[str, Sequence[Row]]) -> str:
+def _basis(rows: Mapping[str, Sequence[ScoreRow]]) -> str:
     """Return why some intervals are missing or limited; empty if none are."""
     means = [
         row.mean for set_rows in rows.values() for row in set_rows if row.stratum == "all" and row.mean is not None
@@ -272,7 +272,7 @@ def _reliability(scores: Sequence[CaseScore]) -> str:
     return drawing.svg
 
 
-def _show(score: CaseScore, pair: Pair) -> Shown | None:
+def _show(score: CaseScore, pair: Pair) -> ShownCase | None:
     if pair.image is None:
         return None
     try:
@@ -287,4 +287,4 @@ def _show(score: CaseScore, pair: Pair) -> Shown | None:
     )
     frame = frame_of(image, predicted_voxels, grid.spacing_mm)
     index = int((true_voxels if true_voxels.any() else predicted_voxels).sum((0, 1)).argmax())
-    return Shown(score, picture(frame, "axial", index), outline_of(frame, "axial", index, true_voxels))
+    return ShownCase(score, picture(frame, "axial", index), outline_of(frame, "axial", index, true_voxels))

@@ -14,14 +14,14 @@ from insula.report.pictures import Picture, Plane, frame_of, picture
 from insula.synthetic import GalleryHead
 from insula.volume import Scan
 
-__all__ = ["Shown", "render_gallery", "show_head", "show_scan"]
+__all__ = ["ShownHead", "render_gallery", "show_head", "show_scan"]
 
 _VIEWS: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
 _AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownHead:
     """Three planes of a head with a title and a note."""
 
     title: str
@@ -29,14 +29,14 @@ class Shown:
     planes: tuple[Picture, ...]
 
 
-def show_head(head: GalleryHead) -> Shown:
+def show_head(head: GalleryHead) -> ShownHead:
     """Return pictures of a simulated head with its truth outlined."""
     frame = frame_of(head.image, head.truth, (1.0, 1.0, 1.0))
     planes = tuple(picture(frame, plane, head.focus[_AXIS[plane]]) for plane in _VIEWS)
-    return Shown(head.title, head.note, planes)
+    return ShownHead(head.title, head.note, planes)
 
 
-def show_scan(scan: Scan) -> Shown:
+def show_scan(scan: Scan) -> ShownHead:
     """Return pictures of a real scan: axial and coronal through the middle of the head, and one sagittal slice."""
     axes, grid = ras_map(scan.grid), scan.grid
     image = axes.apply(scan.image)
@@ -45,12 +45,12 @@ def show_scan(scan: Scan) -> Shown:
     places = [(view.start + view.stop) // 2 for view in frame.view]
     planes = [picture(frame, plane, places[_AXIS[plane]]) for plane in ("axial", "coronal")]
     left = frame.view[0].start + round(0.28 * (frame.view[0].stop - frame.view[0].start))
-    return Shown(
+    return ShownHead(
         "a real scan", "what the simulated heads should look like", (*planes, picture(frame, "sagittal", left))
     )
 
 
-def render_gallery(heads: Iterable[Shown], *, about: str) -> str:
+def render_gallery(heads: Iterable[ShownHead], *, about: str) -> str:
     """Render the gallery as one self-contained HTML page.
 
     Args:

@@ -4,8 +4,8 @@ from insula.serve.app import create_app
 from insula.serve.jobs import Job, Jobs, State
 from insula.serve.run import serve
 from insula.serve.service import Service
-from insula.serve.store import Store
+from insula.serve.store import JobStore
 from insula.serve.tokens import owner_of, token_hash
 from insula.serve.workers import Workers
 
-__all__ = ["Job", "Jobs", "Service", "State", "Store", "Workers", "create_app", "owner_of", "serve", "token_hash"]
+__all__ = ["Job", "Jobs", "Service", "State", "JobStore", "Workers", "create_app", "owner_of", "serve", "token_hash"]

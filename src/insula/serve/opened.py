@@ -12,14 +12,14 @@ from insula.checkpoint import load_weights
 from insula.config import ServeConfig, to_dict
 from insula.io import OutputFolder, write_json
 from insula.serve.jobs import Jobs
-from insula.serve.store import Store
+from insula.serve.store import JobStore
 from insula.serve.workers import Workers, check_devices
 
 __all__ = ["opened"]
 
 
 @contextmanager
-def opened(folder: Path, config: ServeConfig) -> Iterator[tuple[Store, Jobs, Workers]]:
+def opened(folder: Path, config: ServeConfig) -> Iterator[tuple[JobStore, Jobs, Workers]]:
     """Lock a folder and sweep it, open its jobs, and write the settings where the workers read them.
 
     Args:
@@ -39,7 +39,7 @@ def opened(folder: Path, config: ServeConfig) -> Iterator[tuple[Store, Jobs, Wor
     load_weights(config.model)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     with OutputFolder(folder, option="`store`"):
-        store = Store(folder.resolve())
+        store = JobStore(folder.resolve())
         store.reserve.spend(store.mend)
         jobs = Jobs(store.database)
         try:

@@ -34,10 +34,10 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
     """Run the service until SIGINT or SIGTERM; jobs still running then are queued for the next start.
 
     Args:
-        folder: folder of the jobs and results; entry service at a time can use it.
+        folder: folder of the jobs and results; one service at a time can use it.
         config: model, devices, limits and tokens.
         host: address of this machine to listen on; a token is generated only on loopback.
-        port: port to listen on; 0 picks a free entry.
+        port: port to listen on; 0 picks a free one.
         announce: called with the page's address, which includes the token if it was generated.
 
     Raises:
@@ -99,7 +99,7 @@ def _tokens(config: ServeConfig, host: str) -> tuple[Sequence[TokenConfig], str 
     for entry in config.tokens:
         if len(entry.sha256) != 64 or set(entry.sha256.lower()) - set("0123456789abcdef"):
             raise UsageError(
-                "the token of", entry.owner, "has no valid hexadecimal SHA-256", "make entry with: insula token OWNER"
+                "the token of", entry.owner, "has no valid hexadecimal SHA-256", "make one with: insula token OWNER"
             )
         try:
             date.fromisoformat(entry.expires or "2000-01-01")
@@ -109,7 +109,7 @@ def _tokens(config: ServeConfig, host: str) -> tuple[Sequence[TokenConfig], str 
             ) from None
     if config.tokens:
         if all(expired(token) for token in config.tokens):
-            raise UsageError("the tokens", "", "have all expired", "make a new entry with: insula token OWNER")
+            raise UsageError("the tokens", "", "have all expired", "make a new one with: insula token OWNER")
         return config.tokens, None
     env_token = os.environ.get("INSULA_TOKEN")
     if not env_token and not _loopback(host):
@@ -117,7 +117,7 @@ def _tokens(config: ServeConfig, host: str) -> tuple[Sequence[TokenConfig], str 
         raise UsageError("`host`", host, rule, "set INSULA_TOKEN, or name tokens in `settings`")
     if env_token and len(env_token) < _SHORTEST_TOKEN and not _loopback(host):
         rule = f"is shorter than {_SHORTEST_TOKEN} characters, but other machines can connect"
-        raise UsageError("INSULA_TOKEN", "", rule, "make entry with: insula token OWNER")
+        raise UsageError("INSULA_TOKEN", "", rule, "make one with: insula token OWNER")
     token = env_token or secrets.token_urlsafe(24)
     return (TokenConfig(owner="local", sha256=token_hash(token)),), None if env_token else token
 

@@ -13,7 +13,7 @@ from insula.serve.audit import Audit
 from insula.serve.failures import Failures
 from insula.serve.jobs import Job, Jobs
 from insula.serve.meter import Meter
-from insula.serve.store import Store
+from insula.serve.store import JobStore
 from insula.serve.tokens import owner_of
 from insula.serve.workers import Workers
 
@@ -27,7 +27,7 @@ RETRY_SECONDS = 10
 class Service:
     """The state of one running service."""
 
-    store: Store
+    store: JobStore
     """The service's folder, already swept."""
     jobs: Jobs
     workers: Workers

@@ -14,7 +14,7 @@ from insula.io.atomic import sync_folder
 from insula.predict import ResultPaths, result_paths
 from insula.serve.database import RESERVE, Reserve, is_whole
 
-__all__ = ["JobFolder", "Store"]
+__all__ = ["JobFolder", "JobStore"]
 
 _log = logging.getLogger(__name__)
 _NAME = "scan"
@@ -61,7 +61,7 @@ class JobFolder:
 
 
 @dataclass(frozen=True)
-class Store:
+class JobStore:
     """The folder of one service."""
 
     path: Path

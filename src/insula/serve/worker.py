@@ -22,7 +22,7 @@ import numpy as np
 from insula.config import SegmentConfig, ServeConfig, from_dict
 from insula.errors import InsulaError, InternalBug, IOFault, Unavailable, as_insula_error
 from insula.serve.jobs import Job, Jobs
-from insula.serve.store import Store
+from insula.serve.store import JobStore
 
 if TYPE_CHECKING:
     from insula.checkpoint import Weights
@@ -43,10 +43,10 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(_NICENESS)  # the service's responses take precedence
     threading.Thread(target=_end_with_the_service, daemon=True).start()
-    work(Store(Path(folder)), device=device, name=name)
+    work(JobStore(Path(folder)), device=device, name=name)
 
 
-def work(store: Store, *, device: str, name: str) -> None:
+def work(store: JobStore, *, device: str, name: str) -> None:
     """Take jobs and run them, for ever.
 
     Args:
@@ -90,7 +90,7 @@ def _next(jobs: Jobs, name: str) -> Job | None:
         return None
 
 
-def run_job(job: Job, jobs: Jobs, store: Store, weights: Weights, *, device: str) -> None:
+def run_job(job: Job, jobs: Jobs, store: JobStore, weights: Weights, *, device: str) -> None:
     """Read the scan of a job, segment it, write the results and end the job.
 
     A job whose lease is lost is abandoned.

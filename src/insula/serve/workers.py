@@ -15,7 +15,7 @@ from insula.config import ServeConfig
 from insula.errors import InsulaError, Unavailable, as_insula_error
 from insula.infer import choose_device
 from insula.serve.jobs import Jobs
-from insula.serve.store import Store
+from insula.serve.store import JobStore
 from insula.serve.worker import told
 
 __all__ = ["Workers", "check_devices"]
@@ -62,7 +62,7 @@ class Workers:
         config: devices and limits.
     """
 
-    def __init__(self, store: Store, jobs: Jobs, config: ServeConfig) -> None:
+    def __init__(self, store: JobStore, jobs: Jobs, config: ServeConfig) -> None:
         self._store, self._jobs, self._config = store, jobs, config
         self._workers = [_Worker(f"worker-{n}", device) for n, device in enumerate(config.devices)]
         self._stop = threading.Event()

@@ -158,7 +158,7 @@ def indices(
     return carry_all(affine, identity(shape, device=device)[None]) + _flow(velocity, shape)
 
 
-def carry_all(affine: Float[Tensor, "b 3 4"], points: Float[Tensor, "b 3 i j k"]) -> Float[Tensor, "b 3 i j k"]:
+def carry_all(affine: Float[Tensor, "b 3 4"], points: Float[Tensor, "#b 3 i j k"]) -> Float[Tensor, "b 3 i j k"]:
     """Map points by each affine; a single set of points is mapped by all of them."""
     turned = torch.matmul(affine[:, :, :3], points.flatten(2))
     return (turned + affine[:, :, 3:]).unflatten(2, points.shape[2:])

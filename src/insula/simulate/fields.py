@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -68,7 +68,7 @@ def smooth_noise(shape: Shape, *, cell_mm: float, seed: int, device: torch.devic
 
 
 def between_nodes(
-    nodes: Float[Tensor, "#b x y z"], places: Sequence[Float[Tensor, "#b _"]], apart: Sequence[Tensor | float]
+    nodes: Float[Tensor, "#b x y z"], places: Sequence[Num[Tensor, "#b _"]], apart: Sequence[Tensor | float]
 ) -> Float[Tensor, "b i j k"]:
     """Interpolate trilinearly between nodes, at places along each axis [voxels]; like `resize`, but for a part.
 
@@ -125,7 +125,7 @@ def _kept_bands(size: int, sigma_mm: float, device: torch.device) -> Float[Tenso
     return bands(size, torch.full((1,), sigma_mm, device=device))
 
 
-def along(volumes: Float[Tensor, "b i j k"], axis: int, matrices: Float[Tensor, "b m n"]) -> Float[Tensor, "b ..."]:
+def along(volumes: Float[Tensor, "b i j k"], axis: int, matrices: Float[Tensor, "*#b m n"]) -> Float[Tensor, "b ..."]:
     """Multiply every line along an axis by its item's matrix, or by the only one if there is one.
 
     In the result m takes the place of n.
@@ -182,7 +182,7 @@ def identity(shape: Shape, *, device: torch.device) -> Vectors:
 
 
 def look_up(
-    volumes: Float[Tensor, "c i j k"],
+    volumes: Shaped[Tensor, "c i j k"],
     index: Float[Tensor, "3 i2 j2 k2"],
     *,
     nearest: bool = False,
@@ -193,7 +193,7 @@ def look_up(
 
 
 def look_up_each(
-    volumes: Float[Tensor, "b c i j k"],
+    volumes: Shaped[Tensor, "b c i j k"],
     index: Float[Tensor, "b 3 i2 j2 k2"],
     *,
     nearest: bool = False,

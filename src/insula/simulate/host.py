@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int16, UInt8
+from jaxtyping import Bool, Float, Int16, UInt8
 from torch import Tensor
 
 __all__ = ["FORM", "Host", "Outline", "draw_ovoid"]
@@ -42,7 +42,7 @@ class Outline:
 
     name: str
     """Where the outline comes from."""
-    voxels: UInt8[Tensor, "i j k"]
+    voxels: UInt8[Tensor, "i j k"] | Bool[Tensor, "i j k"]
     """0 or 1."""
     origin_mm: tuple[float, float, float]
     """Position of voxel (0, 0, 0) in the atlas."""

@@ -185,7 +185,7 @@ def disturb_each(images: Volumes, looks: Sequence[ScannerLook]) -> Volumes:
     return torch.stack([disturb(item, look.artefacts) for item, look in zip(images, looks, strict=True)])
 
 
-def add_noise(images: Volumes, strength: Float[Tensor, " b"], grain: Float[Tensor, "b 2 i j k"]) -> Volumes:
+def add_noise(images: Volumes, strength: Float[Tensor, " b"], grain: Float[Tensor, "#b 2 i j k"]) -> Volumes:
     """Add Rician noise, from two standard normal fields for each image."""
     a, b = (strength[:, None, None, None, None] * grain).unbind(1)
     return torch.sqrt((images + a) ** 2 + b**2)

@@ -29,7 +29,7 @@ def parse_slurm(text: str) -> SlurmConfig:
     for pair in text.split(","):
         key, equals, value = pair.partition("=")
         if not equals:
-            raise UsageError("`slurm`", pair, "is not key=value", "write e.g. `slurm` partition=gpu,gpus=4,nodes=2")
+            raise UsageError("`slurm`", pair, "is not key=value", "write e.g. `slurm=partition=gpu,gpus=4,nodes=2`")
         text_alone = key.strip() in ("partition", "account")
         tree[key.strip()] = int(value) if value.strip().isdecimal() and not text_alone else value.strip()
     config = from_dict(SlurmConfig, tree, what="`slurm`")

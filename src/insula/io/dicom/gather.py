@@ -12,7 +12,7 @@ from pathlib import Path
 
 from insula.errors import BadData, NoInput, TooLarge, from_os_error
 from insula.io.dicom.file import starts_as_dicom
-from insula.io.dicom.tar import Limits, is_tar, leads_out, unpack_tar
+from insula.io.dicom.tar import ArchiveLimits, is_tar, leads_out, unpack_tar
 
 __all__ = ["check_archive", "gather_files", "has_dicom", "is_archive", "is_dicom", "unpack"]
 
@@ -121,8 +121,8 @@ def unpack(archive: Path, folder: Path) -> None:
                     target.write(piece)
 
 
-def _limits() -> Limits:
-    return Limits(members=_MOST_MEMBERS, bytes=_MOST_BYTES, ratio=_GREATEST_RATIO)
+def _limits() -> ArchiveLimits:
+    return ArchiveLimits(members=_MOST_MEMBERS, bytes=_MOST_BYTES, ratio=_GREATEST_RATIO)
 
 
 @contextmanager

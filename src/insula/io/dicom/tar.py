@@ -14,7 +14,7 @@ from insula.errors import BadData, InsulaError, TooLarge, from_os_error
 from insula.io.bytes import read_head
 from insula.io.inflate import Inflating, peel
 
-__all__ = ["Limits", "is_tar", "leads_out", "unpack_tar"]
+__all__ = ["ArchiveLimits", "is_tar", "leads_out", "unpack_tar"]
 
 _NAMES = (".tar", ".tgz", ".tar.gz", ".tbz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 _BLOCK = 512
@@ -28,7 +28,7 @@ _TAR_AGAIN = "make it again from the series' folder, with the files themselves"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ArchiveLimits:
     """The largest archive that is accepted."""
 
     members: int
@@ -65,7 +65,7 @@ def leads_out(name: str) -> bool:
     return False
 
 
-def unpack_tar(archive: Path, folder: Path | None, limits: Limits) -> list[str]:
+def unpack_tar(archive: Path, folder: Path | None, limits: ArchiveLimits) -> list[str]:
     """Unpack a tar under new file names, or only check it.
 
     Args:
@@ -102,7 +102,7 @@ def unpack_tar(archive: Path, folder: Path | None, limits: Limits) -> list[str]:
 
 
 @contextmanager
-def _opened(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
+def _opened(archive: Path, limits: ArchiveLimits) -> Iterator[tarfile.TarFile]:
     """Open a tar for one pass; on leaving, it has been read to its end and every checksum verified."""
     headers = _headers(limits)
     try:
@@ -127,7 +127,7 @@ def _opened(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
         raise from_os_error(error, what="the unpacked files", value="", writing=True) from None
 
 
-def _headers(limits: Limits) -> Any:
+def _headers(limits: ArchiveLimits) -> Any:
     """Return a header class that counts headers and refuses names of megabytes before they are read."""
 
     class Counted(tarfile.TarInfo):

@@ -18,7 +18,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from insula.config import ListenConfig
 from insula.errors import CannotCreate, UsageError
 from insula.serve.audit import Audit
-from insula.serve.dicom.guard import GuardedServer, Limits
+from insula.serve.dicom.guard import ConnectionLimits, GuardedServer
 from insula.serve.dicom.meter import NodeMeter
 from insula.serve.dicom.tls import node_context
 
@@ -83,7 +83,7 @@ class Door:
             UsageError, NoInput, BadData: as `node_context`.
         """
         config = self._config
-        limits = Limits(
+        limits = ConnectionLimits(
             connections=config.most_connections,
             per_caller=config.most_per_caller,
             silent_seconds=config.silent_seconds,

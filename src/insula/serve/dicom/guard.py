@@ -19,7 +19,7 @@ from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAsso
 if TYPE_CHECKING:
     from pynetdicom.association import Association
 
-__all__ = ["GuardedServer", "Limits"]
+__all__ = ["GuardedServer", "ConnectionLimits"]
 
 _log = logging.getLogger(__name__)
 _HEAD_BYTES = 6
@@ -34,7 +34,7 @@ _PIECE = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ConnectionLimits:
     """Limits on what callers may use."""
 
     connections: int
@@ -94,7 +94,7 @@ class GuardedServer(ThreadedAssociationServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, *args: Any, limits: Limits, cut: Callable[[str], None], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, limits: ConnectionLimits, cut: Callable[[str], None], **kwargs: Any) -> None:
         self.limits, self.cut = limits, cut
         self._connections: dict[socket.socket, _Connection] = {}
         self._lock = threading.Lock()
@@ -189,7 +189,12 @@ class _LimitedSocket(AssociationSocket):
     """
 
     def __init__(
-        self, association: Association, client: socket.socket, first: bytes, limits: Limits, cut: Callable[[str], None]
+        self,
+        association: Association,
+        client: socket.socket,
+        first: bytes,
+        limits: ConnectionLimits,
+        cut: Callable[[str], None],
     ) -> None:
         super().__init__(association, client_socket=client)
         self._first, self._limits, self._cut = first, limits, cut

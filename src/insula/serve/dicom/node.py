@@ -19,7 +19,7 @@ from insula.serve.dicom.receive import Complete, Receiver, Study
 from insula.serve.dicom.sender import Archive, stored
 from insula.serve.jobs import Job, Jobs
 from insula.serve.parts import part_path, record_of
-from insula.serve.store import Store
+from insula.serve.store import JobStore
 
 __all__ = ["Node", "doubts"]
 
@@ -41,7 +41,7 @@ class Node:
     """
 
     def __init__(
-        self, store: Store, jobs: Jobs, config: ListenConfig, archives: Sequence[Archive], meter: NodeMeter
+        self, store: JobStore, jobs: Jobs, config: ListenConfig, archives: Sequence[Archive], meter: NodeMeter
     ) -> None:
         self._store, self._jobs, self._config, self._archives, self._meter = store, jobs, config, archives, meter
         self.receiver = Receiver(store.path / "received")
@@ -85,7 +85,7 @@ class Node:
             self.receiver.take(series)
 
     def _queue(self, series: Complete) -> None:
-        """Store the files, then the job: if the node dies before the series is marked, repeating it changes nothing."""
+        """Store the files, then the job: if the node dies in between, repeating it changes nothing."""
         id, digest = secrets.token_hex(16), series.digest
         upload = self._store.job(id).path / "upload"
         series.copy_to(upload)

@@ -103,7 +103,7 @@ class Stow:
             return answer.status, answer.read(_MOST_ANSWER)
         except ssl.SSLError:
             raise self._unavailable(
-                "has a certificate that cannot be verified", "name who signed its certificate by `set` archive_ca=FILE"
+                "has a certificate that cannot be verified", "give the file of its authority with `set=archive_ca=FILE`"
             ) from None
         except (OSError, http.client.HTTPException, ValueError):
             raise self._unavailable("does not answer", "check its address, and whether it is running") from None

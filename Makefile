@@ -1,5 +1,7 @@
 # make demo   set up, segment a real patient, print the page
-# make test   set up, pass the tests
+# make test   install, run the tests but the longest
+# make test-all  the longest tests too, as the continuous integration does
+# make test-shapes  the tests once more, with the types and shapes of every call checked
 # make soak   what takes minutes: runs that are killed again and again, the service under load
 # make check  style, types, architecture
 # make faults inputs that go wrong elsewhere, by kind: tried, right in 0.1.0 and right now
@@ -18,14 +20,20 @@ BIN    := $(VENV)/bin
 AUDIT  := .venv-audit
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test faults soak check bench bench-heldout page docs sbom hashes clean
+.PHONY: demo test test-all test-shapes faults soak check bench bench-heldout page docs sbom hashes clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
 	$(BIN)/insula demo
 
 test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m "not soak and not long"
+
+test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
+
+test-shapes: $(VENV)/.dev
+	CHECK_SHAPES=1 $(BIN)/python -m pytest -n 2 -m "not soak and not long"
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak

@@ -15,7 +15,7 @@ from insula.config import PrepareConfig
 from insula.errors import BadData, NoInput
 from insula.io import read_scan
 from insula.prepare import prepare
-from insula.store import Store, store_case, write_index
+from insula.store import CaseSet, Store, store_case, write_index
 from insula.store.folder import Precision, forget_index
 
 _CONFIG = PrepareConfig(box=(48, 64, 48), spacing_mm=4.0)
@@ -98,6 +98,9 @@ def test_a_damaged_store_is_found(tree: Path, tmp_path: Path) -> None:
     path.write_bytes(data)
     (tmp_path / store.cases[second].file).unlink()
     assert store.verify() == [first, second]
+    for name in (first, second):  # nothing is trained on a case that is not what was stored
+        with pytest.raises(BadData, match=f"{name} is missing, or its SHA-256"):
+            CaseSet.from_store(store, [name])
     with pytest.raises(BadData, match=second):
         store.load(second)
     with pytest.raises(NoInput, match="sub-nobody"):

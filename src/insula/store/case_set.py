@@ -41,7 +41,7 @@ class CaseSet:
 
     @classmethod
     def from_store(cls, store: Store, names: Iterable[str] | None = None) -> CaseSet:
-        """Read the named cases of a store, or all of them.
+        """Read the named cases of a store, or all of them; each file is checked against its SHA-256.
 
         Raises:
             NoInput: the store has no case of that name.
@@ -50,7 +50,7 @@ class CaseSet:
         chosen = tuple(store.cases if names is None else names)
         if not chosen:
             raise BadData("the store", store.folder.name, "has no case to train on", "see `insula cohort check`")
-        loaded = [store.load(name) for name in chosen]
+        loaded = [store.load(name, verify=True) for name in chosen]
         digest = hashlib.sha256()
         for name in chosen:
             digest.update(f"{name} {store.cases[name].sha256}\n".encode())

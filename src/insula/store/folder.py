@@ -240,8 +240,20 @@ class Store:
                 "the stored case", case, f"cannot be read ({error})", "run `insula cohort prepare` again"
             ) from None
 
-    def load(self, case: str) -> tuple[Float[Tensor, "i j k"], Bool[Tensor, "i j k"]]:
-        """Return the normalised intensities (float32) and the mask."""
+    def load(self, case: str, *, verify: bool = False) -> tuple[Float[Tensor, "i j k"], Bool[Tensor, "i j k"]]:
+        """Return the normalised intensities (float32) and the mask.
+
+        Args:
+            case: its name.
+            verify: whether to compare the file's SHA-256 with the index first; it then is read whole.
+
+        Raises:
+            NoInput: the store has no such case.
+            BadData: the file is missing or damaged.
+        """
+        if verify and case in self.cases and not self._intact(self.cases[case]):
+            rule = "is missing, or its SHA-256 does not match the index"
+            raise BadData("the stored case", case, rule, "run `insula cohort prepare` again")
         image, packed = self.stored(case)
         known = self.cases[case]
         mask = np.unpackbits(packed.numpy(), count=image.numel()).reshape(image.shape).astype(bool)
@@ -249,9 +261,8 @@ class Store:
 
     def verify(self) -> list[str]:
         """Return the cases whose files are missing or damaged."""
-        bad = []
-        for case in self.cases.values():
-            path = self.folder / case.file
-            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != case.sha256:
-                bad.append(case.case)
-        return bad
+        return [case.case for case in self.cases.values() if not self._intact(case)]
+
+    def _intact(self, case: StoredCase) -> bool:
+        path = self.folder / case.file
+        return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == case.sha256

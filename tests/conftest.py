@@ -18,6 +18,13 @@ from insula.simulate.phantom import phantom_grid
 from insula.volume import Case
 
 _LONGEST = ("test_docs.py", "test_large.py", "test_commands.py")
+_LONG = (
+    "bench/test_predict.py", "checkpoint/test_damaged.py", "corpus/test_large.py", "infer/test_engines.py",
+    "infer/test_package.py", "io/test_atomic.py", "serve/dicom/test_listener.py", "serve/dicom/test_orthanc.py",
+    "serve/test_killed.py", "serve/test_operate.py", "serve/test_page.py", "serve/test_troubles.py",
+    "study/test_claims.py", "tests/test_docs.py",
+)  # fmt: skip
+"""Files that only `make test-all` runs: they take three quarters of the time."""
 
 os.environ["THP_MEM_ALLOC_ENABLE"] = "1"  # as the command line sets it, before torch first allocates
 torch.set_num_threads(1)  # two test processes on two cores
@@ -82,4 +89,7 @@ def brain_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest modules first: with two processes, one that ends with them would work alone."""
+    for item in items:
+        if item.path.as_posix().endswith(_LONG):
+            item.add_marker(pytest.mark.long)
     items.sort(key=lambda item: item.path.name not in _LONGEST)

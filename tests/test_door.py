@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 import insula
 from corpus.files import nifti
-from insula.cli.flags import with_flags
+from insula.cli.app import COMMANDS
+from insula.cli.bids import bids_app
+from insula.cli.flags import PARAMETERS, with_flags
 from io_series import write_head
 
 
@@ -58,3 +61,13 @@ def test_what_it_refuses_names_parameters_and_the_command_line_flags(tmp_path: P
     assert "--assume-t1w" in with_flags(str(refused.value))
     assert with_flags("use `device=cpu`, or `set=train.lr=1`") == "use --device cpu, or --set train.lr=1"
     assert with_flags("see `prepare` and `no_such_word`") == "see `prepare` and `no_such_word`"
+
+
+def test_every_parameter_of_a_command_has_a_flag_in_messages() -> None:
+    parameters = {
+        name
+        for command in (*COMMANDS, bids_app)
+        for name, parameter in inspect.signature(command).parameters.items()
+        if parameter.kind is not inspect.Parameter.POSITIONAL_ONLY
+    }
+    assert parameters == PARAMETERS

@@ -227,7 +227,7 @@ CONTAINER = [
         "31l",
         "the other half is there twice",
         lambda f: (shutil.copy(_renamed_pair(f, "a.hdr", "a.IMG").with_name("a.IMG"), f / "a.Img"), f / "a.hdr")[1],
-        "is there 2 times",
+        "exists 2 times",
     ),
     *[
         R(f"31m {n}", f"packed by {n}", save(f"scan.{e}", lambda d=d: d + bytes(600)), n)

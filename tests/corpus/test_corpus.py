@@ -11,16 +11,18 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from insula.study.batch import Batch, run_batch
 
 from corpus.files import GRID, IMAGE, nifti, packed
 from corpus.rows import ROWS, Row
 from geometry.orders import ORDERS, stored_as, turned
+from insula.cli.flags import flagged
+from insula.cli.study import print_study
 from insula.config import SegmentConfig
 from insula.errors import InsulaError
 from insula.geometry import AxisMap, Grid, ras_map
 from insula.io import read_scan
 from insula.simulate import phantom_case
+from insula.study import StudyPlan
 from insula.study.inputs import find_scans, name_cases
 
 Run = Callable[..., tuple[int, Path]]
@@ -33,14 +35,15 @@ def run(tiny_weights: Path, tmp_path: Path) -> Run:
     def once(path: Path, **options: Any) -> tuple[int, Path]:
         files = find_scans([str(path)]).files
         out = tmp_path / "out"
-        batch = Batch(
+        plan = StudyPlan(
             files=files,
             names=name_cases(files),
             config=SegmentConfig(precision="float32", device="cpu"),
             weights=[str(tiny_weights)],
+            wording=flagged,
             **options,
         )
-        return run_batch(batch, out), out
+        return print_study(plan, out), out
 
     return once
 

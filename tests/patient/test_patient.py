@@ -31,7 +31,7 @@ _ORIGINAL_AFFINE = np.array(
 
 @pytest.fixture
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pack_patient", _ROOT / "bench" / "pack_patient.py")
+    spec = importlib.util.spec_from_file_location("pack_patient", _ROOT / "studies" / "pack_patient.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

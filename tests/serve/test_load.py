@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-_BENCH = Path(__file__).parents[2] / "bench"
+_ROOT = Path(__file__).parents[2]
 
 
 def test_a_few_seconds_of_load_lose_nothing(quiet_weights: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,
-        str(_BENCH / "load.py"),
+        "-m",
+        "studies.load",
         "--clients",
         "6",
         "--minutes",
@@ -27,9 +28,10 @@ def test_a_few_seconds_of_load_lose_nothing(quiet_weights: Path, tmp_path: Path)
         [*command, "--weights", str(quiet_weights), "--out", str(tmp_path / "load.json")],
         capture_output=True,
         text=True,
+        cwd=_ROOT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads((tmp_path / "load.json").read_text())
-    assert told["lost"] == "0"
-    assert " done" in told["jobs that ended"]
-    assert told["connections that broke"] == "{}"
+    summary = json.loads((tmp_path / "load.json").read_text())
+    assert summary["lost"] == "0"
+    assert " done" in summary["jobs that ended"]
+    assert summary["connections that broke"] == "{}"

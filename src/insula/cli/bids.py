@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from insula.cli.console import bar, warn
 from insula.cli.exits import exit_code_of
+from insula.cli.flags import flagged
 from insula.types import DEFAULT_WEIGHTS, VERSION
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _segment_scan(
     except Exception as error:
         if debug:
             raise
-        known = as_insula_error(error)
+        known = flagged(as_insula_error(error))
         for stale in paths.all_but_the_record:  # an older result could be mistaken for this one
             stale.unlink(missing_ok=True)
         paths.record.parent.mkdir(parents=True, exist_ok=True)

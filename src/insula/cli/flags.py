@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from functools import cache
 
-__all__ = ["with_flags"]
+from insula.errors import InsulaError
+
+__all__ = ["PARAMETERS", "flagged", "with_flags"]
 
 _PARAMETER = re.compile(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)*)(?:=([^`]*))?`")
+PARAMETERS = frozenset(
+    """
+    any_batch assume_orientation assume_t1w audit batch by callers cases compiled controls data days debug
+    device dry_run each engine fold folds format fraction frame from_weights hoped host inner jobs label
+    low_memory metrics_port networks open out part participant_label patch port precision predictions preset
+    primary profile real repeats resume scan seed send series set settings shape simulated sites slurm split
+    steps store stow threshold title tls_ca tls_cert tls_key to tta unfamiliar ways weights
+    """.split()
+)
+"""The parameters that have a flag in one command or more."""
 
 
 def with_flags(text: str) -> str:
@@ -22,22 +32,17 @@ def with_flags(text: str) -> str:
     return _PARAMETER.sub(_flag, text)
 
 
+def flagged(error: InsulaError) -> InsulaError:
+    """Return the same error with flags in its message, as it is shown and recorded by the command line.
+
+    Args:
+        error: of any class that takes what, value, rule and remedy.
+    """
+    return type(error)(*map(with_flags, (error.what, error.value, error.rule, error.remedy)))
+
+
 def _flag(match: re.Match[str]) -> str:
     name, value = match.groups()
-    if name not in _parameters():
+    if name not in PARAMETERS:
         return match[0]
     return f"--{name.replace('_', '-')}" + (f" {value}" if value else "")
-
-
-@cache
-def _parameters() -> frozenset[str]:
-    """Return the names of the keyword parameters of all commands."""
-    from insula.cli.app import COMMANDS
-    from insula.cli.bids import bids_app
-
-    return frozenset(
-        name
-        for command in (*COMMANDS, bids_app)
-        for name, parameter in inspect.signature(command).parameters.items()
-        if parameter.kind is not inspect.Parameter.POSITIONAL_ONLY
-    )

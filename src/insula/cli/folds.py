@@ -7,6 +7,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from insula.cli.console import tell
+from insula.cli.flags import flagged
 
 __all__ = ["predict"]
 
@@ -60,6 +61,7 @@ def predict(
         weights=[str(weights / f"fold{tested_by[entry.case]}") for entry in cases],
         notes=dataset.notes,
         debug=debug,
+        wording=flagged,
     )
     tell(dataset.sheets, ())
     return print_study(plan, out)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from insula.cli.flags import flagged
 from insula.types import DEFAULT_WEIGHTS
 
 __all__ = ["segment"]
@@ -82,5 +83,6 @@ def segment(
         twins=scans.twins,
         notes=scans.notes,
         debug=debug,
+        wording=flagged,
     )
     return print_study(plan, out)

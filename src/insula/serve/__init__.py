@@ -8,4 +8,4 @@ from insula.serve.store import JobStore
 from insula.serve.tokens import owner_of, token_hash
 from insula.serve.workers import Workers
 
-__all__ = ["Job", "Jobs", "Service", "State", "JobStore", "Workers", "create_app", "owner_of", "serve", "token_hash"]
+__all__ = ["Job", "JobStore", "Jobs", "Service", "State", "Workers", "create_app", "owner_of", "serve", "token_hash"]

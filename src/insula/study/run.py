@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +42,8 @@ class StudyPlan:
     """File -> another file of the same name beside it; such files are refused."""
     notes: tuple[str, ...] = ()
     """Notes on anything else that is not segmented, in sentences."""
+    wording: Callable[[InsulaError], InsulaError] = lambda error: error
+    """Rewords a refusal for its record, so that it names parameters as the caller's users know them."""
     debug: bool = False
     """End the run at an unexpected exception, to show its traceback."""
 
@@ -122,10 +124,11 @@ def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: 
     except Exception as error:
         if plan.debug:
             raise
-        known = as_insula_error(error)
+        known = plan.wording(as_insula_error(error))
         claimed = claimed or claims.for_refusal(name, path)
         return CaseOutcome(name, write_refusal(known, claimed, result_paths(folder, claimed)), known)
     try:
         return CaseOutcome(name, write_case(result, paths, source=source), None)
     except BadData as error:  # any other error has nothing to do with this scan, and would end every later case too
-        return CaseOutcome(name, write_refusal(error, claimed, paths), error)
+        known = plan.wording(error)
+        return CaseOutcome(name, write_refusal(known, claimed, paths), known)

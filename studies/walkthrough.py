@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-_TIMED = ("log.jsonl", "training.html", "index.html", ".pt", ".lock")
+_TIMED = ("log.jsonl", "training.html", "index.html", ".pt", ".lock", ".dcm", ".insula-sources")
 _ENSEMBLE = ("--weights", "ensemble", "--tta")
 _SMALL = ("--cases", "6", "--sites", "3", "--seed", "4")
 _TINY = (
@@ -81,7 +81,12 @@ def walk(data: Path) -> dict[str, dict[str, str | int]]:
             row: dict[str, str | int] = {"exit code": done.returncode}
             for path in sorted(folder.rglob("*")):
                 name = str(path.relative_to(folder))
-                if path.is_file() and not name.endswith(_TIMED) and not name.startswith("cache"):
+                if (
+                    path.is_file()
+                    and not name.endswith(_TIMED)
+                    and "tfevents" not in name
+                    and not name.startswith("cache")
+                ):
                     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
                     if known.get(name) != sha256:
                         row[name] = known[name] = sha256

@@ -129,6 +129,8 @@ def get_result(service: TheService, job: Mine, part: str) -> Response:
 def delete_job(service: TheService, job: Mine) -> None:
     """Delete a job and all its files, even while it runs."""
     service.store.remove(job.id)  # first: this needs no disk space, and frees some
+    if job.ended is not None:
+        service.audit.job_ended(job)  # the next poll would no longer find it
     service.jobs.delete(job.id)
 
 

@@ -16,7 +16,7 @@ from insula.cohort import hemisphere_of
 from insula.errors import BadData, InsulaError
 from insula.evaluate.pairing import Pair
 from insula.evaluate.presets import METRICS, Preset
-from insula.geometry import AxisMap, Grid, axis_map, ras_grid, ras_map, unlike_in_order
+from insula.geometry import axes_onto, axis_map, ras_grid, ras_map
 from insula.io import SeveralLabels, read_mask, read_scan, read_values
 from insula.metrics import (
     LogitCounts,
@@ -175,7 +175,8 @@ def score_pair(pair: Pair, preset: Preset) -> CaseScore:
     if pair.prob is not None:
         with _naming(f"the map of {pair.case}"):
             prob, grid = read_values(pair.prob)
-        prob = np.ascontiguousarray(_order(grid, truth.grid, f"the map of {pair.case}").apply(prob))
+        axes = axes_onto(grid, truth.grid, what=f"the map of {pair.case}", whose="the truth's")
+        prob = np.ascontiguousarray(axes.apply(prob))
     in_order = predicted.onto(truth.grid, what=f"the prediction of {pair.case}", whose="the truth's")
     score = score_masks(
         truth,
@@ -201,14 +202,6 @@ def try_score(pair: Pair, preset: Preset) -> CaseScore | InsulaError:
         return score_pair(pair, preset)
     except InsulaError as error:
         return error
-
-
-def _order(grid: Grid, truth: Grid, what: str) -> AxisMap:
-    axes = axis_map(grid, truth)
-    if axes is None:
-        rule = "does not lie on the truth's grid"
-        raise BadData(what, f"({unlike_in_order(grid, truth)})", rule, "write it on the scan's own grid")
-    return axes
 
 
 @contextmanager

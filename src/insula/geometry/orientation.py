@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from insula.errors import BadData
 from insula.geometry.grid import Grid
 
-__all__ = ["AxisMap", "axis_map", "ras_grid", "ras_map", "reordered", "unlike_in_order"]
+__all__ = ["AxisMap", "axes_onto", "axis_map", "ras_grid", "ras_map", "reordered", "unlike_in_order"]
 
 
 @dataclass(frozen=True)
@@ -114,3 +115,22 @@ def reordered(grid: Grid, axes: AxisMap) -> Grid:
     affine[:3, :3], affine[:3, 3] = columns, origin
     i, j, k = (grid.shape[axis] for axis in axes.order)
     return Grid((i, j, k), affine)
+
+
+def axes_onto(source: Grid, target: Grid, *, what: str, whose: str) -> AxisMap:
+    """Return the axis map between two grids with the same voxel positions.
+
+    Args:
+        source: the grid of a mask or a map.
+        target: the grid on which it has to lie.
+        what: what lies on `source`, as error messages name it.
+        whose: owner of `target` in error messages, e.g. `the scan's`.
+
+    Raises:
+        BadData: the voxel positions differ.
+    """
+    axes = axis_map(source, target)
+    if axes is None:
+        rule = f"does not lie on {whose} grid"
+        raise BadData(what, f"({unlike_in_order(source, target)})", rule, "write it on that grid")
+    return axes

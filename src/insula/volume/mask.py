@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insula.errors import BadData
-from insula.geometry import Grid, axis_map, reordered, unlike_in_order
+from insula.geometry import Grid, axes_onto, reordered
 from insula.types import Flag
 
 __all__ = ["Mask"]
@@ -67,10 +67,7 @@ class Mask:
         Raises:
             BadData: the mask's voxel positions differ from those of the grid.
         """
-        axes = axis_map(self.grid, grid)
-        if axes is None:
-            difference, rule = unlike_in_order(self.grid, grid), f"does not lie on {whose} grid"
-            raise BadData(what, f"({difference})", rule, "resample it onto that grid")
+        axes = axes_onto(self.grid, grid, what=what, whose=whose)
         if axes.same:
             return self
         text = f"the mask is stored in axis order {self.grid.axcodes} and its scan in {grid.axcodes}; it was reordered"

@@ -18,12 +18,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from insula.cohort.layout import Entry
 from insula.config import PrepareConfig, from_dict, to_dict
-from insula.errors import BadData, InsulaError, NoInput
+from insula.errors import BadData, CannotCreate, InsulaError, IOFault, NoInput, NoPermission
 from insula.geometry import ras_grid, ras_map, resample
 from insula.io import read_mask, read_scan, write_bytes, write_json
 from insula.io.bytes import read_file
@@ -118,7 +119,7 @@ def try_store(entry: Entry, folder: Path, config: PrepareConfig, precision: Prec
     try:
         return store_case(entry, folder, config, precision)
     except InsulaError as error:
-        if error.code in (73, 74, 77):  # the store's fault, not the case's
+        if isinstance(error, CannotCreate | IOFault | NoPermission):  # the store's fault, not the case's
             raise
         return error
 
@@ -229,9 +230,7 @@ class Store:
 
     def stored(self, case: str) -> tuple[Tensor, Tensor]:
         """Return the image as stored and the packed mask, memory-mapped without a copy."""
-        known = self.cases.get(case)
-        if known is None:
-            raise NoInput("the case", case, "is not in the store", "see its store.json")
+        known = self._entry(case)
         try:
             with safe_open(self.folder / known.file, framework="pt") as file:
                 return file.get_tensor("image"), file.get_tensor("mask")
@@ -245,24 +244,38 @@ class Store:
 
         Args:
             case: its name.
-            verify: whether to compare the file's SHA-256 with the index first; it then is read whole.
+            verify: whether to compare the file's SHA-256 with the index; the file is then read whole, once.
 
         Raises:
             NoInput: the store has no such case.
             BadData: the file is missing or damaged.
         """
-        if verify and case in self.cases and not self._intact(self.cases[case]):
-            rule = "is missing, or its SHA-256 does not match the index"
-            raise BadData("the stored case", case, rule, "run `insula cohort prepare` again")
-        image, packed = self.stored(case)
-        known = self.cases[case]
+        known = self._entry(case)
+        image, packed = self._verified(known) if verify else self.stored(case)
         mask = np.unpackbits(packed.numpy(), count=image.numel()).reshape(image.shape).astype(bool)
         return image.float() * known.scale + known.offset, torch.from_numpy(mask)
 
     def verify(self) -> list[str]:
         """Return the cases whose files are missing or damaged."""
-        return [case.case for case in self.cases.values() if not self._intact(case)]
+        return [case.case for case in self.cases.values() if self._intact(case) is None]
 
-    def _intact(self, case: StoredCase) -> bool:
+    def _entry(self, case: str) -> StoredCase:
+        known = self.cases.get(case)
+        if known is None:
+            raise NoInput("the case", case, "is not in the store", "see its store.json")
+        return known
+
+    def _verified(self, case: StoredCase) -> tuple[Tensor, Tensor]:
+        """Return the tensors from the very bytes whose hash was compared."""
+        data = self._intact(case)
+        if data is None:
+            rule = "is missing, or its SHA-256 does not match the index"
+            raise BadData("the stored case", case.case, rule, "run `insula cohort prepare` again")
+        tensors = load_tensors(data)
+        return tensors["image"], tensors["mask"]
+
+    def _intact(self, case: StoredCase) -> bytes | None:
+        """Return the bytes of a stored file; None if it is missing or its SHA-256 differs."""
         path = self.folder / case.file
-        return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == case.sha256
+        data = path.read_bytes() if path.exists() else b""
+        return data if hashlib.sha256(data).hexdigest() == case.sha256 else None

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from insula.cohort.layout import Cohort, Entry
 from insula.cohort.split import Split
-from insula.errors import BadData, InsulaError
+from insula.errors import BadData, CannotCreate, InsulaError, IOFault, NoPermission
 from insula.io import read_mask, read_scan, write_bytes, write_json, write_mask, write_text
 from insula.io.bytes import read_file
 from insula.io.entities import acquisition, entities_of, joined
@@ -151,7 +151,7 @@ def try_entry(entry: Entry, *, homes: dict[str, Home], folder: Path, labelled: b
             _ = entry.mask  # refuses
         write_entry(entry, homes[entry.case], folder)
     except InsulaError as error:
-        if error.code in (73, 74, 77):  # the output's fault, not the case's
+        if isinstance(error, CannotCreate | IOFault | NoPermission):  # the output's fault, not the case's
             raise
         return error
     return None

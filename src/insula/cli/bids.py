@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from insula.cli.console import bar, warn
-from insula.cli.exits import exit_code_of
+from insula.cli.exits import code_of_cases, exit_code_of
 from insula.cli.flags import flagged
 from insula.types import DEFAULT_WEIGHTS, VERSION
 
@@ -121,9 +121,7 @@ def _participants(
     for note in dataset.notes:
         warn(str(note))
     print(out)
-    if not refused:
-        return 0
-    return refused[0].code if len(scans) == 1 else 1
+    return code_of_cases(refused, len(scans))
 
 
 def _segment_scan(

@@ -6,13 +6,13 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from insula.cli.console import warn
-from insula.errors import Interrupted, as_insula_error
+from insula.errors import InsulaError, Interrupted, as_insula_error
 
-__all__ = ["exit_code_of"]
+__all__ = ["code_of_cases", "exit_code_of"]
 
 
 def exit_code_of(call: Callable[[], int | None], *, debug: bool = False) -> int:
@@ -44,6 +44,11 @@ def exit_code_of(call: Callable[[], int | None], *, debug: bool = False) -> int:
         print(file=sys.stderr)
         warn(str(stopped))
         return stopped.exit_code
+
+
+def code_of_cases(refused: Sequence[InsulaError], count: int) -> int:
+    """Return 0; 1 if some of several cases were refused; the refusal's own code if there was only one case."""
+    return 0 if not refused else refused[0].code if count == 1 else 1
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insula.cli.console import bar, warn
+from insula.cli.exits import code_of_cases
 from insula.io import printable
 
 if TYPE_CHECKING:
@@ -52,9 +53,7 @@ def print_study(plan: StudyPlan, out: Path) -> int:
     if plan.note:
         warn(f"{plan.note}")
     print(out / "index.html")
-    if not refused:
-        return 0
-    return refused[0].code if len(plan.files) == 1 else 1
+    return code_of_cases(refused, len(plan.files))
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -108,13 +108,16 @@ def _flags(ranked: list[Volume], excluded: list[str], count: int, *, by_number: 
 
 
 def _points(volume: Volume) -> int:
-    first = volume.slices[0]
-    return sum(points for points, _ in evidence(first)) - _AGENT_POINTS * has_agent(first)
+    return _evidence_points(volume) - _AGENT_POINTS * has_agent(volume.slices[0])
 
 
 def _indicates_t1w(volume: Volume) -> bool:
     """Whether the evidence indicates T1w, with or without a contrast agent."""
-    return sum(points for points, _ in evidence(volume.slices[0])) > 0
+    return _evidence_points(volume) > 0
+
+
+def _evidence_points(volume: Volume) -> int:
+    return sum(points for points, _ in evidence(volume.slices[0]))
 
 
 def _name(volume: Volume) -> str:

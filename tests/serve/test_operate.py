@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from insula.config import ListenConfig, ServeConfig, load_knobs
+from serve.certificate import make_certificate
 from serve.conftest import TOKEN
 from serve.dicom.dicomweb import free_port
 
@@ -30,28 +31,7 @@ def proxied(start: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     if _NGINX is None:
         pytest.skip("nginx is not installed")
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-            "-keyout",
-            folder / "key",
-            "-out",
-            folder / "cert",
-        ],
-        check=True,
-        capture_output=True,
-    )
+    make_certificate(folder / "key", folder / "cert")
     with start(folder / "service", "failed_tokens=3", "most_mb=2") as running:
         text = (_FILES / "nginx.conf").read_text(encoding="utf-8")
         changes = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -27,6 +26,7 @@ from insula.errors import BadData, NoInput, UsageError
 from insula.serve.dicom.associations import Door, check_titles
 from insula.serve.dicom.tls import node_context
 from io_series import write_series
+from serve.certificate import make_certificate
 
 HOST = "127.0.0.1"
 
@@ -291,28 +291,8 @@ def test_one_address_cannot_take_every_place() -> None:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     for name in ("node", "scanner"):
-        subprocess.run(
-            [
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-days",
-                "2",
-                "-subj",
-                f"/CN={name}",
-                "-addext",
-                "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                "-keyout",
-                folder / f"{name}.key",
-                "-out",
-                folder / f"{name}.pem",
-            ],
-            check=True,
-            capture_output=True,
-        )
+        hosts = "DNS:localhost,IP:127.0.0.1"
+        make_certificate(folder / f"{name}.key", folder / f"{name}.pem", name=name, hosts=hosts)
     return folder
 
 

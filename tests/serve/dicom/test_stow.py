@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from insula.errors import Unavailable, UsageError
 from insula.serve.dicom import Stow
 from insula.serve.dicom.stow import statuses_of
 from io_series import write_series
+from serve.certificate import make_certificate
 from serve.dicom.dicomweb import answer_of, dicomweb
 
 
@@ -113,28 +113,7 @@ def test_the_answer_as_xml() -> None:
 
 
 def test_an_archive_with_a_certificate(files: list[Path], tmp_path: Path) -> None:
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-            "-keyout",
-            tmp_path / "key",
-            "-out",
-            tmp_path / "cert",
-        ],
-        check=True,
-        capture_output=True,
-    )
+    make_certificate(tmp_path / "key", tmp_path / "cert")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
     with dicomweb(context) as web:

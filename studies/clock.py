@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from insula.losses import Loss, deep_supervision
+from insula.losses import BatchLoss, deep_supervision
 
 
 def training_step(
-    model: nn.Module, outputs: Callable[[Tensor], Any], loss_of: Loss, image: Tensor, truth: Tensor
+    model: nn.Module, outputs: Callable[[Tensor], Any], loss_of: BatchLoss, image: Tensor, truth: Tensor
 ) -> tuple[Callable[[], None], torch.optim.Optimizer]:
     """A training step on a fixed batch, to be called repeatedly, and its optimiser.
 
@@ -31,7 +31,8 @@ def training_step(
         with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=cuda):
             logits = outputs(image)
         first, *coarser = [logits] if isinstance(logits, Tensor) else logits
-        loss = deep_supervision(loss_of, [first[:, :1], *coarser], truth)  # the lesion's output
+        levels = [first[:, :1], *coarser]  # the lesion's output
+        loss = deep_supervision(loss_of, len(levels))(levels, truth)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -10,6 +10,8 @@ import torch
 
 from insula.config.recipe import LossName
 from insula.losses import (
+    BRAIN,
+    DISTILLATION,
     LOSSES,
     boundary,
     compound,
@@ -21,6 +23,7 @@ from insula.losses import (
     focal,
     topk10,
     tversky,
+    weighted_sum,
 )
 
 _SHAPE = (1, 1, 2, 5, 10)
@@ -113,8 +116,8 @@ def test_deep_supervision_weighs_levels_and_keeps_small_lesions() -> None:
     coarse[1][..., 1, 1, 1] = 1
     coarse[2][..., 0, 0, 0] = 1
     by_hand = sum(w * cross_entropy(z, t) for w, z, t in zip((1, 0.5, 0.25), logits, coarse, strict=True)) / 1.75
-    assert float(deep_supervision(cross_entropy, logits, truth)) == pytest.approx(float(by_hand), rel=1e-6)
-    assert float(deep_supervision(dice, logits[:1], truth)) == pytest.approx(float(dice(logits[0], truth)))
+    assert float(deep_supervision(LOSSES["cross_entropy"], 3)(logits, truth)) == pytest.approx(float(by_hand), rel=1e-6)
+    assert float(deep_supervision(LOSSES["dice"], 1)(logits[:1], truth)) == pytest.approx(float(dice(logits[0], truth)))
 
 
 def test_a_recipe_can_name_every_loss_and_no_other() -> None:
@@ -177,9 +180,34 @@ def test_distil_of_a_sure_teacher_is_the_loss_of_the_truth() -> None:
     )
 
 
-def test_distil_of_a_part_of_a_batch_knows_the_whole() -> None:
-    logits, taught = torch.randn(4, 1, 4, 4, 4), torch.rand(4, 1, 4, 4, 4)
-    prob = torch.sigmoid(logits)
-    sums = torch.stack([(prob - taught).abs().sum(), prob.sum(), taught.sum()])
-    parts = [distil(logits[n : n + 2], taught[n : n + 2], total=lambda _: sums) for n in (0, 2)]
-    assert float(sum(parts) / 2) == pytest.approx(float(distil(logits, taught)), rel=1e-5)
+_SHARED = {**{name: loss for name, loss in LOSSES.items() if name != "topk10"}, "brain": BRAIN, "distil": DISTILLATION}
+
+
+@pytest.mark.parametrize("name", _SHARED)
+def test_the_sums_of_two_parts_give_the_loss_of_the_whole(name: str) -> None:
+    loss, logits, truth = _SHARED[name], torch.randn(4, 1, 4, 4, 4), (torch.rand(4, 1, 4, 4, 4) > 0.7).float()
+    first, second = (loss.sums(logits[part], truth[part]) for part in (slice(0, 1), slice(1, 4)))
+    assert len(first) == loss.length
+    assert float(loss.of(first + second)) == pytest.approx(float(loss(logits, truth)), rel=1e-5)
+
+
+def test_all_sums_of_weighted_losses_travel_in_one_message() -> None:
+    logits, truth = torch.randn(4, 1, 8, 8, 8), (torch.rand(4, 1, 8, 8, 8) > 0.7).float()
+    levels = [logits, torch.randn(4, 1, 4, 4, 4)]
+    deep = deep_supervision(compound([(0.5, "dice"), (0.25, "tversky"), (1.0, "focal")]), 2)
+    messages: list[int] = []
+
+    def twice(part: torch.Tensor) -> torch.Tensor:
+        """The total of two processes with the same part of the batch."""
+        messages.append(len(part))
+        return 2 * part
+
+    terms = [(0.7, deep, deep.sums(levels, truth)), (0.3, BRAIN, BRAIN.sums(logits, truth))]
+    double = [(0.7, deep, deep.sums(_doubled(levels), _doubled([truth])[0])), (0.3, BRAIN, 2 * terms[1][2])]
+    assert float(weighted_sum(terms, twice)) == pytest.approx(float(weighted_sum(double)), rel=1e-5)
+    assert messages == [deep.length + BRAIN.length]
+    assert deep.length == 2 * (3 + 2)  # Dice and Tversky share their three sums
+
+
+def _doubled(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    return [torch.cat([tensor, tensor]) for tensor in tensors]

@@ -10,7 +10,7 @@ from insula.losses import compound, deep_supervision
 from insula.models import MemoryUNet, build_mamba_unet
 from insula.nn import StateSpace
 
-_SMALL = MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory_size=5)
+_SMALL = MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory_size=5, norm="group", stem="full")
 
 
 def _built(config: MambaUNet) -> MemoryUNet:
@@ -19,7 +19,7 @@ def _built(config: MambaUNet) -> MemoryUNet:
 
 
 def test_the_fold_starts_as_a_rearrangement_and_loses_nothing() -> None:
-    model = _built(MambaUNet(widths=(4, 8, 16), reduction=1, stem="space_to_depth"))
+    model = _built(MambaUNet(widths=(4, 8, 16), reduction=1, stem="space_to_depth", norm="group"))
     image = torch.arange(64.0).view(1, 1, 4, 4, 4)
     folded = model.enter(model.shallow(image))
     assert folded.shape == (1, 8, 2, 2, 2)
@@ -52,7 +52,7 @@ def test_a_fresh_memory_changes_no_logit_and_then_it_does() -> None:
 @pytest.mark.parametrize("stem", ["full", "space_to_depth"])
 def test_a_step_of_the_missions_loss_lowers_it(stem: str) -> None:
     """On one head, coarse level and all: the whole model learns."""
-    config = MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory_size=5, stem=stem)  # type: ignore[arg-type]
+    config = MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory_size=5, stem=stem, norm="group")  # type: ignore[arg-type]
     model = _built(config)
     loss = compound([(0.35, "dice"), (0.25, "focal"), (0.25, "boundary"), (0.15, "tversky")])
     truth = torch.zeros(1, 1, 16, 16, 16)
@@ -62,7 +62,7 @@ def test_a_step_of_the_missions_loss_lowers_it(stem: str) -> None:
     values = []
     for _ in range(25):
         first, *coarser = model.outputs(image)
-        value = deep_supervision(loss, [first[:, :1], *coarser], truth)
+        value = deep_supervision(loss, 1 + len(coarser))([first[:, :1], *coarser], truth)
         optimiser.zero_grad()
         value.backward()
         optimiser.step()

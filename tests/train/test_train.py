@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from insula.checkpoint import load_weights
 from insula.config import AttentionUNet, PrepareConfig, Recipe, TrainConfig
 from insula.errors import BadData, CannotCreate, Interrupted, Preempted, Unavailable, UsageError
-from insula.losses import LOSSES, dice
+from insula.losses import LOSSES
 from insula.synthetic import Sources
 from insula.train import HeadStream, loop, train
 from insula.train.loop import Progress
@@ -32,12 +32,12 @@ _CPU = torch.device("cpu")
 
 
 def _recipe(**train_options: object) -> Recipe:
-    options = {"steps": 6, "batch": 1, "crop": (16, 16, 16), "recalibrate": 2, "lr": 5e-3, **train_options}
+    defaults = {"steps": 6, "batch": 1, "crop": (16, 16, 16), "recalibrate": 2, "lr": 5e-3, "compile": False}
     return Recipe(
         name="small",
-        model=AttentionUNet(widths=(4, 8)),
+        model=AttentionUNet(widths=(4, 8), norm="instance", stem="full"),
         prepare=PrepareConfig(box=(64, 72, 64)),
-        train=TrainConfig(**options),  # type: ignore[arg-type]
+        train=TrainConfig(**(defaults | train_options)),  # type: ignore[arg-type]
     )
 
 
@@ -174,7 +174,7 @@ def test_fine_tuning_starts_from_the_given_weights(sources: Sources, tmp_path: P
     for key, value in start.model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[key]), key
     assert again.card.provenance["started_from"]["sha256"] == start.sha256
-    other = replace(_recipe(), model=AttentionUNet(widths=(2, 4)))
+    other = replace(_recipe(), model=AttentionUNet(widths=(2, 4), norm="instance", stem="full"))
     with pytest.raises(BadData, match="another model"):
         train(other, sources, tmp_path / "b", start=start)
 
@@ -183,16 +183,18 @@ def _breaking(at: int, until: float, monkeypatch: pytest.MonkeyPatch) -> list[fl
     """A loss that is not a number from its `at`-th to its `until`-th call; the learning rates of all steps."""
     calls, rates = [0], []
 
-    def broken(logits: torch.Tensor, truth: torch.Tensor, **_: object) -> torch.Tensor:
+    intact = LOSSES["dice"]
+
+    def broken(sums: torch.Tensor) -> torch.Tensor:
         calls[0] += 1
-        return dice(logits, truth) * (float("nan") if at <= calls[0] <= until else 1.0)
+        return intact.of(sums) * (float("nan") if at <= calls[0] <= until else 1.0)
 
     def take(self: Step, batch: Batch, *, lr: float, rate: float) -> torch.Tensor:
         rates.append(lr)
         return whole(self, batch, lr=lr, rate=rate)
 
     whole = Step.take
-    monkeypatch.setitem(LOSSES, "dice", broken)
+    monkeypatch.setitem(LOSSES, "dice", replace(intact, of=broken))
     monkeypatch.setattr(Step, "take", take)
     return rates
 
@@ -265,7 +267,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_state_before(
 
 def test_statistics_too_large_for_float16_survive(sources: Sources, tmp_path: Path) -> None:
     """Batch statistics of deep layers pass 65504; saved as float16 they once became infinite."""
-    model = AttentionUNet(widths=(4, 8), norm="batch", full_norm="batch")
+    model = AttentionUNet(widths=(4, 8), norm="batch", full_norm="batch", stem="full")
     train(replace(_recipe(steps=1), model=model), sources, tmp_path)
     weights = load_weights(str(tmp_path))
     weights.model.encoders[0][0][1].running_var.fill_(1e6)  # type: ignore[index, operator, union-attr]

@@ -120,7 +120,7 @@ def _loss(outputs: Tensor | Sequence[Tensor], truth: Tensor) -> Tensor:
     if len(levels) > 2 and levels[0].shape[1] == 2:
         levels = levels[:-_DEEPEST]
     logits = [level[:, 1:] - level[:, :1] if level.shape[1] == 2 else level for level in levels]
-    return deep_supervision(_LOSS, logits, truth)
+    return deep_supervision(_LOSS, len(logits))(logits, truth)
 
 
 def _adamw_step(net: nn.Module, run: Callable[..., Any], batch: Batch) -> Callable[..., None]:

@@ -1,14 +1,17 @@
 """Training losses: functions of logits and truth."""
 
-from insula.losses.brain import brain_loss
-from insula.losses.combination import LOSSES, Loss, compound, deep_supervision
-from insula.losses.distillation import distil
+from insula.losses.batch import BatchLoss, weighted_sum
+from insula.losses.brain import BRAIN, brain_loss
+from insula.losses.combination import LOSSES, compound, deep_supervision
+from insula.losses.distillation import DISTILLATION, distil
 from insula.losses.overlap import dice, precise_tversky, tversky
 from insula.losses.voxelwise import boundary, cross_entropy, edges, focal, topk10
 
 __all__ = [
+    "BRAIN",
+    "DISTILLATION",
     "LOSSES",
-    "Loss",
+    "BatchLoss",
     "boundary",
     "brain_loss",
     "compound",
@@ -21,4 +24,5 @@ __all__ = [
     "precise_tversky",
     "topk10",
     "tversky",
+    "weighted_sum",
 ]

@@ -2,69 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from insula.losses.overlap import Scalar, Total, alone, dice, precise_tversky, tversky
-from insula.losses.voxelwise import boundary, cross_entropy, focal, topk10
+from insula.losses.batch import BatchLoss, Scalar, Sums
+from insula.losses.overlap import DICE, PRECISE_TVERSKY, TVERSKY
+from insula.losses.voxelwise import BOUNDARY, CROSS_ENTROPY, FOCAL, TOPK10
 
-__all__ = ["LOSSES", "Loss", "compound", "deep_supervision"]
+__all__ = ["LOSSES", "compound", "deep_supervision"]
 
-Loss = Callable[..., Tensor]
-"""A function of logits and truth, both (b, 1, i, j, k), that returns a scalar."""
-
-LOSSES: dict[str, Loss] = {
-    "dice": dice,
-    "tversky": tversky,
-    "precise_tversky": precise_tversky,
-    "cross_entropy": cross_entropy,
-    "topk10": topk10,
-    "focal": focal,
-    "boundary": boundary,
+LOSSES: dict[str, BatchLoss] = {
+    "dice": DICE,
+    "tversky": TVERSKY,
+    "precise_tversky": PRECISE_TVERSKY,
+    "cross_entropy": CROSS_ENTROPY,
+    "topk10": TOPK10,
+    "focal": FOCAL,
+    "boundary": BOUNDARY,
 }
 """Losses by the name that a recipe uses."""
 
-_RATIOS = frozenset({"dice", "tversky", "precise_tversky", "boundary"})
-"""Losses that are quotients of sums over the batch; the others are means over voxels, which parts can average."""
 
-
-def compound(terms: Sequence[tuple[float, str]], *, total: Total = alone) -> Loss:
-    """Return the weighted sum of named losses, as one function of (logits, truth).
+def compound(terms: Sequence[tuple[float, str]]) -> BatchLoss:
+    """Return the weighted sum of named losses, as one loss.
 
     Args:
         terms: (weight, name) pairs.
-        total: turns sums over this process's part into sums over the batch.
 
     Example:
         >>> loss = compound([(0.35, "dice"), (0.25, "focal"), (0.25, "boundary"), (0.15, "tversky")])
     """
+    losses = [LOSSES[name] for _, name in terms]
+    lengths = {loss.sums: loss.length for loss in losses}  # Dice and Tversky share theirs
 
-    def loss(logits: Tensor, truth: Tensor) -> Tensor:
-        values = [LOSSES[name](logits, truth, **({"total": total} if name in _RATIOS else {})) for _, name in terms]
-        return torch.stack([weight * value for (weight, _), value in zip(terms, values, strict=True)]).sum()
+    def sums(logits: Tensor, truth: Tensor) -> Sums:
+        return torch.cat([sums_of(logits, truth) for sums_of in lengths])
 
-    return loss
+    def of(whole: Sums) -> Scalar:
+        parts = dict(zip(lengths, whole.split(list(lengths.values())), strict=True))
+        values = [weight * loss.of(parts[loss.sums]) for (weight, _), loss in zip(terms, losses, strict=True)]
+        return torch.stack(values).sum()
+
+    return BatchLoss(sums, sum(lengths.values()), of)
 
 
-def deep_supervision(loss: Loss, logits: Sequence[Tensor], truth: Tensor) -> Scalar:
+def deep_supervision(loss: BatchLoss, levels: int) -> BatchLoss:
     """Return the weighted mean of one loss at several resolutions; each level weighs half as much as the finer one.
 
-    The truth of a coarse voxel is the maximum inside it, so that a small lesion is never averaged away.
+    It takes a list of logits, finest first, whose grids divide the truth's. The truth, 0 or 1 on the finest grid, is
+    in a coarse voxel the maximum inside it, so that a small lesion is never averaged away.
 
     Args:
         loss: the loss at each level.
-        logits: logits of each level, finest first; each grid divides the truth's.
-        truth: (b, 1, i, j, k), 0 or 1, on the finest level's grid.
+        levels: number of resolutions.
 
     Source:
         Lee 2015, Deeply-supervised nets, arXiv 1409.5185; the weights as in Isensee 2021, nnU-Net.
     """
-    weights = [0.5**level for level in range(len(logits))]
-    values = [
-        weight * loss(level, truth if level.shape == truth.shape else F.adaptive_max_pool3d(truth, level.shape[2:]))
-        for weight, level in zip(weights, logits, strict=True)
-    ]
-    return torch.stack(values).sum() / sum(weights)
+    weights = [0.5**level for level in range(levels)]
+
+    def sums(logits: Sequence[Tensor], truth: Tensor) -> Sums:
+        return torch.cat([loss.sums(level, _coarser(truth, level)) for level in logits])
+
+    def of(whole: Sums) -> Scalar:
+        values = [w * loss.of(part) for w, part in zip(weights, whole.split(loss.length), strict=True)]
+        return torch.stack(values).sum() / sum(weights)
+
+    return BatchLoss(sums, levels * loss.length, of)
+
+
+def _coarser(truth: Tensor, level: Tensor) -> Tensor:
+    return truth if level.shape == truth.shape else F.adaptive_max_pool3d(truth, level.shape[2:])

@@ -21,7 +21,7 @@ from insula.train.run import Run
 from insula.train.stop import Stop
 from insula.train.stream import Batch
 from insula.train.validate import Validation
-from insula.train.world import World
+from insula.train.world import Votes, World
 
 __all__ = ["Progress", "too_large", "train"]
 
@@ -133,6 +133,7 @@ def _refuse_without_lesion(data: Sources | CaseSet) -> None:
 def _go(run: Run, stop: Stop, judge_by: CaseSet | None, report: Callable[[Progress], None]) -> None:
     """Train from the current step of the run to its last step."""
     config, world = run.recipe.train, run.world
+    votes = Votes(world)
     exams = _exams(config) if judge_by is not None else frozenset()
     started = last_save = last_look = time.monotonic()
     voxels = 0
@@ -154,7 +155,7 @@ def _go(run: Run, stop: Stop, judge_by: CaseSet | None, report: Callable[[Progre
             voxels, started = 0, time.monotonic()
             last_look = started
         due = int(now - last_save > 60 * config.save_minutes)
-        wish, due = divmod(world.agree(0 if last else 2 * stop.wish + due), 2)  # one message per step
+        wish, due = divmod(votes.cast(0 if last else 2 * stop.wish + due), 2)
         if wish or (due and not run.steps.skipped):  # while steps are skipped, the last good state is kept
             run.save()
             last_save = now

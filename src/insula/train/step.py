@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from insula.config import Precision, TrainConfig
-from insula.losses import brain_loss, compound, deep_supervision, distil
+from insula.losses import BRAIN, DISTILLATION, compound, deep_supervision, weighted_sum
 from insula.models import UNet
 from insula.nn import Recorder
+from insula.train.exchange import Exchange
 from insula.train.stream import Batch
 from insula.train.teacher import Teacher
 from insula.train.world import World
@@ -63,13 +64,14 @@ class Step:
         self.lr = torch.tensor(config.lr, device=device)
         cuda = device.type == "cuda"
         self.optimiser = torch.optim.AdamW(_groups(model, config.weight_decay), lr=self.lr, fused=True, capturable=cuda)
-        self._loss_of = compound(config.losses, total=world.total)
+        self._loss_of = compound(config.losses)
         self._run: Callable[..., Any] = torch.compile(model.outputs, dynamic=False) if config.compile else model.outputs
         self._skipped = torch.zeros((), device=device)
         self._rate = torch.zeros((), device=device)
         self._norm = torch.zeros((), device=device)
         self._pairs = _Pairs(average, model)
         self._measured = [buffer for buffer in model.buffers() if buffer.is_floating_point()]  # batch-norm statistics
+        self._exchange = Exchange(world)
         self._recorder = Recorder(device, on=config.graph)
         self._batches: dict[torch.Size, Batch] = {}  # input buffers of the recordings
 
@@ -134,8 +136,9 @@ class Step:
         self.optimiser.zero_grad(set_to_none=True)
         parts = [Batch(*pair) for pair in zip(*(whole.chunk(self.config.accumulate) for whole in batch), strict=True)]
         losses = [self._forward_and_backward(part, share=len(part.image) / len(batch.image)) for part in parts]
-        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
-        self.world.mean(grads)
+        learning = [p for p in self.model.parameters() if p.grad is not None]
+        self._exchange.mean(learning, self._measured)
+        grads = [p.grad for p in learning if p.grad is not None]
         if self.dtype == torch.float16:
             torch._foreach_mul_(grads, 1 / self._scale)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
@@ -147,7 +150,6 @@ class Step:
         self._skipped.add_(1).mul_(wrong)
         if self.dtype == torch.float16:
             torch._amp_update_scale_(self._scale, self._good, wrong, 2.0, 0.5, _GROWS_AFTER)
-        self.world.mean(self._measured)
         for held, old in zip(self._measured, before, strict=True):
             held.copy_(torch.where(torch.isfinite(held), held, old))  # a bad batch would stay in them forever
         self._mark("exchange, clipping, optimiser")
@@ -162,16 +164,17 @@ class Step:
             outputs = self._run(image)
         self._mark("forward")
         lesion = [outputs[0][:, :1], *outputs[1:]]
-        loss = deep_supervision(self._loss_of, lesion, batch.truth)
+        taught = self.config.teacher_share if self.teacher is not None else 0.0
+        of_truth = deep_supervision(self._loss_of, len(lesion))
+        terms = [(1 - taught, of_truth, of_truth.sums(lesion, batch.truth))]
         if self.teacher is not None:
             answer = self.teacher(image, self.dtype)
             self._mark("teacher")
-            distillation = distil(lesion[0], answer, total=self.world.total)
-            loss = (1 - self.config.teacher_share) * loss + self.config.teacher_share * distillation
+            terms.append((taught, DISTILLATION, DISTILLATION.sums(lesion[0], answer)))
         if outputs[0].shape[1] > 1 and self.config.brain_weight:
             brain = self._brain(image, batch.brain)
-            loss = loss + self.config.brain_weight * brain_loss(outputs[0][:, 1:], brain, total=self.world.total)
-        loss = share * loss
+            terms.append((self.config.brain_weight, BRAIN, BRAIN.sums(outputs[0][:, 1:], brain)))
+        loss = share * weighted_sum(terms, self.world.total)
         self._mark("loss")
         (loss * self._scale).backward()
         self._mark("backward")

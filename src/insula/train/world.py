@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from torch import distributed as dist
 from insula.errors import IOFault, UsageError
 from insula.infer import choose_device
 
-__all__ = ["World"]
+__all__ = ["Votes", "World"]
 
 # for a process that reads data or writes a state; a dead one is noticed at once on a CPU, else by torchrun or srun
 _PATIENCE = timedelta(minutes=10)
@@ -91,7 +91,10 @@ class World:
         return int(greatest)
 
     def total(self, tensor: Tensor) -> Tensor:
-        """Return the sum over all processes; the gradient is summed as well."""
+        """Return the sum over all processes.
+
+        All must compute the same from it: then the gradient of their mean loss needs no further message.
+        """
         return tensor if self.size == 1 else _Sum.apply(tensor)  # type: ignore[no-untyped-call]
 
     def same(self, value: int) -> bool:
@@ -104,6 +107,11 @@ class World:
         self.mean(means)
         return float(means[0])
 
+    def sum_in_place(self, tensor: Tensor) -> None:
+        """Replace a tensor by its sum over all processes."""
+        if self.size > 1:
+            _reduce(tensor)
+
     def mean(self, tensors: Sequence[Tensor]) -> None:
         """Replace every tensor by its mean over all processes, in one message."""
         if self.size == 1 or not tensors:
@@ -115,14 +123,44 @@ class World:
             tensor.copy_(part.view_as(tensor))
 
 
+class Votes:
+    """What any process wishes, asked at every step without waiting for the others.
+
+    Args:
+        world: the processes that are asked.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._pending: tuple[Tensor, dist.Work] | None = None
+
+    def cast(self, wish: int) -> int:
+        """Send this process's wish; return the largest of all processes at the step before, alone that of this step."""
+        if self._world.size == 1:
+            return wish
+        before, greatest = self._pending, torch.tensor(wish)
+        with _lost_process():
+            self._pending = greatest, dist.all_reduce(greatest, dist.ReduceOp.MAX, async_op=True)
+            if before is None:
+                return 0
+            before[1].wait()
+        return int(before[0])
+
+
 def _leave() -> None:
     with suppress(RuntimeError):  # other processes may have ended
         dist.destroy_process_group()
 
 
 def _reduce(tensor: Tensor, how: Any = dist.ReduceOp.SUM) -> None:
-    try:
+    with _lost_process():
         dist.all_reduce(tensor, how)
+
+
+@contextmanager
+def _lost_process() -> Iterator[None]:
+    try:
+        yield
     except RuntimeError as error:
         rule = f"is gone or cannot be reached ({str(error).splitlines()[0][-100:]})"
         remedy = "start all of them again with `resume`: the run is saved up to a few minutes ago"
@@ -130,7 +168,11 @@ def _reduce(tensor: Tensor, how: Any = dist.ReduceOp.SUM) -> None:
 
 
 class _Sum(torch.autograd.Function):
-    """Differentiable sum over processes. All compute the same loss from it, so gradients are summed as well."""
+    """Differentiable sum over processes.
+
+    All compute the same loss from it, so the gradient is the same in all of them. Each passes on the gradient of their
+    summed losses, as the gradient of `torch.distributed.nn.all_reduce` would be, without its message.
+    """
 
     @staticmethod
     def forward(_: object, tensor: Tensor) -> Tensor:
@@ -140,6 +182,4 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(_: object, grad: Tensor) -> Tensor:
-        grad = grad.clone()
-        _reduce(grad)
-        return grad
+        return grad * dist.get_world_size()

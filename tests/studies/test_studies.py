@@ -19,7 +19,7 @@ _NAMES = sorted(path.stem for path in (_ROOT / "studies").glob("*.py") if path.s
 _COMMANDS = [
     name for name in _NAMES if "\ndef main()" in (_ROOT / "studies" / f"{name}.py").read_text(encoding="utf-8")
 ]
-_OPTIONAL = {"highdicom", "httpx", "monai", "nncf", "onnxruntime", "openvino", "pydicom"}
+_OPTIONAL = {"highdicom", "httpx", "libcst", "monai", "mutmut", "nncf", "onnxruntime", "openvino", "pydicom"}
 """Modules of the package's extras; a study that imports one is skipped where it is not installed."""
 _NAMED = re.compile(r"-m studies\.(?P<command>\w+)|\bstudies/(?P<file>\w+)\.py\b")
 
@@ -124,3 +124,24 @@ def test_windows_cover_every_voxel_and_weigh_them_to_one(window: tuple[int, int,
 
 def test_an_empty_cell_of_a_table_is_one_space() -> None:
     assert _study("rows").table(["", "n"], [["baseline", "3"]]) == "| | n |\n|---|---|\n| baseline | 3 |"
+
+
+def test_mutants_change_code_and_leave_texts_alone(tmp_path: Path) -> None:
+    mutants = _study("mutants")
+    path = tmp_path / "code.py"
+    path.write_text(
+        'def up(a: int = 1) -> int:\n    """Return 1 more."""\n    if (\n        a < 0\n    ):\n'
+        '        raise ValueError(f"{a + 1} is below 0")\n    return a + 1\n',
+        encoding="utf-8",
+    )
+    changes = {(mutant.lines, mutant.line, mutant.change) for mutant in mutants.mutants_of(path)}
+    assert changes == {
+        ((1, 1), 1, "`1` -> `2`"),
+        ((3, 5), 4, "`< 0` -> `<= 0`"),
+        ((3, 5), 4, "`0` -> `1`"),
+        ((7, 7), 7, "`a + 1` -> `a - 1`"),
+        ((7, 7), 7, "`1` -> `2`"),
+    }
+    for mutant in mutants.mutants_of(path):
+        pairs = zip(path.read_text(encoding="utf-8").splitlines(), mutant.source().splitlines(), strict=True)
+        assert [number for number, (old, new) in enumerate(pairs, start=1) if old != new] == [mutant.line]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from insula.config import load_recipe
+from insula.config import Recipe, load_recipe
 from insula.models import build_model
 
 _RECIPES = Path(__file__).parents[2] / "recipes"
@@ -34,6 +34,17 @@ def test_a_recipe_builds_a_model_of_its_size_that_fits_its_crops(name: str) -> N
     low, high = _MILLIONS[name]
     assert low < sum(p.numel() for p in model.parameters()) / 1e6 < high
     assert all(n % 16 == 0 for n in recipe.train.crop)
+
+
+def test_the_defaults_are_the_recipe_for_a_cohort() -> None:
+    recipe = load_recipe(_RECIPES / "cohort.toml", ())
+    assert recipe == Recipe(name="cohort")
+
+
+@pytest.mark.parametrize("name", ["cohort", "enhanced", "smart", "large"])
+def test_a_models_defaults_are_those_of_its_recipe(name: str) -> None:
+    model = load_recipe(_RECIPES / f"{name}.toml", ()).model
+    assert model == type(model)()
 
 
 def test_a_student_is_of_its_starts_model_and_learns_the_same_losses() -> None:

@@ -2,6 +2,7 @@
 
 from insula.config.augment import AugmentConfig
 from insula.config.calibration import Calibration, Facts, Scaling
+from insula.config.former import complete_model, complete_recipe
 from insula.config.listen import ListenConfig
 from insula.config.listing import knobs
 from insula.config.models import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SEUNet, SwinUNet
@@ -33,6 +34,8 @@ __all__ = [
     "SwinUNet",
     "TokenConfig",
     "TrainConfig",
+    "complete_model",
+    "complete_recipe",
     "from_dict",
     "knobs",
     "load_knobs",

@@ -17,18 +17,18 @@ Stem = Literal["full", "space_to_depth"]
 
 @knobs
 class AttentionUNet:
-    """The baseline: a 3-D U-Net with additive attention gates on its skips, 5.7 M parameters."""
+    """The baseline: a 3-D U-Net with additive attention gates on its skips, 5.6 M parameters."""
 
     kind: Literal["attention_unet"] = "attention_unet"
     """Tag of the union."""
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
     """Channels per stage, full resolution first; each further stage halves the resolution."""
-    norm: Norm = "instance"
+    norm: Norm = "batch"
     """Normalisation after each convolution below full resolution."""
     full_norm: Norm = "none"
     """Normalisation at full resolution; only `batch` and `none` can be computed in tiles. The input is normalised
     anyway."""
-    stem: Stem = "full"
+    stem: Stem = "space_to_depth"
     """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and the reverse for the
     logits."""
     sides: int = 0
@@ -45,13 +45,13 @@ class SEUNet:
     """Tag of the union."""
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
     """Channels per stage, full resolution first."""
-    norm: Norm = "group"
+    norm: Norm = "batch"
     """Normalisation after each convolution below full resolution; `instance` would remove what
     squeeze-and-excitation reads."""
     full_norm: Norm = "none"
     """Normalisation at full resolution; only `batch` and `none` can be computed in tiles. The input is normalised
     anyway."""
-    stem: Stem = "full"
+    stem: Stem = "space_to_depth"
     """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and the reverse for the
     logits."""
     sides: int = 0
@@ -72,11 +72,11 @@ class MambaUNet:
     """Tag of the union."""
     widths: tuple[int, ...] = (16, 32, 64, 128, 320)
     """Channels per stage, full resolution first; the last two divisible by 32."""
-    norm: Norm = "group"
+    norm: Norm = "batch"
     """Normalisation after each convolution below full resolution."""
     full_norm: Norm = "none"
     """Normalisation at full resolution; only `batch` and `none` can be computed in tiles."""
-    stem: Stem = "full"
+    stem: Stem = "space_to_depth"
     """`space_to_depth` has no stage at full resolution: 2x2x2 voxels become channels, and the reverse for the
     logits."""
     sides: int = 0
@@ -107,7 +107,7 @@ class SwinUNet:
     """Swin blocks per encoder stage, an even number each; a stage with 0 has two convolutions."""
     window: int = 4
     """Voxels along each side of an attention window, even."""
-    norm: Norm = "instance"
+    norm: Norm = "batch"
     """Normalisation after each convolution below full resolution."""
     full_norm: Norm = "none"
     """Normalisation at full resolution."""

@@ -61,16 +61,16 @@ class SimulateConfig:
 class TrainConfig:
     """Knobs of the optimisation."""
 
-    steps: int = 10_000
+    steps: int = 60_000
     """Optimiser steps in the whole run; the learning-rate schedule ends there."""
-    batch: int = 1
+    batch: int = 12
     """Items per step, over all processes."""
     accumulate: int = 1
     """Parts in which each process computes its share of a batch, in turn: the memory of a part, the gradient of the
     whole."""
-    crop: Shape = (192, 224, 176)
-    """Size of the random crop that a step sees [voxels], divisible by 16 along each axis; the whole box shows the
-    network what it will be applied to."""
+    crop: Shape = (64, 64, 64)
+    """Size of the random crop that a step sees [voxels], divisible by 16 along each axis; never more than the
+    box."""
     focus: Literal["voxel", "lesion"] = "voxel"
     """Centre of the crops that contain a lesion: `voxel` is any lesion voxel, so that large lesions outweigh small
     ones; `lesion` is any of the separate lesions, weighted by the root of its size."""
@@ -78,7 +78,7 @@ class TrainConfig:
     """Share of the steps, evenly spaced, that see whole boxes instead of crops."""
     whole_batch: int = 1
     """Items per step with whole boxes."""
-    lr: float = 1e-3
+    lr: float = 5e-4
     """Peak learning rate of AdamW."""
     weight_decay: float = 1e-2
     """Decoupled weight decay; not applied to norms and biases."""
@@ -112,7 +112,7 @@ class TrainConfig:
     cohort: Literal["auto", "device", "host"] = "auto"
     """Where cases are stored: in GPU memory (`auto`: if they take at most half of what is free), or in host memory,
     fetched while the GPU computes."""
-    compile: bool = False
+    compile: bool = True
     """Compile the network with torch.compile."""
     graph: bool = True
     """On a GPU, record a step once and replay it; turn off to debug a step."""

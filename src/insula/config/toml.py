@@ -46,17 +46,18 @@ def load_knobs(cls: type[T], path: Path | None, overrides: Sequence[str] = (), *
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise UsageError("`set`", override, "is not key=value", "write e.g. `set=train.lr=3e-4`")
-        branch: dict[str, Any] = tree
+        branch: dict[str, object] = tree
         *parents, leaf = key.split(".")
         for parent in parents:
-            branch = branch.setdefault(parent, {})
-            if not isinstance(branch, dict):
+            child = branch.setdefault(parent, {})
+            if not isinstance(child, dict):
                 raise UsageError("`set`", override, f"goes through {parent}, which is a value", "check the key")
+            branch = child
         branch[leaf] = _value(text)
     return from_dict(cls, tree, what=what)
 
 
-def from_dict(cls: type[T], tree: Any, *, what: str) -> T:
+def from_dict(cls: type[T], tree: object, *, what: str) -> T:
     """Build knobs from plain data; data that does not fit is refused.
 
     Args:
@@ -87,7 +88,7 @@ def to_dict(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> object:
     try:
         return tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:

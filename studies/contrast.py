@@ -11,6 +11,7 @@ validation and test to judge. `--real` adds the files of a folder, named KIND_wh
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -21,15 +22,16 @@ from safetensors.torch import load_file, save
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
+from insula.augment import Original
 from insula.config import PrepareConfig
 from insula.contrast import Kind, KindNetwork, coarse, verdict_of
 from insula.contrast.kinds import NAMES, T1W_KINDS
 from insula.contrast.look import coarse_of_2mm
 from insula.contrast.paint import draw
 from insula.errors import BadData
+from insula.infer import choose_device
 from insula.io import read_scan, write_bytes, write_json
 from insula.prepare import prepare
-from insula.simulate import Host
 from insula.synthetic.sources import Part
 from studies.arms import sources_of
 
@@ -38,7 +40,7 @@ _HARD = (Kind.T1W_AGENT, Kind.FLAIR, Kind.FA, Kind.ANGIOGRAPHY, Kind.INV1, Kind.
 """Kinds that look most like T1w at 4 mm."""
 _MOVED = 0.2, 0.45
 """Share of heads with motion: when judging, and when training."""
-_HOSTS: tuple[Host, ...] = ()
+_HOSTS: tuple[Original, ...] = ()
 _MOVES = _MOVED[0]
 
 
@@ -48,7 +50,7 @@ def plan(count: int, *, hard: int = 1) -> list[Kind]:
     return [Kind.T1W if n % 10 < 10 * _T1W_SHARE else others[n % len(others)] for n in range(count)]
 
 
-def _begin(hosts: tuple[Host, ...], moved: float) -> None:
+def _begin(hosts: tuple[Original, ...], moved: float) -> None:
     global _HOSTS, _MOVES
     _HOSTS, _MOVES = hosts, moved
     torch.set_num_threads(1)
@@ -61,7 +63,7 @@ def _draw(job: tuple[int, Kind]) -> tuple[Tensor, int, bool, bool]:
 
 
 def heads(
-    hosts: tuple[Host, ...], count: int, *, seed: int, workers: int, teach: bool = False
+    hosts: tuple[Original, ...], count: int, *, seed: int, workers: int, teach: bool = False, until: float = math.inf
 ) -> tuple[Tensor, Tensor]:
     """Looks (n, 2, i, j, k), half precision, and targets (n, 3): kind, motion, noise."""
     jobs = [(seed + n, kind) for n, kind in enumerate(plan(count, hard=2 if teach else 1))]
@@ -70,6 +72,9 @@ def heads(
         for look, kind, motion, noisy in pool.map(_draw, jobs, chunksize=20):
             looks.append(look.clone())
             targets.append([kind, motion, noisy])
+            if time.monotonic() > until:
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
     return torch.stack(looks), torch.tensor(targets)
 
 
@@ -79,7 +84,8 @@ def batches(looks: Tensor, targets: Tensor, steps: int, size: int) -> Iterator[t
         chosen = torch.randint(len(looks), (size,))
         x = looks[chosen].float()
         x = torch.roll(x, torch.randint(-2, 3, (3,)).tolist(), dims=(2, 3, 4))
-        x[:, 0] = x[:, 0] * (1 + 0.1 * torch.randn(size, 1, 1, 1)).clamp(0.7, 1.3) + 0.05 * torch.randn(size, 1, 1, 1)
+        scale, offset = (torch.randn(size, 1, 1, 1).to(looks.device) for _ in range(2))
+        x[:, 0] = x[:, 0] * (1 + 0.1 * scale).clamp(0.7, 1.3) + 0.05 * offset
         yield (x.flip(2) if step % 2 else x), targets[chosen]
 
 
@@ -90,13 +96,19 @@ def train(arguments: argparse.Namespace) -> None:
         looks, targets = torch.load(arguments.drawn)
     else:
         looks, targets = heads(
-            sources.hosts, arguments.heads, seed=arguments.seed, workers=arguments.workers, teach=True
+            sources.hosts,
+            arguments.heads,
+            seed=arguments.seed,
+            workers=arguments.workers,
+            teach=True,
+            until=begun + 60 * arguments.minutes,
         )
         if arguments.drawn is not None:
             torch.save((looks, targets), arguments.drawn)
     print(f"{len(looks)} heads of {len(sources.hosts)} hosts drawn in {time.monotonic() - begun:.0f} s", flush=True)
     torch.manual_seed(0)
-    model = KindNetwork()
+    device = choose_device(arguments.device)
+    looks, targets, model = looks.to(device), targets.to(device), KindNetwork().to(device)
     if arguments.start is not None:
         model.load_state_dict({name: value.float() for name, value in load_file(arguments.start).items()})
     optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.lr, weight_decay=1e-2)
@@ -105,7 +117,7 @@ def train(arguments: argparse.Namespace) -> None:
         logits = model(x)
         t1w = target[:, :1] == Kind.T1W
         loss = nn.functional.cross_entropy(logits[:, :-2], target[:, 0], label_smoothing=0.02)
-        group = torch.isin(torch.arange(len(Kind)), torch.tensor([int(kind) for kind in T1W_KINDS]))
+        group = torch.isin(torch.arange(len(Kind)), torch.tensor([int(kind) for kind in T1W_KINDS])).to(device)
         lead = logits[:, :-2][:, group].logsumexp(1) - logits[:, :-2][:, ~group].logsumexp(1)
         loss = loss + nn.functional.binary_cross_entropy_with_logits(lead, group[target[:, 0]].float())
         faults = nn.functional.binary_cross_entropy_with_logits(logits[:, -2:], target[:, 1:].float(), reduction="none")
@@ -117,7 +129,7 @@ def train(arguments: argparse.Namespace) -> None:
         if step % 100 == 0 or step + 1 == arguments.steps:
             right = (logits[:, :-2].argmax(1) == target[:, 0]).float().mean()
             print(f"step {step}: loss {loss:.3f}, right {right:.2f} ({time.monotonic() - begun:.0f} s)", flush=True)
-    write_bytes(arguments.out, save({name: value.half() for name, value in model.state_dict().items()}))
+    write_bytes(arguments.out, save({name: value.half().cpu() for name, value in model.state_dict().items()}))
 
 
 def judge(arguments: argparse.Namespace) -> None:
@@ -131,12 +143,17 @@ def judge(arguments: argparse.Namespace) -> None:
     with torch.inference_mode():
         verdicts = [verdict_of(look.float()) for look in looks]
     for kind in Kind:
-        mine = [v for v, t in zip(verdicts, targets[:, 0].tolist(), strict=True) if t == kind]
-        refused = sum(v.refused for v in mine)
-        low, high = binomtest(refused, len(mine)).proportion_ci(method="wilson")
-        rows[kind.name] = {"n": len(mine), "refused": refused, "share": refused / len(mine), "interval": [low, high]}
-        share = f"{refused / len(mine):6.1%} [{low:.1%}, {high:.1%}]"
-        print(f"{NAMES[kind]:40} {refused:4} of {len(mine):4} refused, {share}")
+        of_kind = [v for v, t in zip(verdicts, targets[:, 0].tolist(), strict=True) if t == kind]
+        refused = sum(v.refused for v in of_kind)
+        low, high = binomtest(refused, len(of_kind)).proportion_ci(method="wilson")
+        rows[kind.name] = {
+            "n": len(of_kind),
+            "refused": refused,
+            "share": refused / len(of_kind),
+            "interval": [low, high],
+        }
+        share = f"{refused / len(of_kind):6.1%} [{low:.1%}, {high:.1%}]"
+        print(f"{NAMES[kind]:40} {refused:4} of {len(of_kind):4} refused, {share}")
     ours = [(v, t) for v, t in zip(verdicts, targets.tolist(), strict=True) if t[0] == Kind.T1W]
     for name, place, attribute in (("motion", 1, "motion"), ("noise", 2, "noisy")):
         for there in (1, 0):
@@ -171,6 +188,8 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0, help="seed of the first training head")
     parser.add_argument("--start", type=Path, help="weights to continue from")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="time limit of drawing")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--drawn", type=Path, help="file that keeps the drawn heads for another run")
     parser.add_argument("--real", type=Path, help="folder of files KIND_whatever.nii.gz")

@@ -83,15 +83,15 @@ def test_the_door_refuses_it_unless_told(tiny_weights: Path) -> None:
 
 def test_other_ways_of_preparing_change_no_verdict(coarse_case: Case) -> None:
     other = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
-    found = verdict_of(look_at(coarse_case.scan, prepare(coarse_case.scan, other), other))
-    assert found.t1w == pytest.approx(verdict_of(_image(coarse_case.scan)).t1w, abs=0.15)
-    assert not found.refused
+    verdict = verdict_of(look_at(coarse_case.scan, prepare(coarse_case.scan, other), other))
+    assert verdict.t1w == pytest.approx(verdict_of(_image(coarse_case.scan)).t1w, abs=0.15)
+    assert not verdict.refused
 
 
 def test_the_verdict_does_not_hang_on_units_and_axis_order(coarse_case: Case) -> None:
-    found = verdict_of(_image(coarse_case.scan))
+    verdict = verdict_of(_image(coarse_case.scan))
     other = verdict_of(_image(replace(coarse_case.scan, image=coarse_case.scan.image * np.float32(1e-4))))
-    assert found.t1w == pytest.approx(other.t1w, abs=1e-3)
+    assert verdict.t1w == pytest.approx(other.t1w, abs=1e-3)
 
 
 @pytest.mark.parametrize("levels", [1, 12])

@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 import torch
 
+from insula.augment import Original
 from insula.contrast.kinds import Kind
 from insula.contrast.look import coarse, coarse_of_2mm
 from insula.contrast.network import KindNetwork
 from insula.contrast.paint import draw
 from insula.contrast.signal import levels
-from insula.simulate import Host
 
 
 @pytest.fixture(scope="module")
-def host() -> Host:
+def host() -> Original:
     """Ellipsoids of scalp, skull, CSF, grey and white matter."""
     grids = np.meshgrid(*(np.arange(n) - n / 2 for n in (192, 224, 176)), indexing="ij", sparse=True)
     tissue = np.zeros((192, 224, 176), np.uint8)
     for code, cut in ((10, 0), (9, 6), (2, 12), (3, 14), (5, 20)):
         tissue[sum((g / (a - cut)) ** 2 for g, a in zip(grids, (80, 98, 82), strict=True)) < 1] = code
     tissue[sum((g / a) ** 2 for g, a in zip(grids, (15, 25, 10), strict=True)) < 1] = 1
-    return Host(name="made", image=None, tissue=torch.from_numpy(tissue), to_atlas=np.eye(4), skull=True)
+    return Original.lesion_free("ellipsoids", None, torch.from_numpy(tissue), np.eye(4), skull=True)
 
 
 _BRIGHTEST = {
@@ -47,13 +47,13 @@ _DARKEST = {
 def test_tissues_have_the_order_of_the_sequence(kind: Kind) -> None:
     brightest, darkest = [], []
     for seed in range(40):
-        found = {
+        means = {
             name: value
             for name, value in levels(kind, np.random.default_rng(seed)).items()
             if name in ("csf", "grey", "white")
         }
-        brightest.append(max(found, key=found.__getitem__))
-        darkest.append(min(found, key=found.__getitem__))
+        brightest.append(max(means, key=means.__getitem__))
+        darkest.append(min(means, key=means.__getitem__))
     if kind in _BRIGHTEST:
         assert brightest.count(_BRIGHTEST[kind]) >= 30
     if kind in _DARKEST:
@@ -61,12 +61,12 @@ def test_tissues_have_the_order_of_the_sequence(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_a_drawing_is_finite_and_the_same_again(kind: Kind, host: Host) -> None:
-    one, two = draw(host, kind, 5), draw(host, kind, 5)
-    assert one.image.shape == (96, 112, 88)
-    assert bool(torch.isfinite(one.image).all())
-    assert torch.equal(one.image, two.image)
-    assert not torch.equal(one.image, draw(host, kind, 6).image)
+def test_a_drawing_is_finite_and_the_same_again(kind: Kind, host: Original) -> None:
+    drawing, again = draw(host, kind, 5), draw(host, kind, 5)
+    assert drawing.image.shape == (96, 112, 88)
+    assert bool(torch.isfinite(drawing.image).all())
+    assert torch.equal(drawing.image, again.image)
+    assert not torch.equal(drawing.image, draw(host, kind, 6).image)
 
 
 def test_looks_are_the_same_whether_made_at_1_or_at_2_mm() -> None:

@@ -12,10 +12,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
+from insula.augment import Original
 from insula.contrast.kinds import T1W_KINDS, Kind
 from insula.contrast.signal import levels
 from insula.contrast.spoil import MM, SLOW, emptied, field, moved, noisy, posed, resolved, shading
-from insula.simulate import Host, Tissue
+from insula.simulate import Tissue
 from insula.simulate.anatomy import BRAIN, GREY, WHITE, draw_palette
 
 __all__ = ["Drawn", "draw"]
@@ -55,11 +56,11 @@ class Drawn:
     """Whether the noise is as large as half the contrast between grey and white matter."""
 
 
-def draw(host: Host, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
+def draw(host: Original, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
     """Draw one head of one kind, with its own pose, resolution, shading, noise, movement and perhaps a lesion.
 
     Args:
-        host: a head or a label map, in the training box at 1 mm.
+        host: a head or a label map with its tissues, in the training box at 1 mm.
         kind: what to draw; `NO_HEAD` draws a phantom, another body part, or nothing but noise.
         seed: seed of all random draws.
         moves: share of heads that move during the scan, 0 to 1.
@@ -70,11 +71,12 @@ def draw(host: Host, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
         return Drawn(_no_head(rng, generator), kind, motion=False, noisy=False)
     if rng.random() < _GEOMETRIC:
         host = _geometric(host, rng)
+    assert host.tissue is not None
     tissue = host.tissue[1::2, 1::2, 1::2]
     if kind is Kind.PHASE:
         return Drawn(posed(_phase(tissue, rng, generator), rng), kind, motion=False, noisy=False)
-    keep_t1w = host.image is not None and kind in T1W_KINDS and rng.random() < 0.75
-    image = _real(host, rng, generator) if keep_t1w else _painted(host, tissue, kind, rng, generator)
+    t1w = host.image if host.image is not None and kind in T1W_KINDS and rng.random() < 0.75 else None
+    image = _real(t1w, tissue, rng, generator) if t1w is not None else _painted(host, tissue, kind, rng, generator)
     inside = _among(tissue, BRAIN)
     white = float(image[_among(tissue, WHITE)].median())
     grey = float(image[_among(tissue, GREY)].median())
@@ -96,7 +98,7 @@ def draw(host: Host, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
     return Drawn(image, kind, motion=motion, noisy=hidden)
 
 
-def _geometric(host: Host, rng: np.random.Generator) -> Host:
+def _geometric(host: Original, rng: np.random.Generator) -> Original:
     """Return a head of nested ellipsoids, as in computed phantoms."""
     grids = np.meshgrid(*(MM * (np.arange(n) - n / 2) for n in _BOX), indexing="ij", sparse=True)
 
@@ -121,20 +123,23 @@ def _geometric(host: Host, rng: np.random.Generator) -> Host:
         tissue[inside(middle + place * [side, 1, 1], half)] = Tissue.VENTRICLE
     for side in (-1, 1) if rng.random() < 0.4 else ():
         tissue[inside(middle + np.array([side * 26.0, 5.0, 0.0]), rng.uniform(6, 14, 3))] = Tissue.DEEP_GREY
-    return Host(
-        name="ellipsoids",
-        image=None,
-        tissue=torch.from_numpy(tissue.repeat(2, 0).repeat(2, 1).repeat(2, 2)),
-        to_atlas=host.to_atlas,
-        skull=skull,
-    )
+    tissues = torch.from_numpy(tissue.repeat(2, 0).repeat(2, 1).repeat(2, 2))
+    return Original.lesion_free("ellipsoids", None, tissues, host.to_atlas, skull=skull)
 
 
-def _real(host: Host, rng: np.random.Generator, generator: torch.Generator) -> Volume:
-    """Return a T1w head as it was scanned, with another gamma and perhaps a lesion."""
-    assert host.image is not None
-    image = _scanned(host.image).clamp(0, 3) ** float(rng.uniform(0.7, 1.4))
-    return image * (1 - 0.75 * _lesion(host.tissue[1::2, 1::2, 1::2], rng, generator))
+def _real(
+    image: Volume, tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, generator: torch.Generator
+) -> Volume:
+    """Return a T1w head as it was scanned, with another gamma and perhaps a lesion.
+
+    Args:
+        image: the scan, at 1 mm.
+        tissue: codes of `Tissue`, at 2 mm.
+        rng: random number generator.
+        generator: generator of its noise.
+    """
+    scanned = _scanned(image).clamp(0, 3) ** float(rng.uniform(0.7, 1.4))
+    return scanned * (1 - 0.75 * _lesion(tissue, rng, generator))
 
 
 def _scanned(image: Volume) -> Volume:
@@ -148,7 +153,7 @@ def _among(tissue: UInt8[Tensor, "i j k"], codes: Sequence[int]) -> Tensor:
 
 
 def _painted(
-    host: Host, tissue: UInt8[Tensor, "i j k"], kind: Kind, rng: np.random.Generator, generator: torch.Generator
+    host: Original, tissue: UInt8[Tensor, "i j k"], kind: Kind, rng: np.random.Generator, generator: torch.Generator
 ) -> Volume:
     shape = tuple(tissue.shape)
     means = levels(kind, rng)

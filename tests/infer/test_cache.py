@@ -15,21 +15,21 @@ from insula.models import UNet, build_model
 
 def _model(seed: int = 0) -> UNet:
     torch.manual_seed(seed)
-    return build_model(AttentionUNet(widths=(2, 4)))
+    return build_model(AttentionUNet(widths=(2, 4), norm="instance", stem="full"))
 
 
 def test_made_once_for_all_that_it_follows_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path / "a" / "b"))
-    made: list[int] = []
+    builds: list[int] = []
 
     def make() -> bytes:
-        made.append(1)
+        builds.append(1)
         return b"graph"
 
     first = kept(_model(), "onnx", make, (1, 2, 3))
     assert first.read_bytes() == b"graph"
     assert kept(_model(), "onnx", make, (1, 2, 3)) == first
-    assert len(made) == 1
+    assert len(builds) == 1
     others = {
         kept(_model(1), "onnx", make, (1, 2, 3)),
         kept(_model(), "onnx", make, (1, 2, 4)),
@@ -52,17 +52,17 @@ def test_where_nothing_can_be_written_it_lasts_as_long_as_the_program(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path / "file"))
-    made: list[int] = []
+    builds: list[int] = []
 
     def make() -> bytes:
-        made.append(1)
+        builds.append(1)
         return b"graph"
 
     path = kept(_model(), "onnx", make, str(tmp_path))
     assert path.read_bytes() == b"graph"
     assert tmp_path not in path.parents
     assert kept(_model(), "onnx", make, str(tmp_path)) == path  # until the program ends
-    assert len(made) == 1
+    assert len(builds) == 1
 
 
 def test_a_file_of_somebody_else_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,11 +76,12 @@ def test_models_of_the_same_layers_that_use_them_otherwise_are_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
-    one, other = (
-        MambaUNet(widths=(2, 4, 8), memory=memory, memory_size=4) for memory in ("self_sorting", "self_sorting_mirror")
+    first, other = (
+        MambaUNet(widths=(2, 4, 8), memory=memory, memory_size=4, norm="group", stem="full")
+        for memory in ("self_sorting", "self_sorting_mirror")
     )
     models = []
-    for config in (one, other):
+    for config in (first, other):
         torch.manual_seed(0)
         models.append(build_model(config))
     paths = {kept(model, "onnx", lambda: b"x") for model in models}
@@ -115,15 +116,15 @@ def test_what_is_damaged_is_made_again(
         beside.write_text(hashlib.sha256(b"other").hexdigest()[: 32 if "half" in damage else 64])
     else:
         path.write_bytes(_DAMAGES[damage](content))
-    made: list[int] = []
+    builds: list[int] = []
 
     def make() -> bytes:
-        made.append(1)
+        builds.append(1)
         return content
 
     for _ in range(2):
         assert kept(_model(), "onnx", make, *facts).read_bytes() == content
-    assert len(made) == 1, "and then it is whole again"
+    assert len(builds) == 1, "and then it is whole again"
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])

@@ -17,12 +17,12 @@ from insula.nn import SqueezeExcite
 
 _SHAPE = (32, 48, 32)
 _NETWORKS: dict[str, ModelConfig] = {
-    "attention": AttentionUNet(widths=(4, 8, 16), norm="batch"),
+    "attention": AttentionUNet(widths=(4, 8, 16), norm="batch", stem="full"),
     "attention, folded": AttentionUNet(widths=(4, 8, 16), stem="space_to_depth", norm="batch"),
     "squeeze": SEUNet(widths=(4, 8, 16), stem="space_to_depth", norm="batch"),
-    "squeeze, group norm": SEUNet(widths=(8, 16, 32)),
+    "squeeze, group norm": SEUNet(widths=(8, 16, 32), norm="group", stem="full"),
     "mamba": MambaUNet(widths=(4, 8, 32, 64), stem="space_to_depth", norm="batch", memory_size=8),
-    "swin": SwinUNet(widths=(4, 8, 32), blocks=(0, 0, 2), window=4),
+    "swin": SwinUNet(widths=(4, 8, 32), blocks=(0, 0, 2), window=4, norm="instance"),
     "plain": PlainUNet(widths=(4, 8, 16), last_stride=(2, 2, 1)),
     "squeeze, no brain": SEUNet(widths=(4, 8, 16), stem="space_to_depth", norm="batch", brain=False),
 }
@@ -91,9 +91,9 @@ def test_the_graph_is_made_once_for_each_set_of_weights(tmp_path: Path) -> None:
     config = SegmentConfig(device="cpu", precision="float32", engine="onnxruntime")
     first, _ = infer(_model("squeeze"), _image(), config)
     (kept,) = (tmp_path / "cache").glob("*.onnx")
-    made = kept.stat().st_mtime_ns
+    written_ns = kept.stat().st_mtime_ns
     again, _ = infer(_model("squeeze"), _image(), config)
-    assert kept.stat().st_mtime_ns == made
+    assert kept.stat().st_mtime_ns == written_ns
     assert torch.equal(first.lesion, again.lesion)
     other = _model("squeeze")
     with torch.no_grad():
@@ -115,9 +115,9 @@ def test_a_cache_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pyt
 def test_graphs_use_standard_operators_of_two_opsets_at_most(name: str) -> None:
     graph = onnx.load_from_string(onnx_graph(_model(name), _SHAPE, scaling=Scaling(1.0)))
     onnx.checker.check_model(graph, full_check=True)
-    assert {one.domain for one in graph.opset_import} <= {"", "ai.onnx"}
-    assert [one.name for one in graph.graph.input] == ["image"]
-    assert [one.name for one in graph.graph.output] == ["probability"]
+    assert {opset.domain for opset in graph.opset_import} <= {"", "ai.onnx"}
+    assert [opset.name for opset in graph.graph.input] == ["image"]
+    assert [opset.name for opset in graph.graph.output] == ["probability"]
     sizes = [axis.dim_value for axis in graph.graph.output[0].type.tensor_type.shape.dim]
     assert sizes == [1, 1 + _NETWORKS[name].brain, *_SHAPE]
 
@@ -193,7 +193,7 @@ def test_a_mean_over_a_large_volume_keeps_its_digits(engine: Engine) -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.layer(torch.cat([x, 2 * x, -x, 0.1 * x], dim=1))[:, :1]
 
-    found = engine_run(Squeezed(), engine, shape, torch.float32, torch.device("cpu"))(image)
+    output = engine_run(Squeezed(), engine, shape, torch.float32, torch.device("cpu"))(image)
     with torch.no_grad():
         exact = Squeezed().double()(image.double())
-    assert float((found - exact).abs().max() / exact.abs().max()) < 2e-6
+    assert float((output - exact).abs().max() / exact.abs().max()) < 2e-6

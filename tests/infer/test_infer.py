@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, Scaling, SegmentConfig, SEUNet, SwinUNet
+from insula.config import (
+    AttentionUNet,
+    MambaUNet,
+    ModelConfig,
+    PlainUNet,
+    Precision,
+    Scaling,
+    SegmentConfig,
+    SEUNet,
+    SwinUNet,
+)
 from insula.errors import Unavailable, UsageError
 from insula.infer import (
     Probabilities,
@@ -26,13 +36,13 @@ from insula.models import UNet, build_model, probabilities
 _NONE, _WARM, _BIASED = Scaling(), Scaling(1.2), Scaling(2.0, -0.6)
 
 _MODELS: list[ModelConfig] = [
-    AttentionUNet(widths=(4, 6, 8)),
-    AttentionUNet(widths=(4, 6, 8), brain=False),
-    AttentionUNet(widths=(4, 6, 8), norm="batch", full_norm="batch"),
-    SEUNet(widths=(4, 6, 8)),
-    MambaUNet(widths=(4, 8, 8), reduction=1, state=4, memory_size=3),
-    MambaUNet(widths=(4, 8, 8), reduction=1, state=4, stem="space_to_depth"),
-    SwinUNet(widths=(4, 8, 16), blocks=(0, 2, 2), window=2),
+    AttentionUNet(widths=(4, 6, 8), norm="instance", stem="full"),
+    AttentionUNet(widths=(4, 6, 8), brain=False, norm="instance", stem="full"),
+    AttentionUNet(widths=(4, 6, 8), norm="batch", full_norm="batch", stem="full"),
+    SEUNet(widths=(4, 6, 8), norm="group", stem="full"),
+    MambaUNet(widths=(4, 8, 8), reduction=1, state=4, memory_size=3, norm="group", stem="full"),
+    MambaUNet(widths=(4, 8, 8), reduction=1, state=4, stem="space_to_depth", norm="group"),
+    SwinUNet(widths=(4, 8, 16), blocks=(0, 2, 2), window=2, norm="instance"),
 ]
 
 
@@ -46,11 +56,11 @@ def _ready(config: ModelConfig) -> UNet:
     return model.eval()
 
 
-def _same(one: Probabilities, other: Probabilities) -> bool:
+def _same(first: Probabilities, other: Probabilities) -> bool:
     """To the bit."""
-    assert one.brain is not None
+    assert first.brain is not None
     assert other.brain is not None
-    return torch.equal(one.lesion, other.lesion) and torch.equal(one.brain, other.brain)
+    return torch.equal(first.lesion, other.lesion) and torch.equal(first.brain, other.brain)
 
 
 @pytest.mark.parametrize("tile", [2, 8, 16, 30])
@@ -73,7 +83,7 @@ def test_a_halo_too_small_would_be_noticed() -> None:
 
 @torch.inference_mode()
 def test_what_looks_at_the_whole_volume_is_not_cut() -> None:
-    model = build_model(AttentionUNet(widths=(4, 6), full_norm="instance")).eval()
+    model = build_model(AttentionUNet(widths=(4, 6), full_norm="instance", norm="instance", stem="full")).eval()
     with pytest.raises(Unavailable, match="normalisation over the whole volume"):
         tiled_logits(model, torch.randn(1, 1, 8, 8, 8), tile=4)
     strided = _ready(PlainUNet(widths=(4, 6, 8), last_stride=(2, 2, 2), norm="none"))
@@ -103,7 +113,7 @@ def test_a_subvoxel_head_is_the_transposed_convolution(bias: bool, outputs: int)
 
 
 def test_the_head_of_a_folded_network_becomes_a_subvoxel_head() -> None:
-    folded = build_model(AttentionUNet(widths=(4, 6, 8), stem="space_to_depth")).eval()
+    folded = build_model(AttentionUNet(widths=(4, 6, 8), stem="space_to_depth", norm="instance")).eval()
     before = torch.get_rng_state()
     fused(folded)
     assert torch.equal(torch.get_rng_state(), before)
@@ -161,7 +171,7 @@ def test_several_networks_give_means_of_what_each_has() -> None:
     ]
     mean, _ = infer_mean([(with_one, _WARM), (without, _NONE), (other, _BIASED)], image, config)
     assert mean.brain is not None
-    torch.testing.assert_close(mean.lesion, sum(one.lesion for one in seen) / 3)
+    torch.testing.assert_close(mean.lesion, sum(probabilities.lesion for probabilities in seen) / 3)
     torch.testing.assert_close(mean.brain, (seen[0].brain + seen[2].brain) / 2)  # type: ignore[operator]
     none, _ = infer_mean([(without, _NONE), (without, _NONE)], image, config, scaling=Scaling(2.0))
     assert none.brain is None
@@ -169,8 +179,8 @@ def test_several_networks_give_means_of_what_each_has() -> None:
     neither = (seen[0].lesion == 0) & (seen[2].lesion == 0)
     assert neither.any()
     assert not both.lesion[neither].any(), "a temperature moves 0 no further"
-    one = (seen[0].lesion + seen[2].lesion)[~neither] / 2
-    torch.testing.assert_close(both.lesion[~neither], torch.sigmoid(torch.logit(one, eps=1e-6) / 3))
+    probabilities = (seen[0].lesion + seen[2].lesion)[~neither] / 2
+    torch.testing.assert_close(both.lesion[~neither], torch.sigmoid(torch.logit(probabilities, eps=1e-6) / 3))
 
 
 def test_bfloat16_stays_near_float32() -> None:
@@ -197,8 +207,8 @@ def test_what_float16_cannot_hold_is_computed_in_float32(
         model.encoders[0][1][0].weight /= strength
     exact, _ = infer(model, image, SegmentConfig(device="cpu", precision="float32"))
 
-    def as_on_a_gpu(_: torch.device, wish: str) -> torch.dtype:
-        return torch.float32 if wish == "float32" else torch.float16
+    def as_on_a_gpu(_: torch.device, requested: str) -> torch.dtype:
+        return torch.float32 if requested == "float32" else torch.float16
 
     monkeypatch.setattr(run_module, "choose_precision", as_on_a_gpu)
     seen, facts = infer(model, image, SegmentConfig(device="cpu", passes="whole"))
@@ -239,8 +249,8 @@ def test_an_engine_whose_float16_overflows_is_told_of(monkeypatch: pytest.Monkey
     assert _same(seen, infer(model, image, SegmentConfig(device="cpu", precision="float32", tta=True))[0])
 
 
-@pytest.mark.parametrize(("wish", "instead"), [("float16", "auto"), ("float32", "float32")])
-def test_a_gpu_that_runs_out_is_replaced(wish: str, instead: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("requested", "instead"), [("float16", "auto"), ("float32", "float32")])
+def test_a_gpu_that_runs_out_is_replaced(requested: str, instead: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, image = _ready(_MODELS[0]), torch.randn(1, 1, 16, 16, 16)
     tried: list[tuple[str, torch.dtype, int | None]] = []
 
@@ -253,8 +263,8 @@ def test_a_gpu_that_runs_out_is_replaced(wish: str, instead: str, monkeypatch: p
     monkeypatch.setattr(run_module, "choose_device", lambda _: torch.device("cuda"))
     monkeypatch.setattr(run_module, "free_bytes", lambda _: 1 << 40)
     monkeypatch.setattr(run_module, "torch_run", full)
-    seen, facts = infer(model, image, SegmentConfig(device="cuda", precision=wish))  # type: ignore[arg-type]
-    there, here = getattr(torch, wish), choose_precision(torch.device("cpu"), instead)  # type: ignore[arg-type]
+    seen, facts = infer(model, image, SegmentConfig(device="cuda", precision=requested))  # type: ignore[arg-type]
+    there, here = getattr(torch, requested), choose_precision(torch.device("cpu"), instead)  # type: ignore[arg-type]
     assert tried == [("cuda", there, None), ("cuda", there, 32), ("cpu", here, None)]
     assert (facts.device, facts.passes, facts.why) == ("cpu", "whole", "the GPU ran out of memory")
     monkeypatch.undo()
@@ -272,6 +282,20 @@ def test_short_memory_chooses_tiles_and_says_why(free: int, passes: str, monkeyp
     _, facts = infer(_ready(_MODELS[0]), torch.randn(1, 1, 16, 16, 16), SegmentConfig(device="cpu"))
     assert facts.passes == passes
     assert "memory" in facts.why
+
+
+@pytest.mark.parametrize(("precision", "bytes_each"), [("float32", 4), ("bfloat16", 2)])
+@pytest.mark.parametrize("width", [2, 6])
+def test_a_pass_needs_seven_copies_of_its_widest_features(
+    width: int, precision: Precision, bytes_each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven were measured (studies/speed.py). A byte more than that is free for one pass, a byte less for tiles."""
+    model = _ready(AttentionUNet(widths=(width, 8), stem="full"))
+    image, config = torch.randn(1, 1, 16, 12, 8), SegmentConfig(device="cpu", precision=precision)
+    need = 7 * (16 * 12 * 8) * width * bytes_each
+    for free, passes in ((need + 1, "whole"), (need, "tiled"), (need - 1, "tiled")):
+        monkeypatch.setattr(run_module, "free_bytes", lambda _, free=free: free)
+        assert infer(model, image, config)[1].passes == passes
 
 
 def test_a_model_that_cannot_be_cut_goes_whole_however_short_memory_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +337,7 @@ def test_a_container_limit_counts(tmp_path: object, monkeypatch: pytest.MonkeyPa
 
 def test_a_network_whose_weights_change_is_made_ready_again() -> None:
     torch.manual_seed(0)
-    model = build_model(AttentionUNet(widths=(2, 4), norm="batch")).eval()
+    model = build_model(AttentionUNet(widths=(2, 4), norm="batch", stem="full")).eval()
     image, config = torch.randn(1, 1, 16, 16, 16), SegmentConfig(device="cpu", precision="float32", passes="whole")
     first, _ = infer(model, image, config)
     assert _same(first, infer(model, image, config)[0])
@@ -327,7 +351,7 @@ def test_a_network_whose_weights_change_is_made_ready_again() -> None:
 
 def test_what_was_made_ready_at_inference_works_elsewhere() -> None:
     torch.manual_seed(0)
-    model = build_model(AttentionUNet(widths=(2, 4), norm="batch")).eval()
+    model = build_model(AttentionUNet(widths=(2, 4), norm="batch", stem="full")).eval()
     image, config = torch.randn(1, 1, 16, 16, 16), SegmentConfig(device="cpu", precision="float32", passes="whole")
     seen, _ = infer(model, image, config)
     logits = engine_run(model, "torch", (16, 16, 16), torch.float32, torch.device("cpu"))(image)

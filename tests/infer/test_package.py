@@ -52,12 +52,12 @@ def test_it_answers_as_the_network_does(name: str, precision: str, tmp_path: Pat
         about={"insula": "x"},
     )
     (tmp_path / "it.pt2").write_bytes(package)
-    found = package_run(tmp_path / "it.pt2", _CPU)(_image())
+    output = package_run(tmp_path / "it.pt2", _CPU)(_image())
     assert wanted.brain is not None
     assert wanted.lesion.std() > 1e-3
-    assert found.dtype == torch.float32
+    assert output.dtype == torch.float32
     most = 1e-3 if precision == "float32" else 3e-2
-    lesion, brain = found[0]
+    lesion, brain = output[0]
     assert float((brain - wanted.brain).abs().max()) < most
     assert not lesion[brain < 0.5].any()
     inside = (brain > 0.5) & (wanted.brain > 0.5)
@@ -100,10 +100,10 @@ def test_as_an_engine_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert float(((seen.lesion - plain.lesion).abs() > 1e-3).float().mean()) < 0.01
     first = engine_run(_model("squeeze"), "aoti", _SHAPE, torch.float32, _CPU)(_image())
     (kept,) = tmp_path.glob("*.pt2")
-    made = kept.stat().st_mtime_ns
+    written_ns = kept.stat().st_mtime_ns
     model = _model("squeeze")
     again = engine_run(model, "aoti", _SHAPE, torch.float32, _CPU)(_image())
-    assert kept.stat().st_mtime_ns == made
+    assert kept.stat().st_mtime_ns == written_ns
     assert torch.equal(first, again)
     with torch.no_grad():
         assert float((first - model(_image())).abs().max()) < 1e-2
@@ -123,7 +123,7 @@ def test_what_ends_its_program_or_computes_something_else_is_refused(
     turned = answer.flip(2)
     lesion, brain = answer.clone(), answer.clone()
     lesion[:, 0], brain[:, 1] = turned[:, 0], turned[:, 1]
-    for odd, said in (
+    for odd, message in (
         (turned, r"it computes is off by \d+ %"),
         (answer + 3, r"it computes is off by \d+ %"),
         (answer.nan_to_num() * torch.nan, None),
@@ -132,11 +132,11 @@ def test_what_ends_its_program_or_computes_something_else_is_refused(
         (answer[:, :1], r"it computes has the shape \(1, 2, 16, 32, 16\) instead of \(1, 1, 16, 32, 16\)"),
     ):
         torch.save((image, odd, False), example)
-        if said is None:  # too much noise for the network itself says nothing of the package
+        if message is None:  # too much noise for the network itself says nothing of the package
             prove(package, example, _CPU)
             continue
         with pytest.raises(
-            Unavailable, match=rf"the package for cpu does not run as it should \(what {said}\); use PyTorch"
+            Unavailable, match=rf"the package for cpu does not run as it should \(what {message}\); use PyTorch"
         ):
             prove(package, example, _CPU)
     package.write_bytes(package.read_bytes()[:1000])
@@ -150,8 +150,8 @@ def test_probabilities_are_compared_where_there_is_brain(tmp_path: Path, monkeyp
     answer, example = probabilities(logits), tmp_path / "example.pt"
     torch.save((_image(), answer, True), example)
 
-    def verdict(found: torch.Tensor) -> str:
-        monkeypatch.setattr(package_module, "package_run", lambda *_: lambda _: found)
+    def verdict(output: torch.Tensor) -> str:
+        monkeypatch.setattr(package_module, "package_run", lambda *_: lambda _: output)
         return package_module.try_package("it.pt2", str(example), "cpu")
 
     assert verdict(answer) == "the same"
@@ -171,7 +171,7 @@ def test_probabilities_are_compared_where_there_is_brain(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("child", "said"),
+    ("child", "message"),
     [
         (
             "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)",
@@ -183,13 +183,15 @@ def test_probabilities_are_compared_where_there_is_brain(tmp_path: Path, monkeyp
         (None, r"could not be tried \(\w+\); use PyTorch"),
     ],
 )
-def test_whatever_becomes_of_the_trial_is_told(child: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_becomes_of_the_trial_is_told(
+    child: str | None, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(package_module, "_TRY_S", 3)
     if child is None:
         monkeypatch.setattr("sys.executable", None)
     else:
         monkeypatch.setattr(package_module, "_TRY", child)
-    with pytest.raises(Unavailable, match=said):
+    with pytest.raises(Unavailable, match=message):
         prove(Path("it.pt2"), Path("it.pt"), _CPU)
 
 

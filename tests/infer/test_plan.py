@@ -21,7 +21,7 @@ _CPU = torch.device("cpu")
 
 def _model() -> UNet:
     torch.manual_seed(0)
-    return build_model(SEUNet(widths=(2, 4), norm="batch")).eval()
+    return build_model(SEUNet(widths=(2, 4), norm="batch", stem="full")).eval()
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def library(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_plan_is_built_of_the_graph_and_gives_what_the_network_gives(tmp_path: Path) -> None:
     (tmp_path / "it.plan").write_bytes(tensorrt_plan(onnx_graph(_model(), _SHAPE), _CPU))
     image = torch.randn(1, 1, *_SHAPE)
-    found = plan_run(tmp_path / "it.plan", _CPU)(image)
+    output = plan_run(tmp_path / "it.plan", _CPU)(image)
     with torch.no_grad():
-        torch.testing.assert_close(found, _model()(image), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(output, _model()(image), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.usefixtures("library")
@@ -59,11 +59,11 @@ def test_without_the_library_it_is_unavailable(monkeypatch: pytest.MonkeyPatch) 
 def test_as_an_engine_it_is_built_once_and_computes_in_float16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
     image = torch.randn(1, 1, *_SHAPE)
-    found = engine_run(_model(), "tensorrt", _SHAPE, torch.float16, _CPU)(image)
+    output = engine_run(_model(), "tensorrt", _SHAPE, torch.float16, _CPU)(image)
     (kept,) = tmp_path.glob("*.plan")
-    made = kept.stat().st_mtime_ns
-    assert torch.equal(found, engine_run(_model(), "tensorrt", _SHAPE, torch.float16, _CPU)(image))
-    assert kept.stat().st_mtime_ns == made
+    written_ns = kept.stat().st_mtime_ns
+    assert torch.equal(output, engine_run(_model(), "tensorrt", _SHAPE, torch.float16, _CPU)(image))
+    assert kept.stat().st_mtime_ns == written_ns
     with torch.no_grad():
-        difference = (found - _model()(image)).abs().max()
+        difference = (output - _model()(image)).abs().max()
     assert 1e-6 < float(difference) < 2e-2

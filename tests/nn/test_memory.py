@@ -28,9 +28,9 @@ def test_opposite_features_do_not_help_a_token() -> None:
 
 
 def test_ranks_go_with_their_tokens_whatever_the_order() -> None:
-    made = torch.Generator().manual_seed(0)
-    token, score = torch.randn(2, 50, 6, generator=made), torch.rand(2, 50, generator=made)
-    order = torch.randperm(50, generator=made)
+    generator = torch.Generator().manual_seed(0)
+    token, score = torch.randn(2, 50, 6, generator=generator), torch.rand(2, 50, generator=generator)
+    order = torch.randperm(50, generator=generator)
     ranks = rank_tokens(score, token)
     assert torch.allclose(rank_tokens(score[:, order], token[:, order]), ranks[:, order], atol=1e-6)
     assert torch.allclose(rank_tokens(score[1:], token[1:]), ranks[1:], atol=1e-6)
@@ -146,8 +146,8 @@ def test_the_answer_by_hand_shrinks_with_the_share_of_the_background(background:
 
 def test_the_place_code_tells_distance_and_nothing_else() -> None:
     """Moving both tokens together changes no product, moving one does; lengths stay."""
-    made = torch.Generator().manual_seed(0)
-    a, b = torch.randn(2, 1, 1, 1, 32, generator=made)
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 1, 1, 1, 32, generator=generator)
     here, there = torch.tensor([[[10.0, 20, 30]]]), torch.tensor([[[50.0, 21, 90]]])
     shift = torch.tensor([7.0, -3.0, 40.0])
 

@@ -24,9 +24,11 @@ def slow_scan(value: Tensor, log_decay: Tensor, write: Tensor, read: Tensor) -> 
 
 
 def _inputs(length: int, *, dtype: torch.dtype = torch.float32, scale: float = 1.0) -> tuple[Tensor, ...]:
-    made = torch.Generator().manual_seed(length)
-    value, write, read = (scale * torch.randn(2, length, 3, n, generator=made, dtype=torch.float64) for n in (5, 4, 4))
-    log_decay = -torch.rand(2, length, 3, generator=made, dtype=torch.float64) * 0.5
+    generator = torch.Generator().manual_seed(length)
+    value, write, read = (
+        scale * torch.randn(2, length, 3, n, generator=generator, dtype=torch.float64) for n in (5, 4, 4)
+    )
+    log_decay = -torch.rand(2, length, 3, generator=generator, dtype=torch.float64) * 0.5
     return tuple(part.to(dtype) for part in (value, log_decay, write, read))
 
 
@@ -64,11 +66,11 @@ def test_gradients_are_those_of_the_function() -> None:
 
 def test_gradients_cross_from_one_stretch_into_another() -> None:
     inputs = [part.requires_grad_() for part in _inputs(150, dtype=torch.float64)]
-    found, want = (
+    gradients, want = (
         torch.autograd.grad((scan(*inputs) ** 2).sum(), inputs) for scan in (partial(scan_states, chunk=1), slow_scan)
     )
-    for one, other in zip(found, want, strict=True):
-        assert float((one - other).norm() / other.norm()) < 1e-10
+    for gradient, other in zip(gradients, want, strict=True):
+        assert float((gradient - other).norm() / other.norm()) < 1e-10
 
 
 def test_stretches_of_a_cpu_and_of_a_gpu_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
+
+from insula.nn.internals import watched_operations
 
 __all__ = ["Cost", "DeviceLimits", "Work", "cost_of", "limits_of", "work_of"]
 
@@ -63,7 +63,7 @@ def limits_of(device: torch.device) -> DeviceLimits:
     return DeviceLimits(tflops=2 * side**3 / product / 1e12, gb_per_s=2 * size / copy / 1e9)
 
 
-def cost_of(step: Callable[[], Any], device: torch.device, *, repeats: int) -> Cost:
+def cost_of(step: Callable[[], object], device: torch.device, *, repeats: int) -> Cost:
     """Time consecutive steps, after a warm-up."""
     cuda = device.type == "cuda"
     if cuda:
@@ -77,15 +77,20 @@ def cost_of(step: Callable[[], Any], device: torch.device, *, repeats: int) -> C
     return Cost(ms=1000 * seconds, gib=peak, busy=_busy(step, seconds) if cuda else None)
 
 
-def work_of(once: Callable[[], Any]) -> Work:
+def work_of(once: Callable[[], object]) -> Work:
     """Count the operations and bytes of one eager forward and backward pass."""
-    flops, traffic = FlopCounterMode(display=False), _Traffic()
-    with flops, traffic:
+    flops, moved = FlopCounterMode(display=False), 0
+
+    def add(inputs: object, outputs: object, view: bool) -> None:
+        nonlocal moved
+        moved += 0 if view else sum(tensor.nbytes for tensor in _tensors([inputs, outputs]))
+
+    with flops, watched_operations(add):
         once()
-    return Work(tflop=flops.get_total_flops() / 1e12, gb=traffic.total / 1e9)
+    return Work(tflop=flops.get_total_flops() / 1e12, gb=moved / 1e9)
 
 
-def _seconds(work: Callable[[], Any], device: torch.device, repeats: int) -> float:
+def _seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
     """Return the mean time of consecutive calls on a GPU, where launch and computation overlap, else the median."""
     if device.type != "cuda":
         times = []
@@ -103,7 +108,7 @@ def _seconds(work: Callable[[], Any], device: torch.device, repeats: int) -> flo
     return (time.perf_counter() - begun) / repeats
 
 
-def _busy(step: Callable[[], Any], seconds: float) -> float:
+def _busy(step: Callable[[], object], seconds: float) -> float:
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
@@ -114,24 +119,7 @@ def _busy(step: Callable[[], Any], seconds: float) -> float:
     return min(computing / seconds, 1.0)
 
 
-class _Traffic(TorchDispatchMode):
-    """Sums the bytes of the inputs and outputs of operations; a view moves nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
-        view = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
-        if not view:
-            self.total += sum(
-                tensor.nbytes for tensor in (*_tensors(args), *_tensors((kwargs or {}).values()), *_tensors([output]))
-            )
-        return output
-
-
-def _tensors(values: Any) -> list[Tensor]:
+def _tensors(values: Iterable[object]) -> list[Tensor]:
     tensors: list[Tensor] = []
     for value in values:
         if isinstance(value, Tensor):

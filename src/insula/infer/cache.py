@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from platformdirs import user_cache_path
 
 from insula.errors import InsulaError
 from insula.io import write_bytes
@@ -82,9 +83,8 @@ def _folder() -> Path | None:
     """Returns the cache folder; None without a home folder."""
     if configured := os.environ.get(_CACHE):
         return Path(configured)
-    system = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
     try:
-        return Path(system or Path.home() / ".cache") / "insula"
+        return user_cache_path("insula", appauthor=False)
     except RuntimeError:
         return None
 

@@ -33,7 +33,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_precision(device: torch.device, wish: Precision) -> torch.dtype:
+def choose_precision(device: torch.device, requested: Precision) -> torch.dtype:
     """Returns the requested precision; `auto` is float16 on GPUs, and bfloat16 or float32 on processors.
 
     Processors compute in bfloat16 if they support it (AVX512-BF16, AMX). float16 rounds eight times finer than bfloat16
@@ -42,10 +42,10 @@ def choose_precision(device: torch.device, wish: Precision) -> torch.dtype:
     Raises:
         UsageError: float16 on a processor.
     """
-    if wish == "float16" and device.type != "cuda":
-        raise UsageError("the precision", wish, f"is for GPUs, not for {device}", "use auto, bfloat16 or float32")
-    if wish != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wish]
+    if requested == "float16" and device.type != "cuda":
+        raise UsageError("the precision", requested, f"is for GPUs, not for {device}", "use auto, bfloat16 or float32")
+    if requested != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[requested]
     if device.type == "cuda":
         return torch.float16
     able = torch.cpu.get_capabilities()

@@ -25,6 +25,7 @@ from insula.infer.tiles import tiled_logits
 from insula.infer.vino import on_processor, openvino
 from insula.models import UNet
 from insula.nn import StateSpace
+from insula.nn.internals import writes_of
 from insula.types import Shape
 
 __all__ = ["Engine", "Run", "choose_engine", "engine_precision", "engine_run", "ready_network", "torch_run"]
@@ -159,9 +160,7 @@ def _built_for(model: UNet) -> dict[Any, Any]:
 def _version(model: UNet) -> _Version:
     """Returns each tensor's address, type and number of writes; writes through `.data` are not counted."""
     tensors = (*model.parameters(), *model.buffers())
-    return tuple(
-        (tensor.data_ptr(), tensor.dtype, 0 if tensor.is_inference() else tensor._version) for tensor in tensors
-    )
+    return tuple((tensor.data_ptr(), tensor.dtype, writes_of(tensor)) for tensor in tensors)
 
 
 def _torch(model: UNet, shape: Shape, precision: torch.dtype, device: torch.device) -> Run:

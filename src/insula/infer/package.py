@@ -18,6 +18,7 @@ from insula.infer.deployed import Deployed
 from insula.infer.quiet import quiet
 from insula.models import UNet
 from insula.nn import StateSpace
+from insula.nn.internals import compile_package, load_package
 from insula.types import Shape
 
 __all__ = ["compiled_package", "package_run", "prove", "try_package"]
@@ -72,7 +73,7 @@ def compiled_package(
             # freezing casts the weights once; on a GPU in half precision it corrupted state spaces' (PyTorch 2.11)
             frozen = not any(isinstance(module, StateSpace) for module in network.modules())
             configs = {"aot_inductor.metadata": dict(about), "freezing": frozen}
-            torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=configs)
+            compile_package(program, path, configs)
         except Exception as error:  # compilers raise many classes
             reason = next(iter(str(error).strip().splitlines()), "it does not say why")
             rule = f"could not be compiled ahead ({reason[:120]})"
@@ -91,13 +92,10 @@ def package_run(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
 
     A package is a program: load only files that insula wrote.
     """
-    # `torch._inductor.aoti_load_package` would import the compiler and run it to compare this machine with the
-    # package's, which takes seconds, on some machines half a minute
-    loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", False, 1, _device_index(device))
+    package = load_package(path, _device_index(device))
 
     def run(image: Tensor) -> Tensor:
-        logits: Tensor
-        [logits] = loader.boxed_run([_contiguous(image.to(device))])
+        [logits] = package([_contiguous(image.to(device))])
         return logits
 
     return run

@@ -1,50 +1,64 @@
-"""Uvicorn's HTTP/1.1 protocol with size and time limits, so that no client can hold a connection for long."""
+"""Uvicorn's HTTP/1.1 protocol with size and time limits, so that no client can hold a connection for long.
+
+All that insula uses of uvicorn's internals, which may change without notice, is in this file.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
-from typing import Any
+from typing import Protocol
 
 import h11
+from fastapi import HTTPException, Request
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from insula.serve.service import problem
 
-__all__ = ["MOST_HEAD_BYTES", "announces_a_body", "head_bytes", "timed_protocol", "too_long"]
+__all__ = ["MOST_HEAD_BYTES", "SEEN", "announces_a_body", "head_bytes", "timed_protocol", "too_long"]
 
+SEEN = ("0.34.0", "0.54.0")
+"""Versions of uvicorn that this was seen to work with."""
 MOST_HEAD_BYTES = 1 << 15
 """Maximum size of a request's first line and headers together."""
 # How long, and how much, a client may still send so that it can read the response before it is cut off
 _LINGER_SECONDS, _LINGER_BYTES = 2.0, 16 << 20
 
 
-def head_bytes(scope: Any) -> int:
+def head_bytes(request: Request) -> int:
     """Returns the size of a request's first line and headers."""
+    scope = request.scope
     line = len(scope["method"]) + len(scope["raw_path"]) + len(scope["query_string"]) + 12
     return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
-def announces_a_body(scope: Any) -> bool:
+def announces_a_body(request: Request) -> bool:
     """Returns whether a request has, or may have, a body."""
-    headers = dict(scope["headers"])
+    headers = dict(request.headers.raw)
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0 ") != b""
 
 
-def too_long() -> Any:
+def too_long() -> HTTPException:
     """Returns the error for a request whose first line and headers are too large."""
     rule = f"are larger than {MOST_HEAD_BYTES >> 10} KiB"
     return problem(431, "the request's headers", rule, "send fewer and shorter ones")
 
 
+class _Lingering(Protocol):
+    lingers: bool
+    conn: h11.Connection
+
+    def linger(self, transport: asyncio.Transport) -> None: ...
+
+
 class _Transport:
     """A connection whose closing lets the client read the response even while it is still sending."""
 
-    def __init__(self, transport: Any, protocol: Any) -> None:
+    def __init__(self, transport: asyncio.Transport, protocol: _Lingering) -> None:
         self._transport, self._protocol = transport, protocol
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._transport, name)
 
     def is_closing(self) -> bool:
@@ -76,7 +90,7 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
         _end: asyncio.TimerHandle | None = None
         _discarded_bytes = 0
 
-        def connection_made(self, transport: Any) -> None:
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(_Transport(transport, self))  # type: ignore[arg-type]
             self._wait()
 
@@ -113,7 +127,7 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
                     self.transport.write(self.conn.send(event) or b"")
             self.transport.close()
 
-        def linger(self, transport: Any) -> None:
+        def linger(self, transport: asyncio.Transport) -> None:
             """Signal the end of the response, and discard what the client still sends."""
             self.lingers = True
             self._unset_keepalive_if_required()
@@ -160,5 +174,5 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
     return Timed
 
 
-def _invalid() -> Any:
+def _invalid() -> HTTPException:
     return problem(400, "the request", "is not valid HTTP/1.1", "check the client")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from insula.nn.internals import copy_each
 from insula.train.world import World
 
 __all__ = ["Exchange"]
@@ -37,7 +38,7 @@ class Exchange:
             self._message = torch.empty(sum(t.numel() for t in tensors), device=tensors[0].device)
             parts = self._message.split([tensor.numel() for tensor in tensors])
             self._views = [p.as_strided(t.shape, t.stride()) for p, t in zip(parts, tensors, strict=True)]
-        torch._foreach_copy_(self._views, tensors)
+        copy_each(self._views, tensors)
         self._world.sum_in_place(self._message)
         self._message /= self._world.size
         for parameter, view in zip(parameters, self._views, strict=False):

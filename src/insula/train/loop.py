@@ -230,6 +230,7 @@ def too_large(run: Run) -> InsulaError:
     return Unavailable("a step on", f"{items} x {size} voxels", rule, f"set {', or '.join(ways)}")
 
 
+# a function of the step has no state to save; SequentialLR multiplies factors, and is equal to it only to rounding
 def _schedule(step: int, config: TrainConfig) -> float:
     """Return the learning rate: a linear warm-up, then a cosine decay to zero."""
     rise = max(1, round(config.warmup * config.steps))

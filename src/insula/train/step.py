@@ -12,6 +12,7 @@ from insula.config import Precision, TrainConfig
 from insula.losses import BRAIN, DISTILLATION, compound, deep_supervision, weighted_sum
 from insula.models import UNet
 from insula.nn import Recorder
+from insula.nn.internals import adapt_scale, move_each, scale_each, step_unless
 from insula.train.exchange import Exchange
 from insula.train.stream import Batch
 from insula.train.teacher import Teacher
@@ -140,16 +141,14 @@ class Step:
         self._exchange.mean(learning, self._measured)
         grads = [p.grad for p in learning if p.grad is not None]
         if self.dtype == torch.float16:
-            torch._foreach_mul_(grads, 1 / self._scale)
+            scale_each(grads, 1 / self._scale)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self._norm.copy_(norm)
         wrong = (~torch.isfinite(norm)).float()
-        self.optimiser.found_inf = wrong  # type: ignore[attr-defined]  # makes torch skip the step on the device
-        self.optimiser.grad_scale = None  # type: ignore[attr-defined]
-        self.optimiser.step()
+        step_unless(self.optimiser, wrong)
         self._skipped.add_(1).mul_(wrong)
         if self.dtype == torch.float16:
-            torch._amp_update_scale_(self._scale, self._good, wrong, 2.0, 0.5, _GROWS_AFTER)
+            adapt_scale(self._scale, self._good, wrong, every=_GROWS_AFTER)
         for held, old in zip(self._measured, before, strict=True):
             held.copy_(torch.where(torch.isfinite(held), held, old))  # a bad batch would stay in them forever
         self._mark("exchange, clipping, optimiser")
@@ -196,6 +195,7 @@ def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
 
 
+# torch's AveragedModel reads its count on the host at every update, which cannot be recorded
 class _Pairs:
     """Paired tensors of two networks."""
 
@@ -208,9 +208,7 @@ class _Pairs:
     @torch.no_grad()
     def follow(self, rate: Tensor) -> None:
         """Move the floating-point tensors of the first network by `rate` towards the second; copy integer counts."""
-        way = torch._foreach_sub(self.leading, self.moving)
-        torch._foreach_mul_(way, rate)
-        torch._foreach_add_(self.moving, way)
+        move_each(self.moving, self.leading, rate)
         for target, source in self.copied:
             target.copy_(source)
 

@@ -167,11 +167,12 @@ def _lost_process() -> Iterator[None]:
         raise IOFault("another process of this run", "", rule, remedy) from error
 
 
+# torch.distributed.nn sends a second message for the gradient, and is deprecated
 class _Sum(torch.autograd.Function):
     """Differentiable sum over processes.
 
     All compute the same loss from it, so the gradient is the same in all of them. Each passes on the gradient of their
-    summed losses, as the gradient of `torch.distributed.nn.all_reduce` would be, without its message.
+    summed losses.
     """
 
     @staticmethod

@@ -16,6 +16,7 @@ import pytest
 
 from insula.errors import InsulaError
 from insula.io import OutputFolder, write_bytes
+from insula.io.atomic import sync_folder
 from io_writers import WRITERS
 
 _CALLS = ("open", "write", "fsync", "replace")
@@ -65,6 +66,48 @@ def _fail_at(nth: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
             return _real(*args, **kwargs)
 
         monkeypatch.setattr(os, call, wrapped)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No test can cut the power, so the order of the calls is checked: write all, sync, rename, sync the folder."""
+    target, write = WRITERS[name]
+    calls: dict[str, list[str]] = {}
+    files: dict[int, str] = {}
+    real = {call: getattr(os, call) for call in (*_CALLS, "close")}
+
+    def opened(path: object, *args: object, **kwargs: object) -> int:
+        handle = real["open"](path, *args, **kwargs)
+        files[handle] = Path(str(path)).name
+        return handle
+
+    def on_handle(call: str) -> Callable[..., object]:
+        def wrapped(handle: int, *args: object) -> object:
+            if handle in files:
+                calls.setdefault(files[handle], []).append(call)
+            return real[call](handle, *args)
+
+        return wrapped
+
+    def replaced(source: Path, final: Path) -> None:
+        assert calls[source.name][-2:] == ["fsync", "close"]
+        assert set(calls[source.name][:-2]) == {"write"}
+        calls[final.name] = ["rename"]
+        assert tmp_path.name not in calls or calls[tmp_path.name][-1] == "close"
+        calls[tmp_path.name] = [*calls.get(tmp_path.name, []), "rename"]
+        real["replace"](source, final)
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "replace", replaced)
+    for call in ("write", "fsync", "close"):
+        monkeypatch.setattr(os, call, on_handle(call))
+    write(tmp_path, 1)
+    monkeypatch.undo()
+    assert calls[target] == ["rename"]
+    count = sum(done == ["rename"] for done in calls.values())
+    assert calls[tmp_path.name] == ["rename", "fsync", "close"] * count
 
 
 def test_a_full_disk_is_felt_for_real(tmp_path: Path) -> None:
@@ -136,3 +179,24 @@ def test_the_mode_follows_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_an_interruption_leaves_the_old_file_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "a").write_bytes(b"old")
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_bytes(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_where_folders_cannot_be_opened_none_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lambda *arguments: opened.append(arguments))
+        patch.setattr(os, "name", "nt")
+        sync_folder(tmp_path)
+    assert not opened

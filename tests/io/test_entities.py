@@ -11,10 +11,10 @@ from insula.io.entities import acquisition, entities_of, fitting, joined, sessio
 
 def test_entities_are_read_in_order_and_from_names_that_are_not_quite_bids() -> None:
     name = "sub-01_ses-a_acq-mprage_run-2_space-orig_desc-x_T1w.nii.gz"
-    found = entities_of(name)
-    assert joined(found) == "sub-01_ses-a_acq-mprage_run-2_space-orig_desc-x"
-    assert joined(acquisition(found)) == "sub-01_ses-a_acq-mprage_run-2"
-    assert session_of(found) == "sub-01_ses-a"
+    entities = entities_of(name)
+    assert joined(entities) == "sub-01_ses-a_acq-mprage_run-2_space-orig_desc-x"
+    assert joined(acquisition(entities)) == "sub-01_ses-a_acq-mprage_run-2"
+    assert session_of(entities) == "sub-01_ses-a"
     assert entities_of("study-sub-7_T1w.nii") == {"sub": "7"}
     assert entities_of("stroke_001.nii.gz") == {}
 

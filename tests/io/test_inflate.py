@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import zlib
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insula.errors import BadData, TooLarge
-from insula.io.inflate import inflate, inflate_at_most, peel
+from insula.io.inflate import check_deflated, inflate, inflate_at_most, peel
 
 
 @given(st.lists(st.binary(max_size=2000), min_size=1, max_size=4), st.integers(0, 64))
@@ -36,6 +37,23 @@ def test_every_cut_is_noticed(content: bytes, data: st.DataObject) -> None:
 def test_another_length_than_announced_is_named(announced: int) -> None:
     with pytest.raises(BadData, match=str(announced)):
         inflate(gzip.compress(bytes(100)), announced)
+
+
+@given(st.binary(max_size=3000), st.sampled_from([0, 1, 9]), st.integers(0, 300_000), st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_deflated_stream_passes_at_its_own_length_and_no_shorter_limit(
+    content: bytes, level: int, zeros: int, data: st.DataObject
+) -> None:
+    content += bytes(zeros)
+    stream = zlib.compressobj(level, wbits=-15)
+    packed = stream.compress(content) + stream.flush()
+    check_deflated(packed, len(content))
+    check_deflated(packed + b"\0", len(content))
+    if content:
+        with pytest.raises(TooLarge, match=f"more than {len(content) - 1:,} bytes"):
+            check_deflated(packed, len(content) - 1)
+    with pytest.raises(BadData, match="ends before"):
+        check_deflated(packed[: data.draw(st.integers(0, len(packed) - 1))], len(content))
 
 
 _PACK = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}

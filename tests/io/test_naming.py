@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from insula.errors import BadData
-from insula.io.naming import contrast_by_name, other_than_t1w, refuse_other_than_t1w
+from insula.io.naming import contrast_by_name, flags_by_name, other_than_t1w, refuse_other_than_t1w
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_the_word_that_says_so(name: str, word: str | None) -> None:
 def test_a_sidecar_says_so_too(tmp_path: Path) -> None:
     scan = tmp_path / "scan.nii.gz"
     beside = tmp_path / "scan.json"
-    for told, says in (
+    for sidecar, rule in (
         ({"Modality": "CT"}, "is not MR"),
         ({"SeriesDescription": "AX T2 FLAIR FS"}, "with T2"),
         ({"ProtocolName": "ep2d_dwi_b1000"}, "with dwi"),
     ):
-        beside.write_text(json.dumps(told))
-        with pytest.raises(BadData, match=says):
+        beside.write_text(json.dumps(sidecar))
+        with pytest.raises(BadData, match=rule):
             refuse_other_than_t1w(scan)
     for fine in (
         {"Modality": "MR", "SeriesDescription": "t1_mprage_sag"},
@@ -67,3 +67,22 @@ def test_a_sidecar_says_so_too(tmp_path: Path) -> None:
 def test_a_contrast_agent_in_the_name_is_flagged() -> None:
     assert [flag.code for flag in contrast_by_name(Path("sub-1_ce-gadolinium_T1w.nii.gz"))] == ["contrast-agent"]
     assert not contrast_by_name(Path("sub-1_acq-ce_T1w.nii.gz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        ("sub-1_T1w.nii.gz", []),
+        ("sub-1_UNIT1.nii.gz", ["mp2rage-uni"]),
+        ("sub-1_ce-gd_UNIT1.nii", ["contrast-agent", "mp2rage-uni"]),
+    ],
+)
+def test_all_flags_of_a_name(name: str, codes: list[str]) -> None:
+    assert [flag.code for flag in flags_by_name(Path(name))] == codes
+
+
+def test_a_sidecar_that_is_huge_or_the_scan_itself_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "scan.json").write_text(json.dumps({"Modality": "CT", "more": "x" * (1 << 20)}))
+    refuse_other_than_t1w(tmp_path / "scan.nii")
+    (tmp_path / "scan.json").write_text('{"Modality": "CT"}')
+    refuse_other_than_t1w(tmp_path / "scan.json")

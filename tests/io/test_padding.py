@@ -22,10 +22,12 @@ _WINDOW[6:-6, 5:-5, 4:-4] = False
 def test_padding_of_any_value_changes_no_scale(value: float, scale: float) -> None:
     flags: list[Flag] = []
     image = np.where(_WINDOW, np.float32(value * scale), _HEAD * np.float32(scale))
-    found = set_aside(image, flags)
-    assert np.array_equal(found[~_WINDOW], image[~_WINDOW])
-    assert found[_WINDOW].max() < np.percentile(_HEAD, 20) * scale
-    before, after = (measure(torch.from_numpy(one), PrepareConfig()) for one in (_HEAD * np.float32(scale), found))
+    filled = set_aside(image, flags)
+    assert np.array_equal(filled[~_WINDOW], image[~_WINDOW])
+    assert filled[_WINDOW].max() < np.percentile(_HEAD, 20) * scale
+    before, after = (
+        measure(torch.from_numpy(volume), PrepareConfig()) for volume in (_HEAD * np.float32(scale), filled)
+    )
     assert after.middle == pytest.approx(before.middle, rel=0.02)
     assert after.width == pytest.approx(before.width, rel=0.05)
     assert [flag.code for flag in flags] == ["padding-set-aside"]
@@ -36,9 +38,9 @@ def test_a_background_amid_standardised_values_becomes_the_darkest() -> None:
     inside = _HEAD > 200
     image = np.where(inside, (_HEAD - _HEAD[inside].mean()) / _HEAD[inside].std(), np.float32(0))
     flags: list[Flag] = []
-    found = set_aside(image, flags)
-    assert np.array_equal(found[inside], image[inside])
-    assert found[~inside].max() <= np.percentile(image[inside], 1)
+    filled = set_aside(image, flags)
+    assert np.array_equal(filled[inside], image[inside])
+    assert filled[~inside].max() <= np.percentile(image[inside], 1)
     assert len(flags) == 1
 
 
@@ -75,6 +77,6 @@ def test_what_scans_have_is_left_as_it_is(image: np.ndarray) -> None:
 def test_what_the_file_calls_padding_is_padding_although_its_value_is_a_scans() -> None:
     flags: list[Flag] = []
     image = np.where(_WINDOW, np.float32(500), _HEAD)
-    found = set_aside(image, flags, declared=_WINDOW)
-    assert found[_WINDOW].max() < np.percentile(_HEAD, 20)
+    filled = set_aside(image, flags, declared=_WINDOW)
+    assert filled[_WINDOW].max() < np.percentile(_HEAD, 20)
     assert "according to the file" in flags[0].text

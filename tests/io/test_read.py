@@ -23,9 +23,9 @@ from insula.io import read_labels, read_mask, read_scan, still_the_same
 def test_what_is_read_is_what_nibabel_reads(tmp_path: Path) -> None:
     path = tmp_path / "scan.nii.gz"
     image = np.random.default_rng(0).integers(-3000, 3000, (20, 30, 40)).astype(np.int16)
-    made = nib.Nifti1Image(image, np.array([[0, -1.5, 0.1, 3], [2, 0, 0, 4], [0, 0.1, 2.5, 5], [0, 0, 0, 1]]))
-    made.header.set_slope_inter(0.25, 7)
-    nib.save(made, path)
+    file = nib.Nifti1Image(image, np.array([[0, -1.5, 0.1, 3], [2, 0, 0, 4], [0, 0.1, 2.5, 5], [0, 0, 0, 1]]))
+    file.header.set_slope_inter(0.25, 7)
+    nib.save(file, path)
     scan = read_scan(path)
     other = nib.load(path)
     assert np.allclose(scan.image, other.get_fdata(), rtol=1e-6)

@@ -25,6 +25,7 @@ class OutputFolder:
         path: the folder; created with its parents.
         nested: whether this run also owns the subfolders, and removes temporary files there too.
         option: the user's name for the folder in error messages.
+        patience_s: how long to wait for another run that holds the folder [s].
 
     Raises:
         CannotCreate: the folder cannot be created, or another run holds it.
@@ -35,15 +36,15 @@ class OutputFolder:
         ...     write_bytes(folder / "a.txt", b"whole")
     """
 
-    def __init__(self, path: Path, *, nested: bool = False, option: str = "`out`") -> None:
-        self.path, self.nested, self.option = path, nested, option
+    def __init__(self, path: Path, *, nested: bool = False, option: str = "`out`", patience_s: float = 0) -> None:
+        self.path, self.nested, self.option, self.patience_s = path, nested, option, patience_s
         self._lock: FileLock | None = None
 
     def __enter__(self) -> Path:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / _LOCK)
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=self.patience_s)
         except Timeout:
             rule = "is being written by another run"
             raise CannotCreate(

@@ -7,11 +7,14 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Protocol
 
 from insula.errors import BadData, TooLarge
 
-__all__ = ["Inflating", "inflate", "inflate_at_most", "inflate_head", "packing_of", "peel"]
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+__all__ = ["Inflating", "check_deflated", "inflate", "inflate_at_most", "inflate_head", "packing_of", "peel"]
 
 _MOST_LAYERS = 2  # two layers: a server may compress a compressed file again
 _MAGICS = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ\0"}
@@ -27,8 +30,20 @@ def packing_of(head: bytes) -> str:
     return next((kind for kind, magic in _MAGICS.items() if head.startswith(magic)), "")
 
 
-def _decompressor(kind: str) -> Any:
-    """Return a decompressor for one stream; `decompress(data, most)`, `eof` and `unused_data` are common to all."""
+class _Decompressor(Protocol):
+    """What the decompressors of all kinds have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+def _decompressor(kind: str) -> _Decompressor:
+    """Return a decompressor for one stream."""
     if kind == "gzip":
         return zlib.decompressobj(wbits=31)
     return bz2.BZ2Decompressor() if kind == "bzip2" else lzma.LZMADecompressor(lzma.FORMAT_XZ, _DICTIONARY_BYTES)
@@ -44,7 +59,7 @@ def inflate_head(data: bytes, count: int) -> bytes:
     what, value = f"the {kind} stream", f"of {len(data):,} bytes read"
     stream = _decompressor(kind)
     try:
-        head: bytes = stream.decompress(data, count)
+        head = stream.decompress(data, count)
     except _ERRORS:
         raise BadData(what, value, "is damaged", _REMEDY) from None
     if not head and not stream.eof:
@@ -124,6 +139,31 @@ def inflate_at_most(data: bytes, most: int) -> bytes:
     return whole
 
 
+def check_deflated(data: bytes, most: int) -> None:
+    """Check that a raw deflate stream, which has no header and no checksum, ends and is not too long.
+
+    Raises:
+        TooLarge: it would unpack to more than `most` bytes.
+        BadData: truncated or damaged.
+    """
+    what, value = "the deflate stream", f"of {len(data):,} bytes"
+    stream, size = zlib.decompressobj(wbits=-zlib.MAX_WBITS), 0
+    try:
+        for start in range(0, len(data), _PIECE):
+            rest = data[start : start + _PIECE]
+            while rest and size <= most and not stream.eof:
+                size += len(stream.decompress(rest, _PIECE))
+                rest = stream.unconsumed_tail
+        if size <= most:
+            size += len(stream.flush())
+    except zlib.error:
+        raise BadData(what, value, "is damaged", _REMEDY) from None
+    if size > most:
+        raise TooLarge(what, value, f"would unpack to more than {most:,} bytes", "check where it comes from")
+    if not stream.eof:
+        raise BadData(what, value, "ends before its end mark", _REMEDY)
+
+
 def _members(data: bytes, kind: str, most: int) -> bytes | None:
     """Decompress all members of a file; None if their total exceeds `most` bytes."""
     what, value = f"the {kind} stream", f"of {len(data):,} bytes"
@@ -161,51 +201,53 @@ class Inflating(io.RawIOBase):
         TooLarge: on reading, if it yields more than `most` bytes.
     """
 
-    def __init__(self, source: BinaryIO, kind: str, *, most: int) -> None:
+    def __init__(self, source: io.BufferedReader, kind: str, *, most: int) -> None:
         self._source, self._kind, self._left, self._most = source, kind, most, most
-        self._stream: Any = None
+        self._stream: _Decompressor | None = None
         self._held = b""
 
     def readable(self) -> bool:
         """Return True."""
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill a buffer, or part of it; return the number of bytes, 0 at the end."""
-        piece = self._next(len(buffer))
-        buffer[: len(piece)] = piece
+        view = memoryview(buffer)
+        piece = self._next(len(view))
+        view[: len(piece)] = piece
         return len(piece)
 
     def _next(self, count: int) -> bytes:
         piece = b""
         while not piece:
-            if (self._stream is None or self._stream.eof) and not self._begin():
+            stream = self._begin() if self._stream is None or self._stream.eof else self._stream
+            if stream is None:
                 return b""
-            if not self._held and getattr(self._stream, "needs_input", True):
+            if not self._held and getattr(stream, "needs_input", True):
                 self._held = self._source.read(_PIECE)
                 if not self._held:
                     raise BadData(f"the {self._kind} stream", "", "ends before its end mark", _REMEDY)
             try:
-                piece = self._stream.decompress(self._held, count)
+                piece = stream.decompress(self._held, count)
             except _ERRORS:
                 raise BadData(f"the {self._kind} stream", "", "is damaged", _REMEDY) from None
-            self._held = getattr(self._stream, "unconsumed_tail", b"")
+            self._held = getattr(stream, "unconsumed_tail", b"")
         self._left -= len(piece)
         if self._left < 0:
             rule = f"would unpack to more than {self._most:,} bytes"
             raise TooLarge(f"the {self._kind} stream", "", rule, "check where it comes from")
         return piece
 
-    def _begin(self) -> bool:
-        """Start the next member; False if only zero padding follows."""
+    def _begin(self) -> _Decompressor | None:
+        """Start the next member; None if only zero padding follows."""
         rest = self._source.read(_PIECE) if self._stream is None else self._stream.unused_data
         while len(rest) < len(_MAGICS[self._kind]) and (more := self._source.read(_PIECE)):
             rest += more
         if rest.startswith(_MAGICS[self._kind]):
             self._stream, self._held = _decompressor(self._kind), rest
-            return True
+            return self._stream
         while rest and not rest.strip(b"\0"):
             rest = self._source.read(_PIECE)
         if rest or self._stream is None:
             raise BadData(f"the {self._kind} stream", "", "has other data after its end", _REMEDY)
-        return False
+        return None

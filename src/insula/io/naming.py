@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from insula.errors import BadData
 from insula.io.entities import is_uni
@@ -62,7 +61,8 @@ def refuse_other_than_t1w(path: Path) -> None:
     if isinstance(modality, str) and modality.strip() and modality.strip().upper() != "MR":
         raise BadData("the sidecar's Modality", "", "is not MR", _REMEDY)
     for key in _SIDECAR:
-        if isinstance(sidecar.get(key), str) and (word := other_than_t1w(Path(sidecar[key].replace("/", "_")))):
+        text = sidecar.get(key)
+        if isinstance(text, str) and (word := other_than_t1w(Path(text.replace("/", "_")))):
             raise BadData(f"the sidecar's {key}", f"with {word}", "indicates that this is not a T1w scan", _REMEDY)
 
 
@@ -93,7 +93,7 @@ def flags_by_name(path: Path) -> tuple[Flag, ...]:
     return (*contrast_by_name(path), Flag("mp2rage-uni", text))
 
 
-def _sidecar(path: Path) -> dict[str, Any]:
+def _sidecar(path: Path) -> dict[str, object]:
     beside = path.with_name(f"{bare_name(path)}.json")
     try:
         if beside == path or beside.stat().st_size > 1 << 20:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from nibabel.nifti1 import Nifti1Header
 from numpy.typing import NDArray
 
 from insula.errors import BadData, UsageError
@@ -27,7 +26,7 @@ Affine = NDArray[np.float64]
 
 
 def find_affine(
-    raw: Any, shape: tuple[int, ...], flags: list[Flag], assume: str | None
+    raw: Nifti1Header, shape: tuple[int, ...], flags: list[Flag], assume: str | None
 ) -> tuple[Affine, Spaces | None]:
     """Return the affine [mm], and the header's own forms of it if they can be kept.
 
@@ -71,7 +70,7 @@ def find_affine(
     return affine, _spaces(raw) if kept else None
 
 
-def _spaces(raw: Any) -> Spaces:
+def _spaces(raw: Nifti1Header) -> Spaces:
     return Spaces(
         sform_code=max(int(raw["sform_code"]), 0),
         qform_code=max(int(raw["qform_code"]), 0),
@@ -121,13 +120,13 @@ def _text(lengths: Affine) -> str:
     return " x ".join(f"{length:.4g}" for length in lengths)
 
 
-def _sform(raw: Any) -> Affine:
+def _sform(raw: Nifti1Header) -> Affine:
     affine = np.eye(4)
     affine[:3] = [raw["srow_x"], raw["srow_y"], raw["srow_z"]]
     return affine
 
 
-def _qform(raw: Any, steps: Affine) -> Affine | None:
+def _qform(raw: Nifti1Header, steps: Affine) -> Affine | None:
     b, c, d = (float(raw[f"quatern_{letter}"]) for letter in "bcd")
     rest = 1 - (b * b + c * c + d * d)
     if not np.isfinite(rest) or rest < -1e-4:
@@ -197,7 +196,7 @@ def _assumed(assume: str | None, shape: tuple[int, ...], steps: Affine, flags: l
     return affine
 
 
-def _unit(raw: Any, flags: list[Flag]) -> Affine:
+def _unit(raw: Nifti1Header, flags: list[Flag]) -> Affine:
     """Return a 4x4 array of factors to millimetres, with 1 in the last row."""
     factor, name = _UNITS.get(int(raw["xyzt_units"]) & 7, (1.0, ""))
     if name:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from nibabel.nifti1 import Nifti1Header
@@ -65,7 +64,7 @@ class Header:
 
     shape: tuple[int, ...]
     """Voxels along each axis, without trailing axes of length 1; three axes, or four with several frames."""
-    dtype: np.dtype[Any]
+    dtype: np.dtype[np.number]
     """Stored type, including byte order."""
     offset: int
     """Position of the first voxel in the (uncompressed) image file [bytes]."""
@@ -129,7 +128,7 @@ def starts_as_nifti(head: bytes) -> bool:
     return any(int.from_bytes(head[:4], order) in (348, 540) for order in ("little", "big"))
 
 
-def _which(head: bytes) -> Any:
+def _which(head: bytes) -> Nifti1Header:
     if len(head) < 348:
         error = _foreign(head)
         if error:
@@ -168,7 +167,7 @@ def _foreign(head: bytes) -> BadData | None:
     return None
 
 
-def _shape(raw: Any) -> tuple[int, ...]:
+def _shape(raw: Nifti1Header) -> tuple[int, ...]:
     dim = [int(n) for n in raw["dim"]]
     rank = dim[0]
     if not 1 <= rank <= 7:
@@ -192,7 +191,7 @@ def _shape(raw: Any) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _dtype(raw: Any) -> np.dtype[Any]:
+def _dtype(raw: Nifti1Header) -> np.dtype[np.number]:
     code = int(raw["datatype"])
     if code not in _DTYPES:
         name = _REFUSED.get(code, "unknown")
@@ -206,7 +205,7 @@ def _dtype(raw: Any) -> np.dtype[Any]:
     return dtype
 
 
-def _offset(raw: Any) -> tuple[int, bool]:
+def _offset(raw: Nifti1Header) -> tuple[int, bool]:
     pair = bytes(raw["magic"]).startswith(b"ni")
     value = float(raw["vox_offset"])
     least = 0 if pair else int(raw["sizeof_hdr"]) + 4
@@ -215,7 +214,7 @@ def _offset(raw: Any) -> tuple[int, bool]:
     return int(value), pair
 
 
-def _scaling(raw: Any, flags: list[Flag]) -> tuple[float, float]:
+def _scaling(raw: Nifti1Header, flags: list[Flag]) -> tuple[float, float]:
     slope, intercept = float(raw["scl_slope"]), float(raw["scl_inter"])
     if slope == 0 or not math.isfinite(slope):
         text = f"The scale factor in the header is {slope:g}; stored values were taken as they are."

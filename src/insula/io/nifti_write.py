@@ -5,10 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Image
+from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from nibabel.nifti2 import Nifti2Image
 from numpy.typing import NDArray
 
@@ -38,12 +37,12 @@ def write_labels(path: Path, labels: NDArray[np.uint16], grid: Grid, *, file: Fi
     _write(path, laid_out(labels, "F"), grid, file)
 
 
-def write_scan(path: Path, image: NDArray[np.floating[Any]], grid: Grid) -> None:
+def write_scan(path: Path, image: NDArray[np.floating], grid: Grid) -> None:
     """Write rounded intensities as int16 `.nii.gz`, as `write_mask` does; for simulated scans, 0 to 32,767."""
     _write(path, laid_out(np.clip(np.round(image), -32768, 32767), "F", np.int16), grid, None)
 
 
-def write_prob(path: Path, prob: NDArray[np.floating[Any]], grid: Grid, *, file: FileFacts | None = None) -> None:
+def write_prob(path: Path, prob: NDArray[np.floating], grid: Grid, *, file: FileFacts | None = None) -> None:
     """Write a probability map as float32 `.nii.gz`, in the same way as `write_mask`.
 
     Values are rounded to multiples of 2^-16, far below their accuracy, which makes the file several times smaller.
@@ -55,7 +54,7 @@ def write_prob(path: Path, prob: NDArray[np.floating[Any]], grid: Grid, *, file:
     _write(path, steps, grid, file)
 
 
-def _write(path: Path, voxels: NDArray[Any], grid: Grid, file: FileFacts | None) -> None:
+def _write(path: Path, voxels: NDArray[np.number], grid: Grid, file: FileFacts | None) -> None:
     spaces = file.spaces if file else None
     kind = Nifti2Image if max(grid.shape) > 32767 else Nifti1Image  # fewer programs can read version 2
     # nibabel would overwrite the header's forms with a given affine
@@ -71,7 +70,7 @@ def _write(path: Path, voxels: NDArray[Any], grid: Grid, file: FileFacts | None)
     write_bytes(path, gzip.compress(buffer.getbuffer(), compresslevel=3, mtime=0))
 
 
-def _copy_spaces(header: Any, spaces: Spaces) -> None:
+def _copy_spaces(header: Nifti1Header, spaces: Spaces) -> None:
     """Copy the scan's own forms, so that every program places the result exactly where it places the scan."""
     header["sform_code"], header["qform_code"] = spaces.sform_code, spaces.qform_code
     for row, values in zip("xyz", spaces.sform, strict=True):

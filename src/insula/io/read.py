@@ -6,7 +6,6 @@ import hashlib
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +118,7 @@ def _of_both(header: FileBytes, image: FileBytes) -> str:
     return hashlib.sha256(header.data + image.data).hexdigest()
 
 
-def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[Any], FileFacts, list[Flag]]:
+def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[np.number], FileFacts, list[Flag]]:
     header_path, image_path = _pair(path)
     plain, kinds = peel(lambda count: read_head(header_path, count), HEADER_BYTES)
     header = parse_header(plain, assume_orientation=assume)
@@ -220,7 +219,7 @@ def _split(name: str) -> tuple[str, str, str]:
     return name[: len(rest) - len(ending)], ending, packing
 
 
-def _frame(stored: NDArray[Any], frame: int | None, flags: list[Flag]) -> NDArray[Any]:
+def _frame(stored: NDArray[np.number], frame: int | None, flags: list[Flag]) -> NDArray[np.number]:
     if stored.ndim == 3:
         if frame not in (None, 0):
             raise UsageError("`frame`", frame, "does not exist in a file of one frame", "leave it out")
@@ -236,7 +235,7 @@ def _frame(stored: NDArray[Any], frame: int | None, flags: list[Flag]) -> NDArra
     return stored[..., frame]
 
 
-def _values(stored: NDArray[Any], header: Header) -> NDArray[np.float32]:
+def _values(stored: NDArray[np.number], header: Header) -> NDArray[np.float32]:
     with np.errstate(over="ignore", invalid="ignore"):
         image = laid_out(stored, "C", np.float32)
         if header.slope != 1.0:

@@ -36,9 +36,9 @@ def test_of_a_whole_session_the_plain_t1w_is_taken_and_the_others_are_listed(tmp
     write_series(tmp_path / "three", wanted)
     for number, values in _OTHERS.items():
         write_series(tmp_path / str(number), sample(number), SeriesNumber=number, **values)
-    found = read_dicom(tmp_path).scan
-    assert np.array_equal(found.image, wanted)
-    (flag,) = found.flags
+    scan = read_dicom(tmp_path).scan
+    assert np.array_equal(scan.image, wanted)
+    (flag,) = scan.flags
     assert (flag.code, flag.severity) == ("series-chosen", "note")
     for number in _OTHERS:
         assert f"series {number} (22 images)" in flag.text

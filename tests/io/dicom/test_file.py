@@ -5,15 +5,22 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
-from insula.errors import BadData
+from insula.errors import BadData, TooLarge
 from insula.io.dicom import has_dicom, is_dicom, lesion_seg, read_dicom, starts_as_dicom
 from io_series import sample, write_series
 
@@ -55,20 +62,20 @@ def test_every_form_gives_the_same_voxels(form: str, tmp_path: Path) -> None:
     folder = _rewritten(tmp_path / "a", form)
     assert has_dicom(folder)
     assert all(map(is_dicom, folder.iterdir()))
-    found = read_dicom(folder)
-    assert np.array_equal(found.scan.image, sample())
-    assert np.allclose(found.scan.grid.affine, plain.scan.grid.affine)
-    assert found.scan.name == plain.scan.name
-    assert not found.scan.flags
+    series = read_dicom(folder)
+    assert np.array_equal(series.scan.image, sample())
+    assert np.allclose(series.scan.grid.affine, plain.scan.grid.affine)
+    assert series.scan.name == plain.scan.name
+    assert not series.scan.flags
 
 
 @pytest.mark.parametrize("form", ["implicit", "explicit", "big-endian"])
 def test_objects_are_written_beside_files_without_a_preamble(form: str, tmp_path: Path) -> None:
-    found = read_dicom(_rewritten(tmp_path / "a", form))
-    assert {header.file_meta.TransferSyntaxUID for header in found.headers} == {_FORMS[form][0]}
-    labels = np.zeros(found.scan.grid.shape, np.uint16)
+    series = read_dicom(_rewritten(tmp_path / "a", form))
+    assert {header.file_meta.TransferSyntaxUID for header in series.headers} == {_FORMS[form][0]}
+    labels = np.zeros(series.scan.grid.shape, np.uint16)
     labels[4:8, 4:8, 4:8] = 1
-    assert lesion_seg(found, labels, weights="x").NumberOfFrames == 4
+    assert lesion_seg(series, labels, weights="x").NumberOfFrames == 4
 
 
 @pytest.mark.parametrize(
@@ -115,8 +122,32 @@ def test_a_bomb_in_one_slice_is_stopped(tmp_path: Path) -> None:
     content = stream.compress(path.read_bytes())
     content += b"".join(stream.compress(bytes(1 << 20)) for _ in range(100)) + stream.flush()
     path.write_bytes(content)
-    with pytest.raises(BadData, match=r"1 of 22 cannot be read"):
+    with pytest.raises(TooLarge, match=r"would unpack to more than 67,108,864 bytes"):
         read_dicom(folder)
+
+
+@pytest.mark.parametrize("place", ["header", "pixels", "end"])
+def test_a_bomb_in_a_deflated_slice_is_stopped_before_it_fills_memory(place: str, tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "a", syntax=DeflatedExplicitVRLittleEndian)
+    path = sorted(folder.iterdir())[5]
+    content = path.read_bytes()
+    start = 144 + int.from_bytes(content[140:144], "little")
+    data = zlib.decompress(content[start:], -15)
+    at = data.index(b"\xe0\x7f\x10\x00OW") if place in ("header", "pixels") else len(data)
+    tag = {"header": b"\xdf\x7f\x10\x00", "pixels": b"\xe0\x7f\x10\x00", "end": b"\xfc\xff\xfc\xff"}[place]
+    stream = zlib.compressobj(9, wbits=-15)
+    packed = stream.compress(data[:at] + tag + b"OB\0\0" + (200 << 20).to_bytes(4, "little"))
+    packed += b"".join(stream.compress(bytes(1 << 20)) for _ in range(200))
+    packed += stream.compress(data[at:] if place == "header" else b"") + stream.flush()
+    path.write_bytes(content[:start] + packed)
+    del packed, data
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge, match=r"the deflate stream .* more than 67,108,864 bytes"):
+            read_dicom(folder)
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_preambleless_file_that_is_cut_is_refused(tmp_path: Path) -> None:

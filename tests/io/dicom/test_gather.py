@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from insula.errors import BadData
+from insula.errors import BadData, TooLarge
 from insula.io.dicom import read_dicom, unpack
 from io_series import sample, write_series
 
@@ -78,4 +78,29 @@ def test_a_zip_that_lies_about_its_size_is_stopped(tmp_path: Path, monkeypatch: 
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
         packed.writestr("a", bytes(5000))
     with pytest.raises(BadData, match="unpacks to more"):
+        unpack(tmp_path / "a.zip", tmp_path)
+
+
+def test_a_zip_with_a_password_is_refused(tmp_path: Path) -> None:
+    """The flag of a password is set by hand, in the member's header and in the central directory."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as packed:
+        packed.writestr("a", b"secret")
+    data = bytearray(whole.getvalue())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(mark) + place] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(BadData, match="is encrypted, or compressed by an unknown method; make it again, without"):
+        unpack(tmp_path / "a.zip", tmp_path)
+
+
+def test_a_list_of_members_that_is_too_long_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        for number in range(40):
+            packed.writestr(f"{number:03d}", b"x")
+    monkeypatch.setattr("insula.io.dicom.gather._MOST_DIRECTORY", 40 * 49)
+    unpack(tmp_path / "a.zip", tmp_path)
+    monkeypatch.setattr("insula.io.dicom.gather._MOST_DIRECTORY", 40 * 49 - 1)
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    with pytest.raises(TooLarge, match="of 40 members or more has too many"):
         unpack(tmp_path / "a.zip", tmp_path)

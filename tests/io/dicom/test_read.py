@@ -8,6 +8,7 @@ import subprocess
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import dcm2niix
 import nibabel as nib
@@ -32,20 +33,20 @@ from pydicom.uid import (
 )
 
 from insula.errors import BadData, InsulaError, NoInput
-from insula.io.dicom import read_dicom
+from insula.io.dicom import read_dicom, slices
 from io_series import CANARY, SHAPE, enhanced, sample, save, write_series
 
 Change = Callable[[Dataset, int], Dataset | None]
 
 
 def test_a_series_is_the_volume_it_was_made_of(tmp_path: Path) -> None:
-    found = read_dicom(write_series(tmp_path))
-    assert np.array_equal(found.scan.image, sample().astype(np.float32))
-    assert found.scan.grid.spacing_mm == pytest.approx((1.5, 2.0, 3.0))
-    assert found.scan.grid.axcodes == "LPS"
-    assert found.scan.flags == ()
-    assert [one.InstanceNumber for one in found.headers] == list(range(1, SHAPE[2] + 1))
-    assert not any("PixelData" in one for one in found.headers)
+    series = read_dicom(write_series(tmp_path))
+    assert np.array_equal(series.scan.image, sample().astype(np.float32))
+    assert series.scan.grid.spacing_mm == pytest.approx((1.5, 2.0, 3.0))
+    assert series.scan.grid.axcodes == "LPS"
+    assert series.scan.flags == ()
+    assert [header.InstanceNumber for header in series.headers] == list(range(1, SHAPE[2] + 1))
+    assert not any("PixelData" in header for header in series.headers)
 
 
 def test_two_other_readers_put_every_voxel_there_too(tmp_path: Path) -> None:
@@ -60,12 +61,12 @@ def test_two_other_readers_put_every_voxel_there_too(tmp_path: Path) -> None:
         return data
 
     folder = write_series(tmp_path / "series", change=tilt)
-    mine = read_dicom(folder).scan
+    ours = read_dicom(folder).scan
     subprocess.run(
         [dcm2niix.bin, "-z", "n", "-b", "n", "-f", "out", "-o", tmp_path, folder], check=True, capture_output=True
     )
     theirs = nib.load(tmp_path / "out.nii")
-    _same_voxels(mine.image, mine.grid.affine, np.asarray(theirs.dataobj, np.float32), theirs.affine)
+    _same_voxels(ours.image, ours.grid.affine, np.asarray(theirs.dataobj, np.float32), theirs.affine)
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
     image = reader.Execute()
@@ -73,22 +74,35 @@ def test_two_other_readers_put_every_voxel_there_too(tmp_path: Path) -> None:
     lps[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     lps[:3, 3] = image.GetOrigin()
     values = sitk.GetArrayFromImage(image).transpose(2, 1, 0).astype(np.float32)
-    _same_voxels(mine.image, mine.grid.affine, values, np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps)
+    _same_voxels(ours.image, ours.grid.affine, values, np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps)
 
 
-def _same_voxels(one: np.ndarray, affine: np.ndarray, two: np.ndarray, other: np.ndarray) -> None:
+def _same_voxels(voxels: np.ndarray, affine: np.ndarray, other_voxels: np.ndarray, other_affine: np.ndarray) -> None:
     """Every voxel of one lies within 1e-3 mm of a voxel of two with its value."""
-    index = np.indices(one.shape).reshape(3, -1)
-    there = np.linalg.inv(other) @ affine @ np.vstack([index, np.ones(index.shape[1])])
+    index = np.indices(voxels.shape).reshape(3, -1)
+    there = np.linalg.inv(other_affine) @ affine @ np.vstack([index, np.ones(index.shape[1])])
     nearest = np.round(there[:3]).astype(int)
-    assert np.abs((there[:3] - nearest) * np.linalg.norm(other[:3, :3], axis=0)[:, None]).max() < 1e-3
-    assert np.array_equal(one.ravel(), two[tuple(nearest)])
+    assert np.abs((there[:3] - nearest) * np.linalg.norm(other_affine[:3, :3], axis=0)[:, None]).max() < 1e-3
+    assert np.array_equal(voxels.ravel(), other_voxels[tuple(nearest)])
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
 def test_byte_orders_and_deflated_files_are_read(tmp_path: Path, syntax: UID) -> None:
-    found = read_dicom(write_series(tmp_path, syntax=syntax))
-    assert np.array_equal(found.scan.image, sample())
+    series = read_dicom(write_series(tmp_path, syntax=syntax))
+    assert np.array_equal(series.scan.image, sample())
+
+
+def test_a_file_that_claims_many_frames_is_described_once(tmp_path: Path) -> None:
+    def claim(data: Dataset, number: int) -> Dataset | None:
+        data.NumberOfFrames = 100_000
+        return data if number == 0 else None
+
+    (path,) = write_series(tmp_path, change=claim).iterdir()
+    with mock.patch.object(slices, "_slice", wraps=slices._slice) as described:
+        frames = slices.read_slices(path)
+    assert described.call_count == 1
+    assert [(frame.frame, frame.number) for frame in frames[:2]] == [(0, 1), (1, 2)]
+    assert (len(frames), frames[-1].frame, frames[-1].number) == (100_000, 99_999, 100_000)
 
 
 @pytest.mark.parametrize("codec", [RLELossless, JPEGLSLossless])
@@ -115,17 +129,17 @@ def test_slopes_are_applied_to_each_slice_its_own(tmp_path: Path) -> None:
         data.RescaleSlope, data.RescaleIntercept = 0.5 + number, -3
         return data
 
-    found = read_dicom(write_series(tmp_path, change=scale)).scan.image
+    image = read_dicom(write_series(tmp_path, change=scale)).scan.image
     expected = sample() * (0.5 + np.arange(SHAPE[2])) - 3
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(image, expected, rtol=1e-6)
 
 
 def test_signed_and_inverted_values(tmp_path: Path) -> None:
     image = sample().astype(np.int16) - 2000
     assert np.array_equal(read_dicom(write_series(tmp_path / "signed", image)).scan.image, image)
-    found = read_dicom(write_series(tmp_path / "inverted", PhotometricInterpretation="MONOCHROME1")).scan
-    assert np.array_equal(found.image, -sample().astype(np.float32))
-    assert [flag.code for flag in found.flags] == ["monochrome1"]
+    scan = read_dicom(write_series(tmp_path / "inverted", PhotometricInterpretation="MONOCHROME1")).scan
+    assert np.array_equal(scan.image, -sample().astype(np.float32))
+    assert [flag.code for flag in scan.flags] == ["monochrome1"]
 
 
 def test_declared_padding_is_no_signal_whatever_its_value(tmp_path: Path) -> None:
@@ -136,12 +150,12 @@ def test_declared_padding_is_no_signal_whatever_its_value(tmp_path: Path) -> Non
         ("one", {"PixelPaddingValue": 1234}, image == 1234),
         ("range", {"PixelPaddingValue": 1250, "PixelPaddingRangeLimit": 1234}, (image >= 1234) & (image <= 1250)),
     ):
-        found = read_dicom(write_series(tmp_path / name, image, RescaleSlope=2, RescaleIntercept=-5, **values)).scan
+        scan = read_dicom(write_series(tmp_path / name, image, RescaleSlope=2, RescaleIntercept=-5, **values)).scan
         real = image.astype(np.float32) * 2 - 5
-        assert np.array_equal(found.image[~padded], real[~padded])
-        assert len(np.unique(found.image[padded])) == 1
-        assert found.image[padded][0] <= np.percentile(real[~padded], 1)
-        assert [flag.code for flag in found.flags] == ["padding-set-aside"]
+        assert np.array_equal(scan.image[~padded], real[~padded])
+        assert len(np.unique(scan.image[padded])) == 1
+        assert scan.image[padded][0] <= np.percentile(real[~padded], 1)
+        assert [flag.code for flag in scan.flags] == ["padding-set-aside"]
     assert not read_dicom(write_series(tmp_path / "none", image)).scan.flags
 
 
@@ -197,7 +211,7 @@ def _no(keyword: str) -> Change:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         pytest.param(_without(9, 10), "from slice 9 to 10", id="136 middle slices missing"),
         pytest.param(_without(11), "slices are missing", id="140 a gap"),
@@ -238,7 +252,7 @@ def _no(keyword: str) -> Change:
         pytest.param(_set(ImagePositionPatient=["1", "2", "3.5e"]), "DICOM", id="no numbers"),
     ],
 )
-def test_what_cannot_be_trusted_is_refused(change: Change, says: str, tmp_path: Path) -> None:
+def test_what_cannot_be_trusted_is_refused(change: Change, message: str, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     try:
         write_series(folder, change=change)
@@ -246,7 +260,7 @@ def test_what_cannot_be_trusted_is_refused(change: Change, says: str, tmp_path: 
         data = dcmread(write_series(tmp_path / "fine") / "IM00000")
         raw = save(data, folder / "a").read_bytes()
         (folder / "a").write_bytes(raw.replace(b"-12.0\\-31.0\\8.0", b"-1x.0\\-3y.0\\8.z"))
-    with pytest.raises(BadData, match=says):
+    with pytest.raises(BadData, match=message):
         read_dicom(folder)
 
 
@@ -266,16 +280,16 @@ def test_what_cannot_be_trusted_is_refused(change: Change, says: str, tmp_path: 
 )
 def test_what_is_doubtful_is_said(change: Change, code: str, tmp_path: Path) -> None:
     image = sample(shape=(20, 24, 44))
-    found = read_dicom(write_series(tmp_path, image, change=change)).scan
-    assert code in {flag.code for flag in found.flags}
+    scan = read_dicom(write_series(tmp_path, image, change=change)).scan
+    assert code in {flag.code for flag in scan.flags}
 
 
 def test_copies_count_once_and_other_pixels_under_one_uid_are_refused(tmp_path: Path) -> None:
     folder = write_series(tmp_path / "in")
     shutil.copy(folder / "IM00000", folder / "copy")
-    found = read_dicom(folder).scan
-    assert np.array_equal(found.image, sample())
-    assert {flag.code for flag in found.flags} == {"copies-skipped"}
+    scan = read_dicom(folder).scan
+    assert np.array_equal(scan.image, sample())
+    assert {flag.code for flag in scan.flags} == {"copies-skipped"}
     data = dcmread(folder / "copy")
     data.ImagePositionPatient = [0, 0, 900]
     save(data, folder / "copy")
@@ -299,9 +313,9 @@ def test_what_is_no_image_is_skipped_and_counted(tmp_path: Path) -> None:
     (folder / "empty").touch()
     (folder / ".hidden").write_text("x")
     os.mkfifo(folder / "pipe")  # would be waited on for ever
-    found = read_dicom(folder).scan
-    assert np.array_equal(found.image, sample())
-    (flag,) = found.flags
+    scan = read_dicom(folder).scan
+    assert np.array_equal(scan.image, sample())
+    (flag,) = scan.flags
     assert (flag.code, flag.text[:2], flag.severity) == ("files-skipped", "2 ", "note")
 
 
@@ -317,9 +331,9 @@ def test_a_dicomdir_is_never_followed_and_refused_where_it_points_out(parts: lis
     data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     save(data, folder / "DICOMDIR")
     if parts == ["IM00000"]:
-        found = read_dicom(folder).scan
-        assert np.array_equal(found.image, sample())
-        assert [flag.code for flag in found.flags] == ["files-skipped"]
+        scan = read_dicom(folder).scan
+        assert np.array_equal(scan.image, sample())
+        assert [flag.code for flag in scan.flags] == ["files-skipped"]
     else:
         with pytest.raises(BadData, match="DICOMDIR points out of its folder"):
             read_dicom(folder)
@@ -346,10 +360,10 @@ def test_ten_thousand_images_are_read_in_little_memory(tmp_path: Path) -> None:
         path = tmp_path / "many" / f"{number}"
         path.write_bytes(text)
     tracemalloc.start()
-    found = read_dicom(tmp_path)
+    series = read_dicom(tmp_path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert np.array_equal(found.scan.image, sample())
+    assert np.array_equal(series.scan.image, sample())
     assert peak < 600 * 4000 + 8e6  # a few kilobytes each
 
 
@@ -357,7 +371,7 @@ def test_nobodys_name_gets_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not in names, flags, refusals, logs, nor on the terminal."""
-    told = []
+    texts = []
     broken: list[Change] = [_without(), _without(9), _no("ImagePositionPatient"), _set(PatientBirthDate="CANARYDATE")]
     for number, change in enumerate(broken):
         folder = write_series(
@@ -365,16 +379,16 @@ def test_nobodys_name_gets_out(
         )
         caplog.clear()  # of what pydicom said while it wrote
         try:
-            found = read_dicom(folder)
-            told += [found.scan.name, repr(found.scan.flags), repr(found.scan.file)]
+            series = read_dicom(folder)
+            texts += [series.scan.name, repr(series.scan.flags), repr(series.scan.file)]
         except InsulaError as error:
-            told += [
+            texts += [
                 str(error),
                 repr(error.__cause__),
                 repr(error.__context__ if not error.__suppress_context__ else ""),
             ]
-    assert len(told) == 12
-    text = " ".join([*told, *capsys.readouterr(), caplog.text])
+    assert len(texts) == 12
+    text = " ".join([*texts, *capsys.readouterr(), caplog.text])
     assert "CANARY" not in text
     assert "19310203" not in text
     assert JPEGBaseline8Bit not in text
@@ -396,11 +410,11 @@ def test_a_file_that_changes_between_its_header_and_its_pixels_is_refused(
 
 
 def test_a_series_that_changed_since_is_known_by_its_content(tmp_path: Path) -> None:
-    found = read_dicom(write_series(tmp_path))
-    assert found.still_the_same()
+    series = read_dicom(write_series(tmp_path))
+    assert series.still_the_same()
     path = min(tmp_path.iterdir())
     state, data = path.stat(), bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(bytes(data))
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert not found.still_the_same()
+    assert not series.still_the_same()

@@ -72,13 +72,13 @@ def test_every_attribute_removed_emptied_or_malformed(
     except Exception:  # pydicom does not write such a file at all
         pytest.skip("pydicom refuses to write such a file, so no reader can meet it")
     try:
-        found = read_dicom(folder)
+        series = read_dicom(folder)
         labels = (sample() > np.median(sample())).astype(np.uint16)
-        seg = lesion_seg(found, labels, weights="w")
+        seg = lesion_seg(series, labels, weights="w")
         save_dicom(tmp_path / "seg.dcm", seg)
-        save_dicom(tmp_path / "prob.dcm", probability_seg(found, labels.astype(np.float32), weights="w"))
-        save_dicom(tmp_path / "sr.dcm", measurement_sr(found, seg, [1.0]))
-        save_dicom(tmp_path / "sc.dcm", secondary_capture(found, np.zeros((8, 8, 3), np.uint8)))
+        save_dicom(tmp_path / "prob.dcm", probability_seg(series, labels.astype(np.float32), weights="w"))
+        save_dicom(tmp_path / "sr.dcm", measurement_sr(series, seg, [1.0]))
+        save_dicom(tmp_path / "sc.dcm", secondary_capture(series, np.zeros((8, 8, 3), np.uint8)))
     except InsulaError as error:
         assert "CANARY" not in str(error)
         assert "1960" not in str(error)
@@ -93,14 +93,16 @@ def test_one_slice_that_knows_its_study_is_enough_and_nothing_is_made_up(tmp_pat
                 _without(data, key)
         return data
 
-    found = read_dicom(
+    series = read_dicom(
         write_series(tmp_path / "s", change=change, StudyID="S7", PatientSex="male", PatientBirthDate="19600101")
     )
-    made = found.references
-    assert {str(one.StudyID) for one in made} == {"S7"}
-    assert {one.PatientSex for one in made} == {""}
-    assert {one.PatientBirthDate for one in made} == {"19600101"}
-    assert [one.SOPInstanceUID for one in made] == [one.SOPInstanceUID for one in found.headers]
-    assert len({one.FrameOfReferenceUID for one in made}) == 1
+    references = series.references
+    assert {str(reference.StudyID) for reference in references} == {"S7"}
+    assert {reference.PatientSex for reference in references} == {""}
+    assert {reference.PatientBirthDate for reference in references} == {"19600101"}
+    assert [reference.SOPInstanceUID for reference in references] == [
+        reference.SOPInstanceUID for reference in series.headers
+    ]
+    assert len({reference.FrameOfReferenceUID for reference in references}) == 1
     again = read_dicom(tmp_path / "s").references
-    assert again[0].FrameOfReferenceUID == made[0].FrameOfReferenceUID
+    assert again[0].FrameOfReferenceUID == references[0].FrameOfReferenceUID

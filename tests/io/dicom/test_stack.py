@@ -9,7 +9,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from insula.errors import BadData
+from insula.errors import BadData, TooLarge
 from insula.io.dicom import lesion_seg, measurement_sr, probability_seg, read_dicom, secondary_capture
 from insula.simulate import phantom_case
 from insula.simulate.phantom import phantom_grid
@@ -36,16 +36,25 @@ def _series(folder: Path, places: np.ndarray, axes: list[float], step_mm: float)
     return write_series(folder, sample(shape=(20, 24, len(places))), change=place)
 
 
+def test_headers_that_describe_a_huge_image_are_refused_before_it_is_allocated(tmp_path: Path) -> None:
+    def enlarge(data: Dataset, number: int) -> Dataset:
+        data.Rows, data.Columns = 60_000, 50_000
+        return data
+
+    with pytest.raises(TooLarge, match=r"of 50000x60000x22 voxels would be 245.9 GiB, over the limit of 2 GiB"):
+        read_dicom(write_series(tmp_path, change=enlarge))
+
+
 @pytest.mark.parametrize("oblique", [False, True])
 @pytest.mark.parametrize(("step_mm", "decimals"), [(0.5, 2), (0.3, 2), (0.9, 1), (1.0, 1), (3.0, 1), (1.2, 3)])
 def test_rounded_positions_are_even(step_mm: float, decimals: int, oblique: bool, tmp_path: Path) -> None:
     places, axes = _places(64, step_mm, oblique=oblique)
-    found = read_dicom(_series(tmp_path / "a", places.round(decimals), axes, step_mm)).scan
-    assert not found.flags
-    assert found.grid.spacing_mm[2] == pytest.approx(step_mm, rel=2e-3)
+    scan = read_dicom(_series(tmp_path / "a", places.round(decimals), axes, step_mm)).scan
+    assert not scan.flags
+    assert scan.grid.spacing_mm[2] == pytest.approx(step_mm, rel=2e-3)
     exact = read_dicom(_series(tmp_path / "b", places, axes, step_mm)).scan.grid
     k = np.arange(64)
-    for grid in (found.grid, exact):  # every voxel within a tenth of a voxel of its place
+    for grid in (scan.grid, exact):  # every voxel within a tenth of a voxel of its place
         shown = grid.affine[:3, 3] + k[:, None] * grid.affine[:3, 2]
         assert np.abs(shown - places * [-1, -1, 1]).max() < 0.1 * step_mm
 
@@ -128,10 +137,10 @@ def test_more_pixels_than_the_size_says_are_refused(tmp_path: Path) -> None:
 
 def _one_frame(data: Dataset, number: int) -> Dataset:
     def item(**values: object) -> Dataset:
-        made = Dataset()
+        dataset = Dataset()
         for key, value in values.items():
-            setattr(made, key, value)
-        return made
+            setattr(dataset, key, value)
+        return dataset
 
     group = item(
         PlanePositionSequence=[item(ImagePositionPatient=data.ImagePositionPatient)],
@@ -154,32 +163,32 @@ def _one_frame(data: Dataset, number: int) -> Dataset:
 
 def test_enhanced_images_of_one_frame_are_stacked_and_referred_to(tmp_path: Path) -> None:
     plain = read_dicom(write_series(tmp_path / "plain"))
-    found = read_dicom(write_series(tmp_path / "a", change=_one_frame))
-    assert np.array_equal(found.scan.image, sample() * 2.0 - 1)
-    assert found.scan.grid.close_to(plain.scan.grid)
-    assert found.frames == ()
-    assert not found.scan.flags
-    labels = np.zeros(found.scan.grid.shape, np.uint16)
+    series = read_dicom(write_series(tmp_path / "a", change=_one_frame))
+    assert np.array_equal(series.scan.image, sample() * 2.0 - 1)
+    assert series.scan.grid.close_to(plain.scan.grid)
+    assert series.frames == ()
+    assert not series.scan.flags
+    labels = np.zeros(series.scan.grid.shape, np.uint16)
     labels[4:8, 4:8, 4:8] = 1
-    seg = lesion_seg(found, labels, weights="x")
+    seg = lesion_seg(series, labels, weights="x")
     spots = [
         [float(x) for x in group.PlanePositionSequence[0].ImagePositionPatient]
         for group in seg.PerFrameFunctionalGroupsSequence
     ]
     assert sorted(spots) == [[ORIGIN[0], ORIGIN[1], ORIGIN[2] + SPACING[2] * k] for k in range(4, 8)]
-    assert {str(header.SOPInstanceUID) for header in found.headers} >= {
+    assert {str(header.SOPInstanceUID) for header in series.headers} >= {
         str(group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)
         for group in seg.PerFrameFunctionalGroupsSequence
     }
-    report = measurement_sr(found, seg, [0.1])
+    report = measurement_sr(series, seg, [0.1])
     evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
-    named = {str(i.ReferencedSOPClassUID) for one in evidence for i in one.ReferencedSOPSequence}
+    named = {str(i.ReferencedSOPClassUID) for study in evidence for i in study.ReferencedSOPSequence}
     assert named == {str(EnhancedMRImageStorage), str(seg.SOPClassUID)}
     assert {str(i.ReferencedSOPClassUID) for i in seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence} == {
         str(EnhancedMRImageStorage)
     }
-    assert probability_seg(found, labels.astype(np.float32), weights="x").NumberOfFrames == 4
-    assert secondary_capture(found, np.zeros((64, 64, 3), np.uint8))
+    assert probability_seg(series, labels.astype(np.float32), weights="x").NumberOfFrames == 4
+    assert secondary_capture(series, np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(BadData, match="slices are missing"):
         read_dicom(write_series(tmp_path / "gap", change=lambda d, n: None if n == 9 else _one_frame(d, n)))
 
@@ -201,10 +210,10 @@ _COUNT = _HEAD.shape[2]
 def test_a_damaged_slope_is_told_with_its_slice(factor: float, slices: tuple[int, ...], tmp_path: Path) -> None:
     slopes = np.ones(_COUNT)
     slopes[list(slices)] = factor
-    told = _scaled(tmp_path, slopes, np.zeros(_COUNT), _HEAD)
+    message = _scaled(tmp_path, slopes, np.zeros(_COUNT), _HEAD)
     groups = ["Slices 11 to 12"] if slices == (10, 11) else [f"Slice {k + 1} " for k in slices]
-    assert len(told) == len(groups)
-    assert all(text.startswith(group) for text, group in zip(told, groups, strict=True))
+    assert len(message) == len(groups)
+    assert all(text.startswith(group) for text, group in zip(message, groups, strict=True))
 
 
 @pytest.mark.parametrize("number", range(22))

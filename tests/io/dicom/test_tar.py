@@ -130,11 +130,11 @@ def test_only_members_that_lead_out_are_refused(name: str, pack: Callable[[str],
 def test_links_devices_bombs_crowds_and_damage_are_refused(
     pack: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(content: bytes, says: str, kind: type[BadData] = BadData) -> None:
+    def refused(content: bytes, message: str, kind: type[BadData] = BadData) -> None:
         (tmp_path / "a.tar").write_bytes(content)
         (tmp_path / "out").mkdir(exist_ok=True)
         for look in (check_archive, lambda archive: unpack(archive, tmp_path / "out")):
-            with pytest.raises(kind, match=says):
+            with pytest.raises(kind, match=message):
                 look(tmp_path / "a.tar")
 
     for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):

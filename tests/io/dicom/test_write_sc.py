@@ -16,27 +16,27 @@ _PICTURE = np.random.default_rng(0).integers(0, 255, (30, 40, 3), np.uint8)
 
 
 def test_it_belongs_to_the_source_and_keeps_its_pixels(tmp_path: Path) -> None:
-    found = read_dicom(write_series(tmp_path / "series", **CANARY))
-    save_dicom(tmp_path / "a.dcm", secondary_capture(found, _PICTURE))
-    made = dcmread(io.BytesIO((tmp_path / "a.dcm").read_bytes()))
-    first = found.headers[0]
+    series = read_dicom(write_series(tmp_path / "series", **CANARY))
+    save_dicom(tmp_path / "a.dcm", secondary_capture(series, _PICTURE))
+    written = dcmread(io.BytesIO((tmp_path / "a.dcm").read_bytes()))
+    first = series.headers[0]
     for name in ("StudyInstanceUID", "PatientID", "PatientName", "StudyDate"):
-        assert made[name].value == first[name].value
-    assert made.SeriesInstanceUID != first.SeriesInstanceUID
-    assert np.array_equal(made.pixel_array, _PICTURE)
+        assert written[name].value == first[name].value
+    assert written.SeriesInstanceUID != first.SeriesInstanceUID
+    assert np.array_equal(written.pixel_array, _PICTURE)
 
 
 def test_the_same_picture_is_the_same_object_and_another_is_another(tmp_path: Path) -> None:
-    found = read_dicom(write_series(tmp_path / "series"))
-    one, again, other = (
-        secondary_capture(found, picture).SOPInstanceUID for picture in (_PICTURE, _PICTURE, 255 - _PICTURE)
+    series = read_dicom(write_series(tmp_path / "series"))
+    first, again, other = (
+        secondary_capture(series, picture).SOPInstanceUID for picture in (_PICTURE, _PICTURE, 255 - _PICTURE)
     )
-    assert one == again != other
+    assert first == again != other
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (dicom3tools) is not installed")
 def test_dciodvfy_has_nothing_to_say(tmp_path: Path) -> None:
     save_dicom(tmp_path / "a.dcm", secondary_capture(read_dicom(write_series(tmp_path / "series")), _PICTURE))
-    said = subprocess.run(["dciodvfy", tmp_path / "a.dcm"], capture_output=True, text=True)
-    assert "Error" not in said.stderr
-    assert "Warning" not in said.stderr
+    validation = subprocess.run(["dciodvfy", tmp_path / "a.dcm"], capture_output=True, text=True)
+    assert "Error" not in validation.stderr
+    assert "Warning" not in validation.stderr

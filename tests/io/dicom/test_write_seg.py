@@ -34,7 +34,7 @@ def _labels() -> np.ndarray:
 
 
 @pytest.fixture(params=["axial", "oblique", "many frames"])
-def found(request: pytest.FixtureRequest, tmp_path: Path) -> DicomScan:
+def series(request: pytest.FixtureRequest, tmp_path: Path) -> DicomScan:
     if request.param == "many frames":
         return read_dicom(enhanced(sample(), tmp_path / "many.dcm"))
     return read_dicom(write_series(tmp_path / "in", change=_oblique if request.param == "oblique" else None))
@@ -52,10 +52,10 @@ def _placed(path: Path) -> dict[int, set[tuple[float, ...]]]:
     return out
 
 
-def test_every_voxel_lies_where_it_was_found(found: DicomScan, tmp_path: Path) -> None:
+def test_every_voxel_lies_where_it_was_found(series: DicomScan, tmp_path: Path) -> None:
     labels = _labels()
-    save_dicom(tmp_path / "seg.dcm", lesion_seg(found, labels, weights="tiny"))
-    lps = _TURN @ found.scan.grid.affine
+    save_dicom(tmp_path / "seg.dcm", lesion_seg(series, labels, weights="tiny"))
+    lps = _TURN @ series.scan.grid.affine
     there = _placed(tmp_path / "seg.dcm")
     assert sorted(there) == [1, 2]
     for number in (1, 2):
@@ -65,48 +65,50 @@ def test_every_voxel_lies_where_it_was_found(found: DicomScan, tmp_path: Path) -
 
 def test_simpleitk_puts_the_first_voxel_there_too(tmp_path: Path) -> None:
     """It knows no segments, but sizes, directions and places of frames."""
-    found = read_dicom(write_series(tmp_path / "in", change=_oblique))
+    series = read_dicom(write_series(tmp_path / "in", change=_oblique))
     labels = np.ones(SHAPE, np.uint16)
-    save_dicom(tmp_path / "seg.dcm", lesion_seg(found, labels, weights="tiny"))
+    save_dicom(tmp_path / "seg.dcm", lesion_seg(series, labels, weights="tiny"))
     image = sitk.ReadImage(str(tmp_path / "seg.dcm"))
     assert image.GetSize() == SHAPE
-    np.testing.assert_allclose(image.GetSpacing(), found.scan.grid.spacing_mm, atol=1e-3)
-    lps = _TURN @ found.scan.grid.affine
+    np.testing.assert_allclose(image.GetSpacing(), series.scan.grid.spacing_mm, atol=1e-3)
+    lps = _TURN @ series.scan.grid.affine
     corners = list(product(*((0, n - 1) for n in SHAPE)))  # frames may run either way
-    mine = sorted(tuple((lps @ [*corner, 1])[:3].round(3).tolist()) for corner in corners)
+    ours = sorted(tuple((lps @ [*corner, 1])[:3].round(3).tolist()) for corner in corners)
     theirs = sorted(tuple(np.round(image.TransformIndexToPhysicalPoint(corner), 3).tolist()) for corner in corners)
-    np.testing.assert_allclose(mine, theirs, atol=2e-3)
+    np.testing.assert_allclose(ours, theirs, atol=2e-3)
 
 
-def test_it_refers_to_its_slices_and_carries_their_patient(found: DicomScan, tmp_path: Path) -> None:
-    save_dicom(tmp_path / "seg.dcm", lesion_seg(found, _labels(), weights="tiny"))
+def test_it_refers_to_its_slices_and_carries_their_patient(series: DicomScan, tmp_path: Path) -> None:
+    save_dicom(tmp_path / "seg.dcm", lesion_seg(series, _labels(), weights="tiny"))
     data = dcmread(tmp_path / "seg.dcm")
-    first = found.headers[0]
+    first = series.headers[0]
     for keyword in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"):
         assert data[keyword].value == first[keyword].value
     assert data.SeriesInstanceUID != first.SeriesInstanceUID
-    told = {one.ReferencedSOPInstanceUID for one in data.ReferencedSeriesSequence[0].ReferencedInstanceSequence}
-    assert told == {one.SOPInstanceUID for one in found.headers}
+    referenced = {
+        instance.ReferencedSOPInstanceUID for instance in data.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    }
+    assert referenced == {instance.SOPInstanceUID for instance in series.headers}
     for segment in data.SegmentSequence:
         assert segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Infarct"
         assert segment.SegmentAlgorithmType == "AUTOMATIC"
         assert segment.TrackingUID
 
 
-def test_nothing_found_is_a_valid_answer(found: DicomScan, tmp_path: Path) -> None:
-    save_dicom(tmp_path / "seg.dcm", lesion_seg(found, np.zeros(SHAPE, np.uint16), weights="tiny"))
+def test_nothing_found_is_a_valid_answer(series: DicomScan, tmp_path: Path) -> None:
+    save_dicom(tmp_path / "seg.dcm", lesion_seg(series, np.zeros(SHAPE, np.uint16), weights="tiny"))
     seg = hd.seg.segread(tmp_path / "seg.dcm")
     assert seg.number_of_segments == 1
     assert not seg.pixel_array.any()
     assert seg.NumberOfFrames == SHAPE[2]
 
 
-def test_chances_are_kept_to_a_255th(found: DicomScan, tmp_path: Path) -> None:
+def test_chances_are_kept_to_a_255th(series: DicomScan, tmp_path: Path) -> None:
     prob = np.random.default_rng(0).random(SHAPE).astype(np.float32)
-    save_dicom(tmp_path / "prob.dcm", probability_seg(found, prob, weights="tiny"))
+    save_dicom(tmp_path / "prob.dcm", probability_seg(series, prob, weights="tiny"))
     seg = hd.seg.segread(tmp_path / "prob.dcm")
     volume = seg.get_volume(combine_segments=False, rescale_fractional=True)
-    lps = _TURN @ found.scan.grid.affine
+    lps = _TURN @ series.scan.grid.affine
     index = np.indices(SHAPE).reshape(3, -1)
     places = lps @ np.vstack([index, np.ones(index.shape[1])])
     there = np.round(np.linalg.inv(volume.affine) @ places)[:3].astype(int)
@@ -114,13 +116,13 @@ def test_chances_are_kept_to_a_255th(found: DicomScan, tmp_path: Path) -> None:
     np.testing.assert_allclose(read[tuple(there)], prob.ravel(), atol=0.5 / 255 + 1e-6)
 
 
-def test_the_same_result_has_the_same_uids_and_another_has_others(found: DicomScan) -> None:
-    one, two, three = (lesion_seg(found, _labels(), weights=name) for name in ("a", "a", "b"))
-    assert one.SOPInstanceUID == two.SOPInstanceUID
-    other = lesion_seg(found, _labels()[::-1].copy(), weights="a")  # as another threshold would give
-    assert len({one.SOPInstanceUID, three.SOPInstanceUID, other.SOPInstanceUID}) == 3
+def test_the_same_result_has_the_same_uids_and_another_has_others(series: DicomScan) -> None:
+    first, again, of_other_weights = (lesion_seg(series, _labels(), weights=name) for name in ("a", "a", "b"))
+    assert first.SOPInstanceUID == again.SOPInstanceUID
+    other = lesion_seg(series, _labels()[::-1].copy(), weights="a")  # as another threshold would give
+    assert len({first.SOPInstanceUID, of_other_weights.SOPInstanceUID, other.SOPInstanceUID}) == 3
 
 
-def test_a_mask_of_another_scan_is_refused(found: DicomScan) -> None:
+def test_a_mask_of_another_scan_is_refused(series: DicomScan) -> None:
     with pytest.raises(BadData, match="not on the scan's grid"):
-        lesion_seg(found, np.zeros((2, 2, 2), np.uint16), weights="tiny")
+        lesion_seg(series, np.zeros((2, 2, 2), np.uint16), weights="tiny")

@@ -3,7 +3,7 @@
 from insula.io.dicom.choose import choose_series
 from insula.io.dicom.file import starts_as_dicom
 from insula.io.dicom.gather import check_archive, gather_files, has_dicom, is_archive, is_dicom, unpack
-from insula.io.dicom.read import DicomScan, read_dicom
+from insula.io.dicom.read import DicomScan, read_dicom, scan_name
 from insula.io.dicom.slices import Slice, read_slices
 from insula.io.dicom.stack import Stack, stack_slices
 from insula.io.dicom.write_sc import secondary_capture
@@ -26,6 +26,7 @@ __all__ = [
     "read_dicom",
     "read_slices",
     "save_dicom",
+    "scan_name",
     "secondary_capture",
     "stack_slices",
     "starts_as_dicom",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from insula.io.dicom.slices import Slice
 
-__all__ = ["MR_IMAGES", "evidence", "has_agent", "says_agent", "unfit"]
+__all__ = ["MR_IMAGES", "evidence", "has_agent", "names_agent", "unfit"]
 
 MR_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.4",  # MR
@@ -142,10 +142,10 @@ def _reasons(slice_: Slice) -> Iterator[tuple[int, str]]:
 
 def has_agent(slice_: Slice) -> bool:
     """Whether a volume was acquired with a contrast agent, by its attributes or its name."""
-    return bool(slice_.contrast) or says_agent(slice_.words)
+    return bool(slice_.contrast) or names_agent(slice_.words)
 
 
-def says_agent(words: str) -> bool:
+def names_agent(words: str) -> bool:
     """Whether a name indicates that a contrast agent was given; `pre contrast` and `w/o gd` do not."""
     return bool(_AGENT_WORDS.search(_BEFORE_AGENT.sub(" ", words)))
 

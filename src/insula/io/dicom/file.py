@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from insula.errors import BadData, InsulaError
 from insula.io.bytes import FileBytes, read_file, read_head
-from insula.io.inflate import inflate_at_most, peel
+from insula.io.inflate import check_deflated, inflate_at_most, peel
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -44,6 +44,7 @@ def read_header(path: Path) -> Dataset | None:
 
     Raises:
         BadData: the file is compressed and damaged.
+        TooLarge: it would decompress to too many bytes.
         Exception: any error that pydicom raises for a broken file.
     """
     try:
@@ -60,7 +61,8 @@ def read_header(path: Path) -> Dataset | None:
         return parse(read_content(path).data, header_only=True)
     from pydicom import dcmread
 
-    return _with_transfer_syntax(dcmread(path, stop_before_pixels=True, force=True))
+    with _BoundedFile(io.FileIO(path)) as file:
+        return _with_transfer_syntax(dcmread(file, stop_before_pixels=True, force=True))
 
 
 def read_content(path: Path) -> FileBytes:
@@ -74,7 +76,7 @@ def read_content(path: Path) -> FileBytes:
     file = read_file(path)
     data = file.data
     _, kinds = peel(lambda count: file.data[:count], _LOOK)
-    most = min(_MOST_BYTES, max(_ALWAYS_BYTES, _GREATEST_RATIO * len(data)))
+    most = _most_bytes(len(data))
     for _ in kinds:
         data = inflate_at_most(data, most)
     return FileBytes(data, file.sha256, file.modified_ns)
@@ -84,12 +86,41 @@ def parse(content: bytes, *, header_only: bool = False) -> Dataset:
     """Parse the decompressed bytes of a DICOM file; the dataset always has a transfer syntax.
 
     Raises:
+        BadData: the dataset is deflated and damaged.
+        TooLarge: the dataset is deflated and would inflate to too many bytes.
         Exception: any error that pydicom raises for a broken file.
     """
     from pydicom import dcmread
 
     start = 4 if content[:4] == _PREFIX else 0
-    return _with_transfer_syntax(dcmread(io.BytesIO(content[start:]), stop_before_pixels=header_only, force=True))
+    file = _BoundedContent(content[start:])
+    return _with_transfer_syntax(dcmread(file, stop_before_pixels=header_only, force=True))
+
+
+class _BoundedFile(io.BufferedReader):
+    """A file that refuses to give pydicom a deflated dataset of too many bytes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return _bounded(super().read(size), size)
+
+
+class _BoundedContent(io.BytesIO):
+    """The same for the content of a file."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return _bounded(super().read(size), size)
+
+
+def _bounded(data: bytes, size: int | None) -> bytes:
+    """Check a deflated dataset: pydicom reads the rest of a file at once only to inflate it, without a limit."""
+    if size is None or size < 0:
+        check_deflated(data, _most_bytes(len(data)))
+    return data
+
+
+def _most_bytes(packed: int) -> int:
+    """Return how many bytes a file of a given size may decompress to."""
+    return min(_MOST_BYTES, max(_ALWAYS_BYTES, _GREATEST_RATIO * packed))
 
 
 def spare_bytes(data: Dataset, content: bytes) -> bytes:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from insula.errors import BadData, InsulaError
+from insula.errors import BadData, InsulaError, TooLarge
 from insula.io.bytes import read_file, read_head
 from insula.io.dicom.choose import choose_series
 from insula.io.dicom.file import parse, read_content, spare_bytes, starts_as_dicom
@@ -31,7 +32,7 @@ from insula.volume import FileFacts, Scan
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["DicomScan", "read_dicom"]
+__all__ = ["DicomScan", "read_dicom", "scan_name"]
 
 _CHANNELS = {"MONOCHROME1": -1.0, "MONOCHROME2": 1.0}
 _AGAIN = "export or send the series again"
@@ -76,6 +77,7 @@ def read_dicom(paths: Path | Sequence[Path], *, series: int | None = None) -> Di
 
     Raises:
         BadData: damaged, ambiguous, not MR, from several patients, or compressed by an unsupported method.
+        TooLarge: a file or an archive would decompress to too many bytes.
         NoInput: the path does not exist or is empty.
         Unavailable: pydicom is not installed.
         UsageError: no series has that number.
@@ -92,6 +94,33 @@ def read_dicom(paths: Path | Sequence[Path], *, series: int | None = None) -> Di
     return _read(gather_files(paths), series)
 
 
+def scan_name(path: Path, *, series: int | None = None) -> str | None:
+    """Return the name that `read_dicom` gives the scan of an input, from what can be read of its headers.
+
+    Args:
+        path: a folder, a file, a zip or a tar.
+        series: SeriesNumber of the series to take; chosen by rule if not given.
+
+    Returns:
+        The name; None if the headers do not tell which series it is.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="insula-") as folder:
+            if packed := is_archive(path):
+                unpack(path, Path(folder))
+            slices: list[Slice] = []
+            for file in gather_files([Path(folder) if packed else path]):
+                with suppress(BadData):
+                    slices += read_slices(file)
+            return _name_of(choose_series(slices, number=series).slices[0])
+    except InsulaError:
+        return None
+
+
+def _name_of(slice_: Slice) -> str:
+    return "dicom-" + hashlib.sha256(slice_.series.encode()).hexdigest()[:12]
+
+
 def _starts_as_nifti(path: Path) -> bool:
     try:
         return starts_as_nifti(peel(lambda count: read_head(path, count), HEADER_BYTES)[0])
@@ -105,6 +134,8 @@ def _read(files: Sequence[Path], number: int | None) -> DicomScan:
     for path in files:
         try:
             images = read_slices(path)
+        except TooLarge:
+            raise
         except BadData as error:
             if error.what == "the DICOMDIR":
                 raise
@@ -134,9 +165,8 @@ def _read(files: Sequence[Path], number: int | None) -> DicomScan:
         raise BadData(
             "the image", f"with the value {image.min():g}", "is the same everywhere", "check how it was exported"
         )
-    name = "dicom-" + hashlib.sha256(choice.slices[0].series.encode()).hexdigest()[:12]
     frames = tuple(slice_.frame for slice_ in stack.slices if slice_.frame is not None)
-    scan = Scan(image, stack.grid, name=name, flags=tuple(flags), file=facts)
+    scan = Scan(image, stack.grid, name=_name_of(choice.slices[0]), flags=tuple(flags), file=facts)
     return DicomScan(scan, headers, frames, contents)
 
 
@@ -148,7 +178,7 @@ def _decode(
     A multi-frame file is read only once.
     """
     image, padding = np.empty(stack.grid.shape, np.float32), np.zeros(stack.grid.shape, bool)
-    headers: list[Any] = []
+    headers: list[Dataset] = []
     scales = [(1.0, 0.0)] * len(stack.slices)
     digest, size, modified, inverted, followed = hashlib.sha256(), 0, 0, False, 0
     places: dict[Path, list[tuple[int, Slice]]] = {}
@@ -218,9 +248,9 @@ def _pixels(file: bytes) -> _Pixels:
             stored = _stored(data, codec.name)
             stored = stored.reshape((-1, *stored.shape[-2:]))
             padded = _padding(data, stored)
-            stored = stored.astype(np.float32)
-            scales = [_rescale(data, number) for number in range(len(stored))]
-            for frame, (slope, intercept) in zip(stored, scales, strict=True):
+            values = stored.astype(np.float32)
+            scales = [_rescale(data, number) for number in range(len(values))]
+            for frame, (slope, intercept) in zip(values, scales, strict=True):
                 frame *= slope
                 frame += intercept
         except InsulaError:
@@ -230,10 +260,10 @@ def _pixels(file: bytes) -> _Pixels:
         for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
             if keyword in data:
                 del data[keyword]
-    return _Pixels(data, stored, padded, scales, sign, bool(spare))
+    return _Pixels(data, values, padded, scales, sign, bool(spare))
 
 
-def _padding(data: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
+def _padding(data: Dataset, stored: NDArray[np.number]) -> NDArray[np.bool_] | None:
     """Return the pixels that the header declares as padding; None if it declares none or no valid value."""
     value = data.get("PixelPaddingValue")
     limit = data.get("PixelPaddingRangeLimit", value)
@@ -242,7 +272,7 @@ def _padding(data: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
     return (stored >= min(value, limit)) & (stored <= max(value, limit))
 
 
-def _stored(data: Dataset, codec: str) -> NDArray[Any]:
+def _stored(data: Dataset, codec: str) -> NDArray[np.number]:
     try:
         return data.pixel_array
     except RuntimeError:  # pydicom raises it if no decoder is installed, or if one fails
@@ -257,7 +287,7 @@ def _stored(data: Dataset, codec: str) -> NDArray[Any]:
 
 def _rescale(data: Dataset, frame: int) -> tuple[float, float]:
     """Return the slope and intercept of a frame, or those of the file if the frame has none of its own."""
-    groups: list[Any] = []
+    groups: list[Dataset] = []
     if "PerFrameFunctionalGroupsSequence" in data:
         groups = [data.PerFrameFunctionalGroupsSequence[frame], *(data.get("SharedFunctionalGroupsSequence") or [])]
     for group in groups:

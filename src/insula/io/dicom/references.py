@@ -6,7 +6,7 @@ import datetime
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from insula.io.dicom.evidence import MR_IMAGES
 from insula.io.dicom.slices import quiet
@@ -96,7 +96,7 @@ def conforming(headers: Sequence[Dataset], *, name: str, step_mm: float) -> list
 
     with quiet():
         series = _first(headers, "SeriesInstanceUID", _is_uid) or generate_uid(entropy_srcs=[name, "series"])
-        shared: dict[str, Any] = {key: _first(headers, key, fits) for key, fits in _SHARED.items()}
+        shared: dict[str, str] = {key: _first(headers, key, fits) for key, fits in _SHARED.items()}
         for key in ("StudyInstanceUID", "FrameOfReferenceUID"):
             shared[key] = _first(headers, key, _is_uid) or generate_uid(entropy_srcs=[series, key])
         references = []
@@ -141,7 +141,7 @@ def name_true_classes(derived: Dataset, headers: Sequence[Dataset], references: 
         _rename(derived, classes)
 
 
-def _rename(data: Dataset, classes: dict[str, Any]) -> None:
+def _rename(data: Dataset, classes: dict[str, str]) -> None:
     if (true_class := classes.get(str(data.get("ReferencedSOPInstanceUID")))) is not None:
         data.ReferencedSOPClassUID = true_class
     for element in data:
@@ -170,11 +170,11 @@ def _single(header: Dataset) -> Dataset:
     return plain
 
 
-def _first(headers: Sequence[Any], key: str, fits: Callable[[str], bool]) -> str:
+def _first(headers: Sequence[Dataset], key: str, fits: Callable[[str], bool]) -> str:
     return next((value for header in headers if (value := _valid(header, key, fits))), "")
 
 
-def _valid(header: Any, key: str, fits: Callable[[str], bool]) -> str:
+def _valid(header: Dataset, key: str, fits: Callable[[str], bool]) -> str:
     """Return the value as text if it conforms; otherwise empty."""
     try:
         value = header.get(key)
@@ -188,12 +188,12 @@ def _is_uid(value: str) -> bool:
     return len(value) <= 64 and bool(_UID.fullmatch(value))
 
 
-def _whole(header: Any, key: str) -> int | None:
+def _whole(header: Dataset, key: str) -> int | None:
     value = _number(header, key)
     return int(value) if value is not None and 0 <= value < 1_000_000 else None
 
 
-def _number(header: Any, key: str) -> float | None:
+def _number(header: Dataset, key: str) -> float | None:
     """Return the value if it is a finite number; otherwise None."""
     try:
         value = float(str(header.get(key)))

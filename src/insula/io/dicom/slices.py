@@ -8,11 +8,11 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from insula.errors import BadData, Unavailable
+from insula.errors import BadData, TooLarge, Unavailable
 from insula.io.dicom.file import read_header
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def read_slices(path: Path) -> list[Slice]:
     Raises:
         Unavailable: pydicom is not installed.
         BadData: the file breaks off in its header, or is a DICOMDIR that points out of its folder.
+        TooLarge: the file would decompress to too many bytes.
     """
     try:
         import pydicom  # noqa: F401
@@ -133,6 +134,8 @@ def read_slices(path: Path) -> list[Slice]:
     with quiet():
         try:
             data = read_header(path)
+        except TooLarge:
+            raise
         except Exception:  # pydicom raises errors of any class for a broken file
             raise BadData("a DICOM file", "", "breaks off in its header", "copy the series again") from None
         if data is None:
@@ -156,7 +159,8 @@ def slices_of(path: Path, data: Dataset) -> list[Slice]:
     if frames > _MOST_FRAMES:
         raise BadData("a DICOM file", f"of {frames:,} frames", "has too many", "check where it comes from")
     if "PerFrameFunctionalGroupsSequence" not in data:
-        return [_slice(path, data, None if frames == 1 else number, ()) for number in range(frames)]
+        first = _slice(path, data, None if frames == 1 else 0, ())
+        return [first, *(replace(first, frame=number, number=number + 1) for number in range(1, frames))]
     shared = list(data.get("SharedFunctionalGroupsSequence") or [])
     groups = list(data.PerFrameFunctionalGroupsSequence)
     if len(groups) != frames:

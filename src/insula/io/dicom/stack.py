@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from insula.errors import BadData
+from insula.errors import BadData, TooLarge
 from insula.geometry import Grid
 from insula.io.dicom.slices import Slice
 from insula.types import Flag
@@ -21,6 +21,7 @@ _SAME_PLACE = 0.05  # of a step
 _NEAR_MM = 1e-3
 _SAME_DIRECTION = 1e-3  # between direction cosines, which scanners write with six digits
 _APART = 1.2  # ratio of step to slice thickness above which there are gaps
+_MOST_BYTES = 2 << 30  # of an image in float32
 _EXPORT = "export the whole series again"
 
 
@@ -47,6 +48,7 @@ def stack_slices(slices: Sequence[Slice]) -> Stack:
     Raises:
         BadData: the slices come from several patients; differ in size, orientation or pixel spacing; have no position
             or share one; have uneven steps (a gap); or are too few to be a volume.
+        TooLarge: the image would have more than 2 GiB, by the headers.
     """
     flags: list[Flag] = []
     slices = _without_copies(slices, flags)
@@ -69,6 +71,10 @@ def stack_slices(slices: Sequence[Slice]) -> Stack:
         raise BadData("the slices' direction", "", "is not two right-angled unit vectors", _EXPORT)
     if len(slices) < 2:
         raise BadData("the series", "of 1 slice", "is not a volume", "give the whole series")
+    rows, columns = first.shape
+    if (size := 4 * rows * columns * len(slices)) > _MOST_BYTES:
+        rule = f"would be {size / 2**30:.1f} GiB, over the limit of {_MOST_BYTES >> 30} GiB"
+        raise TooLarge("the image", f"of {columns}x{rows}x{len(slices)} voxels", rule, "check the headers")
 
     places = np.array([slice_.position for slice_ in slices])
     heights = places @ np.cross(along, across)
@@ -78,7 +84,6 @@ def stack_slices(slices: Sequence[Slice]) -> Stack:
     origin, step = _even_stack(places)
     _refuse_uneven(places - origin - np.arange(len(places))[:, None] * step, heights, axes[0], (*spacings[0],))
     flags += _doubts(slices, float(np.linalg.norm(step)))
-    rows, columns = first.shape
     affine = np.eye(4)
     between_rows, between_columns = spacings[0]
     affine[:3] = np.stack([along * between_columns, across * between_rows, step, origin], axis=1)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, ClassVar, Self, cast
 
 from insula.errors import BadData, InsulaError, TooLarge, from_os_error
 from insula.io.bytes import read_head
@@ -110,10 +110,10 @@ def _opened(archive: Path, limits: ArchiveLimits) -> Iterator[tarfile.TarFile]:
         with open(archive, "rb") as file:
             size = file.seek(0, 2)
             file.seek(0)
-            source: BinaryIO = file
+            source: io.BufferedReader = file
             for kind in kinds:
                 most = min(2 * limits.bytes, limits.ratio * max(size, 1 << 16))
-                source = cast(BinaryIO, io.BufferedReader(Inflating(source, kind, most=most), _PIECE))
+                source = io.BufferedReader(Inflating(source, kind, most=most), _PIECE)
             with tarfile.open(fileobj=source, mode="r|", tarinfo=headers, errors="surrogateescape") as packed:
                 yield packed
             if not headers.ended:
@@ -127,15 +127,19 @@ def _opened(archive: Path, limits: ArchiveLimits) -> Iterator[tarfile.TarFile]:
         raise from_os_error(error, what="the unpacked files", value="", writing=True) from None
 
 
-def _headers(limits: ArchiveLimits) -> Any:
+class _Header(tarfile.TarInfo):
+    ended: ClassVar[bool] = False
+    """Whether the end mark was read."""
+
+
+def _headers(limits: ArchiveLimits) -> type[_Header]:
     """Return a header class that counts headers and refuses names of megabytes before they are read."""
 
-    class Counted(tarfile.TarInfo):
+    class Counted(_Header):
         count = names = 0
-        ended = False
 
         @classmethod
-        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
             if len(buf) == _BLOCK and not any(buf):
                 Counted.ended = True
             header = super().frombuf(buf, encoding, errors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, UInt16
@@ -19,6 +19,7 @@ from insula.types import VERSION
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation
+    from pydicom import Dataset
 
 __all__ = ["probability_seg", "lesion_seg", "save_dicom"]
 
@@ -64,7 +65,7 @@ def probability_seg(source: DicomScan, prob: Float[np.ndarray, "i j k"], *, weig
     return _segmentation(source, prob.astype(np.float32), "FRACTIONAL", 1, weights)
 
 
-def save_dicom(path: Path, data: Any) -> None:
+def save_dicom(path: Path, data: Dataset) -> None:
     """Write a DICOM object to a file, completely or not at all.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -11,20 +12,21 @@ from packaging.utils import canonicalize_name
 
 _ROOT = Path(__file__).parents[1]
 _EXTRAS = ("demo", "dicom", "serve")
+_LIST = _ROOT / "requirements-hashed.txt"
+_GUIDE = _ROOT / "docs/how-to/operate.md"
 
 
-def _hashed() -> dict[str, tuple[str, int]]:
+def _hashed(text: str = _LIST.read_text(encoding="utf-8")) -> dict[str, tuple[str, int]]:
     """Version, and number of hashes, by name."""
-    text = (_ROOT / "requirements-hashed.txt").read_text(encoding="utf-8")
     blocks = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ").splitlines()
-    found = {}
+    pinned = {}
     for block in blocks:
         pin = re.match(r"([\w.-]+)==([\w.]+)", block)
         assert pin, block
         hashes = re.findall(r"--hash=(\S+)", block)
-        assert all(re.fullmatch("sha256:[0-9a-f]{64}", one) for one in hashes)
-        found[str(canonicalize_name(pin[1]))] = (pin[2], len(hashes))
-    return found
+        assert all(re.fullmatch("sha256:[0-9a-f]{64}", digest) for digest in hashes)
+        pinned[str(canonicalize_name(pin[1]))] = (pin[2], len(hashes))
+    return pinned
 
 
 def test_every_pin_has_hashes_and_the_version_that_is_tested() -> None:
@@ -39,9 +41,28 @@ def test_every_pin_has_hashes_and_the_version_that_is_tested() -> None:
 
 
 def test_everything_that_an_installation_needs_is_there() -> None:
-    project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed = [*project["dependencies"], *(one for extra in _EXTRAS for one in project["optional-dependencies"][extra])]
+    tree = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = tree["project"]
+    needed = [
+        *project["dependencies"],
+        *(name for extra in _EXTRAS for name in project["optional-dependencies"][extra]),
+        *tree["build-system"]["requires"],
+    ]
     hashed = _hashed()
     for requirement in map(Requirement, needed):
         version, _ = hashed[str(canonicalize_name(requirement.name))]
         assert requirement.specifier.contains(version), f"{requirement}: make hashes"
+
+
+def test_the_guide_builds_with_what_was_checked_and_leaves_out_torch_alone() -> None:
+    guide = _GUIDE.read_text(encoding="utf-8")
+    installs = re.findall(r"pip install (.*)", guide)
+    assert "--no-deps --no-build-isolation ." in installs
+    version, _ = _hashed()["torch"]
+    assert f"--index-url https://download.pytorch.org/whl/cpu torch=={version}" in installs
+    (command,) = re.findall(r"^(awk .*) > requirements-cpu.txt$", guide, re.MULTILINE)
+    listed = subprocess.run(command, shell=True, cwd=_ROOT, capture_output=True, text=True, check=True).stdout
+    left_out = set(_hashed()) - set(_hashed(listed))
+    assert {"torch", "triton"} < left_out
+    assert {name.split("-")[0] for name in left_out} == {"torch", "triton", "cuda", "nvidia"}
+    assert {name: _hashed()[name] for name in _hashed(listed)} == _hashed(listed)

@@ -40,11 +40,11 @@ class Running:
         """Until a job has ended."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            told = self.client.get(f"/v1/jobs/{id}").json()
-            if told["state"] in ("done", "refused", "failed"):
-                return told
+            status = self.client.get(f"/v1/jobs/{id}").json()
+            if status["state"] in ("done", "refused", "failed"):
+                return status
             time.sleep(0.1)
-        raise AssertionError(f"job {id} did not end: {told}; {self.log.read_text()}")
+        raise AssertionError(f"job {id} did not end: {status}; {self.log.read_text()}")
 
     def workers(self) -> list[int]:
         """Their process numbers."""
@@ -81,8 +81,8 @@ def service(folder: Path, weights: Path, *sets: str, wait: bool = True) -> Itera
         "--weights",
         str(weights),
     ]
-    for one in ('devices=["cpu"]', *sets):
-        command += ["--set", one]
+    for setting in ('devices=["cpu"]', *sets):
+        command += ["--set", setting]
     with open(log, "a") as file:
         process = subprocess.Popen(
             command,
@@ -139,5 +139,5 @@ def start(quiet_weights: Path) -> Callable[..., Any]:
 def running(start: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One that the quick tests share."""
     limits = ("most_queued=4", "most_mb=2", "header_seconds=1.5", "body_seconds=1.5")
-    with start(tmp_path_factory.mktemp("service"), *limits) as found:
-        yield found
+    with start(tmp_path_factory.mktemp("service"), *limits) as started:
+        yield started

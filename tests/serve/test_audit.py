@@ -113,14 +113,14 @@ def test_the_service_says_who_did_what(start: Any, scan_bytes: bytes, tmp_path: 
         time.sleep(1)
         log = running.log.read_text()
     lines = _lines(audit)
-    said = [(line["event"], line["who"], line["outcome"], line.get("job")) for line in lines]
-    assert said[0] == ("POST /v1/segment", "local", "202", id)
-    assert ("job", "local", "done", id) in said
-    assert ("GET /v1/jobs/{id}/result/{part}", "local", "200", id) in said
-    assert ("POST /v1/segment", "local", "415", None) in said
-    assert ("GET /v1/jobs", "nobody", "401", None) in said
-    assert said[-1] == ("DELETE /v1/jobs/{id}", "local", "204", id)
-    assert not [line for line in said if line[0] in ("GET /health", "other") or line[:2] == ("GET /v1/jobs", "local")]
+    events = [(line["event"], line["who"], line["outcome"], line.get("job")) for line in lines]
+    assert events[0] == ("POST /v1/segment", "local", "202", id)
+    assert ("job", "local", "done", id) in events
+    assert ("GET /v1/jobs/{id}/result/{part}", "local", "200", id) in events
+    assert ("POST /v1/segment", "local", "415", None) in events
+    assert ("GET /v1/jobs", "nobody", "401", None) in events
+    assert events[-1] == ("DELETE /v1/jobs/{id}", "local", "204", id)
+    assert not [line for line in events if line[0] in ("GET /health", "other") or line[:2] == ("GET /v1/jobs", "local")]
     assert all(line["ms"] >= 0 for line in lines)
     assert f"job={id} outcome=done" in log
     assert "CANARY" not in log + audit.read_text()

@@ -53,8 +53,8 @@ def test_head_is_answered_wherever_get_is(running: Any, scan_bytes: bytes) -> No
             assert head.headers["content-length"] == str(len(get.content)), path
     assert running.client.head("/v1/segment").status_code == 405
     assert running.client.head("/v1/jobs", headers={"Authorization": "Bearer wrong"}).status_code == 401
-    told = running.client.get("/v1/openapi.json").json()["paths"]
-    assert not any("head" in methods for methods in told.values())
+    described = running.client.get("/v1/openapi.json").json()["paths"]
+    assert not any("head" in methods for methods in described.values())
 
 
 def test_a_form_with_a_file_is_an_upload(running: Any, scan_bytes: bytes) -> None:
@@ -92,7 +92,7 @@ def test_curl_sends_it_in_its_own_ways(how: list[str], running: Any, scan_bytes:
         f"{running.client.base_url}/v1/segment",
     ]
     begun = time.monotonic()
-    done = subprocess.run([*command, *(one.format(path) for one in how)], capture_output=True, check=True)
+    done = subprocess.run([*command, *(argument.format(path) for argument in how)], capture_output=True, check=True)
     assert json.loads(done.stdout)["state"] == "queued"
     assert time.monotonic() - begun < 50, "it waits for what it expects, and then sends all the same"
 

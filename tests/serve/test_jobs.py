@@ -131,11 +131,11 @@ def test_every_job_is_taken_once_by_many_processes_connections(tmp_path: Path) -
     taken: list[str] = []
 
     def work(name: str) -> None:
-        mine = Jobs(path)
-        while (job := mine.take(name)) is not None:
+        jobs = Jobs(path)
+        while (job := jobs.take(name)) is not None:
             taken.append(job.id)
             time.sleep(0.001)
-            assert mine.end(job, "done")
+            assert jobs.end(job, "done")
 
     threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(4)]
     for thread in threads:
@@ -268,13 +268,13 @@ def test_a_locked_store_is_told_soon_and_is_read_meanwhile(tmp_path: Path) -> No
     _add(jobs, "a")
     other = sqlite3.connect(tmp_path / "jobs.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    told: list[str] = []
+    messages: list[str] = []
 
     def delete() -> None:
         try:
             jobs.delete("a")
         except Busy as error:
-            told.append(str(error))
+            messages.append(str(error))
 
     threads = [threading.Thread(target=delete) for _ in range(3)]
     for thread in threads:
@@ -285,8 +285,8 @@ def test_a_locked_store_is_told_soon_and_is_read_meanwhile(tmp_path: Path) -> No
     for thread in threads:
         thread.join()
     assert time.monotonic() - begun < 15
-    assert len(told) == 3
-    assert all("is locked by another program; try again" in text for text in told)
+    assert len(messages) == 3
+    assert all("is locked by another program; try again" in text for text in messages)
     other.execute("ROLLBACK")
     jobs.delete("a")
     assert jobs.ids() == set()

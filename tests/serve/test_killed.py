@@ -40,11 +40,11 @@ def test_a_scan_that_kills_its_worker_fails_and_the_next_is_served(
                 time.sleep(0.005)
             for pid in running.workers():
                 os.kill(pid, signal.SIGKILL)
-            told = running.wait(id)
-            if told["state"] == "failed":
+            status = running.wait(id)
+            if status["state"] == "failed":
                 break
-        assert told["state"] == "failed"
-        assert "died" in told["error"]["message"]
+        assert status["state"] == "failed"
+        assert "died" in status["error"]["message"]
         assert running.wait(running.post(scan_bytes).json()["id"])["state"] == "done"
 
 

@@ -39,29 +39,29 @@ def _zip_of(folder: Path) -> bytes:
 def test_a_scan_becomes_a_job_and_results(running: Any, scan_bytes: bytes, tmp_path: Path) -> None:
     answer = running.post(scan_bytes)
     assert answer.status_code == 202
-    told = answer.json()
-    assert answer.headers["location"] == f"/v1/jobs/{told['id']}"
-    done = running.wait(told["id"])
+    job = answer.json()
+    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+    done = running.wait(job["id"])
     assert (done["state"], done["progress"]) == ("done", 1)
     assert done["seconds"] > 0
-    record = running.client.get(f"/v1/jobs/{told['id']}/result/record").json()
+    record = running.client.get(f"/v1/jobs/{job['id']}/result/record").json()
     assert record == done["record"]
-    (tmp_path / "mask.nii.gz").write_bytes(running.client.get(f"/v1/jobs/{told['id']}/result/mask").content)
-    (tmp_path / "prob.nii.gz").write_bytes(running.client.get(f"/v1/jobs/{told['id']}/result/prob").content)
-    (tmp_path / "scan.nii.gz").write_bytes(running.client.get(f"/v1/jobs/{told['id']}/result/scan").content)
+    (tmp_path / "mask.nii.gz").write_bytes(running.client.get(f"/v1/jobs/{job['id']}/result/mask").content)
+    (tmp_path / "prob.nii.gz").write_bytes(running.client.get(f"/v1/jobs/{job['id']}/result/prob").content)
+    (tmp_path / "scan.nii.gz").write_bytes(running.client.get(f"/v1/jobs/{job['id']}/result/scan").content)
     mask, prob, scan = (nib.load(tmp_path / f"{name}.nii.gz") for name in ("mask", "prob", "scan"))
     voxel_ml = float(np.abs(np.linalg.det(mask.affine))) / 1000
     assert np.asarray(mask.dataobj).sum() * voxel_ml == pytest.approx(record["volume_ml"], abs=1e-3)
     assert scan.shape == mask.shape == prob.shape
     assert np.allclose(scan.affine, mask.affine)
-    packed = zipfile.ZipFile(io.BytesIO(running.client.get(f"/v1/jobs/{told['id']}/result").content))
+    packed = zipfile.ZipFile(io.BytesIO(running.client.get(f"/v1/jobs/{job['id']}/result").content))
     assert {name.rpartition("_")[2] for name in packed.namelist()} >= {"mask.nii.gz", "prob.nii.gz"}
-    assert "<html" in running.client.get(f"/v1/jobs/{told['id']}/result/page").text
-    assert running.client.get(f"/v1/jobs/{told['id']}/result/seg").status_code == 404
-    brainless = running.client.get(f"/v1/jobs/{told['id']}/result/brain")
+    assert "<html" in running.client.get(f"/v1/jobs/{job['id']}/result/page").text
+    assert running.client.get(f"/v1/jobs/{job['id']}/result/seg").status_code == 404
+    brainless = running.client.get(f"/v1/jobs/{job['id']}/result/brain")
     assert brainless.status_code == 404
     assert "only for models with a brain output" in brainless.json()["error"]["message"]
-    assert running.client.get(f"/v1/jobs/{told['id']}/result/nothing").status_code == 404
+    assert running.client.get(f"/v1/jobs/{job['id']}/result/nothing").status_code == 404
 
 
 def test_a_model_with_a_brain_output_gives_its_mask(brain_weights: Path, scan_bytes: bytes, tmp_path: Path) -> None:
@@ -109,18 +109,18 @@ def test_dicom_comes_back_as_dicom_and_nothing_else_names_the_patient(running: A
     assert {part for part, answer in parts.items() if answer.status_code != 200} == {"brain"}, "this model has none"
     seg = dcmread(io.BytesIO(parts["seg"].content))
     assert (seg.Modality, seg.PatientID) == ("SEG", CANARY["PatientID"])
-    told = [answer.text for answer in parts.values()] + [str(answer.headers) for answer in parts.values()]
-    told += [json.dumps(done), running.client.get("/metrics").text, running.log.read_text()]
-    told += [str(path) for path in running.store.rglob("*")]
-    told += [gzip.decompress(parts[name].content).decode("latin-1") for name in ("scan", "mask", "prob")]
-    told += [
+    texts = [answer.text for answer in parts.values()] + [str(answer.headers) for answer in parts.values()]
+    texts += [json.dumps(done), running.client.get("/metrics").text, running.log.read_text()]
+    texts += [str(path) for path in running.store.rglob("*")]
+    texts += [gzip.decompress(parts[name].content).decode("latin-1") for name in ("scan", "mask", "prob")]
+    texts += [
         (running.store / name).read_bytes().decode("latin-1")
         for name in ("jobs.sqlite", "jobs.sqlite-wal")
         if (running.store / name).exists()
     ]
     dicom = {parts[name].text for name in ("seg", "probseg", "sr", "sc", "zip")}
     for value in (*CANARY.values(), "CANARYFOLDER"):
-        assert not any(value in text for text in told if text not in dicom), value
+        assert not any(value in text for text in texts if text not in dicom), value
 
 
 @pytest.mark.parametrize(
@@ -238,9 +238,9 @@ def test_addresses_and_methods_that_do_not_exist_are_told_in_the_same_form(runni
 def test_methods_that_a_client_makes_up_are_not_kept(running: Any) -> None:
     for n in range(5):
         running.client.request(f"MADEUP{n}", "/health")
-    told = running.client.get("/metrics").text
-    assert "MADEUP" not in told
-    assert 'method="other"' in told
+    metrics = running.client.get("/metrics").text
+    assert "MADEUP" not in metrics
+    assert 'method="other"' in metrics
 
 
 def test_what_is_stored_is_for_this_user_only(running: Any, scan_bytes: bytes) -> None:
@@ -274,9 +274,9 @@ def test_other_sites_may_not_call_it(running: Any) -> None:
 def test_it_describes_itself_and_counts(running: Any) -> None:
     paths = running.client.get("/v1/openapi.json").json()["paths"]
     assert {"/v1/segment", "/v1/jobs/{id}", "/v1/jobs/{id}/result/{part}", "/health", "/metrics"} <= set(paths)
-    told = running.client.get("/metrics").text
-    assert "insula_workers_ready 1.0" in told
-    assert 'route="/v1/segment",status="415"' in told
+    metrics = running.client.get("/metrics").text
+    assert "insula_workers_ready 1.0" in metrics
+    assert 'route="/v1/segment",status="415"' in metrics
 
 
 def test_a_sender_that_hangs_up_leaves_nothing(start: Any, tmp_path: Path) -> None:
@@ -304,14 +304,14 @@ def _until(true: Callable[[], bool]) -> None:
 
 def test_owners_do_not_see_each_others_jobs(start: Any, scan_bytes: bytes, tmp_path: Path) -> None:
     tokens = [TokenConfig(owner=name, sha256=token_hash(name)) for name in ("one", "two")]
-    settings = ", ".join(f'{{owner="{one.owner}", sha256="{one.sha256}"}}' for one in tokens)
+    settings = ", ".join(f'{{owner="{token.owner}", sha256="{token.sha256}"}}' for token in tokens)
     with start(tmp_path, f"tokens=[{settings}]", 'origins=["http://page.example"]', wait=False) as running:
-        one, two = ({"Authorization": f"Bearer {name}"} for name in ("one", "two"))
-        id = running.post(scan_bytes, headers=one).json()["id"]
-        assert running.client.get(f"/v1/jobs/{id}", headers=one).status_code == 200
-        assert running.client.get(f"/v1/jobs/{id}", headers=two).status_code == 404
-        assert running.client.delete(f"/v1/jobs/{id}", headers=two).status_code == 404
-        assert running.client.get("/v1/jobs", headers=two).json() == []
+        own, other = ({"Authorization": f"Bearer {name}"} for name in ("one", "two"))
+        id = running.post(scan_bytes, headers=own).json()["id"]
+        assert running.client.get(f"/v1/jobs/{id}", headers=own).status_code == 200
+        assert running.client.get(f"/v1/jobs/{id}", headers=other).status_code == 404
+        assert running.client.delete(f"/v1/jobs/{id}", headers=other).status_code == 404
+        assert running.client.get("/v1/jobs", headers=other).json() == []
         assert running.client.get("/v1/jobs").status_code == 401, (
             "the token of the environment does not count beside these"
         )

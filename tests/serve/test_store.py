@@ -13,9 +13,9 @@ from insula.serve import Jobs, JobStore
 
 @pytest.fixture
 def store(tmp_path: Path) -> JobStore:
-    made = JobStore(tmp_path)
-    made.sweep(set())
-    return made
+    new_store = JobStore(tmp_path)
+    new_store.sweep(set())
+    return new_store
 
 
 def test_a_sweep_keeps_what_is_known_and_deletes_nothing_that_may_be_a_job(store: JobStore) -> None:
@@ -65,8 +65,8 @@ def test_whatever_happens_to_the_file_of_jobs_no_folder_is_deleted(damage: str, 
     jobs.close()
     if log == "in the log":  # as a service that is killed leaves it
         wal.write_bytes(unwritten)
-    found = _DAMAGES[damage](store.database.read_bytes())
-    store.database.unlink() if found is None else store.database.write_bytes(found)
+    damaged = _DAMAGES[damage](store.database.read_bytes())
+    store.database.unlink() if damaged is None else store.database.write_bytes(damaged)
     store.mend()
     again = Jobs(store.database)
     store.sweep(again.ids())
@@ -74,10 +74,10 @@ def test_whatever_happens_to_the_file_of_jobs_no_folder_is_deleted(damage: str, 
     assert sorted(path.parent.name for path in uploads) == ids
     assert all(path.read_bytes() == path.parent.name.encode() for path in uploads)
     if again.ids():
-        assert found and log == "in the log", "which still held everything"
+        assert damaged and log == "in the log", "which still held everything"
         assert again.ids() == set(ids)
-    elif found:
-        assert (store.quarantine / "jobs.sqlite").read_bytes() == found, "nor is what is left of the file"
+    elif damaged:
+        assert (store.quarantine / "jobs.sqlite").read_bytes() == damaged, "nor is what is left of the file"
     elif log == "in the log":
         assert (store.quarantine / "jobs.sqlite-wal").read_bytes() == unwritten
 

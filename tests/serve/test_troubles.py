@@ -66,8 +66,8 @@ def test_a_full_disk_lets_jobs_end_and_be_deleted(start: Any, scan_bytes: bytes,
         ids.append(running.post(scan_bytes).json()["id"])
         with _full(small_disk):
             worker.resume()
-            told = running.wait(ids[1])
-            assert (told["state"], told["error"]["kind"]) == ("failed", "CannotCreate")
+            status = running.wait(ids[1])
+            assert (status["state"], status["error"]["kind"]) == ("failed", "CannotCreate")
             full = running.post(bytes(5 << 20))
             assert full.status_code == 507
             assert int(full.headers["retry-after"]) > 0

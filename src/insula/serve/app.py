@@ -32,7 +32,7 @@ from insula.serve.protocol import MOST_HEAD_BYTES, announces_a_body, head_bytes,
 from insula.serve.routes import router
 from insula.serve.service import RETRY_SECONDS, Service, problem
 from insula.serve.upload import TooSlow, Unknown
-from insula.serve.worker import told
+from insula.serve.worker import error_body
 from insula.types import VERSION
 
 __all__ = ["create_app"]
@@ -103,18 +103,18 @@ async def _measure_and_audit(request: Request, forward: Callable[[Request], Awai
     begun = time.perf_counter()
     with request.app.state.service.meter.request(request) as measurement:
         try:
-            long = head_bytes(request.scope) > MOST_HEAD_BYTES
+            long = head_bytes(request) > MOST_HEAD_BYTES
             response = await (_http_error(request, too_long()) if long else forward(request))
         except Exception as error:
             # not the text of a foreign exception, which may quote the upload
             _log.error("a request failed: %s", as_insula_error(error))
-            response = JSONResponse({"error": told(as_insula_error(error))}, 500)
+            response = JSONResponse({"error": error_body(as_insula_error(error))}, 500)
         measurement.status = response.status_code
     if _to_be_audited(request, response.status_code):
         await asyncio.to_thread(_audit, request, response.status_code, 1000 * (time.perf_counter() - begun))
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    if announces_a_body(request.scope) and (response.status_code >= 400 or request.method != "POST"):
+    if announces_a_body(request) and (response.status_code >= 400 or request.method != "POST"):
         response.headers["Connection"] = "close"  # an unwanted body is not read to its end
     return response
 
@@ -157,7 +157,7 @@ async def _insula_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, InsulaError)
     status = next(code for kind, code in _STATUS if isinstance(error, kind))
     headers = {"Retry-After": str(RETRY_SECONDS)} if status in (503, 507) else None
-    return JSONResponse({"error": told(error)}, status, headers)
+    return JSONResponse({"error": error_body(error)}, status, headers)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from insula.errors import CannotCreate, InsulaError, IOFault, Unavailable
 
@@ -103,7 +103,7 @@ class Database:
         self._reader.close()
         self._writer.close()
 
-    def read(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    def read(self, query: str, values: Sequence[str | float | None] = ()) -> list[sqlite3.Row]:
         """Returns all rows of a query.
 
         Raises:

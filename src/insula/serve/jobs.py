@@ -14,13 +14,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from insula.errors import Unavailable
 from insula.serve.database import Database
 from insula.serve.elapsed import SCHEMA, count_on, elapsed
 
-__all__ = ["Job", "Jobs", "QueueFull", "State"]
+__all__ = ["Job", "Jobs", "Options", "QueueFull", "State"]
 
 State = Literal["queued", "running", "done", "refused", "failed"]
 
@@ -51,6 +51,25 @@ class QueueFull(Unavailable):
     """The queue has reached its maximum length."""
 
 
+class Options(TypedDict, total=False):
+    """Options sent with an upload; those left out, and None, stand for the defaults."""
+
+    frame: int | None
+    """The volume of a 4-D file, from 0."""
+    series: int | None
+    """The SeriesNumber of a DICOM upload."""
+    assume_orientation: str | None
+    """Axis codes for a file that does not state its orientation."""
+    assume_t1w: bool
+    """Segment an image that does not look T1-weighted."""
+    threshold: float | None
+    """Probability from which a voxel is lesion (0 to 1)."""
+    tta: bool
+    """Average with the mirrored image."""
+    caller: str
+    """AE title of the sender of a DICOM series."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One upload and its outcome."""
@@ -60,7 +79,7 @@ class Job:
     """Owner of the token that sent it."""
     upload_sha256: str
     """SHA-256 of the upload's bytes."""
-    options: dict[str, Any]
+    options: Options
     """Options sent with the upload."""
     state: State
     step: str
@@ -71,7 +90,7 @@ class Job:
     """How many times a worker has started it."""
     lease: str | None
     """Proof that a worker holds the job; None unless it is running."""
-    error: dict[str, Any] | None
+    error: dict[str, str] | None
     """Error of a refused or failed job."""
     created: float
     """Time of creation [s since 1970]; the next three are in the same unit."""
@@ -108,7 +127,7 @@ class Jobs:
         owner: str,
         key: str | None,
         upload: tuple[str, str, int],
-        options: dict[str, Any],
+        options: Options,
         keep_seconds: float,
         most_queued: int | None = None,
     ) -> Job:
@@ -129,7 +148,7 @@ class Jobs:
             QueueFull: `most_queued` jobs are queued already.
         """
         id, digest, count = upload
-        now = time.time()
+        now, options_json = time.time(), json.dumps(options)
 
         def insert(db: sqlite3.Connection) -> Job:
             known = db.execute("SELECT * FROM jobs WHERE owner = ? AND key = ?", (owner, key)).fetchone()
@@ -142,18 +161,7 @@ class Jobs:
                 "INSERT INTO jobs (id, owner, key, upload_sha256, options, bytes, state, step, progress, attempts, "
                 "created, expires, since, keep) "
                 "VALUES (?, ?, ?, ?, ?, ?, 'queued', 'waiting', 0, 0, ?, ?, ?, ?) RETURNING *",
-                (
-                    id,
-                    owner,
-                    key,
-                    digest,
-                    json.dumps(options),
-                    count,
-                    now,
-                    now + keep_seconds,
-                    elapsed(db),
-                    keep_seconds,
-                ),
+                (id, owner, key, digest, options_json, count, now, now + keep_seconds, elapsed(db), keep_seconds),
             ).fetchone()
             return _job(row)
 
@@ -195,7 +203,7 @@ class Jobs:
         query = "UPDATE jobs SET step = ?, progress = ? WHERE id = ? AND lease = ?"
         return self._db.write(lambda db: db.execute(query, (step, progress, job.id, job.lease)).rowcount == 1)
 
-    def end(self, job: Job, state: State, error: Mapping[str, Any] | None = None) -> bool:
+    def end(self, job: Job, state: State, error: Mapping[str, str] | None = None) -> bool:
         """End a running job; False if its lease is lost."""
         error_json = json.dumps(error) if error is not None else None
         query = f"UPDATE jobs SET {_ENDED} WHERE id = ? AND lease = ?"
@@ -208,7 +216,7 @@ class Jobs:
         query = f"UPDATE jobs SET {_QUEUED}, attempts = attempts - 1 WHERE state = 'running'"
         self._db.write(lambda db: db.execute(query, (elapsed(db),)))
 
-    def release(self, worker: str | None, *, attempts: int, error: Mapping[str, Any]) -> list[Job]:
+    def release(self, worker: str | None, *, attempts: int, error: Mapping[str, str]) -> list[Job]:
         """Queue the running jobs of a dead worker again; those started too often fail.
 
         Args:
@@ -262,7 +270,7 @@ class Jobs:
         return self._db.reading(elapsed)
 
 
-def _ending(db: sqlite3.Connection, state: State, error_json: str | None) -> tuple[Any, ...]:
+def _ending(db: sqlite3.Connection, state: State, error_json: str | None) -> tuple[str | float | None, ...]:
     """Returns the values for the placeholders of `_ENDED`."""
     now, count = time.time(), elapsed(db)
     return state, state, error_json, now, now, count, count

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from insula.serve.store import JobFolder
+
+if TYPE_CHECKING:
+    from insula.predict import ResultRecord
 
 __all__ = ["PARTS", "part_path", "record_of"]
 
@@ -44,6 +47,6 @@ def part_path(folder: JobFolder, part: str) -> Path:
     }[part]
 
 
-def record_of(folder: JobFolder) -> dict[str, Any]:
+def record_of(folder: JobFolder) -> ResultRecord:
     """Returns the record of a finished job."""
     return json.loads(folder.results.record.read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse
@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field
 
 from insula.errors import Unavailable
 from insula.serve.form import file_of_form, is_form
-from insula.serve.jobs import Job, QueueFull
+from insula.serve.jobs import Job, Options, QueueFull
 from insula.serve.parts import PARTS, part_path, record_of
-from insula.serve.service import Mine, Owner, Service, TheService, gone, problem
+from insula.serve.service import Owner, OwnJob, Service, TheService, gone, problem
 from insula.serve.upload import keep, receive, recognise
 from insula.types import VERSION
 
@@ -44,9 +44,9 @@ async def segment(
     owner: Owner,
     query: Annotated[SegmentQuery, Query()],
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Queue a scan: a NIfTI file, or a zip or tar of a DICOM series, as the body or as a form's only file."""
-    options = query.model_dump()
+    options = cast(Options, query.model_dump())
     if unknown := sorted(set(request.query_params) - set(options)):
         raise problem(422, f"the parameter {unknown[0][:40]}", "does not exist", f"use one of {', '.join(options)}")
     config, jobs = service.config, service.jobs
@@ -96,13 +96,13 @@ async def segment(
 
 
 @router.get("/v1/jobs")
-def list_jobs(service: TheService, owner: Owner) -> list[dict[str, Any]]:
+def list_jobs(service: TheService, owner: Owner) -> list[dict[str, object]]:
     """List your jobs, newest first, without their records."""
     return [_job_status(service, job) for job in service.jobs.of(owner)]
 
 
 @router.get("/v1/jobs/{id}")
-def get_job(service: TheService, job: Mine) -> dict[str, Any]:
+def get_job(service: TheService, job: OwnJob) -> dict[str, object]:
     """Return a job's state and progress and, once it is done, its record."""
     status = _job_status(service, job)
     if job.state != "done":
@@ -114,19 +114,19 @@ def get_job(service: TheService, job: Mine) -> dict[str, Any]:
 
 
 @router.get("/v1/jobs/{id}/result")
-def get_results(service: TheService, job: Mine) -> Response:
+def get_results(service: TheService, job: OwnJob) -> Response:
     """Return all results as one zip file."""
     return _file(service, job, "zip")
 
 
 @router.get("/v1/jobs/{id}/result/{part}")
-def get_result(service: TheService, job: Mine, part: str) -> Response:
+def get_result(service: TheService, job: OwnJob, part: str) -> Response:
     """Return one file: scan, mask, prob, record, page; brain if the model has it; for DICOM seg, probseg, sr, sc."""
     return _file(service, job, part)
 
 
 @router.delete("/v1/jobs/{id}", status_code=204)
-def delete_job(service: TheService, job: Mine) -> None:
+def delete_job(service: TheService, job: OwnJob) -> None:
     """Delete a job and all its files, even while it runs."""
     service.store.remove(job.id)  # first: this needs no disk space, and frees some
     if job.ended is not None:
@@ -135,7 +135,7 @@ def delete_job(service: TheService, job: Mine) -> None:
 
 
 @router.get("/health")
-async def health(service: TheService) -> dict[str, Any]:
+async def health(service: TheService) -> dict[str, object]:
     """Return whether the service is up, and how many workers can take a job."""
     ready = service.workers.ready
     return {"status": "ok" if ready else "starting", "workers": ready, "version": VERSION}
@@ -157,8 +157,8 @@ def _answer_head() -> None:
 _answer_head()
 
 
-def _job_status(service: Service, job: Job) -> dict[str, Any]:
-    status: dict[str, Any] = {
+def _job_status(service: Service, job: Job) -> dict[str, object]:
+    status: dict[str, object] = {
         "id": job.id,
         "state": job.state,
         "step": job.step,

@@ -17,7 +17,7 @@ from insula.serve.store import JobStore
 from insula.serve.tokens import owner_of
 from insula.serve.workers import Workers
 
-__all__ = ["RETRY_SECONDS", "Mine", "Owner", "Service", "TheService", "gone", "problem"]
+__all__ = ["OwnJob", "Owner", "RETRY_SECONDS", "Service", "TheService", "gone", "problem"]
 
 RETRY_SECONDS = 10
 """Seconds after which a rejected sender may try again (Retry-After)."""
@@ -101,5 +101,5 @@ def _callers_job(id: str, request: Request, service: TheService, owner: Owner) -
     return job
 
 
-Mine = Annotated[Job, Depends(_callers_job)]
+OwnJob = Annotated[Job, Depends(_callers_job)]
 """The job in the address if it belongs to the caller; 404 otherwise."""

@@ -15,24 +15,33 @@ import traceback
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from insula.config import SegmentConfig, ServeConfig, from_dict
-from insula.errors import InsulaError, InternalBug, IOFault, Unavailable, as_insula_error
+from insula.errors import (
+    BadData,
+    InsulaError,
+    InternalBug,
+    IOFault,
+    NoInput,
+    Unavailable,
+    UsageError,
+    as_insula_error,
+)
 from insula.serve.jobs import Job, Jobs
 from insula.serve.store import JobStore
 
 if TYPE_CHECKING:
     from insula.checkpoint import Weights
 
-__all__ = ["main", "run_job", "told", "work"]
+__all__ = ["error_body", "main", "run_job", "work"]
 
 _LOOK_SECONDS = 0.1
 _WAIT_SECONDS = 60.0  # for the store: a worker keeps no client waiting, and giving up would lose its result
 _NICENESS = 10
-_REFUSED = (65, 66, 2)  # exit codes of errors in the input or its options; another attempt would not help
+_REFUSED = (BadData, NoInput, UsageError)  # errors of the input or its options; another attempt would not help
 
 
 def main() -> None:
@@ -72,11 +81,11 @@ def work(store: JobStore, *, device: str, name: str) -> None:
             known = as_insula_error(error)
             folder = store.job(job.id)
             folder.clear()
-            if known.code in _REFUSED or not folder.path.exists():  # deleted while it ran: no job is left to end
-                jobs.end(job, "refused", told(known))
+            if isinstance(known, _REFUSED) or not folder.path.exists():  # deleted while it ran: no job is left to end
+                jobs.end(job, "refused", error_body(known))
                 continue
             if job.attempts >= config.attempts:
-                jobs.end(job, "failed", told(known))
+                jobs.end(job, "failed", error_body(known))
             # After a full disk, a lost GPU or a bug a new process may succeed; each one starts after a longer pause
             sys.exit(f"job {job.id}: {_place(error)}")
 
@@ -132,7 +141,7 @@ def run_job(job: Job, jobs: Jobs, store: JobStore, weights: Weights, *, device: 
     jobs.end(job, "done")
 
 
-def told(error: InsulaError) -> dict[str, Any]:
+def error_body(error: InsulaError) -> dict[str, str]:
     """Returns an error as the service reports it; without the text of a bug, which may quote the upload."""
     if isinstance(error, InternalBug):
         error = InternalBug(

@@ -16,7 +16,7 @@ from insula.errors import InsulaError, Unavailable, as_insula_error
 from insula.infer import choose_device
 from insula.serve.jobs import Jobs
 from insula.serve.store import JobStore
-from insula.serve.worker import told
+from insula.serve.worker import error_body
 
 __all__ = ["Workers", "check_devices"]
 
@@ -148,7 +148,7 @@ class Workers:
         threading.Thread(target=_listen, args=(worker, worker.process), daemon=True).start()
 
     def _release(self, worker: str | None, *, attempts: int) -> None:
-        error = told(
+        error = error_body(
             Unavailable("the worker", "", f"died {attempts} times on this scan", "check the server's log and memory")
         )
         for job in self._jobs.release(worker, attempts=attempts, error=error):

@@ -48,14 +48,14 @@ class Node:
         association.release()
         return statuses
 
-    def says(self, text: str, *, seconds: float = 60, times: int = 1) -> str:
+    def wait_for(self, text: str, *, seconds: float = 60, times: int = 1) -> str:
         """Wait until the log holds a text."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            said = self.log.read_text()
-            if said.count(text) >= times:
-                return said
-            assert self.process.poll() is None, said
+            log = self.log.read_text()
+            if log.count(text) >= times:
+                return log
+            assert self.process.poll() is None, log
             time.sleep(0.1)
         raise AssertionError(self.log.read_text())
 
@@ -104,15 +104,15 @@ def node(folder: Path, weights: Path, *arguments: str) -> Iterator[Node]:
         "--weights",
         str(weights),
     ]
-    for one in ("quiet_seconds=1", "retry_seconds=0.5", 'service.devices=["cpu"]'):
-        command += ["--set", one]
+    for setting in ("quiet_seconds=1", "retry_seconds=0.5", 'service.devices=["cpu"]'):
+        command += ["--set", setting]
     with open(log, "a") as file:
         process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=file, text=True)
     try:
         assert process.stdout is not None
-        said = process.stdout.readline().strip()
-        assert said.startswith("INSULA@127.0.0.1:"), log.read_text()
-        yield Node(process, int(said.rpartition(":")[2]), folder / "store", log)
+        line = process.stdout.readline().strip()
+        assert line.startswith("INSULA@127.0.0.1:"), log.read_text()
+        yield Node(process, int(line.rpartition(":")[2]), folder / "store", log)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -135,12 +135,12 @@ def start_node(quiet_weights: Path) -> Callable[..., Any]:
 @pytest.fixture
 def archive() -> Iterator[Archive]:
     """One that speaks C-STORE."""
-    made = Archive()
+    new_archive = Archive()
     entity = AE(ae_title="ARCHIVE")
     for kind in (SegmentationStorage, Comprehensive3DSRStorage, SecondaryCaptureImageStorage):
         entity.add_supported_context(kind)
-    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, made.store)])
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, new_archive.store)])
     assert server is not None
-    made.port = server.server_address[1]
-    yield made
+    new_archive.port = server.server_address[1]
+    yield new_archive
     server.shutdown()

@@ -33,16 +33,16 @@ class DicomWeb:
 @contextmanager
 def dicomweb(context: Any = None) -> Iterator[DicomWeb]:
     """Run one; by TLS if a context is given."""
-    made = DicomWeb()
+    web = DicomWeb()
 
     class Door(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            made.requests.append({"path": self.path} | dict(self.headers))
+            web.requests.append({"path": self.path} | dict(self.headers))
             head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
             parts = email.message_from_bytes(head + body, policy=email.policy.HTTP)
-            found = [dcmread(io.BytesIO(part.get_payload(decode=True))) for part in parts.iter_parts()]
-            status, answer = made.answer or _stored(made, found)
+            datasets = [dcmread(io.BytesIO(part.get_payload(decode=True))) for part in parts.iter_parts()]
+            status, answer = web.answer or _stored(web, datasets)
             self.send_response(status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
@@ -55,26 +55,28 @@ def dicomweb(context: Any = None) -> Iterator[DicomWeb]:
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    made.url = f"{'https' if context else 'http'}://localhost:{server.server_address[1]}/dicom-web"
-    yield made
+    web.url = f"{'https' if context else 'http'}://localhost:{server.server_address[1]}/dicom-web"
+    yield web
     server.shutdown()
     server.server_close()
 
 
-def _stored(made: DicomWeb, found: list[Dataset]) -> tuple[int, bytes]:
-    failed, kept = found[: min(made.refuse, 1)], found[min(made.refuse, 1) :]
-    made.refuse = max(0, made.refuse - 1)
-    made.got += kept
+def _stored(server: DicomWeb, datasets: list[Dataset]) -> tuple[int, bytes]:
+    failed, kept = datasets[: min(server.refuse, 1)], datasets[min(server.refuse, 1) :]
+    server.refuse = max(0, server.refuse - 1)
+    server.got += kept
     status = 200 if not failed else 202 if kept else 409
-    return status, answer_of({one.SOPInstanceUID: 0xA900 for one in failed}, {one.SOPInstanceUID: 0 for one in kept})
+    return status, answer_of(
+        {dataset.SOPInstanceUID: 0xA900 for dataset in failed}, {dataset.SOPInstanceUID: 0 for dataset in kept}
+    )
 
 
 def answer_of(failed: dict[str, int], kept: dict[str, int]) -> bytes:
     """A Store Instances Response as DICOM JSON (PS3.18 I)."""
 
     def item(uid: str, tag: str, code: int) -> dict[str, Any]:
-        made: dict[str, Any] = {"00081155": {"vr": "UI", "Value": [str(uid)]}}
-        return made | ({tag: {"vr": "US", "Value": [code]}} if code else {})
+        attributes: dict[str, Any] = {"00081155": {"vr": "UI", "Value": [str(uid)]}}
+        return attributes | ({tag: {"vr": "US", "Value": [code]}} if code else {})
 
     answer = {
         "00081190": {"vr": "UR", "Value": ["http://x"]},
@@ -86,6 +88,6 @@ def answer_of(failed: dict[str, int], kept: dict[str, int]) -> bytes:
 
 def free_port() -> int:
     """One that nobody listens at now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -23,7 +23,9 @@ from pynetdicom.sop_class import MRImageStorage, Verification
 
 from insula.config import ListenConfig
 from insula.errors import BadData, NoInput, UsageError
+from insula.serve.audit import Audit
 from insula.serve.dicom.associations import Door, check_titles
+from insula.serve.dicom.meter import NodeMeter
 from insula.serve.dicom.tls import node_context
 from io_series import write_series
 from serve.certificate import make_certificate
@@ -32,7 +34,7 @@ HOST = "127.0.0.1"
 
 
 @dataclass
-class Heard:
+class Heard(NodeMeter, Audit):
     """A door in this process, and what it says."""
 
     port: int = 0
@@ -53,9 +55,9 @@ class Heard:
 @contextmanager
 def door(store: Callable[[Any], int] = lambda _: 0, **knobs: Any) -> Iterator[Heard]:
     heard = Heard()
-    made = Door(ListenConfig(**{"silent_seconds": 60.0} | knobs), store, heard, heard)  # type: ignore[arg-type]
-    heard.cut = made.tell_cut
-    with made.opened((HOST, 0)) as port:
+    new_door = Door(ListenConfig(**{"silent_seconds": 60.0} | knobs), store, heard, heard)
+    heard.cut = new_door.tell_cut
+    with new_door.opened((HOST, 0)) as port:
         heard.port = port
         yield heard
 
@@ -161,7 +163,7 @@ def test_silent_connections_keep_nobody_out() -> None:
 def test_silent_connections_end_soon() -> None:
     with door(silent_seconds=1.0) as heard, ExitStack() as kept:
         silent = [kept.enter_context(socket.create_connection((HOST, heard.port))) for _ in range(5)]
-        assert all(hung_up(one, 30) for one in silent)
+        assert all(hung_up(connection, 30) for connection in silent)
 
 
 def test_half_a_request_ends_as_soon_as_silence() -> None:

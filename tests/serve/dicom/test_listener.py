@@ -28,18 +28,18 @@ def test_a_series_becomes_results_in_the_archive(start_node: Any, archive: Any, 
     ) as node:
         assert set(node.send(series)) == {0}
         got = {data.Modality: data for data in archive.wait(3)}
-        node.says("sc: stored")
-        said = node.log.read_text()
+        node.wait_for("sc: stored")
+        log = node.log.read_text()
     assert set(got) == {"SEG", "SR", "OT"}
     source = [dcmread(path) for path in series.iterdir()]
     assert {data.StudyInstanceUID for data in got.values()} == {source[0].StudyInstanceUID}
     refers = got["SEG"].ReferencedSeriesSequence[0]
     assert refers.SeriesInstanceUID == source[0].SeriesInstanceUID
-    assert {one.ReferencedSOPInstanceUID for one in refers.ReferencedInstanceSequence} <= {
-        one.SOPInstanceUID for one in source
+    assert {instance.ReferencedSOPInstanceUID for instance in refers.ReferencedInstanceSequence} <= {
+        instance.SOPInstanceUID for instance in source
     }
     for value in (*CANARY.values(), source[0].SeriesInstanceUID, source[0].SOPInstanceUID):
-        assert value not in said
+        assert value not in log
         assert not any(value in str(path) for path in node.store.rglob("*"))
 
 
@@ -49,9 +49,9 @@ def test_an_archive_that_refuses_is_asked_again_for_what_is_missing(
     archive.refuse = 1
     with start_node(tmp_path / "node", "--send", f"ARCHIVE@127.0.0.1:{archive.port}") as node:
         node.send(write_head(tmp_path / "series"))
-        node.says("not stored (status 0xa700)")
+        node.wait_for("not stored (status 0xa700)")
         archive.wait(2)
-        node.says(": stored", times=2)
+        node.wait_for(": stored", times=2)
         time.sleep(1.5)
     assert sorted(data.Modality for data in archive.got) == ["SEG", "SR"], "each is stored once"
 
@@ -59,10 +59,10 @@ def test_an_archive_that_refuses_is_asked_again_for_what_is_missing(
 def test_an_archive_that_is_away_is_asked_again(start_node: Any, archive: Any, tmp_path: Path) -> None:
     with start_node(tmp_path / "node", "--send", "NOBODY@127.0.0.1:1") as node:
         node.send(write_head(tmp_path / "series"))
-        node.says("does not answer")
+        node.wait_for("does not answer")
     with start_node(tmp_path / "node", "--send", f"ARCHIVE@127.0.0.1:{archive.port}") as node:
         archive.wait(2)
-        node.says(": stored", times=2)
+        node.wait_for(": stored", times=2)
 
 
 def test_what_was_acknowledged_outlives_a_killed_node(start_node: Any, archive: Any, tmp_path: Path) -> None:
@@ -80,11 +80,11 @@ def test_late_slices_make_a_new_job_of_the_whole_series(start_node: Any, tmp_pat
     count = len(list(series.iterdir()))
     with start_node(tmp_path / "node") as node:
         node.send(series, leave_out=5)
-        node.says(f"a series of {count - 5} files is complete")
+        node.wait_for(f"a series of {count - 5} files is complete")
         node.send(series)
-        node.says(f"a series of {count} files is complete")
+        node.wait_for(f"a series of {count} files is complete")
         node.send(series)
-        node.says("its series was received again")
+        node.wait_for("its series was received again")
         assert node.log.read_text().count("is complete") == 2, "the same again is no new job"
 
 
@@ -96,24 +96,24 @@ def test_what_cannot_be_segmented_is_said_without_a_name(start_node: Any, tmp_pa
                 **(CANARY | {"SeriesDescription": "t2_flair", "EchoTime": 90.0, "RepetitionTime": 9000.0}),
             )
         )
-        said = node.says(": refused: ")
+        log = node.wait_for(": refused: ")
     for value in CANARY.values():
-        assert value not in said
+        assert value not in log
 
 
 def test_what_came_to_nothing_is_tried_once_more_when_it_is_sent_again(start_node: Any, tmp_path: Path) -> None:
     series = write_series(tmp_path / "series", SeriesDescription="t2_flair", EchoTime=90.0, RepetitionTime=9000.0)
     with start_node(tmp_path / "node") as node:
         node.send(series)
-        node.says(": refused: ")
+        node.wait_for(": refused: ")
         node.send(series)
-        node.says(": refused: ", times=2)
+        node.wait_for(": refused: ", times=2)
 
 
 def test_a_job_that_expires_while_the_archive_is_away_does_not_end_the_node(start_node: Any, tmp_path: Path) -> None:
     with start_node(tmp_path / "node", "--send", "NOBODY@127.0.0.1:1", "--set", "service.keep_hours=0.001") as node:
         node.send(write_head(tmp_path / "series"))
-        node.says("does not answer")
+        node.wait_for("does not answer")
         end = time.monotonic() + 60
         while list((node.store / "jobs").iterdir()) and time.monotonic() < end:
             time.sleep(0.2)
@@ -150,10 +150,10 @@ def test_the_same_images_with_other_pixels_are_refused(start_node: Any, tmp_path
     changed = write_series(tmp_path / "changed", change=other)
     with start_node(tmp_path / "node") as node:
         assert set(node.send(series)) == {0}
-        node.says("is complete")
+        node.wait_for("is complete")
         assert set(node.send(changed)) == {0x0111}
         assert set(node.send(series)) == {0}, "the same again is acknowledged"
-        node.says("its series was received again")
+        node.wait_for("its series was received again")
         assert "refused: it exists already with other pixels or geometry" in node.log.read_text()
 
 
@@ -172,15 +172,15 @@ def test_the_t1w_series_of_a_study_is_segmented_and_nothing_else(start_node: Any
     ) as node:
         for series in (others[0], t1w, others[1]):
             assert set(node.send(series)) == {0}
-        said = node.says("another series of its study is the T1w scan", times=2)
+        log = node.wait_for("another series of its study is the T1w scan", times=2)
         archive.wait(2)
         node.send(others[0])
-        said = node.says("another series of its study is the T1w scan", times=3)
-    assert said.count("is complete") == 1
+        log = node.wait_for("another series of its study is the T1w scan", times=3)
+    assert log.count("is complete") == 1
     (uid,) = {data.ReferencedSeriesSequence[0].SeriesInstanceUID for data in archive.got if data.Modality == "SEG"}
     assert uid == dcmread(next(t1w.iterdir())).SeriesInstanceUID
     assert len(archive.got) == 2
-    assert not [value for value in CANARY.values() if value in said]
+    assert not [value for value in CANARY.values() if value in log]
 
 
 def test_a_study_without_a_t1w_series_is_not_segmented(start_node: Any, tmp_path: Path) -> None:
@@ -188,8 +188,8 @@ def test_a_study_without_a_t1w_series_is_not_segmented(start_node: Any, tmp_path
     with start_node(tmp_path / "node", "--set", "quiet_seconds=3") as node:
         node.send(write_head(tmp_path / "a", SeriesNumber=4, SeriesDescription="t2_tse", **slow))
         node.send(write_head(tmp_path / "b", SeriesNumber=5, SeriesDescription="t2_flair", **slow))
-        said = node.says("hold no series whose header, name or timings indicate T1w", times=2)
-        assert "is complete" not in said
+        log = node.wait_for("hold no series whose header, name or timings indicate T1w", times=2)
+        assert "is complete" not in log
         assert not list((node.store / "jobs").iterdir())
 
 
@@ -198,7 +198,7 @@ def test_what_was_doubted_is_not_sent(start_node: Any, archive: Any, tmp_path: P
     send = ("--send", f"ARCHIVE@127.0.0.1:{archive.port}")
     with start_node(tmp_path / "node", *send) as node:
         node.send(series)
-        node.says("held back from the archive: contrast-agent")
+        node.wait_for("held back from the archive: contrast-agent")
         time.sleep(1.5)
         assert node.log.read_text().count("held back") == 1
         (record,) = node.store.glob("jobs/*/results/*.json")
@@ -227,7 +227,7 @@ def test_its_audit_and_its_metrics(start_node: Any, archive: Any, tmp_path: Path
         count = len(node.send(series))
         assert node.send(series, title="CANARYTITLE") == []
         archive.wait(2)
-        node.says("sr: stored")
+        node.wait_for("sr: stored")
         time.sleep(1)
         metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
         assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 404
@@ -257,8 +257,8 @@ def test_results_go_to_two_archives(start_node: Any, archive: Any, tmp_path: Pat
         web.refuse = 1
         node.send(write_head(tmp_path / "series"))
         archive.wait(2)
-        node.says("not stored (status 0xa900)")
-        node.says(": stored", times=4)
+        node.wait_for("not stored (status 0xa900)")
+        node.wait_for(": stored", times=4)
         time.sleep(1.5)
     assert sorted(data.Modality for data in archive.got) == ["SEG", "SR"]
     assert sorted(data.Modality for data in web.got) == ["SEG", "SR"], "each is stored once"
@@ -299,8 +299,8 @@ def test_nothing_of_a_malformed_header_is_in_the_log(start_node: Any, tmp_path: 
             save(mar(dcmread(path), 0), path)
         with start_node(tmp_path / "node") as node:
             node.send(series)
-            node.says("is complete")
-            node.says("job=")
+            node.wait_for("is complete")
+            node.wait_for("job=")
             time.sleep(0.5)
     assert "CANARY" not in node.log.read_text()
 

@@ -69,25 +69,29 @@ def test_the_study_in_orthanc_holds_the_results(
             "/modalities/insula", json={"AET": "INSULA", "Host": "127.0.0.1", "Port": node.port}
         ).raise_for_status()
         client.post("/modalities/insula/store", json=[source]).raise_for_status()
-        node.says(": stored", times=2)
+        node.wait_for(": stored", times=2)
         (study,) = client.get("/studies").json()  # reports and segmentations come along, and are passed over
         client.post("/modalities/insula/store", json=[study]).raise_for_status()
-        node.says("passed over", times=2)
+        node.wait_for("passed over", times=2)
     (study,) = client.get("/studies").json()
     inside = client.get(f"/studies/{study}/series").json()
-    found = {one["MainDicomTags"]["Modality"]: one for one in inside}
-    assert set(found) == {"MR", "SEG", "SR"}
+    by_modality = {entry["MainDicomTags"]["Modality"]: entry for entry in inside}
+    assert set(by_modality) == {"MR", "SEG", "SR"}
     sent = {dcmread(path).SOPInstanceUID for path in series.iterdir()}
-    (seg_id,), (sr_id,) = found["SEG"]["Instances"], found["SR"]["Instances"]
+    (seg_id,), (sr_id,) = by_modality["SEG"]["Instances"], by_modality["SR"]["Instances"]
     seg, sr = (dcmread(io.BytesIO(client.get(f"/instances/{id}/file").content)) for id in (seg_id, sr_id))
-    assert {one.ReferencedSOPInstanceUID for one in seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence} <= sent
-    evidence = [one for item in sr.CurrentRequestedProcedureEvidenceSequence for one in item.ReferencedSeriesSequence]
-    assert {one.SeriesInstanceUID for one in evidence} == {
+    assert {
+        entry.ReferencedSOPInstanceUID for entry in seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    } <= sent
+    evidence = [
+        entry for item in sr.CurrentRequestedProcedureEvidenceSequence for entry in item.ReferencedSeriesSequence
+    ]
+    assert {entry.SeriesInstanceUID for entry in evidence} == {
         seg.SeriesInstanceUID,
-        found["MR"]["MainDicomTags"]["SeriesInstanceUID"],
+        by_modality["MR"]["MainDicomTags"]["SeriesInstanceUID"],
     }
     assert seg.SOPInstanceUID in {
-        one.ReferencedSOPInstanceUID for item in evidence for one in item.ReferencedSOPSequence
+        entry.ReferencedSOPInstanceUID for item in evidence for entry in item.ReferencedSOPSequence
     }
 
 
@@ -97,8 +101,8 @@ def test_orthanc_takes_the_results_by_stow(orthanc: tuple[httpx.Client, int], st
     series = write_head(tmp_path / "series")
     with start_node(tmp_path / "node", "--stow", f"{client.base_url}/dicom-web") as node:
         node.send(series)
-        node.says(": stored", times=2)
-    found = sorted(
-        client.get(f"/series/{one}").json()["MainDicomTags"]["Modality"] for one in client.get("/series").json()
+        node.wait_for(": stored", times=2)
+    modalities = sorted(
+        client.get(f"/series/{id}").json()["MainDicomTags"]["Modality"] for id in client.get("/series").json()
     )
-    assert found == ["SEG", "SR"]
+    assert modalities == ["SEG", "SR"]

@@ -112,6 +112,12 @@ def test_the_answer_as_xml() -> None:
     assert statuses_of(bomb.encode()) == {}
 
 
+@pytest.mark.parametrize("reason", ["Infinity", "NaN", '"no number"', "null", "[1]"])
+def test_a_failure_without_a_valid_reason_is_still_a_failure(reason: str) -> None:
+    item = f'{{"00081155": {{"Value": ["1.2.3"]}}, "00081197": {{"Value": [{reason}]}}}}'
+    assert statuses_of(f'{{"00081198": {{"Value": [{item}]}}}}'.encode()) == {"1.2.3": 0x0110}
+
+
 def test_an_archive_with_a_certificate(files: list[Path], tmp_path: Path) -> None:
     make_certificate(tmp_path / "key", tmp_path / "cert")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

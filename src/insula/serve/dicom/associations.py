@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
 from pynetdicom.pdu import A_ABORT_RQ, A_RELEASE_RQ
@@ -23,7 +23,7 @@ from insula.serve.dicom.meter import NodeMeter
 from insula.serve.dicom.tls import node_context
 
 if TYPE_CHECKING:
-    from pynetdicom.events import Event
+    from pynetdicom.events import Event, EventHandlerType
 
 __all__ = ["Door", "check_titles"]
 
@@ -91,7 +91,7 @@ class Door:
             object_bytes=config.most_mb * 10**6,
             association_bytes=config.association_mb * 10**6,
         )
-        handlers: list[Any] = [
+        handlers: list[EventHandlerType] = [
             (evt.EVT_C_STORE, self._stored),
             (evt.EVT_ACCEPTED, self._accepted),
             (evt.EVT_REJECTED, self._rejected),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from insula.io.dicom.file import parse
 from insula.io.dicom.slices import quiet
 
 if TYPE_CHECKING:
@@ -40,13 +40,11 @@ def contents(source: Path | bytes) -> str:
     Args:
         source: a DICOM file, or its content.
     """
-    from pydicom import dcmread
-
     raw = source.read_bytes() if isinstance(source, Path) else source
     digest = hashlib.sha256()
     with quiet():
         try:
-            data = dcmread(io.BytesIO(raw))
+            data = parse(raw)
             pixels = data.pixel_array
             digest.update(repr((pixels.shape, pixels.dtype.kind, _geometry(data))).encode())
             digest.update(pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes())

@@ -152,7 +152,7 @@ class GuardedServer(ThreadedAssociationServer):
             connection.ended = True
             self.shutdown_request(connection.socket)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Log the type of an error without its text, which may quote what was sent."""
         kind = sys.exc_info()[0]
         _log.warning("a connection failed: %s", kind.__name__ if kind else "?")

@@ -6,9 +6,9 @@ import json
 import logging
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from insula.config import ListenConfig
 from insula.errors import Interrupted, Unavailable, as_insula_error
@@ -20,6 +20,9 @@ from insula.serve.dicom.sender import Archive, stored
 from insula.serve.jobs import Job, Jobs
 from insula.serve.parts import part_path, record_of
 from insula.serve.store import JobStore
+
+if TYPE_CHECKING:
+    from insula.predict import ResultRecord
 
 __all__ = ["Node", "doubts"]
 
@@ -146,7 +149,7 @@ class Node:
         return done
 
 
-def doubts(record: Mapping[str, Any], despite: Sequence[str]) -> list[str]:
+def doubts(record: ResultRecord, despite: Sequence[str]) -> list[str]:
     """Returns the codes of a record's flags for which its results are held back from the archives.
 
     Args:

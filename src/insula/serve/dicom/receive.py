@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from insula.errors import InsulaError
 from insula.io import write_bytes, write_json, write_text
 from insula.io.atomic import TEMPORARY, sync_folder
+from insula.io.dicom.file import parse
 from insula.serve.dicom.contents import contents, same_contents
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Receiver:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._lock = folder, threading.Lock()
+        self._received: dict[str, float] = {}  # folder name -> when its last instance was received (`time.monotonic`)
         folder.mkdir(parents=True, exist_ok=True)
 
     def store(self, event: Event) -> int:
@@ -97,12 +99,12 @@ class Receiver:
             if event.context.abstract_syntax not in _IMAGES:  # whole studies include reports and segmentations
                 _log.info("an object that is not an MR image was passed over")
                 return _SUCCESS
-            data = event.dataset
+            encoded = event.encoded_dataset()
+            data = parse(encoded, header_only=True)  # `event.dataset` would inflate without a limit
             series, instance = str(data.SeriesInstanceUID), str(data.SOPInstanceUID)
             patient = str(data.get("PatientID") or data.get("PatientName") or "")
             study = _hashed(f"{data.get('StudyInstanceUID', '')} {patient}")
             folder = self._folder / _hashed(f"{series} {study}")
-            encoded = event.encoded_dataset()
         except Exception:  # pydicom may raise anything
             return _CANNOT_UNDERSTAND
         about = {"study": study, "caller": event.assoc.requestor.ae_title}
@@ -116,6 +118,7 @@ class Receiver:
                 if _about(folder) != about:
                     write_json(folder / _ABOUT, about)
                 write_bytes(path, encoded)
+                self._received[folder.name] = time.monotonic()
         except (InsulaError, OSError) as error:
             _log.error("an instance could not be stored: %s", _safe_message(error))
             return _NO_RESOURCES
@@ -125,18 +128,11 @@ class Receiver:
         """Yield every study that is quiet and has received instances since its series were taken."""
         studies: dict[str, list[tuple[Complete, float, bool]]] = {}
         for folder in sorted(self._folder.iterdir()):
-            files = _instances(folder)
-            if not files:
-                continue
-            latest = max(path.stat().st_mtime_ns for path in files)
-            names = hashlib.sha256("".join(path.name for path in files).encode()).hexdigest()
-            about = _about(folder)
-            series = Complete(folder, f"{names} {latest}", about.get("caller", ""))
-            taken = folder / _TAKEN
-            new = not taken.exists() or taken.read_text(encoding="utf-8") != series.mark
-            studies.setdefault(about.get("study", folder.name), []).append((series, latest / 1e9, new))
+            if _instances(folder):
+                study = _about(folder).get("study", folder.name)
+                studies.setdefault(study, []).append(self._state(folder))
         for entries in studies.values():
-            quiet = all(time.time() - latest >= quiet_seconds for _, latest, _ in entries)
+            quiet = all(age >= quiet_seconds for _, age, _ in entries)
             if quiet and any(new for _, _, new in entries):
                 new_series = tuple(series for series, _, new in entries if new)
                 yield Study(new_series, tuple(series for series, _, _ in entries))
@@ -149,9 +145,26 @@ class Receiver:
         """Delete series that have received no instances for this time [s]."""
         for folder in self._folder.iterdir():
             with self._lock:
-                times = [path.stat().st_mtime for path in _instances(folder)]
-                if time.time() - max(times, default=folder.stat().st_mtime) > keep_seconds:
+                _, age, _ = self._state(folder)
+                if age > keep_seconds:
                     shutil.rmtree(folder, ignore_errors=True)
+                    self._received.pop(folder.name, None)
+
+    def _state(self, folder: Path) -> tuple[Complete, float, bool]:
+        """Returns a series as it is now, the seconds since its last instance, and whether it is new.
+
+        The wall clock, which may jump or be wrong, decides only about series that an earlier process received and took.
+        One that was not taken yet is as old as this process, so that no clock can complete or delete it.
+        """
+        files = _instances(folder)
+        latest = max((path.stat().st_mtime_ns for path in files), default=0)
+        names = hashlib.sha256("".join(path.name for path in files).encode()).hexdigest()
+        series = Complete(folder, f"{names} {latest}", _about(folder).get("caller", ""))
+        taken = folder / _TAKEN
+        new = not taken.exists() or taken.read_text(encoding="utf-8") != series.mark
+        past = 0.0 if new else max(time.time() - latest / 1e9, 0.0)
+        now = time.monotonic()
+        return series, now - self._received.setdefault(folder.name, now - past), new
 
     def sweep(self) -> None:
         """Delete unfinished files of a receiver that was killed."""

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
@@ -149,30 +149,30 @@ def _body(heads: Iterable[bytes], paths: Iterable[Path], end: bytes) -> Iterator
     yield end
 
 
-def _values(item: Any, tag: str) -> list[Any]:
+def _values(item: object, tag: str) -> list[object]:
     element = item.get(tag) if isinstance(item, dict) else None
     values = element.get("Value") if isinstance(element, dict) else None
     return values if isinstance(values, list) else []
 
 
-def _number(code: Any, otherwise: int) -> int:
+def _number(code: object, otherwise: int) -> int:
     try:
-        return int(code)
-    except (TypeError, ValueError):
+        return int(code) if isinstance(code, int | float | str) else otherwise
+    except (ValueError, OverflowError):
         return otherwise
 
 
-def _from_xml(text: str) -> dict[str, Any]:
+def _from_xml(text: str) -> dict[str, object]:
     """Convert native DICOM XML (PS3.19 A.1) to the structure of DICOM JSON; no entity is resolved."""
     if "<!DOCTYPE" in text:
         raise ValueError
     return _item(ElementTree.fromstring(text))
 
 
-def _item(node: ElementTree.Element) -> dict[str, Any]:
-    elements = {}
+def _item(node: ElementTree.Element) -> dict[str, object]:
+    elements: dict[str, object] = {}
     for element in node:
-        values: list[Any] = [_item(item) for item in element if item.tag.endswith("Item")]
+        values: list[object] = [_item(item) for item in element if item.tag.endswith("Item")]
         values += [(item.text or "").strip() for item in element if item.tag.endswith("Value")]
         elements[element.get("tag", "")] = {"Value": values}
     return elements

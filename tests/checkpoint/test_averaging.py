@@ -22,12 +22,12 @@ _CARD = Card(
 
 
 def _networks(count: int) -> list[UNet]:
-    made = []
+    networks = []
     for seed in range(count):
         torch.manual_seed(seed)
-        made.append(build_model(_CARD.model))
-        made[-1].train()(torch.randn(2, 1, 16, 16, 16))
-    return made
+        networks.append(build_model(_CARD.model))
+        networks[-1].train()(torch.randn(2, 1, 16, 16, 16))
+    return networks
 
 
 def _members(networks: list[UNet], card: Card = _CARD) -> list[Weights]:
@@ -66,25 +66,25 @@ def test_its_calibration_is_nobodys_and_its_provenance_everybodys() -> None:
 def test_one_network_and_several_models_have_no_mean() -> None:
     with pytest.raises(UsageError, match="joined by commas"):
         soup(_members(_networks(1)), "mean")
-    one, two = _members(_networks(2))
+    first, second = _members(_networks(2))
     for card in (
         replace(_CARD, model=AttentionUNet(widths=(2, 8))),
         replace(_CARD, prepare=PrepareConfig(box=(32, 32, 32))),
     ):
         with pytest.raises(BadData, match="another model"):
-            soup([one, replace(two, card=card)], "mean")
+            soup([first, replace(second, card=card)], "mean")
 
 
 def test_weights_of_other_beginnings_have_no_mean() -> None:
-    one, two, three = _members(_networks(3))
-    stranger = replace(two, card=replace(two.card, provenance={"started_from": {"sha256": "elsewhere"}}))
+    first, second, third = _members(_networks(3))
+    stranger = replace(second, card=replace(second.card, provenance={"started_from": {"sha256": "elsewhere"}}))
     with pytest.raises(BadData, match="same weights"):
-        soup([one, stranger], "mean")
+        soup([first, stranger], "mean")
     grandchild = {"started_from": {"sha256": "x", "started_from": {"sha256": "start"}}}
     mixed = {"mean_of": [{"sha256": "y", "started_from": {"sha256": "start"}}]}
     family = [
-        one,
-        replace(two, card=replace(two.card, provenance=grandchild)),
-        replace(three, card=replace(three.card, provenance=mixed)),
+        first,
+        replace(second, card=replace(second.card, provenance=grandchild)),
+        replace(third, card=replace(third.card, provenance=mixed)),
     ]
     assert soup(family, "mean").card.name == "mean"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from insula.checkpoint import Card, find_weights, load_weights, save_weights, store_card
+from insula.checkpoint import Card, find_weights, load_members, load_weights, save_weights, store_card
 from insula.config import AttentionUNet, Calibration, PrepareConfig, Scaling, SegmentConfig, SEUNet
 from insula.errors import BadData, NoInput, UsageError
 from insula.infer import infer, infer_mean
@@ -47,12 +47,12 @@ def test_a_folder_of_folds_is_the_mean_of_their_probabilities(folds: Path) -> No
     assert (ensemble.card.name, ensemble.card.threshold) == ("cv", pytest.approx(0.5))
     image = torch.randn(1, 1, 16, 16, 16)
     config = SegmentConfig(device="cpu", precision="float32")
-    found, _ = infer_mean(ensemble.networks, image, config)
-    alone = [infer(one.model, image, config, scaling=one.card.calibration.scaling)[0] for one in members]
-    torch.testing.assert_close(found.lesion, torch.stack([one.lesion for one in alone]).mean(0))
+    prob, _ = infer_mean(ensemble.networks, image, config)
+    alone = [infer(member.model, image, config, scaling=member.card.calibration.scaling)[0] for member in members]
+    torch.testing.assert_close(prob.lesion, torch.stack([member.lesion for member in alone]).mean(0))
     warmer, _ = infer_mean(ensemble.networks, image, config, scaling=Scaling(2.0))
-    torch.testing.assert_close(torch.logit(warmer.lesion), torch.logit(found.lesion) / 2, rtol=1e-3, atol=1e-4)
-    assert [told["sha256"] for told in ensemble.card.provenance["members"]] == [one.sha256 for one in members]
+    torch.testing.assert_close(torch.logit(warmer.lesion), torch.logit(prob.lesion) / 2, rtol=1e-3, atol=1e-4)
+    assert [listed["sha256"] for listed in ensemble.card.provenance["members"]] == [member.sha256 for member in members]
 
 
 def test_names_joined_by_commas_are_an_ensemble(folds: Path) -> None:
@@ -65,6 +65,13 @@ def test_names_joined_by_commas_are_an_ensemble(folds: Path) -> None:
         find_weights("baseline,baseline")
     with pytest.raises(NoInput, match="beside a comma"):
         load_weights(f"{folds / 'fold0'},")
+
+
+def test_the_members_of_an_ensemble_are_loaded_with_their_own_cards(folds: Path) -> None:
+    members = load_members(str(folds))
+    assert [member.card.threshold for member in members] == pytest.approx([0.4, 0.5, 0.6])
+    assert [member.sha256 for member in members] == [load_weights(str(folds / f"fold{n}")).sha256 for n in range(3)]
+    assert len(load_members(str(folds / "fold0"))) == 1
 
 
 def test_an_ensemble_has_no_one_network(folds: Path) -> None:
@@ -85,6 +92,38 @@ def test_what_is_calibrated_together_is_kept_together(folds: Path) -> None:
     path.write_text(json.dumps({"format": "other"}))
     with pytest.raises(BadData, match="not of format"):
         load_weights(str(folds))
+
+
+@pytest.mark.parametrize("change", ["weights", "calibration", "number"])
+def test_an_ensemble_whose_members_changed_can_be_calibrated_again(change: str, folds: Path) -> None:
+    name, member = str(folds), str(folds / "fold1")
+    calibrated = replace(load_weights(name).card, threshold=0.31)
+    store_card(name, calibrated)
+    if change == "weights":
+        shutil.rmtree(member)
+        _save(Path(member), 3)
+    elif change == "calibration":
+        card = load_weights(member).card
+        store_card(member, replace(card, threshold=0.7))
+        assert load_weights(name).card == calibrated, "a member's threshold does not count"
+        store_card(member, replace(card, calibration=Calibration(temperature=3.0)))
+    else:
+        shutil.rmtree(member)
+    with pytest.raises(BadData, match=r"was calibrated .*; calibrate it again, or delete ensemble\.json"):
+        load_weights(name)
+    ensemble = load_weights(name, to_calibrate=True)
+    assert ensemble.card.threshold != 0.31
+    assert ensemble.card.calibration == Calibration()
+    store_card(name, replace(ensemble.card, threshold=0.42))
+    assert load_weights(name).card.threshold == 0.42
+
+
+def test_a_card_that_does_not_list_the_members_calibrations_is_taken(folds: Path) -> None:
+    path = store_card(str(folds), replace(load_weights(str(folds)).card, threshold=0.31))
+    tree = json.loads(path.read_text())
+    del tree["scalings"]
+    path.write_text(json.dumps(tree))
+    assert load_weights(str(folds)).card.threshold == 0.31
 
 
 def test_only_folds_that_are_done_and_named_once_count(folds: Path) -> None:
@@ -126,8 +165,8 @@ def test_the_bundled_ensemble_is_of_the_bundled_weights_and_calibrated_with_them
     ensemble = load_weights("ensemble")
     assert find_weights("ensemble").parent == find_weights("smart").parent
     alone = [load_weights(name) for name in ("baseline", "enhanced", "smart")]
-    assert [told["sha256"] for told in ensemble.card.provenance["members"]] == [one.sha256 for one in alone]
-    assert [scaling for _, scaling in ensemble.networks] == [one.card.calibration.scaling for one in alone]
+    assert [listed["sha256"] for listed in ensemble.card.provenance["members"]] == [member.sha256 for member in alone]
+    assert [scaling for _, scaling in ensemble.networks] == [member.card.calibration.scaling for member in alone]
     assert ensemble.card.calibration.fitted_on is not None
     with pytest.raises(UsageError, match="baseline are named twice"):
         load_weights("ensemble,baseline")
@@ -142,8 +181,8 @@ def test_a_bundled_ensemble_notices_that_a_member_is_another(folds: Path, monkey
             shutil.copy(folds / f"fold{number}" / f"w.{kind}", home / f"{name}.{kind}")
     monkeypatch.setattr("insula.checkpoint.weights._BUNDLED", home)
     members = {name: load_weights(name).sha256 for name in ("one", "two")}
-    told = {"members": members, "threshold": 0.3, "min_lesion_ml": 0.1, "calibration": {}}
-    (home / "both.json").write_text(json.dumps({"format": "insula-ensemble/1", **told}))
+    card = {"members": members, "threshold": 0.3, "min_lesion_ml": 0.1, "calibration": {}}
+    (home / "both.json").write_text(json.dumps({"format": "insula-ensemble/1", **card}))
     ensemble = load_weights("both")
     assert (len(ensemble.networks), ensemble.card.threshold) == (2, 0.3)
     assert store_card("both", replace(ensemble.card, threshold=0.2)) == home / "both.json"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from insula.checkpoint import load_state, save_state
+from insula.checkpoint import has_state, load_state, save_state
 from insula.errors import BadData
 
 _CPU = torch.device("cpu")
@@ -18,8 +18,10 @@ _CPU = torch.device("cpu")
 
 def test_there_and_back_and_only_two_are_kept(tmp_path: Path) -> None:
     assert load_state(tmp_path, device=_CPU) is None
+    assert not has_state(tmp_path)
     for step in (1, 2, 3):
         save_state(tmp_path, step, {"step": step, "weights": torch.arange(step)})
+    assert has_state(tmp_path)
     state = load_state(tmp_path, device=_CPU)
     assert state is not None
     assert state["step"] == 3

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from insula.checkpoint.seen import who_was_seen
 from insula.checkpoint.sound import check_answers
-from insula.checkpoint.weights import Card, Weights, bundled_card, find_one, load_one, read_card, write_card
+from insula.checkpoint.weights import Card, Weights, bundled_card, find_card, load_network, read_card, write_card
 from insula.config import Calibration, from_dict, knobs, to_dict
 from insula.errors import BadData, NoInput, UsageError
 from insula.io import write_json
@@ -30,6 +30,8 @@ class _EnsembleCard:
     threshold: float
     min_lesion_ml: float
     calibration: Calibration
+    scalings: dict[str, tuple[float, float]] | None = None
+    """Temperature and bias of each member, which the ensemble's calibration depends on; None in older cards."""
 
 
 def find_weights(name: str) -> Path:
@@ -46,15 +48,16 @@ def find_weights(name: str) -> Path:
         raise UsageError(
             "the weights", name, "are several and have no common card", "put them into a folder as fold0, fold1, ..."
         )
-    return Path(name) / _FILE if _folds(name) else find_one(name)
+    return Path(name) / _FILE if _folds(name) else find_card(name)
 
 
-def load_weights(name: str) -> Weights:
+def load_weights(name: str, *, to_calibrate: bool = False) -> Weights:
     """Load weights by name and verify them.
 
     Args:
         name: as for `find_weights`; a folder of folds, or names joined by commas, make an ensemble. An ensemble's own
             calibration is applied only if its name stands alone.
+        to_calibrate: leave out an ensemble's own calibration, which need not fit its members any more.
 
     Raises:
         NoInput: no weights of that name exist.
@@ -65,10 +68,10 @@ def load_weights(name: str) -> Weights:
     """
     parts, names = _parts(name), _member_names(name)
     if names == [name]:
-        return load_one(find_one(name))
+        return load_network(find_card(name))
     members = _load_each(parts, names)
     ensemble = _combined("+".join(Path(part).resolve().name for part in parts), names, members)
-    path = find_weights(name) if len(parts) == 1 else None
+    path = find_weights(name) if len(parts) == 1 and not to_calibrate else None
     return _with_calibration(ensemble, path, names, members) if path is not None and path.exists() else ensemble
 
 
@@ -99,16 +102,20 @@ def store_card(name: str, card: Card) -> Path:
     if not names:
         write_card(path, card)
         return path
-    members = {Path(member).name: load_one(find_one(member)).sha256 for member in names}
+    members = [load_network(find_card(member)) for member in names]
     ensemble_card = _EnsembleCard(
-        members=members, threshold=card.threshold, min_lesion_ml=card.min_lesion_ml, calibration=card.calibration
+        members=_hashes(names, members),
+        threshold=card.threshold,
+        min_lesion_ml=card.min_lesion_ml,
+        calibration=card.calibration,
+        scalings=_scalings(names, members),
     )
     write_json(path, {"format": _FORMAT, **to_dict(ensemble_card)})
     return path
 
 
 def _load_each(parts: list[str], names: list[str]) -> list[Weights]:
-    members = [load_one(find_one(name)) for name in names]
+    members = [load_network(find_card(name)) for name in names]
     if len(parts) == 1 and names != parts:  # a folder of folds, or a bundled ensemble
         _refuse_unfinished(names, members)
     return members
@@ -192,9 +199,12 @@ def _combined(name: str, names: list[str], members: list[Weights]) -> Weights:
 def _with_calibration(ensemble: Weights, path: Path, names: list[str], members: list[Weights]) -> Weights:
     """Apply the stored calibration of an ensemble, after checking that it was fitted on these members."""
     ensemble_card = from_dict(_EnsembleCard, read_card(path, _FORMAT), what="the ensemble's card")
-    if ensemble_card.members != {Path(part).name: member.sha256 for part, member in zip(names, members, strict=True)}:
+    remedy = f"calibrate it again, or delete {path.name}"
+    if ensemble_card.members != _hashes(names, members):
         rule = "was calibrated with other weights than those in the folder now"
-        raise BadData("the ensemble", ensemble.card.name, rule, f"calibrate it again, or delete {path.name}")
+        raise BadData("the ensemble", ensemble.card.name, rule, remedy)
+    if ensemble_card.scalings not in (None, _scalings(names, members)):
+        raise BadData("the ensemble", ensemble.card.name, "was calibrated before one of its members was", remedy)
     check_answers(ensemble_card.threshold, ensemble_card.min_lesion_ml, ensemble_card.calibration, path.name)
     card = replace(
         ensemble.card,
@@ -203,3 +213,12 @@ def _with_calibration(ensemble: Weights, path: Path, names: list[str], members: 
         calibration=ensemble_card.calibration,
     )
     return replace(ensemble, card=card)
+
+
+def _hashes(names: list[str], members: list[Weights]) -> dict[str, str]:
+    return {Path(name).name: member.sha256 for name, member in zip(names, members, strict=True)}
+
+
+def _scalings(names: list[str], members: list[Weights]) -> dict[str, tuple[float, float]]:
+    scalings = [member.card.calibration.scaling for member in members]
+    return {Path(name).name: scaling for name, scaling in zip(names, scalings, strict=True)}

@@ -71,5 +71,5 @@ def _lineage(provenance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from _lineage(parent)
 
 
-def _texts(value: Any) -> set[str]:
+def _texts(value: object) -> set[str]:
     return set(value) if isinstance(value, Collection) and not isinstance(value, str) else set()

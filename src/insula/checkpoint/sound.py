@@ -6,13 +6,13 @@ A matching hash only proves that the weights belong to their card, not that eith
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any
 
 import torch
 from safetensors.torch import load as load_tensors
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from insula.config import Calibration, ModelConfig, PrepareConfig, to_dict
 from insula.errors import BadData
@@ -20,6 +20,7 @@ from insula.models import UNet, build_model
 from insula.types import Shape
 
 __all__ = [
+    "build_network",
     "check_answers",
     "check_box",
     "check_model",
@@ -36,13 +37,14 @@ _SHORTEST_AXIS, _MOST_VOXELS = 16, 2**26
 _MOST_TOKENS = 2**15  # a memory compares every pair of tokens
 _REPEATED = {"sides", "bottleneck_convs", "scans", "blocks"}  # knobs that count repetitions
 _MAY_BE_0 = {"sides", "scans", "blocks", "bottleneck_convs"}
+_FILLS = {"fill_", "kaiming_normal_", "kaiming_uniform_", "normal_", "uniform_", "zero_"}
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _WORDS, _TREES = {"trained_on", "name", "sha256", "device"}, {"recipe", "started_from"}
 _LISTS_OF_TREES, _LISTS_OF_WORDS = {"mean_of", "members"}, {"subjects", "fitted_subjects", "fitted_scans"}
 _COUNTS = {"steps", "minutes", "cases"}
 
 
-def check_tree(tree: Any, name: str) -> None:
+def check_tree(tree: object, name: str) -> None:
     """Refuse JSON that nothing can use: numbers not finite or too large, invalid Unicode, or too deep a nesting.
 
     Raises:
@@ -51,8 +53,8 @@ def check_tree(tree: Any, name: str) -> None:
     level = [tree]
     for _ in range(_DEEPEST):
         for value in level:
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if number and not (math.isfinite(value) if isinstance(value, float) else abs(value) <= _LARGEST):
+            too_large = isinstance(value, int) and abs(value) > _LARGEST
+            if too_large or (isinstance(value, float) and not math.isfinite(value)):
                 raise _unsound(name, "holds a number that is not finite or too large")
             if isinstance(value, str) and not _is_unicode(value):
                 raise _unsound(name, "holds text that is not valid Unicode")
@@ -113,7 +115,7 @@ def check_answers(threshold: float, min_lesion_ml: float, calibration: Calibrati
         raise _unsound(name, "does not say on how many cases it was calibrated")
 
 
-def check_provenance(provenance: Any, name: str) -> None:
+def check_provenance(provenance: object, name: str) -> None:
     """Refuse a provenance whose parts are not of the types that its readers expect.
 
     Raises:
@@ -144,15 +146,14 @@ def check_provenance(provenance: Any, name: str) -> None:
             raise _unsound(name, "stores recipe in its provenance in a form that insula does not write")
 
 
-def check_box(model: ModelConfig, box: Shape, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Build the network without allocating memory, and pass a tensor of the box's size through it.
+def build_network(model: ModelConfig, tensors: Mapping[str, Tensor], name: str) -> UNet:
+    """Build a card's network in evaluation mode and fill it with its weights.
 
     Raises:
-        BadData: the network cannot be built, does not match the tensors (the message names the first that differ),
-            or cannot process a box of that size.
+        BadData: the network cannot be built, or does not match the tensors (the message names the first that differ).
     """
     try:
-        with torch.device("meta"):
+        with _Unfilled():
             network = build_model(model).eval()
     except Exception as error:  # a damaged knob can raise anything
         raise _unsound(name, "describes a network that cannot be built") from error
@@ -165,20 +166,51 @@ def check_box(model: ModelConfig, box: Shape, tensors: Mapping[str, Tensor], nam
     for key, tensor in wanted.items():
         if tensor.is_floating_point() != tensors[key].is_floating_point():
             raise BadData("the weights", key, "are of another type than the card's model", "give the matching card")
+    network.load_state_dict({key: value.to(wanted[key].dtype) for key, value in tensors.items()})
+    return network
+
+
+def check_box(network: UNet, box: Shape, name: str) -> None:
+    """Refuse a network that cannot process a box of that size.
+
+    The network is run on the smallest image that it can process. The meta device would take the whole box without
+    computing anything, but it imports PyTorch's compiler, which takes longer than everything else in loading.
+
+    Raises:
+        BadData: names the box.
+    """
     try:
         with torch.no_grad():
-            image = torch.empty(1, 1, *box, device="meta")
-            network.check_size(image)
-            tokens = math.prod(size // divisor for size, divisor in zip(box, network.divisors, strict=True))
+            network.check_size(torch.empty(1, 1, *box))
+            times = [size // divisor for size, divisor in zip(box, network.divisors, strict=True)]
+            tokens = math.prod(times)
             if getattr(network, "memory", None) is not None and tokens > _MOST_TOKENS:
                 raise BadData("the memory", f"of {tokens} places", "is too large", "use more stages")
-            skip = network.shallow(image)
+            sizes = list(network.divisors)
+            sizes[times.index(max(times))] *= min(max(times), 2)  # instance normalisation needs two voxels
+            skip = network.shallow(torch.zeros(1, 1, *sizes))
             network.merge(
                 skip, UNet.deep(network, network.enter(skip))
             )  # skips the memory: its recall depends on values
     except Exception as error:
         size = "x".join(map(str, box))
         raise _unsound(name, f"describes a network that cannot process a box of {size} voxels") from error
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves new parameters without values: it saves time, and a card that describes a huge network costs no memory."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in _FILLS:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def read_tensors(data: bytes) -> dict[str, Tensor]:
@@ -208,7 +240,7 @@ def _check(low: float, value: float, high: float, what: str, name: str) -> None:
         raise _unsound(name, f"has {what} = {value:g} (allowed: {low:g} to {high:g})")
 
 
-def _inside(value: Any) -> list[Any]:
+def _inside(value: object) -> list[object]:
     if isinstance(value, dict):
         return [*value, *value.values()]
     return value if isinstance(value, list) else []

@@ -13,6 +13,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from insula.checkpoint.sound import (
+    build_network,
     check_answers,
     check_box,
     check_model,
@@ -21,13 +22,13 @@ from insula.checkpoint.sound import (
     check_tree,
     read_tensors,
 )
-from insula.config import Calibration, ModelConfig, PrepareConfig, Scaling, from_dict, knobs, to_dict
+from insula.config import Calibration, ModelConfig, PrepareConfig, Scaling, complete_model, from_dict, knobs, to_dict
 from insula.errors import BadData, NoInput, UsageError
 from insula.io import write_bytes, write_json
 from insula.io.bytes import read_file
-from insula.models import UNet, build_model
+from insula.models import UNet
 
-__all__ = ["Card", "Weights", "bundled_card", "find_one", "load_one", "read_card", "save_weights", "write_card"]
+__all__ = ["Card", "Weights", "bundled_card", "find_card", "load_network", "read_card", "save_weights", "write_card"]
 
 _BUNDLED = Path(__file__).parent.parent / "weights"
 _FORMAT = "insula-weights/1"
@@ -107,7 +108,7 @@ def save_weights(folder: Path, model: nn.Module, card: Card) -> str:
     return sha
 
 
-def find_one(name: str) -> Path:
+def find_card(name: str) -> Path:
     """Find the card of bundled weights (`baseline`), of a `.json` or `.safetensors` file, or of a run's folder.
 
     A bundled name takes precedence over a folder of that name, e.g. a folder of results; write `./baseline` for the
@@ -133,7 +134,7 @@ def bundled_card(name: str) -> Path | None:
     return path if Path(name).name == name and path.is_file() else None
 
 
-def load_one(card_path: Path) -> Weights:
+def load_network(card_path: Path) -> Weights:
     """Load a single network by its card and verify it.
 
     Raises:
@@ -148,15 +149,13 @@ def load_one(card_path: Path) -> Weights:
         rule = f"does not match its card ({str(expected)[:12]}...)"
         raise BadData("the weights' SHA-256", f"{file.sha256[:12]}...", rule, "copy both files again")
     if isinstance(tree.get("model"), dict):
-        tree["model"].setdefault("brain", False)  # older cards lack this key
+        tree["model"] = complete_model(tree["model"])
     card = from_dict(Card, tree, what="the card")
     _check_card(card, card_path.name)
     tensors = read_tensors(file.data)
-    check_box(card.model, card.prepare.box, tensors, card_path.name)
-    model = build_model(card.model)
-    wanted = model.state_dict()
-    model.load_state_dict({key: value.to(wanted[key].dtype) for key, value in tensors.items()})
-    return Weights(networks=((model.eval(), Scaling()),), card=card, sha256=file.sha256)
+    network = build_network(card.model, tensors, card_path.name)
+    check_box(network, card.prepare.box, card_path.name)
+    return Weights(networks=((network, Scaling()),), card=card, sha256=file.sha256)
 
 
 def read_card(path: Path, form: str) -> dict[str, Any]:

@@ -43,12 +43,12 @@ def calibrate(
     from insula.cohort import find_cohort
     from insula.config import SegmentConfig
     from insula.errors import InsulaError, NoPermission
-    from insula.evaluate import Studied, study
+    from insula.evaluate import CaseStatistics, measure_case
     from insula.evaluate import calibrate as fit
     from insula.infer import choose_device
 
     choose_device(device)
-    loaded, dataset = load_weights(weights), find_cohort(cohort, label=label)
+    loaded, dataset = load_weights(weights, to_calibrate=True), find_cohort(cohort, label=label)
     home = find_weights(weights).parent
     if not os.access(home, os.W_OK):  # fail now, not after hours of computing
         raise NoPermission("the weights' folder", home, "cannot be written", "copy the weights and name the copy")
@@ -59,16 +59,16 @@ def calibrate(
             f"{loaded.card.name} was trained on {len(trained)} subjects with these names (e.g. {trained[0]}); if they "
             "are the same subjects, the fitted thresholds and intervals are too optimistic"
         )
-    studied: list[Studied] = []
+    measured: list[CaseStatistics] = []
     with bar(len(entries), "calibrating") as progress:
         for entry in entries:
             try:
-                studied.append(study(entry, loaded, SegmentConfig(device=device, assume_t1w=True)))
+                measured.append(measure_case(entry, loaded, SegmentConfig(device=device, assume_t1w=True)))
             except InsulaError as error:
                 warn(f"{entry.case}: {error}")
             if progress is not None:
                 progress.advance(progress.task_ids[0])
-    card = fit(studied, loaded.card)
+    card = fit(measured, loaded.card)
     path = store_card(weights, card)
     calibration, facts = card.calibration, card.calibration.fitted_on or {}
     print(
@@ -93,4 +93,4 @@ def calibrate(
         )
     tell(dataset.sheets, dataset.notes)
     print(path)
-    return 0 if len(studied) == len(entries) else 1
+    return 0 if len(measured) == len(entries) else 1

@@ -42,9 +42,9 @@ plan, weights = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
 weights.mkdir()
 torch.manual_seed(0)
 try:
-    config = AttentionUNet(widths=(4, 8), brain=False)
+    config = AttentionUNet(widths=(4, 8), norm="instance", stem="full", brain=False)
 except TypeError:
-    config = AttentionUNet(widths=(4, 8))
+    config = AttentionUNet(widths=(4, 8), norm="instance", stem="full")
 model = build_model(config)
 model(torch.randn(2, 1, 16, 16, 16))
 prepare = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
@@ -96,9 +96,8 @@ def run(tree: Path, plan: list[dict[str, Any]], folder: Path) -> dict[str, dict[
 
 def right(case: Case, result: dict[str, Any], out: Path, volumes: dict[str, float]) -> str:
     """What is wrong with the outcome of a case; empty if nothing is."""
-    records = (
-        [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))] if out.exists() else []
-    )
+    paths = [path for path in sorted(out.glob("*.json")) if path.stem not in ("lesions", "results")]
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     done = [record for record in records if record.get("outcome") == "done"]
     text = result["output"] + json.dumps(records)
     if not isinstance(result["code"], int | None) or result["code"] == 70 or "Traceback" in result["output"]:

@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 
-from cli.call import Said
+from cli.call import CommandResult
 from corpus.files import nifti, packed
 from insula.cli.bids import main
 
@@ -32,12 +32,12 @@ def raw(tmp_path: Path) -> Path:
     return root
 
 
-def call(capsys: Capture, *arguments: object) -> Said:
+def call(capsys: Capture, *arguments: object) -> CommandResult:
     with mock.patch.object(sys, "argv", ["insula-bids", *map(str, arguments)]), pytest.raises(SystemExit) as stop:
         main()
-    told = capsys.readouterr()
-    assert "Traceback" not in told.err
-    return Said(int(stop.value.code or 0), told.out, told.err)
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    return CommandResult(int(stop.value.code or 0), printed.out, printed.err)
 
 
 def _errors(folder: Path) -> list[object]:
@@ -54,16 +54,16 @@ def test_participants_then_group_and_the_validator_finds_no_error(
 ) -> None:
     out = raw / "derivatives" / "insula"
     options = ("--weights", tiny_weights, "--device", "cpu")
-    said = call(capsys, raw, out, "participant", "--participant-label", "01", *options)
-    assert (said.code, said.err) == (0, "")
+    result = call(capsys, raw, out, "participant", "--participant-label", "01", *options)
+    assert (result.code, result.err) == (0, "")
     assert not (out / "sub-02").exists()
     assert call(capsys, raw, out, "participant", "--participant-label", "sub-02", *options).code == 0
     assert call(capsys, raw, out, "group").code == 0
-    rows = (out / "group_volumes.tsv").read_text().splitlines()
-    assert [row.split("\t")[:2] for row in rows[1:]] == [
-        ["sub-01_ses-a", "done"],
-        ["sub-01_ses-b", "done"],
-        ["sub-02", "done"],
+    rows = (out / "results.tsv").read_text().splitlines()
+    assert [row.split("\t")[:5] for row in rows[1:]] == [
+        ["sub-01_ses-a", "01", "a", "", "done"],
+        ["sub-01_ses-b", "01", "b", "", "done"],
+        ["sub-02", "02", "", "", "done"],
     ]
     assert len(list(out.rglob("*_mask.nii.gz"))) == 3
     assert "3 segmented" in (out / "index.html").read_text()
@@ -80,9 +80,9 @@ def test_a_brain_mask_is_valid_too_and_goes_with_a_refusal(raw: Path, brain_weig
         "sub-02_space-orig_label-brain_desc-insula_mask.nii.gz",
     ]
     assert call(capsys, raw, out, "group").code == 0
-    heads, row = [line.split("\t") for line in (out / "group_volumes.tsv").read_text().splitlines()]
-    assert heads[-2:] == ["brain_volume_ml", "lesion_share"]
-    assert 0 < float(row[-1]) < 1 < float(row[-2])
+    heads, row = [line.split("\t") for line in (out / "results.tsv").read_text().splitlines()]
+    brain = dict(zip(heads, row, strict=True))
+    assert 0 < float(brain["lesion_share"]) < 1 < float(brain["brain_volume_ml"])
     assert _errors(raw) == []
     assert _errors(out) == []
     scan = raw / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
@@ -90,7 +90,15 @@ def test_a_brain_mask_is_valid_too_and_goes_with_a_refusal(raw: Path, brain_weig
     assert call(capsys, *call_it).code == 65
     assert [path.name for path in (out / "sub-02").rglob("sub-02*")] == ["sub-02_space-orig_desc-insula_record.json"]
     call(capsys, raw, out, "group")
-    assert (out / "group_volumes.tsv").read_text().splitlines()[1] == "sub-02\trefused" + 4 * "\tn/a"
+    assert (out / "results.tsv").read_text().splitlines()[1].split("\t")[:7] == [
+        "sub-02",
+        "02",
+        "",
+        "",
+        "refused",
+        "",
+        "",
+    ]
 
 
 def test_participants_at_the_same_time_into_one_folder_and_nothing_into_the_input(
@@ -112,8 +120,8 @@ def test_participants_at_the_same_time_into_one_folder_and_nothing_into_the_inpu
         )
         for label in ("01", "02")
     ]
-    said = [run.communicate(timeout=120) for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], said
+    outputs = [run.communicate(timeout=120) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
     assert len(list(out.rglob("*_mask.nii.gz"))) == 3
     assert json.loads((out / "dataset_description.json").read_text())["DatasetType"] == "derivative"
     assert before == {
@@ -137,22 +145,22 @@ def test_a_refused_scan_leaves_nothing_to_be_believed(raw: Path, tiny_weights: P
     call(capsys, raw, out, "participant", *options)
     scan = raw / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
     scan.write_bytes(scan.read_bytes()[:3000])
-    said = call(capsys, raw, out, "participant", *options)
-    assert said.code == 1
-    assert said.err.count("\n") == 1
-    assert said.err.startswith("insula: sub-02: ")
+    result = call(capsys, raw, out, "participant", *options)
+    assert result.code == 1
+    assert result.err.count("\n") == 1
+    assert result.err.startswith("insula: sub-02: ")
     assert [path.name for path in (out / "sub-02").rglob("sub-02*")] == ["sub-02_space-orig_desc-insula_record.json"]
     assert _errors(out) == []
     alone = call(capsys, raw, out, "participant", "--participant-label", "02", *options)
     assert alone.code == 65
     assert len(list((out / "sub-01").rglob("*_mask.nii.gz"))) == 2
     call(capsys, raw, out, "group")
-    assert "sub-02\trefused\tn/a\tn/a" in (out / "group_volumes.tsv").read_text()
+    assert "sub-02\t02\t\t\trefused\t\t" in (out / "results.tsv").read_text()
     shutil.rmtree(out / "sub-02")
 
 
 def test_rubbish_gets_one_line(raw: Path, capsys: Capture, tmp_path: Path) -> None:
-    for arguments, code, says in (
+    for arguments, code, message in (
         ((raw / "absent", tmp_path / "o", "participant"), 66, "absent"),
         ((raw, tmp_path / "o", "participant", "--participant-label", "07"), 66, "the participant 07"),
         ((raw, raw, "participant"), 2, "lies inside the dataset"),
@@ -161,22 +169,22 @@ def test_rubbish_gets_one_line(raw: Path, capsys: Capture, tmp_path: Path) -> No
         ((raw, tmp_path / "o", "group"), 66, "run the participant level first"),
         ((raw, tmp_path, "group"), 66, "holds no records"),
     ):
-        said = call(capsys, *arguments)
-        assert (said.code, said.err.count("\n")) == (code, 1), said
-        assert says in said.err
+        result = call(capsys, *arguments)
+        assert (result.code, result.err.count("\n")) == (code, 1), result
+        assert message in result.err
     assert not (tmp_path / "o").exists()
     assert call(capsys, raw, tmp_path / "o", "everyone").code == 2
 
 
-@pytest.mark.parametrize(("content", "says"), [(None, "is missing"), ("{", "is not JSON"), ("{}", "lacks Name")])
+@pytest.mark.parametrize(("content", "message"), [(None, "is missing"), ("{", "is not JSON"), ("{}", "lacks Name")])
 def test_a_poor_description_is_told_and_does_no_harm(
-    content: str | None, says: str, raw: Path, tiny_weights: Path, capsys: Capture
+    content: str | None, message: str, raw: Path, tiny_weights: Path, capsys: Capture
 ) -> None:
     path = raw / "dataset_description.json"
     path.unlink()
     if content is not None:
         path.write_text(content)
-    said = call(
+    result = call(
         capsys,
         raw,
         raw.parent / "out",
@@ -188,9 +196,9 @@ def test_a_poor_description_is_told_and_does_no_harm(
         "--device",
         "cpu",
     )
-    assert said.code == 0
-    assert says in said.err
-    assert said.err.count("\n") == 1
+    assert result.code == 0
+    assert message in result.err
+    assert result.err.count("\n") == 1
 
 
 def test_entities_are_heard_and_what_is_passed_over_stands_on_the_index(
@@ -203,9 +211,9 @@ def test_entities_are_heard_and_what_is_passed_over_stands_on_the_index(
     (raw / "sub-03" / "anat" / "sub-03_UNIT1.nii.gz").write_bytes(scan)
     (raw / "sub-04").mkdir()
     out = tmp_path / "out"
-    said = call(capsys, raw, out, "participant", "--weights", tiny_weights, "--device", "cpu")
-    assert said.code == 1
-    lines = said.err.splitlines()
+    result = call(capsys, raw, out, "participant", "--weights", tiny_weights, "--device", "cpu")
+    assert result.code == 1
+    lines = result.err.splitlines()
     assert lines[0].endswith(
         "sub-02_run-2_T1w.nii.gz would have the same result file, and it is unclear which is meant; keep one of them"
     )

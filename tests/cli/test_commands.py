@@ -82,21 +82,22 @@ def test_the_table_has_the_brain_where_it_is_known(
     (tmp_path / "bad.nii.gz").write_bytes(packed(nifti())[:5000])
     weights, out = request.getfixturevalue(kind), tmp_path / "out"
     call(capsys, "segment", tmp_path / "a.nii.gz", tmp_path / "bad.nii.gz", "--weights", weights, "--out", out)
-    heads, done, refused = (line.split("\t") for line in (out / "results.tsv").read_text().split("\n")[:3])
-    assert heads[4:6] == ["brain_volume_ml", "lesion_share"]
-    assert len(heads) == len(done) == len(refused)
-    assert refused[4:6] == ["", ""]
+    heads, *rows = (line.split("\t") for line in (out / "results.tsv").read_text().splitlines())
+    done, refused = (dict(zip(heads, row, strict=True)) for row in rows)
+    assert refused["brain_volume_ml"] == refused["lesion_share"] == ""
     brain = json.loads((out / "a.json").read_text())["brain"]
     assert (out / "a_brain.nii.gz").exists() == (brain is not None) == (kind == "brain_weights")
     if brain is None:
-        assert done[4:6] == ["", ""]
+        assert done["brain_volume_ml"] == done["lesion_share"] == done["side"] == ""
     else:
-        assert [float(cell) for cell in done[4:6]] == [brain["volume_ml"], brain["lesion_share"]]
+        assert float(done["brain_volume_ml"]) == brain["volume_ml"]
+        assert float(done["lesion_share"]) == brain["lesion_share"]
+        assert float(done["left_ml"]) + float(done["right_ml"]) == pytest.approx(float(done["volume_ml"]), abs=1e-3)
         assert read_mask(out / "a_brain.nii.gz").volume_ml == pytest.approx(brain["volume_ml"], abs=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (("segment", "absent.nii"), 66, "absent.nii does not exist"),
         (("segment",), 66, "the scans"),
@@ -114,16 +115,16 @@ def test_the_table_has_the_brain_where_it_is_known(
 def test_a_wrong_call_gets_its_code_and_no_traceback(
     arguments: tuple[str, ...],
     code: int,
-    says: str,
+    message: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scan.nii").write_bytes(nifti())
-    said = call(capsys, *arguments)
-    assert said.code == code, said
-    assert says in said.err + said.out
+    result = call(capsys, *arguments)
+    assert result.code == code, result
+    assert message in result.err + result.out
 
 
 def test_without_a_home_or_a_cache(tiny_weights: Path, tmp_path: Path) -> None:

@@ -38,12 +38,12 @@ def nifti(
     """The bytes of an uncompressed single-file NIfTI; `edits` are (offset, struct format, value)."""
     header = kind.header_class(endianness=order)  # type: ignore[attr-defined]
     header.set_data_dtype(image.dtype.newbyteorder(order))
-    made = kind(image, grid.affine, header)
-    made.header.set_sform(grid.affine, code=1)
-    made.header.set_qform(grid.affine, code=1)
-    made.header.set_xyzt_units("mm")
+    file = kind(image, grid.affine, header)
+    file.header.set_sform(grid.affine, code=1)
+    file.header.set_qform(grid.affine, code=1)
+    file.header.set_xyzt_units("mm")
     buffer = io.BytesIO()
-    made.to_stream(buffer)
+    file.to_stream(buffer)
     data = bytearray(buffer.getvalue())
     for offset, form, value in edits or []:
         struct.pack_into(order + form, data, offset, value)
@@ -83,10 +83,10 @@ def placed(grid: Grid, **options: Any) -> Callable[[Path], Path]:
 
 def pair(folder: Path) -> Path:
     """An .hdr and an .img."""
-    made = nib.Nifti1Pair(IMAGE, GRID.affine)
-    made.header.set_sform(GRID.affine, code=1)
-    made.header.set_qform(GRID.affine, code=1)
-    nib.save(made, folder / "scan.img")
+    file = nib.Nifti1Pair(IMAGE, GRID.affine)
+    file.header.set_sform(GRID.affine, code=1)
+    file.header.set_qform(GRID.affine, code=1)
+    nib.save(file, folder / "scan.img")
     return folder / "scan.hdr"
 
 

@@ -57,7 +57,7 @@ class Row:
     title: str
     build: Callable[[Path], Path]
     outcome: Outcome
-    says: str = ""
+    message: str = ""
     """In the message of a refusal: the offending value. Of a warning: the flag's code."""
     code: int = 65
     """Exit code of a refusal."""
@@ -65,12 +65,12 @@ class Row:
     """Of the command."""
 
 
-def R(number: str, title: str, build: Callable[[Path], Path], says: str, code: int = 65, **options: Any) -> Row:
-    return Row(number, title, build, "refused", says, code, tuple(options.items()))
+def R(number: str, title: str, build: Callable[[Path], Path], message: str, code: int = 65, **options: Any) -> Row:
+    return Row(number, title, build, "refused", message, code, tuple(options.items()))
 
 
-def W(number: str, title: str, build: Callable[[Path], Path], says: str, **options: Any) -> Row:
-    return Row(number, title, build, "warned", says, 0, tuple(options.items()))
+def W(number: str, title: str, build: Callable[[Path], Path], message: str, **options: Any) -> Row:
+    return Row(number, title, build, "warned", message, 0, tuple(options.items()))
 
 
 def O(number: str, title: str, build: Callable[[Path], Path], **options: Any) -> Row:  # noqa: E743
@@ -125,9 +125,9 @@ def _two_forms(offset_mm: float, flip: bool) -> list[tuple[int, str, Any]]:
 
 
 def _renamed_pair(folder: Path, header: str, image: str) -> Path:
-    made = pair(folder)
-    made.with_suffix(".img").rename(folder / image)
-    return made.rename(folder / header)
+    path = pair(folder)
+    path.with_suffix(".img").rename(folder / image)
+    return path.rename(folder / header)
 
 
 _PLAIN, _ZERO_SFORM = nifti(), [(SROW_X + 4 * n, "f", 0.0) for n in range(12)]

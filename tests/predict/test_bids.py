@@ -72,9 +72,9 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_entities_stand_in_the_standards_order(scan: str, mask: str, tmp_path: Path) -> None:
-    (found,) = find_bids_scans(_touch(tmp_path / "raw", scan))
+    (bids_scan,) = find_bids_scans(_touch(tmp_path / "raw", scan))
     out = tmp_path / "out"
-    paths = bids_paths(found, out)
+    paths = bids_paths(bids_scan, out)
     assert paths.mask.relative_to(out).as_posix() == mask
     assert len({paths.mask, paths.prob, paths.lesions, paths.record, paths.page, paths.brain}) == 6
     brain = mask.replace("_label-L_", "_label-brain_")
@@ -120,10 +120,10 @@ def test_the_brain_has_a_mask_and_a_sidecar_where_the_weights_give_one(
     sidecar = paths.brain.with_name(paths.brain.name.replace(".nii.gz", ".json"))
     assert {paths.brain, sidecar} <= set(paths.all_but_the_record)
     config = SegmentConfig(device="cpu")
-    found = segment(coarse_case.scan, config, weights=str(brain_weights))
-    record = write_bids_result(found, scan, paths)
-    assert found.brain is not None
-    assert np.array_equal(read_mask(paths.brain).voxels, found.brain.voxels)
+    result = segment(coarse_case.scan, config, weights=str(brain_weights))
+    record = write_bids_result(result, scan, paths)
+    assert result.brain is not None
+    assert np.array_equal(read_mask(paths.brain).voxels, result.brain.voxels)
     assert json.loads(sidecar.read_text())["Type"] == "Brain"
     assert record["files"]["brain"] == "sub-1_space-orig_label-brain_desc-insula_mask.nii.gz"
     beside_prob = paths.prob.with_name(paths.prob.name.replace(".nii.gz", ".json"))
@@ -147,14 +147,14 @@ def test_what_is_no_t1w_scan_is_passed_over_and_named(tmp_path: Path) -> None:
         "sub-5/ses-b/anat/sub-5_ses-b_T2w.nii.gz",
         "sub-3/anat/sub-3_my_T1w.nii.gz",
     )
-    found = look_through(root)
-    assert [scan.path.name for scan in found.scans] == [
+    dataset = look_through(root)
+    assert [scan.path.name for scan in dataset.scans] == [
         "sub-1_part-mag_T1w.nii.gz",
         "sub-2_UNIT1.nii.gz",
         "sub-3_T1w.nii.gz",
         "sub-5_ses-a_T1w.nii.gz",
     ]
-    assert found.notes == (
+    assert dataset.notes == (
         "passed over: 4 images (sub-1_part-phase_T1w.nii.gz, sub-3_UNIT1.nii.gz, sub-3_my_T1w.nii.gz, ...), "
         "by their names not T1w scans",
         "1 of 5 participants without a T1w scan: passed over (sub-4)",

@@ -18,6 +18,7 @@ from insula.checkpoint import load_weights
 from insula.config import Calibration, SegmentConfig
 from insula.errors import BadData, IOFault
 from insula.geometry import label_components
+from insula.infer import InferFacts, Probabilities
 from insula.io import atomic, nifti_write, read_mask, read_scan, read_values
 from insula.predict import Result, refusal, result_paths, segment, to_record, write_refusal, write_result
 from insula.simulate import phantom_case
@@ -61,27 +62,27 @@ def _with_spacing(spacing_mm: tuple[float, float, float], degrees: float = 0.0) 
 )
 def test_no_lesion_lies_outside_the_brain(scan: Scan, tta: bool, brain_weights: Path) -> None:
     config = SegmentConfig(device="cpu", precision="float32", tta=tta, threshold=0.1)
-    found = segment(scan, config, weights=str(brain_weights))
-    assert found.brain is not None
-    assert found.mask.voxels.any()
-    outside = ~found.brain.voxels
+    result = segment(scan, config, weights=str(brain_weights))
+    assert result.brain is not None
+    assert result.mask.voxels.any()
+    outside = ~result.brain.voxels
     assert outside.any()
-    assert not found.mask.voxels[outside].any()
-    assert not found.prob[outside].any()
-    assert found.prob[found.brain.voxels].any()
-    pieces, count = label_components(found.brain.voxels)
+    assert not result.mask.voxels[outside].any()
+    assert not result.prob[outside].any()
+    assert result.prob[result.brain.voxels].any()
+    pieces, count = label_components(result.brain.voxels)
     assert (count, int(pieces.max())) == (1, 1)
-    assert np.array_equal(ndimage.binary_fill_holes(found.brain.voxels), found.brain.voxels)
+    assert np.array_equal(ndimage.binary_fill_holes(result.brain.voxels), result.brain.voxels)
 
 
 def test_nor_does_one_where_a_member_of_an_ensemble_has_no_brain(
     coarse_case: Case, brain_weights: Path, tiny_weights: Path
 ) -> None:
-    found = segment(coarse_case.scan, _CONFIG, weights=f"{brain_weights},{tiny_weights}")
-    assert found.brain is not None
-    assert found.mask.voxels.any()
-    assert not found.mask.voxels[~found.brain.voxels].any()
-    assert not found.prob[~found.brain.voxels].any()
+    result = segment(coarse_case.scan, _CONFIG, weights=f"{brain_weights},{tiny_weights}")
+    assert result.brain is not None
+    assert result.mask.voxels.any()
+    assert not result.mask.voxels[~result.brain.voxels].any()
+    assert not result.prob[~result.brain.voxels].any()
 
 
 def test_the_brain_is_measured_and_the_lesions_share_of_it(brained: Result) -> None:
@@ -114,12 +115,32 @@ def test_a_scan_without_a_brain_says_so(coarse_case: Case, brain_weights: Path) 
     loaded = load_weights(str(brain_weights))
     with torch.no_grad():
         loaded.model.head.bias[1] -= 1000
-    found = segment(coarse_case.scan, _CONFIG, weights=loaded)
-    record = to_record(found)
+    result = segment(coarse_case.scan, _CONFIG, weights=loaded)
+    record = to_record(result)
     assert record["reason"] == "no lesion found: the network sees no brain in this scan"
     assert record["brain"] == {"volume_ml": 0.0, "lesion_share": None}
     assert "brain-volume-odd" in {flag["code"] for flag in record["flags"]}
-    assert not found.prob.any()
+    assert not result.prob.any()
+
+
+@pytest.mark.parametrize(("depth", "flagged"), [(0, True), (1, True), (2, False)])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("far", [False, True])
+def test_a_lesion_within_two_voxels_of_the_boxs_edge_is_flagged(
+    far: bool, axis: int, depth: int, flagged: bool, coarse_case: Case, tiny_weights: Path, monkeypatch: Any
+) -> None:
+    weights = load_weights(str(tiny_weights))
+    lesion = torch.zeros(weights.card.prepare.box)
+    place = [n // 2 for n in lesion.shape]
+    place[axis] = lesion.shape[axis] - 1 - depth if far else depth
+    lesion[tuple(place)] = weights.card.threshold
+    facts = InferFacts(device="cpu", precision="float32", passes="whole", why="", tta=False)
+    monkeypatch.setattr("insula.predict.segmentation.infer_mean", lambda *_, **__: (Probabilities(lesion), facts))
+    codes = [flag.code for flag in segment(coarse_case.scan, _CONFIG, weights=weights).flags]
+    assert ("lesion-at-box-rim" in codes) is flagged
+    lesion *= 0.99  # nothing reaches the threshold
+    codes = [flag.code for flag in segment(coarse_case.scan, _CONFIG, weights=weights).flags]
+    assert "lesion-at-box-rim" not in codes
 
 
 def test_an_empty_mask_has_its_reason(coarse_case: Case, tiny_weights: Path) -> None:
@@ -244,10 +265,10 @@ def test_an_input_that_changed_meanwhile_is_refused(tiny_weights: Path, coarse_c
 
     source = tmp_path / "scan.nii.gz"
     write_prob(source, coarse_case.scan.image, coarse_case.scan.grid)
-    found = segment(read_scan(source), _CONFIG, weights=str(tiny_weights))
+    result = segment(read_scan(source), _CONFIG, weights=str(tiny_weights))
     source.write_bytes(source.read_bytes() + b"\0")
     with pytest.raises(BadData, match="changed while it was segmented"):
-        write_result(found, result_paths(tmp_path, "x"), source=source)
+        write_result(result, result_paths(tmp_path, "x"), source=source)
     assert [p.name for p in tmp_path.iterdir()] == ["scan.nii.gz"]
 
 

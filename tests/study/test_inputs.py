@@ -70,9 +70,9 @@ def test_archives_in_a_folder_are_named(tmp_path: Path) -> None:
 def test_scans_of_a_folder_may_be_packed_in_other_ways(tmp_path: Path) -> None:
     names = ["a.NII", "b.nii.bz2", "c.nii.xz", "d.HDR", "e.hdr.gz", "e.img.gz", "f_mask.nii.xz", "g_FLAIR.nii.bz2"]
     _touch(tmp_path, *names)
-    found = find_scans([str(tmp_path)])
-    assert [path.name for path in found.files] == names[:5]
-    assert name_cases(found.files) == ["a", "b", "c", "d", "e"]
+    scans = find_scans([str(tmp_path)])
+    assert [path.name for path in scans.files] == names[:5]
+    assert name_cases(scans.files) == ["a", "b", "c", "d", "e"]
 
 
 def test_equal_names_get_their_folders(tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ def test_of_nnunets_folders_the_first_channel_of_the_images(tmp_path: Path) -> N
         "labelsTr/s_001.nii.gz",
         "imagesTs/s_002_0000.nii.gz",
     )
-    found = find_scans([str(tmp_path)]).files
-    assert [path.name for path in found] == ["s_001_0000.nii.gz", "s_002_0000.nii.gz"]
-    assert [case_name(f"{name}_mask") for name in name_cases(found)] == ["s_001", "s_002"]
+    scans = find_scans([str(tmp_path)]).files
+    assert [path.name for path in scans] == ["s_001_0000.nii.gz", "s_002_0000.nii.gz"]
+    assert [case_name(f"{name}_mask") for name in name_cases(scans)] == ["s_001", "s_002"]
 
 
 def test_a_brain_mask_beside_its_results_is_no_scan_and_a_stripped_brain_is_one(tmp_path: Path) -> None:
@@ -109,10 +109,10 @@ def test_what_is_passed_over_is_told_with_its_reason(tmp_path: Path) -> None:
         "other.nii",
         "sub-1_T1w_mask.nii.gz",
     )
-    found = find_scans([str(tmp_path)])
-    assert [path.name for path in found.files] == ["sub-1_T1w.nii.gz"]
-    told = {why: [path.name for path in some] for why, some in found.passed_over.items()}
-    assert told == {
+    scans = find_scans([str(tmp_path)])
+    assert [path.name for path in scans.files] == ["sub-1_T1w.nii.gz"]
+    names = {why: [path.name for path in some] for why, some in scans.passed_over.items()}
+    assert names == {
         "not T1w by their names": ["sub-1_FLAIR.nii.gz", "sub-1_part-phase_T1w.nii.gz"],
         "without _T1w at the end of their names, where others have it": ["other.nii"],
     }
@@ -128,15 +128,15 @@ def test_linked_folders_are_entered_once(tmp_path: Path) -> None:
     (tmp_path / "data" / "sub-2").symlink_to(tmp_path / "disk" / "sub-2")
     (tmp_path / "data" / "sub-2" / "loop").symlink_to(tmp_path / "data")
     (tmp_path / "data" / "gone").symlink_to(tmp_path / "nowhere")
-    found = find_scans([str(tmp_path / "data")])
-    assert [path.name for path in found.files] == ["sub-1_T1w.nii.gz", "sub-2_T1w.nii.gz"]
+    scans = find_scans([str(tmp_path / "data")])
+    assert [path.name for path in scans.files] == ["sub-1_T1w.nii.gz", "sub-2_T1w.nii.gz"]
 
 
 def test_one_name_in_two_forms_is_one_scan_with_a_twin_unless_a_file_is_named(tmp_path: Path) -> None:
     _touch(tmp_path, "sub-1_T1w.nii", "sub-1_T1w.nii.gz", "sub-1_T1w.hdr", "sub-2_T1w.nii.gz")
-    found = find_scans([str(tmp_path)])
-    assert [path.name for path in found.files] == ["sub-1_T1w.hdr", "sub-2_T1w.nii.gz"]
-    assert [path.name for path in found.twins] == ["sub-1_T1w.hdr"]
+    scans = find_scans([str(tmp_path)])
+    assert [path.name for path in scans.files] == ["sub-1_T1w.hdr", "sub-2_T1w.nii.gz"]
+    assert [path.name for path in scans.twins] == ["sub-1_T1w.hdr"]
     named = find_scans([str(tmp_path / "sub-1_T1w.nii"), str(tmp_path / "sub-1_T1w.nii.gz")])
     assert (len(named.files), named.twins) == (2, {})
 
@@ -144,10 +144,10 @@ def test_one_name_in_two_forms_is_one_scan_with_a_twin_unless_a_file_is_named(tm
 def test_a_uni_image_stands_for_a_missing_t1w_and_participants_without_one_are_named(tmp_path: Path) -> None:
     names = ("1/anat/sub-1_T1w", "1/anat/sub-1_UNIT1", "2/anat/sub-2_UNIT1", "3/anat/sub-3_FLAIR")
     _touch(tmp_path, *(f"sub-{name}.nii.gz" for name in names))
-    found = find_scans([str(tmp_path)])
-    assert [path.name for path in found.files] == ["sub-1_T1w.nii.gz", "sub-2_UNIT1.nii.gz"]
-    assert sorted(path.name for some in found.passed_over.values() for path in some) == [
+    scans = find_scans([str(tmp_path)])
+    assert [path.name for path in scans.files] == ["sub-1_T1w.nii.gz", "sub-2_UNIT1.nii.gz"]
+    assert sorted(path.name for some in scans.passed_over.values() for path in some) == [
         "sub-1_UNIT1.nii.gz",
         "sub-3_FLAIR.nii.gz",
     ]
-    assert found.notes == ("1 of 3 participants without a T1w scan: passed over (sub-3)",)
+    assert scans.notes == ("1 of 3 participants without a T1w scan: passed over (sub-3)",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from insula.checkpoint import Weights
     from insula.config import SegmentConfig
     from insula.errors import InsulaError
-    from insula.predict import BidsScan
+    from insula.predict import BidsPaths, BidsScan
 
 __all__ = ["bids_app", "main"]
 
@@ -49,6 +49,7 @@ def bids_app(
     tta: bool = False,
     low_memory: bool = False,
     assume_t1w: bool = False,
+    again: bool = False,
     device: str = "auto",
     debug: bool = False,
 ) -> int:
@@ -69,6 +70,7 @@ def bids_app(
         tta: Average with the prediction for the mirrored scan; takes twice the time.
         low_memory: Compute in tiles; gives the same mask with less memory.
         assume_t1w: Accept every scan as T1w, whatever it looks like.
+        again: Segment all scans again, also those that are done; a corrected mask is renamed, never replaced.
         device: Device to use: auto, cpu, cuda or cuda:N.
         debug: Show a traceback on errors.
     """
@@ -86,11 +88,11 @@ def bids_app(
     config = SegmentConfig(
         threshold=threshold, tta=tta, device=device, passes="tiled" if low_memory else "auto", assume_t1w=assume_t1w
     )
-    return _participants(bids_dir, output_dir, participant_label, weights, config, debug)
+    return _participants(bids_dir, output_dir, participant_label, weights, config, again=again, debug=debug)
 
 
 def _participants(
-    raw: Path, out: Path, labels: tuple[str, ...], weights: str, config: SegmentConfig, debug: bool
+    raw: Path, out: Path, labels: tuple[str, ...], weights: str, config: SegmentConfig, *, again: bool, debug: bool
 ) -> int:
     from insula.checkpoint import load_weights
     from insula.errors import from_os_error
@@ -113,7 +115,8 @@ def _participants(
         for scan in scans:
             subject_folder = out / f"sub-{scan.entities['sub']}"  # locked one by one: other runs may write to `out`
             with OutputFolder(subject_folder, nested=True):
-                refusal = _segment_scan(scan, out, loaded, config, debug)
+                refusal = _segment_scan(scan, out, loaded, config, again=again, debug=debug)
+            _write_tables(out)
             if refusal is not None:
                 refused.append(refusal)
             if progress is not None:
@@ -125,12 +128,20 @@ def _participants(
 
 
 def _segment_scan(
-    scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, debug: bool
+    scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, *, again: bool, debug: bool
 ) -> InsulaError | None:
     """Segment a scan and write its results, or a record of why it was refused; return the refusal."""
     from insula.errors import BadData, Interrupted, as_insula_error
     from insula.io import printable, write_json, write_text
-    from insula.predict import bids_paths, open_scan, segment, write_bids_result
+    from insula.predict import (
+        bids_paths,
+        corrected_mask,
+        inputs_sha256,
+        open_scan,
+        segment,
+        standing_result,
+        write_bids_result,
+    )
     from insula.predict.record import refusal
     from insula.report import render_page
 
@@ -139,54 +150,77 @@ def _segment_scan(
         if scan.twin:
             rule = f"and {printable(scan.twin)} would have the same result file, and it is unclear which is meant"
             raise BadData("the scan", printable(scan.path.name), rule, "keep one of them")
-        result = segment(open_scan(scan.path, name=scan.name)[0], config, weights=weights)
+        image = open_scan(scan.path, name=scan.name)[0]
+        if not again and corrected_mask(paths.record) is not None:
+            print(f"{scan.name}: the mask was changed since; it is kept", flush=True)
+            return None
+        if not again and standing_result(paths.record, inputs_sha256(image, config, weights)) is not None:
+            print(f"{scan.name}: unchanged", flush=True)
+            return None
+        result = segment(image, config, weights=weights)
     except Interrupted:
         raise
     except Exception as error:
         if debug:
             raise
         known = flagged(as_insula_error(error))
+        _set_aside(scan, paths)
         for stale in paths.all_but_the_record:  # an older result could be mistaken for this one
             stale.unlink(missing_ok=True)
         paths.record.parent.mkdir(parents=True, exist_ok=True)
         write_json(paths.record, refusal(scan.name, known))
         warn(f"{scan.name}: {known}")
         return known
+    _set_aside(scan, paths)
     record = write_bids_result(result, scan, paths)
     write_text(paths.page, render_page(result, record))
     print(f"{scan.name}: {record['volume_ml']:.2f} ml, lesions: {record['lesion_count']}", flush=True)
     return None
 
 
+def _set_aside(scan: BidsScan, paths: BidsPaths) -> None:
+    """Rename a corrected mask, so that it is not replaced, and say so."""
+    from insula.predict import set_corrected_aside
+
+    if (aside := set_corrected_aside(paths.record)) is not None:
+        warn(f"{scan.name}: the corrected mask is now {aside.name}")
+
+
+def _write_tables(out: Path, notes: tuple[str, ...] = ()) -> bool:
+    """Write the tables and the index of all results in a folder; return whether there are any.
+
+    Runs for several participants may do so at the same time: each waits for the others.
+    """
+    from insula.io import OutputFolder, write_text
+    from insula.report import render_index
+    from insula.study import earlier_records, write_tables
+
+    with OutputFolder(out, patience_s=60) as folder:
+        by_case = earlier_records(out.glob("sub-*/**/*_record.json"))
+        records = [by_case[case] for case in sorted(by_case)]
+        if records:
+            write_tables(folder, records)
+            write_text(folder / "index.html", render_index(records, note="; ".join(notes)))
+    return bool(records)
+
+
 def _group(raw: Path, out: Path) -> int:
     from insula.errors import BadData, InsulaError, NoInput
-    from insula.io import OutputFolder, write_text
     from insula.predict import look_through
-    from insula.report import render_index
 
     if not out.is_dir():
         raise NoInput("the output", out, "does not exist", "run the participant level first")
-    records: list[dict[str, Any]] = []
     for path in sorted(out.glob("sub-*/**/*_record.json")):
         try:
-            records.append(json.loads(path.read_text(encoding="utf-8")))
+            json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise BadData("the record", path.name, f"is not JSON ({error})", "run that participant again") from None
-    if not records:
-        raise NoInput("the output", out, "holds no records", "run the participant level first")
     try:
-        notes = look_through(raw).notes
+        notes = tuple(map(str, look_through(raw).notes))
     except InsulaError:  # the dataset itself may be gone by now
         notes = ()
-    rows = ["scan\toutcome\tvolume_ml\tlesion_count\tbrain_volume_ml\tlesion_share"]
-    for record in records:
-        done, brain = record["outcome"] == "done", record.get("brain") or {}  # older records have no brain
-        cells = [record["volume_ml"], record["lesion_count"]] if done else ["n/a", "n/a"]
-        cells += ["n/a" if brain.get(key) is None else brain[key] for key in ("volume_ml", "lesion_share")]
-        rows.append("\t".join(map(str, (record["case"], record["outcome"], *cells))))
-    with OutputFolder(out) as folder:
-        write_text(folder / "group_volumes.tsv", "\n".join(rows) + "\n")
-        write_text(folder / "index.html", render_index(records, note="; ".join(notes)))
+    if not _write_tables(out, notes):
+        raise NoInput("the output", out, "holds no records", "run the participant level first")
     for note in notes:
         warn(str(note))
     print(out / "index.html")

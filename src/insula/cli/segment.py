@@ -27,13 +27,15 @@ def segment(
     series: int | None = None,
     assume_orientation: str | None = None,
     assume_t1w: bool = False,
+    again: bool = False,
     debug: bool = False,
 ) -> int:
     """Segment stroke lesions on T1w scans.
 
     Writes NAME_mask.nii.gz, NAME_prob.nii.gz, NAME.json and NAME.html for each scan, and NAME_brain.nii.gz if the
-    weights predict the brain. index.html and results.tsv list all scans. A scan that is refused does not stop the
-    others. For research only; not a medical device.
+    weights predict the brain. index.html and results.tsv list all scans in the folder, lesions.tsv all lesions. A scan
+    that is refused does not stop the others. Earlier results are kept if nothing changed, and so are masks that
+    somebody corrected. For research only; not a medical device.
 
     Args:
         paths: Files (.nii or .hdr/.img, also compressed as .gz, .bz2 or .xz), folders or patterns; for DICOM, a folder,
@@ -50,6 +52,7 @@ def segment(
         series: SeriesNumber of the DICOM series to segment; chosen automatically if not given.
         assume_orientation: Axis codes for files that do not state their orientation, e.g. LPS.
         assume_t1w: Accept every scan as T1w, whatever its name, sidecar or image suggests.
+        again: Segment all scans again, also those that are done; a corrected mask is renamed, never replaced.
         debug: Show a traceback on errors.
     """
     from insula.cli.study import print_study
@@ -79,6 +82,7 @@ def segment(
         frame=frame,
         series=series,
         assume_orientation=assume_orientation,
+        again=again,
         passed_over=scans.passed_over,
         twins=scans.twins,
         notes=scans.notes,

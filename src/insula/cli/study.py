@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from insula.cli.console import bar, warn
 from insula.cli.exits import code_of_cases
 from insula.io import printable
 
 if TYPE_CHECKING:
+    from insula.predict import ResultRecord
     from insula.study import StudyPlan
 
 __all__ = ["print_study"]
+
+_KEPT = {
+    "": "",
+    "unchanged": "  (unchanged)",
+    "corrected": "  (the mask was changed since; it is kept, and these are the numbers before; --again segments anew)",
+}
 
 
 def print_study(plan: StudyPlan, out: Path) -> int:
@@ -39,14 +46,17 @@ def print_study(plan: StudyPlan, out: Path) -> int:
 
         announce()
         for outcome in run_study(plan, out):
-            case = outcome.record["case"]
+            record = outcome.record
+            case = record["case"]
             if case != outcome.name and not case.startswith("dicom-"):
                 warn(f"{printable(outcome.name)} is called {printable(case)}: the name was already taken")
-            if outcome.error is None:
-                print(_line(outcome.record), flush=True)
-            else:
+            if record["outcome"] == "done":
+                print(_line(record) + _KEPT[outcome.kept], flush=True)
+            elif outcome.error is not None:
                 refused.append(outcome.error)
                 warn(f"{printable(case)}: {outcome.error}")
+            if outcome.set_aside is not None:
+                warn(f"{printable(case)}: the corrected mask is now {printable(outcome.set_aside.name)}")
             if progress is not None:
                 progress.advance(progress.task_ids[0])
             announce()
@@ -56,7 +66,7 @@ def print_study(plan: StudyPlan, out: Path) -> int:
     return code_of_cases(refused, len(plan.files))
 
 
-def _line(record: dict[str, Any]) -> str:
+def _line(record: ResultRecord) -> str:
     """Return the line for a case that was segmented."""
     count = record["lesion_count"]
     lesions = (

@@ -3,6 +3,7 @@
 from insula.postprocess.brain import brain_flags, find_brain, within_brain
 from insula.postprocess.decision import Lesion, decide, measure_lesions, number_lesions
 from insula.postprocess.doubt import SMALL_ML, SPREAD, lesion_confidence, mean_logits, volume_doubt, volume_interval
+from insula.postprocess.sides import side_volumes_ml
 
 __all__ = [
     "Lesion",
@@ -15,6 +16,7 @@ __all__ = [
     "mean_logits",
     "measure_lesions",
     "number_lesions",
+    "side_volumes_ml",
     "volume_doubt",
     "volume_interval",
     "within_brain",

@@ -1,9 +1,9 @@
 """From a scan to a result, and from a result to files."""
 
 from insula.predict.bids import (
-    BidsFound,
     BidsPaths,
     BidsScan,
+    BidsScans,
     bids_paths,
     find_bids_scans,
     look_through,
@@ -11,28 +11,38 @@ from insula.predict.bids import (
     write_bids_result,
 )
 from insula.predict.recall import Remembered, Token, remember
-from insula.predict.record import refusal, to_record
-from insula.predict.result import Result
+from insula.predict.record import CaseRecord, RefusalRecord, ResultRecord, refusal, to_record
+from insula.predict.result import Provenance, Result
 from insula.predict.segmentation import segment
 from insula.predict.source import open_scan
+from insula.predict.standing import corrected_mask, inputs_sha256, read_record, set_corrected_aside, standing_result
 from insula.predict.write import ResultPaths, result_paths, write_refusal, write_result
 
 __all__ = [
-    "BidsFound",
     "BidsPaths",
     "BidsScan",
+    "BidsScans",
+    "CaseRecord",
+    "Provenance",
+    "RefusalRecord",
     "Remembered",
     "Result",
     "ResultPaths",
+    "ResultRecord",
     "Token",
     "bids_paths",
+    "corrected_mask",
     "find_bids_scans",
+    "inputs_sha256",
     "look_through",
     "open_scan",
+    "read_record",
     "refusal",
     "remember",
     "result_paths",
     "segment",
+    "set_corrected_aside",
+    "standing_result",
     "to_record",
     "write_bids_dataset",
     "write_bids_result",

@@ -6,22 +6,22 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from insula.errors import NoInput
 from insula.io import folded, write_json, write_labels, write_mask, write_prob, write_text
+from insula.io.bytes import read_file
 from insula.io.entities import entities_of, is_uni, session_of, uni_alone
 from insula.io.naming import other_than_t1w
 from insula.io.participants import count_names, without_scan
 from insula.postprocess import number_lesions
-from insula.predict.record import DISCLAIMER, to_record
+from insula.predict.record import DISCLAIMER, ResultRecord, to_record
 from insula.predict.result import Result
 from insula.types import VERSION
 
 __all__ = [
-    "BidsFound",
     "BidsPaths",
     "BidsScan",
+    "BidsScans",
     "bids_paths",
     "find_bids_scans",
     "look_through",
@@ -50,7 +50,7 @@ _BEFORE_SPACE = [
     "hemi",
 ]  # BIDS' order of entities
 _BRAIN = "The network's brain, lesion included: the largest 26-connected piece of probability 0.5 or more, holes filled"
-_IGNORE = "*.html\n**/*_record.json\ngroup_volumes.tsv\nlogs/\n"
+_IGNORE = "*.html\n**/*_record.json\nresults.*\nlesions.*\n**/*_corrected-*\nlogs/\n"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class BidsScan:
 
 
 @dataclass(frozen=True)
-class BidsFound:
+class BidsScans:
     """The scans of a dataset."""
 
     scans: list[BidsScan]
@@ -104,7 +104,7 @@ def find_bids_scans(folder: Path, labels: tuple[str, ...] = ()) -> list[BidsScan
     return look_through(folder, labels).scans
 
 
-def look_through(folder: Path, labels: tuple[str, ...] = ()) -> BidsFound:
+def look_through(folder: Path, labels: tuple[str, ...] = ()) -> BidsScans:
     """Find the raw T1w scans of a dataset: `sub-*/[ses-*/]anat/*_T1w.nii[.gz]`, sorted; derivatives are ignored.
 
     A session without a T1w scan contributes the UNI image of an MP2RAGE (`UNIT1`), if it has one. Phase, real and
@@ -153,7 +153,7 @@ def look_through(folder: Path, labels: tuple[str, ...] = ()) -> BidsFound:
         scan = BidsScan(path, inside, {key: value for key, _, value in parts})
         result_name = folded(str(bids_paths(scan, Path()).mask))
         scans[result_name] = replace(scans[result_name], twin=path.name) if result_name in scans else scan
-    return BidsFound(list(scans.values()), tuple(notes))
+    return BidsScans(list(scans.values()), tuple(notes))
 
 
 def bids_paths(scan: BidsScan, out: Path) -> BidsPaths:
@@ -176,7 +176,7 @@ def bids_paths(scan: BidsScan, out: Path) -> BidsPaths:
     )
 
 
-def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> dict[str, Any]:
+def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> ResultRecord:
     """Write mask, brain mask, probabilities and lesion map, each with its sidecar; the record last.
 
     An earlier run's brain mask is deleted if this result has none.
@@ -191,6 +191,7 @@ def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> dict[
     file, grid = result.scan.file, result.scan.grid
     source = f"bids:raw:{scan.inside}"
     common = {"SpatialReference": source, "Sources": [source], "Resolution": "That of the scan"}
+    paths.record.unlink(missing_ok=True)  # an earlier record would name files that are replaced now
     write_mask(paths.mask, result.mask, file=file)
     write_json(_sidecar(paths.mask), common | {"Type": "Lesion", "Threshold": result.threshold})
     files = {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}
@@ -208,7 +209,11 @@ def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> dict[
     write_json(_sidecar(paths.lesions), common | {"Description": "Lesions (26-connected), 1 is the largest"})
     rows = ["index\tname", *(f"{lesion.number}\tlesion {lesion.number}" for lesion in result.lesions)]
     write_text(_table_of(paths.lesions), "\n".join(rows) + "\n")
-    record = to_record(result) | {"files": files}
+    record = to_record(result)
+    record["files"] = files
+    record["sha256"] = {
+        kind: read_file(paths.record.with_name(name)).sha256 for kind, name in files.items() if kind != "page"
+    }
     write_json(paths.record, record)
     return record
 

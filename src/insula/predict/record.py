@@ -3,21 +3,114 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Literal, NotRequired, TypedDict
 
 import numpy as np
 
 from insula.errors import InsulaError
-from insula.predict.result import Result
+from insula.postprocess import side_volumes_ml
+from insula.predict.result import Provenance, Result
 
-__all__ = ["DISCLAIMER", "refusal", "to_record"]
+__all__ = [
+    "DISCLAIMER",
+    "CaseRecord",
+    "Confidence",
+    "ErrorRecord",
+    "RefusalRecord",
+    "ResultRecord",
+    "ScanRecord",
+    "refusal",
+    "to_record",
+]
 
 FORMAT = "insula-result/1"
 DISCLAIMER = "For research only; not a medical device."
 _OTHER_THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
-def to_record(result: Result) -> dict[str, Any]:
+class Confidence(TypedDict):
+    """How certain the network is of a mask."""
+
+    note: str
+    """Whether the probabilities were calibrated, and on what."""
+    mean_probability: float | None
+    """Mean over the mask; None if it is empty."""
+    peak_probability: float
+    volume_interval_ml: list[float] | None
+    """Interval of the true volume [ml]; None for weights without intervals."""
+    volume_interval_level: float | None
+    """How often the true volume lies in such an interval (0 to 1)."""
+    volume_ml_at_threshold: dict[str, float]
+    """Volume [ml] that other thresholds would give."""
+
+
+class ScanRecord(TypedDict):
+    """The grid and the file of a scan."""
+
+    shape: list[int]
+    spacing_mm: list[float]
+    axes: str
+    affine: list[list[float]]
+    sha256: str | None
+    """None for a scan that was not read from a file."""
+
+
+class ResultRecord(TypedDict):
+    """The record of a scan that was segmented."""
+
+    format: str
+    notice: str
+    case: str
+    outcome: Literal["done"]
+    volume_ml: float
+    lesion_count: int
+    brain: dict[str, float | None] | None
+    """`volume_ml` and `lesion_share`; None where no brain is known."""
+    sides: dict[str, float] | None
+    """`left_ml` and `right_ml`, the lesion volume on each side; None where no brain is known."""
+    reason: str | None
+    """Why the mask is empty; None when it is not."""
+    lesions: list[dict[str, object]]
+    """The fields of each `Lesion`, largest first."""
+    confidence: Confidence
+    threshold: float
+    flags: list[dict[str, str]]
+    """The fields of each `Flag`."""
+    scan: ScanRecord
+    provenance: Provenance
+    files: NotRequired[dict[str, str]]
+    """Name of each file that was written."""
+    sha256: NotRequired[dict[str, str]]
+    """SHA-256 of each file that was written."""
+
+
+class ErrorRecord(TypedDict):
+    """An error, in its parts and as one sentence."""
+
+    code: int
+    kind: str
+    what: str
+    value: str
+    rule: str
+    remedy: str
+    message: str
+
+
+class RefusalRecord(TypedDict):
+    """The record of a scan that was refused."""
+
+    format: str
+    notice: str
+    case: str
+    outcome: Literal["refused"]
+    error: ErrorRecord
+
+
+CaseRecord = ResultRecord | RefusalRecord
+"""The record of a scan, whatever its outcome."""
+
+
+def to_record(result: Result) -> ResultRecord:
     """Returns a result as plain data, the same in every run: without time and without paths."""
     scan, grid = result.scan, result.scan.grid
     inside = result.prob[result.mask.voxels]
@@ -30,6 +123,7 @@ def to_record(result: Result) -> dict[str, Any]:
         "volume_ml": round(result.volume_ml, 4),
         "lesion_count": len(result.lesions),
         "brain": _brain(result),
+        "sides": _sides(result),
         "reason": result.reason,
         "lesions": [_rounded(asdict(lesion)) for lesion in result.lesions],
         "confidence": {
@@ -60,6 +154,11 @@ def _brain(result: Result) -> dict[str, float | None] | None:
     return {"volume_ml": round(volume_ml, 4), "lesion_share": None if share is None else round(share, 6)}
 
 
+def _sides(result: Result) -> dict[str, float] | None:
+    volumes = None if result.brain is None else side_volumes_ml(result.mask, result.brain)
+    return None if volumes is None else {"left_ml": round(volumes[0], 4), "right_ml": round(volumes[1], 4)}
+
+
 def _note(result: Result) -> str:
     fitted = result.calibration.fitted_on
     if fitted is None:
@@ -67,7 +166,7 @@ def _note(result: Result) -> str:
     return f"Probabilities and intervals were fitted on {fitted['cases']} cases and hold for cases like those."
 
 
-def refusal(name: str, error: InsulaError) -> dict[str, Any]:
+def refusal(name: str, error: InsulaError) -> RefusalRecord:
     """Returns the record of a scan that was refused."""
     return {
         "format": FORMAT,
@@ -86,7 +185,7 @@ def refusal(name: str, error: InsulaError) -> dict[str, Any]:
     }
 
 
-def _rounded(tree: dict[str, Any]) -> dict[str, Any]:
+def _rounded(tree: dict[str, object]) -> dict[str, object]:
     return {
         key: tuple(round(float(number), 3) for number in value)
         if isinstance(value, tuple)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +13,34 @@ from insula.postprocess import SPREAD, Lesion, brain_flags, volume_doubt, volume
 from insula.types import Flag
 from insula.volume import Mask, Scan
 
-__all__ = ["Result"]
+__all__ = ["Provenance", "Result", "WeightsProvenance"]
+
+
+class WeightsProvenance(TypedDict):
+    """The weights of a result."""
+
+    name: str
+    sha256: str
+    """SHA-256 of their tensor file."""
+    trained_on: str
+    """The data, in words."""
+    members: NotRequired[list[dict[str, object]]]
+    """The provenance of each network of an ensemble."""
+
+
+class Provenance(TypedDict):
+    """Everything needed to repeat a result."""
+
+    insula: str
+    """Version of insula."""
+    inputs_sha256: str
+    """Hash of scan, weights, settings and version; a result with the same hash need not be computed again."""
+    weights: WeightsProvenance
+    inference: dict[str, object]
+    """Device, precision and settings of the inference."""
+    versions: dict[str, str]
+    """Versions of Python and of the libraries."""
+    machine: str
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -32,7 +59,7 @@ class Result:
     """Probability from which a voxel counts as lesion."""
     flags: tuple[Flag, ...]
     """The flags of every step, from reading the file to deciding the mask."""
-    provenance: dict[str, Any]
+    provenance: Provenance
     """Weights, versions, device and precision: everything needed to repeat the result."""
     calibration: Calibration = Calibration()
     """The calibration of the weights."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,8 @@ from insula.config import SegmentConfig
 from insula.contrast import check_contrast, look_at, refuse_labels
 from insula.infer import InferFacts, infer_mean
 from insula.postprocess import brain_flags, decide, find_brain, measure_lesions, within_brain
-from insula.predict.result import Result
+from insula.predict.result import Provenance, Result, WeightsProvenance
+from insula.predict.standing import inputs_sha256
 from insula.prepare import prepare
 from insula.types import DEFAULT_WEIGHTS, VERSION, Flag
 from insula.volume import Scan
@@ -75,7 +75,7 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
         lesions=measure_lesions(mask, prob, card.calibration),
         threshold=threshold,
         flags=flags,
-        provenance=_provenance(loaded, facts, least),
+        provenance=_provenance(loaded, facts, least, inputs_sha256(scan, config, loaded)),
         calibration=card.calibration,
     )
 
@@ -87,16 +87,19 @@ def _at_the_rim(voxels: np.ndarray) -> tuple[Flag, ...]:
     return (Flag("lesion-at-box-rim", "A lesion touches the edge of the network's box; it may continue outside."),)
 
 
-def _provenance(weights: Weights, facts: InferFacts, min_lesion_ml: float) -> dict[str, Any]:
+def _provenance(weights: Weights, facts: InferFacts, min_lesion_ml: float, inputs: str) -> Provenance:
     card = weights.card
+    weights_provenance: WeightsProvenance = {
+        "name": card.name,
+        "sha256": weights.sha256,
+        "trained_on": card.provenance.get("trained_on", "unknown"),
+    }
+    if members := card.provenance.get("members"):
+        weights_provenance["members"] = members
     return {
         "insula": VERSION,
-        "weights": {
-            "name": card.name,
-            "sha256": weights.sha256,
-            "trained_on": card.provenance.get("trained_on", "unknown"),
-            **({"members": members} if (members := card.provenance.get("members")) else {}),
-        },
+        "inputs_sha256": inputs,
+        "weights": weights_provenance,
         "inference": {**vars(facts), "min_lesion_ml": min_lesion_ml, "least_chance": card.calibration.least_chance},
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
         "machine": platform.machine(),

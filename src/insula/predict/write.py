@@ -6,16 +6,19 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from insula.errors import BadData, InsulaError
 from insula.io import plain_name, still_the_same, write_json, write_mask, write_prob, write_text
 from insula.io.bytes import read_file
 from insula.io.dicom import DicomScan, lesion_seg, measurement_sr, probability_seg, save_dicom
 from insula.postprocess import number_lesions
-from insula.predict.record import refusal, to_record
+from insula.predict.record import RefusalRecord, ResultRecord, refusal, to_record
 from insula.predict.result import Result
 from insula.volume import FileFacts
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 __all__ = ["ResultPaths", "result_paths", "write_refusal", "write_result"]
 
@@ -67,8 +70,8 @@ def write_result(
     paths: ResultPaths,
     *,
     source: Path | DicomScan | None = None,
-    further: Callable[[dict[str, Any]], Mapping[Path, Any]] = lambda _: {},
-) -> dict[str, Any]:
+    further: Callable[[ResultRecord], Mapping[Path, str | Dataset]] = lambda _: {},
+) -> ResultRecord:
     """Write mask, brain mask, probability map and record, each atomically; for DICOM also segmentations and a report.
 
     All contents are made before the first file is written. An earlier run's record is deleted first and the new record
@@ -99,7 +102,8 @@ def write_result(
         files["brain"] = paths.brain.name
     if objects:
         files |= {name: getattr(paths, name).name for name in ("seg", "prob_seg", "report", "capture")}
-    record = to_record(result) | {"files": files}
+    record = to_record(result)
+    record["files"] = files
     more = {**objects, **further(record)}
     paths.record.unlink(missing_ok=True)  # an earlier record would name files that are replaced now
     write_mask(paths.mask, result.mask, file=file)
@@ -109,7 +113,10 @@ def write_result(
     else:
         write_mask(paths.brain, result.brain, file=file)
     for path, content in more.items():
-        (write_text if isinstance(content, str) else save_dicom)(path, content)
+        if isinstance(content, str):
+            write_text(path, content)
+        else:
+            save_dicom(path, content)
     written = {paths.mask, paths.prob, paths.brain, *more}
     paths_by_name = {name: path for name, file in files.items() if (path := paths.record.with_name(file)) in written}
     record["sha256"] = {name: read_file(path).sha256 for name, path in paths_by_name.items()}
@@ -121,9 +128,9 @@ def _unchanged(source: Path | DicomScan, file: FileFacts) -> bool:
     return source.still_the_same() if isinstance(source, DicomScan) else still_the_same(source, file)
 
 
-def _objects(result: Result, source: DicomScan, paths: ResultPaths) -> dict[Path, Any]:
+def _objects(result: Result, source: DicomScan, paths: ResultPaths) -> dict[Path, Dataset]:
     """Returns the DICOM objects of a result; made before any file, so that a failure leaves no partial result."""
-    weights = str(result.provenance["weights"]["name"])
+    weights = result.provenance["weights"]["name"]
     seg = lesion_seg(source, number_lesions(result.mask), weights=weights)
     return {
         paths.seg: seg,
@@ -132,7 +139,7 @@ def _objects(result: Result, source: DicomScan, paths: ResultPaths) -> dict[Path
     }
 
 
-def write_refusal(error: InsulaError, name: str, paths: ResultPaths) -> dict[str, Any]:
+def write_refusal(error: InsulaError, name: str, paths: ResultPaths) -> RefusalRecord:
     """Write the record of a refused scan, and delete an earlier run's files of the case.
 
     An old mask beside a new refusal would be believed.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from insula.io import folded, write_text
 from insula.predict import result_paths
@@ -14,7 +14,7 @@ from insula.predict import result_paths
 __all__ = ["Claims"]
 
 _SOURCES = ".insula-sources"
-_RESERVED = "index"  # index.html lists all cases
+_RESERVED = ("index", "lesions", "results")  # index.html lists all cases; the tables are described in JSON files
 _HASH_DIGITS = 8
 _REFUSED = "refused"
 
@@ -33,8 +33,8 @@ class Claims:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._records = {folded(path.stem): path for path in folder.glob("*.json") if not path.name.startswith(".")}
-        self._taken = {folded(_RESERVED)}
-        self._sources = _read(folder / _SOURCES)
+        self._taken = {folded(name) for name in _RESERVED}
+        self._sources: dict[str, object] = _read(folder / _SOURCES)
 
     def for_result(self, name: str, sha256: str, source: Path) -> str:
         """Return the name of a scan's result, and reserve it.
@@ -46,14 +46,19 @@ class Claims:
         """
         return self._claim(name, sha256, source, {sha256})
 
-    def for_refusal(self, name: str, source: Path) -> str:
+    def for_refusal(self, name: str, source: Path, scan_name: Callable[[], str | None] = lambda: None) -> str:
         """Return the name of a refusal, and reserve it; an earlier result keeps its name unless it has the same source.
 
         Args:
             name: the preferred name.
             source: path of the refused input.
+            scan_name: returns the name that a result of this input would have, None if unknown. An earlier result
+                under that name, from the same source, is replaced. Called only if there are earlier results.
         """
         source_id = _identity(source)
+        former = {key for key in self._records if self._sources.get(key) == source_id} - self._taken
+        if former - {self._key(name)} and (known := scan_name()) and self._key(known) in former:
+            name = known
         earlier_scans = {
             sha
             for key, path in self._records.items()
@@ -100,7 +105,7 @@ def _identity(source: Path) -> str:
     return hashlib.sha256(os.fsencode(os.path.abspath(source))).hexdigest()[:16]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, object]:
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -18,7 +18,7 @@ from insula.io.naming import other_than_t1w
 from insula.io.participants import without_scan
 from insula.io.walk import walk
 
-__all__ = ["FoundScans", "find_scans", "name_cases"]
+__all__ = ["ScanFiles", "find_scans", "name_cases"]
 
 _IMAGE = r"\.(nii|hdr)(\.(gz|bz2|xz))?$"
 _SCAN = re.compile(_IMAGE, re.IGNORECASE)
@@ -29,7 +29,7 @@ _FIRST_CHANNEL = re.compile(r"_0000\.(nii|nii\.gz)$")
 _T1W = re.compile(rf"(^|_)T1w{_IMAGE}", re.IGNORECASE)
 
 
-class FoundScans(NamedTuple):
+class ScanFiles(NamedTuple):
     """The scans to segment, and the images beside them that are not segmented."""
 
     files: list[Path]
@@ -48,7 +48,7 @@ class _FolderContents(NamedTuple):
     """Subfolders at every depth, relative to the folder."""
 
 
-def find_scans(arguments: Sequence[str]) -> FoundScans:
+def find_scans(arguments: Sequence[str]) -> ScanFiles:
     """Find the scans that paths and patterns stand for.
 
     A file stands for itself. A folder stands for its `*_T1w` files or, if it has none, for every image whose name does
@@ -93,7 +93,7 @@ def find_scans(arguments: Sequence[str]) -> FoundScans:
     }
     twins, second = _twins([path for path in selected if path not in named])
     files = [path for path in selected if path not in second]
-    return FoundScans(files, passed_over, twins, tuple(notes))
+    return ScanFiles(files, passed_over, twins, tuple(notes))
 
 
 def _twins(paths: Sequence[Path]) -> tuple[dict[Path, Path], set[Path]]:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from insula.checkpoint import Weights, load_weights
 from insula.config import SegmentConfig
 from insula.errors import BadData, InsulaError, Interrupted, as_insula_error
 from insula.infer import choose_device
 from insula.io import OutputFolder, printable, write_text
-from insula.predict import open_scan, result_paths, segment, write_refusal
+from insula.io.dicom import scan_name
+from insula.predict import (
+    CaseRecord,
+    corrected_mask,
+    inputs_sha256,
+    open_scan,
+    read_record,
+    result_paths,
+    segment,
+    set_corrected_aside,
+    standing_result,
+    write_refusal,
+)
 from insula.report import render_index, write_case
 from insula.study.claims import Claims
-from insula.study.table import results_table
+from insula.study.table import write_tables
 
-__all__ = ["CaseOutcome", "StudyPlan", "run_study"]
+__all__ = ["CaseOutcome", "StudyPlan", "earlier_records", "run_study"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +53,8 @@ class StudyPlan:
     """Reason -> files in the given folders that are not segmented."""
     twins: dict[Path, Path] = field(default_factory=dict)
     """File -> another file of the same name beside it; such files are refused."""
+    again: bool = False
+    """Segment all scans again, also those whose result an earlier run has left."""
     notes: tuple[str, ...] = ()
     """Notes on anything else that is not segmented, in sentences."""
     wording: Callable[[InsulaError], InsulaError] = lambda error: error
@@ -67,13 +82,21 @@ class CaseOutcome(NamedTuple):
 
     name: str
     """The case's name in the plan; the name of its result is `record["case"]`."""
-    record: dict[str, Any]
+    record: CaseRecord
     error: InsulaError | None
     """Why the case was refused; None if it was segmented."""
+    kept: Literal["", "unchanged", "corrected"] = ""
+    """Why an earlier result was kept: nothing it depends on changed, or somebody corrected its mask."""
+    set_aside: Path | None = None
+    """Where a corrected mask is now that was replaced."""
 
 
 def run_study(plan: StudyPlan, out: Path) -> Iterator[CaseOutcome]:
-    """Segment every file of a plan into a folder, then write the table and the index.
+    """Segment every file of a plan into a folder; the tables and the index are of all cases in the folder.
+
+    A scan is not segmented again if an earlier run did so with the same weights and settings; a scan that was refused
+    is tried again. A mask that was changed since it was written is a correction: it is kept, or with `plan.again`
+    renamed. Tables and index are written after every case, so that a run that ends early has them.
 
     The folder, the weights and the device are checked before the first case. If the output cannot be written (a full
     disk), the run stops; every case recorded as done is complete.
@@ -92,13 +115,24 @@ def run_study(plan: StudyPlan, out: Path) -> Iterator[CaseOutcome]:
     with OutputFolder(out) as folder:
         claims = Claims(folder)
         loaded = {name: load_weights(name) for name in dict.fromkeys(plan.weights)}
-        records = []
+        records = earlier_records(folder.glob("*.json"))
         for path, name, weights in zip(plan.files, plan.names, plan.weights, strict=True):
             outcome = _run_case(plan, path, name, loaded[weights], folder, claims)
-            records.append(outcome.record)
+            records[outcome.record["case"]] = outcome.record
+            _write_overview(folder, records, plan.note)
             yield outcome
-        write_text(folder / "results.tsv", results_table(records))
-        write_text(folder / "index.html", render_index(records, note=plan.note))
+
+
+def earlier_records(paths: Iterable[Path]) -> dict[str, CaseRecord]:
+    """Return the records among files by the name of their case; other files are passed over."""
+    records = [record for path in paths if (record := read_record(path)) is not None]
+    return {record["case"]: record for record in records}
+
+
+def _write_overview(folder: Path, records: dict[str, CaseRecord], note: str) -> None:
+    in_order = [records[case] for case in sorted(records)]
+    write_tables(folder, in_order)
+    write_text(folder / "index.html", render_index(in_order, note=note))
 
 
 def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: Path, claims: Claims) -> CaseOutcome:
@@ -118,6 +152,8 @@ def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: 
         claimed = claims.for_result(scan.name, scan.file.sha256 if scan.file else "", path)
         scan = replace(scan, name=claimed)
         paths = result_paths(folder, claimed)
+        if not plan.again and (kept := _kept(name, paths.record, inputs_sha256(scan, plan.config, weights))):
+            return kept
         result = segment(scan, plan.config, weights=weights)
     except Interrupted:
         raise
@@ -125,10 +161,21 @@ def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: 
         if plan.debug:
             raise
         known = plan.wording(as_insula_error(error))
-        claimed = claimed or claims.for_refusal(name, path)
-        return CaseOutcome(name, write_refusal(known, claimed, result_paths(folder, claimed)), known)
+        claimed = claimed or claims.for_refusal(name, path, partial(scan_name, path, series=plan.series))
+        paths = result_paths(folder, claimed)
+        aside = set_corrected_aside(paths.record)
+        return CaseOutcome(name, write_refusal(known, claimed, paths), known, set_aside=aside)
+    aside = set_corrected_aside(paths.record)
     try:
-        return CaseOutcome(name, write_case(result, paths, source=source), None)
+        return CaseOutcome(name, write_case(result, paths, source=source), None, set_aside=aside)
     except BadData as error:  # any other error has nothing to do with this scan, and would end every later case too
         known = plan.wording(error)
-        return CaseOutcome(name, write_refusal(known, claimed, paths), known)
+        return CaseOutcome(name, write_refusal(known, claimed, paths), known, set_aside=aside)
+
+
+def _kept(name: str, path: Path, inputs: str) -> CaseOutcome | None:
+    """Return the outcome of an earlier run if it stands; None if the scan has to be segmented."""
+    if (corrected := corrected_mask(path)) is not None:
+        return CaseOutcome(name, corrected, None, "corrected")
+    standing = standing_result(path, inputs)
+    return None if standing is None else CaseOutcome(name, standing, None, "unchanged")

@@ -1,32 +1,161 @@
-"""The table of all cases of a study."""
+"""The tables of a study for statistics programs: one row a case, one row a lesion, and what each column means."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import cast
 
-__all__ = ["results_table"]
+from insula.io import write_text
+from insula.io.entities import acquisition, entities_of, joined
+from insula.predict import CaseRecord, ResultRecord
 
-_COLUMNS = ("case", "outcome", "volume_ml", "lesion_count", "brain_volume_ml", "lesion_share", "warnings", "message")
+__all__ = ["lesions_table", "results_table", "write_tables"]
+
+_ONE_SIDE = 0.9  # share of the volume from which a case counts as left or right
+
+_CASE_COLUMNS: dict[str, dict[str, object]] = {
+    "case": {"Description": "Name of the case; its files begin with it"},
+    "subject": {"Description": "Label of the BIDS entity sub in the name"},
+    "session": {"Description": "Label of the BIDS entity ses in the name"},
+    "entities": {"Description": "Other BIDS entities in the name that identify the acquisition"},
+    "outcome": {
+        "Description": "Whether the scan was segmented",
+        "Levels": {"done": "segmented", "refused": "refused for the reason in message"},
+    },
+    "volume_ml": {"Description": "Lesion volume", "Units": "mL"},
+    "volume_low_ml": {"Description": "Lower end of the interval of the true volume", "Units": "mL"},
+    "volume_high_ml": {"Description": "Upper end of the interval of the true volume", "Units": "mL"},
+    "interval_level": {
+        "Description": "How often the true volume lies in such an interval, for cases like those of calibration"
+    },
+    "lesion_count": {"Description": "Number of connected pieces (26-connected); not the number of strokes"},
+    "largest_lesion_ml": {"Description": "Volume of the largest piece", "Units": "mL"},
+    "side": {
+        "Description": "Side of the brain with at least 90 % of the lesion volume",
+        "Levels": {"left": "left", "right": "right", "both": "neither side has 90 %"},
+    },
+    "left_ml": {"Description": "Lesion volume left of the middle of the brain", "Units": "mL"},
+    "right_ml": {"Description": "Lesion volume right of the middle of the brain", "Units": "mL"},
+    "brain_volume_ml": {"Description": "Volume of the brain mask, lesion included", "Units": "mL"},
+    "lesion_share": {"Description": "Lesion volume divided by brain volume"},
+    "warnings": {"Description": "Codes of the warnings, joined by commas; see the record of the case"},
+    "message": {"Description": "Why the scan was refused, or why its mask is empty"},
+    "weights": {"Description": "Name of the network's weights"},
+    "weights_sha256": {"Description": "SHA-256 of the weights"},
+    "insula": {"Description": "Version of insula"},
+    "scan_sha256": {"Description": "SHA-256 of the scan's file"},
+}
+_LESION_COLUMNS: dict[str, dict[str, object]] = {
+    **{name: _CASE_COLUMNS[name] for name in ("case", "subject", "session")},
+    "lesion": {"Description": "Number of the lesion within its case; 1 is the largest"},
+    "lesion_volume_ml": {"Description": "Volume of the lesion", "Units": "mL"},
+    "x_mm": {"Description": "Centre of mass in the scan's own space, to the right", "Units": "mm"},
+    "y_mm": {"Description": "Centre of mass in the scan's own space, to the front", "Units": "mm"},
+    "z_mm": {"Description": "Centre of mass in the scan's own space, upwards", "Units": "mm"},
+    "extent_x_mm": {"Description": "Size from left to right", "Units": "mm"},
+    "extent_y_mm": {"Description": "Size from back to front", "Units": "mm"},
+    "extent_z_mm": {"Description": "Size from bottom to top", "Units": "mm"},
+    "mean_probability": {"Description": "Mean probability of its voxels, 0 to 1"},
+    "confidence": {"Description": "Probability that the lesion is real, 0 to 1, for cases like those of calibration"},
+}
 
 
-def results_table(records: Sequence[dict[str, Any]]) -> str:
-    """Return the results table as tab-separated text: a header, then one row for each record, done or refused.
+def results_table(records: Sequence[CaseRecord]) -> str:
+    """Return the table of cases as tab-separated text: a header, then a row for each record, done or refused.
+
+    Numbers have a decimal point, and missing values are empty.
 
     Args:
         records: the cases' JSON records, in the order of the rows.
     """
-    rows = ["\t".join(_COLUMNS)]
-    for record in records:
-        done, brain = record["outcome"] == "done", record.get("brain") or {}
-        cells = (
-            record["case"],
-            record["outcome"],
-            record["volume_ml"] if done else "n/a",
-            record["lesion_count"] if done else "n/a",
-            *("" if brain.get(key) is None else brain[key] for key in ("volume_ml", "lesion_share")),
-            ",".join(flag["code"] for flag in record["flags"] if flag["severity"] == "warning") if done else "n/a",
-            (record["reason"] or "") if done else record["error"]["message"],
-        )
-        rows.append("\t".join(" ".join(str(cell).split()) for cell in cells))
-    return "\n".join(rows) + "\n"
+    return _text(_CASE_COLUMNS, [_case_row(record) for record in records])
+
+
+def lesions_table(records: Sequence[CaseRecord]) -> str:
+    """Return the table of lesions as tab-separated text, formed like `results_table`; a row for each lesion.
+
+    Args:
+        records: the cases' JSON records; refused ones have no row.
+    """
+    done = [record for record in records if record["outcome"] == "done"]
+    return _text(_LESION_COLUMNS, [row for record in done for row in _lesion_rows(record)])
+
+
+def write_tables(folder: Path, records: Sequence[CaseRecord]) -> None:
+    """Write `results.tsv` and `lesions.tsv`, each with a JSON file that describes its columns as BIDS asks for.
+
+    Raises:
+        IOFault, NoPermission: a file cannot be written.
+    """
+    for name, table, columns in (
+        ("results", results_table(records), _CASE_COLUMNS),
+        ("lesions", lesions_table(records), _LESION_COLUMNS),
+    ):
+        write_text(folder / f"{name}.tsv", table)
+        write_text(folder / f"{name}.json", json.dumps(columns, indent=2) + "\n")
+
+
+def _case_row(record: CaseRecord) -> dict[str, object]:
+    row = _named(record)
+    if record["outcome"] == "refused":
+        return {**row, "outcome": "refused", "message": record["error"]["message"]}
+    confidence, brain, lesions = record["confidence"], record["brain"] or {}, record["lesions"]
+    low, high = confidence["volume_interval_ml"] or (None, None)
+    sides = record.get("sides") or {}  # records of earlier versions have none
+    return {
+        **row,
+        "outcome": "done",
+        "volume_ml": record["volume_ml"],
+        "volume_low_ml": low,
+        "volume_high_ml": high,
+        "interval_level": confidence["volume_interval_level"],
+        "lesion_count": record["lesion_count"],
+        "largest_lesion_ml": lesions[0]["volume_ml"] if lesions else 0,
+        "side": _side(sides),
+        **sides,
+        "brain_volume_ml": brain.get("volume_ml"),
+        "lesion_share": brain.get("lesion_share"),
+        "warnings": ",".join(flag["code"] for flag in record["flags"] if flag["severity"] == "warning"),
+        "message": record["reason"],
+        "weights": record["provenance"]["weights"]["name"],
+        "weights_sha256": record["provenance"]["weights"]["sha256"],
+        "insula": record["provenance"]["insula"],
+        "scan_sha256": record["scan"]["sha256"],
+    }
+
+
+def _side(sides: dict[str, float]) -> str:
+    total = sum(sides.values())
+    if not total:
+        return ""
+    name, most = max(sides.items(), key=lambda item: item[1])
+    return name.removesuffix("_ml") if most >= _ONE_SIDE * total else "both"
+
+
+def _lesion_rows(record: ResultRecord) -> list[dict[str, object]]:
+    named, rows = _named(record), []
+    for lesion in record["lesions"]:
+        row = {**named, "lesion": lesion["number"], "lesion_volume_ml": lesion["volume_ml"]}
+        for prefix, key in (("", "centre_mm"), ("extent_", "extent_mm")):
+            values = cast(Sequence[float], lesion[key])
+            row |= {f"{prefix}{axis}_mm": value for axis, value in zip("xyz", values, strict=True)}
+        rows.append({**row, "mean_probability": lesion["mean_probability"], "confidence": lesion["confidence"]})
+    return rows
+
+
+def _named(record: CaseRecord) -> dict[str, object]:
+    entities = acquisition(entities_of(record["case"]))
+    subject, session = entities.pop("sub", ""), entities.pop("ses", "")
+    return {"case": record["case"], "subject": subject, "session": session, "entities": joined(entities)}
+
+
+def _text(columns: dict[str, dict[str, object]], rows: Sequence[dict[str, object]]) -> str:
+    lines = ["\t".join(columns), *("\t".join(_cell(row.get(name)) for name in columns) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: object) -> str:
+    """Return a cell: one line, and no quotation marks, which would hide the tabs behind them from R and pandas."""
+    return "" if value is None else " ".join(str(value).replace('"', "'").split())

@@ -12,7 +12,7 @@ from insula.cli import main
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandResult:
     """What a command left behind."""
 
     code: int
@@ -20,10 +20,10 @@ class Said:
     err: str
 
 
-def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> Said:
+def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> CommandResult:
     """`insula ARGUMENTS`."""
     with mock.patch.object(sys, "argv", ["insula", *map(str, arguments)]), pytest.raises(SystemExit) as stop:
         main()
-    told = capsys.readouterr()
-    assert "Traceback" not in told.err
-    return Said(int(stop.value.code or 0), told.out, told.err)
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    return CommandResult(int(stop.value.code or 0), printed.out, printed.err)

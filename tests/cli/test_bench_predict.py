@@ -27,7 +27,7 @@ def test_a_table_a_drawing_and_all_figures(
     cohort: Path, quiet_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "found.json"
-    said = call(
+    result = call(
         capsys,
         "bench",
         "predict",
@@ -43,17 +43,17 @@ def test_a_table_a_drawing_and_all_figures(
         "--out",
         out,
     )
-    assert said.code == 0
-    told = json.loads(out.read_text())
-    assert [way["way"]["precision"] for way in told["ways"]] == ["float32", "bfloat16"]
-    assert told["cases"] == 1
-    assert "multiples of the first" in said.out
-    assert str(out.with_suffix(".svg")) in said.out
+    assert result.code == 0
+    record = json.loads(out.read_text())
+    assert [row["way"]["precision"] for row in record["ways"]] == ["float32", "bfloat16"]
+    assert record["cases"] == 1
+    assert "multiples of the first" in result.out
+    assert str(out.with_suffix(".svg")) in result.out
     assert out.with_suffix(".svg").read_text().startswith("<svg")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (("--repeats", "0"), 2, "below 1"),
         (("--ways", "caffe:float32"), 2, "engine and a precision"),
@@ -62,9 +62,9 @@ def test_a_table_a_drawing_and_all_figures(
     ],
 )
 def test_what_makes_no_sense_gets_one_line(
-    arguments: tuple[str, ...], code: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: tuple[str, ...], code: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = call(capsys, "bench", "predict", *arguments, "--device", "cpu", "--out", tmp_path / "found.json")
-    assert said.code == code
-    assert says in " ".join(said.err.split())
+    result = call(capsys, "bench", "predict", *arguments, "--device", "cpu", "--out", tmp_path / "found.json")
+    assert result.code == code
+    assert message in " ".join(result.err.split())
     assert not list(tmp_path.iterdir())

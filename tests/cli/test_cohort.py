@@ -39,9 +39,9 @@ def broken(tmp_path: Path) -> Path:
 
 
 def test_a_clean_cohort_is_checked(tree: Path, tmp_path: Path, capsys: Capture) -> None:
-    said = call(capsys, "cohort", "check", tree, "--out", tmp_path / "out", "--jobs", 1)
-    assert said.code == 0
-    lines = said.out.splitlines()
+    result = call(capsys, "cohort", "check", tree, "--out", tmp_path / "out", "--jobs", 1)
+    assert result.code == 0
+    lines = result.out.splitlines()
     assert lines[0] == "atlas-indi: 12 cases, 12 subjects, 3 centres; 12 usable"
     assert lines[-1] == str(tmp_path / "out" / "cohort.html")
     centres = [line.split() for line in lines if line.lstrip().startswith("R0")]
@@ -58,14 +58,14 @@ def test_a_clean_cohort_is_checked(tree: Path, tmp_path: Path, capsys: Capture) 
 
 
 def test_faults_are_named_and_the_code_says_so(broken: Path, tmp_path: Path, capsys: Capture) -> None:
-    said = call(capsys, "cohort", "check", broken, "--out", tmp_path / "out", "--jobs", 1)
-    assert said.code == 1
+    result = call(capsys, "cohort", "check", broken, "--out", tmp_path / "out", "--jobs", 1)
+    assert result.code == 1
     for line in (
         "sub-r001s001_ses-1: error: mask-missing",
         "sub-r001s002_ses-1: error: image-unreadable",
         "sub-r001s003_ses-1: error: mask-multi-label",
     ):
-        assert line in said.out
+        assert line in result.out
     page = (tmp_path / "out" / "cohort.html").read_text()
     assert "mask-multi-label" in page
     assert "image-unreadable" in page
@@ -79,24 +79,24 @@ def test_a_broken_cohort_goes_the_whole_way_without_its_broken_cases(
     names = [f"sub-r001s00{n}_ses-1" for n in (1, 2, 3)]
     assert call(capsys, "cohort", "check", broken, "--out", out["check"], "--jobs", 1).code == 1
     split = ("--by", "random", "--fraction", 0.5, "--out", tmp_path / "split.json")
-    said = call(capsys, "cohort", "split", out["check"] / "cohort.json", *split)
-    assert said.code == 0
-    assert "3 cases without a mask or with an error are in no part" in said.out
+    result = call(capsys, "cohort", "split", out["check"] / "cohort.json", *split)
+    assert result.code == 0
+    assert "3 cases without a mask or with an error are in no part" in result.out
     for verb, where, options in (("prepare", "store", ()), ("export", "nnunet", ("--to", "nnunet"))):
-        said = call(capsys, "cohort", verb, broken, "--out", out[where], "--jobs", 1, *options)
-        assert said.code == 1
-        assert all(name in said.err for name in names)
-        assert "Traceback" not in said.err
+        result = call(capsys, "cohort", verb, broken, "--out", out[where], "--jobs", 1, *options)
+        assert result.code == 1
+        assert all(name in result.err for name in names)
+        assert "Traceback" not in result.err
     assert sorted(Store(out["store"]).cases) == [f"sub-r002s00{n}_ses-1" for n in (1, 2, 3)]
 
-    said = call(capsys, "segment", broken, "--out", out["predictions"], "--weights", quiet_weights, "--device", "cpu")
-    assert said.code == 1
-    assert said.err.count("\n") == 1
-    assert "sub-r001s002" in said.err
+    result = call(capsys, "segment", broken, "--out", out["predictions"], "--weights", quiet_weights, "--device", "cpu")
+    assert result.code == 1
+    assert result.err.count("\n") == 1
+    assert "sub-r001s002" in result.err
     evaluate = ("evaluate", broken, out["predictions"], "--out", out["evaluation"], "--jobs", 1)
-    said = call(capsys, *evaluate)
-    assert said.code == 65
-    assert "lack 1 of 5 cases, e.g. sub-r001s002_ses-1" in said.err
+    result = call(capsys, *evaluate)
+    assert result.code == 65
+    assert "lack 1 of 5 cases, e.g. sub-r001s002_ses-1" in result.err
     assert call(capsys, *evaluate, "--split", tmp_path / "split.json").code == 0
     tested = json.loads((tmp_path / "split.json").read_text())["folds"][0]["test"]
     scored = json.loads((out["evaluation"] / "evaluation.json").read_text())["sets"]["predictions"]["cases"]
@@ -105,13 +105,13 @@ def test_a_broken_cohort_goes_the_whole_way_without_its_broken_cases(
 
 
 def test_a_label_makes_a_mask_of_several_usable(broken: Path, tmp_path: Path, capsys: Capture) -> None:
-    said = call(capsys, "cohort", "check", broken, "--out", tmp_path / "out", "--jobs", 1, "--label", 1)
-    assert "mask-multi-label" not in said.out
-    assert said.out.splitlines()[0].endswith("; 4 usable")
+    result = call(capsys, "cohort", "check", broken, "--out", tmp_path / "out", "--jobs", 1, "--label", 1)
+    assert "mask-multi-label" not in result.out
+    assert result.out.splitlines()[0].endswith("; 4 usable")
     store = tmp_path / "store"
-    said = call(capsys, "cohort", "prepare", broken, "--out", store, "--jobs", 1, "--label", 1)
-    assert said.code == 1  # one scan is unreadable, one mask is gone
-    assert sorted(line.split(":")[1].strip() for line in said.err.splitlines()) == [
+    result = call(capsys, "cohort", "prepare", broken, "--out", store, "--jobs", 1, "--label", 1)
+    assert result.code == 1  # one scan is unreadable, one mask is gone
+    assert sorted(line.split(":")[1].strip() for line in result.err.splitlines()) == [
         "sub-r001s001_ses-1",
         "sub-r001s002_ses-1",
     ]
@@ -120,7 +120,7 @@ def test_a_label_makes_a_mask_of_several_usable(broken: Path, tmp_path: Path, ca
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (("check", "absent"), 66, "absent"),
         (("check", "."), 66, "holds no"),
@@ -143,43 +143,43 @@ def test_a_label_makes_a_mask_of_several_usable(broken: Path, tmp_path: Path, ca
 def test_rubbish_gets_one_line(
     arguments: tuple[str, ...],
     code: int,
-    says: str,
+    message: str,
     tree: Path,
     tmp_path: Path,
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said = call(capsys, "cohort", *(str(tree) if word == "TREE" else word for word in arguments))
-    assert said.code == code, said
-    assert says in said.err
-    if code != 2 or said.err.startswith("insula: "):
-        assert said.err.count("\n") == 1
-        assert said.err.startswith("insula: ")
+    result = call(capsys, "cohort", *(str(tree) if word == "TREE" else word for word in arguments))
+    assert result.code == code, result
+    assert message in result.err
+    if code != 2 or result.err.startswith("insula: "):
+        assert result.err.count("\n") == 1
+        assert result.err.startswith("insula: ")
 
 
 def test_a_split_keeps_centres_apart_from_a_record_too(tree: Path, tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "check"
     call(capsys, "cohort", "check", tree, "--out", out, "--jobs", 1)
-    made = [tmp_path / f"{n}.json" for n in range(2)]
-    for source, path in zip((out, out / "cohort.json"), made, strict=True):
+    splits = [tmp_path / f"{n}.json" for n in range(2)]
+    for source, path in zip((out, out / "cohort.json"), splits, strict=True):
         assert call(capsys, "cohort", "split", source, "--folds", 3, "--out", path).code == 0
-    assert made[0].read_bytes() == made[1].read_bytes()
-    folds = json.loads(made[0].read_text())["folds"]
+    assert splits[0].read_bytes() == splits[1].read_bytes()
+    folds = json.loads(splits[0].read_text())["folds"]
     assert len(folds) == 3
     for fold in folds:
         assert {case[4:8] for case in fold["test"]}.isdisjoint(case[4:8] for case in fold["train"])
     (out / "cohort.json").write_text("{")
-    said = call(capsys, "cohort", "split", out)
-    assert said.code == 65
-    assert "is not JSON" in said.err
+    result = call(capsys, "cohort", "split", out)
+    assert result.code == 65
+    assert "is not JSON" in result.err
 
 
 def test_the_missions_split_prints_its_interval_and_what_leaks(tree: Path, tmp_path: Path, capsys: Capture) -> None:
-    said = call(capsys, "cohort", "split", tree, "--by", "random", "--fraction", 0.85, "--out", tmp_path / "s.json")
-    assert said.code == 0
-    assert "centres on both sides" in said.out
-    assert "mean Dice" in said.out
+    result = call(capsys, "cohort", "split", tree, "--by", "random", "--fraction", 0.85, "--out", tmp_path / "s.json")
+    assert result.code == 0
+    assert "centres on both sides" in result.out
+    assert "mean Dice" in result.out
 
 
 def test_a_stopped_preparation_goes_on(tree: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -199,16 +199,16 @@ def test_a_cohort_without_a_lesion_is_told_and_never_trained_on(tmp_path: Path, 
     for name in plant_tree(root, sites=1, each=2, step_mm=6.0):
         voxels, affine = load(mask_path(root, name))
         save(mask_path(root, name), np.asarray(voxels) * np.uint8(0), affine)
-    told = "none of 2 cases has a lesion: all masks are empty"
-    assert told in call(capsys, "cohort", "check", root, "--out", tmp_path / "c", "--jobs", 1).out
-    assert told in call(capsys, "cohort", "prepare", root, "--out", store, "--jobs", 1).out
-    assert told in " ".join(json.loads((store / "store.json").read_text())["notes"])
+    note = "none of 2 cases has a lesion: all masks are empty"
+    assert note in call(capsys, "cohort", "check", root, "--out", tmp_path / "c", "--jobs", 1).out
+    assert note in call(capsys, "cohort", "prepare", root, "--out", store, "--jobs", 1).out
+    assert note in " ".join(json.loads((store / "store.json").read_text())["notes"])
     (tmp_path / "r.toml").write_text(
         'name = "x"\n[train]\nsteps = 1\ndevice = "cpu"\n[model]\nkind = "attention_unet"\nwidths = [4, 8]\n'
     )
-    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "t")
-    assert (said.code, said.err.count("\n")) == (65, 1)
-    assert "the training cases (2) have no lesion" in said.err
+    result = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "t")
+    assert (result.code, result.err.count("\n")) == (65, 1)
+    assert "the training cases (2) have no lesion" in result.err
     assert not list((tmp_path / "t").rglob("*.safetensors"))
 
 
@@ -216,15 +216,15 @@ def test_a_sheet_that_is_not_understood_is_told_by_every_verb(tmp_path: Path, ca
     root = tmp_path / "tree"
     plant_tree(root, sites=1, each=2, step_mm=6.0)
     (root / "phantom_MetaData.csv").write_text("proband;site\nx;A\n")
-    told = "note: 0 of 2 cases found in phantom_MetaData.csv, read with semicolons: no participant_id column"
+    note = "note: 0 of 2 cases found in phantom_MetaData.csv, read with semicolons: no participant_id column"
     for verb, rest in (("check", ()), ("prepare", ()), ("export", ("--to", "bids"))):
-        said = call(capsys, "cohort", verb, root, "--out", tmp_path / verb, "--jobs", 1, *rest)
-        assert told in said.out, verb
-    said = call(
+        result = call(capsys, "cohort", verb, root, "--out", tmp_path / verb, "--jobs", 1, *rest)
+        assert note in result.out, verb
+    result = call(
         capsys, "cohort", "split", tmp_path / "check", "--by", "random", "--fraction", 0.5, "--out", tmp_path / "s.json"
     )
-    assert told in said.out
-    assert told[6:] in json.loads((tmp_path / "s.json").read_text())["notes"]
+    assert note in result.out
+    assert note[6:] in json.loads((tmp_path / "s.json").read_text())["notes"]
 
 
 def test_runs_go_the_whole_way(quiet_weights: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -237,10 +237,10 @@ def test_runs_go_the_whole_way(quiet_weights: Path, tmp_path: Path, capsys: Capt
             (mask_path, lesions / f"sub-1/anat/sub-1_{run}_label-lesion_mask.nii.gz"),
         ):
             save(path, *load(source(tmp_path / "tree", name)))
-    said = call(capsys, "cohort", "check", root, "--out", tmp_path / "c", "--jobs", 1)
-    assert said.code == 0
-    assert "2 cases, 1 subjects, 1 centres; 2 usable" in said.out
-    assert "sub-1_run-2_ce-gad: warning: contrast-agent" in said.out
+    result = call(capsys, "cohort", "check", root, "--out", tmp_path / "c", "--jobs", 1)
+    assert result.code == 0
+    assert "2 cases, 1 subjects, 1 centres; 2 usable" in result.out
+    assert "sub-1_run-2_ce-gad: warning: contrast-agent" in result.out
     assert call(capsys, "cohort", "export", root, "--to", "bids", "--out", tmp_path / "x", "--jobs", 1).code == 0
     assert sorted(path.name for path in (tmp_path / "x" / "sub-1").rglob("*.nii.gz")) == [
         "sub-1_run-1_T1w.nii.gz",

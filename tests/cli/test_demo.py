@@ -95,28 +95,28 @@ def test_the_experts_volume_is_shown_and_no_dice_is_claimed(patient: subprocess.
 
 def test_a_simulated_subject_is_compared_with_its_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Volume, count and Dice are recomputed from the files."""
-    said = call(capsys, "demo", "--simulated", "--device", "cpu", "--out", tmp_path / "demo")
-    assert said.code == 0, said.err
-    page = Path(said.out.splitlines()[-1])
-    figures = _figures(said.out)
+    result = call(capsys, "demo", "--simulated", "--device", "cpu", "--out", tmp_path / "demo")
+    assert result.code == 0, result.err
+    page = Path(result.out.splitlines()[-1])
+    figures = _figures(result.out)
     mask, truth = (read_mask(page.parent / f"demo_{name}.nii.gz") for name in ("mask", "truth_mask"))
     assert float(figures["volume"]) == pytest.approx(mask.volume_ml, abs=0.01)
     assert float(figures["Dice"]) == pytest.approx(dice_score(mask.voxels, truth.voxels), abs=1e-3)
     assert int(figures["lesions"]) == json.loads((page.parent / "demo.json").read_text())["lesion_count"]
-    assert f"truth {truth.volume_ml:.2f} ml; subject and infarct are simulated" in said.out
+    assert f"truth {truth.volume_ml:.2f} ml; subject and infarct are simulated" in result.out
     html = page.read_text(encoding="utf-8")
     assert "This head and its infarct are simulated." in html
     assert f"<dd>{float(figures['Dice']):.3f}</dd>" in html
-    assert "xperts" not in html + said.out
+    assert "xperts" not in html + result.out
 
 
 def test_without_nilearn_a_simulated_subject_says_what_to_install(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "nilearn", None)
-    said = call(capsys, "demo", "--simulated", "--out", tmp_path / "demo")
-    assert said.code == 69
-    assert "nilearn is not installed; run: pip install 'insula[demo]'" in said.err
+    result = call(capsys, "demo", "--simulated", "--out", tmp_path / "demo")
+    assert result.code == 69
+    assert "nilearn is not installed; run: pip install 'insula[demo]'" in result.err
     assert not (tmp_path / "demo" / "demo.html").exists()
 
 
@@ -125,24 +125,24 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
     kind: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_bytes(b"in the way")
-    said = call(capsys, "demo", *kind, "--out", tmp_path / "file" / "demo")
-    assert said.code == 73
-    assert "a part of the path is a file, not a folder; choose another --out" in said.err
-    assert said.out == ""
+    result = call(capsys, "demo", *kind, "--out", tmp_path / "file" / "demo")
+    assert result.code == 73
+    assert "a part of the path is a file, not a folder; choose another --out" in result.err
+    assert result.out == ""
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
-    said = call(capsys, "demo", "--out", tmp_path / "locked")
-    assert said.code == 77
-    assert "locked" in said.err
+    result = call(capsys, "demo", "--out", tmp_path / "locked")
+    assert result.code == 77
+    assert "locked" in result.err
 
 
 def test_a_device_that_is_none_is_refused_and_nothing_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = call(capsys, "demo", "--device", "gpu", "--out", tmp_path / "demo")
-    assert said.code == 2
-    assert "gpu is not a device" in said.err
+    result = call(capsys, "demo", "--device", "gpu", "--out", tmp_path / "demo")
+    assert result.code == 2
+    assert "gpu is not a device" in result.err
     assert not (tmp_path / "demo").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -33,9 +34,9 @@ def test_a_folder_and_a_zip_of_it_give_the_same_result(
     masks = []
     for number, source in enumerate((series, tmp_path / "CANARYZIP.zip")):
         out = tmp_path / f"out{number}"
-        said = call(capsys, "segment", source, "--weights", tiny_weights, "--out", out, "--device", "cpu")
-        assert said.code == 0
-        assert "CANARY" not in (said.out + said.err).replace(str(tmp_path), "")
+        result = call(capsys, "segment", source, "--weights", tiny_weights, "--out", out, "--device", "cpu")
+        assert result.code == 0
+        assert "CANARY" not in (result.out + result.err).replace(str(tmp_path), "")
         (mask,) = out.glob("dicom-*_mask.nii.gz")
         masks.append(np.asarray(nib.load(mask).dataobj))
         record = json.loads(mask.with_name(mask.name.replace("_mask.nii.gz", ".json")).read_text())
@@ -61,13 +62,36 @@ def test_a_series_that_is_refused_has_a_number_for_a_name(
     out = tmp_path / "out"
     out.mkdir()
     (out / "dicom-001_seg.dcm").touch()  # of an earlier run
-    said = call(capsys, "segment", series, "--weights", tiny_weights, "--out", out, "--device", "cpu")
-    assert said.code == 65
-    assert "insula: dicom-001: the step from slice" in said.err
+    result = call(capsys, "segment", series, "--weights", tiny_weights, "--out", out, "--device", "cpu")
+    assert result.code == 65
+    assert "insula: dicom-001: the step from slice" in result.err
     record = json.loads((out / "dicom-001.json").read_text())
     assert record["outcome"] == "refused"
     assert "CANARY" not in json.dumps(record)
     assert not (out / "dicom-001_seg.dcm").exists()
+
+
+def test_a_refusal_of_a_series_removes_its_earlier_result_and_no_other(
+    series: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    common = ("--weights", tiny_weights, "--out", out, "--device", "cpu")
+    other = write_head(tmp_path / "other", SeriesNumber=8)
+    assert call(capsys, "segment", series, other, *common).code == 0
+    done = {path.stem for path in out.glob("dicom-*.json")}
+    sorted(series.iterdir())[12].unlink()
+    assert call(capsys, "segment", series, *common, "--series", 4).code == 2
+    assert len(list(out.glob("*_mask.nii.gz"))) == 2, "that was another series"
+    result = call(capsys, "segment", series, *common)
+    assert (result.code, "the step from slice" in result.err) == (65, True)
+    outcomes = {name: json.loads((out / f"{name}.json").read_text())["outcome"] for name in done}
+    assert sorted(outcomes.values()) == ["done", "refused"]
+    (refused,) = (name for name, outcome in outcomes.items() if outcome == "refused")
+    assert [path.name for path in out.glob(f"{refused}*")] == [f"{refused}.json"]
+    elsewhere = shutil.copytree(other, tmp_path / "elsewhere")
+    sorted(elsewhere.iterdir())[12].unlink()
+    assert call(capsys, "segment", elsewhere, *common).code == 65
+    assert len(list(out.glob("*_mask.nii.gz"))) == 1, "a damaged copy elsewhere does not replace a result"
 
 
 def test_a_series_can_be_named(series: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -78,6 +102,6 @@ def test_a_series_can_be_named(series: Path, tiny_weights: Path, tmp_path: Path,
 
 def test_a_folder_of_nothing_says_so(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "a.txt").write_text("x")
-    said = call(capsys, "segment", tmp_path)
-    assert said.code == 66
-    assert "no DICOM" in said.err
+    result = call(capsys, "segment", tmp_path)
+    assert result.code == 66
+    assert "no DICOM" in result.err

@@ -12,7 +12,7 @@ import pytest
 
 from cli.call import call
 from cohort.tree import load, mask_path, plant_tree, save
-from insula.checkpoint import load_weights
+from insula.checkpoint import load_weights, store_card
 
 Capture = pytest.CaptureFixture[str]
 
@@ -36,14 +36,14 @@ def _predict(tree: Path, folder: Path, *, shift: int) -> Path:
 
 def test_the_truth_scores_one_and_the_page_is_written(tree: Path, tmp_path: Path, capsys: Capture) -> None:
     perfect = _predict(tree, tmp_path / "perfect", shift=0)
-    said = call(capsys, "evaluate", tree, perfect, "--out", tmp_path / "out", "--jobs", 1)
-    assert said.code == 0
+    result = call(capsys, "evaluate", tree, perfect, "--out", tmp_path / "out", "--jobs", 1)
+    assert result.code == 0
     record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     rows = [row for row in record["sets"]["perfect"]["summary"] if row["stratum"] == "all"]
     values = {row["metric"]: row["mean"]["value"] for row in rows if row["mean"]}
     assert values["dice"] == values["f1_iou25"] == 1
     assert values["hd95_mm"] == values["volume_difference_ml"] == 0
-    assert "perfect: 20 cases" in said.out
+    assert "perfect: 20 cases" in result.out
     assert (tmp_path / "out" / "evaluation.html").read_text().rstrip().endswith("</html>")
     cases = list(csv.DictReader((tmp_path / "out" / "cases-perfect.tsv").read_text().splitlines(), delimiter="\t"))
     assert len(cases) == 20
@@ -52,26 +52,28 @@ def test_the_truth_scores_one_and_the_page_is_written(tree: Path, tmp_path: Path
 
 def test_two_sets_are_compared_pair_by_pair(tree: Path, tmp_path: Path, capsys: Capture) -> None:
     near, far = (_predict(tree, tmp_path / name, shift=n) for name, n in (("near", 1), ("far", 3)))
-    said = call(capsys, "evaluate", tree, near, far, "--out", tmp_path / "out", "--preset", "atlas2022", "--jobs", 1)
-    assert said.code == 0
+    result = call(capsys, "evaluate", tree, near, far, "--out", tmp_path / "out", "--preset", "atlas2022", "--jobs", 1)
+    assert result.code == 0
     record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    dice = next(one for one in record["comparisons"] if one["metric"] == "dice")
+    dice = next(comparison for comparison in record["comparisons"] if comparison["metric"] == "dice")
     assert dice["n"] == 20
     assert {dice["first"], dice["second"]} == {"near", "far"}
     assert dice["p_holm"] < 0.001
     assert (dice["difference"]["mean"]["value"] < 0) == (dice["second"] == "far")
     assert dice["difference"]["mean"]["centres"] == 5
-    assert [one["p_holm"] is not None for one in record["comparisons"]] == [
-        one["primary"] for one in record["comparisons"]
+    assert [comparison["p_holm"] is not None for comparison in record["comparisons"]] == [
+        comparison["primary"] for comparison in record["comparisons"]
     ]
-    assert "after Holm" in said.out
-    assert "a true difference of 0.02 would show with a chance of" in said.out
+    assert "after Holm" in result.out
+    assert "a true difference of 0.02 would show with a chance of" in result.out
     twice = tmp_path / "again" / "near"
     shutil.copytree(near, twice)
     call(capsys, "evaluate", tree, near, twice, "--out", tmp_path / "o2", "--jobs", 1)
     record = json.loads((tmp_path / "o2" / "evaluation.json").read_text())
     assert len(record["sets"]) == 2  # sets of the same name are told apart
-    assert all(one["difference"]["mean"]["value"] == 0 for one in record["comparisons"] if one["n"])
+    assert all(
+        comparison["difference"]["mean"]["value"] == 0 for comparison in record["comparisons"] if comparison["n"]
+    )
 
 
 def test_a_split_scores_its_test_part_alone(tree: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -82,27 +84,27 @@ def test_a_split_scores_its_test_part_alone(tree: Path, tmp_path: Path, capsys: 
     assert call(capsys, *arguments, "--fold", 2).code == 0
     cases = json.loads((tmp_path / "out" / "evaluation.json").read_text())["sets"]["perfect"]["cases"]
     assert sorted(case["case"] for case in cases) == sorted(json.loads(split.read_text())["folds"][2]["test"])
-    said = call(capsys, *arguments, "--fold", 5)
-    assert (said.code, "--fold 5 is not one of 5" in said.err) == (2, True)
-    made = json.loads(split.read_text())
+    result = call(capsys, *arguments, "--fold", 5)
+    assert (result.code, "--fold 5 is not one of 5" in result.err) == (2, True)
+    tree_of_split = json.loads(split.read_text())
     split.write_text('{"folds": 3}')
-    said = call(capsys, *arguments)
-    assert (said.code, "is not what `insula cohort split` wrote" in said.err) == (65, True)
-    test = made["folds"][0]["test"]
-    for train, tested, says in (
+    result = call(capsys, *arguments)
+    assert (result.code, "is not what `insula cohort split` wrote" in result.err) == (65, True)
+    test = tree_of_split["folds"][0]["test"]
+    for train, tested, message in (
         ([], ["sub-nobody"], "names 1 cases that are not in the cohort, e.g. sub-nobody"),
         (test[:1], test, f"the same case on both sides ({test[0]} trains, {test[0]} tests)"),
     ):
-        split.write_text(json.dumps(made | {"folds": [{"train": train, "test": tested}]}))
-        said = call(capsys, *arguments)
-        assert (said.code, says in said.err) == (65, True)
+        split.write_text(json.dumps(tree_of_split | {"folds": [{"train": train, "test": tested}]}))
+        result = call(capsys, *arguments)
+        assert (result.code, message in result.err) == (65, True)
 
 
 def test_what_does_not_fit_is_refused_in_one_line(tree: Path, tmp_path: Path, capsys: Capture) -> None:
     perfect = _predict(tree, tmp_path / "perfect", shift=0)
     (tmp_path / "empty").mkdir()
     out = ("--out", tmp_path / "out", "--jobs", 1)
-    for arguments, code, says in (
+    for arguments, code, message in (
         ((tree,), 2, "are missing"),
         ((tree, tmp_path / "empty"), 65, "predict them too"),
         ((tree, tmp_path / "absent"), 66, "absent"),
@@ -111,18 +113,18 @@ def test_what_does_not_fit_is_refused_in_one_line(tree: Path, tmp_path: Path, ca
         ((tree, perfect, "--primary", "jaccard"), 2, "is not a metric of the preset full"),
         ((tree, perfect, "--hoped", "0"), 2, "is not above 0"),
     ):
-        said = call(capsys, "evaluate", *arguments, *out)
-        assert (said.code, said.err.count("\n")) == (code, 1), said
-        assert says in said.err
+        result = call(capsys, "evaluate", *arguments, *out)
+        assert (result.code, result.err.count("\n")) == (code, 1), result
+        assert message in result.err
     lost = next(iter(sorted(perfect.iterdir())))
     lost.rename(tmp_path / lost.name)
-    said = call(capsys, "evaluate", tree, perfect, *out)
-    assert said.code == 65
-    assert lost.name.removesuffix("_mask.nii.gz") in said.err
+    result = call(capsys, "evaluate", tree, perfect, *out)
+    assert result.code == 65
+    assert lost.name.removesuffix("_mask.nii.gz") in result.err
     save(lost, np.zeros((9, 9, 9), np.uint8), np.eye(4))
-    said = call(capsys, "evaluate", tree, perfect, *out)
-    assert said.code == 65
-    assert "does not lie on the truth's grid" in said.err
+    result = call(capsys, "evaluate", tree, perfect, *out)
+    assert result.code == 65
+    assert "does not lie on the truth's grid" in result.err
 
 
 def test_a_label_picks_the_lesion(tmp_path: Path, capsys: Capture) -> None:
@@ -134,48 +136,63 @@ def test_a_label_picks_the_lesion(tmp_path: Path, capsys: Capture) -> None:
     voxels[0, 0, 0] = 1
     save(path, voxels, affine)
     arguments = ("evaluate", tmp_path / "tree", perfect, "--jobs", 1, "--out", tmp_path / "out")
-    said = call(capsys, *arguments)
-    assert said.code == 65
-    assert "--label" in said.err
-    said = call(capsys, *arguments, "--label", 3)
-    assert said.code == 0
-    assert "dice                       1.000" in said.out
+    result = call(capsys, *arguments)
+    assert result.code == 65
+    assert "--label" in result.err
+    result = call(capsys, *arguments, "--label", 3)
+    assert result.code == 0
+    assert "dice                       1.000" in result.out
 
 
 def test_weights_are_calibrated_on_a_cohort(tree: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture) -> None:
-    mine = tmp_path / "mine"
-    shutil.copytree(tiny_weights, mine)
-    before = load_weights(str(mine))
-    said = call(capsys, "calibrate", mine, tree, "--device", "cpu")
-    assert said.code == 0
-    assert "20 cases of 5 centres" in said.out
-    assert "each centre left out in turn" in said.out
-    after = load_weights(str(mine))
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny_weights, folder)
+    before = load_weights(str(folder))
+    result = call(capsys, "calibrate", folder, tree, "--device", "cpu")
+    assert result.code == 0
+    assert "20 cases of 5 centres" in result.out
+    assert "each centre left out in turn" in result.out
+    after = load_weights(str(folder))
     assert after.sha256 == before.sha256
     facts = after.card.calibration.fitted_on
     assert facts is not None
     assert facts["cases"] == 20
     assert facts["log_loss_after"] <= facts["log_loss_before"]
-    assert str(after.card.calibration.temperature) in said.out
+    assert str(after.card.calibration.temperature) in result.out
 
     perfect = _predict(tree, tmp_path / "perfect", shift=0)
     arguments = ("evaluate", tree, perfect, "--jobs", 1, "--out", tmp_path / "out")
     assert "calibrated on" not in call(capsys, *arguments).err
-    said = call(capsys, *arguments, "--weights", mine)
-    assert (said.code, "was calibrated on 20 of 20 of these subjects" in said.err) == (0, True)
+    result = call(capsys, *arguments, "--weights", folder)
+    assert (result.code, "was calibrated on 20 of 20 of these subjects" in result.err) == (0, True)
     for path in perfect.glob("*_mask.nii.gz"):  # records of weights that are not there under their name tell nothing
-        told = {"provenance": {"weights": {"name": after.card.name, "sha256": after.sha256}}}
-        path.with_name(path.name.replace("_mask.nii.gz", ".json")).write_text(json.dumps(told))
+        record = {"provenance": {"weights": {"name": after.card.name, "sha256": after.sha256}}}
+        path.with_name(path.name.replace("_mask.nii.gz", ".json")).write_text(json.dumps(record))
     assert call(capsys, *arguments).code == 0
-    assert "sub-" not in json.dumps(json.loads((mine / "tiny.json").read_text())["calibration"])
+    assert "sub-" not in json.dumps(json.loads((folder / "tiny.json").read_text())["calibration"])
 
     split = tmp_path / "split.json"
     call(capsys, "cohort", "split", tree, "--folds", 5, "--out", split)
-    said = call(capsys, "calibrate", mine, tree, "--split", split, "--device", "cpu")
-    assert (said.code, "4 are fewer than 20" in said.err) == (65, True)
-    assert load_weights(str(mine)).card == after.card
-    said = call(capsys, "calibrate", tmp_path / "absent", tree)
-    assert (said.code, said.err.count("\n")) == (66, 1)
+    result = call(capsys, "calibrate", folder, tree, "--split", split, "--device", "cpu")
+    assert (result.code, "4 are fewer than 20" in result.err) == (65, True)
+    assert load_weights(str(folder)).card == after.card
+    result = call(capsys, "calibrate", tmp_path / "absent", tree)
+    assert (result.code, result.err.count("\n")) == (66, 1)
+
+
+def test_an_ensemble_with_a_replaced_member_is_calibrated_again(
+    tree: Path, tiny_weights: Path, brain_weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    for number in range(2):
+        shutil.copytree(tiny_weights, tmp_path / "cv" / f"fold{number}")
+    store_card(str(tmp_path / "cv"), load_weights(str(tmp_path / "cv")).card)
+    shutil.rmtree(tmp_path / "cv" / "fold1")
+    shutil.copytree(brain_weights, tmp_path / "cv" / "fold1")
+    result = call(capsys, "inspect", tmp_path / "cv")
+    assert (result.code, "calibrate it again" in result.err) == (65, True)
+    assert call(capsys, "calibrate", tmp_path / "cv", tree, "--device", "cpu").code == 0
+    result = call(capsys, "inspect", tmp_path / "cv")
+    assert (result.code, "20 cases of 5 centres" in result.out) == (0, True)
 
 
 def test_every_pair_that_cannot_be_scored_is_named_and_nothing_is_averaged(
@@ -188,9 +205,9 @@ def test_every_pair_that_cannot_be_scored_is_named_and_nothing_is_averaged(
     voxels = voxels.copy()
     voxels[tuple(np.argwhere(voxels)[0])] = 2
     save(several, voxels, affine)
-    said = call(capsys, "evaluate", tree, folder, "--out", tmp_path / "out", "--jobs", 1)
-    assert said.code == 65
-    first, second, last = said.err.splitlines()
+    result = call(capsys, "evaluate", tree, folder, "--out", tmp_path / "out", "--jobs", 1)
+    assert result.code == 65
+    first, second, last = result.err.splitlines()
     assert first.startswith(f"insula: the prediction of {cut.name.removesuffix('_mask.nii.gz')}: the gzip stream")
     assert second.startswith(f"insula: the prediction of {several.name.removesuffix('_mask.nii.gz')}: the mask")
     assert "--label" not in second
@@ -199,13 +216,13 @@ def test_every_pair_that_cannot_be_scored_is_named_and_nothing_is_averaged(
 
 
 def test_the_truth_is_no_prediction_of_itself(tree: Path, tmp_path: Path, capsys: Capture) -> None:
-    said = call(capsys, "evaluate", tree, tree, "--out", tmp_path / "out", "--jobs", 1)
-    assert said.code == 65
-    assert "are the truth itself" in said.err
+    result = call(capsys, "evaluate", tree, tree, "--out", tmp_path / "out", "--jobs", 1)
+    assert result.code == 65
+    assert "are the truth itself" in result.err
 
 
 def test_a_label_that_no_truth_has_is_refused(tree: Path, tmp_path: Path, capsys: Capture) -> None:
     folder = _predict(tree, tmp_path / "some", shift=0)
-    said = call(capsys, "evaluate", tree, folder, "--out", tmp_path / "out", "--jobs", 1, "--label", 7)
-    assert said.code == 65
-    assert "has no label 7" in said.err
+    result = call(capsys, "evaluate", tree, folder, "--out", tmp_path / "out", "--jobs", 1, "--label", 7)
+    assert result.code == 65
+    assert "has no label 7" in result.err

@@ -26,10 +26,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def split(tree: Path, tmp_path: Path, capsys: Capture) -> Path:
     call(capsys, "cohort", "check", tree, "--out", tmp_path / "check", "--jobs", 1)
-    made = call(
+    result = call(
         capsys, "cohort", "split", tmp_path / "check" / "cohort.json", "--out", tmp_path / "s.json", "--folds", 2
     )
-    assert made.code == 0
+    assert result.code == 0
     return tmp_path / "s.json"
 
 
@@ -47,7 +47,7 @@ def folds(quiet_weights: Path, tmp_path: Path) -> Path:
 def test_each_case_is_segmented_by_the_fold_that_tests_it(
     tree: Path, split: Path, folds: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    said = call(
+    result = call(
         capsys,
         "cohort",
         "predict",
@@ -61,7 +61,7 @@ def test_each_case_is_segmented_by_the_fold_that_tests_it(
         "--device",
         "cpu",
     )
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
     tests = [fold["test"] for fold in json.loads(split.read_text())["folds"]]
     assert sorted(case for test in tests for case in test) == sorted(
         path.name[: -len("_mask.nii.gz")] for path in (tmp_path / "p").glob("*_mask.nii.gz")
@@ -84,7 +84,7 @@ def test_of_several_scans_of_a_case_the_first_is_taken(
     shutil.copytree(tree, cohort)
     scan = next(cohort.rglob("*_T1w.nii.gz"))
     scan.with_name(scan.name.replace("_T1w", "_rec-2_T1w")).write_bytes(b"not the first, and not an image")
-    said = call(
+    result = call(
         capsys,
         "cohort",
         "predict",
@@ -98,24 +98,24 @@ def test_of_several_scans_of_a_case_the_first_is_taken(
         "--device",
         "cpu",
     )
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
     assert len(list((tmp_path / "p").glob("*_mask.nii.gz"))) == 4
 
 
 def test_what_does_not_fit_together_is_refused(
     tree: Path, split: Path, folds: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    def refused(says: str, code: int) -> None:
-        said = call(capsys, "cohort", "predict", tree, "--weights", folds, "--split", split, "--out", tmp_path / "q")
-        assert said.code == code
-        assert says in said.err
-        assert len(said.err.strip().splitlines()) == 1
+    def refused(message: str, code: int) -> None:
+        result = call(capsys, "cohort", "predict", tree, "--weights", folds, "--split", split, "--out", tmp_path / "q")
+        assert result.code == code
+        assert message in result.err
+        assert len(result.err.strip().splitlines()) == 1
         assert not (tmp_path / "q").exists()
 
-    made = json.loads(split.read_text())
-    twice = {**made, "folds": [made["folds"][0], made["folds"][0]]}
+    record = json.loads(split.read_text())
+    twice = {**record, "folds": [record["folds"][0], record["folds"][0]]}
     split.write_text(json.dumps(twice))
     refused("is tested by several folds", 65)
-    split.write_text(json.dumps(made))
+    split.write_text(json.dumps(record))
     shutil.rmtree(folds / "fold1")
     refused("has no fold1, and the split has 2 folds", 66)

@@ -65,24 +65,24 @@ def test_one_line_and_a_code(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("INSULA_TOKEN", raising=False)
-    said = call(capsys, *arguments)
-    assert (said.code, said.out) == (code, "")
-    assert words in said.err
-    assert len(said.err.strip().splitlines()) == 1
+    result = call(capsys, *arguments)
+    assert (result.code, result.out) == (code, "")
+    assert words in result.err
+    assert len(result.err.strip().splitlines()) == 1
 
 
 def test_a_short_token_is_for_this_machine_only(
     capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INSULA_TOKEN", "abc")
-    said = call(capsys, "serve", "--host", "0.0.0.0", "--store", tmp_path / "store")
-    assert said.code == 2
-    assert "shorter than 16" in said.err
+    result = call(capsys, "serve", "--host", "0.0.0.0", "--store", tmp_path / "store")
+    assert result.code == 2
+    assert "shorter than 16" in result.err
 
 
 def test_a_token_and_its_hash(capsys: Capture) -> None:
-    said = call(capsys, "token", "ward-3", "--days", "10")
-    token, *lines = said.out.splitlines()
+    result = call(capsys, "token", "ward-3", "--days", "10")
+    token, *lines = result.out.splitlines()
     assert lines[0] == "[[tokens]]"
     assert f'sha256 = "{token_hash(token)}"' in lines
     assert re.fullmatch(r'expires = "\d{4}-\d\d-\d\d"', lines[-1])
@@ -90,6 +90,6 @@ def test_a_token_and_its_hash(capsys: Capture) -> None:
 
 def test_a_folder_that_another_service_has(capsys: Capture, tmp_path: Path) -> None:
     with OutputFolder(tmp_path):
-        said = call(capsys, "serve", "--store", tmp_path, "--port", "0")
-    assert said.code == 73
-    assert "another run" in said.err
+        result = call(capsys, "serve", "--store", tmp_path, "--port", "0")
+    assert result.code == 73
+    assert "another run" in result.err

@@ -28,6 +28,7 @@ spacing_mm = 4.0
 steps = 2
 crop = [32, 32, 32]
 recalibrate = 0
+compile = false
 device = "cpu"
 """
 
@@ -44,10 +45,10 @@ def store(tmp_path: Path) -> Path:
 
 def test_a_store_is_trained_on(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
-    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
-    assert said.code == 0, said.err
-    assert "(cpu)" in said.out
-    assert "3 cases" in said.out
+    result = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    assert "(cpu)" in result.out
+    assert "3 cases" in result.out
     assert load_weights(str(tmp_path / "run")).card.provenance["cases"] == 3
 
 
@@ -56,30 +57,32 @@ def test_a_profile_shows_phases_and_writes_nothing(
 ) -> None:
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
     arguments = ("train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run", "--profile")
-    said = call(capsys, *arguments)
-    assert said.code == 0, said.err
+    result = call(capsys, *arguments)
+    assert result.code == 0, result.err
     for phase in ("data and augmentation", "forward", "backward", "optimiser", "a whole training step"):
-        assert phase in said.out
+        assert phase in result.out
     assert not (tmp_path / "run").exists()
 
 
 def test_an_ensemble_is_no_start(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
     for name in ("a", "b"):
-        said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / name)
-        assert said.code == 0, said.err
+        result = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / name)
+        assert result.code == 0, result.err
     both = f"{tmp_path / 'a'},{tmp_path / 'b'}"
-    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "c", "--from-weights", both)
-    assert said.code == 2
-    assert "a+b are an ensemble of 2 networks" in said.err
+    result = call(
+        capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "c", "--from-weights", both
+    )
+    assert result.code == 2
+    assert "a+b are an ensemble of 2 networks" in result.err
 
 
 def test_the_log_is_in_tensorboard_too(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
-    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
-    assert said.code == 0, said.err
+    result = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
+    assert result.code == 0, result.err
     board = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     shown = board.Scalars("train/loss")
@@ -93,8 +96,8 @@ def test_without_tensorboard_a_run_is_a_run(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
-    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
-    assert said.code == 0, said.err
+    result = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
+    assert result.code == 0, result.err
     assert not (tmp_path / "run" / "tensorboard").exists()
     assert (tmp_path / "run" / "training.html").exists()
 
@@ -103,9 +106,9 @@ def test_a_store_made_for_another_box_is_refused(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 48, 48]"))
-    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
-    assert said.code == 65
-    assert "was prepared with prepare.box (48, 64, 48)" in said.err
+    result = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
+    assert result.code == 65
+    assert "was prepared with prepare.box (48, 64, 48)" in result.err
 
 
 def test_painted_heads_need_something_to_paint_from(
@@ -113,17 +116,17 @@ def test_painted_heads_need_something_to_paint_from(
 ) -> None:
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
     arguments = ("train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
-    said = call(capsys, *arguments, "--set", "augment.synthetic_fraction=0.5")
-    assert said.code == 2
-    assert "give a folder of label maps as --data too" in said.err
+    result = call(capsys, *arguments, "--set", "augment.synthetic_fraction=0.5")
+    assert result.code == 2
+    assert "give a folder of label maps as --data too" in result.err
 
 
 def test_an_empty_store_is_refused(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_index(store, [], _CONFIG, "uint8")
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
-    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
-    assert said.code == 65
-    assert "has no case" in said.err
+    result = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--out", tmp_path / "run")
+    assert result.code == 65
+    assert "has no case" in result.err
 
 
 def _names(store: Path) -> list[str]:
@@ -152,59 +155,59 @@ def test_every_fold_trains_on_its_part_and_is_judged_on_others(
     split = _split(tmp_path / "split.json", names, inner=inner)
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
     arguments = ("train", tmp_path / "r.toml", "--data", store, "--split", split, "--set", "train.validations=1")
-    said = call(capsys, *arguments, "--out", tmp_path / "cv")
-    assert said.code == 0, said.err
-    assert said.out.count("judged on 1 other ") == 2
+    result = call(capsys, *arguments, "--out", tmp_path / "cv")
+    assert result.code == 0, result.err
+    assert result.out.count("judged on 1 other ") == 2
     for number in (0, 1):
         folder = tmp_path / "cv" / f"fold{number}"
         assert load_weights(str(folder)).card.provenance["cases"] == (1 if inner else 2)
         chosen = load_weights(str(folder / "best")).card.provenance["chosen_by"]
         assert chosen["cases"] == 1
-        told = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-        assert told[-1]["validation"] == chosen
-        assert told[-1]["voxels_per_second"] > 0
+        lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        assert lines[-1]["validation"] == chosen
+        assert lines[-1]["voxels_per_second"] > 0
     assert 'href="fold1/training.html"' in (tmp_path / "cv" / "index.html").read_text()
     page = (tmp_path / "cv" / "fold0" / "training.html").read_text()
     last_line = (tmp_path / "cv" / "fold0" / "log.jsonl").read_text().splitlines()[-1]
     assert f"<strong>{json.loads(last_line)['validation']['dice']:.3f}<" in page
-    said = call(capsys, *arguments, "--fold", "1", "--out", tmp_path / "one")
-    assert said.code == 0, said.err
+    result = call(capsys, *arguments, "--fold", "1", "--out", tmp_path / "one")
+    assert result.code == 0, result.err
     assert load_weights(str(tmp_path / "one")).sha256 == load_weights(str(tmp_path / "cv" / "fold1")).sha256
 
 
 @pytest.mark.parametrize(
-    ("fold", "told"), [("2", "--fold 2 is not one of 2; choose 0 to 1"), ("x", "neither a number nor `all`")]
+    ("fold", "message"), [("2", "--fold 2 is not one of 2; choose 0 to 1"), ("x", "neither a number nor `all`")]
 )
 def test_a_fold_that_is_not_there_is_refused(
-    fold: str, told: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fold: str, message: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     split = _split(tmp_path / "split.json", _names(store))
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
     arguments = ("train", tmp_path / "r.toml", "--data", store, "--split", split, "--out", tmp_path / "run")
-    said = call(capsys, *arguments, "--fold", fold)
-    assert said.code == 2
-    assert told in said.err
+    result = call(capsys, *arguments, "--fold", fold)
+    assert result.code == 2
+    assert message in result.err
 
 
 def test_a_fold_of_nothing_is_refused(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Or it would train on the cases that are to test it."""
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
-    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--fold", "1", "--out", tmp_path / "run")
-    assert said.code == 2
-    assert "there is no --split" in said.err
+    result = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--fold", "1", "--out", tmp_path / "run")
+    assert result.code == 2
+    assert "there is no --split" in result.err
 
 
 def test_two_stores_are_refused(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
-    said = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--data", store, "--out", tmp_path / "run")
-    assert said.code == 2
-    assert "prepare both cohorts into one store" in said.err
+    result = call(capsys, "train", tmp_path / "r.toml", "--data", store, "--data", store, "--out", tmp_path / "run")
+    assert result.code == 2
+    assert "prepare both cohorts into one store" in result.err
 
 
 def test_without_data_there_is_nothing_to_train_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "r.toml").write_text(_RECIPE.format(box="[48, 64, 48]"))
-    said = call(capsys, "train", tmp_path / "r.toml", "--out", tmp_path / "run")
-    assert said.code == 2
-    assert "--data is missing" in said.err
-    said = call(capsys, "train", tmp_path / "r.toml", "--data", tmp_path / "nowhere", "--out", tmp_path / "run")
-    assert said.code == 66
+    result = call(capsys, "train", tmp_path / "r.toml", "--out", tmp_path / "run")
+    assert result.code == 2
+    assert "--data is missing" in result.err
+    result = call(capsys, "train", tmp_path / "r.toml", "--data", tmp_path / "nowhere", "--out", tmp_path / "run")
+    assert result.code == 66

@@ -16,38 +16,38 @@ from insula.stats import difference_of, holm
 def test_pairs_are_made_by_case_whatever_their_order() -> None:
     rng = np.random.default_rng(0)
     before, after = rng.random(30), rng.random(30)
-    one = [score(f"c{n}", before[n]) for n in range(30)]
-    two = [score(f"c{n}", after[n]) for n in rng.permutation(30)]
-    (found,) = compare({"one": one, "two": two}, ["dice"])
-    assert found.difference is not None
-    assert found.difference.mean.value == pytest.approx((after - before).mean())
-    assert found.difference.p == pytest.approx(ttest_1samp(after - before, 0).pvalue)  # all of one centre
-    assert found.n == 30
-    assert found.better == (after > before).sum()
-    assert found.better + found.worse == 30
+    scores_a = [score(f"c{n}", before[n]) for n in range(30)]
+    scores_b = [score(f"c{n}", after[n]) for n in rng.permutation(30)]
+    (comparison,) = compare({"one": scores_a, "two": scores_b}, ["dice"])
+    assert comparison.difference is not None
+    assert comparison.difference.mean.value == pytest.approx((after - before).mean())
+    assert comparison.difference.p == pytest.approx(ttest_1samp(after - before, 0).pvalue)  # all of one centre
+    assert comparison.n == 30
+    assert comparison.better == (after > before).sum()
+    assert comparison.better + comparison.worse == 30
     largest = np.argsort(-np.abs(after - before))[:10]
-    assert [case for case, _ in found.moved] == [f"c{n}" for n in largest]
+    assert [case for case, _ in comparison.moved] == [f"c{n}" for n in largest]
 
 
 def test_cases_of_one_centre_are_alike_in_comparisons_too() -> None:
     rng = np.random.default_rng(1)
     values, centres = rng.normal(0.02, 0.1, 24), [f"R{n % 6}" for n in range(24)]
-    one = [score(str(n), 0.5, centre=centres[n]) for n in range(24)]
-    two = [score(str(n), 0.5 + values[n], centre=centres[n]) for n in range(24)]
-    (found,) = compare({"one": one, "two": two}, ["dice"], hoped=0.05)
+    scores_a = [score(str(n), 0.5, centre=centres[n]) for n in range(24)]
+    scores_b = [score(str(n), 0.5 + values[n], centre=centres[n]) for n in range(24)]
+    (comparison,) = compare({"one": scores_a, "two": scores_b}, ["dice"], hoped=0.05)
     wanted = difference_of(values.tolist(), centres, hoped=0.05)
-    assert found.difference is not None
-    assert found.difference.p == pytest.approx(wanted.p)
-    assert found.difference.power == pytest.approx(wanted.power)
-    assert found.difference.mean.centres == 6
+    assert comparison.difference is not None
+    assert comparison.difference.p == pytest.approx(wanted.p)
+    assert comparison.difference.power == pytest.approx(wanted.power)
+    assert comparison.difference.mean.centres == 6
 
 
 def test_lower_is_better_for_distances() -> None:
-    one = [replace(score(str(n), 0.0), metrics={"hd95_mm": 10.0 + n}) for n in range(8)]
-    two = [replace(score(str(n), 0.0), metrics={"hd95_mm": 5.0 + n}) for n in range(8)]
-    (found,) = compare({"one": one, "two": two}, ["hd95_mm"], primary="hd95_mm")
-    assert found.difference is not None
-    assert (found.better, found.worse, found.difference.mean.value) == (8, 0, -5)
+    scores_a = [replace(score(str(n), 0.0), metrics={"hd95_mm": 10.0 + n}) for n in range(8)]
+    scores_b = [replace(score(str(n), 0.0), metrics={"hd95_mm": 5.0 + n}) for n in range(8)]
+    (comparison,) = compare({"one": scores_a, "two": scores_b}, ["hd95_mm"], primary="hd95_mm")
+    assert comparison.difference is not None
+    assert (comparison.better, comparison.worse, comparison.difference.mean.value) == (8, 0, -5)
 
 
 def test_three_sets_make_three_tests_each_corrected_whatever_else_is_compared() -> None:
@@ -59,35 +59,42 @@ def test_three_sets_make_three_tests_each_corrected_whatever_else_is_compared() 
         ]
         for name, shift in (("a", 0), ("b", 0.4), ("c", 0.4))
     }
-    found = compare(sets, ["f1_any", "dice"])
-    assert [(one.first, one.second, one.metric) for one in found if one.primary] == [
+    comparisons = compare(sets, ["f1_any", "dice"])
+    assert [(row.first, row.second, row.metric) for row in comparisons if row.primary] == [
         ("a", "b", "dice"),
         ("a", "c", "dice"),
         ("b", "c", "dice"),
     ]
-    p = [one.difference.p for one in found if one.primary and one.difference is not None]
-    corrected = [one.p_holm for one in found if one.primary]
-    assert corrected == pytest.approx(holm([one for one in p if one is not None]))
-    assert corrected == [one.p_holm for one in compare(sets, ["dice"])]
-    described = [one for one in found if not one.primary]
+    p = [row.difference.p for row in comparisons if row.primary and row.difference is not None]
+    corrected = [row.p_holm for row in comparisons if row.primary]
+    assert corrected == pytest.approx(holm([row for row in p if row is not None]))
+    assert corrected == [row.p_holm for row in compare(sets, ["dice"])]
+    described = [row for row in comparisons if not row.primary]
     assert len(described) == 3
-    assert all(one.p_holm is None and one.difference.p is None for one in described if one.difference is not None)
+    assert all(row.p_holm is None and row.difference.p is None for row in described if row.difference is not None)
 
 
 def test_the_same_predictions_twice_differ_in_nothing() -> None:
     scores = [score(str(n), n / 10) for n in range(5)]
-    (found,) = compare({"a": scores, "b": scores}, ["dice"])
-    assert found.difference is not None
-    assert (found.difference.mean.value, found.difference.p, found.p_holm, found.moved) == (0, None, None, ())
-    assert found.difference.same == 5
+    (comparison,) = compare({"a": scores, "b": scores}, ["dice"])
+    assert comparison.difference is not None
+    assert (comparison.difference.mean.value, comparison.difference.p, comparison.p_holm, comparison.moved) == (
+        0,
+        None,
+        None,
+        (),
+    )
+    assert comparison.difference.same == 5
 
 
 def test_undefined_cases_leave_the_comparison_and_few_cases_have_no_test() -> None:
-    (found,) = compare({"a": [score("x", None), score("y", 0.1)], "b": [score("x", 0.5), score("y", 0.3)]}, ["dice"])
-    assert found.difference is not None
-    assert (found.n, found.difference.mean.value) == (1, pytest.approx(0.2))
-    assert (found.difference.mean.low, found.difference.p, found.p_holm) == (None, None, None)
-    assert found.moved == (("y", pytest.approx(0.2)),)
+    (comparison,) = compare(
+        {"a": [score("x", None), score("y", 0.1)], "b": [score("x", 0.5), score("y", 0.3)]}, ["dice"]
+    )
+    assert comparison.difference is not None
+    assert (comparison.n, comparison.difference.mean.value) == (1, pytest.approx(0.2))
+    assert (comparison.difference.mean.low, comparison.difference.p, comparison.p_holm) == (None, None, None)
+    assert comparison.moved == (("y", pytest.approx(0.2)),)
 
 
 def test_controls_are_compared_by_their_own_metrics_only() -> None:

@@ -57,7 +57,7 @@ def _touch(folder: Path, *names: str) -> Path:
 def test_results_submissions_and_nnunets_output_are_found(names: tuple[str, ...], tmp_path: Path) -> None:
     folder = _touch(tmp_path / "p", *names, ".hidden/sub-r001s001_ses-1_mask.nii.gz", "index.html")
     pairs = pair_up(_cohort(tmp_path), folder)
-    assert [(pair.case, pair.truth.name) for pair in pairs] == [
+    assert [(pair.entry.case, pair.entry.mask.name) for pair in pairs] == [
         ("sub-r001s001_ses-1", "truth1.nii.gz"),
         ("sub-r001s002_ses-1", "truth2.nii.gz"),
     ]
@@ -105,7 +105,7 @@ def test_predictions_are_paired_by_run(tmp_path: Path) -> None:
     folder = _touch(
         tmp_path / "p", "sub-1_run-01_T1w_mask.nii.gz", "sub-1_run-2_space-orig_label-L_desc-insula_mask.nii.gz"
     )
-    assert [(pair.truth.name[:11], pair.mask.name[:12]) for pair in pair_up(cohort, folder)] == [
+    assert [(pair.entry.mask.name[:11], pair.mask.name[:12]) for pair in pair_up(cohort, folder)] == [
         ("sub-1_run-1", "sub-1_run-01"),
         ("sub-1_run-2", "sub-1_run-2_"),
     ]

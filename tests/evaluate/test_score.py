@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 
 from cohort.tree import save
 from corpus.files import nifti, packed
+from insula.cohort import Entry
 from insula.errors import BadData
 from insula.evaluate import METRICS, PRESETS, Pair, score_masks, score_pair
 from insula.geometry import AxisMap, Grid, reordered
+from insula.types import Flag
 from insula.volume import Mask
 
 _GRID = Grid((20, 20, 20), np.diag([1.0, 1.0, 2.0, 1.0]))
@@ -39,8 +42,8 @@ def test_a_case_computed_by_hand() -> None:
     assert values["count_difference"] == 1
     assert values["pr_auc"] is None
     assert (score.truth_voxels, score.truth_ml) == (64, pytest.approx(0.128))
-    assert [(one.voxels, one.touched, one.paired) for one in score.true_lesions] == [(64, True, True)]
-    assert sorted((one.voxels, one.touches, one.mean_logit) for one in score.predicted_lesions) == [
+    assert [(lesion.voxels, lesion.touched, lesion.paired) for lesion in score.true_lesions] == [(64, True, True)]
+    assert sorted((lesion.voxels, lesion.touches, lesion.mean_logit) for lesion in score.predicted_lesions) == [
         (1, False, None),
         (64, True, None),
     ]
@@ -51,18 +54,18 @@ def test_a_case_computed_by_hand() -> None:
 def test_edge_cases_are_what_the_presets_say(key: str, kind: str) -> None:
     metric = METRICS[key]
     full = _box(2, 6)
-    one, two = {
+    first, second = {
         "both empty": (_NONE, _NONE),
         "truth empty": (_NONE, full),
         "prediction empty": (full, _NONE),
     }[kind]
-    prob = two.astype(np.float32)
-    apart = score_masks(Mask(one, _GRID), Mask(two, _GRID), prob).metrics[key]
-    value = score_masks(Mask(one, _GRID), Mask(two, _GRID), prob, controls_apart=False).metrics[key]
-    assert apart == (value if metric.of == ("lesion" if one.any() else "control") else None)
-    if metric.of == "control" and one.any():
+    prob = second.astype(np.float32)
+    apart = score_masks(Mask(first, _GRID), Mask(second, _GRID), prob).metrics[key]
+    value = score_masks(Mask(first, _GRID), Mask(second, _GRID), prob, controls_apart=False).metrics[key]
+    assert apart == (value if metric.of == ("lesion" if first.any() else "control") else None)
+    if metric.of == "control" and first.any():
         return
-    told = metric.both_empty if kind == "both empty" else metric.one_empty
+    stated = metric.both_empty if kind == "both empty" else metric.one_empty
     expected: float | None = {
         "0": 0.0,
         "1": 1.0,
@@ -72,7 +75,7 @@ def test_edge_cases_are_what_the_presets_say(key: str, kind: str) -> None:
         "the predicted volume": 64 * 0.002,
         "1 if the map is constant, else 0": 1.0,
         "empty truth: as both empty; else as computed": 0.0 if kind == "truth empty" else 64 / 8000,
-    }[told]
+    }[stated]
     assert value == (None if expected is None else pytest.approx(expected, abs=1e-12))
 
 
@@ -100,7 +103,7 @@ def test_another_grid_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prob", "told"),
+    ("prob", "message"),
     [
         (np.zeros((20, 20, 19), np.float32), r"20, 20, 19"),
         (np.full(_GRID.shape, np.nan, np.float32), "not finite"),
@@ -108,8 +111,8 @@ def test_another_grid_is_refused() -> None:
         (np.full(_GRID.shape, -0.5, np.float32), "-0.5"),
     ],
 )
-def test_what_is_no_map_is_refused(prob: np.ndarray, told: str) -> None:
-    with pytest.raises(BadData, match=told):
+def test_what_is_no_map_is_refused(prob: np.ndarray, message: str) -> None:
+    with pytest.raises(BadData, match=message):
         score_masks(Mask(_NONE, _GRID), Mask(_NONE, _GRID), prob, case="r001")
 
 
@@ -120,26 +123,32 @@ def test_a_pair_of_files_with_its_record(tmp_path: Path) -> None:
         (tmp_path / f"{name}.nii.gz").write_bytes(packed(nifti(voxels.astype(np.uint8), _GRID)))
     (tmp_path / "x_prob.nii.gz").write_bytes(packed(nifti((predicted * 0.75).astype(np.float32), _GRID)))
     (tmp_path / "x_T1w.nii.gz").write_bytes(packed(nifti(image + np.arange(20, dtype=np.int16), _GRID)))
-    (tmp_path / "x.json").write_text(json.dumps({"confidence": {"volume_interval_ml": [0.1, 0.4]}}))
-    pair = Pair(
+    flags = [Flag("motion", "It shows motion."), Flag("resampled", "It was resampled.", "note")]
+    record = {"confidence": {"volume_interval_ml": [0.1, 0.4]}, "flags": [asdict(flag) for flag in flags]}
+    (tmp_path / "x.json").write_text(json.dumps(record))
+    entry = Entry(
         case="x",
+        subject="x",
+        session="",
         centre="R007",
         chronicity="acute",
-        truth=tmp_path / "truth.nii.gz",
-        mask=tmp_path / "x_mask.nii.gz",
-        prob=tmp_path / "x_prob.nii.gz",
-        image=tmp_path / "x_T1w.nii.gz",
-        record=tmp_path / "x.json",
+        images=(tmp_path / "x_T1w.nii.gz",),
+        masks=(tmp_path / "truth.nii.gz",),
     )
+    files = {name: tmp_path / f"x_{name}.nii.gz" for name in ("mask", "prob")}
+    pair = Pair(entry=entry, **files, record=tmp_path / "x.json")
     score = score_pair(pair, PRESETS["full"])
     assert score.metrics["dice"] == pytest.approx(0.75)
     assert (score.centre, score.chronicity, score.interval_ml) == ("R007", "acute", (0.1, 0.4))
+    assert score.flags == tuple(flags)
     assert score.hemisphere == "unknown"  # no head of 4 cm
     assert score.predicted_lesions[0].mean_logit == pytest.approx(np.log(3))
     assert score.counts is not None
     assert score.counts.voxels_above(0.5) == 64
-    (tmp_path / "x.json").write_text("{")
-    assert score_pair(pair, PRESETS["atlas2022"]).interval_ml is None
+    for text in ("{", "[]", "3", '{"flags": 3, "confidence": []}', '{"flags": [3, {"code": "x"}], "confidence": {}}'):
+        (tmp_path / "x.json").write_text(text)
+        unrecorded = score_pair(pair, PRESETS["atlas2022"])
+        assert (unrecorded.interval_ml, unrecorded.flags) == (None, ())
 
 
 def test_a_prediction_in_another_axis_order_scores_as_in_the_truths_order(tmp_path: Path) -> None:
@@ -155,17 +164,10 @@ def test_a_prediction_in_another_axis_order_scores_as_in_the_truths_order(tmp_pa
             np.ascontiguousarray(axes.apply(np.asarray(voxels, np.float32))),
             reordered(where, axes).affine,
         )
+    entry = Entry.of_files("x", (), (tmp_path / "truth.nii.gz",))
     scores = [
         score_pair(
-            Pair(
-                case="x",
-                centre="A",
-                chronicity="acute",
-                truth=tmp_path / "truth.nii.gz",
-                image=None,
-                mask=tmp_path / f"mask{end}.nii.gz",
-                prob=tmp_path / f"prob{end}.nii.gz",
-            ),
+            Pair(entry=entry, mask=tmp_path / f"mask{end}.nii.gz", prob=tmp_path / f"prob{end}.nii.gz"),
             PRESETS["full"],
         )
         for end in ("", "2")

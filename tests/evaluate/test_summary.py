@@ -68,8 +68,8 @@ def test_no_mean_mixes_controls_with_the_others_where_a_preset_sets_them_apart()
         score("c", None, truth_voxels=0),
         score("d", None, truth_voxels=0),
     ]
-    for one, empty in zip(scores, (None, None, 1.0, 0.0), strict=True):
-        one.metrics["empty"] = empty
+    for case_score, empty in zip(scores, (None, None, 1.0, 0.0), strict=True):
+        case_score.metrics["empty"] = empty
     apart = replace(_DICE, metrics=("dice", "empty"), controls_apart=True)
     rows = {(row.stratum, row.group, row.metric): row for row in summarise(scores, apart)}
     everything = [(group, metric) for stratum, group, metric in rows if stratum == "all"]
@@ -99,8 +99,8 @@ def test_undefined_is_counted_and_never_a_number() -> None:
 
 def test_recall_by_size_counts_lesions_not_cases() -> None:
     true = (TrueLesion(5, False, False), TrueLesion(50, True, False), TrueLesion(60, True, True))
-    found = (PredictedLesion(40, 0.04, True, None), PredictedLesion(30, 0.03, False, None))
-    rows = {row["bin"]: row for row in size_recall([score("a", 0, true_lesions=true, predicted_lesions=found)])}
+    predicted = (PredictedLesion(40, 0.04, True, None), PredictedLesion(30, 0.03, False, None))
+    rows = {row["bin"]: row for row in size_recall([score("a", 0, true_lesions=true, predicted_lesions=predicted)])}
     assert (rows["<10"]["lesions"], rows["<10"]["recall_any"], rows["<10"]["precision_any"]) == (1, 0, None)
     assert rows["10-100"] == {
         "bin": "10-100",
@@ -127,7 +127,7 @@ def test_a_calibrated_map_is_reliable_and_an_overconfident_one_is_not() -> None:
     assert bad is not None
     assert good.error < 0.005
     assert bad.error > 0.05
-    assert np.allclose(good.said, good.true, atol=0.02)
+    assert np.allclose(good.predicted, good.true, atol=0.02)
     assert good.log_loss < bad.log_loss
     direct = -np.log(np.where(truth, prob, 1 - prob)).mean()
     assert good.log_loss == pytest.approx(1000 * direct, rel=1e-3)

@@ -20,19 +20,19 @@ def _reddish(picture: np.ndarray) -> int:
 
 
 def test_the_outline_is_drawn_where_there_is_a_lesion_and_only_there(coarse_case: Case, tiny_weights: Path) -> None:
-    found = segment(coarse_case.scan, weights=str(tiny_weights))
-    assert found.lesions
-    picture = render_capture(found, to_record(found))
+    result = segment(coarse_case.scan, weights=str(tiny_weights))
+    assert result.lesions
+    picture = render_capture(result, to_record(result))
     assert picture.dtype == np.uint8
     assert _reddish(picture) > 200
-    empty = replace(found, mask=replace(found.mask, voxels=np.zeros_like(found.mask.voxels)), lesions=())
+    empty = replace(result, mask=replace(result.mask, voxels=np.zeros_like(result.mask.voxels)), lesions=())
     assert _reddish(render_capture(empty, to_record(empty))) == 0
 
 
 def test_it_grows_with_what_has_to_be_said(coarse_case: Case, tiny_weights: Path) -> None:
-    found = segment(coarse_case.scan, weights=str(tiny_weights))
-    plain = render_capture(found, to_record(found))
-    long = replace(found, flags=(*found.flags, Flag("x", "a warning that goes on " * 12)))
+    result = segment(coarse_case.scan, weights=str(tiny_weights))
+    plain = render_capture(result, to_record(result))
+    long = replace(result, flags=(*result.flags, Flag("x", "a warning that goes on " * 12)))
     warned = render_capture(long, to_record(long))
     assert warned.shape[0] > plain.shape[0]
     assert warned.shape[1] == plain.shape[1]

@@ -9,10 +9,10 @@ from insula.report.chart import chart, site_colours
 
 
 def _drawn() -> str:
-    with chart() as made:
-        made.axes.plot([0, 1], [0, 1])
-        made.axes.set_title("<b> & Dice")
-    return made.svg
+    with chart() as drawing:
+        drawing.axes.plot([0, 1], [0, 1])
+        drawing.axes.set_title("<b> & Dice")
+    return drawing.svg
 
 
 def test_a_chart_is_an_svg_that_scales_and_repeats() -> None:

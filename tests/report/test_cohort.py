@@ -10,7 +10,7 @@ import pytest
 
 from cohort.tree import load, mask_path, plant_tree, save, scan_path
 from insula.cohort import check_cohort, find_cohort, to_record
-from insula.report import odd_ones, render_cohort
+from insula.report import render_cohort, suspects
 
 
 @pytest.fixture
@@ -23,19 +23,19 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_odd_ones_come_errors_first_with_a_picture_where_there_is_one(tree: Path) -> None:
-    found = find_cohort(tree)
-    odd = odd_ones(check_cohort(found), found.entries)
-    assert [(one.case.case, one.picture is not None) for one in odd] == [
+def test_suspects_come_errors_first_with_a_picture_where_there_is_one(tree: Path) -> None:
+    cohort = find_cohort(tree)
+    suspicious = suspects(check_cohort(cohort), cohort.entries)
+    assert [(case.case, picture is not None) for case, picture in suspicious] == [
         ("sub-r001s003_ses-1", False),
         ("sub-r002s002_ses-1", True),
     ]
 
 
 def test_the_page_is_whole_and_fetches_nothing(tree: Path) -> None:
-    found = find_cohort(tree)
-    checked = check_cohort(found)
-    html = render_cohort(checked, to_record(checked), odd_ones(checked, found.entries))
+    cohort = find_cohort(tree)
+    checked = check_cohort(cohort)
+    html = render_cohort(checked, to_record(checked), suspects(checked, cohort.entries))
     assert html.rstrip().endswith("</html>")
     assert not re.search(r"""(src|href)=["']https?:|@import|<script""", html)
     assert html.count("<svg") >= 3

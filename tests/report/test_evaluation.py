@@ -12,6 +12,7 @@ from cohort.tree import load, mask_path, plant_tree, save
 from insula.cohort import find_cohort
 from insula.evaluate import PRESETS, CaseScore, Pair, compare, pair_up, score_pair, summarise
 from insula.report import gallery, render_evaluation
+from insula.types import Flag
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +32,11 @@ def _page(name: str, scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> str:
     scores, pairs = scored
     preset = PRESETS["full"]
     other = [
-        replace(one, metrics={key: None if v is None else v * (0.9 - n / 100) for key, v in one.metrics.items()})
-        for n, one in enumerate(scores)
+        replace(score, metrics={key: None if v is None else v * (0.9 - n / 100) for key, v in score.metrics.items()})
+        for n, score in enumerate(scores)
     ]
     sets = {name: scores, "other": other}
-    rows = {key: summarise(some, preset) for key, some in sets.items()}
+    rows = {key: summarise(members, preset) for key, members in sets.items()}
     return render_evaluation(sets, rows, compare(sets, preset.metrics), preset, {name: gallery(scores, pairs)})
 
 
@@ -44,17 +45,17 @@ def test_galleries_hold_the_best_the_worst_and_the_false_alarms(
 ) -> None:
     shown = gallery(*scored)
     assert list(shown) == ["Best", "Middle", "Worst", "False alarms on controls"]
-    best, worst = ([one.score.metrics["dice"] for one in shown[name]] for name in ("Best", "Worst"))
+    best, worst = ([score.metrics["dice"] for score, _ in shown[name]] for name in ("Best", "Worst"))
     assert min(value or 0 for value in best) > max(value or 0 for value in worst)
     assert best[0] == 1
-    (alarm,) = shown["False alarms on controls"]
-    assert alarm.score.truth_voxels == 0
-    assert shown["Worst"][-1].truth  # the truth's outline is drawn beside the prediction's
-    assert all(one.picture for some in shown.values() for one in some)
+    ((false_alarm, _),) = shown["False alarms on controls"]
+    assert false_alarm.truth_voxels == 0
+    assert shown["Worst"][-1][1].truth  # the truth's outline is drawn beside the prediction's
+    assert all(picture.png for examples in shown.values() for _, picture in examples)
 
 
 def test_the_page_is_whole_and_fetches_nothing(scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> None:
-    html = _page("mine", scored)
+    html = _page("ours", scored)
     assert html.rstrip().endswith("</html>")
     assert not re.search(r"""(src|href)=["']https?:|@import|<script""", html)
     scores, _ = scored
@@ -63,6 +64,29 @@ def test_the_page_is_whole_and_fetches_nothing(scored: tuple[list[CaseScore], tu
     assert html.count("<svg") > 12
     for text in ("n = 13", "Holm", "1k-10k", "control", "not a medical device"):
         assert text in html, text
+
+
+def test_flags_of_records_are_shown_with_their_cases(scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> None:
+    scores, pairs = scored
+    flags = (Flag("resampled", "It was <resampled>.", "note"), Flag("motion", "It shows motion."))
+    worst = min((score for score in scores if score.truth_voxels), key=lambda score: score.metrics["dice"] or 0.0)
+    flagged = [replace(score, flags=flags if score is worst else ()) for score in scores]
+    html = _page("ours", (flagged, pairs))
+    assert "1 of 13 cases" in html
+    table, picture = html.index("Warnings and notes of the records"), html.index("Worst · ours")
+    for start in (table, picture):
+        shown = html[start:]
+        assert shown.index("It shows motion.") < shown.index("It was &lt;resampled&gt;.")
+        assert worst.case in shown[: shown.index("It shows motion.")]
+    assert "Warnings and notes" not in _page("ours", scored)
+
+
+def test_what_was_passed_over_is_on_the_page(scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> None:
+    scores, _ = scored
+    rows = {"ours": summarise(scores, PRESETS["full"])}
+    note = "passed over: 2 masks & more"
+    html = render_evaluation({"ours": scores}, rows, (), PRESETS["full"], {}, notes=[note])
+    assert "passed over: 2 masks &amp; more" in html
 
 
 def test_names_are_escaped(scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> None:

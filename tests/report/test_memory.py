@@ -11,7 +11,7 @@ from insula.predict import Remembered, Token
 from insula.report import render_memory
 
 
-def _found() -> Remembered:
+def _remembered() -> Remembered:
     image = np.random.default_rng(0).random((32, 32, 32), dtype=np.float32)
     lesion = np.zeros((32, 32, 32), bool)
     lesion[18:22, 18:22, 20:22] = True
@@ -24,7 +24,7 @@ def _found() -> Remembered:
 
 
 def test_the_page_is_whole_and_fetches_nothing() -> None:
-    html = render_memory(_found(), case="<b>case</b>", model={"model": "mamba_unet"})
+    html = render_memory(_remembered(), case="<b>case</b>", model={"model": "mamba_unet"})
     assert html.rstrip().endswith("</html>")
     assert not re.search(r"(src|href)=.https?:", html)
     assert "<b>case</b>" not in html

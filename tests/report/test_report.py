@@ -106,9 +106,12 @@ def test_an_empty_result_says_why(coarse_case: Case, tiny_weights: Path) -> None
 
 def test_names_are_escaped_everywhere(coarse_case: Case, tiny_weights: Path) -> None:
     evil = Scan(coarse_case.scan.image, coarse_case.scan.grid, name="<script>alert(1)</script>")
-    found = segment(evil, SegmentConfig(device="cpu"), weights=str(tiny_weights))
-    record = to_record(found) | {"files": {"page": 'a"b<c>.html'}}
-    for html in (render_page(found, record), render_index([record, refusal(evil.name, BadData("x", "<b>", "y", "z"))])):
+    result = segment(evil, SegmentConfig(device="cpu"), weights=str(tiny_weights))
+    record = to_record(result) | {"files": {"page": 'a"b<c>.html'}}
+    for html in (
+        render_page(result, record),
+        render_index([record, refusal(evil.name, BadData("x", "<b>", "y", "z"))]),
+    ):
         assert "<script" not in html
         assert "&lt;script&gt;" in html
 

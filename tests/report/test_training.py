@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from insula.geometry import Grid
 from insula.report import current_lines, read_log, render_folds, render_training
-from insula.train.validate import Sample
+from insula.volume import Case, Mask, Scan
 
 
 def _line(step: int, **more: Any) -> dict[str, Any]:
@@ -60,9 +61,10 @@ def test_samples_show_both_outlines() -> None:
     image = np.random.default_rng(0).random((24, 24, 24)).astype(np.float32)
     truth = np.zeros((24, 24, 24), dtype=bool)
     truth[8:16, 8:16, 8:16] = True
-    found = np.roll(truth, 2, axis=0)
-    sample = Sample("case7", image, truth, found, 0.75, 1.0)
-    page = render_training([_line(1)], name="run", about={}, samples=[sample])
+    grid = Grid(image.shape, np.eye(4))
+    case = Case(scan=Scan(image, grid, name="case7"), truth=Mask(truth, grid), subject="sub-7")
+    predicted = Mask(np.roll(truth, 2, axis=0), grid)
+    page = render_training([_line(1)], name="run", about={}, samples=[(case, predicted)])
     assert "case7: Dice 0.750" in page
     assert page.count("<path") > render_training([_line(1)], name="run", about={}).count("<path") + 1
 

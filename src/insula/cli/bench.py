@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from insula.cli.bench_predict import predict
 from insula.cli.console import table
@@ -103,7 +103,7 @@ def train(
     return 0
 
 
-def _write(out: Path, facts: dict[str, Any], steps: list[StepBench], streams: list[StreamBench]) -> None:
+def _write(out: Path, facts: Mapping[str, object], steps: list[StepBench], streams: list[StreamBench]) -> None:
     from dataclasses import asdict
 
     from insula.io import write_json
@@ -112,10 +112,15 @@ def _write(out: Path, facts: dict[str, Any], steps: list[StepBench], streams: li
         out,
         {
             **facts,
-            "steps": [asdict(result) for result in steps],
-            "end_to_end": [asdict(result) for result in streams],
+            "steps": [_figures(asdict(result)) for result in steps],
+            "end_to_end": [_figures(asdict(result)) for result in streams],
         },
     )
+
+
+def _figures(result: Mapping[str, object]) -> dict[str, object]:
+    """Return the figures of a network under the keys of the file's format."""
+    return {"says" if key == "description" else key: value for key, value in result.items()}
 
 
 def _name(device: torch.device) -> str:
@@ -198,7 +203,7 @@ def _show_streams(results: list[StreamBench], *, voxels: int, cuda: bool) -> Non
     timed = [result for result in results if result.why_not is None]
     for result in results:
         if result.why_not is not None:
-            print(f"  {result.says}: {result.why_not}")
+            print(f"  {result.description}: {result.why_not}")
     if not timed:
         return
     rows = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
@@ -60,7 +61,7 @@ def predict(
 
     import torch
 
-    from insula.bench import bench_predict, parse_way
+    from insula.bench import bench_predict, parse_combination
     from insula.checkpoint import load_weights
     from insula.cohort import find_cohort
     from insula.errors import BadData, UsageError
@@ -71,15 +72,15 @@ def predict(
         raise UsageError("--repeats", repeats, "is below 1", "use 5")
     where = choose_device(device)
     chosen = ways or _ON[where.type]
-    for way in chosen:
-        choose_precision(where, parse_way(way)[1])
+    for spelling in chosen:
+        choose_precision(where, parse_combination(spelling)[1])
     for name in weights:
         load_weights(name)  # report bad weights now, not after minutes of timing
     entries = [] if cohort is None else find_cohort(cohort, label=label).entries
     if odd := next((entry for entry in entries if len(entry.images) != 1 or len(entry.masks) > 1), None):
         raise BadData("the case", odd.case, "does not have exactly one scan and one mask", "see `insula cohort check`")
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu"
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "format": "insula-bench-predict/1",
         "device": name,
         "threads": torch.get_num_threads(),
@@ -89,9 +90,9 @@ def predict(
     results: list[PredictBench] = []
     write_json(out, {**facts, "ways": []})  # fail now, not after minutes of timing, if it cannot be written
     for result in bench_predict(weights, chosen, entries, device=device, repeats=repeats):
-        print(f"  {result.way.weights} {result.way.told}: {result.why_not or 'done'}", flush=True)
+        print(f"  {result.combination.weights} {result.combination.spelling}: {result.why_not or 'done'}", flush=True)
         results.append(result)
-        write_json(out, {**facts, "ways": [asdict(result) for result in results]})
+        write_json(out, {**facts, "ways": [_figures(asdict(result)) for result in results]})
     _show(results, milliseconds=where.type == "cuda", scored=bool(entries))
     print(out)
     if drawing := _drawing(results, milliseconds=where.type == "cuda"):
@@ -100,14 +101,19 @@ def predict(
     return 0
 
 
+def _figures(result: Mapping[str, object]) -> dict[str, object]:
+    """Return the figures of a combination under the keys of the file's format."""
+    return {"way" if key == "combination" else key: value for key, value in result.items()}
+
+
 def _show(results: list[PredictBench], *, milliseconds: bool, scored: bool) -> None:
     timed = [result for result in results if result.why_not is None]
     if not timed:
         return
     rows = []
     for result in timed:
-        row: list[Any] = [
-            f"{result.way.weights} {result.way.told}",
+        row: list[object] = [
+            f"{result.combination.weights} {result.combination.spelling}",
             round(result.peak_gib, 2),
             _pace(result.network_s, timed[0].network_s, milliseconds),
             _pace(result.seconds, timed[0].seconds, milliseconds),
@@ -116,7 +122,7 @@ def _show(results: list[PredictBench], *, milliseconds: bool, scored: bool) -> N
         if scored:
             row += [_dice(result), *_agreement(result)]
         rows.append(row)
-    head = ["way", "memory", "network", "with copies", "cold"]
+    head = ["combination", "memory", "network", "with copies", "cold"]
     more = ["Dice, cases with a lesion [95 %]", "p differs", "masks agree: mean, lowest"]
     table([*head, *(more if scored else [])], rows)
     unit = "ms" if milliseconds else "multiples of the first"
@@ -125,9 +131,9 @@ def _show(results: list[PredictBench], *, milliseconds: bool, scored: bool) -> N
         "cold (first pass) in multiples of the first"
     )
     for result in timed:
-        if others := [name for name, case in result.cases.items() if case.precision != result.way.precision]:
+        if others := [name for name, case in result.cases.items() if case.precision != result.combination.precision]:
             count = f"{len(others)} cases needed another precision"
-            print(f"{result.way.weights} {result.way.told}: {count}: {', '.join(others)}")
+            print(f"{result.combination.weights} {result.combination.spelling}: {count}: {', '.join(others)}")
     if scored:
         print("p differs: largest difference in probability from PyTorch in float32; masks agree: Dice with its masks")
 
@@ -167,20 +173,27 @@ def _drawing(results: list[PredictBench], *, milliseconds: bool) -> str:
     timed = [result for result in results if any(case.dice is not None for case in result.cases.values())]
     if not timed:
         return ""
-    names = list(dict.fromkeys(result.way.weights for result in timed))
+    names = list(dict.fromkeys(result.combination.weights for result in timed))
     colours = dict(zip(names, (ACCENT, LESION, SOFT, "#b58900", "#6c5ce7") * len(names), strict=False))
     with chart(width=6.4, height=4.2) as drawing:
         for result in timed:
             mean = statistics.mean(case.dice for case in result.cases.values() if case.dice is not None)
-            colour = colours[result.way.weights]
-            filled = {"float32": "none", "bfloat16": colour, "float16": to_rgba(colour, 0.35)}[result.way.precision]
+            colour = colours[result.combination.weights]
+            filled = {"float32": "none", "bfloat16": colour, "float16": to_rgba(colour, 0.35)}[
+                result.combination.precision
+            ]
             pace = _pace(result.seconds, timed[0].seconds, milliseconds)
             drawing.axes.scatter(
-                pace, mean, s=90 * result.peak_gib, marker=_MARKS[result.way.engine], facecolor=filled, edgecolor=colour
+                pace,
+                mean,
+                s=90 * result.peak_gib,
+                marker=_MARKS[result.combination.engine],
+                facecolor=filled,
+                edgecolor=colour,
             )
         for name, colour in colours.items():
             drawing.axes.plot([], [], "-", color=colour, label=name, linewidth=4)
-        for engine in dict.fromkeys(result.way.engine for result in timed):
+        for engine in dict.fromkeys(result.combination.engine for result in timed):
             drawing.axes.plot([], [], _MARKS[engine], color=SOFT, markerfacecolor="none", label=engine)
         drawing.axes.set_xscale("log")
         low, high = drawing.axes.get_xlim()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
@@ -16,6 +16,7 @@ from insula.cli.simulate import gallery, simulate
 
 if TYPE_CHECKING:
     from insula.cohort import CheckedCohort, Cohort
+    from insula.cohort.check import CentreRecord
 
 __all__ = ["COMMANDS", "check", "check_with_bar", "gallery", "prepare", "simulate", "split"]
 
@@ -65,11 +66,11 @@ def check(
     with OutputFolder(out) as folder:
         dataset = find_cohort(cohort, label=label)
         checked = check_with_bar(dataset, jobs)
-        from insula.report import odd_ones, render_cohort
+        from insula.report import render_cohort, suspects
 
         record = to_record(checked)
         write_text(folder / "cohort.tsv", _table(checked))
-        write_text(folder / "cohort.html", render_cohort(checked, record, odd_ones(checked, dataset.entries)))
+        write_text(folder / "cohort.html", render_cohort(checked, record, suspects(checked, dataset.entries)))
         write_json(folder / "cohort.json", record)
     counts = record["counts"]
     print(
@@ -115,17 +116,17 @@ def split(
     from insula.io import write_json
 
     checked = _load(cohort)
-    made_split = (
+    new_split = (
         make_holdout(checked, by=by, fraction=fraction, seed=seed)
         if folds is None
         else make_folds(checked, by=by, count=folds, seed=seed)
     )
     if inner is not None:
-        made_split = nest(checked, made_split, count=inner)
-    tree = to_dict(made_split) | {"notes": [*checked.sheets, *checked.notes]}
+        new_split = nest(checked, new_split, count=inner)
+    tree = to_dict(new_split) | {"notes": [*checked.sheets, *checked.notes]}
     from_dict(tree, checked, name=out.name)  # never write a split that would be refused when it is read
     write_json(out, tree)
-    for line in describe(checked, made_split, share=1 - fraction if folds is None else 1 / folds):
+    for line in describe(checked, new_split, share=1 - fraction if folds is None else 1 / folds):
         print(line)
     left_out = len(checked.cases) - len(checked.usable)
     if left_out:
@@ -197,11 +198,11 @@ def prepare(
 
 def check_with_bar(dataset: Cohort, jobs: int) -> CheckedCohort:
     """Check a cohort in parallel and show a progress bar; `jobs` 0 uses every core."""
-    from insula.cohort import Examined, check_cohort, processors
+    from insula.cohort import CheckedCase, check_cohort, processors
 
     with bar(len(dataset.entries), "checking") as progress:
 
-        def done(case: Examined) -> None:
+        def done(case: CheckedCase) -> None:
             if progress is not None:
                 progress.advance(progress.task_ids[0])
 
@@ -226,7 +227,7 @@ def _load(cohort: Path) -> CheckedCohort:
         ) from None
 
 
-def _show_centres(centres: list[dict[str, Any]]) -> None:
+def _show_centres(centres: list[CentreRecord]) -> None:
     head = (
         "centre",
         "cases",
@@ -242,20 +243,15 @@ def _show_centres(centres: list[dict[str, Any]]) -> None:
     )
     rows = [
         (
-            *(
-                centre[key]
-                for key in (
-                    "centre",
-                    "cases",
-                    "subjects",
-                    "chronic",
-                    "acute",
-                    "median_ml",
-                    "median_components",
-                    "axes",
-                    "spacing_mm",
-                )
-            ),
+            centre["centre"],
+            centre["cases"],
+            centre["subjects"],
+            centre["chronic"],
+            centre["acute"],
+            centre["median_ml"],
+            centre["median_components"],
+            centre["axes"],
+            centre["spacing_mm"],
             None if centre["p99"] is None else "{:g} to {:g}".format(*centre["p99"]),
             centre["with_faults"],
         )

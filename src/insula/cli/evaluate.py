@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
 from insula.cli.console import bar, table, tell, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from insula.checkpoint import Card
     from insula.evaluate import CaseScore, Comparison, Pair, Preset, ScoreRow
@@ -98,9 +98,8 @@ def evaluate(
         pictures = {name: gallery(scores, pairs[name]) for name, scores in sets.items()}
         for name, scores in sets.items():
             write_text(folder / f"cases-{name.replace('/', '_')}.tsv", _table(scores, chosen.metrics))
-        write_text(
-            folder / "evaluation.html", render_evaluation(sets, rows, comparisons, chosen, pictures, hoped=hoped)
-        )
+        page = render_evaluation(sets, rows, comparisons, chosen, pictures, hoped=hoped, notes=notes)
+        write_text(folder / "evaluation.html", page)
         write_json(folder / "evaluation.json", _record(chosen, sets, rows, comparisons, hoped) | {"notes": notes})
     _show(sets, rows, comparisons, hoped)
     tell((), notes)
@@ -161,10 +160,10 @@ def _scans_of(pairs: tuple[Pair, ...]) -> dict[str, list[str]]:
 
     subjects: dict[str, list[str]] = {}
     for pair in pairs:
-        files = subjects.setdefault(pair.subject, [])
-        if pair.image is not None:
+        files = subjects.setdefault(pair.entry.subject, [])
+        for image in pair.entry.images[:1]:
             with suppress(InsulaError):  # an unreadable scan is reported elsewhere
-                files.append(read_file(pair.image).sha256)
+                files.append(read_file(image).sha256)
     return subjects
 
 
@@ -263,29 +262,37 @@ def _table(scores: Sequence[CaseScore], metrics: Sequence[str]) -> str:
 
 
 def _record(
-    preset: Preset, sets: Any, rows: dict[str, list[ScoreRow]], comparisons: Sequence[Comparison], hoped: float
-) -> dict[str, Any]:
-    from dataclasses import asdict, replace
-
-    from insula.evaluate import coverage, reliability, size_recall
+    preset: Preset,
+    sets: Mapping[str, Sequence[CaseScore]],
+    rows: Mapping[str, Sequence[ScoreRow]],
+    comparisons: Sequence[Comparison],
+    hoped: float,
+) -> dict[str, object]:
+    from dataclasses import asdict
 
     return {
         "format": "insula-evaluation/2",
         "preset": {"name": preset.name, "version": preset.version},
-        "sets": {
-            name: {
-                "summary": [asdict(row) for row in rows[name]],
-                "lesions_by_size": size_recall(scores),
-                "calibration_error": curve.error if (curve := reliability(scores)) else None,
-                "log_loss_per_1000_voxels": curve.log_loss if curve else None,
-                "volume_intervals": dict(zip(("hold", "of"), coverage(scores), strict=True)),
-                "cases": [
-                    {key: value for key, value in asdict(replace(score, counts=None)).items() if key != "counts"}
-                    for score in scores
-                ],
-            }
-            for name, scores in sets.items()
-        },
+        "sets": {name: _record_of_set(scores, rows[name]) for name, scores in sets.items()},
         "hoped_difference": hoped,
         "comparisons": [asdict(comparison) for comparison in comparisons],
+    }
+
+
+def _record_of_set(scores: Sequence[CaseScore], rows: Sequence[ScoreRow]) -> dict[str, object]:
+    from dataclasses import asdict, replace
+
+    from insula.evaluate import coverage, reliability, size_recall
+
+    curve = reliability(scores)
+    return {
+        "summary": [asdict(row) for row in rows],
+        "lesions_by_size": size_recall(scores),
+        "calibration_error": curve.error if curve else None,
+        "log_loss_per_1000_voxels": curve.log_loss if curve else None,
+        "volume_intervals": dict(zip(("hold", "of"), coverage(scores), strict=True)),
+        "cases": [
+            {key: value for key, value in asdict(replace(score, counts=None)).items() if key != "counts"}
+            for score in scores
+        ],
     }

@@ -109,8 +109,8 @@ def gallery(
         print(f"reading {data} ...", flush=True)
         sources = load_sources(data, part=part, box=PrepareConfig().box)
         with bar(0, "drawing") as progress:
-            for head in gallery_heads(sources, seed=seed, each=each):
-                shown.append(show_head(head))
+            for exhibit in gallery_heads(sources, seed=seed, each=each):
+                shown.append(show_head(exhibit))
                 if progress is not None:
                     progress.advance(progress.task_ids[0])
         about = f"Hosts and outlines of the {part} part, seed {seed}. Everything except the real scans is simulated."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def read_split(path: Path, subjects: Mapping[str, str]) -> Split:
     return split
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> object:
     """Read the JSON of a split file, without checking its content.
 
     Raises:

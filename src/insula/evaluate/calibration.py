@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from insula.checkpoint import Card, hashed
 from insula.config import Calibration, Facts, Scaling
 from insula.errors import BadData
-from insula.evaluate.pool import THRESHOLDS, Pieces, Rule, Studied
+from insula.evaluate.pool import THRESHOLDS, CaseStatistics, Pieces, Rule
 from insula.evaluate.summary import calibration_error, log_loss, pooled_error
 from insula.metrics import LogitCounts
 from insula.postprocess import SMALL_ML, SPREAD, lesion_confidence, volume_doubt, volume_interval
@@ -33,7 +33,7 @@ _RIDGE = 1e-3
 _AS_GOOD = 0.005  # tolerance on the sum of mean Dice and mean lesion F1
 
 
-def calibrate(cases: Sequence[Studied], card: Card) -> Card:
+def calibrate(cases: Sequence[CaseStatistics], card: Card) -> Card:
     """Choose the rule, fit all calibrations, and write them into a card.
 
     Threshold, smallest lesion and least chance: consider all rules whose mean Dice, including controls, is within one
@@ -98,7 +98,7 @@ def calibrate(cases: Sequence[Studied], card: Card) -> Card:
     )
 
 
-def _together(cases: Sequence[Studied]) -> LogitCounts:
+def _together(cases: Sequence[CaseStatistics]) -> LogitCounts:
     return sum((case.counts for case in cases[1:]), start=cases[0].counts)
 
 
@@ -112,7 +112,7 @@ def _scaling(counts: LogitCounts) -> Scaling:
     return Scaling(round(float(1 / optimum.x[0]), 4), round(float(optimum.x[1]), 4))
 
 
-def _scaling_left_out(cases: Sequence[Studied]) -> float | None:
+def _scaling_left_out(cases: Sequence[CaseStatistics]) -> float | None:
     """Return the expected calibration error with each centre scaled by a fit on the others; None for one centre."""
     centres = sorted({case.centre for case in cases})
     if len(centres) < 2:
@@ -124,7 +124,7 @@ def _scaling_left_out(cases: Sequence[Studied]) -> float | None:
     return pooled_error(parts)
 
 
-def _choose(cases: Sequence[Studied]) -> Rule:
+def _choose(cases: Sequence[CaseStatistics]) -> Rule:
     """Choose the rule by Dice, then lesion F1, then total volume.
 
     Dice is flat around its maximum and hardly depends on small lesions, so lesion F1 counts within its standard error.
@@ -177,7 +177,7 @@ def _calibrated(rule: Rule, scaling: Scaling) -> tuple[float, float, float] | No
 class _Fit:
     """The inputs of the fits for one case, given the rule and the scaling."""
 
-    def __init__(self, case: Studied, rule: Rule, scaling: Scaling) -> None:
+    def __init__(self, case: CaseStatistics, rule: Rule, scaling: Scaling) -> None:
         pieces = case.pieces[rule.threshold].kept(rule)
         wide, narrow = (case.counts.voxels_above(p, scaling=scaling) * case.voxel_ml for p in SPREAD)
         self.centre, self.truth_ml, self.predicted_ml = case.centre, case.truth_ml, float(pieces.volume_ml.sum())

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from insula.cohort import Cohort, find_predictions
+from insula.cohort import Cohort, Entry, find_predictions
 from insula.cohort.predictions import NIFTI, of_cases
 from insula.errors import BadData
 
@@ -19,20 +19,16 @@ _MASK = re.compile(r"_mask$")
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """The files needed to score one case."""
+    """A case of a cohort and the files that were predicted for it."""
 
-    case: str
-    subject: str = ""
-    centre: str
-    chronicity: str
-    truth: Path
+    entry: Entry
+    """The case; it has a mask."""
     mask: Path
-    prob: Path | None
-    image: Path | None
+    """The predicted mask."""
+    prob: Path | None = None
+    """The probability map, if there is one."""
     record: Path | None = None
     """Record that `insula segment` wrote beside the mask."""
-    label: int | None = None
-    """Value that marks lesion in the truth."""
 
 
 def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None = None) -> tuple[Pair, ...]:
@@ -75,16 +71,10 @@ def pair_up(cohort: Cohort, predictions: Path, *, only: Collection[str] | None =
             raise BadData("the predictions", predictions, rule, "name the folder with the predicted masks")
     return tuple(
         Pair(
-            case=entry.case,
-            subject=entry.subject,
-            centre=entry.centre,
-            chronicity=entry.chronicity,
-            truth=entry.mask,
+            entry=entry,
             mask=masks[entry.case][0],
             prob=next(iter(probs.get(entry.case, [])), None),
-            image=next(iter(entry.images), None),
             record=_record(masks[entry.case][0]),
-            label=entry.label,
         )
         for entry in entries
     )

@@ -21,7 +21,7 @@ from insula.metrics import LogitCounts, count_logits
 from insula.postprocess import find_brain, mean_logits, within_brain
 from insula.prepare import prepare
 
-__all__ = ["THRESHOLDS", "Pieces", "Rule", "Studied", "chances", "study"]
+__all__ = ["CaseStatistics", "Pieces", "Rule", "THRESHOLDS", "chances", "measure_case"]
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 """Candidate thresholds: probabilities before calibration."""
@@ -67,8 +67,8 @@ class Pieces:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Studied:
-    """Everything that calibration keeps of one case."""
+class CaseStatistics:
+    """What a calibration needs to know of one case: two histograms, and the components at each threshold."""
 
     case: str
     centre: str
@@ -99,7 +99,7 @@ class Studied:
         return 2 * detected / total if total else 1.0
 
 
-def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig()) -> Studied:
+def measure_case(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig()) -> CaseStatistics:
     """Run one case through the network and keep what calibration needs.
 
     Args:
@@ -118,7 +118,7 @@ def study(entry: Entry, weights: Weights, config: SegmentConfig = SegmentConfig(
     prob = within_brain(prepared.bring_home(predicted.lesion.numpy()), brain)
     truth, voxel_ml = lesion.voxels, scan.grid.voxel_ml
     true = label_components(truth)
-    return Studied(
+    return CaseStatistics(
         case=entry.case,
         centre=entry.centre,
         subject=entry.subject,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from insula.cohort import hemisphere_of
+from insula.cohort import Entry, hemisphere_of
 from insula.errors import BadData, InsulaError
 from insula.evaluate.pairing import Pair
 from insula.evaluate.presets import METRICS, Preset
@@ -29,6 +29,7 @@ from insula.metrics import (
 )
 from insula.postprocess import mean_logits
 from insula.prepare import find_head
+from insula.types import Flag
 from insula.volume import Mask
 
 __all__ = ["CaseScore", "PredictedLesion", "TrueLesion", "score_masks", "score_pair", "try_score"]
@@ -77,6 +78,8 @@ class CaseScore:
     predicted_lesions: tuple[PredictedLesion, ...]
     interval_ml: tuple[float, float] | None = None
     """Volume interval from the record of the prediction; None without one."""
+    flags: tuple[Flag, ...] = ()
+    """Flags from the record of the prediction."""
     reordered: bool = False
     """Whether the prediction was stored in another axis order than the truth and had to be reordered."""
     voxel_ml: float = field(repr=False)
@@ -167,32 +170,35 @@ def score_pair(pair: Pair, preset: Preset) -> CaseScore:
     Raises:
         BadData, NoInput: a file cannot be read, or the grids differ; the message names the case and the file.
     """
-    with _naming(f"the truth of {pair.case}"):
-        truth = read_mask(pair.truth, label=pair.label)
-    with _naming(f"the prediction of {pair.case}"):
+    entry = pair.entry
+    with _naming(f"the truth of {entry.case}"):
+        truth = read_mask(entry.mask, label=entry.label)
+    with _naming(f"the prediction of {entry.case}"):
         predicted = read_mask(pair.mask)
     prob = None
     if pair.prob is not None:
-        with _naming(f"the map of {pair.case}"):
+        with _naming(f"the map of {entry.case}"):
             prob, grid = read_values(pair.prob)
-        axes = axes_onto(grid, truth.grid, what=f"the map of {pair.case}", whose="the truth's")
+        axes = axes_onto(grid, truth.grid, what=f"the map of {entry.case}", whose="the truth's")
         prob = np.ascontiguousarray(axes.apply(prob))
-    in_order = predicted.onto(truth.grid, what=f"the prediction of {pair.case}", whose="the truth's")
+    in_order = predicted.onto(truth.grid, what=f"the prediction of {entry.case}", whose="the truth's")
     score = score_masks(
         truth,
         in_order,
         prob,
         metrics=preset.metrics,
         controls_apart=preset.controls_apart,
-        case=pair.case,
+        case=entry.case,
     )
+    record = _record(pair.record)
     return replace(
         score,
+        flags=_flags(record),
         reordered=in_order is not predicted,
-        centre=pair.centre,
-        chronicity=pair.chronicity,
-        hemisphere=_hemisphere(pair, truth),
-        interval_ml=_interval(pair.record),
+        centre=entry.centre,
+        chronicity=entry.chronicity,
+        hemisphere=_hemisphere(entry, truth),
+        interval_ml=_interval(record),
     )
 
 
@@ -224,11 +230,11 @@ def _check_map(prob: NDArray[np.floating], truth: Mask, case: str) -> None:
     raise BadData(f"the map of {case}", value, rule, "write probabilities from 0 to 1 on the scan's own grid")
 
 
-def _hemisphere(pair: Pair, truth: Mask) -> str:
-    if pair.image is None:
+def _hemisphere(entry: Entry, truth: Mask) -> str:
+    if not entry.images:
         return "unknown"
     try:
-        scan = read_scan(pair.image, name=pair.case)
+        scan = read_scan(entry.images[0], name=entry.case)
         order = axis_map(truth.grid, scan.grid)
         if order is None:
             return "unknown"
@@ -239,11 +245,31 @@ def _hemisphere(pair: Pair, truth: Mask) -> str:
     return hemisphere_of(axes.apply(order.apply(truth.voxels)), head)
 
 
-def _interval(record: Path | None) -> tuple[float, float] | None:
-    if record is None:
-        return None
+def _record(path: Path | None) -> Mapping[str, object]:
+    """Return the record of a prediction; empty if there is none, or if another tool wrote it."""
     try:
-        low, high = json.loads(record.read_text(encoding="utf-8"))["confidence"]["volume_interval_ml"]
-        return float(low), float(high)
-    except (OSError, ValueError, KeyError, TypeError):  # written by another tool, or without an interval
-        return None
+        record = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _interval(record: Mapping[str, object]) -> tuple[float, float] | None:
+    confidence = record.get("confidence")
+    interval = confidence.get("volume_interval_ml") if isinstance(confidence, dict) else None
+    match interval:
+        case [int() | float() as low, int() | float() as high]:
+            return float(low), float(high)
+    return None
+
+
+def _flags(record: Mapping[str, object]) -> tuple[Flag, ...]:
+    flags: list[Flag] = []
+    entries = record.get("flags")
+    for entry in entries if isinstance(entries, list) else []:
+        match entry:
+            case {"code": str(code), "text": str(text), "severity": "note"}:
+                flags.append(Flag(code, text, "note"))
+            case {"code": str(code), "text": str(text)}:
+                flags.append(Flag(code, text))
+    return tuple(flags)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from insula.stats import Interval, mean_interval, median_interval
 __all__ = [
     "Reliability",
     "ScoreRow",
+    "SizeRow",
     "coverage",
     "curve",
     "log_loss",
@@ -30,6 +32,21 @@ __all__ = [
 
 _LEAST_PROB = 0.01
 _LEAST_SHARE = 30  # cases needed for the interval of a proportion
+
+
+class SizeRow(TypedDict):
+    """Detection of the lesions of one size."""
+
+    bin: str
+    """Range of the sizes [voxels]."""
+    lesions: int
+    recall_any: float | None
+    """Share of the lesions that a prediction touches; None without lesions."""
+    recall_iou25: float | None
+    """Share of the lesions that are matched at an IoU of 0.25 or more; None without lesions."""
+    predicted: int
+    precision_any: float | None
+    """Share of the predicted lesions that touch a true one; None without predictions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +87,7 @@ def strata_of(scores: Sequence[CaseScore], *, controls_apart: bool = False) -> d
     With `controls_apart`, `all` has the groups `with a lesion` and `controls` instead of one.
     """
 
-    def grouped(key: Any, order: Sequence[str] | None = None) -> dict[str, list[CaseScore]]:
+    def grouped(key: Callable[[CaseScore], str], order: Sequence[str] | None = None) -> dict[str, list[CaseScore]]:
         names = order or sorted({key(score) for score in scores})
         return {name: matching for name in names if (matching := [score for score in scores if key(score) == name])}
 
@@ -86,7 +103,7 @@ def strata_of(scores: Sequence[CaseScore], *, controls_apart: bool = False) -> d
     }
 
 
-def size_recall(scores: Sequence[CaseScore]) -> list[dict[str, Any]]:
+def size_recall(scores: Sequence[CaseScore]) -> list[SizeRow]:
     """Return, per size bin, the number of lesions, their recall, the number of predictions and their precision."""
     all_true: dict[str, list[TrueLesion]] = {name: [] for name in SIZE_BINS}
     all_predicted: dict[str, list[PredictedLesion]] = {name: [] for name in SIZE_BINS}
@@ -95,7 +112,7 @@ def size_recall(scores: Sequence[CaseScore]) -> list[dict[str, Any]]:
             all_true[size_bin(lesion.voxels)].append(lesion)
         for predicted_lesion in score.predicted_lesions:
             all_predicted[size_bin(predicted_lesion.voxels)].append(predicted_lesion)
-    rows = []
+    rows: list[SizeRow] = []
     for name in SIZE_BINS:
         true, predicted = all_true[name], all_predicted[name]
         rows.append(
@@ -115,7 +132,7 @@ def size_recall(scores: Sequence[CaseScore]) -> list[dict[str, Any]]:
 class Reliability:
     """Reliability of the probabilities over all voxels with a probability of at least 0.01."""
 
-    said: NDArray[np.float64]
+    predicted: NDArray[np.float64]
     """Mean probability of each bin."""
     true: NDArray[np.float64]
     """Fraction of voxels in each bin that are lesion."""
@@ -207,15 +224,11 @@ def pooled(scores: Sequence[CaseScore]) -> LogitCounts | None:
 
 def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) -> ScoreRow:
     pairs = [(value, score.centre) for score in members if (value := score.metrics[metric]) is not None]
-    facts: dict[str, Any] = {
-        "stratum": stratum,
-        "group": group,
-        "metric": metric,
-        "n": len(pairs),
-        "undefined": len(members) - len(pairs),
-    }
+    row = partial(
+        ScoreRow, stratum=stratum, group=group, metric=metric, n=len(pairs), undefined=len(members) - len(pairs)
+    )
     if not pairs:
-        return ScoreRow(**facts, mean=None, median=None, quartiles=None)
+        return row(mean=None, median=None, quartiles=None)
     values, centres = [value for value, _ in pairs], [centre for _, centre in pairs]
     low, high = np.percentile(values, [25, 75])
     mean, median = mean_interval(values, centres, least=0, most=METRICS[metric].most), median_interval(values, centres)
@@ -230,4 +243,4 @@ def _row(stratum: str, group: str, metric: str, members: Sequence[CaseScore]) ->
             else replace(mean, low=None, high=None, centre_values=(), basis=basis)
         )
         median = replace(median, low=None, high=None, centre_values=(), basis=basis)
-    return ScoreRow(**facts, mean=mean, median=median, quartiles=(float(low), float(high)))
+    return row(mean=mean, median=median, quartiles=(float(low), float(high)))

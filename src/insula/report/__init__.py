@@ -2,7 +2,7 @@
 
 from insula.report.capture import render_capture
 from insula.report.case import write_case
-from insula.report.cohort import odd_ones, render_cohort
+from insula.report.cohort import render_cohort, suspects
 from insula.report.evaluation import gallery, render_evaluation
 from insula.report.index import render_index
 from insula.report.memory import render_memory
@@ -16,7 +16,6 @@ __all__ = [
     "Truth",
     "current_lines",
     "gallery",
-    "odd_ones",
     "picture",
     "read_log",
     "render_capture",
@@ -30,5 +29,6 @@ __all__ = [
     "render_training",
     "show_head",
     "show_scan",
+    "suspects",
     "write_case",
 ]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from insula.predict import Result
+from insula.predict import Result, ResultRecord
 from insula.report.page import frame_and_focus
 from insula.report.pictures import Frame, Plane, polygons_of, shown
 
@@ -22,7 +21,7 @@ _INK, _SOFT, _LESION, _WARN = (236, 240, 242), (150, 160, 168), (255, 90, 60), (
 _FINER = 3  # oversampling, for smooth lines
 
 
-def render_capture(result: Result, record: dict[str, Any]) -> UInt8[np.ndarray, "rows columns 3"]:
+def render_capture(result: Result, record: ResultRecord) -> UInt8[np.ndarray, "rows columns 3"]:
     """Render the picture in radiological view, without any name or path.
 
     Args:
@@ -59,13 +58,14 @@ def _plane(frame: Frame, plane: Plane, index: int) -> Image.Image:
     return square
 
 
-def _words(record: dict[str, Any]) -> list[tuple[str, tuple[int, int, int]]]:
+def _words(record: ResultRecord) -> list[tuple[str, tuple[int, int, int]]]:
     count, confidence = record["lesion_count"], record["confidence"]
     summary = record["reason"] or f"{record['volume_ml']:.2f} ml in {count} lesion{'' if count == 1 else 's'}"
     words = [(summary, _INK)]
-    if confidence["volume_interval_ml"]:
-        low, high = confidence["volume_interval_ml"]
-        words.append((f"{100 * confidence['volume_interval_level']:.0f} % interval: {low:.1f} to {high:.1f} ml", _SOFT))
+    interval_ml, level = confidence["volume_interval_ml"], confidence["volume_interval_level"]
+    if interval_ml is not None and level is not None:
+        low, high = interval_ml
+        words.append((f"{100 * level:.0f} % interval: {low:.1f} to {high:.1f} ml", _SOFT))
     weights = record["provenance"]["weights"]
     words.append(
         (

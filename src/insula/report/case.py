@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from insula.io.dicom import DicomScan, secondary_capture
-from insula.predict import Result, ResultPaths, write_result
+from insula.predict import Result, ResultPaths, ResultRecord, write_result
 from insula.report.capture import render_capture
 from insula.report.page import render_page
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 __all__ = ["write_case"]
 
 
-def write_case(result: Result, paths: ResultPaths, *, source: Path | DicomScan | None = None) -> dict[str, Any]:
+def write_case(result: Result, paths: ResultPaths, *, source: Path | DicomScan | None = None) -> ResultRecord:
     """Write the result and its page; for DICOM input, also a secondary capture of the page for the archive.
 
     Args:
@@ -28,8 +31,8 @@ def write_case(result: Result, paths: ResultPaths, *, source: Path | DicomScan |
         InsulaError: as for `write_result`.
     """
 
-    def pages(record: dict[str, Any]) -> dict[Path, Any]:
-        contents: dict[Path, Any] = {paths.page: render_page(result, record)}
+    def pages(record: ResultRecord) -> dict[Path, str | Dataset]:
+        contents: dict[Path, str | Dataset] = {paths.page: render_page(result, record)}
         if isinstance(source, DicomScan):
             contents[paths.capture] = secondary_capture(source, render_capture(result, record))
         return contents

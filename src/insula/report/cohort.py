@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from insula.cohort import CheckedCohort, Entry, Examined
+from insula.cohort import CheckedCase, CheckedCohort, Entry
+from insula.cohort.check import CohortRecord
 from insula.cohort.examination import MAP_MM, MAP_SHAPE
 from insula.errors import InsulaError
 from insula.geometry import ras_grid, ras_map
@@ -19,41 +18,36 @@ from insula.report.chart import ACCENT, LESION, chart
 from insula.report.page import template
 from insula.report.pictures import Picture, frame_of, picture
 
-__all__ = ["OddOne", "odd_ones", "render_cohort"]
+__all__ = ["Suspect", "render_cohort", "suspects"]
 
-_MOST_ODD = 24
+_MOST_SUSPECTS = 24
 _MAP_SLICES = 8
 
 
-@dataclass(frozen=True)
-class OddOne:
-    """A suspicious case that someone should inspect."""
-
-    case: Examined
-    picture: Picture | None
-    """Slice with the most lesion; None if the image cannot be read."""
+Suspect = tuple[CheckedCase, Picture | None]
+"""A case that someone should inspect, and its slice with the most lesion; None if the image cannot be read."""
 
 
-def odd_ones(checked: CheckedCohort, entries: Sequence[Entry]) -> list[OddOne]:
-    """Return pictures of the cases with faults, errors first, at most 24."""
+def suspects(checked: CheckedCohort, entries: Sequence[Entry]) -> list[Suspect]:
+    """Return the cases with faults and their pictures, errors first, at most 24."""
     files = {entry.case: entry for entry in entries}
     faulty = [case for case in checked.cases if case.faults]
     faulty.sort(key=lambda case: all(fault.severity == "warning" for fault in case.faults))
-    return [OddOne(case, _look(files[case.case])) for case in faulty[:_MOST_ODD]]
+    return [(case, _draw(files[case.case])) for case in faulty[:_MOST_SUSPECTS]]
 
 
-def render_cohort(checked: CheckedCohort, record: dict[str, Any], odd: Sequence[OddOne]) -> str:
+def render_cohort(checked: CheckedCohort, record: CohortRecord, suspicious: Sequence[Suspect]) -> str:
     """Render the report as HTML.
 
     Args:
         checked: the cohort.
         record: its JSON record.
-        odd: from `odd_ones`.
+        suspicious: from `suspects`.
     """
     return template("cohort.html").render(
         checked=checked,
         record=record,
-        odd=odd,
+        suspects=suspicious,
         notice=DISCLAIMER,
         volumes=_volumes(checked),
         days=_days(checked),
@@ -106,7 +100,7 @@ def _frequency(checked: CheckedCohort) -> str:
     return drawing.svg
 
 
-def _look(entry: Entry) -> Picture | None:
+def _draw(entry: Entry) -> Picture | None:
     if not entry.images:
         return None
     try:

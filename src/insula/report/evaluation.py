@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -26,24 +25,21 @@ from insula.io import read_mask, read_scan
 from insula.predict.record import DISCLAIMER
 from insula.report.chart import ACCENT, LESION, SOFT, chart, site_colours
 from insula.report.page import template
-from insula.report.pictures import Picture, frame_of, outline_of, picture
+from insula.report.pictures import Picture, frame_of, picture
 
-__all__ = ["ShownCase", "gallery", "render_evaluation"]
+__all__ = ["Gallery", "gallery", "render_evaluation"]
 
 _EACH = 4
 _FLOOR_ML = 0.01
 
 
-class ShownCase:
-    """A case in the gallery: a slice with the outlines of prediction and truth."""
-
-    def __init__(self, score: CaseScore, picture: Picture, truth: str) -> None:
-        self.score, self.picture, self.truth = score, picture, truth
+Gallery = dict[str, list[tuple[CaseScore, Picture]]]
+"""Title of a group -> its cases, each with a slice that shows the outlines of prediction and truth."""
 
 
-def gallery(scores: Sequence[CaseScore], pairs: Sequence[Pair]) -> dict[str, list[ShownCase]]:
+def gallery(scores: Sequence[CaseScore], pairs: Sequence[Pair]) -> Gallery:
     """Return pictures of the best, middle and worst cases by Dice, and of the largest false positives on controls."""
-    files = {pair.case: pair for pair in pairs}
+    files = {pair.entry.case: pair for pair in pairs}
     ranked = sorted(
         (score for score in scores if score.truth_voxels), key=lambda s: (-(s.metrics["dice"] or 0.0), s.case)
     )
@@ -58,7 +54,7 @@ def gallery(scores: Sequence[CaseScore], pairs: Sequence[Pair]) -> dict[str, lis
         "False alarms on controls": alarms[:_EACH],
     }
     shown = {
-        name: [example for score in members if (example := _show(score, files[score.case]))]
+        name: [(score, drawn) for score in members if (drawn := _draw(files[score.case]))]
         for name, members in chosen.items()
     }
     return {name: examples for name, examples in shown.items() if examples}
@@ -69,9 +65,10 @@ def render_evaluation(
     rows: Mapping[str, Sequence[ScoreRow]],
     comparisons: Sequence[Comparison],
     preset: Preset,
-    pictures: Mapping[str, dict[str, list[ShownCase]]],
+    pictures: Mapping[str, Gallery],
     *,
     hoped: float = HOPED,
+    notes: Sequence[str] = (),
 ) -> str:
     """Render the report as HTML.
 
@@ -82,6 +79,7 @@ def render_evaluation(
         preset: the preset of metrics that was computed.
         pictures: name -> gallery.
         hoped: relevant difference for which the comparisons give the power.
+        notes: what the reader has to know of the evaluation as a whole, e.g. masks that were passed over.
     """
     parts = []
     for name, scores in sets.items():
@@ -96,6 +94,7 @@ def render_evaluation(
                 "gallery": pictures.get(name, {}),
                 "reliability": reliable,
                 "coverage": coverage(scores),
+                "flagged": sorted((score for score in scores if score.flags), key=_by_severity),
             }
         )
     return template("evaluation.html").render(
@@ -108,10 +107,16 @@ def render_evaluation(
         number=_number,
         basis=_basis(rows),
         hoped=hoped,
+        notes=notes,
     )
 
 
-def _headline(preset: Preset, rows: Mapping[str, Sequence[ScoreRow]]) -> list[tuple[str, list[dict[str, Any]]]]:
+def _by_severity(score: CaseScore) -> tuple[bool, str]:
+    """Return a key that sorts cases with a warning before those with notes only."""
+    return all(flag.severity == "note" for flag in score.flags), score.case
+
+
+def _headline(preset: Preset, rows: Mapping[str, Sequence[ScoreRow]]) -> list[tuple[str, list[dict[str, object]]]]:
     """Return, for each group of cases, one line per metric with one cell per set."""
     every = {
         (row.group, row.metric, name): row
@@ -122,7 +127,9 @@ def _headline(preset: Preset, rows: Mapping[str, Sequence[ScoreRow]]) -> list[tu
     out = []
     for group in dict.fromkeys(group for group, _, _ in every):
         keys = [key for key in preset.metrics if any((group, key, name) in every for name in rows)]
-        lines = [{"metric": METRICS[key], "cells": [every.get((group, key, name)) for name in rows]} for key in keys]
+        lines: list[dict[str, object]] = [
+            {"metric": METRICS[key], "cells": [every.get((group, key, name)) for name in rows]} for key in keys
+        ]
         out.append((group, lines))
     return out
 
@@ -211,11 +218,11 @@ def _recall(scores: Sequence[CaseScore]) -> str:
     rows = size_recall(scores)
     places = np.arange(len(rows))
     with chart() as drawing:
-        for shift, key, colour, label in (
-            (-0.2, "recall_any", ACCENT, "any overlap"),
-            (0.2, "recall_iou25", LESION, "IoU ≥ 0.25"),
+        for shift, recalls, colour, label in (
+            (-0.2, [row["recall_any"] or 0 for row in rows], ACCENT, "any overlap"),
+            (0.2, [row["recall_iou25"] or 0 for row in rows], LESION, "IoU ≥ 0.25"),
         ):
-            drawing.axes.bar(places + shift, [row[key] or 0 for row in rows], width=0.38, color=colour, label=label)
+            drawing.axes.bar(places + shift, recalls, width=0.38, color=colour, label=label)
         drawing.axes.set_xticks(places)
         drawing.axes.set_xticklabels([f"{row['bin']}\nn = {row['lesions']}" for row in rows])
         drawing.axes.set_ylim(0, 1.03)
@@ -265,26 +272,26 @@ def _reliability(scores: Sequence[CaseScore]) -> str:
         return ""
     with chart() as drawing:
         drawing.axes.plot([0, 1], [0, 1], color=SOFT, lw=1)
-        drawing.axes.plot(reliable.said, reliable.true, color=ACCENT, marker="o", ms=4)
+        drawing.axes.plot(reliable.predicted, reliable.true, color=ACCENT, marker="o", ms=4)
         drawing.axes.set_xlabel("predicted probability")
         drawing.axes.set_ylabel("fraction that is lesion")
         drawing.axes.set_title(f"expected calibration error {reliable.error:.3f}")
     return drawing.svg
 
 
-def _show(score: CaseScore, pair: Pair) -> ShownCase | None:
-    if pair.image is None:
+def _draw(pair: Pair) -> Picture | None:
+    entry = pair.entry
+    if not entry.images:
         return None
     try:
-        scan = read_scan(pair.image)
-        truth = read_mask(pair.truth, label=pair.label).onto(scan.grid, what=f"the mask of {pair.case}")
-        predicted = read_mask(pair.mask).onto(scan.grid, what=f"the mask of {pair.case}")
+        scan = read_scan(entry.images[0])
+        truth = read_mask(entry.mask, label=entry.label).onto(scan.grid, what=f"the mask of {entry.case}")
+        predicted = read_mask(pair.mask).onto(scan.grid, what=f"the mask of {entry.case}")
     except InsulaError:
         return None
     axes, grid = ras_map(scan.grid), ras_grid(scan.grid)
-    image, true_voxels, predicted_voxels = (
-        np.ascontiguousarray(axes.apply(v)) for v in (scan.image, truth.voxels, predicted.voxels)
-    )
+    image = np.ascontiguousarray(axes.apply(scan.image))
+    true_voxels, predicted_voxels = (np.ascontiguousarray(axes.apply(mask.voxels)) for mask in (truth, predicted))
     frame = frame_of(image, predicted_voxels, grid.spacing_mm)
     index = int((true_voxels if true_voxels.any() else predicted_voxels).sum((0, 1)).argmax())
-    return ShownCase(score, picture(frame, "axial", index), outline_of(frame, "axial", index, true_voxels))
+    return picture(frame, "axial", index, truth=true_voxels)

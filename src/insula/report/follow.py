@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from insula.config import Recipe
     from insula.train.loop import Progress
-    from insula.train.validate import Sample
+    from insula.volume import Case, Mask
 
 __all__ = ["Follower", "write_folds"]
 
@@ -35,7 +35,7 @@ class Follower:
     def __init__(self, folder: Path, recipe: Recipe, trained_on: str, show: Callable[[Progress], None]) -> None:
         self._folder, self._recipe, self._trained_on, self._show = folder, recipe, trained_on, show
         self._written = time.monotonic()
-        self._samples: tuple[Sample, ...] = ()
+        self._samples: tuple[tuple[Case, Mask], ...] = ()
         self._board = _open_board(folder)
 
     def __call__(self, progress: Progress) -> None:

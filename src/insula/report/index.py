@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from insula.predict.record import DISCLAIMER
+from insula.predict.record import DISCLAIMER, CaseRecord
 from insula.report.page import template
 
 __all__ = ["render_index"]
 
 
-def render_index(records: list[dict[str, Any]], *, note: str = "") -> str:
+def render_index(records: Sequence[CaseRecord], *, note: str = "") -> str:
     """Render a table of all cases, including refused ones, with links to their pages.
 
     Args:

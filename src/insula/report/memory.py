@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -16,7 +16,7 @@ __all__ = ["render_memory"]
 _LISTED = 16
 
 
-def render_memory(remembered: Remembered, *, case: str, model: dict[str, Any]) -> str:
+def render_memory(remembered: Remembered, *, case: str, model: Mapping[str, object]) -> str:
     """Render a self-contained page: an axial picture of every layer of tokens, and a table of the best tokens.
 
     Args:

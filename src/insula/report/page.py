@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from insula.geometry import ras_map
-from insula.predict import Result
+from insula.predict import Result, ResultRecord
 from insula.report.pictures import Frame, Picture, Plane, frame_of, picture
 
 __all__ = ["Truth", "frame_and_focus", "render_page", "template"]
@@ -47,7 +47,7 @@ def template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def render_page(result: Result, record: dict[str, Any], *, truth: Truth | None = None) -> str:
+def render_page(result: Result, record: ResultRecord, *, truth: Truth | None = None) -> str:
     """Render the report of a case as HTML.
 
     Args:

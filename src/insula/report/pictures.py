@@ -38,6 +38,8 @@ class Picture:
     """Position of the slice, for a caption."""
     brain: str = ""
     """Outline of the brain, as an SVG path [mm]; empty if no brain is known."""
+    truth: str = ""
+    """Outline of the true lesion, as an SVG path [mm]; empty if it is not shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +82,14 @@ def frame_of(
     return Frame(image, mask, spacing_mm, low, high if high > low else low + 1, (view[0], view[1], view[2]), brain)
 
 
-def picture(frame: Frame, plane: Plane, index: int) -> Picture:
+def picture(frame: Frame, plane: Plane, index: int, *, truth: NDArray[np.bool_] | None = None) -> Picture:
     """Render a slice in radiological view: the patient's right is on the left, and front or top is up.
 
     Args:
         frame: from `frame_of`.
         plane: the plane of the slice.
         index: index of the slice in the RAS+ volume.
+        truth: true lesion mask, to outline it too.
     """
     grey, (step_x, step_y) = shown(frame, plane, index)
     buffer = io.BytesIO()
@@ -102,6 +105,7 @@ def picture(frame: Frame, plane: Plane, index: int) -> Picture:
         right_mark=right,
         place=f"{plane} {index + 1}/{frame.image.shape[_AXIS[plane]]}",
         brain="" if frame.brain is None else outline_of(frame, plane, index, frame.brain),
+        truth="" if truth is None else outline_of(frame, plane, index, truth),
     )
 
 

@@ -44,8 +44,10 @@ def _whole(
     original = Original(image, truth.bool())
     i, j, k = image.shape
     starts = [(0, 0, 0)] * len(plans)
-    found = augment([original] * len(plans), plans, starts=starts, crop=(i, j, k), outlines=outlines_of(donors or []))
-    return found.image, found.truth
+    augmented = augment(
+        [original] * len(plans), plans, starts=starts, crop=(i, j, k), outlines=outlines_of(donors or [])
+    )
+    return augmented.image, augmented.truth
 
 
 def outlines_of(masks: list[torch.Tensor]) -> list[Outline]:
@@ -114,9 +116,9 @@ def test_the_same_plan_gives_the_same_bits_and_prints_what_it_does(head: tuple[t
         )
     }
     assert eval(repr(plans[0]), dict(names)) == plans[0]
-    one, two = (_whole(image, truth, [plan], [truth]) for plan in plans)
-    assert torch.equal(one[0], two[0])
-    assert torch.equal(one[1], two[1])
+    first, second = (_whole(image, truth, [plan], [truth]) for plan in plans)
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
 
 
 def test_an_item_does_not_depend_on_the_rest_of_its_batch(head: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -261,9 +263,9 @@ def test_the_sample_of_a_plan_is_what_its_whole_head_shows(seed: int) -> None:
     plan = sampled(seed, config, None)
     assert plan.scanner is not None
     original, (i, j, k) = Original(image, truth.bool()), image.shape
-    found = augment([original], [plan], starts=[(0, 0, 0)], crop=(i, j, k))
-    exact = measure(found.image[0], PrepareConfig())
-    middle, width, _ = measure_each(found.sample, PrepareConfig())[0].tolist()
+    augmented = augment([original], [plan], starts=[(0, 0, 0)], crop=(i, j, k))
+    exact = measure(augmented.image[0], PrepareConfig())
+    middle, width, _ = measure_each(augmented.sample, PrepareConfig())[0].tolist()
     assert middle == pytest.approx(exact.middle, abs=0.05 * exact.width)
     assert width == pytest.approx(exact.width, rel=0.05)
 
@@ -281,10 +283,10 @@ def test_a_gpu_shows_what_a_processor_shows(head: tuple[torch.Tensor, torch.Tens
         for plan in plans
     ]
     cases = [Original(head[0].to(device), head[1].bool().to(device)) for device in ("cpu", "cuda")]
-    one, two = (augment([case] * 3, plans, starts=[(4, 6, 2)] * 3, crop=(40, 40, 40)) for case in cases)
-    assert float((one.image - two.image.cpu()).abs().mean()) < 1e-3
-    assert float((one.truth - two.truth.cpu()).abs().mean()) < 1e-4
-    torch.testing.assert_close(one.sample, two.sample.cpu(), rtol=1e-3, atol=1e-3)
+    on_cpu, on_gpu = (augment([case] * 3, plans, starts=[(4, 6, 2)] * 3, crop=(40, 40, 40)) for case in cases)
+    assert float((on_cpu.image - on_gpu.image.cpu()).abs().mean()) < 1e-3
+    assert float((on_cpu.truth - on_gpu.truth.cpu()).abs().mean()) < 1e-4
+    torch.testing.assert_close(on_cpu.sample, on_gpu.sample.cpu(), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -307,10 +309,10 @@ def test_recorded_work_is_the_work_and_never_waits(head: tuple[torch.Tensor, tor
         recorded(order, plans, **place)  # type: ignore[arg-type]
     torch.cuda.set_sync_debug_mode("error")
     try:
-        found = [recorded(order, plans, **place) for order, plans, place in drawn]  # type: ignore[arg-type]
+        batches = [recorded(order, plans, **place) for order, plans, place in drawn]  # type: ignore[arg-type]
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    for (order, plans, place), one in zip(drawn, found, strict=True):
+    for (order, plans, place), batch in zip(drawn, batches, strict=True):
         other = augment(order, plans, **place)  # type: ignore[arg-type]
-        for a, b in zip(one, other, strict=True):
+        for a, b in zip(batch, other, strict=True):
             torch.testing.assert_close(a, b)

@@ -30,7 +30,7 @@ _PLAIN = SimulateConfig(control_fraction=0, lacune_fraction=0, confounders=0, st
 
 
 def host(*, image: bool = True) -> Original:
-    return Original.of(small_host(image=image), _CPU)
+    return small_host(image=image)
 
 
 def outlines(radius_mm: float = 20.0) -> OutlineSet:
@@ -118,12 +118,12 @@ def test_most_of_an_outline_in_the_brain_is_kept_in_one_piece() -> None:
 def test_the_unfamiliar_head_differs_in_its_lesion_alone() -> None:
     case, drawn, config = host(), outlines(), _PLAIN
     plan = draw_head(np.random.default_rng(3), case, drawn, config, Given(numbers=(0,), scanner=ScannerLook()))
-    one, two = (carry_out(case, plan, drawn, unfamiliar=unfamiliar) for unfamiliar in (False, True))
-    assert one.truth.sum() > 100
-    assert torch.equal(one.truth, two.truth)
-    wide = torch.nn.functional.max_pool3d(one.truth[None, None], 13, stride=1, padding=6)[0, 0] > 0
-    assert torch.allclose(one.image[~wide], two.image[~wide], atol=1e-4)
-    assert not torch.allclose(one.image[one.truth > 0], two.image[one.truth > 0], atol=0.05)
+    familiar, unfamiliar_head = (carry_out(case, plan, drawn, unfamiliar=unfamiliar) for unfamiliar in (False, True))
+    assert familiar.truth.sum() > 100
+    assert torch.equal(familiar.truth, unfamiliar_head.truth)
+    wide = torch.nn.functional.max_pool3d(familiar.truth[None, None], 13, stride=1, padding=6)[0, 0] > 0
+    assert torch.allclose(familiar.image[~wide], unfamiliar_head.image[~wide], atol=1e-4)
+    assert not torch.allclose(familiar.image[familiar.truth > 0], unfamiliar_head.image[familiar.truth > 0], atol=0.05)
 
 
 def test_stripping_leaves_nothing_far_outside_the_brain() -> None:
@@ -209,9 +209,9 @@ def test_compiled_work_is_the_work() -> None:
     case, drawn = host(), outlines()
     plans = [draw_head(np.random.default_rng(n), case, drawn, SimulateConfig(), Given(numbers=(n,))) for n in range(2)]
     place = {"starts": [(10, 20, 16), (4, 9, 8)], "crop": (16, 16, 16), "outlines": drawn.all}
-    one, two = (
+    plain, compiled = (
         Augmenter(_CPU, heads=True, grafts=1, compile=compile)([case] * 2, plans, **place)  # type: ignore[arg-type]
         for compile in (False, True)
     )
-    for a, b in zip(one, two, strict=True):
+    for a, b in zip(plain, compiled, strict=True):
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)

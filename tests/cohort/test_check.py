@@ -146,9 +146,9 @@ def test_forty_planted_faults_are_forty_found(clean: Path, tmp_path: Path) -> No
     (rest,) = set(checked.notes) - set(described)
     assert rest.startswith("passed over: 1 T1w scan (")
     assert "run-2_T1w" in rest
-    found = {case.case[4:12]: {fault.code for fault in case.faults} for case in checked.cases}
+    reported = {case.case[4:12]: {fault.code for fault in case.faults} for case in checked.cases}
     twins = {name for name, kind in planted.items() if kind == "identical-image"}
-    for name, codes in found.items():
+    for name, codes in reported.items():
         if name == "r008s006":  # the one that was copied
             assert codes == {"identical-image"}
         elif name in planted:
@@ -166,9 +166,9 @@ def test_a_scan_saved_anew_under_another_name_is_found(clean: Path, tmp_path: Pa
     voxels, affine = load(scan_path(root, "r001s001"))
     save(scan_path(root, "r003s003"), (0.5 * voxels**0.9).astype(np.float32), affine)
     checked = check_cohort(find_cohort(root))
-    one, two = (next(case for case in checked.cases if name in case.case) for name in ("r001s001", "r003s003"))
-    assert (one.alike, two.alike) == ((two.case,), (one.case,))
-    for case, other in ((one, two), (two, one)):
+    original, copy = (next(case for case in checked.cases if name in case.case) for name in ("r001s001", "r003s003"))
+    assert (original.alike, copy.alike) == ((copy.case,), (original.case,))
+    for case, other in ((original, copy), (copy, original)):
         (fault,) = [fault for fault in case.faults if fault.code == "near-identical-image"]
         assert fault.severity == "warning"
         assert f"nearly the same head as {other.case} (correlation 0.9" in fault.text

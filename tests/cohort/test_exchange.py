@@ -130,8 +130,8 @@ def test_a_submission_and_back(tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "submission"
     out.mkdir()
     assert write_submission(cohort, _predictions(tree, tmp_path / "p"), out) == 4
-    told = json.loads((out / "dataset_description.json").read_text())
-    assert (told["Name"], told["DatasetType"]) == ("atlas2_prediction", "derivative")
+    description = json.loads((out / "dataset_description.json").read_text())
+    assert (description["Name"], description["DatasetType"]) == ("atlas2_prediction", "derivative")
     first = out / "sub-r001s001/ses-1/anat/sub-r001s001_ses-1_space-MNI152NLin2009aSym_label-L_mask.nii.gz"
     assert first.is_file()
     back = tmp_path / "back"
@@ -192,8 +192,8 @@ def test_a_refused_case_leaves_no_half_pair(tree: Path, tmp_path: Path) -> None:
         "does not exist": replace(entry, masks=nowhere),
         "has no lesion mask": replace(entry, masks=()),
     }
-    for says, case in broken.items():
+    for message, case in broken.items():
         error = try_entry(case, homes=homes, folder=tmp_path / "out", labelled=True)
         assert error is not None
-        assert says in str(error)
+        assert message in str(error)
         assert not (tmp_path / "out").exists()

@@ -181,7 +181,7 @@ def _scan(stem: str, suffix: str = "T1w") -> str:
 
 
 @pytest.mark.parametrize(
-    ("one", "two"),
+    ("beside", "taken"),
     [
         ("run-1", "run-2"),
         ("acq-fast", "acq-mprage"),
@@ -190,13 +190,15 @@ def _scan(stem: str, suffix: str = "T1w") -> str:
         ("ce-gad", "ce-none"),
     ],
 )
-def test_the_scan_that_a_mask_was_drawn_on_is_taken_and_the_other_is_named(one: str, two: str, tmp_path: Path) -> None:
-    _touch(tmp_path, _scan(f"sub-1_{one}"), _scan(f"sub-1_{two}"), _lesion(f"sub-1_{two}"))
+def test_the_scan_that_a_mask_was_drawn_on_is_taken_and_the_other_is_named(
+    beside: str, taken: str, tmp_path: Path
+) -> None:
+    _touch(tmp_path, _scan(f"sub-1_{beside}"), _scan(f"sub-1_{taken}"), _lesion(f"sub-1_{taken}"))
     cohort = find_cohort(tmp_path)
     (entry,) = cohort.entries
-    assert (entry.case, entry.image.name) == (f"sub-1_{two}", f"sub-1_{two}_T1w.nii.gz")
-    assert [path.name for path in entry.beside] == [f"sub-1_{one}_T1w.nii.gz"]
-    assert [f"1 T1w scan (sub-1_{one}_T1w.nii.gz)" in note for note in cohort.notes] == [True]
+    assert (entry.case, entry.image.name) == (f"sub-1_{taken}", f"sub-1_{taken}_T1w.nii.gz")
+    assert [path.name for path in entry.beside] == [f"sub-1_{beside}_T1w.nii.gz"]
+    assert [f"1 T1w scan (sub-1_{beside}_T1w.nii.gz)" in note for note in cohort.notes] == [True]
 
 
 def test_two_runs_with_two_masks_are_two_cases(tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def test_a_copy_is_like_its_own_head_and_like_no_other(kind: str) -> None:
 def test_different_heads_are_clearly_different(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("insula.cohort.likeness.ALIKE", -1.0)
     monkeypatch.setattr("insula.cohort.likeness._SHORTLIST", -1.0)
-    found = find_alike([sign(Scan(_head(person), _GRID)) for person in range(4)])
-    assert [(a, b) for a, b, _ in found] == [*combinations(range(4), 2)]
-    assert max(correlation for *_, correlation in found) < 0.5
+    alike = find_alike([sign(Scan(_head(person), _GRID)) for person in range(4)])
+    assert [(a, b) for a, b, _ in alike] == [*combinations(range(4), 2)]
+    assert max(correlation for *_, correlation in alike) < 0.5
 
 
 def test_images_without_a_head_have_no_signature_and_are_like_none() -> None:

@@ -52,9 +52,9 @@ def test_a_damaged_sheet_is_named(name: str, tmp_path: Path) -> None:
 def test_a_sheet_without_subjects_says_nothing(tmp_path: Path) -> None:
     path = tmp_path / "participants.tsv"
     path.write_text("age\tsex\n61\tF\n")
-    said = read_sheets([path], [("sub-1", "")])
-    assert said.rows == {}
-    assert said.notes == ("0 of 1 case found in participants.tsv: no participant_id column",)
+    sheets = read_sheets([path], [("sub-1", "")])
+    assert sheets.rows == {}
+    assert sheets.notes == ("0 of 1 case found in participants.tsv: no participant_id column",)
 
 
 def test_sheets_complete_each_other(tmp_path: Path) -> None:
@@ -117,13 +117,13 @@ def _renamed(*names: str) -> list[tuple[str, ...]]:
 )
 def test_sheets_as_people_save_them_are_understood(name: str, data: str, how: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(data, encoding="utf-8", newline="")
-    said = read_sheets([tmp_path / name], _CASES)
-    assert {who: (row.site, row.days) for (who, _), row in said.rows.items()} == {
+    sheets = read_sheets([tmp_path / name], _CASES)
+    assert {who: (row.site, row.days) for (who, _), row in sheets.rows.items()} == {
         "sub-01": ("A", 200),
         "sub-02": ("A", 20),
         "sub-03": ("B", 400),
     }
-    assert (*said.read, *said.notes) == (f"3 of 3 cases found in {name}" + (f", read {how}" if how else ""),)
+    assert (*sheets.read, *sheets.notes) == (f"3 of 3 cases found in {name}" + (f", read {how}" if how else ""),)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def test_sheets_as_people_save_them_are_understood(name: str, data: str, how: st
 def test_other_encodings_are_read_and_told(encoding: str, how: str, tmp_path: Path) -> None:
     rows = [(row[0], "Zürich", row[2]) for row in _PEOPLE]
     (tmp_path / "participants.csv").write_bytes(_text(";", rows).encode(encoding))
-    said = read_sheets([tmp_path / "participants.csv"], _CASES)
-    assert {row.site for row in said.rows.values()} == {"Zürich"}
-    assert said.notes == (f"3 of 3 cases found in participants.csv, read {how} with semicolons",)
+    sheets = read_sheets([tmp_path / "participants.csv"], _CASES)
+    assert {row.site for row in sheets.rows.values()} == {"Zürich"}
+    assert sheets.notes == (f"3 of 3 cases found in participants.csv, read {how} with semicolons",)
 
 
 @pytest.mark.parametrize(
@@ -170,11 +170,11 @@ def test_other_encodings_are_read_and_told(encoding: str, how: str, tmp_path: Pa
 def test_days_are_never_guessed(days: str, read: float | None, tmp_path: Path) -> None:
     path = tmp_path / "participants.tsv"
     path.write_text(_text("\t", [("sub-01", "A", days), *_PEOPLE[1:]]), encoding="utf-8")
-    said = read_sheets([path], _CASES)
-    assert said.rows["sub-01", ""].days == read
-    unknown = [note for note in said.notes if "are unknown for 1 subject (sub-01)" in note]
+    sheets = read_sheets([path], _CASES)
+    assert sheets.rows["sub-01", ""].days == read
+    unknown = [note for note in sheets.notes if "are unknown for 1 subject (sub-01)" in note]
     assert bool(unknown) == (read is None and days != "n/a")
-    assert not any(days in note for note in said.notes)
+    assert not any(days in note for note in sheets.notes)
 
 
 def test_a_column_that_writes_1200_dot_000_has_decimals(tmp_path: Path) -> None:
@@ -188,8 +188,8 @@ def test_what_is_passed_over_is_counted_and_named(tmp_path: Path) -> None:
     other.touch()
     rows = [*_PEOPLE[:2], ("sub-09", "C", "3"), ("Doe, Jane", "C", "3"), ("", "C", "3"), ("sub-03", "B", "4", "0", "x")]
     path.write_text(_text("\t", rows))
-    said = read_sheets([path, other], _CASES)
-    assert (*said.read, *said.notes) == (
+    sheets = read_sheets([path, other], _CASES)
+    assert (*sheets.read, *sheets.notes) == (
         "2 of 3 cases found in participants.tsv",
         "passed over: 2 rows (row 4, sub-09) of participants.tsv that no case of the cohort belongs to",
         "passed over: 1 row of participants.tsv without a participant",
@@ -201,36 +201,36 @@ def test_what_is_passed_over_is_counted_and_named(tmp_path: Path) -> None:
 def test_zeros_are_put_back_only_where_one_subject_is_meant(tmp_path: Path) -> None:
     path = tmp_path / "participants.tsv"
     path.write_text(_text("\t", _renamed("1", "2", "3")))
-    said = read_sheets([path], [("sub-01", ""), ("sub-001", ""), ("sub-2", ""), ("sub-02", "")])
-    assert set(said.rows) == {("sub-2", "")}
-    assert "passed over: 1 row (1) of participants.tsv that fit several subjects" in said.notes
+    sheets = read_sheets([path], [("sub-01", ""), ("sub-001", ""), ("sub-2", ""), ("sub-02", "")])
+    assert set(sheets.rows) == {("sub-2", "")}
+    assert "passed over: 1 row (1) of participants.tsv that fit several subjects" in sheets.notes
     path.write_text(_text("\t", _renamed("1", "01", "2")))  # a row of the subject's own name goes before
-    said = read_sheets([path], [("sub-01", ""), ("sub-02", "")])
-    assert said.rows["sub-01", ""].days == 20
+    sheets = read_sheets([path], [("sub-01", ""), ("sub-02", "")])
+    assert sheets.rows["sub-01", ""].days == 20
 
 
 def test_rows_that_contradict_each_other_say_nothing_of_it(tmp_path: Path) -> None:
     path = tmp_path / "participants.tsv"
     path.write_text(_text("\t", [*_PEOPLE, ("sub-01", "A", "5")]))
-    said = read_sheets([path], _CASES)
-    assert (said.rows["sub-01", ""].site, said.rows["sub-01", ""].days) == ("A", None)
-    assert "passed over: facts on which rows of 1 subject (sub-01) in the sheets contradict each other" in said.notes
+    sheets = read_sheets([path], _CASES)
+    assert (sheets.rows["sub-01", ""].site, sheets.rows["sub-01", ""].days) == ("A", None)
+    assert "passed over: facts on which rows of 1 subject (sub-01) in the sheets contradict each other" in sheets.notes
 
 
 def test_sessions_are_found_without_their_zeros_too(tmp_path: Path) -> None:
     path = tmp_path / "participants.csv"
     path.write_text("id,session,site\n1,1.0,A\n1,SES-2,B\n1,9,C\n")
-    said = read_sheets([path], [("sub-01", "ses-01"), ("sub-01", "ses-02")])
-    assert {key: row.site for key, row in said.rows.items()} == {("sub-01", "ses-01"): "A", ("sub-01", "ses-02"): "B"}
-    assert "passed over: 1 row (1) of participants.csv that no case of the cohort belongs to" in said.notes
+    sheets = read_sheets([path], [("sub-01", "ses-01"), ("sub-01", "ses-02")])
+    assert {key: row.site for key, row in sheets.rows.items()} == {("sub-01", "ses-01"): "A", ("sub-01", "ses-02"): "B"}
+    assert "passed over: 1 row (1) of participants.csv that no case of the cohort belongs to" in sheets.notes
     path.write_text("id,site\nsub-01_ses-02,A\n")
     assert set(read_sheets([path], [("sub-01", "ses-01"), ("sub-01", "ses-02")]).rows) == {("sub-01", "ses-02")}
 
 
 def test_an_empty_sheet_is_told(tmp_path: Path) -> None:
     (tmp_path / "participants.tsv").touch()
-    said = read_sheets([tmp_path / "participants.tsv"], _CASES)
-    assert said.notes == ("0 of 3 cases found in participants.tsv: no participant_id column",)
+    sheets = read_sheets([tmp_path / "participants.tsv"], _CASES)
+    assert sheets.notes == ("0 of 3 cases found in participants.tsv: no participant_id column",)
 
 
 def test_a_sheet_without_a_column_of_use_is_told(tmp_path: Path) -> None:

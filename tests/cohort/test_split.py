@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from insula.cohort import CheckedCohort, Examined
+from insula.cohort import CheckedCase, CheckedCohort
 from insula.cohort.precision import describe, half_width
 from insula.cohort.split import Fold, Split, from_dict, make_folds, make_holdout, nest, to_dict
 from insula.errors import BadData, UsageError
@@ -29,7 +29,7 @@ def _cohort(centres: int = 12, each: int = 15, sessions: int = 2) -> CheckedCoho
                 subject = f"sub-r{centre:03d}s{number:03d}"
                 voxels = int(10 ** rng.uniform(0.5, 5))
                 cases.append(
-                    Examined(
+                    CheckedCase(
                         case=f"{subject}_ses-{session + 1}",
                         subject=subject,
                         session=f"ses-{session + 1}",
@@ -71,16 +71,16 @@ def test_at_random_subjects_stay_whole_and_strata_keep_their_share(seed: int) ->
 
 
 def test_folds_test_everyone_once() -> None:
-    made = make_folds(_COHORT, by="centre", count=5, seed=0)
-    assert sorted(name for fold in made.folds for name in fold.test) == sorted(_KNOWN)
-    for fold in made.folds:
+    split = make_folds(_COHORT, by="centre", count=5, seed=0)
+    assert sorted(name for fold in split.folds for name in fold.test) == sorted(_KNOWN)
+    for fold in split.folds:
         assert set(fold.train) == set(_KNOWN) - set(fold.test)
         assert len(fold.test) == pytest.approx(len(_KNOWN) / 5, rel=0.35)
 
 
 def test_nested_folds_never_see_their_test_part() -> None:
-    made = nest(_COHORT, make_folds(_COHORT, by="centre", count=4, seed=0), count=3)
-    for fold in made.folds:
+    split = nest(_COHORT, make_folds(_COHORT, by="centre", count=4, seed=0), count=3)
+    for fold in split.folds:
         assert len(fold.inner) == 3
         assert sorted(name for inner in fold.inner for name in inner.test) == sorted(fold.train)
         for inner in fold.inner:
@@ -89,9 +89,9 @@ def test_nested_folds_never_see_their_test_part() -> None:
 
 
 def test_the_same_seed_the_same_split() -> None:
-    one, two, other = (make_holdout(_COHORT, by="random", fraction=0.8, seed=seed) for seed in (3, 3, 4))
-    assert one == two
-    assert one != other
+    first, again, other = (make_holdout(_COHORT, by="random", fraction=0.8, seed=seed) for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
 
 
 def test_identical_images_go_together_even_from_two_centres() -> None:
@@ -134,12 +134,12 @@ def test_near_identical_images_go_together_and_are_refused_on_both_sides() -> No
             for fold in make_folds(checked, by=by, count=4, seed=seed).folds:  # type: ignore[arg-type]
                 assert (cases[0].case in fold.test) == (cases[far].case in fold.test)
     torn = next(
-        made
+        split
         for seed in range(50)
         if len(
             {
-                (made := make_holdout(_COHORT, by="random", fraction=0.5, seed=seed))
-                and (case.case in made.folds[0].test)
+                (split := make_holdout(_COHORT, by="random", fraction=0.5, seed=seed))
+                and (case.case in split.folds[0].test)
                 for case in (cases[0], cases[far])
             }
         )
@@ -159,7 +159,7 @@ def _sized(*sizes: int) -> CheckedCohort:
             name = f"c{number}n{n}"
             voxels = 0 if rng.random() < 0.08 else int(10 ** rng.uniform(1, 5))
             cases.append(
-                Examined(
+                CheckedCase(
                     case=name,
                     subject=name,
                     session="",
@@ -210,9 +210,9 @@ def test_the_best_of_many_candidates_is_better_than_chance() -> None:
 
 
 def test_a_split_says_what_it_leaks_and_how_little_it_proves() -> None:
-    made = make_holdout(_COHORT, by="random", fraction=0.85, seed=0)
-    test = made.folds[0].test
-    line = describe(_COHORT, made, share=0.15)[0]
+    split = make_holdout(_COHORT, by="random", fraction=0.85, seed=0)
+    test = split.folds[0].test
+    line = describe(_COHORT, split, share=0.15)[0]
     sizes = Counter(_KNOWN[n].centre for n in test)
     assert len(sizes) > 8
     assert f"{len(test)} test from {len(sizes)} centres; {len(sizes)} centres on both sides" in line
@@ -283,10 +283,10 @@ def _move(tree: dict[str, Any], name: str) -> None:
 
 
 def test_a_split_is_read_back_and_every_leak_is_refused() -> None:
-    made = nest(_COHORT, make_holdout(_COHORT, by="random", fraction=0.85, seed=0), count=2)
-    tree = to_dict(made)
-    assert from_dict(tree, _COHORT, name="s.json") == made
-    test = made.folds[0].test
+    split = nest(_COHORT, make_holdout(_COHORT, by="random", fraction=0.85, seed=0), count=2)
+    tree = to_dict(split)
+    assert from_dict(tree, _COHORT, name="s.json") == split
+    test = split.folds[0].test
 
     leak = copy.deepcopy(tree)
     _move(leak, test[0])
@@ -300,7 +300,7 @@ def test_a_split_is_read_back_and_every_leak_is_refused() -> None:
         from_dict(leak, _COHORT, name="s.json")
 
     cases = list(_COHORT.cases)
-    first, second = (next(c for c in cases if c.case == name) for name in (made.folds[0].train[0], test[0]))
+    first, second = (next(c for c in cases if c.case == name) for name in (split.folds[0].train[0], test[0]))
     cases[cases.index(second)] = replace(second, image_sha256=first.image_sha256)
     with pytest.raises(BadData, match="same image on both sides"):
         from_dict(tree, replace(_COHORT, cases=tuple(cases)), name="s.json")

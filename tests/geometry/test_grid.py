@@ -54,3 +54,9 @@ def test_it_refuses_what_is_no_grid(shape: tuple[int, ...], affine: np.ndarray, 
     with pytest.raises(BadData) as caught:
         Grid(shape, affine)
     assert value in str(caught.value)
+
+
+def test_a_difference_of_the_axes_is_named() -> None:
+    grid = Grid((4, 4, 4), np.eye(4))
+    assert Grid((4, 4, 4), np.diag([-1.0, 1.0, 1.0, 1.0])).unlike(grid) == "axes LAS against RAS"
+    assert grid.apart_mm(Grid((4, 4, 5), np.eye(4))) is None

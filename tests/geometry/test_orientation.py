@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from geometry.orders import ORDERS, stored_as, turned
-from insula.geometry import AxisMap, Grid, axis_map, ras_grid, ras_map, reordered, unlike_in_order
+from insula.errors import BadData
+from insula.geometry import AxisMap, Grid, axes_onto, axis_map, ras_grid, ras_map, reordered, unlike_in_order
 
 _GRID = Grid((4, 5, 6), np.array([[1.0, 0, 0, -7], [0, 2.0, 0, 3], [0, 0, 3.0, 5], [0, 0, 0, 1]]))
 
@@ -56,7 +57,7 @@ def test_other_voxels_are_never_brought_over_and_the_quantity_is_named() -> None
     shift = np.eye(4)
     shift[1, 3] = 3
     flipped = reordered(target, AxisMap(order=(2, 0, 1), flip=(True, False, True)))
-    for grid, told in (
+    for grid, difference in (
         (
             Grid(target.shape, target.affine @ np.diag([1.1, 1, 1, 1])),
             "the size of a voxel, 1.1 x 1 x 2 against 1 x 1 x 2 mm: ",
@@ -67,4 +68,23 @@ def test_other_voxels_are_never_brought_over_and_the_quantity_is_named() -> None
         (Grid((10, 10, 11), target.affine), "10 x 10 x 11 voxels against 10 x 10 x 12"),
     ):
         assert axis_map(grid, target) is None
-        assert unlike_in_order(grid, target).startswith(told)
+        assert unlike_in_order(grid, target).startswith(difference)
+
+
+def test_a_grid_is_carried_onto_another_or_refused_with_the_difference() -> None:
+    axes = AxisMap(order=(1, 2, 0), flip=(False, True, True))
+    target = turned(_GRID, 17.0)
+    values = np.arange(120).reshape(4, 5, 6)
+    back = axes_onto(reordered(target, axes), target, what="the mask", whose="the scan's")
+    assert np.array_equal(back.apply(axes.apply(values)), values)
+    other = Grid(target.shape, target.affine @ np.diag([1.0, 1.0, 1.5, 1.0]))
+    with pytest.raises(BadData, match=r"the mask \(the size of a voxel, .*does not lie on the scan's grid; write it"):
+        axes_onto(other, target, what="the mask", whose="the scan's")
+
+
+def test_a_grid_so_sheared_that_two_axes_are_nearest_to_one_is_never_brought_over() -> None:
+    sheared = np.eye(4)
+    sheared[:3, :3] = [[1.0, 0.2, 0.0], [1.0, 0.5, 0.0], [0.0, 0.85, 1.0]]
+    source, target = Grid((4, 4, 4), sheared), Grid((4, 4, 4), np.eye(4))
+    assert axis_map(source, target) is None
+    assert unlike_in_order(source, target).startswith("the size of a voxel, 1.41421 x 1.00623 x 1 against 1 x 1 x 1 mm")

@@ -117,8 +117,8 @@ def test_cc_dice_equals_a_slow_reference(kind: str) -> None:
         region = np.argmin(np.round(far, 6), axis=0)  # equals are equal up to rounding
         dice = []
         for number in range(count):
-            one, two = truth & (region == number), predicted & (region == number)
-            dice.append(2 * (one & two).sum() / (one.sum() + two.sum()))
+            true_part, predicted_part = truth & (region == number), predicted & (region == number)
+            dice.append(2 * (true_part & predicted_part).sum() / (true_part.sum() + predicted_part.sum()))
         assert cc_dice(truth, predicted, axes_mm) == pytest.approx(np.mean(dice), abs=1e-9)
         by_voxels.append(cc_dice(truth, predicted, np.eye(3)) == pytest.approx(np.mean(dice), abs=1e-9))
     assert all(by_voxels) == (kind == "cubic"), "millimetres have to matter for this to mean anything"
@@ -137,6 +137,12 @@ def test_cc_dice_gives_a_voxel_halfway_to_the_lower_label() -> None:
     assert low < high
     predicted[3, 5, 5] = False
     assert cc_dice(truth, predicted, GRIDS["oblique"]) == pytest.approx((0 + 1) / 2)
+
+
+def test_cc_dice_of_empty_masks() -> None:
+    empty, lesion = _mask(), _mask(_cube(0, 2))
+    assert cc_dice(empty, empty, np.eye(3)) == 1.0
+    assert cc_dice(empty, lesion, np.eye(3)) == cc_dice(lesion, empty, np.eye(3)) == 0.0
 
 
 def test_a_large_lesion_hides_nothing_from_cc_dice() -> None:

@@ -23,25 +23,25 @@ def _box(low: tuple[int, int, int], high: tuple[int, int, int]) -> NDArray[np.bo
 
 
 def test_two_voxels_are_as_far_apart_as_they_are() -> None:
-    one, two = _box((3, 3, 3), (4, 4, 4)), _box((6, 7, 3), (7, 8, 4))
-    found = surface_distances(one, two, np.diag([1.0, 1.0, 2.0]))
-    assert found.hd95 == found.assd == pytest.approx(5, abs=1e-12)
-    assert found.surface_dice(4.9) == 0
-    assert found.surface_dice(5) == 1
+    first, second = _box((3, 3, 3), (4, 4, 4)), _box((6, 7, 3), (7, 8, 4))
+    distances = surface_distances(first, second, np.diag([1.0, 1.0, 2.0]))
+    assert distances.hd95 == distances.assd == pytest.approx(5, abs=1e-12)
+    assert distances.surface_dice(4.9) == 0
+    assert distances.surface_dice(5) == 1
 
 
 def test_a_shifted_plate_is_its_shift_away() -> None:
     """A plate one voxel thin, moved by 3 voxels of 1.5 mm: every border voxel is 4.5 mm away."""
-    found = surface_distances(_box((2, 2, 4), (10, 10, 5)), _box((2, 2, 7), (10, 10, 8)), np.diag([1.0, 1.0, 1.5]))
-    assert found.hd95 == found.assd == pytest.approx(4.5, abs=1e-12)
+    distances = surface_distances(_box((2, 2, 4), (10, 10, 5)), _box((2, 2, 7), (10, 10, 8)), np.diag([1.0, 1.0, 1.5]))
+    assert distances.hd95 == distances.assd == pytest.approx(4.5, abs=1e-12)
 
 
 def test_distance_scales_with_spacing_and_does_not_care_who_is_first() -> None:
-    one, two = _box((2, 3, 4), (9, 9, 9)), _box((4, 4, 4), (12, 10, 11))
-    near, far = surface_distances(one, two, np.eye(3)), surface_distances(one, two, 2.5 * np.eye(3))
+    first, second = _box((2, 3, 4), (9, 9, 9)), _box((4, 4, 4), (12, 10, 11))
+    near, far = surface_distances(first, second, np.eye(3)), surface_distances(first, second, 2.5 * np.eye(3))
     assert far.hd95 == pytest.approx(2.5 * near.hd95)  # type: ignore[operator]
     assert far.assd == pytest.approx(2.5 * near.assd)  # type: ignore[operator]
-    again = surface_distances(two, one, np.eye(3))
+    again = surface_distances(second, first, np.eye(3))
     assert (again.hd95, again.assd) == pytest.approx((near.hd95, near.assd))
 
 
@@ -49,9 +49,9 @@ def test_empty_masks() -> None:
     none, some = np.zeros(_SHAPE, bool), _box((2, 2, 2), (5, 5, 5))
     both = surface_distances(none, none, np.eye(3))
     assert (both.hd95, both.assd, both.surface_dice(1)) == (0, 0, 1)
-    for one, two in ((none, some), (some, none)):
-        found = surface_distances(one, two, np.eye(3))
-        assert (found.hd95, found.assd, found.surface_dice(1)) == (None, None, 0)
+    for first, second in ((none, some), (some, none)):
+        distances = surface_distances(first, second, np.eye(3))
+        assert (distances.hd95, distances.assd, distances.surface_dice(1)) == (None, None, 0)
 
 
 def test_equals_panoptica_on_random_masks() -> None:
@@ -65,17 +65,17 @@ def test_equals_panoptica_on_random_masks() -> None:
                 mask |= _box(tuple(low), tuple(low + size))  # type: ignore[arg-type]
             masks.append(mask)
         spacing = tuple(float(mm) for mm in rng.uniform(0.5, 3, 3))
-        found = surface_distances(masks[0], masks[1], np.diag(spacing))
+        distances = surface_distances(masks[0], masks[1], np.diag(spacing))
         hd95 = Metric.HD95(masks[0].astype(np.uint8), masks[1].astype(np.uint8), voxelspacing=spacing)
         assd = Metric.ASSD(masks[0].astype(np.uint8), masks[1].astype(np.uint8), voxelspacing=spacing)
-        assert found.hd95 == pytest.approx(hd95, abs=1e-9)
-        assert found.assd == pytest.approx(assd, abs=1e-9)
+        assert distances.hd95 == pytest.approx(hd95, abs=1e-9)
+        assert distances.assd == pytest.approx(assd, abs=1e-9)
         # panoptica averages the two borders' shares; the surface Dice here pools them, so the shares are compared
-        shares = [float((side <= 2.0).mean()) for side in (found.from_truth, found.from_predicted)]
+        shares = [float((side <= 2.0).mean()) for side in (distances.from_truth, distances.from_predicted)]
         nsd = Metric.NSD(masks[0].astype(np.uint8), masks[1].astype(np.uint8), voxelspacing=spacing, threshold=2.0)
         assert np.mean(shares) == pytest.approx(nsd, abs=1e-9)
-        sizes = [len(found.from_truth), len(found.from_predicted)]
-        assert found.surface_dice(2.0) == pytest.approx(np.average(shares, weights=sizes), abs=1e-9)
+        sizes = [len(distances.from_truth), len(distances.from_predicted)]
+        assert distances.surface_dice(2.0) == pytest.approx(np.average(shares, weights=sizes), abs=1e-9)
 
 
 @pytest.mark.parametrize("kind", GRIDS)
@@ -87,11 +87,11 @@ def test_distances_are_those_between_points_in_the_patient(kind: str) -> None:
         for _ in range(2):
             low, size = rng.integers(0, 10, 3), rng.integers(2, 8, 3)
             masks.append(_box(tuple(low), tuple(low + size)))  # type: ignore[arg-type]
-        found = surface_distances(masks[0], masks[1], axes_mm)
+        distances = surface_distances(masks[0], masks[1], axes_mm)
         points = [np.argwhere(_border(mask)) @ axes_mm.T for mask in masks]
         apart = np.linalg.norm(points[0][:, None] - points[1][None], axis=-1)
-        np.testing.assert_allclose(found.from_truth, apart.min(1), atol=1e-5)
-        np.testing.assert_allclose(found.from_predicted, apart.min(0), atol=1e-5)
+        np.testing.assert_allclose(distances.from_truth, apart.min(1), atol=1e-5)
+        np.testing.assert_allclose(distances.from_predicted, apart.min(0), atol=1e-5)
         affine = np.eye(4)
         affine[:3, :3] = axes_mm
         grid = Grid(_SHAPE, affine)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from insula.simulate import Host, Outline, Tissue
+from insula.augment import Original
+from insula.simulate import Outline, Tissue
 from insula.simulate.anatomy import add_skull
 from insula.simulate.phantom import phantom_case, phantom_grid
 
 
-def small_host(*, image: bool = True) -> Host:
+def small_host(*, image: bool = True) -> Original:
     """A phantom head as a host: 64 x 72 x 64 voxels, one millimetre each as far as the simulator knows."""
     grid = phantom_grid(spacing_mm=(3.0, 3.1, 3.0), shape=(64, 72, 64))
     picture = phantom_case(grid, ()).scan.image / 1000
@@ -22,12 +23,11 @@ def small_host(*, image: bool = True) -> Host:
     for side in (25, 39):
         tissue[((i - side) / 3) ** 2 + ((j - 38) / 8) ** 2 + ((k - 34) / 4) ** 2 <= 1] = Tissue.VENTRICLE
     picture[tissue == Tissue.VENTRICLE] = 0.22
-    return Host(
-        name="phantom",
-        image=torch.from_numpy(picture) if image else None,
-        tissue=torch.from_numpy(add_skull(tissue, skull_mm=2, scalp_mm=2)),
-        to_atlas=np.diag([3.0, 3.1, 3.0, 1.0])
-        + np.array([[0, 0, 0, -94.5], [0, 0, 0, -128], [0, 0, 0, -84.5], [0, 0, 0, 0]]),
+    return Original.lesion_free(
+        "phantom",
+        torch.from_numpy(picture) if image else None,
+        torch.from_numpy(add_skull(tissue, skull_mm=2, scalp_mm=2)),
+        np.diag([3.0, 3.1, 3.0, 1.0]) + np.array([[0, 0, 0, -94.5], [0, 0, 0, -128], [0, 0, 0, -84.5], [0, 0, 0, 0]]),
         skull=True,
     )
 

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from insula.simulate import Tissue, from_dlmuse, from_freesurfer
-from insula.simulate.anatomy import BRAIN, add_skull, draw_palette, trim_csf
+from insula.simulate.anatomy import BRAIN, GREY, PARENCHYMA, WHITE, add_skull, draw_palette, trim_csf
 
 
 def test_label_tables_know_their_tissues() -> None:
     assert from_dlmuse(np.array([0, 1, 51, 36, 81, 206, 38, 40, 35, 999])).tolist() == [0, 2, 1, 4, 5, 3, 6, 7, 8, 0]
     assert from_freesurfer(np.array([0, 24, 4, 10, 2, 1012, 8, 7, 16, 2035])).tolist() == [0, 2, 1, 4, 5, 3, 6, 7, 8, 3]
     assert from_freesurfer(np.array([507, 515, 502])).tolist() == [Tissue.SCALP, Tissue.SKULL, Tissue.FACE]
+
+
+def test_which_tissues_are_brain_and_which_are_parenchyma() -> None:
+    """Every tissue is here, so that a new one has to be put into a group or into none."""
+    white = {Tissue.WHITE, Tissue.CEREBELLAR_WHITE, Tissue.BRAINSTEM}
+    grey = {Tissue.CORTEX, Tissue.DEEP_GREY, Tissue.CEREBELLAR_GREY}
+    fluid = {Tissue.VENTRICLE, Tissue.SULCAL_CSF}
+    around = {Tissue.OUTSIDE, Tissue.SKULL, Tissue.SCALP, Tissue.OUTER_CSF, Tissue.FACE}
+    assert set(WHITE) == white
+    assert set(GREY) == grey
+    assert set(PARENCHYMA) == white | grey
+    assert set(BRAIN) == white | grey | fluid
+    assert set(Tissue) == white | grey | fluid | around
+
+
+@pytest.mark.parametrize("kind", sorted({*PARENCHYMA, Tissue.VENTRICLE}))
+def test_csf_is_measured_from_every_solid_tissue_and_from_the_ventricles(kind: Tissue) -> None:
+    tissue = np.full((48, 48, 48), Tissue.SULCAL_CSF, np.uint8)
+    tissue[18:30, 18:30, 18:30] = kind
+    trimmed = trim_csf(tissue, reach_mm=3)
+    assert (trimmed[15:33, 24, 24] != Tissue.OUTER_CSF).all()
+    assert trimmed[14, 24, 24] == trimmed[33, 24, 24] == Tissue.OUTER_CSF
 
 
 def test_a_skull_closes_around_the_brain_and_adds_none() -> None:

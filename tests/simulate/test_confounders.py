@@ -77,7 +77,7 @@ def _places() -> dict[Tissue, np.ndarray]:
 def test_each_kind_is_drawn_within_its_range(kind: Kind, seed: int) -> None:
     to_atlas = np.eye(4)
     to_atlas[:3, 3] = (-96, -130, -80)
-    made = Confounders.sample(
+    confounders = Confounders.sample(
         np.random.default_rng(seed),
         places=_places(),
         to_atlas=to_atlas,
@@ -85,22 +85,22 @@ def test_each_kind_is_drawn_within_its_range(kind: Kind, seed: int) -> None:
         only=kind,
         lesion=(120.0, 115.0, 100.0),
     )
-    assert made.kinds == (kind,)
-    assert len(made.blobs) <= MOST_BLOBS
+    assert confounders.kinds == (kind,)
+    assert len(confounders.blobs) <= MOST_BLOBS
     if kind == "caps":
-        assert 0.73 <= made.caps_factor <= 0.96
+        assert 0.73 <= confounders.caps_factor <= 0.96
     elif kind == "atrophy":
-        assert made.shift.atrophy_mm != 0
+        assert confounders.shift.atrophy_mm != 0
     elif kind == "wide_ventricle":
-        assert made.shift.side_mm > 0
+        assert confounders.shift.side_mm > 0
     else:
-        assert made.blobs
+        assert confounders.blobs
     if kind == "tract":
-        assert all(0.85 <= blob.factor <= 0.95 for blob in made.blobs)
+        assert all(0.85 <= blob.factor <= 0.95 for blob in confounders.blobs)
     if kind in ("arachnoid_cyst", "tumour"):
-        assert made.shift.push_mm >= 3
+        assert confounders.shift.push_mm >= 3
     if kind == "perivascular":
-        assert all(min(blob.radii_mm) < 1.5 for blob in made.blobs)
+        assert all(min(blob.radii_mm) < 1.5 for blob in confounders.blobs)
 
 
 def test_nothing_is_drawn_at_a_rate_of_zero_or_in_a_head_without_tissues() -> None:

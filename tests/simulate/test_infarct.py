@@ -145,9 +145,9 @@ def test_blood_is_bright_in_a_dark_rim() -> None:
 
 @pytest.mark.parametrize("strands", [0.0, 0.5, 1.0])
 def test_the_core_noise_is_standard_enough_to_cut(strands: float) -> None:
-    found = core_noise(noises(), torch.tensor(strands), torch.tensor(0.5))
-    assert abs(float(found.mean())) < 0.2
-    assert float(found.std()) == pytest.approx(1.0, abs=0.25)
+    noise = core_noise(noises(), torch.tensor(strands), torch.tensor(0.5))
+    assert abs(float(noise.mean())) < 0.2
+    assert float(noise.std()) == pytest.approx(1.0, abs=0.25)
 
 
 def test_grain_varies_over_its_cells() -> None:

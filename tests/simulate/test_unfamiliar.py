@@ -34,11 +34,11 @@ def test_each_kind_shows_what_it_is_called_for(kind: UnfamiliarKind, seed: int) 
 
 def test_the_kind_is_drawn_if_it_is_not_given() -> None:
     image, lesion = torch.full((32, 32, 32), _WHITE), ball(8, 32)
-    found = {
+    kinds = {
         round(float(insert_unfamiliar(image, lesion, np.random.default_rng(n), csf=_CSF, grey=_GREY).mean()), 6)
         for n in range(6)
     }
-    assert len(found) >= 4
+    assert len(kinds) >= 4
 
 
 def test_an_outline_of_a_few_voxels_is_enough() -> None:

@@ -40,12 +40,13 @@ def recipe(**options: object) -> Recipe:
         "losses": ((1.0, "dice"), (1.0, "boundary"), (1.0, "cross_entropy")),
         "recalibrate": 0,
         "device": "cpu",
+        "compile": False,
         "validations": 2,
         **options,
     }
     return Recipe(
         name="small",
-        model=AttentionUNet(widths=(4, 8)),
+        model=AttentionUNet(widths=(4, 8), norm="instance", stem="full"),
         prepare=PrepareConfig(box=_BOX),
         augment=AugmentConfig(),
         train=TrainConfig(**settings),  # type: ignore[arg-type]

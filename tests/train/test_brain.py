@@ -18,11 +18,20 @@ _BOX = (16, 16, 16)
 
 
 def _recipe(**options: object) -> Recipe:
-    settings = {"steps": 30, "batch": 2, "crop": _BOX, "lr": 1e-2, "recalibrate": 0, "device": "cpu", **options}
+    settings = {
+        "steps": 30,
+        "batch": 2,
+        "crop": _BOX,
+        "lr": 1e-2,
+        "recalibrate": 0,
+        "device": "cpu",
+        "compile": False,
+        **options,
+    }
     off = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fraction=0, graft_fraction=0)
     return Recipe(
         name="small",
-        model=AttentionUNet(widths=(4, 8)),
+        model=AttentionUNet(widths=(4, 8), norm="instance", stem="full"),
         prepare=PrepareConfig(box=_BOX),
         augment=off,
         train=TrainConfig(**settings),  # type: ignore[arg-type]

@@ -21,10 +21,10 @@ _OFF = AugmentConfig(deform_fraction=0, scan_fraction=0, strip_fraction=0, graft
 
 
 def _recipe(augment: AugmentConfig = _OFF, **options: object) -> Recipe:
-    train_options = {"steps": 6, "batch": 2, "crop": (32, 32, 32), "recalibrate": 0, **options}
+    train_options = {"steps": 6, "batch": 2, "crop": (32, 32, 32), "recalibrate": 0, "compile": False, **options}
     return Recipe(
         name="small",
-        model=AttentionUNet(widths=(4, 8)),
+        model=AttentionUNet(widths=(4, 8), norm="instance", stem="full"),
         prepare=PrepareConfig(box=(32, 32, 32)),
         augment=augment,
         train=TrainConfig(**train_options),  # type: ignore[arg-type]
@@ -63,9 +63,9 @@ def test_without_augmentation_each_case_comes_once_an_epoch_and_as_it_is(cases: 
 def test_the_provenance_knows_its_subjects_but_not_in_plain_text(cases: CaseSet) -> None:
     assert "subjects" not in CaseStream(cases, _recipe(), device=_CPU).provenance
     named = replace(cases, subjects=("sub-1", "sub-2", "sub-3", "sub-3", "sub-4"))
-    told = CaseStream(named, _recipe(), device=_CPU).provenance
-    assert told["subjects"] == sorted(hashed(f"sub-{n}") for n in range(1, 5))
-    assert "sub-" not in str(told)
+    provenance = CaseStream(named, _recipe(), device=_CPU).provenance
+    assert provenance["subjects"] == sorted(hashed(f"sub-{n}") for n in range(1, 5))
+    assert "sub-" not in str(provenance)
 
 
 def test_a_batch_depends_on_seed_and_step_alone(cases: CaseSet) -> None:
@@ -127,18 +127,18 @@ def test_heads_made_before_the_training_are_its_cohort(tmp_path: Path) -> None:
         _recipe(steps=4, batch=1), prepare=PrepareConfig(box=(64, 72, 64)), simulate=SimulateConfig(heads=2)
     )
     stream = HeadStream(sources, recipe, device=_CPU)
-    made = stream.cases(2, seed=0)
-    assert [name.split()[1] for name in made.names] == ["phantom", "phantom"]
-    assert torch.equal(made.images[1], stream.cases(2, seed=0).images[1])
-    assert not torch.equal(made.images[0], made.images[1])
-    others = {stream.cases(1, seed=0).fingerprint, stream.cases(2, seed=1).fingerprint, made.fingerprint}
+    heads = stream.cases(2, seed=0)
+    assert [name.split()[1] for name in heads.names] == ["phantom", "phantom"]
+    assert torch.equal(heads.images[1], stream.cases(2, seed=0).images[1])
+    assert not torch.equal(heads.images[0], heads.images[1])
+    others = {stream.cases(1, seed=0).fingerprint, stream.cases(2, seed=1).fingerprint, heads.fingerprint}
     assert len(others) == 3
     train(recipe, sources, tmp_path)
     provenance = load_weights(str(tmp_path)).card.provenance
     assert provenance["heads"] == provenance["cases"] == 2
     assert provenance["hosts"] == ["phantom"]
     assert provenance["trained_on"] == "simulated infarcts; not validated on patients"
-    assert provenance["cases_sha256"] == made.fingerprint
+    assert provenance["cases_sha256"] == heads.fingerprint
 
 
 def test_painted_heads_are_one_more_source(cases: CaseSet) -> None:
@@ -196,7 +196,7 @@ def test_what_is_on_the_device_stays_there_however_little_is_free(
     """A second training on one cohort, where the first still holds memory."""
     monkeypatch.setattr(case_stream, "free_bytes", lambda _: 0)
     there = replace(cases, images=tuple(x.to("meta") for x in cases.images))
-    assert case_stream._fits(there, TrainConfig(), torch.device("meta"))
+    assert case_stream._fits(there, TrainConfig(compile=False), torch.device("meta"))
 
 
 def test_a_cohort_lies_on_the_gpu_where_it_leaves_half_of_what_is_free(
@@ -206,6 +206,6 @@ def test_a_cohort_lies_on_the_gpu_where_it_leaves_half_of_what_is_free(
     need = cases.nbytes + sum(mask.numel() * 9 // 4 for mask in cases.masks)  # with what grafts and strips keep of each
     for free, fits in ((2 * need, True), (2 * need - 1, False)):
         monkeypatch.setattr(case_stream, "free_bytes", lambda _, free=free: free)
-        assert case_stream._fits(cases, TrainConfig(), cuda) is fits
-        assert case_stream._fits(cases, TrainConfig(cohort="device"), cuda)
-        assert not case_stream._fits(cases, TrainConfig(cohort="host"), cuda)
+        assert case_stream._fits(cases, TrainConfig(compile=False), cuda) is fits
+        assert case_stream._fits(cases, TrainConfig(cohort="device", compile=False), cuda)
+        assert not case_stream._fits(cases, TrainConfig(cohort="host", compile=False), cuda)

@@ -23,19 +23,19 @@ def test_phases_are_told_apart_and_nothing_is_written(tmp_path: Path, monkeypatc
     cases = CaseSet(names=("a",), images=(image,), masks=(image > 0.5,), fingerprint="a")
     recipe = Recipe(
         name="small",
-        model=AttentionUNet(widths=(2, 4)),
+        model=AttentionUNet(widths=(2, 4), norm="instance", stem="full"),
         prepare=PrepareConfig(box=_BOX),
-        train=TrainConfig(steps=99, crop=_BOX, device="cpu"),
+        train=TrainConfig(steps=99, crop=_BOX, device="cpu", compile=False),
     )
-    made = CaseStream.batch
+    make_batch = CaseStream.batch
 
     def slow(self: CaseStream, step: int) -> Batch:
         time.sleep(0.02)
-        return made(self, step)
+        return make_batch(self, step)
 
     monkeypatch.setattr(CaseStream, "batch", slow)
-    found = measure_phases(recipe, cases, steps=3)
-    assert list(found.phases) == [
+    phases = measure_phases(recipe, cases, steps=3)
+    assert list(phases.phases) == [
         "data and augmentation",
         "forward",
         "loss",
@@ -43,7 +43,7 @@ def test_phases_are_told_apart_and_nothing_is_written(tmp_path: Path, monkeypatc
         "exchange, clipping, optimiser",
         "moving average",
     ]
-    assert all(ms > 0 for ms in found.phases.values())
-    assert found.phases["data and augmentation"] >= 20
-    assert found.step > 0
+    assert all(ms > 0 for ms in phases.phases.values())
+    assert phases.phases["data and augmentation"] >= 20
+    assert phases.step > 0
     assert not list(tmp_path.iterdir())

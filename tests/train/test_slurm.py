@@ -18,7 +18,7 @@ from insula.train.slurm import parse_slurm, script_of
 _RECIPE = 'name = "small"\n[model]\nkind = "attention_unet"\n'
 
 
-def _asked(script: str) -> dict[str, str]:
+def _directives(script: str) -> dict[str, str]:
     """The directives, split into words as sbatch does."""
     words = [shlex.split(line.removeprefix("#SBATCH ")) for line in script.splitlines() if line.startswith("#SBATCH")]
     assert all(len(each) == 1 for each in words), words
@@ -28,38 +28,39 @@ def _asked(script: str) -> dict[str, str]:
 
 def test_the_script_asks_for_what_it_is_told() -> None:
     config = parse_slurm("partition=gpu,gpus=4,nodes=2,hours=48,account=stroke")
-    asked = _asked(script_of(config, ["insula", "train", "r.toml"], Path("runs/x"), name="smart"))
-    assert asked["partition"] == "gpu"
-    assert asked["account"] == "stroke"
-    assert asked["nodes"] == "2"
-    assert asked["ntasks-per-node"] == asked["gpus-per-node"] == "4"
-    assert asked["time"] == "48:00:00"
-    assert asked["job-name"] == "insula-smart"
-    assert asked["signal"] == "USR1@180"
-    assert "requeue" in asked
-    assert "array" not in asked
+    directives = _directives(script_of(config, ["insula", "train", "r.toml"], Path("runs/x"), name="smart"))
+    assert directives["partition"] == "gpu"
+    assert directives["account"] == "stroke"
+    assert directives["nodes"] == "2"
+    assert directives["ntasks-per-node"] == directives["gpus-per-node"] == "4"
+    assert directives["time"] == "48:00:00"
+    assert directives["job-name"] == "insula-smart"
+    assert directives["signal"] == "USR1@180"
+    assert "requeue" in directives
+    assert "array" not in directives
 
 
 def test_names_may_hold_anything() -> None:
     config = parse_slurm("partition=7,account=1234")
-    asked = _asked(script_of(config, ["insula"], Path('my "runs"/50%'), name="a name"))
-    assert asked["partition"] == "7"
-    assert asked["account"] == "1234"
-    assert asked["job-name"] == "insula-a name"
-    assert asked["output"] == 'my "runs"/50%%/slurm-%j.log'
+    directives = _directives(script_of(config, ["insula"], Path('my "runs"/50%'), name="a name"))
+    assert directives["partition"] == "7"
+    assert directives["account"] == "1234"
+    assert directives["job-name"] == "insula-a name"
+    assert directives["output"] == 'my "runs"/50%%/slurm-%j.log'
 
 
 def test_what_is_not_said_is_left_to_the_cluster() -> None:
-    asked = _asked(script_of(SlurmConfig(gpus=0), ["insula"], Path("x"), name="n"))
-    assert {"partition", "account", "gpus-per-node"}.isdisjoint(asked)
-    assert asked["ntasks-per-node"] == "1"
+    directives = _directives(script_of(SlurmConfig(gpus=0), ["insula"], Path("x"), name="n"))
+    assert {"partition", "account", "gpus-per-node"}.isdisjoint(directives)
+    assert directives["ntasks-per-node"] == "1"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("gpu", "not key=value"), ("nodes=0", "less than 1"), ("gpu=4", "gpu "), ("gpus=many", "gpus")]
+    ("text", "message"),
+    [("gpu", "not key=value"), ("nodes=0", "less than 1"), ("gpu=4", "gpu "), ("gpus=many", "gpus")],
 )
-def test_what_cannot_be_asked_for_is_refused(text: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_what_cannot_be_asked_for_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         parse_slurm(text)
 
 
@@ -74,8 +75,8 @@ def test_a_run_that_was_told_to_stop_queues_again(code: int, requeued: bool, tmp
         (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
         (tmp_path / name).chmod(0o755)
     seen = tmp_path / "seen.txt"
-    told = 'echo "$RANK $WORLD_SIZE $LOCAL_RANK $MASTER_ADDR $MASTER_PORT"; printf "%s\\n" "$@"'
-    command = ["bash", "-c", f"{{ {told}; }} > {seen}; exit {code}", "insula", "a recipe.toml"]
+    echo = 'echo "$RANK $WORLD_SIZE $LOCAL_RANK $MASTER_ADDR $MASTER_PORT"; printf "%s\\n" "$@"'
+    command = ["bash", "-c", f"{{ {echo}; }} > {seen}; exit {code}", "insula", "a recipe.toml"]
     script = script_of(SlurmConfig(), command, Path("the run"), name="small", folds=3)
     environment = {
         **os.environ,
@@ -107,16 +108,16 @@ def test_a_dry_run_shows_this_command_line(
     )
     options = ("--data", "store", "--out=runs", "--split", split, "--set", "train.lr=3e-4", "--set", "train.batch=2")
     arguments = ("train", tmp_path / "r.toml", *options)
-    said = call(capsys, *arguments, "--slurm", "gpus=2", "--dry-run")
-    assert said.code == 0, said.err
-    assert _asked(said.out)["array"] == "0-1"
-    line = next(line for line in said.out.splitlines() if "-m insula train" in line)
+    result = call(capsys, *arguments, "--slurm", "gpus=2", "--dry-run")
+    assert result.code == 0, result.err
+    assert _directives(result.out)["array"] == "0-1"
+    line = next(line for line in result.out.splitlines() if "-m insula train" in line)
     assert f"--data store --split {split} --set train.lr=3e-4 --set train.batch=2 --out runs/fold" in line
     assert "--slurm" not in line
     assert "--dry-run" not in line
-    one = call(capsys, *arguments, "--fold", "1", "--slurm", "gpus=2", "--dry-run")
-    assert "array" not in _asked(one.out)
-    assert "--fold 1" in one.out
+    single = call(capsys, *arguments, "--fold", "1", "--slurm", "gpus=2", "--dry-run")
+    assert "array" not in _directives(single.out)
+    assert "--fold 1" in single.out
 
 
 def test_without_a_cluster_or_without_a_wish_for_one(
@@ -124,23 +125,23 @@ def test_without_a_cluster_or_without_a_wish_for_one(
 ) -> None:
     (tmp_path / "r.toml").write_text(_RECIPE)
     arguments = ("train", tmp_path / "r.toml", "--data", "store", "--out", tmp_path / "run")
-    said = call(capsys, *arguments, "--dry-run")
-    assert said.code == 2
-    assert "there is no --slurm" in said.err
-    said = call(capsys, *arguments, "--slurm", "gpus=2")
-    assert said.code == 2
-    assert "cannot be dealt out to 2 processes; add --set train.batch=2" in said.err
+    result = call(capsys, *arguments, "--dry-run")
+    assert result.code == 2
+    assert "there is no --slurm" in result.err
+    result = call(capsys, *arguments, "--slurm", "gpus=5")
+    assert result.code == 2
+    assert "cannot be dealt out to 5 processes; add --set train.batch=15" in result.err
     monkeypatch.setenv("PATH", str(tmp_path))
-    said = call(capsys, *arguments, "--slurm", "gpus=1")
-    assert said.code == 69
-    assert "sbatch is not on this machine" in said.err
+    result = call(capsys, *arguments, "--slurm", "gpus=1")
+    assert result.code == 69
+    assert "sbatch is not on this machine" in result.err
     (tmp_path / "sbatch").write_text("#!/bin/sh\necho no such partition >&2\nexit 1\n")
     (tmp_path / "sbatch").chmod(0o755)
-    said = call(capsys, *arguments, "--slurm", "gpus=1")
-    assert said.code == 2
-    assert "no such partition" in said.err
+    result = call(capsys, *arguments, "--slurm", "gpus=1")
+    assert result.code == 2
+    assert "no such partition" in result.err
     (tmp_path / "sbatch").write_text('#!/bin/sh\necho "Submitted batch job 7"\n')
-    said = call(capsys, *arguments, "--slurm", "gpus=1")
-    assert said.code == 0
-    assert "Submitted batch job 7" in said.out
+    result = call(capsys, *arguments, "--slurm", "gpus=1")
+    assert result.code == 0
+    assert "Submitted batch job 7" in result.out
     assert (tmp_path / "run" / "slurm.sh").read_text().startswith("#!/bin/bash\n#SBATCH")

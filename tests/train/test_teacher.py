@@ -21,7 +21,7 @@ from insula.train.teacher import Teacher
 from insula.train.world import World
 
 _CPU = torch.device("cpu")
-_MODEL = AttentionUNet(widths=(2, 4), norm="batch")
+_MODEL = AttentionUNet(widths=(2, 4), norm="batch", stem="full")
 
 
 def _network(seed: int, *, brain: bool = True) -> UNet:
@@ -53,9 +53,9 @@ def test_it_answers_what_segmenting_with_these_weights_gives(count: int, tempera
     weights, image = _weights(count, temperature, bias), _image()
     config = SegmentConfig(device="cpu", precision="float32", passes="whole")
     wanted = infer_mean(weights.networks, image, config, scaling=Scaling(temperature, bias))[0].lesion
-    found = Teacher(weights, _CPU)(image, torch.float32)
+    answer = Teacher(weights, _CPU)(image, torch.float32)
     assert wanted.std() > 0.01
-    torch.testing.assert_close(found[0, 0], wanted, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(answer[0, 0], wanted, atol=1e-5, rtol=1e-4)
 
 
 def test_it_learns_nothing_itself() -> None:
@@ -70,7 +70,9 @@ def test_it_learns_nothing_itself() -> None:
 def test_a_student_comes_to_answer_as_its_teacher_where_the_truth_says_nothing() -> None:
     teacher = Teacher(_weights(1, brain=False), _CPU)
     model, average = _network(9, brain=False), _network(9, brain=False)
-    config = TrainConfig(teacher="t", teacher_share=1.0, losses=((1.0, "cross_entropy"),), weight_decay=0.0)
+    config = TrainConfig(
+        teacher="t", teacher_share=1.0, losses=((1.0, "cross_entropy"),), weight_decay=0.0, compile=False
+    )
     steps = Step(model, average, config, device=_CPU, teacher=teacher)
     batch = Batch(_image(), torch.zeros_like(_image()), -torch.ones_like(_image()))
     wanted = teacher(batch.image, torch.float32)
@@ -90,7 +92,7 @@ def test_the_share_is_of_the_loss() -> None:
 
     def loss(share: float, teacher: Teacher | None) -> float:
         model, average = _network(9), _network(9)
-        config = TrainConfig(teacher="t", teacher_share=share, losses=((1.0, "cross_entropy"),))
+        config = TrainConfig(teacher="t", teacher_share=share, losses=((1.0, "cross_entropy"),), compile=False)
         return float(Step(model, average, config, device=_CPU, teacher=teacher).take(batch, lr=0.0, rate=0.0))
 
     teacher = Teacher(_weights(1), _CPU)
@@ -111,12 +113,14 @@ def _saved(folder: Path) -> str:
 
 
 def test_a_teacher_that_looks_at_other_images_or_is_not_there_is_refused(tmp_path: Path) -> None:
-    recipe = Recipe(name="s", model=_MODEL, train=TrainConfig(device="cpu", teacher=_saved(tmp_path / "t")))
+    recipe = Recipe(
+        name="s", model=_MODEL, train=TrainConfig(device="cpu", teacher=_saved(tmp_path / "t"), compile=False)
+    )
     with pytest.raises(BadData, match="prepared in another way"):
         Run(recipe, _cases(), tmp_path, start=None, world=World())
     with pytest.raises(UsageError, match="from 0 to 1"):
         Run(
-            replace(recipe, train=TrainConfig(teacher="t", teacher_share=2.0)),
+            replace(recipe, train=TrainConfig(teacher="t", teacher_share=2.0, compile=False)),
             _cases(),
             tmp_path,
             start=None,
@@ -124,7 +128,7 @@ def test_a_teacher_that_looks_at_other_images_or_is_not_there_is_refused(tmp_pat
         )
     with pytest.raises(NoInput, match="do not exist"):
         Run(
-            replace(recipe, train=TrainConfig(device="cpu", teacher="nobody")),
+            replace(recipe, train=TrainConfig(device="cpu", teacher="nobody", compile=False)),
             _cases(),
             tmp_path,
             start=None,
@@ -134,16 +138,16 @@ def test_a_teacher_that_looks_at_other_images_or_is_not_there_is_refused(tmp_pat
 
 def test_the_card_names_the_teacher(tmp_path: Path) -> None:
     name = _saved(tmp_path / "t")
-    config = TrainConfig(device="cpu", teacher=name, steps=1, crop=(16, 16, 16), recalibrate=0)
+    config = TrainConfig(device="cpu", teacher=name, steps=1, crop=(16, 16, 16), recalibrate=0, compile=False)
     recipe = Recipe(name="s", model=_MODEL, prepare=PrepareConfig(box=(32, 32, 32)), train=config)
     Run(recipe, _cases(), tmp_path, start=None, world=World()).save()
-    told = load_weights(str(tmp_path / "s.json")).card.provenance["taught_by"]
-    assert told == {"name": "t", "sha256": load_weights(name).sha256, "temperatures": [1.0, 1.0]}
+    taught_by = load_weights(str(tmp_path / "s.json")).card.provenance["taught_by"]
+    assert taught_by == {"name": "t", "sha256": load_weights(name).sha256, "temperatures": [1.0, 1.0]}
 
 
 def test_a_run_goes_on_with_its_teacher_only(tmp_path: Path) -> None:
     name = _saved(tmp_path / "t")
-    config = TrainConfig(device="cpu", teacher=name, steps=1, crop=(16, 16, 16), recalibrate=0)
+    config = TrainConfig(device="cpu", teacher=name, steps=1, crop=(16, 16, 16), recalibrate=0, compile=False)
     recipe = Recipe(name="s", model=_MODEL, prepare=PrepareConfig(box=(32, 32, 32)), train=config)
     Run(recipe, _cases(), tmp_path, start=None, world=World()).save()
     assert Run(recipe, _cases(), tmp_path, start=None, world=World()).restore()

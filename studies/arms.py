@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from insula.augment import Augmentation, Original, augment
+from insula.augment import Augmentation, augment
 from insula.checkpoint import load_weights
 from insula.config import PrepareConfig, Recipe, load_recipe, to_dict
 from insula.errors import Preempted
@@ -108,7 +108,7 @@ def free_heads(sources: Sources, device: torch.device) -> CaseSet:
     for host in sources.hosts:
         if host.image is None or not host.labelled:
             continue
-        case = Original.of(host, device)
+        case = host.to(device)
         for strip in (None, 0.5) if host.skull else (0.5,):
             head = augment([case], [Augmentation(strip=strip)], starts=[(0, 0, 0)], crop=case.box)
             names.append(f"{host.name} {'stripped' if strip else 'whole'}")

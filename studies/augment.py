@@ -102,7 +102,7 @@ def _augmentation(config: AugmentConfig, head: Original, count: int, crop: Shape
 def _step(head: Original, count: int, crop: Shape, repeats: int) -> float:
     device = head.device
     torch.manual_seed(0)
-    model = build_model(AttentionUNet()).to(device)
+    model = build_model(AttentionUNet(norm="instance", stem="full")).to(device)
     model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     i, j, k = (slice(n) for n in crop)
     image, truth = (torch.stack([part] * count)[:, None] for part in head.cut((i, j, k))[:2])

@@ -67,16 +67,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder with hosts/*/T1w.nii.gz and dlmuse.nii.gz")
     parser.add_argument("--others", type=Path, nargs="*", default=[], help="scans of other diseases")
     parser.add_argument("--weights", default="smart")
-    parser.add_argument("--ways", default="with skull,without skull,1 mm,3 mm slices")
+    parser.add_argument("--views", default="with skull,without skull,1 mm,3 mm slices")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     weights, rows = load_weights(arguments.weights), list[dict[str, Any]]()
     for path in sorted(arguments.data.glob("hosts/*/T1w.nii.gz")):
         scan, (labels, _) = read_scan(path), read_labels(path.with_name("dlmuse.nii.gz"))
-        for way, (head, brain) in views(scan, labels).items():
-            if way in arguments.ways.split(","):
+        for view, (head, brain) in views(scan, labels).items():
+            if view in arguments.views.split(","):
                 part = part_of_host(path)
-                rows.append({"head": path.parent.name, "part": part, "way": way, **look(head, brain, weights)})
+                rows.append({"head": path.parent.name, "part": part, "way": view, **look(head, brain, weights)})
                 print(*rows[-1].values(), sep="\t", flush=True)
     for path in arguments.others:
         rows.append(
@@ -85,13 +85,13 @@ def main() -> None:
         print(*rows[-1].values(), sep="\t", flush=True)
     print()
     for part in dict.fromkeys(row["part"] for row in rows):
-        for way in dict.fromkeys(row["way"] for row in rows if row["part"] == part):
-            some = [row for row in rows if (row["part"], row["way"]) == (part, way)]
+        for view in dict.fromkeys(row["way"] for row in rows if row["part"] == part):
+            some = [row for row in rows if (row["part"], row["way"]) == (part, view)]
             volumes = [row["lesion_ml"] for row in some]
             dice = [row["brain_dice"] for row in some if "brain_dice" in row]
             note = f"brain Dice {statistics.fmean(dice):.3f}, least {min(dice):.3f}" if dice else ""
             print(
-                f"{part:14s} {way:14s} n = {len(some):2d}: empty {sum(not v for v in volumes)}, "
+                f"{part:14s} {view:14s} n = {len(some):2d}: empty {sum(not v for v in volumes)}, "
                 f"median {statistics.median(volumes):.2f} ml, most {max(volumes):.2f} ml; {note}"
             )
     if arguments.out is not None:

@@ -72,7 +72,7 @@ def main() -> None:
         "\n",
         flush=True,
     )
-    ways: dict[str, _Run] = {
+    runs: dict[str, _Run] = {
         "OpenVINO float32": _compiled(graph.model, torch.float32),
         "OpenVINO bfloat16": _compiled(graph.model, torch.bfloat16),
         "OpenVINO int8, all convolutions": _compiled(_quantised(graph, ranges, keep=()), torch.bfloat16),
@@ -82,8 +82,8 @@ def main() -> None:
         "ONNX Runtime float32": _ort(graph.onnx),
         "ONNX Runtime int8, all convolutions": _ort(_qdq(graph.onnx, ranges[:4])),
     }
-    paces = _paces(ways, ranges[0])
-    judged = _judge(ways, find_cohort(arguments.test).entries, loaded)
+    paces = _paces(runs, ranges[0])
+    judged = _judge(runs, find_cohort(arguments.test).entries, loaded)
     head = [
         "",
         "time, x float32",
@@ -95,7 +95,7 @@ def main() -> None:
         "touched: 100-1k",
         "false lesions",
     ]
-    print(table(head, [[name, f"{paces[name]:.2f}", *judged[name]] for name in ways]))
+    print(table(head, [[name, f"{paces[name]:.2f}", *judged[name]] for name in runs]))
 
 
 def _graph(loaded: Weights) -> _Graph:
@@ -192,11 +192,11 @@ def _qdq(graph: bytes, ranges: Iterable[NDArray[np.float32]]) -> bytes:
         return quantised.read_bytes()
 
 
-def _paces(ways: Mapping[str, _Run], image: NDArray[np.float32]) -> dict[str, float]:
+def _paces(runs: Mapping[str, _Run], image: NDArray[np.float32]) -> dict[str, float]:
     """Median time of every engine, as a multiple of the first."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(_REPEATS + 1):
-        for name, run in ways.items():
+        for name, run in runs.items():
             begun = time.perf_counter()
             run(image)
             if turn:
@@ -205,17 +205,17 @@ def _paces(ways: Mapping[str, _Run], image: NDArray[np.float32]) -> dict[str, fl
     return {name: statistics.median(some) / first for name, some in times.items()}
 
 
-def _judge(ways: Mapping[str, _Run], entries: Iterable[Entry], loaded: Weights) -> dict[str, list[str]]:
+def _judge(runs: Mapping[str, _Run], entries: Iterable[Entry], loaded: Weights) -> dict[str, list[str]]:
     """Table cells of every engine: Dice of cases with a lesion, agreement with the first engine, lesions."""
     card = loaded.card
-    dice: dict[str, list[float]] = {name: [] for name in ways}
-    same: dict[str, dict[str, float]] = {name: {} for name in ways}
-    small, middle, false = ({name: [0, 0] for name in ways} for _ in range(3))
+    dice: dict[str, list[float]] = {name: [] for name in runs}
+    same: dict[str, dict[str, float]] = {name: {} for name in runs}
+    small, middle, false = ({name: [0, 0] for name in runs} for _ in range(3))
     for entry in entries:
         scan, truth = read_scan(entry.image), read_mask(entry.mask).voxels
         prepared = prepare(scan, card.prepare)
         exact: NDArray[np.bool_] | None = None
-        for name, run in ways.items():
+        for name, run in runs.items():
             logits = torch.from_numpy(run(prepared.image.numpy()))
             prob = prepared.bring_home(probabilities(logits, scaling=card.calibration.scaling)[0, 0].numpy())
             mask = decide(prob, scan.grid, threshold=card.threshold, min_lesion_ml=card.min_lesion_ml).voxels
@@ -230,9 +230,9 @@ def _judge(ways: Mapping[str, _Run], entries: Iterable[Entry], loaded: Weights) 
                 kind = small if place in _SMALL else middle if place == "100-1k" else None
                 if kind is not None:
                     kind[name] = [kind[name][0] + hit, kind[name][1] + 1]
-    first = next(iter(ways))
+    first = next(iter(runs))
     cells = {}
-    for name in ways:
+    for name in runs:
         worst = min(same[name], key=same[name].__getitem__)
         change = statistics.mean(dice[name]) - statistics.mean(dice[first])
         cells[name] = [

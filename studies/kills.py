@@ -2,7 +2,7 @@
 
     python -m studies.kills --data DATA --out FOLDER --processes 4 [--kills 3] [--steps 2000] [--items 4]
 
-Three short runs of one recipe and seed (`python -m studies.processes short`) with several processes: two are left
+Three short runs of one recipe and seed (`short` of `studies/processes.py`) with several processes: two are left
 alone, and tell how far runs differ by themselves. In the third a random process is killed at a random step, again and
 again; each time the run is started anew and goes on from its last state. Written are the seconds until the last process
 had ended, the step it went on from, and the loss of the weights of each run on heads that were not trained on.

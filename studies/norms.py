@@ -38,7 +38,7 @@ def main() -> None:
     rows = []
     for norm in get_args(Norm):
         for full in dict.fromkeys((norm, "none")):
-            rows.append(_measure(AttentionUNet(norm=norm, full_norm=full), arguments))
+            rows.append(_measure(AttentionUNet(norm=norm, full_norm=full, stem="full"), arguments))
             print(f"norm {norm}, at full resolution {full}: done", flush=True)
     cuda = arguments.device.startswith("cuda")
     unit, scale = ("ms", 1e-3) if cuda else ("x", rows[0]["seconds"] or 1.0)

@@ -60,8 +60,8 @@ def main() -> None:
 
 def _count(pair: Pair, *, sizes: Sequence[str]) -> _Counts:
     if pair.prob is None:
-        raise SystemExit(f"{pair.mask.parent} has no probability map of {pair.case}")
-    truth, (prob, _) = read_mask(pair.truth).voxels, read_values(pair.prob)
+        raise SystemExit(f"{pair.mask.parent} has no probability map of {pair.entry.case}")
+    truth, (prob, _) = read_mask(pair.entry.mask).voxels, read_values(pair.prob)
     counts = np.zeros((len(_THRESHOLDS), 1 + 2 * len(sizes)))
     for place, threshold in enumerate(_THRESHOLDS):
         match = match_lesions(truth, prob >= threshold)

@@ -63,14 +63,14 @@ def main() -> None:
         only = set(filter(None, arguments.only.split(",")))
         for weights in arguments.weights.split(","):
             loaded = load_weights(weights)
-            for name, seen in _ways(arguments.data, arguments.out, arguments.cases):
+            for name, seen in _conditions(arguments.data, arguments.out, arguments.cases):
                 if not only or name == _AS_IS or name.split()[0] in only:
                     entries = _cohort(arguments.data, arguments.out / "heads", arguments.cases, None)
                     _judge(loaded, name, seen, arguments.out, {entry.case: entry.centre for entry in entries})
     print(_table(arguments.out))
 
 
-def _ways(data: Path, out: Path, cases: int) -> Iterator[tuple[str, Callable[[], Iterator[_Seen]]]]:
+def _conditions(data: Path, out: Path, cases: int) -> Iterator[tuple[str, Callable[[], Iterator[_Seen]]]]:
     """Every condition by name, with an iterator over the heads under it."""
     plain = partial(_heads, data, out / "heads", cases, None)
     yield _AS_IS, plain
@@ -167,28 +167,29 @@ def _table(out: Path) -> str:
     """The table, a row for every condition; also writes the figure."""
     scores: dict[str, dict[str, dict[str, float]]] = {}
     centres: dict[str, str] = {}
-    order = [_AS_IS, *(name for name, _ in _ways(Path(), Path(), 1) if name != _AS_IS)]
+    order = [_AS_IS, *(name for name, _ in _conditions(Path(), Path(), 1) if name != _AS_IS)]
     for path in sorted(out.glob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         scores.setdefault(record["weights"], {})[record["way"]] = record["dice"]
         centres |= record.get("centres", dict.fromkeys(record["dice"], "unknown"))  # an earlier record
-    ways = [way for way in order if any(way in some for some in scores.values())]
+    conditions = [condition for condition in order if any(condition in some for some in scores.values())]
     changes = {
-        (name, way): difference_of(
-            [some[way][case] - some[_AS_IS][case] for case in some[way]],
-            [centres[case] for case in some[way]],
+        (name, condition): difference_of(
+            [some[condition][case] - some[_AS_IS][case] for case in some[condition]],
+            [centres[case] for case in some[condition]],
             hoped=HOPED,
             reach=1,
         )
         for name, some in scores.items()
-        for way in ways
-        if way in some and way != _AS_IS
+        for condition in conditions
+        if condition in some and condition != _AS_IS
     }
     rows = [
-        [way, *(_cell(some, way, centres, changes.get((name, way))) for name, some in scores.items())] for way in ways
+        [condition, *(_cell(some, condition, centres, changes.get((name, condition))) for name, some in scores.items())]
+        for condition in conditions
     ]
     count = len(next(iter(scores.values()))[_AS_IS])
-    (out / "robustness.svg").write_text(_draw(scores, ways), encoding="utf-8")
+    (out / "robustness.svg").write_text(_draw(scores, conditions), encoding="utf-8")
     return (
         table(("mean Dice (change)", *scores), rows)
         + f"\n\nn = {count}, of {len(set(centres.values()))} centres; in brackets the mean paired change against "
@@ -196,22 +197,30 @@ def _table(out: Path) -> str:
     )
 
 
-def _cell(some: dict[str, dict[str, float]], way: str, centres: Mapping[str, str], change: Difference | None) -> str:
-    if way not in some:
+def _cell(
+    some: dict[str, dict[str, float]], condition: str, centres: Mapping[str, str], change: Difference | None
+) -> str:
+    if condition not in some:
         return "-"
-    mean = mean_interval(list(some[way].values()), [centres[case] for case in some[way]], least=0, most=1)
+    mean = mean_interval(list(some[condition].values()), [centres[case] for case in some[condition]], least=0, most=1)
     return mean.cell() if change is None else f"{mean.value:.3f} ({change.mean.figures(signed=True)})"
 
 
-def _draw(scores: dict[str, dict[str, dict[str, float]]], ways: list[str]) -> str:
-    with chart(width=6.4, height=0.24 * len(ways) + 0.8) as figure:
+def _draw(scores: dict[str, dict[str, dict[str, float]]], conditions: list[str]) -> str:
+    with chart(width=6.4, height=0.24 * len(conditions) + 0.8) as figure:
         for colour, (name, some) in zip((ACCENT, LESION, SOFT), scores.items(), strict=False):
-            there = [way for way in ways if way in some]
-            means = [statistics.mean(some[way].values()) for way in there]
+            there = [condition for condition in conditions if condition in some]
+            means = [statistics.mean(some[condition].values()) for condition in there]
             figure.axes.plot(
-                means, [ways.index(way) for way in there], "o", color=colour, label=name, markersize=4, alpha=0.8
+                means,
+                [conditions.index(condition) for condition in there],
+                "o",
+                color=colour,
+                label=name,
+                markersize=4,
+                alpha=0.8,
             )
-        figure.axes.set_yticks(range(len(ways)), ways)
+        figure.axes.set_yticks(range(len(conditions)), conditions)
         figure.axes.invert_yaxis()
         figure.axes.set_xlim(left=0)
         figure.axes.set_xlabel("mean Dice")

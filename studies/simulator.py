@@ -146,7 +146,7 @@ def main() -> None:
     arguments = parser.parse_args()
     sources = load_sources(arguments.data, part=arguments.part, box=PrepareConfig().box)
     device = torch.device("cpu")
-    hosts = [Original.of(host, device) for host in sources.hosts if host.image is not None and host.labelled]
+    hosts = [host.to(device) for host in sources.hosts if host.image is not None and host.labelled]
     outlines = OutlineSet(sources.acute, sources.chronic)
     large = [n for n, outline in enumerate((*sources.acute, *sources.chronic)) if outline.volume_ml > _LEAST_ML]
     rows: list[dict[str, Any]] = []

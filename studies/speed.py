@@ -99,7 +99,7 @@ CONTENDERS: dict[str, Callable[[], tuple[nn.Module, Callable[[Tensor], Tensor]]]
     "enhanced, OpenVINO, float32": lambda: _ours("enhanced", engine="openvino", precision="float32"),
     "enhanced, OpenVINO": lambda: _ours("enhanced", engine="openvino"),
     "smart": lambda: _ours("smart"),
-    "attention_unet, a stage at full resolution": lambda: _ours(AttentionUNet()),
+    "attention_unet, a stage at full resolution": lambda: _ours(AttentionUNet(norm="instance", stem="full")),
     "plain_unet, one pass": lambda: _ours(PlainUNet()),
     "MONAI SegResNet, bfloat16": lambda: _segresnet(half=True),
     "MONAI SegResNet, float32": lambda: _segresnet(half=False),

@@ -31,24 +31,24 @@ def main() -> None:
     store = Store(arguments.store)
     files = {name: arguments.store / case.file for name, case in store.cases.items()}
     size = sum(path.stat().st_size for path in files.values())
-    ways: dict[str, Callable[[str], object]] = {
+    loaders: dict[str, Callable[[str], object]] = {
         "bytes": lambda name: files[name].read_bytes(),
         "stored tensors": lambda name: [int(tensor.max()) for tensor in store.stored(name)],
         "float32 and mask": lambda name: [float(tensor.flatten()[-1]) for tensor in store.load(name)],
     }
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    seconds: dict[str, list[float]] = {loader: [] for loader in loaders}
     for number in range(arguments.rounds + 1):
         order = random.Random(number).sample(list(files), len(files))
-        for way, load in ways.items():
+        for loader, load in loaders.items():
             begun = time.perf_counter()
             for name in order:
                 load(name)
             if number:
-                seconds[way].append(time.perf_counter() - begun)
+                seconds[loader].append(time.perf_counter() - begun)
     first = statistics.median(seconds["bytes"])
-    ratios = {way: round(statistics.median(some) / first, 2) for way, some in seconds.items()}
+    ratios = {loader: round(statistics.median(some) / first, 2) for loader, some in seconds.items()}
     print(f"{len(files)} cases, {size / 1e9:.2f} GB, {size / len(files) / 1e6:.2f} MB a case\n")
-    print(table(["loaded", "time"], [[way, str(ratio)] for way, ratio in ratios.items()]))
+    print(table(["loaded", "time"], [[loader, str(ratio)] for loader, ratio in ratios.items()]))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(arguments.out, {"cases": len(files), "bytes": size, "seconds": seconds, "ratios": ratios})
 

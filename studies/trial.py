@@ -238,8 +238,9 @@ def _mean_answer(ensemble: Teacher) -> Callable[[Tensor], Tensor]:
 
 
 def _losses(folder: Path) -> list[list[float]]:
-    """Step, loss and elapsed seconds of every twentieth step, over all sittings."""
-    return [[line["step"], line["loss"], round(line["seconds"], 2)] for line in current_lines(read_log(folder))]
+    """Step, loss and elapsed seconds of every twentieth step whose loss was finite, over all sittings."""
+    lines = current_lines(read_log(folder))
+    return [[line["step"], loss, round(line["seconds"], 2)] for line in lines if (loss := line["loss"]) is not None]
 
 
 def _empty(folder: Path) -> None:

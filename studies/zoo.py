@@ -112,7 +112,7 @@ def _recipe(row: str, arguments: argparse.Namespace) -> Recipe:
     train = replace(recipe.train, compile=arguments.compile, focus="lesion", seed=arguments.seed, save_minutes=4)
     if row == "plain":
         train = replace(train, batch=4, crop=(96, 96, 96), lr=1e-3)
-    models: dict[str, ModelConfig] = {"plain": PlainUNet(), "fine": AttentionUNet(norm="batch")}
+    models: dict[str, ModelConfig] = {"plain": PlainUNet(), "fine": AttentionUNet(stem="full")}
     return replace(recipe, name=row, model=models.get(row, recipe.model), train=train, simulate=SIMULATE)
 
 

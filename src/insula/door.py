@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from insula import predict
 from insula.checkpoint import Weights
@@ -27,7 +26,7 @@ class Result(predict.Result):
     source: Path | DicomScan | None = None
     """The file or DICOM series of the scan; None if a `Scan` was given."""
 
-    def save(self, folder: str | os.PathLike[str]) -> dict[str, Any]:
+    def save(self, folder: str | os.PathLike[str]) -> predict.ResultRecord:
         """Write everything that `insula segment` writes for a scan: masks, probabilities, record and page.
 
         Results of DICOM get a SEG, an SR and a picture too. Files of the same case are replaced, each whole or not at

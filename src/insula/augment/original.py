@@ -1,8 +1,8 @@
-"""A case before augmentation, with the measurements that augmentation needs each time."""
+"""A case or a lesion-free head before augmentation, with the measurements that augmentation needs each time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ from insula.augment.levels import Levels, find_levels, levels_of_tissues, relati
 from insula.augment.plan import Augmentation
 from insula.augment.strip import CELL, soft_brain
 from insula.geometry import label_components
-from insula.simulate import Host, ScannerLook, Tissue
+from insula.simulate import ScannerLook, Tissue
 from insula.simulate.anatomy import BRAIN
 from insula.simulate.fields import blur_wide_each, look_up, look_up_each, put
 from insula.simulate.scanner import ScanNumbers, log_bias, scan_numbers, spreads
@@ -35,12 +35,12 @@ _FACE_MM, _FACE = 10.0, 0.02  # blur of the brain, and its value below which a v
 
 @dataclass(frozen=True, eq=False)
 class Original:
-    """A case. Its measurements are made once, when they are first needed."""
+    """A case of a cohort, or a lesion-free head. Its measurements are made once, when they are first needed."""
 
     image: Float[Tensor, "i j k"] | None
     """Any scale; None for a head that is always painted."""
     mask: Bool[Tensor, "i j k"]
-    """The truth."""
+    """The truth; all False in a lesion-free head."""
     worked_on: torch.device | None = None
     """Device that needs the case, if it is not the one it lies on: a cohort too large for a GPU lies in pinned
     memory."""
@@ -58,17 +58,38 @@ class Original:
     """Where the case comes from."""
 
     @classmethod
-    def of(cls, host: Host, device: torch.device) -> Original:
-        """Make a case of a lesion-free host, on a device."""
+    def lesion_free(
+        cls,
+        name: str,
+        image: Float[Tensor, "i j k"] | None,
+        tissue: UInt8[Tensor, "i j k"],
+        to_atlas: NDArray[np.float64],
+        *,
+        skull: bool,
+        labelled: bool = True,
+    ) -> Original:
+        """Return a lesion-free head that can receive lesions, in the training box at 1 mm: a host.
+
+        Args:
+            name: where the head comes from.
+            image: T1w intensities; None if only a label map exists, and then the head is always painted.
+            tissue: codes of `Tissue`.
+            to_atlas: 4x4: voxel of the box -> millimetre of the space that the outlines were drawn in.
+            skull: whether the head has a skull, in the image or in the label map.
+            labelled: whether the tissues come from a label map; guessed ones cannot teach what is brain.
+        """
+        nowhere = torch.zeros((), dtype=torch.bool, device=tissue.device).expand(tissue.shape)  # takes no memory
         return cls(
-            image=None if host.image is None else host.image.to(device),
-            mask=torch.zeros(host.tissue.shape, dtype=torch.bool, device=device),
-            tissue=host.tissue.to(device),
-            to_atlas=host.to_atlas,
-            skull=host.skull,
-            labelled=host.labelled,
-            name=host.name,
+            image=image, mask=nowhere, tissue=tissue, to_atlas=to_atlas, skull=skull, labelled=labelled, name=name
         )
+
+    def to(self, device: torch.device) -> Original:
+        """Copy the case to a device, without its measurements."""
+        image, mask, brain, tissue = (
+            None if volume is None else volume.to(device) for volume in (self.image, self.mask, self.brain, self.tissue)
+        )
+        assert mask is not None
+        return replace(self, image=image, mask=mask, brain=brain, tissue=tissue, worked_on=None)
 
     @property
     def device(self) -> torch.device:

@@ -11,14 +11,14 @@ from torch import nn
 from insula.config import AttentionUNet, MambaUNet, ModelConfig, SEUNet
 from insula.errors import Unavailable
 
-__all__ = ["CONTENDERS", "Contender", "Told"]
+__all__ = ["CONTENDERS", "Contender", "NetworkBench"]
 
 
 @dataclass(frozen=True)
 class Contender:
     """A network and how it is trained."""
 
-    says: str
+    description: str
     """Description for the table."""
     config: ModelConfig | None = None
     """Configuration of an insula model, which is trained by insula's own step; None for others."""
@@ -32,11 +32,11 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Told:
-    """Facts about the network that every measurement carries."""
+class NetworkBench:
+    """A benchmark of a network: what every measurement states of it."""
 
     name: str
-    says: str
+    description: str
     compiled: bool
     why_not: str | None = None
     """Why it was not timed; None if it was."""
@@ -44,7 +44,7 @@ class Told:
     @property
     def title(self) -> str:
         """Title for the table."""
-        return self.says + (", compiled" if self.compiled else "")
+        return self.description + (", compiled" if self.compiled else "")
 
 
 def _nnunet() -> nn.Module:
@@ -96,13 +96,13 @@ def _import(module: str, package: str) -> Any:
 
 
 CONTENDERS = {
-    "baseline": Contender("attention_unet, half resolution inside", AttentionUNet(stem="space_to_depth", norm="batch")),
-    "full": Contender("attention_unet, a stage at full resolution", AttentionUNet(norm="batch")),
+    "baseline": Contender("attention_unet, half resolution inside", AttentionUNet()),
+    "full": Contender("attention_unet, a stage at full resolution", AttentionUNet(stem="full")),
     "full_recomputed": Contender(
-        "attention_unet, a stage at full resolution, recomputed", AttentionUNet(norm="batch"), recompute=True
+        "attention_unet, a stage at full resolution, recomputed", AttentionUNet(stem="full"), recompute=True
     ),
-    "enhanced": Contender("se_unet, half resolution inside", SEUNet(stem="space_to_depth", norm="batch")),
-    "smart": Contender("mamba_unet, half resolution inside", MambaUNet(stem="space_to_depth", norm="batch")),
+    "enhanced": Contender("se_unet, half resolution inside", SEUNet()),
+    "smart": Contender("mamba_unet, half resolution inside", MambaUNet()),
     "nnunet": Contender("nnU-Net v2's PlainConvUNet, its own step", build=_nnunet, trainer="nnunet"),
     "segresnet": Contender("MONAI SegResNet", build=_segresnet),
     "attention_unet": Contender("MONAI AttentionUnet", build=_attention_unet),

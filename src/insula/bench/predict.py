@@ -6,10 +6,11 @@ import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ from insula.prepare import prepare
 from insula.simulate import phantom_case
 from insula.volume import Scan
 
-__all__ = ["PredictBench", "SeenCase", "Way", "bench_predict", "parse_way"]
+__all__ = ["Agreement", "Combination", "PredictBench", "bench_predict", "parse_combination"]
 
 _EXACT = "torch:float32"
 _COMPUTES: dict[str, tuple[Precision, ...]] = {
@@ -47,7 +48,7 @@ _COMPUTES: dict[str, tuple[Precision, ...]] = {
 
 
 @dataclass(frozen=True)
-class Way:
+class Combination:
     """One set of weights in one engine and precision."""
 
     weights: str
@@ -55,14 +56,14 @@ class Way:
     precision: Precision
 
     @property
-    def told(self) -> str:
-        """Engine and precision as written on the command line."""
+    def spelling(self) -> str:
+        """Engine and precision as `parse_combination` reads them."""
         return f"{self.engine}:{self.precision}"
 
 
 @dataclass(frozen=True)
-class SeenCase:
-    """Result for one case of the cohort, by one way."""
+class Agreement:
+    """How well the mask of one case agrees with the truth and with PyTorch in float32."""
 
     dice: float | None
     """Dice with the truth; None without a truth, and for controls."""
@@ -78,9 +79,9 @@ class SeenCase:
 
 @dataclass(frozen=True)
 class PredictBench:
-    """Cost and results of one way."""
+    """Cost and results of one combination."""
 
-    way: Way
+    combination: Combination
     parameters: int = 0
     cold_s: float = 0.0
     """First pass: from weights on disk and a loaded scan to probabilities; one-time compilation is not included."""
@@ -91,12 +92,13 @@ class PredictBench:
     peak_gib: float = 0.0
     """Peak memory. On a CPU: above that of the interpreter with insula imported and a scan loaded. On a GPU: that of
     PyTorch, without what other packages or TensorRT allocate themselves."""
-    cases: dict[str, SeenCase] = field(default_factory=dict)
+    cases: dict[str, Agreement] = field(default_factory=dict)
+    """Agreement of each case of the cohort."""
     why_not: str | None = None
     """Why it could not run; None if it did."""
 
 
-def parse_way(text: str) -> tuple[str, Precision]:
+def parse_combination(text: str) -> tuple[str, Precision]:
     """Parse `engine:precision`.
 
     Raises:
@@ -117,11 +119,11 @@ def parse_way(text: str) -> tuple[str, Precision]:
 def bench_predict(
     weights: Sequence[str], ways: Sequence[str], entries: Sequence[Entry], *, device: str = "auto", repeats: int = 5
 ) -> Iterator[PredictBench]:
-    """Benchmark each way in turn; PyTorch in float32 runs first for each set of weights, as the reference.
+    """Benchmark each combination in turn; PyTorch in float32 runs first for each set of weights, as the reference.
 
     Args:
         weights: names or paths for `load_weights`.
-        ways: engine and precision, in the form for `parse_way`.
+        ways: engines and precisions, in the form for `parse_combination`.
         entries: cases with one scan each, and a truth if available; if empty, a phantom is timed and nothing is scored.
         device: name for `choose_device`.
         repeats: number of timed passes.
@@ -130,84 +132,99 @@ def bench_predict(
         for name in weights:
             kept = Path(tempfile.mkdtemp(dir=folder))
             for spelling in dict.fromkeys((_EXACT, *ways)):
-                way = Way(name, *parse_way(spelling))
+                combination = Combination(name, *parse_combination(spelling))
                 # compile once in another process, because that takes memory that running does not
-                first = _apart(way, (), device, 0, kept) if way.engine != "torch" else None
-                yield first if first and first.why_not else _apart(way, tuple(entries), device, repeats, kept)
+                measure = partial(_measure, combination, device=device, kept=kept)
+                first = (
+                    _apart(combination, partial(measure, entries=(), repeats=0))
+                    if combination.engine != "torch"
+                    else None
+                )
+                measure_all = partial(measure, entries=tuple(entries), repeats=repeats)
+                yield first if first and first.why_not else _apart(combination, measure_all)
 
 
-def _apart(way: Way, *rest: Any) -> PredictBench:
+def _apart(combination: Combination, measure: Callable[[], PredictBench]) -> PredictBench:
     """Measure in a separate process, so that the peak memory is its own."""
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(send, way, *rest))
+    process = context.Process(target=_work, args=(send, combination, measure))
     process.start()
     send.close()
     try:
         result: PredictBench = receive.recv()
     except EOFError:
         process.join()
-        return PredictBench(way, why_not=f"its process ended with exit code {process.exitcode}")
+        return PredictBench(combination, why_not=f"its process ended with exit code {process.exitcode}")
     process.join()
     return result
 
 
-def _work(send: Any, way: Way, *rest: Any) -> None:
+def _work(send: Connection, combination: Combination, measure: Callable[[], PredictBench]) -> None:
     try:
-        send.send(_measure(way, *rest))
+        send.send(measure())
     except InsulaError as error:
-        send.send(PredictBench(way, why_not=str(error)))
+        send.send(PredictBench(combination, why_not=str(error)))
 
 
-def _measure(way: Way, entries: tuple[Entry, ...], device: str, repeats: int, kept: Path) -> PredictBench:
+def _measure(
+    combination: Combination, entries: tuple[Entry, ...], device: str, repeats: int, kept: Path
+) -> PredictBench:
     config = SegmentConfig(
         device=device,
-        engine=way.engine,  # type: ignore[arg-type]
-        precision=way.precision,
+        engine=combination.engine,  # type: ignore[arg-type]
+        precision=combination.precision,
         passes="whole",
     )
     where, cold = choose_device(device), 0.0
     scan = read_scan(entries[0].image) if entries else phantom_case().scan
     before, begun = _resident(), time.perf_counter()
-    loaded = load_weights(way.weights)
+    loaded = load_weights(combination.weights)
     image = prepare(scan, loaded.card.prepare).image
     times = []
     for _ in range(repeats + 1):
         started = time.perf_counter()
         _, facts = infer_mean(loaded.networks, image, config)
         settle(where)
-        if (reason := _otherwise(facts, way, where)) is not None:
-            return PredictBench(way, why_not=reason)
+        if (reason := _otherwise(facts, combination, where)) is not None:
+            return PredictBench(combination, why_not=reason)
         times.append(time.perf_counter() - started)
         cold = (time.perf_counter() - begun) if len(times) == 1 else cold
     peak = _peak(where, before)
     result = PredictBench(
-        way=way,
+        combination=combination,
         cold_s=cold,
         seconds=statistics.median(times[1:] or times),
         peak_gib=peak,
-        network_s=_networks_alone(loaded, way, image.to(where), repeats) if repeats else 0.0,
+        network_s=_networks_alone(loaded, combination, image.to(where), repeats) if repeats else 0.0,
         parameters=sum(p.numel() for network, _ in loaded.networks for p in network.parameters()),
     )
     return replace(
-        result, cases={entry.case: _see(entry, loaded, config, kept, exact=way.told == _EXACT) for entry in entries}
+        result,
+        cases={
+            entry.case: _compare(entry, loaded, config, kept, exact=combination.spelling == _EXACT) for entry in entries
+        },
     )
 
 
-def _otherwise(facts: InferFacts, way: Way, device: torch.device) -> str | None:
+def _otherwise(facts: InferFacts, combination: Combination, device: torch.device) -> str | None:
     """Return how a pass differed from the request, or None if it did not."""
-    if facts.precision != way.precision:
-        return facts.why if facts.engine != way.engine else f"this engine computes the network in {facts.precision}"
+    if facts.precision != combination.precision:
+        return (
+            facts.why
+            if facts.engine != combination.engine
+            else f"this engine computes the network in {facts.precision}"
+        )
     if (facts.device, facts.passes) != (str(device), "whole"):
         return f"{facts.why}; it was computed on {facts.device}, {facts.passes}"
     return None
 
 
 @torch.inference_mode()
-def _networks_alone(loaded: Weights, way: Way, image: torch.Tensor, repeats: int) -> float:
+def _networks_alone(loaded: Weights, combination: Combination, image: torch.Tensor, repeats: int) -> float:
     i, j, k = image.shape[2:]
-    engine = choose_engine(way.engine, image.device)
-    wanted = getattr(torch, way.precision)
+    engine = choose_engine(combination.engine, image.device)
+    wanted = getattr(torch, combination.precision)
     runs = [
         engine_run(network, engine, (i, j, k), engine_precision(engine, wanted, network), image.device)
         for network, _ in loaded.networks
@@ -222,7 +239,7 @@ def _networks_alone(loaded: Weights, way: Way, image: torch.Tensor, repeats: int
     return statistics.median(times[1:])
 
 
-def _see(entry: Entry, loaded: Weights, config: SegmentConfig, kept: Path, *, exact: bool) -> SeenCase:
+def _compare(entry: Entry, loaded: Weights, config: SegmentConfig, kept: Path, *, exact: bool) -> Agreement:
     scan: Scan = read_scan(entry.image)
     result: Result = segment(scan, config, weights=loaded)
     path, apart, same = kept / f"{entry.case}.npz", None, None
@@ -233,7 +250,7 @@ def _see(entry: Entry, loaded: Weights, config: SegmentConfig, kept: Path, *, ex
             apart, same = float(np.abs(held["prob"] - result.prob).max()), dice_score(held["mask"], result.mask.voxels)
     truth = read_mask(entry.mask).onto(scan.grid, what=f"the mask of {entry.case}").voxels if entry.masks else None
     dice = None if truth is None or not truth.any() else dice_score(truth, result.mask.voxels)
-    return SeenCase(dice, apart, same, result.provenance["inference"]["precision"], entry.centre)
+    return Agreement(dice, apart, same, str(result.provenance["inference"]["precision"]), entry.centre)
 
 
 def _resident() -> int:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from insula.bench.contenders import CONTENDERS, Contender, Told
+from insula.bench.contenders import CONTENDERS, Contender, NetworkBench
 from insula.bench.cost import Cost, Work, cost_of, work_of
 from insula.config import TrainConfig
 from insula.errors import Unavailable
@@ -22,11 +21,12 @@ from insula.train.step import Step
 __all__ = ["StepBench", "bench_steps", "make_step"]
 
 _LOSS = compound([(1.0, "dice"), (1.0, "cross_entropy")])
+_Network = Callable[[Tensor], Tensor | Sequence[Tensor]]
 _DEEPEST = 1  # number of coarsest outputs that nnU-Net does not supervise
 
 
 @dataclass(frozen=True)
-class StepBench(Told):
+class StepBench(NetworkBench):
     """Cost of a training step of a network."""
 
     parameters: int = 0
@@ -54,7 +54,7 @@ def bench_steps(names: Sequence[str], compiled: Sequence[str], batch: Batch, *, 
 
 def _bench(name: str, contender: Contender, batch: Batch, *, compile: bool, repeats: int) -> StepBench:
     torch.manual_seed(0)
-    result = StepBench(name, contender.says, compile)
+    result = StepBench(name, contender.description, compile)
     try:
         step, model, once = make_step(contender, batch, compile=compile)
         cost = cost_of(step, batch.image.device, repeats=repeats)
@@ -70,7 +70,7 @@ def _bench(name: str, contender: Contender, batch: Batch, *, compile: bool, repe
 
 def make_step(
     contender: Contender, batch: Batch, *, compile: bool
-) -> tuple[Callable[..., Any], nn.Module, Callable[[], Any]]:
+) -> tuple[Callable[..., object], nn.Module, Callable[[], None]]:
     """Build a training step as its authors do it.
 
     Returns:
@@ -95,13 +95,13 @@ def make_step(
         return ours, model, _once(lesion, batch, torch.bfloat16)
     assert contender.build is not None
     net = contender.build().to(device)
-    run: Callable[..., Any] = torch.compile(net) if compile else net
+    run: _Network = torch.compile(net) if compile else net
     if contender.trainer == "nnunet":
         return _nnunet_step(net, run, batch), net, _once(net, batch, torch.float16)
     return _adamw_step(net, run, batch), net, _once(net, batch, torch.bfloat16)
 
 
-def _once(run: Callable[..., Any], batch: Batch, dtype: torch.dtype) -> Callable[[], None]:
+def _once(run: _Network, batch: Batch, dtype: torch.dtype) -> Callable[[], None]:
     def once() -> None:
         with _half(batch.image.device, dtype):
             outputs = run(batch.image)
@@ -123,7 +123,7 @@ def _loss(outputs: Tensor | Sequence[Tensor], truth: Tensor) -> Tensor:
     return deep_supervision(_LOSS, len(logits))(logits, truth)
 
 
-def _adamw_step(net: nn.Module, run: Callable[..., Any], batch: Batch) -> Callable[..., None]:
+def _adamw_step(net: nn.Module, run: _Network, batch: Batch) -> Callable[..., None]:
     optimiser = torch.optim.AdamW(net.parameters(), fused=batch.image.is_cuda)
 
     def step(other: Batch = batch) -> None:
@@ -137,7 +137,7 @@ def _adamw_step(net: nn.Module, run: Callable[..., Any], batch: Batch) -> Callab
     return step
 
 
-def _nnunet_step(net: nn.Module, run: Callable[..., Any], batch: Batch) -> Callable[..., None]:
+def _nnunet_step(net: nn.Module, run: _Network, batch: Batch) -> Callable[..., None]:
     """Build the step of nnU-Net v2's trainer.
 
     Source:

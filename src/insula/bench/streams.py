@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from insula.bench.contenders import CONTENDERS, Told
+from insula.bench.contenders import CONTENDERS, NetworkBench
 from insula.bench.patches import PatchLoader
 from insula.bench.steps import make_step
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, TrainConfig
@@ -23,7 +23,7 @@ _WARM = 60  # warm-up batches on a GPU: compilation, recording of each batch sha
 
 
 @dataclass(frozen=True)
-class StreamBench(Told):
+class StreamBench(NetworkBench):
     """Time of a step including the making of its data."""
 
     ms: float = 0.0
@@ -63,7 +63,7 @@ def bench_streams(
         if contender.config is None and contender.trainer != "nnunet":
             continue
         torch.manual_seed(0)
-        result = StreamBench(name, contender.says, compile)
+        result = StreamBench(name, contender.description, compile)
         try:
             stream = (
                 _ours(cases, size, patch, steps, device) if contender.config else _theirs(cases, size, patch, device)

@@ -6,17 +6,17 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
-from insula.cohort.examination import Examined, examine
+from insula.cohort.examination import CheckedCase, examine
 from insula.cohort.layout import Cohort, Layout
 from insula.cohort.likeness import find_alike
 from insula.cohort.pool import each
 from insula.types import Flag
 
-__all__ = ["CheckedCohort", "check_cohort", "from_record", "to_record"]
+__all__ = ["CentreRecord", "CheckedCohort", "CohortRecord", "check_cohort", "from_record", "to_record"]
 
 _FORMAT = "insula-cohort/2"  # 2: cases that look alike
 
@@ -26,14 +26,14 @@ class CheckedCohort:
     """The result of a cohort check."""
 
     layout: Layout
-    cases: tuple[Examined, ...]
+    cases: tuple[CheckedCase, ...]
     notes: tuple[str, ...] = ()
     """Problems with the folder itself, and files in it that were skipped."""
     sheets: tuple[str, ...] = ()
     """What was read from the sheets, one line each."""
 
     @property
-    def usable(self) -> tuple[Examined, ...]:
+    def usable(self) -> tuple[CheckedCase, ...]:
         """Cases with a mask and without an error."""
         return tuple(
             case
@@ -48,7 +48,45 @@ class CheckedCohort:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def check_cohort(cohort: Cohort, *, jobs: int = 1, done: Callable[[Examined], None] = lambda _: None) -> CheckedCohort:
+class CentreRecord(TypedDict):
+    """The cases of one centre, in numbers."""
+
+    centre: str
+    cases: int
+    subjects: int
+    chronic: int
+    acute: int
+    median_ml: float | None
+    """Median lesion volume [ml]; None without a mask."""
+    median_components: float | None
+    """Median number of lesions; None without a mask."""
+    axes: str
+    """Axis codes that occur, separated by `/`, as are the spacings."""
+    spacing_mm: str
+    p99: list[float] | None
+    """Lowest and highest 99th percentile of the images; None if no image can be read."""
+    with_faults: int
+
+
+class CohortRecord(TypedDict):
+    """The record of a checked cohort."""
+
+    format: str
+    layout: Layout
+    sha256: str
+    notes: list[str]
+    sheets: list[str]
+    counts: dict[str, int]
+    faults: dict[str, int]
+    """Number of cases with each fault, by its code."""
+    centres: list[CentreRecord]
+    cases: list[dict[str, object]]
+    """The fields of each `CheckedCase`."""
+
+
+def check_cohort(
+    cohort: Cohort, *, jobs: int = 1, done: Callable[[CheckedCase], None] = lambda _: None
+) -> CheckedCohort:
     """Examine every case, then look for duplicate images and subjects.
 
     Args:
@@ -66,7 +104,7 @@ def check_cohort(cohort: Cohort, *, jobs: int = 1, done: Callable[[Examined], No
     return CheckedCohort(layout=cohort.layout, cases=_twins(cases), notes=cohort.notes, sheets=cohort.sheets)
 
 
-def _twins(cases: list[Examined]) -> tuple[Examined, ...]:
+def _twins(cases: list[CheckedCase]) -> tuple[CheckedCase, ...]:
     """Flag cases that share an image or show nearly the same head: copies, or a subject entered twice."""
     same: dict[str, list[str]] = defaultdict(list)
     for case in cases:
@@ -93,7 +131,7 @@ def _twins(cases: list[Examined]) -> tuple[Examined, ...]:
     return tuple(flagged)
 
 
-def to_record(checked: CheckedCohort) -> dict[str, Any]:
+def to_record(checked: CheckedCohort) -> CohortRecord:
     """Return the whole report as plain data: per case, per centre and per fault."""
     return {
         "format": _FORMAT,
@@ -133,7 +171,7 @@ def from_record(tree: Any, *, name: str) -> CheckedCohort:
         if tree["format"] != _FORMAT:
             raise KeyError(tree["format"])
         cases = tuple(
-            Examined(
+            CheckedCase(
                 **{
                     **case,
                     "places": bytes.fromhex(case["places"]),
@@ -157,7 +195,7 @@ def from_record(tree: Any, *, name: str) -> CheckedCohort:
     return checked
 
 
-def _centre(name: str, cases: list[Examined]) -> dict[str, Any]:
+def _centre(name: str, cases: list[CheckedCase]) -> CentreRecord:
     volumes = [case.lesion_ml for case in cases if case.lesion_ml is not None]
     pieces = [case.components for case in cases if case.components is not None]
     return {

@@ -8,8 +8,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from insula.cohort.examination import Examined
+from insula.cohort.examination import CheckedCase
 from insula.errors import UsageError
 from insula.metrics import size_bin
 
@@ -23,7 +25,7 @@ _KEPT_LEAST = 3
 _SIZE_RANGE = (2 / 3, 3 / 2)  # allowed size of a part relative to its share, if any candidate has it
 
 
-def deal(cases: Sequence[Examined], *, by: By, shares: Sequence[float], seed: int) -> list[set[str]]:
+def deal(cases: Sequence[CheckedCase], *, by: By, shares: Sequence[float], seed: int) -> list[set[str]]:
     """Deal whole groups at random so that every part gets about its share of cases and of every stratum.
 
     A group is a subject (or a centre), together with all others that it shares an image with. Each of 1000 candidate
@@ -73,23 +75,22 @@ def deal(cases: Sequence[Examined], *, by: By, shares: Sequence[float], seed: in
     ]
 
 
-def connected(cases: Iterable[Examined], keys: Callable[[Examined], Sequence[str]]) -> dict[str, str]:
-    """Return case -> name of its set; cases that share a key, directly or through others, are in one set."""
-    root: dict[str, str] = {}
+def connected(cases: Iterable[CheckedCase], keys: Callable[[CheckedCase], Sequence[str]]) -> dict[str, int]:
+    """Return case -> number of its set; cases that share a key, directly or through others, are in one set."""
+    nodes = list(cases)
+    numbers: dict[str, int] = {}  # of the keys, which are nodes of the graph too
+    edges = [
+        (node, len(nodes) + numbers.setdefault(key, len(numbers)))
+        for node, case in enumerate(nodes)
+        for key in keys(case)
+    ]
+    size = len(nodes) + len(numbers)
+    graph = coo_array((np.ones(len(edges)), tuple(np.array(edges, int).reshape(-1, 2).T)), shape=(size, size))
+    _, sets = connected_components(graph, directed=False)
+    return {case.case: int(number) for case, number in zip(nodes, sets[: len(nodes)], strict=True)}
 
-    def find(key: str) -> str:
-        while root.setdefault(key, key) != key:
-            key = root[key]
-        return key
 
-    listed = [(case.case, keys(case)) for case in cases]
-    for _, (first, *others) in listed:
-        for key in others:
-            root[find(key)] = find(first)
-    return {name: find(first) for name, (first, *_) in listed}
-
-
-def strata_of(case: Examined) -> tuple[str, ...]:
+def strata_of(case: CheckedCase) -> tuple[str, ...]:
     """Return the strata of a case: its lesion size and its chronicity, or `controls`."""
     if not case.lesion_voxels:
         return ("controls",)
@@ -97,20 +98,20 @@ def strata_of(case: Examined) -> tuple[str, ...]:
     return (f"lesions of {size_bin(case.lesion_voxels)} voxels", chronicity)
 
 
-def _groups(cases: Sequence[Examined], by: By) -> list[list[Examined]]:
-    def keys(case: Examined) -> list[str]:
+def _groups(cases: Sequence[CheckedCase], by: By) -> list[list[CheckedCase]]:
+    def keys(case: CheckedCase) -> list[str]:
         centre = [f"centre {case.centre}"] if by == "centre" else []
         like = [f"case {name}" for name in (case.case, *case.alike)]
         return [f"subject {case.subject}", f"image {case.image_sha256}", *like, *centre]
 
-    root = connected(cases, keys)
-    groups: dict[str, list[Examined]] = defaultdict(list)
+    sets = connected(cases, keys)
+    groups: dict[int, list[CheckedCase]] = defaultdict(list)
     for case in cases:
-        groups[root[case.case]].append(case)
+        groups[sets[case.case]].append(case)
     return list(groups.values())
 
 
-def _contents(groups: Sequence[Sequence[Examined]]) -> NDArray[np.float64]:
+def _contents(groups: Sequence[Sequence[CheckedCase]]) -> NDArray[np.float64]:
     """Return each group's share of all cases (first column, scaled to weigh like the strata) and of every stratum."""
     counts = [Counter(" ".join(strata_of(case)) for case in group) for group in groups]
     total = sum(counts, Counter[str]())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from insula.cohort.layout import Chronicity, Entry
+from insula.cohort.entry import Chronicity, Entry
 from insula.cohort.likeness import sign
 from insula.errors import InsulaError
 from insula.geometry import Grid, axis_map, label_components, ras_grid, ras_map, unlike_in_order
@@ -20,7 +20,7 @@ from insula.prepare.head import Head, find_head
 from insula.types import Flag
 from insula.volume import Mask, Scan
 
-__all__ = ["MAP_MM", "MAP_SHAPE", "Examined", "Hemisphere", "examine", "hemisphere_of"]
+__all__ = ["CheckedCase", "Hemisphere", "MAP_MM", "MAP_SHAPE", "examine", "hemisphere_of"]
 
 Hemisphere = Literal["left", "right", "both", "none"]
 
@@ -36,8 +36,8 @@ _ROUNDING_MM = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examined:
-    """Everything reported about a case, as plain data."""
+class CheckedCase:
+    """A case as a check of its cohort reports it: facts and faults, as plain data."""
 
     case: str
     subject: str
@@ -72,7 +72,7 @@ class Examined:
     """Image signature that recognises the same head in another file; empty without a head, and in records."""
 
 
-def examine(entry: Entry) -> Examined:
+def examine(entry: Entry) -> CheckedCase:
     """Read a case and report on it; an unreadable file becomes a fault, never an exception."""
     facts = {
         key: getattr(entry, key) for key in ("case", "subject", "session", "centre", "chronicity", "days", "hidden")
@@ -98,7 +98,7 @@ def examine(entry: Entry) -> Examined:
             faults.append(Flag(code, str(error), "error"))
     if scan is not None and lesion is not None:
         faults += _together(scan, lesion, facts)
-    return Examined(**facts, faults=tuple(faults))
+    return CheckedCase(**facts, faults=tuple(faults))
 
 
 def _pairing(entry: Entry) -> list[Flag]:
@@ -213,7 +213,7 @@ def hemisphere_of(voxels: NDArray[np.bool_], head: Head) -> Hemisphere:
         return "none"
     count = voxels.sum((1, 2))[along]
     right = float(count[along > head.centre[0]].sum() / count.sum())  # RAS+: the first axis grows to the right
-    return "right" if right >= _ONE_SIDED else "left" if right <= 1 - _ONE_SIDED else "both"
+    return "right" if right >= _ONE_SIDED else "left" if 1 - right >= _ONE_SIDED else "both"
 
 
 def _where(voxels: NDArray[np.bool_], grid: Grid, head: Head) -> dict[str, object]:
@@ -230,7 +230,7 @@ def _flipped(image: NDArray[np.float32], voxels: NDArray[np.bool_], head: Head, 
     """Flag a mask that is probably mirrored: it marks healthy tissue, and the dark cavity lies on the other side."""
     index = np.argwhere(voxels)
     side = index[:, 0] > head.centre[0]
-    if lesion_ml < _FLIP_LEAST_ML or not (side.mean() >= _ONE_SIDED or side.mean() <= 1 - _ONE_SIDED):
+    if lesion_ml < _FLIP_LEAST_ML or max(side.mean(), 1 - side.mean()) < _ONE_SIDED:
         return []
     across = index.copy()
     across[:, 0] = np.round(2 * head.centre[0] - index[:, 0])

@@ -10,9 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from insula.cohort.layout import Cohort, Entry
+from insula.cohort.entry import Entry
+from insula.cohort.layout import Cohort
 from insula.cohort.split import Split
 from insula.errors import BadData, CannotCreate, InsulaError, IOFault, NoPermission
 from insula.io import read_mask, read_scan, write_bytes, write_json, write_mask, write_text
@@ -226,9 +227,9 @@ def write_nnunet_facts(entries: Sequence[Entry], folder: Path, split: Split | No
         write_text(folder / "splits_final.json", json.dumps(folds, indent=2) + "\n")
 
 
-def description(name: str, kind: Literal["raw", "derivative"]) -> dict[str, Any]:
+def description(name: str, kind: Literal["raw", "derivative"]) -> dict[str, object]:
     """Return the content of a `dataset_description.json`."""
-    facts: dict[str, Any] = {"Name": name, "BIDSVersion": _BIDS, "DatasetType": kind}
+    facts: dict[str, object] = {"Name": name, "BIDSVersion": _BIDS, "DatasetType": kind}
     if kind == "derivative":
         facts["DatasetLinks"] = {"raw": "../.."}
         facts["GeneratedBy"] = [{"Name": "insula", "Version": VERSION}]

@@ -98,10 +98,10 @@ def find_alike(signatures: Sequence[bytes]) -> list[tuple[int, int, float]]:
     for a, others in near.items():
         images = [fields[a].astype(np.float32), fields[a][::-1].astype(np.float32)]
         waves = [_waves(image) for image in images]
-        for b, ways in others.items():
+        for b, likely in others.items():
             other = fields[b].astype(np.float32)
             wave = _waves(other)
-            best = max(_aligned(images[n], other, waves[n], wave) for n, worth in enumerate(ways) if worth)
+            best = max(_aligned(images[n], other, waves[n], wave) for n, worth in enumerate(likely) if worth)
             if best >= ALIKE:
                 pairs.append((known[a], known[b], best))
     return pairs

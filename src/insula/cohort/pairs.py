@@ -5,28 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from insula.cohort.entry import Entry
 from insula.io.entities import acquisition, entities_of, fitting, is_uni, joined, session_of, uni_alone
 
-__all__ = ["NIFTI", "Group", "pair_files", "take_scans"]
+__all__ = ["NIFTI", "pair_files", "take_scans"]
 
 NIFTI = r"\.nii(\.gz)?$"
 _SCAN = re.compile(r"_(T1w|UNIT1)" + NIFTI)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """The files of one case."""
-
-    case: str
-    images: tuple[Path, ...]
-    masks: tuple[Path, ...]
-    beside: tuple[Path, ...] = ()
-    """Other scans of the session, without a mask."""
-    doubt: str = ""
-    """Why it is unclear which files belong together; empty where it is clear."""
 
 
 def take_scans(files: Sequence[Path]) -> list[Path]:
@@ -36,8 +23,8 @@ def take_scans(files: Sequence[Path]) -> list[Path]:
     return [path for path in named if path not in left_out]
 
 
-def pair_files(scans: Sequence[Path], masks: Sequence[Path]) -> list[Group]:
-    """Return one group for each scan, and one for each mask without a scan.
+def pair_files(scans: Sequence[Path], masks: Sequence[Path]) -> list[Entry]:
+    """Return one entry for each scan, and one for each mask without a scan.
 
     A scan without a mask is not a case of its own if its session has another scan with a mask; it is listed beside that
     scan. A case is called `sub-x_ses-y` if its session has one scan, and by all its entities if it has several.
@@ -67,27 +54,20 @@ def pair_files(scans: Sequence[Path], masks: Sequence[Path]) -> list[Group]:
     labelled = {sessions[n] for n in drawn}
     lone = [(entities_of(paths[0].name), tuple(paths)) for paths in unpaired.values()]
     count = Counter([*sessions, *(session_of(entity) for entity, _ in lone)])
-    groups = []
+    entries = []
     for n, paths in enumerate(images):
         if n in drawn or sessions[n] not in labelled:
             others = (m for m in range(len(images)) if sessions[m] == sessions[n] and m not in drawn and m != n)
             beside = tuple(path for m in others for path in images[m]) if n in drawn else ()
             name = sessions[n] if count[sessions[n]] == 1 else _name(entities[n], entities)
-            groups.append(
-                Group(
-                    case=name,
-                    images=tuple(paths),
-                    masks=tuple(drawn[n]) if n in drawn else (),
-                    beside=beside,
-                    doubt=doubts.get(n, ""),
-                )
-            )
+            drawn_on_it = tuple(drawn[n]) if n in drawn else ()
+            entries.append(Entry.of_files(name, tuple(paths), drawn_on_it, beside=beside, doubt=doubts.get(n, "")))
     for mask_entities, lone_masks in lone:
         name = (
             session_of(mask_entities) if count[session_of(mask_entities)] == 1 else joined(acquisition(mask_entities))
         )
-        groups.append(Group(case=name, images=(), masks=lone_masks))
-    return groups
+        entries.append(Entry.of_files(name, (), lone_masks))
+    return entries
 
 
 def _name(entities: dict[str, str], every: Sequence[dict[str, str]]) -> str:

@@ -38,6 +38,8 @@ def each(work: Callable[[T], R], items: Iterable[T], *, jobs: int) -> Iterator[R
     if jobs <= 1:
         yield from map(work, items)
         return
+    # joblib computes ahead without limit when results are taken slowly, and Dask brings a scheduler; from Python 3.14
+    # on, `Executor.map(buffersize=...)` can replace the loop
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_one_thread) as pool:
         waiting: deque[Future[R]] = deque()

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from insula.cohort.check import CheckedCohort
 from insula.cohort.deal import strata_of
-from insula.cohort.examination import Examined
+from insula.cohort.examination import CheckedCase
 from insula.cohort.split import Split
 from insula.stats.interval import LEAST_CASES, LEAST_CENTRES, freedom_of
 
@@ -78,7 +78,7 @@ def _interval(sizes: Sequence[int]) -> str:
     return f"{text}, +-{apart:.1f} at an intraclass correlation of {_ICC:g}"
 
 
-def _warnings(train: Sequence[Examined], test: Sequence[Examined], share: float) -> Iterable[str]:
+def _warnings(train: Sequence[CheckedCase], test: Sequence[CheckedCase], share: float) -> Iterable[str]:
     everyone = [*train, *test]
     target = share * len(everyone)
     if abs(len(test) - target) > _OFF_TARGET * target:

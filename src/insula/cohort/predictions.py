@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from insula.cohort.layout import Entry, case_of
+from insula.cohort.entry import Entry
+from insula.cohort.layout import case_of
 from insula.errors import NoInput
 from insula.io.entities import acquisition, entities_of, fitting, joined
 

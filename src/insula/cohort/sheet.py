@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from insula.cohort.roster import Roster
-from insula.cohort.table import Table, read_table
+from insula.cohort.table import Known, Table, read_table
 from insula.io.entities import entities_of
 from insula.io.participants import count_names
 
@@ -143,7 +143,7 @@ def read_sheets(paths: Sequence[Path], cases: Collection[tuple[str, str]] = ()) 
     return Sheets(rows, tuple(read), tuple(notes))
 
 
-def _known(whose: bool) -> Any:
+def _known(whose: bool) -> Known:
     """Return a score for header rows: a subject column counts most, unless the file name gives the subject."""
 
     def known(head: Sequence[str]) -> int:
@@ -242,7 +242,7 @@ def _agreed(rows: list[SheetRow]) -> tuple[SheetRow, bool]:
     return SheetRow(**kept), clash
 
 
-def _cell(value: Any) -> str | None:
+def _cell(value: object) -> str | None:
     text = "" if value is None else str(value).strip().strip('"').strip()
     return None if text.lower() in _MISSING else text
 
@@ -253,7 +253,7 @@ def _decimal_marks(table: Table, column: str | None) -> set[str]:
     return {match.group(1) for cell in cells if (match := _LONG.match(cell))}
 
 
-def _number(raw: Any, text: str | None, decimal: set[str]) -> float | None:
+def _number(raw: object, text: str | None, decimal: set[str]) -> float | None:
     """Parse a number in any country's notation; None where it is ambiguous, e.g. 1.200 for 1200 or 1.2."""
     if text is None:
         return None

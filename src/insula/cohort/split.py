@@ -8,7 +8,7 @@ from typing import Any
 
 from insula.cohort.check import CheckedCohort
 from insula.cohort.deal import By, connected, deal
-from insula.cohort.examination import Examined
+from insula.cohort.examination import CheckedCase
 from insula.errors import BadData, UsageError
 
 __all__ = [
@@ -93,18 +93,18 @@ def nest(checked: CheckedCohort, split: Split, *, count: int) -> Split:
     return Split(cohort_sha256=split.cohort_sha256, by=split.by, seed=split.seed, folds=tuple(folds))
 
 
-def _fold(cases: Sequence[Examined], test: set[str]) -> Fold:
+def _fold(cases: Sequence[CheckedCase], test: set[str]) -> Fold:
     return Fold(
         train=tuple(sorted(case.case for case in cases if case.case not in test)),
         test=tuple(sorted(test)),
     )
 
 
-def to_dict(split: Split) -> dict[str, Any]:
+def to_dict(split: Split) -> dict[str, object]:
     """Return the split as plain data, ready for JSON."""
 
-    def plain(fold: Fold) -> dict[str, Any]:
-        tree: dict[str, Any] = {"train": list(fold.train), "test": list(fold.test)}
+    def plain(fold: Fold) -> dict[str, object]:
+        tree: dict[str, object] = {"train": list(fold.train), "test": list(fold.test)}
         return tree | ({"inner": [plain(inner) for inner in fold.inner]} if fold.inner else {})
 
     return {
@@ -190,7 +190,7 @@ def refuse_leaks(split: Split, subjects: Mapping[str, str], *, name: str) -> Non
         _refuse_shared("subject", fold, subjects, name)
 
 
-def _refuse_shared(what: str, fold: Fold, keys: Mapping[str, str], name: str) -> None:
+def _refuse_shared(what: str, fold: Fold, keys: Mapping[str, str | int], name: str) -> None:
     trains = {keys[case]: case for case in fold.train}
     for case in fold.test:
         if (other := trains.get(keys[case])) is not None:

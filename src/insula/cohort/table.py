@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from insula.errors import BadData
 from insula.io.bytes import file_state, read_file
@@ -31,7 +30,7 @@ class Table:
     """A header and its rows, each a dict keyed by column name."""
 
     head: tuple[str, ...]
-    rows: tuple[dict[str, Any], ...]
+    rows: tuple[dict[str, object], ...]
     how: tuple[str, ...] = ()
     """What is unusual about its format, worded for a sentence: `as Latin-1`, `with semicolons`."""
     broken: int = 0
@@ -65,7 +64,7 @@ def read_table(path: Path, known: Known) -> Table:
         separators = () if mark == usual else (f"with {_MARKS[mark]}",)
         candidates.append(_table(_split(text, mark), known, how=(*how, *separators)))
     for gap in _SPACES:
-        rows: list[Sequence[Any]] = [[_bare(cell) for cell in gap.split(line.strip())] for line in _lines(text)]
+        rows = [[_bare(cell) for cell in gap.split(line.strip())] for line in _lines(text)]
         candidates.append(_table(rows, known, how=(*how, "with spaces")))
     return _pick(candidates, known)
 
@@ -78,7 +77,7 @@ def _pick(tables: list[Table], known: Known | None = None) -> Table:
     return max(tables, key=lambda table: (score(table.head), -table.broken))
 
 
-def _table(rows: Sequence[Sequence[Any]], known: Known, *, how: tuple[str, ...] = ()) -> Table:
+def _table(rows: Sequence[Sequence[object]], known: Known, *, how: tuple[str, ...] = ()) -> Table:
     scores = [known([str(cell) for cell in row]) for row in rows[:_HEADS_WITHIN]]
     if not any(scores):
         return Table((), (), how)
@@ -128,12 +127,12 @@ def _lines(text: str) -> list[str]:
     return re.split(r"\r\n|\r|\n", text)
 
 
-def _split(text: str, mark: str) -> list[Sequence[Any]]:
+def _split(text: str, mark: str) -> list[list[str]]:
     """Split text into the cells of every row; an unclosed quote, e.g. for inches, counts as a letter."""
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True))
         if not any(_swallowed(cell, mark, len(row)) for row in rows for cell in row):
-            return list(rows)
+            return rows
     except csv.Error:
         pass
     return [_cells(line, mark) for line in _lines(text)]
@@ -156,7 +155,7 @@ def _bare(cell: str) -> str:
     return cell.strip().strip('"')
 
 
-def _workbook(path: Path) -> list[list[Sequence[Any]]]:
+def _workbook(path: Path) -> list[list[list[object]]]:
     from openpyxl import load_workbook
 
     try:

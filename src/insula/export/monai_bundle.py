@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +57,7 @@ def export_monai_bundle(weights: str, folder: Path) -> Path:
     return folder
 
 
-def _metadata(card: Card) -> dict[str, Any]:
+def _metadata(card: Card) -> dict[str, object]:
     box = list(card.prepare.box)
     about = f"Stroke lesions on T1-weighted MRI; {card.provenance.get('trained_on', 'see the card')}. {_NOTICE}"
     image = {
@@ -117,7 +116,7 @@ def _metrics(card: Card) -> dict[str, float]:
     return {"mean_dice_in_sample": mean_dice} if isinstance(mean_dice, float) else {}
 
 
-def _inference(name: str) -> dict[str, Any]:
+def _inference(name: str) -> dict[str, object]:
     card = f"$@bundle_root + '/models/{name}.json'"
     return {
         "imports": ["$import pathlib", "$import torch", "$from insula.checkpoint import load_weights"],

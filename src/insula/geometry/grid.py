@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +32,7 @@ class Grid:
     shape: Shape
     affine: NDArray[np.float64]
 
-    def __init__(self, shape: tuple[int, ...], affine: Sequence[Sequence[float]] | NDArray[Any]) -> None:
+    def __init__(self, shape: tuple[int, ...], affine: Sequence[Sequence[float]] | NDArray[np.number]) -> None:
         matrix = np.array(affine, dtype=np.float64)
         if len(shape) != 3 or min(shape) < 1:
             raise BadData(
@@ -77,7 +76,7 @@ class Grid:
 
         return "".join(aff2axcodes(self.affine))
 
-    def centre_mm(self, index: Sequence[float] | NDArray[Any]) -> NDArray[np.float64]:
+    def centre_mm(self, index: Sequence[float] | NDArray[np.number]) -> NDArray[np.float64]:
         """Return the RAS+ positions of voxel indices, shape (..., 3) -> (..., 3) [mm]."""
         return np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
 

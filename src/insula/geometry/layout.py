@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal, TypeVar, overload
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 __all__ = ["laid_out"]
 
 
-def laid_out(volume: NDArray[Any], order: Literal["C", "F"], dtype: DTypeLike | None = None) -> NDArray[Any]:
+_Value = TypeVar("_Value", bound=np.generic)
+
+
+@overload
+def laid_out(volume: NDArray[_Value], order: Literal["C", "F"]) -> NDArray[_Value]: ...
+
+
+@overload
+def laid_out(volume: NDArray[np.generic], order: Literal["C", "F"], dtype: type[_Value]) -> NDArray[_Value]: ...
+
+
+def laid_out(
+    volume: NDArray[np.generic], order: Literal["C", "F"], dtype: type[np.generic] | None = None
+) -> NDArray[np.generic]:
     """Return a copy of a volume in C or Fortran order, optionally with another type.
 
     The copy goes plane by plane along the middle axis. A plane fits into the cache, so changing the order takes a

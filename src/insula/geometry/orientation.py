@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from insula.errors import BadData
 from insula.geometry.grid import Grid
 
 __all__ = ["AxisMap", "axes_onto", "axis_map", "ras_grid", "ras_map", "reordered", "unlike_in_order"]
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,11 @@ class AxisMap:
     order: tuple[int, int, int]
     flip: tuple[bool, bool, bool]
 
-    def apply(self, array: NDArray[Any]) -> NDArray[Any]:
+    def apply(self, array: NDArray[_Value]) -> NDArray[_Value]:
         """Return a view of `array` (3-D) in the new axis order."""
         return array.transpose(self.order)[self._reverse]
 
-    def invert(self, array: NDArray[Any]) -> NDArray[Any]:
+    def invert(self, array: NDArray[_Value]) -> NDArray[_Value]:
         """Return the view that `apply` would turn into `array`."""
         return array[self._reverse].transpose(np.argsort(self.order))
 

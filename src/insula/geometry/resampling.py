@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,13 @@ _NEIGHBOURS = 2  # voxels around a position that interpolation may read
 
 
 def resample(
-    volume: NDArray[Any], source: Grid, target: Grid, *, order: int = 1, fill: float = 0.0, antialias: bool = True
+    volume: NDArray[np.generic],
+    source: Grid,
+    target: Grid,
+    *,
+    order: int = 1,
+    fill: float = 0.0,
+    antialias: bool = True,
 ) -> NDArray[np.float32]:
     """Interpolate `volume` at the voxel centres of `target`.
 
@@ -56,7 +61,7 @@ def resample(
     return out
 
 
-def _copy(data: NDArray[np.float32], offset: NDArray[Any], target: Grid, fill: float) -> NDArray[np.float32]:
+def _copy(data: NDArray[np.float32], offset: NDArray[np.int_], target: Grid, fill: float) -> NDArray[np.float32]:
     out = np.full(target.shape, fill, np.float32)
     start = np.maximum(0, -offset)
     stop = np.minimum(target.shape, np.array(data.shape) - offset)

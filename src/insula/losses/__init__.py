@@ -9,9 +9,9 @@ from insula.losses.voxelwise import boundary, cross_entropy, edges, focal, topk1
 
 __all__ = [
     "BRAIN",
+    "BatchLoss",
     "DISTILLATION",
     "LOSSES",
-    "BatchLoss",
     "boundary",
     "brain_loss",
     "compound",

@@ -143,11 +143,11 @@ class StateSpace(nn.Module):
         tokens, steps = self._line_up(mixed.float()), self._line_up(step.float())  # (b, l, c + 2 n), (b, l, 2 h)
         value = tokens[..., :channels].unflatten(-1, (self.heads, -1))
         write, read = (t[:, :, None].expand(-1, -1, self.heads, -1) for t in tokens[..., channels:].split(n, dim=-1))
-        y = self._both_ways(value, write, read, steps) + self.through[:, None] * value
+        y = self._both_directions(value, write, read, steps) + self.through[:, None] * value
         y = self._fold_back(y.flatten(2), x.shape)  # (b, c, i, j, k)
         return x + self.out(self.gated_norm(y * F.silu(gate)))
 
-    def _both_ways(self, value: Tensor, write: Tensor, read: Tensor, steps: Tensor) -> Tensor:
+    def _both_directions(self, value: Tensor, write: Tensor, read: Tensor, steps: Tensor) -> Tensor:
         """Scan forward and backward in one call, with the backward direction as additional batch items."""
         turned = [torch.cat([part, part.flip(1)]) for part in (value, write, read)]
         forward_steps, backward_steps = steps.split(self.heads, dim=-1)

@@ -5,8 +5,8 @@ from insula.simulate.artefacts import Artefacts
 from insula.simulate.blobs import Blob
 from insula.simulate.confounders import Confounders
 from insula.simulate.deform import Deformation
-from insula.simulate.host import FORM, Host, Outline, draw_ovoid
 from insula.simulate.looks import Acute, Chronic, Haemorrhagic, Lacune, Laminar, Look, Subacute, draw_look
+from insula.simulate.outline import FORM, Outline, draw_ovoid
 from insula.simulate.phantom import phantom_case
 from insula.simulate.scanner import ScannerLook, scan_each, scan_with
 from insula.simulate.shift import Shift
@@ -21,7 +21,6 @@ __all__ = [
     "Deformation",
     "FORM",
     "Haemorrhagic",
-    "Host",
     "Lacune",
     "Laminar",
     "Look",

@@ -26,10 +26,10 @@ def degenerating_tract(
     side = 1.0 if x > 0 else -1.0
     if not (15 < abs(x) < 45 and -45 < y < 15 and -10 < z < 60):
         return []
-    way = np.array([[side * px, py, pz, 1.0] for px, py, pz in _TRACT_MM]) @ np.linalg.inv(to_atlas).T
+    points = np.array([[side * px, py, pz, 1.0] for px, py, pz in _TRACT_MM]) @ np.linalg.inv(to_atlas).T
     factor = float(rng.uniform(0.85, 0.95))
     out = []
-    for start, end in zip(way[:-1, :3], way[1:, :3], strict=True):
+    for start, end in zip(points[:-1, :3], points[1:, :3], strict=True):
         step = end - start
         length = float(np.linalg.norm(step))
         turn = np.cross([0, 0, 1], step / length)

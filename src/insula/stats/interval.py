@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,9 +183,15 @@ def _known(clusters: Sequence[str] | None) -> Sequence[str] | None:
     return None if clusters is None or set(clusters) == {UNKNOWN} else clusters
 
 
+class _Sample(TypedDict):
+    n: int
+    centres: int | None
+    centre_values: NotRequired[tuple[float, ...]]
+
+
 def _look(
-    data: NDArray[np.float64], clusters: Sequence[str] | None, statistic: Callable[..., Any]
-) -> tuple[Spread | None, dict[str, Any], str]:
+    data: NDArray[np.float64], clusters: Sequence[str] | None, statistic: Callable[[NDArray[np.float64]], np.float64]
+) -> tuple[Spread | None, _Sample, str]:
     """Return the spread, the sample and its description.
 
     The spread is None if no interval holds. The sample is n, the number of centres and their values. The description is
@@ -193,7 +199,7 @@ def _look(
     """
     known, count = _known(clusters), len(data)
     centres = None if known is None else len(set(known))
-    facts: dict[str, Any] = {"n": count, "centres": centres}
+    facts: _Sample = {"n": count, "centres": centres}
     where = "" if centres is None else ", this centre only" if centres == 1 else f", {centres} centres"
     if clusters is not None and known is None:
         where = ", centres unknown, as if cases were independent"

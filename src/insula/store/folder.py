@@ -22,7 +22,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from insula.cohort.layout import Entry
+from insula.cohort.entry import Entry
 from insula.config import PrepareConfig, from_dict, to_dict
 from insula.errors import BadData, CannotCreate, InsulaError, IOFault, NoInput, NoPermission
 from insula.geometry import ras_grid, ras_map, resample

@@ -1,12 +1,12 @@
 """Simulated heads from open data: their sources, whole cohorts in the ATLAS layout, and a gallery."""
 
 from insula.synthetic.cohort import CaseSpec, plan_cohort, write_case, write_sheets
-from insula.synthetic.gallery import GalleryHead, gallery_heads
+from insula.synthetic.gallery import Exhibit, gallery_heads
 from insula.synthetic.sources import Part, Sources, load_sources
 
 __all__ = [
     "CaseSpec",
-    "GalleryHead",
+    "Exhibit",
     "Part",
     "Sources",
     "gallery_heads",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from insula.config import SimulateConfig
 from insula.errors import CannotCreate, UsageError
 from insula.geometry import Grid, resample
 from insula.io import write_mask, write_scan, write_text
-from insula.simulate import FORM, Host, Outline, ScannerLook
+from insula.simulate import FORM, Outline, ScannerLook
 from insula.synthetic.sources import Part, Sources
 from insula.volume import Mask
 
@@ -70,7 +70,7 @@ class CaseSpec:
 
     subject: str
     site: SiteSpec
-    host: Host
+    host: Original
     shapes: tuple[Outline, ...]
     phase: Literal["acute", "chronic"]
     days: float | None
@@ -209,7 +209,7 @@ def write_case(spec: CaseSpec, folder: Path) -> None:
     )
     device = torch.device("cpu")
     head = simulate_head(
-        Original.of(spec.host, device),
+        spec.host.to(device),
         OutlineSet(acute=spec.shapes, chronic=()),
         config,
         rng,
@@ -225,7 +225,7 @@ def write_case(spec: CaseSpec, folder: Path) -> None:
     write_mask(mask, Mask(lesion, ATLAS_GRID))
 
 
-def write_sheets(specs: Sequence[CaseSpec], folder: Path, plan: dict[str, Any]) -> None:
+def write_sheets(specs: Sequence[CaseSpec], folder: Path, plan: Mapping[str, object]) -> None:
     """Write the metadata sheet, a description of each site, and `simulation.json`, which records the plan.
 
     Call it before the first case is written, so that the folder is described from the start.
@@ -277,7 +277,7 @@ def write_sheets(specs: Sequence[CaseSpec], folder: Path, plan: dict[str, Any]) 
         )
 
 
-def _refuse_another(folder: Path, plan: dict[str, Any]) -> None:
+def _refuse_another(folder: Path, plan: Mapping[str, object]) -> None:
     try:
         existing_plan = json.loads((folder / _FACTS).read_text(encoding="utf-8"))["plan"]
     except FileNotFoundError:

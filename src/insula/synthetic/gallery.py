@@ -8,9 +8,8 @@ from typing import get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
 
-from insula.augment import Augmentation, Given, Original, OutlineSet, carry_out, draw_head
+from insula.augment import Augmentation, Given, Original, OutlineSet, SimulatedHead, carry_out, draw_head
 from insula.config import SimulateConfig
 from insula.errors import NoInput
 from insula.simulate import (
@@ -28,7 +27,7 @@ from insula.simulate import (
 from insula.simulate.confounders import KINDS
 from insula.synthetic.sources import Sources
 
-__all__ = ["GalleryHead", "gallery_heads"]
+__all__ = ["Exhibit", "gallery_heads"]
 
 _LOOKS = (Chronic, Subacute, Acute, Haemorrhagic, Laminar, Lacune)
 _PLAIN = SimulateConfig(
@@ -46,19 +45,18 @@ _TRIES = 30
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class GalleryHead:
-    """A head for display."""
+class Exhibit:
+    """What a gallery shows of a simulated head."""
 
     title: str
     note: str
     """What to look for in the picture."""
-    image: Float[np.ndarray, "i j k"]
-    truth: Bool[np.ndarray, "i j k"]
+    head: SimulatedHead
     focus: tuple[int, int, int]
     """Voxel through which the slices are cut."""
 
 
-def gallery_heads(sources: Sources, *, seed: int, each: int = 2) -> Iterator[GalleryHead]:
+def gallery_heads(sources: Sources, *, seed: int, each: int = 2) -> Iterator[Exhibit]:
     """Yield heads with every kind of infarct and of confounder, with unfamiliar lesions, and stripped or defaced.
 
     Args:
@@ -70,7 +68,7 @@ def gallery_heads(sources: Sources, *, seed: int, each: int = 2) -> Iterator[Gal
         NoInput: no host has an image.
     """
     device = torch.device("cpu")
-    hosts = [Original.of(host, device) for host in sources.hosts]
+    hosts = [host.to(device) for host in sources.hosts]
     scanned = [host for host in hosts if host.image is not None and host.skull]
     if not scanned:
         raise NoInput("the hosts", len(hosts), "have no image of a whole head", "add T1w heads to the folder")
@@ -118,15 +116,13 @@ def _infarct(
     rng: np.random.Generator,
     hosts: list[Original],
     outlines: OutlineSet,
-) -> GalleryHead:
+) -> Exhibit:
     host, number = _pick(rng, hosts), _outline(rng, outlines, lacune=kind is Lacune)
     plan = draw_head(rng, host, outlines, _PLAIN, Given(numbers=(number,), look=kind.sample(rng), scanner=_SCANNER))
     return _head(f"{kind.__name__.lower()} infarct", (kind.__doc__ or "").splitlines()[0], host, plan, outlines)
 
 
-def _unfamiliar(
-    kind: UnfamiliarKind, rng: np.random.Generator, hosts: list[Original], outlines: OutlineSet
-) -> GalleryHead:
+def _unfamiliar(kind: UnfamiliarKind, rng: np.random.Generator, hosts: list[Original], outlines: OutlineSet) -> Exhibit:
     host, number = _pick(rng, hosts), _outline(rng, outlines, lacune=False)
     plan = draw_head(rng, host, outlines, _PLAIN, Given(numbers=(number,), look=Chronic.sample(rng), scanner=_SCANNER))
     assert plan.lesions is not None
@@ -140,7 +136,7 @@ def _unfamiliar(
     )
 
 
-def _confounder(kind: str, rng: np.random.Generator, hosts: list[Original], outlines: OutlineSet) -> GalleryHead:
+def _confounder(kind: str, rng: np.random.Generator, hosts: list[Original], outlines: OutlineSet) -> Exhibit:
     host = _pick(rng, hosts)
     middle = host.places[Tissue.WHITE].mean(0) + np.array([25.0, 0.0, 10.0])
     drawn = Confounders.sample(
@@ -170,12 +166,12 @@ def _head(
     *,
     unfamiliar: bool = False,
     focus: tuple[float, ...] | None = None,
-) -> GalleryHead:
+) -> Exhibit:
     head = carry_out(host, plan, outlines, unfamiliar=unfamiliar)
-    truth = head.truth.numpy() > 0
-    if truth.any():
+    truth = head.truth > 0
+    if bool(truth.any()):
         most = [int(truth.sum(tuple(a for a in range(3) if a != axis)).argmax()) for axis in range(3)]
     else:
         most = [n // 2 for n in host.box] if focus is None else [round(v) for v in focus]
     i, j, k = (min(max(v, 0), n - 1) for v, n in zip(most, host.box, strict=True))
-    return GalleryHead(title=title, note=note, image=head.image.numpy(), truth=truth, focus=(i, j, k))
+    return Exhibit(title=title, note=note, head=head, focus=(i, j, k))

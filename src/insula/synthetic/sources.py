@@ -21,10 +21,11 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from insula.augment import Original
 from insula.errors import BadData, NoInput
 from insula.geometry import Grid, ras_grid, ras_map, resample
 from insula.io import read_labels, read_scan
-from insula.simulate import Host, Outline, Tissue, from_dlmuse, from_freesurfer
+from insula.simulate import Outline, Tissue, from_dlmuse, from_freesurfer
 from insula.simulate.anatomy import BRAIN, add_skull, trim_csf
 from insula.types import Shape
 from insula.volume import Mask
@@ -50,8 +51,8 @@ _EVEN_MM = 1.05  # label maps this fine need no smoothing at 1 mm
 class Sources:
     """The raw material of one part; as far as known, no host, person or lesion is in two parts."""
 
-    hosts: tuple[Host, ...]
-    """Heads and label maps."""
+    hosts: tuple[Original, ...]
+    """Lesion-free heads and label maps."""
     acute: tuple[Outline, ...]
     """Outlines drawn on acute strokes."""
     chronic: tuple[Outline, ...]
@@ -143,7 +144,7 @@ def _lesion(path: Path) -> Outline:
     lesion_voxels = np.argwhere(voxels)
     if not len(lesion_voxels):
         raise BadData("the lesion outline", path.name, "is empty", "remove it from the folder")
-    corners = grid.centre_mm([lesion_voxels.min(0), lesion_voxels.max(0)])
+    corners = grid.centre_mm(np.stack([lesion_voxels.min(0), lesion_voxels.max(0)]))
     steps = np.ceil(grid.spacing_mm) + 1
     start, stop = corners.min(0) - steps, corners.max(0) + steps
     affine = np.eye(4)
@@ -174,7 +175,7 @@ def _moments(brain: Mask) -> NDArray[np.float64]:
     return np.stack([places.mean(0), places.std(0)])
 
 
-def _host(path: Path, box: Shape, atlas: Mask) -> Host:
+def _host(path: Path, box: Shape, atlas: Mask) -> Original:
     painted = path.name.endswith(("_dlmuse.nii.gz", "_synthseg.nii.gz"))
     labelled, skull = True, "_brain_" not in path.name
     if painted:
@@ -203,11 +204,11 @@ def _host(path: Path, box: Shape, atlas: Mask) -> Host:
         picture = torch.from_numpy(np.clip(resample(axes.apply(image), grid, target), 0, None)).half()
     if not (painted and skull):
         codes = add_skull(codes)
-    return Host(
-        name=_host_name(path),
-        image=picture,
-        tissue=torch.from_numpy(codes),
-        to_atlas=to_atlas,
+    return Original.lesion_free(
+        _host_name(path),
+        picture,
+        torch.from_numpy(codes),
+        to_atlas,
         skull=skull or image is None,
         labelled=labelled,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -65,8 +64,8 @@ class CaseStream(Stream):
         return self.cases.fingerprint
 
     @property
-    def provenance(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {
+    def provenance(self) -> dict[str, object]:
+        facts: dict[str, object] = {
             "trained_on": "a labelled cohort",
             "cases": len(self.cases),  # not their names, which may identify patients
             "cases_sha256": self.cases.fingerprint,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 import torch
@@ -51,7 +50,7 @@ class HeadStream(Stream):
     def __init__(self, sources: Sources, recipe: Recipe, *, device: torch.device, world: World = World()) -> None:
         super().__init__(recipe, device, world)
         self.sources = sources
-        hosts = [Original.of(host, device) for host in sources.hosts]
+        hosts = [host.to(device) for host in sources.hosts]
         self._scanned = [host for host in hosts if host.image is not None]
         self._painted = [host for host in hosts if host.image is None]
         share = recipe.simulate.painted_fraction
@@ -72,7 +71,7 @@ class HeadStream(Stream):
         return f"{self.sources.fingerprint} simulator {FORM}"
 
     @property
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, object]:
         return {
             "trained_on": "simulated infarcts; not validated on patients",
             "sources_sha256": self.sources.fingerprint,

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -81,7 +80,7 @@ def _one_by_one(run: Run, warm: int) -> dict[str, float]:
 
 
 def pace(
-    step: Callable[[Batch], Any], batches: Iterable[Batch], *, warm: int, steps: int, device: torch.device
+    step: Callable[[Batch], object], batches: Iterable[Batch], *, warm: int, steps: int, device: torch.device
 ) -> float:
     """Return the mean time of a step on these batches [ms], after `warm` steps of warm-up."""
     begun = 0.0

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save as to_bytes
 
 from insula.checkpoint import Card, Weights, load_state, load_weights, save_state, save_weights
-from insula.config import Recipe, SimulateConfig, TrainConfig, to_dict
+from insula.config import Recipe, complete_recipe, to_dict
 from insula.errors import BadData, UsageError
 from insula.infer import ready_network
 from insula.io import write_bytes
@@ -95,13 +95,10 @@ class Run:
         saved = load_state(self.folder, device=self.device)
         if saved is None:
             return False
-        kept = {**saved["recipe"], "model": {"brain": False, **saved["recipe"]["model"]}}
-        # settings that are newer than the state get their defaults
-        for part, defaults in (("train", TrainConfig()), ("simulate", SimulateConfig())):
-            kept[part] = {**to_dict(defaults), **saved["recipe"][part]}
-        if _lasting(kept) != _lasting(to_dict(self.recipe)):
-            rule, remedy = "belongs to another recipe", "resume with the recipe it was started with"
-            raise BadData("the saved state", self.folder.name, rule, remedy)
+        kept, wanted = _lasting(complete_recipe(saved["recipe"])), _lasting(to_dict(self.recipe))
+        if kept != wanted:
+            rule = f"belongs to another recipe: {_difference(kept, wanted)}"
+            raise BadData("the saved state", self.folder.name, rule, "resume with the recipe it was started with")
         if saved.get("taught_by") != self._teachers():
             raise BadData(
                 "the saved state", self.folder.name, "was taught by other weights", "resume with that teacher"
@@ -145,7 +142,7 @@ class Run:
             if self.world.rank == 0:
                 best = self.folder / "best"
                 best.mkdir(exist_ok=True)
-                save_weights(best, self.average, self._card(chosen_by=validation.told))
+                save_weights(best, self.average, self._card(chosen_by=validation.figures))
         return validation
 
     def finish(self) -> str:
@@ -163,13 +160,13 @@ class Run:
         write_bytes(self.folder / name, to_bytes(tensors))
         return name
 
-    def _teachers(self) -> dict[str, Any] | None:
+    def _teachers(self) -> dict[str, object] | None:
         """Return what identifies the teacher when a run resumes; None without one."""
         if self.taught_by is None:
             return None
         card = self.taught_by.card
         scalings = [*(own for _, own in self.taught_by.networks), card.calibration.scaling]
-        facts = {
+        facts: dict[str, object] = {
             "name": card.name,
             "sha256": self.taught_by.sha256,
             "temperatures": [scaling.temperature for scaling in scalings],
@@ -180,14 +177,13 @@ class Run:
             else facts
         )
 
-    def _card(self, **more: Any) -> Card:
+    def _card(self, **more: object) -> Card:
         recipe = self.recipe
         provenance = {**self._provenance(), **more}
         return Card(name=recipe.name, model=recipe.model, prepare=recipe.prepare, provenance=provenance)
 
-    def _provenance(self) -> dict[str, Any]:
-
-        facts = {
+    def _provenance(self) -> dict[str, object]:
+        facts: dict[str, object] = {
             **self.stream.provenance,
             "recipe": to_dict(self.recipe),
             "steps": self.step,
@@ -267,3 +263,18 @@ def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in recipe["train"].items() if name not in passing}
     simulate = {name: value for name, value in recipe["simulate"].items() if name != "compile"}
     return {**recipe, "train": kept, "simulate": simulate}
+
+
+def _difference(kept: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Return the first setting that two different recipes differ in, with both values."""
+    before, now = _flat(kept), _flat(wanted)
+    name = next(name for name in before | now if before.get(name) != now.get(name))
+    return f"{name} was {before.get(name)} and is {now.get(name)}"
+
+
+def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe's settings by dotted name, such as `train.lr`."""
+    flat: dict[str, Any] = {}
+    for name, part in recipe.items():
+        flat |= {f"{name}.{key}": value for key, value in part.items()} if isinstance(part, dict) else {name: part}
+    return flat

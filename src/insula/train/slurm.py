@@ -70,6 +70,7 @@ def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: s
     where, fold = shlex.quote(str(out)), ""
     if folds:
         where, fold = f'{where}/fold"$SLURM_ARRAY_TASK_ID"', ' --fold "$SLURM_ARRAY_TASK_ID"'
+    # submitit would submit a pickled call, which nobody can read, change or submit again by hand
     return "\n".join(
         [
             "#!/bin/bash",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import Any
 
 from insula.errors import InsulaError, Interrupted, Preempted
 
@@ -28,7 +28,7 @@ class Stop:
         begun = time.monotonic() if since is None else since
         self._minutes, self._until = minutes, begun + 60 * (minutes or math.inf)
         self._signal: int | None = None
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> Stop:
         for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)):

@@ -8,29 +8,18 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from insula.geometry import Grid
 from insula.metrics import dice_score, match_lesions
 from insula.models import UNet, probabilities
 from insula.stats import mean_interval
 from insula.store import CaseSet
 from insula.train.world import World
+from insula.volume import Case, Mask, Scan
 
-__all__ = ["Sample", "Validation", "validate"]
+__all__ = ["Validation", "validate"]
 
 _THRESHOLD = 0.5
 _SAMPLES = 3
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """The current prediction for one case, for display."""
-
-    case: str
-    image: Float[np.ndarray, "i j k"]
-    """Image, normalised, in RAS+ order."""
-    truth: Bool[np.ndarray, "i j k"]
-    found: Bool[np.ndarray, "i j k"]
-    dice: float
-    spacing_mm: float
 
 
 @dataclass(frozen=True)
@@ -57,16 +46,30 @@ class Validation:
     """Mean false lesion volume of controls; None without controls."""
     brain: float | None = None
     """Mean Dice of the brain mask; None unless the network and a case have one."""
-    samples: tuple[Sample, ...] = field(default=(), repr=False, compare=False)
-    """A few of this process's cases that have a lesion."""
+    samples: tuple[tuple[Case, Mask], ...] = field(default=(), repr=False, compare=False)
+    """A few of this process's cases that have a lesion, as the network sees them, and their predicted masks."""
 
     @property
-    def told(self) -> dict[str, float | int | str | None]:
+    def figures(self) -> dict[str, float | int | str | None]:
         """The figures as plain data, for the log and the card."""
         figures = {
             name: getattr(self, name) for name in ("dice", "low", "high", "basis", "f1", "cases", "empty", "false_ml")
         }
         return figures if self.brain is None else {**figures, "brain": self.brain}
+
+    told = figures  # until train/loop.py says `figures`
+
+
+def _sample(
+    name: str,
+    image: Float[np.ndarray, "i j k"],
+    truth: Bool[np.ndarray, "i j k"],
+    mask: Bool[np.ndarray, "i j k"],
+    spacing_mm: float,
+) -> tuple[Case, Mask]:
+    i, j, k = image.shape
+    grid = Grid((i, j, k), np.diag([spacing_mm] * 3 + [1.0]))
+    return Case(scan=Scan(image, grid, name=name), truth=Mask(truth, grid), subject=name), Mask(mask, grid)
 
 
 @torch.inference_mode()
@@ -83,7 +86,7 @@ def validate(model: UNet, cases: CaseSet, *, dtype: torch.dtype, spacing_mm: flo
     device = next(model.parameters()).device
     training = model.training
     model.eval()
-    scores, samples = torch.zeros(6, len(cases)), list[Sample]()
+    scores, samples = torch.zeros(6, len(cases)), list[tuple[Case, Mask]]()
     for n in range(world.rank, len(cases), world.size):
         image = cases.images[n].to(device).float()[None, None].contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
@@ -96,8 +99,7 @@ def validate(model: UNet, cases: CaseSet, *, dtype: torch.dtype, spacing_mm: flo
             scores[2:4, n] = torch.tensor([dice_score(known, head), 1.0])
         scores[4:, n] = torch.tensor([float(truth.any()), mask.sum() * spacing_mm**3 / 1000])
         if len(samples) < _SAMPLES and truth.any():
-            shown = image[0, 0].cpu().numpy()
-            samples.append(Sample(cases.names[n], shown, truth, mask, float(scores[0, n]), spacing_mm))
+            samples.append(_sample(cases.names[n], image[0, 0].cpu().numpy(), truth, mask, spacing_mm))
     model.train(training)
     dice, f1, brain, judged, lesion, volume = world.total(scores)
     chosen, control = lesion > 0, lesion == 0

@@ -1,4 +1,4 @@
-"""Sources of simulated patients: lesion-free heads and outlines of lesions."""
+"""Outlines of lesions, from which simulated patients get theirs."""
 
 from __future__ import annotations
 
@@ -7,33 +7,15 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int16, UInt8
+from jaxtyping import Bool, Int16, UInt8
 from torch import Tensor
 
-__all__ = ["FORM", "Host", "Outline", "draw_ovoid"]
+__all__ = ["FORM", "Outline", "draw_ovoid"]
 
 FORM = 2
 """Version of the simulation. It is raised when the same seed gives another head than before, so that two populations
 never mix in one cohort or run."""
 _POINTS = 64  # voxels of an outline that are enough to check its placement
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Host:
-    """A lesion-free head that can receive an infarct, in the training box at 1 mm."""
-
-    name: str
-    """Where the head comes from."""
-    image: Float[Tensor, "i j k"] | None
-    """T1w intensities; None if only a label map exists, and then the head is always painted."""
-    tissue: UInt8[Tensor, "i j k"]
-    """Codes of `Tissue`."""
-    to_atlas: np.ndarray
-    """4x4: voxel of the box -> millimetre of the space that the outlines were drawn in."""
-    skull: bool
-    """Whether the head has a skull, in the image or in the label map."""
-    labelled: bool = True
-    """Whether the tissues come from a label map; guessed ones cannot teach what is brain."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -2,6 +2,7 @@
 # make test   install, run the tests but the longest
 # make test-all  the longest tests too, as the continuous integration does
 # make test-shapes  the tests once more, with the types and shapes of every call checked
+# make coverage  branch coverage of what every result passes through, at least 95 %
 # make soak   what takes minutes: runs that are killed again and again, the service under load
 # make check  style, types, architecture
 # make faults inputs that go wrong elsewhere, by kind: tried, right in 0.1.0 and right now
@@ -18,9 +19,10 @@ DATA   ?=
 RESULTS := studies/results
 BIN    := $(VENV)/bin
 AUDIT  := .venv-audit
+COVERED := io metrics checkpoint geometry
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all test-shapes faults soak check bench bench-heldout page docs sbom hashes clean
+.PHONY: demo test test-all test-shapes coverage faults soak check bench bench-heldout page docs sbom hashes clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -34,6 +36,13 @@ test-all: $(VENV)/.dev
 
 test-shapes: $(VENV)/.dev
 	CHECK_SHAPES=1 $(BIN)/python -m pytest -n 2 -m "not soak and not long"
+
+coverage: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m "not soak and not long" $(COVERED:%=tests/%) tests/corpus \
+		$(COVERED:%=--cov=src/insula/%) --cov-branch --cov-report= --cov-fail-under=95
+	for package in $(COVERED); do \
+		$(BIN)/coverage report --include="src/insula/$$package/*" --show-missing --skip-covered --fail-under=95 || exit 1; \
+	done
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak
@@ -74,7 +83,7 @@ sbom: $(AUDIT)/.made
 	@echo dist/insula.cdx.json
 
 hashes: $(AUDIT)/.made
-	{ grep '^#' requirements-hashed.txt; $(AUDIT)/bin/uv pip compile pyproject.toml --extra demo --extra dicom --extra serve \
+	{ grep '^#' requirements-hashed.txt; echo hatchling | $(AUDIT)/bin/uv pip compile pyproject.toml - --extra demo --extra dicom --extra serve \
 		--constraint constraints.txt --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet; } \
 		> requirements-hashed.new
 	mv requirements-hashed.new requirements-hashed.txt

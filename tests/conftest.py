@@ -44,7 +44,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
-    config = AttentionUNet(widths=(4, 8), brain=False)
+    config = AttentionUNet(widths=(4, 8), norm="instance", stem="full", brain=False)
     model = build_model(config)
     model(torch.randn(2, 1, 16, 16, 16))  # moves the running statistics away from their start
     prepare = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
@@ -73,7 +73,7 @@ def brain_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`tiny_weights` with a brain output: a fifth of the box, in pieces and with holes. A quarter of it is `lesion`."""
     folder = tmp_path_factory.mktemp("brain")
     torch.manual_seed(1)
-    config = AttentionUNet(widths=(4, 8))
+    config = AttentionUNet(widths=(4, 8), norm="instance", stem="full")
     model = build_model(config)
     model(torch.randn(2, 1, 16, 16, 16))
     prepare = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)

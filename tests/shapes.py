@@ -1,4 +1,4 @@
-"""Checks the types and array shapes of every call into insula: `pytest --check-shapes`."""
+"""Checks the types and array shapes of every call into insula: `CHECK_SHAPES=1 pytest`."""
 
 from __future__ import annotations
 

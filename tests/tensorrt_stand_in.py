@@ -21,7 +21,7 @@ class _Context:
     def __init__(self, graph: bytes) -> None:
         self.session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         self.at: dict[str, int] = {}
-        self.shapes = {one.name: one.shape for one in (*self.session.get_inputs(), *self.session.get_outputs())}
+        self.shapes = {value.name: value.shape for value in (*self.session.get_inputs(), *self.session.get_outputs())}
 
     def set_tensor_address(self, name: str, address: int) -> None:
         self.at[name] = address

@@ -40,8 +40,8 @@ def _run(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     monkeypatch.setattr(sys, "argv", ["insula", *arguments])
     with pytest.raises(SystemExit) as stop:
         main()
-    told = capsys.readouterr()
-    return int(stop.value.code or 0), told.out, told.err
+    printed = capsys.readouterr()
+    return int(stop.value.code or 0), printed.out, printed.err
 
 
 def test_the_walk_through_runs_as_written(
@@ -52,7 +52,7 @@ def test_the_walk_through_runs_as_written(
     commands = _commands(_PAGE)
     assert len(commands) == 14
     assert sum(_SMALLER[0] in command for command in commands) == 1
-    said: dict[str, str] = {}
+    output: dict[str, str] = {}
     for command in commands:
         small = command.replace(*_SMALLER)
         if any(f" {verb} " in small for verb in _IN_ONE_PROCESS):
@@ -61,8 +61,8 @@ def test_the_walk_through_runs_as_written(
             small += f" --weights {quiet_weights} --device cpu"
         code, out, err = _run(small, capsys, monkeypatch)
         assert code == 0, (small, out, err)
-        said[command] = out
-    text = "\n".join(said.values())
+        output[command] = out
+    text = "\n".join(output.values())
     assert "5 cases from 3 sites, all simulated" in text
     assert "atlas-indi: 5 cases, 5 subjects, 3 centres; 5 usable" in text
     assert "0 centres on both sides" in text
@@ -120,7 +120,7 @@ def test_the_way_from_atlas_to_an_ensemble_runs_as_written(
         "--set model.widths=[2,4] --set train.steps=2 --set train.batch=1 --set train.crop=[32,32,32] "
         "--set train.compile=false --set train.recalibrate=1"
     )
-    said: dict[str, str] = {}
+    output: dict[str, str] = {}
     for command in _commands(_ATLAS):
         if command.startswith("tar "):
             subprocess.run(shlex.split(command), check=True)
@@ -133,8 +133,8 @@ def test_the_way_from_atlas_to_an_ensemble_runs_as_written(
             small += " --jobs 1"
         code, out, err = _run(small, capsys, monkeypatch)
         assert code == 0, (small, out, err)
-        said[command.split(" --")[0]] = out
-    assert "2 usable" in said["insula cohort check ATLAS_2"]
+        output[command.split(" --")[0]] = out
+    assert "2 usable" in output["insula cohort check ATLAS_2"]
     for preset in ("atlas2022", "isles2026"):
         record = json.loads((tmp_path / f"evaluation-{preset}" / "evaluation.json").read_text())
         assert record["preset"]["name"] == preset
@@ -142,7 +142,7 @@ def test_the_way_from_atlas_to_an_ensemble_runs_as_written(
     cards = [json.loads((tmp_path / "runs" / "atlas" / f"fold{n}" / "cohort.json").read_text()) for n in range(2)]
     assert all(card["provenance"]["started_from"]["name"] == "small" for card in cards)
     assert {card["provenance"]["cases"] for card in cards} == {1}
-    assert "20 cases of 4 centres" in said["insula calibrate runs/atlas OWN"]
+    assert "20 cases of 4 centres" in output["insula calibrate runs/atlas OWN"]
     with tarfile.open("atlas-ensemble.tar.gz") as packed:
         names = packed.getnames()
     assert sum(name.endswith(".safetensors") and "best" not in name for name in names) == 2

@@ -69,9 +69,9 @@ def test_of_a_bug_kind_and_place_are_told_and_never_its_text() -> None:
     try:
         raise ValueError("Unable to convert 'CANARY^1960-01-01' to 'DA' object")
     except ValueError as error:
-        told = str(as_insula_error(error))
-    assert told.startswith("ValueError at test_errors.py:")
-    assert "CANARY" not in told
+        text = str(as_insula_error(error))
+    assert text.startswith("ValueError at test_errors.py:")
+    assert "CANARY" not in text
 
 
 def test_a_signal_that_a_library_raises_anew_keeps_its_exit_code() -> None:

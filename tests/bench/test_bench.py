@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from insula.bench import CONTENDERS, bench_steps, bench_streams, cost_of, limits_of
+from insula.bench import CONTENDERS, StepBench, bench_steps, bench_streams, cost_of, limits_of
 from insula.bench.cost import work_of
 from insula.store import CaseSet
 from insula.train import Batch
@@ -84,16 +86,22 @@ def test_a_pipeline_is_timed_beside_its_step(bare: None) -> None:
     assert "batchgeneratorsv2" in str(theirs.why_not)
 
 
+def test_the_file_of_all_figures_keeps_its_keys(tmp_path: Path) -> None:
+    from insula.cli.bench import _write
+
+    _write(tmp_path / "bench.json", {}, [StepBench("baseline", "half resolution inside", False)], [])
+    (step,) = json.loads((tmp_path / "bench.json").read_text())["steps"]
+    assert list(step) == ["name", "says", "compiled", "why_not", "parameters", "cost", "work"]
+
+
 def test_what_the_command_line_names_is_known_here() -> None:
     from insula.cli.bench import train
 
-    defaults = train.__defaults__
-    assert defaults is not None
-    assert set(defaults[0]) == set(CONTENDERS)
+    assert set(inspect.signature(train).parameters["networks"].default) == set(CONTENDERS)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--networks", "nope"], "nope is not known"),
         (["--patch", "40"], "not divisible by 32"),
@@ -101,7 +109,11 @@ def test_what_the_command_line_names_is_known_here() -> None:
     ],
 )
 def test_wrong_words_are_refused_at_once(
-    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     from insula.cli.app import main
 
@@ -110,5 +122,5 @@ def test_wrong_words_are_refused_at_once(
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 2
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from insula.bench import bench_predict, parse_way
-from insula.bench.predict import _see
+from insula.bench import bench_predict, parse_combination
+from insula.bench.predict import _compare
 from insula.checkpoint import load_weights
 from insula.cohort import find_cohort
 from insula.config import SegmentConfig
@@ -31,18 +31,16 @@ def test_each_way_is_timed_scored_and_compared(
 ) -> None:
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path / "cache"))
     entries = find_cohort(cohort).entries
-    ways = ("openvino:float32", "tensorrt:float16")
-    found = {
-        told.way.told: told for told in bench_predict([str(quiet_weights)], ways, entries, device="cpu", repeats=2)
-    }
-    assert list(found) == ["torch:float32", *ways]
-    exact, other, never = found.values()
-    for told in (exact, other):
-        assert told.seconds > 0
-        assert 0 < told.network_s < 2 * told.seconds
-        assert told.cold_s > told.seconds / 2
-        assert 0 < told.peak_gib < 8
-        assert told.parameters > 0
+    spellings = ("openvino:float32", "tensorrt:float16")
+    results = list(bench_predict([str(quiet_weights)], spellings, entries, device="cpu", repeats=2))
+    assert [result.combination.spelling for result in results] == ["torch:float32", *spellings]
+    exact, other, never = results
+    for result in (exact, other):
+        assert result.seconds > 0
+        assert 0 < result.network_s < 2 * result.seconds
+        assert result.cold_s > result.seconds / 2
+        assert 0 < result.peak_gib < 8
+        assert result.parameters > 0
     [(case, alone)] = exact.cases.items()
     assert (alone.apart, alone.same, alone.precision) == (0.0, 1.0, "float32")
     assert 0 < other.cases[case].apart < 1e-3
@@ -55,14 +53,14 @@ def test_each_way_is_timed_scored_and_compared(
 def test_without_the_exact_way_nothing_is_compared(cohort: Path, quiet_weights: Path, tmp_path: Path) -> None:
     entry, loaded = find_cohort(cohort).entries[0], load_weights(str(quiet_weights))
     config = SegmentConfig(device="cpu", precision="float32")
-    alone = _see(entry, loaded, config, tmp_path, exact=False)
+    alone = _compare(entry, loaded, config, tmp_path, exact=False)
     assert (alone.apart, alone.same) == (None, None)
-    assert _see(entry, loaded, config, tmp_path, exact=True).same == 1.0
-    assert _see(entry, loaded, config, tmp_path, exact=False).apart == 0.0
+    assert _compare(entry, loaded, config, tmp_path, exact=True).same == 1.0
+    assert _compare(entry, loaded, config, tmp_path, exact=False).apart == 0.0
 
 
 def test_ways_are_pairs() -> None:
-    assert parse_way("openvino:bfloat16") == ("openvino", "bfloat16")
+    assert parse_combination("openvino:bfloat16") == ("openvino", "bfloat16")
     for wrong in (
         "openvino",
         "onnxruntime:bfloat16",
@@ -73,4 +71,4 @@ def test_ways_are_pairs() -> None:
         "",
     ):
         with pytest.raises(UsageError, match="`ways`"):
-            parse_way(wrong)
+            parse_combination(wrong)

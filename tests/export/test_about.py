@@ -12,18 +12,20 @@ from insula.export.about import about, new_file, size_of
 
 def test_what_has_to_be_known(tiny_weights: Path) -> None:
     loaded = load_weights(str(tiny_weights))
-    told = about(loaded)
-    assert float(told["threshold"]) == loaded.card.threshold
-    assert {"prepare", "before", "after", "notice", "min_lesion_ml", "trained_on"} < set(told)
-    assert json.loads(told["outputs"]) == ["lesion"]
-    assert "one channel" in told["after"]
-    assert "brain" not in told["after"]
+    facts = about(loaded)
+    assert float(facts["threshold"]) == loaded.card.threshold
+    assert {"prepare", "before", "after", "notice", "min_lesion_ml", "trained_on"} < set(facts)
+    assert json.loads(facts["outputs"]) == ["lesion"]
+    assert "one channel" in facts["after"]
+    assert "brain" not in facts["after"]
 
 
 def test_how_many_outputs_in_which_order(brain_weights: Path) -> None:
-    told = about(load_weights(str(brain_weights)))
-    assert json.loads(told["outputs"]) == ["lesion", "brain"]
-    assert "two channels: 0 is the probability of lesion, calibrated, and already 0 wherever channel 1" in told["after"]
+    facts = about(load_weights(str(brain_weights)))
+    assert json.loads(facts["outputs"]) == ["lesion", "brain"]
+    assert (
+        "two channels: 0 is the probability of lesion, calibrated, and already 0 wherever channel 1" in facts["after"]
+    )
 
 
 def test_the_box_or_a_tile_that_the_network_can_halve(tiny_weights: Path) -> None:

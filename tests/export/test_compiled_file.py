@@ -21,14 +21,14 @@ def test_the_package_gives_probabilities_and_says_what_it_is(brain_weights: Path
     path = export_aoti(str(brain_weights), tmp_path / "tiny.pt2", shape=(16, 32, 16), device="cpu")
     loaded = load_weights(str(brain_weights))
     package = torch._inductor.aoti_load_package(str(path))
-    told = package.loader.get_metadata()
-    assert "not a medical device" in told["notice"]
-    assert told["weights_sha256"] == loaded.sha256
+    metadata = package.loader.get_metadata()
+    assert "not a medical device" in metadata["notice"]
+    assert metadata["weights_sha256"] == loaded.sha256
     image = torch.randn(1, 1, 16, 32, 16)
-    config = SegmentConfig(device="cpu", precision=told["precision"], passes="whole")
+    config = SegmentConfig(device="cpu", precision=metadata["precision"], passes="whole")
     wanted, _ = infer(loaded.model, image, config, scaling=loaded.card.calibration.scaling)
     lesion, brain = package(image.contiguous(memory_format=torch.channels_last_3d))[0]
-    assert json.loads(told["outputs"]) == ["lesion", "brain"]
+    assert json.loads(metadata["outputs"]) == ["lesion", "brain"]
     assert wanted.brain is not None
     assert float((brain - wanted.brain).abs().max()) < 3e-2
     inside = (brain > 0.5) & (wanted.brain > 0.5)
@@ -54,9 +54,9 @@ def test_a_plan_and_what_has_to_be_known_of_it(
     monkeypatch.setattr("insula.export.compiled_file.choose_engine", lambda *_: "tensorrt")
     monkeypatch.setattr("insula.export.compiled_file.choose_device", lambda _: torch.device("cpu"))
     path = export_tensorrt(str(tiny_weights), tmp_path / "tiny.plan", shape=(16, 32, 16))
-    told = json.loads((tmp_path / "tiny.json").read_text())
+    description = json.loads((tmp_path / "tiny.json").read_text())
     loaded = load_weights(str(tiny_weights))
-    assert told["weights_sha256"] == loaded.sha256
+    assert description["weights_sha256"] == loaded.sha256
     image = torch.randn(1, 1, 16, 32, 16)
     config = SegmentConfig(device="cpu", precision="float32", passes="whole")
     wanted, _ = infer(loaded.model, image, config, scaling=loaded.card.calibration.scaling)

@@ -83,7 +83,7 @@ def test_monai_runs_it_to_the_same_masks(bundle: Path, weights: Path, coarse_cas
 
 def test_the_metadata_have_what_the_specification_asks_for(bundle: Path, weights: Path) -> None:
     """MONAI's own check fetches its schema from the network, so its required keys stand here."""
-    told = json.loads((bundle / "configs" / "metadata.json").read_text())
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
     required = {
         "version",
         "monai_version",
@@ -95,10 +95,10 @@ def test_the_metadata_have_what_the_specification_asks_for(bundle: Path, weights
         "copyright",
         "network_data_format",
     }
-    assert required <= set(told)
-    assert told["schema"].endswith(".json")
+    assert required <= set(metadata)
+    assert metadata["schema"].endswith(".json")
     for kind, name in (("inputs", "image"), ("outputs", "pred")):
-        form = told["network_data_format"][kind][name]
+        form = metadata["network_data_format"][kind][name]
         assert {
             "type",
             "format",
@@ -114,7 +114,7 @@ def test_the_metadata_have_what_the_specification_asks_for(bundle: Path, weights
     brain = load_weights(str(weights)).card.model.brain
     assert form["channel_def"] == ({"0": "lesion", "1": "brain"} if brain else {"0": "lesion"})
     assert ("NAME_brain.nii.gz" in (bundle / "docs" / "README.md").read_text()) == brain
-    assert "not a medical device" in told["intended_use"]
+    assert "not a medical device" in metadata["intended_use"]
     assert (bundle / "LICENSE").is_file()
 
 
@@ -124,10 +124,10 @@ def test_the_weights_in_it_are_the_weights(bundle: Path, weights: Path) -> None:
     assert inside.card == outside.card
 
 
-def test_an_ensemble_and_a_full_folder_are_refused(tmp_path: Path) -> None:
+def test_an_ensemble_and_a_full_folder_are_refused(quiet_weights: Path, tiny_weights: Path, tmp_path: Path) -> None:
     (tmp_path / "there").write_text("x")
     with pytest.raises(CannotCreate, match="not empty"):
-        export_monai_bundle("enhanced", tmp_path)
+        export_monai_bundle(str(tiny_weights), tmp_path)
     with pytest.raises(UsageError, match="ensemble"):
-        export_monai_bundle("ensemble", tmp_path / "new")
+        export_monai_bundle(f"{quiet_weights},{tiny_weights}", tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -63,7 +63,7 @@ def test_the_file_alone_is_enough_for_the_same_mask(exported: Path, weights: Pat
 def test_the_metadata_say_what_it_is_and_what_it_is_not(exported: Path, weights: Path) -> None:
     graph = onnx.load(str(exported))
     onnx.checker.check_model(graph, full_check=True)
-    about = {one.key: one.value for one in graph.metadata_props}
+    about = {prop.key: prop.value for prop in graph.metadata_props}
     assert about["weights_sha256"] == load_weights(str(weights)).sha256
     assert "not a medical device" in about["notice"]
     assert about["before"].startswith("Reorder")
@@ -85,13 +85,15 @@ def test_a_tile_if_wanted(weights: Path, tmp_path: Path) -> None:
     assert [d.dim_value for d in shape.dim] == [1, 1, 16, 32, 16]
 
 
-def test_what_is_there_stays_and_ensembles_are_refused(exported: Path, weights: Path, tmp_path: Path) -> None:
+def test_what_is_there_stays_and_ensembles_are_refused(
+    exported: Path, weights: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
     before = exported.read_bytes()
     with pytest.raises(CannotCreate, match="exists"):
         export_onnx(str(weights), exported)
     assert exported.read_bytes() == before
     with pytest.raises(UsageError, match="ensemble"):
-        export_onnx("ensemble", tmp_path / "new.onnx")
+        export_onnx(f"{weights},{tiny_weights}", tmp_path / "new.onnx")
 
 
 def test_the_consumer_of_the_documentation_needs_nothing_of_insula(
@@ -128,8 +130,8 @@ def test_the_consumer_of_the_documentation_needs_nothing_of_insula(
             assert 0 < hole.sum() + (prob[apart] > 0).sum() < 0.2 * ours.brain.voxels.sum()
             prob = np.where(hole | apart, ours.prob, prob)
         assert np.abs(prob - ours.prob).max() < 2e-3
-        told = (prob >= ours.threshold).sum() * ours.scan.grid.voxel_ml
+        volume_ml = (prob >= ours.threshold).sum() * ours.scan.grid.voxel_ml
         if ours.brain is not None:
             continue
-        assert done.stdout.startswith(f"{told:.2f} ml") or abs(float(done.stdout.split()[0]) - told) < 1
+        assert done.stdout.startswith(f"{volume_ml:.2f} ml") or abs(float(done.stdout.split()[0]) - volume_ml) < 1
     assert len([line for line in _CONSUMER.read_text().splitlines() if line.strip()]) <= 70

@@ -16,21 +16,21 @@ from insula.stats.interval import spread_of
 
 def test_independent_cases_give_the_textbooks_interval() -> None:
     values = np.random.default_rng(0).normal(0.6, 0.1, 20)
-    found = mean_interval(values)
+    interval = mean_interval(values)
     low, high = stats.t.interval(0.95, 19, loc=values.mean(), scale=stats.sem(values))
-    assert (found.value, found.low, found.high) == pytest.approx((values.mean(), low, high))
+    assert (interval.value, interval.low, interval.high) == pytest.approx((values.mean(), low, high))
     singles = spread_of(values, [str(n) for n in range(20)])  # every case a centre of its own: CR2 is the same
     assert singles.error == pytest.approx(stats.sem(values))
     assert singles.freedom == pytest.approx(19)
-    assert mean_interval(values, ["one"] * 20).low == found.low
+    assert mean_interval(values, ["one"] * 20).low == interval.low
 
 
 def test_equal_centres_give_the_interval_of_their_means() -> None:
     """Balanced clusters: CR2 is the t interval over the clusters' means."""
     values = np.random.default_rng(1).random((6, 7))
-    found = spread_of(values.ravel(), [str(n // 7) for n in range(42)])
-    assert found.error == pytest.approx(stats.sem(values.mean(1)))
-    assert found.freedom == pytest.approx(5)
+    spread = spread_of(values.ravel(), [str(n // 7) for n in range(42)])
+    assert spread.error == pytest.approx(stats.sem(values.mean(1)))
+    assert spread.freedom == pytest.approx(5)
 
 
 def test_unequal_centres_give_the_formulas_written_out() -> None:
@@ -43,9 +43,9 @@ def test_unequal_centres_give_the_formulas_written_out() -> None:
     variance = sum(r * r / (1 - k / total) for r, k in zip(residual, n, strict=True)) / total**2
     a = 1 / np.sqrt(1 - n / total)
     gram = np.array([[a[c] * a[d] * (n[c] * (c == d) - n[c] * n[d] / total) for d in range(6)] for c in range(6)])
-    found = spread_of(values, names)
-    assert found.error == pytest.approx(math.sqrt(variance))
-    assert found.freedom == pytest.approx(np.trace(gram) ** 2 / np.trace(gram @ gram))
+    spread = spread_of(values, names)
+    assert spread.error == pytest.approx(math.sqrt(variance))
+    assert spread.freedom == pytest.approx(np.trace(gram) ** 2 / np.trace(gram @ gram))
 
 
 def test_where_nothing_holds_nothing_is_said() -> None:
@@ -56,8 +56,8 @@ def test_where_nothing_holds_nothing_is_said() -> None:
     assert str(eight) == "0.511 (centres: 0.233, 0.600, 0.730) (n = 8, 3 centres, too few for an interval)"
     four = median_interval(np.linspace(0, 1, 40).tolist(), list("abcd") * 10)
     assert (four.low, four.basis) == (None, "n = 40, 4 centres, too few for a median's interval")
-    one = mean_interval([0.1, 0.2, 0.3, 0.4, 0.5], ["a"] * 5)
-    assert str(one) == "0.300 [0.104, 0.496] (n = 5, this centre only)"
+    interval = mean_interval([0.1, 0.2, 0.3, 0.4, 0.5], ["a"] * 5)
+    assert str(interval) == "0.300 [0.104, 0.496] (n = 5, this centre only)"
     assert median_interval([0.1, 0.2, 0.3, 0.9], list("abcd")).low is None
     empty = mean_interval([1.0] * 6, list("aabbcd"), least=0, most=1)
     assert str(empty) == "1.000 (n = 6, 4 centres, all values the same: no interval)"
@@ -78,8 +78,8 @@ def test_centres_that_nobody_knows_are_not_one_centre() -> None:
 
 def test_equal_values_at_the_median_do_not_make_it_certain() -> None:
     """Four zeros and five ones: from one side the share below the median has no variance."""
-    found = median_interval([0.0] * 4 + [1.0] * 5)
-    assert (found.value, found.low, found.high) == (1.0, 0.0, 1.0)
+    interval = median_interval([0.0] * 4 + [1.0] * 5)
+    assert (interval.value, interval.low, interval.high) == (1.0, 0.0, 1.0)
     rng, held = np.random.default_rng(7), 0
     for _ in range(300):
         median = median_interval(np.where(rng.random(40) < 0.46, 1.0, rng.random(40)).tolist())
@@ -92,10 +92,10 @@ def test_intervals_hold_their_value_and_stay_in_range(values: list[float], centr
     names = [str(n % centres) for n in range(len(values))]
     mean, median = mean_interval(values, names, least=0, most=1), median_interval(values, names)
     assert mean.low is not None or np.ptp(values) <= 1e-9
-    for found in (mean, median):
-        if found.low is not None and found.high is not None:
-            assert 0 <= found.low <= found.value + 1e-12
-            assert found.value - 1e-12 <= found.high <= 1
+    for interval in (mean, median):
+        if interval.low is not None and interval.high is not None:
+            assert 0 <= interval.low <= interval.value + 1e-12
+            assert interval.value - 1e-12 <= interval.high <= 1
 
 
 def test_ten_centres_whose_cases_are_alike_know_less_than_their_cases_pretend() -> None:
@@ -116,7 +116,7 @@ def test_the_nominal_share_of_intervals_hold() -> None:
         values = (
             math.sqrt(0.3) * rng.standard_normal(6)[np.array(names, int)] + math.sqrt(0.7) * rng.standard_normal(30)
         ).tolist()
-        for n, found in enumerate((mean_interval(values, names), median_interval(values, names))):
-            held[n] += found.low is None or found.high is None or found.low <= 0 <= found.high
+        for n, interval in enumerate((mean_interval(values, names), median_interval(values, names))):
+            held[n] += interval.low is None or interval.high is None or interval.low <= 0 <= interval.high
     assert np.all(held / 300 > 0.91)
     assert held[0] / 300 < 0.985

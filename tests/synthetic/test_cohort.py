@@ -38,12 +38,15 @@ def test_sites_share_no_host_and_no_outline(sources: dict[Part, Sources], specs:
         dealt = [(site.part, place) for site in sites.values() for place in getattr(site, kind)]
         assert len(dealt) == len(set(dealt))
         there = [
-            one for part in sources.values() for one in getattr(part, kind) if kind != "hosts" or one.image is not None
+            item
+            for part in sources.values()
+            for item in getattr(part, kind)
+            if kind != "hosts" or item.image is not None
         ]
         assert len(dealt) == len(there)
     for spec in specs:
-        mine = [host for host in sources[spec.site.part].hosts if host.image is not None]  # real heads only
-        assert spec.host.name in {mine[place].name for place in spec.site.hosts}
+        with_image = [host for host in sources[spec.site.part].hosts if host.image is not None]  # real heads only
+        assert spec.host.name in {with_image[place].name for place in spec.site.hosts}
         assert {site.part for site in sites.values()} == {"train", "test"}
 
 
@@ -86,21 +89,21 @@ def test_impossible_cohorts_are_refused(sources: dict[Part, Sources]) -> None:
 
 
 def test_a_case_is_written_as_atlas_has_it_and_again_byte_for_byte(specs: list[CaseSpec], tmp_path: Path) -> None:
-    one = next(spec for spec in specs if len(spec.shapes) == 1)
+    spec_of_one_lesion = next(spec for spec in specs if len(spec.shapes) == 1)
     control = next(spec for spec in specs if not spec.shapes)
     (tmp_path / "a").mkdir()
-    write_sheets([one, control], tmp_path / "a", {"seed": 3})
-    for spec in (one, control):
+    write_sheets([spec_of_one_lesion, control], tmp_path / "a", {"seed": 3})
+    for spec in (spec_of_one_lesion, control):
         write_case(spec, tmp_path / "a")
-    write_case(one, tmp_path / "b")
+    write_case(spec_of_one_lesion, tmp_path / "b")
     files = sorted(path.relative_to(tmp_path / "b") for path in (tmp_path / "b").rglob("*.nii.gz"))
-    anat = Path("Training", one.site.name, one.subject, "ses-1", "anat")
-    stem = f"{one.subject}_ses-1_space-MNI152NLin2009aSym"
+    anat = Path("Training", spec_of_one_lesion.site.name, spec_of_one_lesion.subject, "ses-1", "anat")
+    stem = f"{spec_of_one_lesion.subject}_ses-1_space-MNI152NLin2009aSym"
     names = ("T1w", "desc-brain_mask", "label-L_desc-T1lesion_mask")
     assert files == [anat / f"{stem}_{name}.nii.gz" for name in names]
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    write_case(replace(one, unfamiliar=True), tmp_path / "c")  # another look, the same lesion
+    write_case(replace(spec_of_one_lesion, unfamiliar=True), tmp_path / "c")  # another look, the same lesion
     for mask in files[1:]:
         assert (tmp_path / "a" / mask).read_bytes() == (tmp_path / "c" / mask).read_bytes()
     assert (tmp_path / "a" / files[0]).read_bytes() != (tmp_path / "c" / files[0]).read_bytes()
@@ -110,23 +113,23 @@ def test_a_case_is_written_as_atlas_has_it_and_again_byte_for_byte(specs: list[C
     assert (cohort.layout, cohort.notes) == ("atlas-indi", ())
     checked = check_cohort(cohort)
     assert not [fault for case in checked.cases for fault in case.faults if fault.severity == "error"]
-    found = {case.subject: case for case in checked.cases}
-    assert found[control.subject].lesion_voxels == 0
-    assert (found[one.subject].lesion_ml or 0) > 1
-    for spec in (one, control):
-        assert found[spec.subject].centre == spec.site.name
-        assert found[spec.subject].days == spec.days
-        assert found[spec.subject].chronicity == spec.phase
-    told = json.loads((tmp_path / "a" / "simulation.json").read_text())
-    assert "simulated" in told["notice"]
+    cases = {case.subject: case for case in checked.cases}
+    assert cases[control.subject].lesion_voxels == 0
+    assert (cases[spec_of_one_lesion.subject].lesion_ml or 0) > 1
+    for spec in (spec_of_one_lesion, control):
+        assert cases[spec.subject].centre == spec.site.name
+        assert cases[spec.subject].days == spec.days
+        assert cases[spec.subject].chronicity == spec.phase
+    record = json.loads((tmp_path / "a" / "simulation.json").read_text())
+    assert "simulated" in record["notice"]
     sheet = (tmp_path / "a" / "simulated_ATLAS_2.0_MetaData.csv").read_text()
-    write_sheets([one, control], tmp_path / "a", {"seed": 3})  # the same plan goes on
+    write_sheets([spec_of_one_lesion, control], tmp_path / "a", {"seed": 3})  # the same plan goes on
     assert (tmp_path / "a" / "simulated_ATLAS_2.0_MetaData.csv").read_text() == sheet
     with pytest.raises(CannotCreate, match="holds another cohort"):
-        write_sheets([one], tmp_path / "a", {"seed": 4})
+        write_sheets([spec_of_one_lesion], tmp_path / "a", {"seed": 4})
     (tmp_path / "foreign" / "Training").mkdir(parents=True)
     with pytest.raises(CannotCreate, match="holds another cohort"):
-        write_sheets([one], tmp_path / "foreign", {"seed": 3})
+        write_sheets([spec_of_one_lesion], tmp_path / "foreign", {"seed": 3})
 
 
 def test_a_finished_case_is_left_alone_and_a_half_one_is_not(specs: list[CaseSpec], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 # make test   install, run the tests but the longest
 # make test-all  the longest tests too, as the continuous integration does
 # make test-shapes  the tests once more, with the types and shapes of every call checked
+# make test-shapes-core  the same for the packages that compute, as the continuous integration does
 # make coverage  branch coverage of what every result passes through, at least 95 %
 # make soak   what takes minutes: runs that are killed again and again, the service under load
 # make check  style, types, architecture
@@ -20,9 +21,10 @@ RESULTS := studies/results
 BIN    := $(VENV)/bin
 AUDIT  := .venv-audit
 COVERED := io metrics checkpoint geometry
+SHAPED := geometry io metrics prepare postprocess models nn losses infer
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all test-shapes coverage faults soak check bench bench-heldout page docs sbom hashes clean
+.PHONY: demo test test-all test-shapes test-shapes-core coverage faults soak check bench bench-heldout page docs sbom hashes clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -36,6 +38,9 @@ test-all: $(VENV)/.dev
 
 test-shapes: $(VENV)/.dev
 	CHECK_SHAPES=1 $(BIN)/python -m pytest -n 2 -m "not soak and not long"
+
+test-shapes-core: $(VENV)/.dev
+	CHECK_SHAPES=1 $(BIN)/python -m pytest -n 2 -m "not soak and not long" $(SHAPED:%=tests/%)
 
 coverage: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "not soak and not long" $(COVERED:%=tests/%) tests/corpus \

@@ -61,7 +61,7 @@ def from_dict(cls: type[T], tree: object, *, what: str) -> T:
     """Build knobs from plain data; data that does not fit is refused.
 
     Args:
-        cls: a knobs class, or a union of knobs classes.
+        cls: a knobs class.
         tree: dictionaries, lists and values.
         what: name of the data in messages.
 

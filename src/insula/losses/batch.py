@@ -14,7 +14,7 @@ __all__ = ["BatchLoss", "Logits", "Scalar", "Sums", "Total", "alone", "weighted_
 
 Logits = Float[Tensor, "b 1 i j k"]
 Scalar = Float[Tensor, ""]
-Sums = Float[Tensor, " n"]
+Sums = Float[Tensor, " _"]
 Total = Callable[[Tensor], Tensor]
 """A function that turns sums over this process's part of a batch into sums over the batch."""
 

@@ -62,7 +62,7 @@ class Stream(ABC):
         i, j, k = (min(pair) for pair in zip(config.crop, box, strict=True))
         return self.world.share(config.batch), (i, j, k)
 
-    def places(self, case: Original) -> Sequence[Int[np.ndarray, "n 3"]]:
+    def places(self, case: Original) -> Sequence[Int[np.ndarray, "_ 3"]]:
         """Return the lesions, as voxel lists, that crops of a case may be centred on."""
         return case.lesions if self.recipe.train.focus == "lesion" else (case.lesion,)
 
@@ -112,7 +112,7 @@ class Stream(ABC):
 
 
 def crop_window(
-    lesions: Sequence[Int[np.ndarray, "n 3"]], box: Shape, crop: Shape, rng: np.random.Generator
+    lesions: Sequence[Int[np.ndarray, "_ 3"]], box: Shape, crop: Shape, rng: np.random.Generator
 ) -> tuple[slice, slice, slice]:
     """Draw a crop: with probability 2/3 around a lesion voxel, otherwise anywhere.
 

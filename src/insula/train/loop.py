@@ -177,7 +177,7 @@ def _peak_gib(device: torch.device) -> float:
 def _log_progress(run: Run, progress: Progress, report: Callable[[Progress], None]) -> None:
     """Write a line to the log on rank 0, and call `report`."""
     if run.world.rank == 0:
-        validation = None if progress.validation is None else progress.validation.told
+        validation = None if progress.validation is None else progress.validation.figures
         line = {**vars(progress), "validation": validation}
         line = {
             name: None if isinstance(value, float) and not math.isfinite(value) else value

@@ -57,8 +57,6 @@ class Validation:
         }
         return figures if self.brain is None else {**figures, "brain": self.brain}
 
-    told = figures  # until train/loop.py says `figures`
-
 
 def _sample(
     name: str,

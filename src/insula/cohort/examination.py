@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +14,13 @@ from insula.errors import InsulaError
 from insula.geometry import Grid, axis_map, label_components, ras_grid, ras_map, unlike_in_order
 from insula.io import SeveralLabels, read_mask, read_scan
 from insula.io.naming import flags_by_name
+from insula.postprocess import Side, side_of
 from insula.prepare.head import Head, find_head
 from insula.types import Flag
 from insula.volume import Mask, Scan
 
-__all__ = ["CheckedCase", "Hemisphere", "MAP_MM", "MAP_SHAPE", "examine", "hemisphere_of"]
+__all__ = ["CheckedCase", "MAP_MM", "MAP_SHAPE", "examine", "hemisphere_of"]
 
-Hemisphere = Literal["left", "right", "both", "none"]
 
 MAP_SHAPE = (48, 56, 44)
 """Shape of the coarse box in which lesion frequency is counted [voxels]."""
@@ -59,7 +57,7 @@ class CheckedCase:
     lesion_voxels: int | None = None
     components: int | None = None
     """Number of 26-connected lesions."""
-    hemisphere: Hemisphere = "none"
+    hemisphere: Side = "none"
     """Side with at least nine tenths of the lesion."""
     image_sha256: str = ""
     """SHA-256 of the voxel values, so that a re-compressed copy is recognised."""
@@ -132,7 +130,7 @@ def _image_facts(scan: Scan) -> dict[str, object]:
         "axes": scan.grid.axcodes,
         "low": round(float(low), 4),
         "high": round(float(high), 4),
-        "image_sha256": hashlib.sha256(np.ascontiguousarray(scan.image).tobytes()).hexdigest(),
+        "image_sha256": scan.image_sha256,
     }
 
 
@@ -206,14 +204,14 @@ def _within(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return ndimage.binary_dilation(filled)
 
 
-def hemisphere_of(voxels: NDArray[np.bool_], head: Head) -> Hemisphere:
+def hemisphere_of(voxels: NDArray[np.bool_], head: Head) -> Side:
     """Return the side with at least nine tenths of a mask in RAS+ order; `none` for an empty mask."""
     along = np.flatnonzero(voxels.any((1, 2)))
     if not len(along):
         return "none"
     count = voxels.sum((1, 2))[along]
-    right = float(count[along > head.centre[0]].sum() / count.sum())  # RAS+: the first axis grows to the right
-    return "right" if right >= _ONE_SIDED else "left" if 1 - right >= _ONE_SIDED else "both"
+    right = int(count[along > head.centre[0]].sum())  # RAS+: the first axis grows to the right
+    return side_of(int(count.sum()) - right, right)
 
 
 def _where(voxels: NDArray[np.bool_], grid: Grid, head: Head) -> dict[str, object]:
@@ -230,7 +228,7 @@ def _flipped(image: NDArray[np.float32], voxels: NDArray[np.bool_], head: Head, 
     """Flag a mask that is probably mirrored: it marks healthy tissue, and the dark cavity lies on the other side."""
     index = np.argwhere(voxels)
     side = index[:, 0] > head.centre[0]
-    if lesion_ml < _FLIP_LEAST_ML or max(side.mean(), 1 - side.mean()) < _ONE_SIDED:
+    if lesion_ml < _FLIP_LEAST_ML or side_of(int((~side).sum()), int(side.sum())) == "both":
         return []
     across = index.copy()
     across[:, 0] = np.round(2 * head.centre[0] - index[:, 0])

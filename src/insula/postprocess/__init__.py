@@ -3,12 +3,13 @@
 from insula.postprocess.brain import brain_flags, find_brain, within_brain
 from insula.postprocess.decision import Lesion, decide, measure_lesions, number_lesions
 from insula.postprocess.doubt import SMALL_ML, SPREAD, lesion_confidence, mean_logits, volume_doubt, volume_interval
-from insula.postprocess.sides import side_volumes_ml
+from insula.postprocess.sides import Side, side_of, side_volumes_ml
 
 __all__ = [
     "Lesion",
     "SMALL_ML",
     "SPREAD",
+    "Side",
     "brain_flags",
     "decide",
     "find_brain",
@@ -16,6 +17,7 @@ __all__ = [
     "mean_logits",
     "measure_lesions",
     "number_lesions",
+    "side_of",
     "side_volumes_ml",
     "volume_doubt",
     "volume_interval",

@@ -1,12 +1,17 @@
-"""Lesion volume of each hemisphere."""
+"""Lesion volume of each hemisphere, and the side it lies on."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 
 from insula.volume import Mask
 
-__all__ = ["side_volumes_ml"]
+__all__ = ["Side", "side_of", "side_volumes_ml"]
+
+Side = Literal["left", "right", "both", "none"]
+_ONE_SIDE = 0.9
 
 
 def side_volumes_ml(lesion: Mask, brain: Mask) -> tuple[float, float] | None:
@@ -36,3 +41,18 @@ def side_volumes_ml(lesion: Mask, brain: Mask) -> tuple[float, float] | None:
     millilitres = lesion.grid.voxel_ml
     left, right = (lower, upper) if lesion.grid.axcodes[axis] == "R" else (upper, lower)
     return left * millilitres, right * millilitres
+
+
+def side_of(left: float, right: float) -> Side:
+    """Return the side with at least nine tenths of a lesion; `none` without one.
+
+    Args:
+        left: its volume, or number of voxels, on the left.
+        right: the same on the right.
+    """
+    total = left + right
+    if not total:
+        return "none"
+    if max(left, right) / total < _ONE_SIDE:
+        return "both"
+    return "left" if left > right else "right"

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["bids_app", "main"]
 
+_RECORDS = "sub-*/**/*_record.json"
+_KEPT = {"unchanged": "unchanged", "corrected": "the mask was changed since; it is kept"}
+
 
 def main() -> None:
     """Run the BIDS App and exit with one of the codes of `insula.errors`."""
@@ -135,11 +138,10 @@ def _segment_scan(
     from insula.io import printable, write_json, write_text
     from insula.predict import (
         bids_paths,
-        corrected_mask,
         inputs_sha256,
+        kept_result,
         open_scan,
         segment,
-        standing_result,
         write_bids_result,
     )
     from insula.predict.record import refusal
@@ -151,11 +153,8 @@ def _segment_scan(
             rule = f"and {printable(scan.twin)} would have the same result file, and it is unclear which is meant"
             raise BadData("the scan", printable(scan.path.name), rule, "keep one of them")
         image = open_scan(scan.path, name=scan.name)[0]
-        if not again and corrected_mask(paths.record) is not None:
-            print(f"{scan.name}: the mask was changed since; it is kept", flush=True)
-            return None
-        if not again and standing_result(paths.record, inputs_sha256(image, config, weights)) is not None:
-            print(f"{scan.name}: unchanged", flush=True)
+        if not again and (kept := kept_result(paths.record, inputs_sha256(image, config, weights))):
+            print(f"{scan.name}: {_KEPT[kept[1]]}", flush=True)
             return None
         result = segment(image, config, weights=weights)
     except Interrupted:
@@ -191,16 +190,13 @@ def _write_tables(out: Path, notes: tuple[str, ...] = ()) -> bool:
 
     Runs for several participants may do so at the same time: each waits for the others.
     """
-    from insula.io import OutputFolder, write_text
-    from insula.report import render_index
-    from insula.study import earlier_records, write_tables
+    from insula.io import OutputFolder
+    from insula.study import earlier_records, write_overview
 
     with OutputFolder(out, patience_s=60) as folder:
-        by_case = earlier_records(out.glob("sub-*/**/*_record.json"))
-        records = [by_case[case] for case in sorted(by_case)]
+        records = earlier_records(folder.glob(_RECORDS))
         if records:
-            write_tables(folder, records)
-            write_text(folder / "index.html", render_index(records, note="; ".join(notes)))
+            write_overview(folder, records, note="; ".join(notes))
     return bool(records)
 
 
@@ -210,7 +206,7 @@ def _group(raw: Path, out: Path) -> int:
 
     if not out.is_dir():
         raise NoInput("the output", out, "does not exist", "run the participant level first")
-    for path in sorted(out.glob("sub-*/**/*_record.json")):
+    for path in sorted(out.glob(_RECORDS)):
         try:
             json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:

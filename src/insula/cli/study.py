@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["print_study"]
 
 _KEPT = {
-    "": "",
+    None: "",
     "unchanged": "  (unchanged)",
     "corrected": "  (the mask was changed since; it is kept, and these are the numbers before; --again segments anew)",
 }

@@ -15,7 +15,7 @@ from insula.predict.record import CaseRecord, RefusalRecord, ResultRecord, refus
 from insula.predict.result import Provenance, Result
 from insula.predict.segmentation import segment
 from insula.predict.source import open_scan
-from insula.predict.standing import corrected_mask, inputs_sha256, read_record, set_corrected_aside, standing_result
+from insula.predict.standing import Kept, inputs_sha256, kept_result, read_record, set_corrected_aside
 from insula.predict.write import ResultPaths, result_paths, write_refusal, write_result
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "BidsScan",
     "BidsScans",
     "CaseRecord",
+    "Kept",
     "Provenance",
     "RefusalRecord",
     "Remembered",
@@ -31,9 +32,9 @@ __all__ = [
     "ResultRecord",
     "Token",
     "bids_paths",
-    "corrected_mask",
     "find_bids_scans",
     "inputs_sha256",
+    "kept_result",
     "look_through",
     "open_scan",
     "read_record",
@@ -42,7 +43,6 @@ __all__ = [
     "result_paths",
     "segment",
     "set_corrected_aside",
-    "standing_result",
     "to_record",
     "write_bids_dataset",
     "write_bids_result",

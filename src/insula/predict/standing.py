@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-
-import numpy as np
+from typing import Literal
 
 from insula.checkpoint import Weights
 from insula.config import SegmentConfig
+from insula.errors import InsulaError
+from insula.io.bytes import read_file
 from insula.predict.record import CaseRecord, ResultRecord
 from insula.types import VERSION
 from insula.volume import Scan
 
-__all__ = ["corrected_mask", "inputs_sha256", "read_record", "set_corrected_aside", "standing_result"]
+__all__ = ["Kept", "inputs_sha256", "kept_result", "read_record", "set_corrected_aside"]
+
+Kept = Literal["unchanged", "corrected"]
 
 _NO_INFLUENCE = frozenset({"device", "passes", "tile"})  # the mask does not depend on them
 
@@ -25,6 +28,7 @@ def inputs_sha256(scan: Scan, config: SegmentConfig, weights: Weights) -> str:
     facts = {
         "insula": VERSION,
         "file": scan.file.sha256 if scan.file else None,
+        "image": scan.image_sha256,
         "shape": scan.grid.shape,
         "affine": scan.grid.affine.tolist(),
         "weights": weights.sha256,
@@ -32,9 +36,7 @@ def inputs_sha256(scan: Scan, config: SegmentConfig, weights: Weights) -> str:
         "decision": [card.threshold, card.min_lesion_ml, repr(card.calibration)],
         "settings": {name: value for name, value in vars(config).items() if name not in _NO_INFLUENCE},
     }
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
-    digest.update(np.ascontiguousarray(scan.image).data)
-    return digest.hexdigest()
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def read_record(path: Path) -> CaseRecord | None:
@@ -48,34 +50,25 @@ def read_record(path: Path) -> CaseRecord | None:
     return record  # type: ignore[return-value]
 
 
-def standing_result(path: Path, inputs: str) -> ResultRecord | None:
-    """Return the record of an earlier result that a new run would only repeat; None if there is no such result.
+def kept_result(path: Path, inputs: str) -> tuple[ResultRecord, Kept] | None:
+    """Return the record of an earlier result that a new run must not replace, or would only repeat, and which it is.
 
     Args:
         path: the record.
-        inputs: `inputs_sha256` of what would be computed. Every file named by the record must be as it was written.
+        inputs: `inputs_sha256` of what would be computed.
+
+    Returns:
+        `corrected` if the mask was changed since it was written, whatever the inputs; `unchanged` if the inputs are the
+        same and every file is as it was written; None if there is no such result.
     """
-    record = read_record(path)
-    if record is None or record["outcome"] != "done" or record["provenance"].get("inputs_sha256") != inputs:
+    record = _result(path)
+    if record is None:
         return None
-    written = record.get("sha256", {})
-    names = record.get("files", {})
-    if not written or any(_sha256(path.with_name(names[kind])) != sha256 for kind, sha256 in written.items()):
-        return None
-    return record
-
-
-def corrected_mask(path: Path) -> ResultRecord | None:
-    """Return the record of an earlier result whose mask was changed since it was written; None if there is none.
-
-    Args:
-        path: the record.
-    """
-    record = read_record(path)
-    if record is None or record["outcome"] != "done" or "mask" not in record.get("sha256", {}):
-        return None
-    now = _sha256(path.with_name(record["files"]["mask"]))
-    return record if now and now != record["sha256"]["mask"] else None
+    now = {kind: _sha256(path.with_name(record["files"][kind])) for kind in record["sha256"]}
+    if now["mask"] not in ("", record["sha256"]["mask"]):
+        return record, "corrected"
+    unchanged = now == record["sha256"] and record["provenance"].get("inputs_sha256") == inputs
+    return (record, "unchanged") if unchanged else None
 
 
 def set_corrected_aside(path: Path) -> Path | None:
@@ -87,19 +80,28 @@ def set_corrected_aside(path: Path) -> Path | None:
     Returns:
         The new path, `NAME_corrected-HASH_mask.nii.gz`; None if the mask is as it was written.
     """
-    record = corrected_mask(path)
+    record = _result(path)
     if record is None:
         return None
     mask = path.with_name(record["files"]["mask"])
-    stem = mask.name.removesuffix("_mask.nii.gz")
-    aside = mask.with_name(f"{stem}_corrected-{_sha256(mask)[:8]}_mask.nii.gz")
+    if (now := _sha256(mask)) in ("", record["sha256"]["mask"]):
+        return None
+    aside = mask.with_name(f"{mask.name.removesuffix('_mask.nii.gz')}_corrected-{now[:8]}_mask.nii.gz")
     mask.replace(aside)
     return aside
+
+
+def _result(path: Path) -> ResultRecord | None:
+    """Return the record of a result with the hashes of its files; None for anything else."""
+    record = read_record(path)
+    if record is None or record["outcome"] != "done" or "mask" not in record.get("sha256", {}):
+        return None
+    return record
 
 
 def _sha256(path: Path) -> str:
     """Return the hash of a file; empty if it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
+        return read_file(path).sha256
+    except InsulaError:
         return ""

@@ -1,8 +1,7 @@
 """A study: find and name many scans, and segment them into one folder."""
 
 from insula.study.inputs import ScanFiles, find_scans, name_cases
-from insula.study.run import CaseOutcome, StudyPlan, earlier_records, run_study
-from insula.study.table import write_tables
+from insula.study.run import CaseOutcome, StudyPlan, earlier_records, run_study, write_overview
 
 __all__ = [
     "CaseOutcome",
@@ -12,5 +11,5 @@ __all__ = [
     "find_scans",
     "name_cases",
     "run_study",
-    "write_tables",
+    "write_overview",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from insula.io import folded, write_text
-from insula.predict import result_paths
+from insula.predict import read_record, result_paths
 
 __all__ = ["Claims"]
 
@@ -93,8 +93,8 @@ class Claims:
 
 def _scan_of(path: Path) -> str:
     """Return the SHA-256 of a record's scan; `refused` for a refusal, empty for a file that is not a record."""
-    record = _read(path)
-    if not str(record.get("format")).startswith("insula-result/"):
+    record = read_record(path)
+    if record is None:
         return ""
     scan = record.get("scan")
     return str(scan.get("sha256")) if isinstance(scan, dict) else _REFUSED

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from insula.checkpoint import Weights, load_weights
 from insula.config import SegmentConfig
@@ -16,21 +16,21 @@ from insula.io import OutputFolder, printable, write_text
 from insula.io.dicom import scan_name
 from insula.predict import (
     CaseRecord,
-    corrected_mask,
+    Kept,
     inputs_sha256,
+    kept_result,
     open_scan,
     read_record,
     result_paths,
     segment,
     set_corrected_aside,
-    standing_result,
     write_refusal,
 )
 from insula.report import render_index, write_case
 from insula.study.claims import Claims
 from insula.study.table import write_tables
 
-__all__ = ["CaseOutcome", "StudyPlan", "earlier_records", "run_study"]
+__all__ = ["CaseOutcome", "StudyPlan", "earlier_records", "run_study", "write_overview"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class CaseOutcome(NamedTuple):
     record: CaseRecord
     error: InsulaError | None
     """Why the case was refused; None if it was segmented."""
-    kept: Literal["", "unchanged", "corrected"] = ""
+    kept: Kept | None = None
     """Why an earlier result was kept: nothing it depends on changed, or somebody corrected its mask."""
     set_aside: Path | None = None
     """Where a corrected mask is now that was replaced."""
@@ -119,7 +119,7 @@ def run_study(plan: StudyPlan, out: Path) -> Iterator[CaseOutcome]:
         for path, name, weights in zip(plan.files, plan.names, plan.weights, strict=True):
             outcome = _run_case(plan, path, name, loaded[weights], folder, claims)
             records[outcome.record["case"]] = outcome.record
-            _write_overview(folder, records, plan.note)
+            write_overview(folder, records, note=plan.note)
             yield outcome
 
 
@@ -129,7 +129,14 @@ def earlier_records(paths: Iterable[Path]) -> dict[str, CaseRecord]:
     return {record["case"]: record for record in records}
 
 
-def _write_overview(folder: Path, records: dict[str, CaseRecord], note: str) -> None:
+def write_overview(folder: Path, records: Mapping[str, CaseRecord], *, note: str = "") -> None:
+    """Write the tables and the index page of a folder of results.
+
+    Args:
+        folder: where to write; locked by the caller.
+        records: of all cases, by name.
+        note: a sentence for the index.
+    """
     in_order = [records[case] for case in sorted(records)]
     write_tables(folder, in_order)
     write_text(folder / "index.html", render_index(in_order, note=note))
@@ -152,8 +159,8 @@ def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: 
         claimed = claims.for_result(scan.name, scan.file.sha256 if scan.file else "", path)
         scan = replace(scan, name=claimed)
         paths = result_paths(folder, claimed)
-        if not plan.again and (kept := _kept(name, paths.record, inputs_sha256(scan, plan.config, weights))):
-            return kept
+        if not plan.again and (kept := kept_result(paths.record, inputs_sha256(scan, plan.config, weights))):
+            return CaseOutcome(name, kept[0], None, kept[1])
         result = segment(scan, plan.config, weights=weights)
     except Interrupted:
         raise
@@ -171,11 +178,3 @@ def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: 
     except BadData as error:  # any other error has nothing to do with this scan, and would end every later case too
         known = plan.wording(error)
         return CaseOutcome(name, write_refusal(known, claimed, paths), known, set_aside=aside)
-
-
-def _kept(name: str, path: Path, inputs: str) -> CaseOutcome | None:
-    """Return the outcome of an earlier run if it stands; None if the scan has to be segmented."""
-    if (corrected := corrected_mask(path)) is not None:
-        return CaseOutcome(name, corrected, None, "corrected")
-    standing = standing_result(path, inputs)
-    return None if standing is None else CaseOutcome(name, standing, None, "unchanged")

@@ -9,11 +9,10 @@ from typing import cast
 
 from insula.io import write_text
 from insula.io.entities import acquisition, entities_of, joined
+from insula.postprocess import side_of
 from insula.predict import CaseRecord, ResultRecord
 
 __all__ = ["lesions_table", "results_table", "write_tables"]
-
-_ONE_SIDE = 0.9  # share of the volume from which a case counts as left or right
 
 _CASE_COLUMNS: dict[str, dict[str, object]] = {
     "case": {"Description": "Name of the case; its files begin with it"},
@@ -127,11 +126,8 @@ def _case_row(record: CaseRecord) -> dict[str, object]:
 
 
 def _side(sides: dict[str, float]) -> str:
-    total = sum(sides.values())
-    if not total:
-        return ""
-    name, most = max(sides.items(), key=lambda item: item[1])
-    return name.removesuffix("_ml") if most >= _ONE_SIDE * total else "both"
+    side = side_of(sides["left_ml"], sides["right_ml"]) if sides else "none"
+    return "" if side == "none" else side
 
 
 def _lesion_rows(record: ResultRecord) -> list[dict[str, object]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,3 +91,8 @@ class Scan:
             )
         image.setflags(write=False)
         object.__setattr__(self, "image", image)
+
+    @cached_property
+    def image_sha256(self) -> str:
+        """SHA-256 of the voxels in C order; computed once."""
+        return hashlib.sha256(np.ascontiguousarray(self.image).data).hexdigest()

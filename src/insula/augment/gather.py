@@ -234,13 +234,13 @@ class Desk:
 
     def _outlines(self, plans: Sequence[Augmentation], outlines: Sequence[Outline], grafts: int) -> Tensor:
         """Copy each graft's outline into one corner of a common buffer."""
-        i, j, k = (max(sizes) for sizes in zip(*(outline.voxels.shape for outline in outlines), strict=True))
+        i, j, k = (max(sizes) for sizes in zip(*(outline.shape for outline in outlines), strict=True))
         room = self.place("outline", len(plans), grafts, i, j, k).zero_()
         for held, plan in zip(room, plans, strict=True):
             for slot, graft in zip(held, plan.lesions.grafts if plan.lesions else (), strict=False):
-                voxels = outlines[graft.outline].voxels
-                a, b, c = voxels.shape
-                slot[:a, :b, :c].copy_(voxels, non_blocking=True)
+                outline = outlines[graft.outline]
+                a, b, c = outline.shape
+                slot[:a, :b, :c].copy_(outline.voxels, non_blocking=True)
         return room
 
     def _grain(self, plans: Sequence[Augmentation], crop: Shape) -> dict[str, Tensor]:

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Int16, UInt8
 from torch import Tensor
 
+from insula.types import Shape
+
 __all__ = ["FORM", "Outline", "draw_ovoid"]
 
 FORM = 2
@@ -28,6 +30,12 @@ class Outline:
     """0 or 1."""
     origin_mm: tuple[float, float, float]
     """Position of voxel (0, 0, 0) in the atlas."""
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Voxels in each direction; kept, because a tensor's own shape is slow to ask a thousand outlines for."""
+        i, j, k = self.voxels.shape
+        return i, j, k
 
     @cached_property
     def volume_ml(self) -> float:

@@ -71,6 +71,7 @@ _EXTRAS = {
     "plain": ("simulate.confounders=0",),
     "whole": ("train.whole_fraction=0.04",),
     "compiled": ("simulate.compile=true",),
+    "eager": ("train.compile=false",),
     "nomemory": ("model.memory=off",),
     "noscan": ("model.scans=0",),
     "gentle": ("train.lr=2e-4",),

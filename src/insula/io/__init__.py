@@ -3,7 +3,7 @@
 from insula.io.atomic import write_bytes, write_json, write_text
 from insula.io.folder import OutputFolder
 from insula.io.mask import SeveralLabels, read_mask
-from insula.io.nifti_write import write_labels, write_mask, write_prob, write_scan
+from insula.io.nifti_write import round_prob, write_labels, write_mask, write_prob, write_scan
 from insula.io.read import (
     bare_name,
     folded,
@@ -26,6 +26,7 @@ __all__ = [
     "read_mask",
     "read_scan",
     "read_values",
+    "round_prob",
     "still_the_same",
     "write_bytes",
     "write_json",

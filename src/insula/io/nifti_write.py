@@ -15,7 +15,7 @@ from insula.geometry import Grid, laid_out
 from insula.io.atomic import write_bytes
 from insula.volume import FileFacts, Mask, Spaces
 
-__all__ = ["write_labels", "write_mask", "write_prob", "write_scan"]
+__all__ = ["round_prob", "write_labels", "write_mask", "write_prob", "write_scan"]
 
 
 def write_mask(path: Path, mask: Mask, *, file: FileFacts | None = None) -> None:
@@ -43,15 +43,20 @@ def write_scan(path: Path, image: NDArray[np.floating], grid: Grid) -> None:
 
 
 def write_prob(path: Path, prob: NDArray[np.floating], grid: Grid, *, file: FileFacts | None = None) -> None:
-    """Write a probability map as float32 `.nii.gz`, in the same way as `write_mask`.
+    """Write a probability map as float32 `.nii.gz`, in the same way as `write_mask`, rounded by `round_prob`."""
+    _write(path, round_prob(laid_out(prob, "F")), grid, file)
 
-    Values are rounded to multiples of 2^-16, far below their accuracy, which makes the file several times smaller.
+
+def round_prob(prob: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return probabilities rounded to multiples of 2^-16, far below their accuracy; files become several times smaller.
+
+    The mask is decided on rounded values too, so that a map on disk gives exactly its mask.
     """
-    steps = laid_out(prob, "F")
-    steps *= 65536
-    steps = np.round(steps, out=steps).astype(np.float32, copy=False)
+    steps = prob.astype(np.float32)
+    steps *= np.float32(65536)
+    np.round(steps, out=steps)
     steps /= np.float32(65536)
-    _write(path, steps, grid, file)
+    return steps
 
 
 def _write(path: Path, voxels: NDArray[np.number], grid: Grid, file: FileFacts | None) -> None:

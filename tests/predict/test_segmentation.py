@@ -225,6 +225,7 @@ def test_everything_is_made_then_the_old_record_goes_then_files_and_the_record_l
         "write x_mask.nii.gz",
         "write x_prob.nii.gz",
         "write x_brain.nii.gz",
+        "remove x_network_mask.nii.gz",
         "write x.html",
         "write x.json",
     ]

@@ -13,7 +13,7 @@ from insula.postprocess import SPREAD, Lesion, brain_flags, volume_doubt, volume
 from insula.types import Flag
 from insula.volume import Mask, Scan
 
-__all__ = ["Provenance", "Result", "WeightsProvenance"]
+__all__ = ["Correction", "Provenance", "Result", "WeightsProvenance"]
 
 
 class WeightsProvenance(TypedDict):
@@ -43,6 +43,14 @@ class Provenance(TypedDict):
     machine: str
 
 
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """Tells that a person's mask took the place of the network's."""
+
+    network: Mask | None
+    """The network's mask; None if it is lost."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Result:
     """The lesion mask, its uncertainty and its provenance, all on the scan's own grid."""
@@ -65,6 +73,8 @@ class Result:
     """The calibration of the weights."""
     brain: Mask | None = None
     """The brain, one component without holes; None if the weights have no brain output."""
+    correction: Correction | None = None
+    """Set if a person corrected the mask; None if it is the network's."""
 
     def __repr__(self) -> str:
         count, warnings = len(self.lesions), sum(flag.severity == "warning" for flag in self.flags)
@@ -102,6 +112,8 @@ class Result:
         """Why the mask is empty; None when it is not."""
         if self.mask.voxels.any():
             return None
+        if self.correction is not None:
+            return "the corrected mask is empty"
         if self.brain is not None and not self.brain.voxels.any():
             return "no lesion found: the network sees no brain in this scan"
         peak = float(self.prob.max())

@@ -17,7 +17,7 @@ from insula.volume import Scan
 
 __all__ = ["Kept", "inputs_sha256", "kept_result", "read_record", "set_corrected_aside"]
 
-Kept = Literal["unchanged", "corrected"]
+Kept = Literal["unchanged", "edited", "corrected"]
 
 _NO_INFLUENCE = frozenset({"device", "passes", "tile"})  # the mask does not depend on them
 
@@ -58,33 +58,37 @@ def kept_result(path: Path, inputs: str) -> tuple[ResultRecord, Kept] | None:
         inputs: `inputs_sha256` of what would be computed.
 
     Returns:
-        `corrected` if the mask was changed since it was written, whatever the inputs; `unchanged` if the inputs are the
-        same and every file is as it was written; None if there is no such result.
+        `edited` if the mask was changed since it was written, whatever the inputs; `corrected` if it is a person's, and
+        measured; `unchanged` if the inputs are the same and every file is as it was written; None if there is no such
+        result.
     """
     record = _result(path)
     if record is None:
         return None
     now = {kind: _sha256(path.with_name(record["files"][kind])) for kind in record["sha256"]}
     if now["mask"] not in ("", record["sha256"]["mask"]):
+        return record, "edited"
+    if record.get("correction") and now["mask"]:
         return record, "corrected"
     unchanged = now == record["sha256"] and record["provenance"].get("inputs_sha256") == inputs
     return (record, "unchanged") if unchanged else None
 
 
 def set_corrected_aside(path: Path) -> Path | None:
-    """Rename the mask of a result if it was changed since it was written, so that a new result does not replace it.
+    """Rename the mask of a result if it is a person's, so that a new result does not replace it.
 
     Args:
         path: the record.
 
     Returns:
-        The new path, `NAME_corrected-HASH_mask.nii.gz`; None if the mask is as it was written.
+        The new path, `NAME_corrected-HASH_mask.nii.gz`; None if the mask is the network's.
     """
     record = _result(path)
     if record is None:
         return None
     mask = path.with_name(record["files"]["mask"])
-    if (now := _sha256(mask)) in ("", record["sha256"]["mask"]):
+    now = _sha256(mask)
+    if not now or (now == record["sha256"]["mask"] and not record.get("correction")):
         return None
     aside = mask.with_name(f"{mask.name.removesuffix('_mask.nii.gz')}_corrected-{now[:8]}_mask.nii.gz")
     mask.replace(aside)

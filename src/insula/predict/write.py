@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResultPaths", "result_paths", "write_refusal", "write_result"]
 
-_LONGEST_NAME = 255 - len("_brain.nii.gz")
+_LONGEST_NAME = 255 - len("_network_mask.nii.gz")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class ResultPaths:
     """Paths of the files of a case."""
 
     mask: Path
+    network_mask: Path
+    """The network's mask; written only if a person corrected the mask."""
     brain: Path
     """Written only for weights with a brain output."""
     prob: Path
@@ -54,6 +56,7 @@ def result_paths(folder: Path, name: str) -> ResultPaths:
         name = name.encode()[: _LONGEST_NAME - 9].decode(errors="ignore") + "-" + digest
     return ResultPaths(
         mask=folder / f"{name}_mask.nii.gz",
+        network_mask=folder / f"{name}_network_mask.nii.gz",
         brain=folder / f"{name}_brain.nii.gz",
         prob=folder / f"{name}_prob.nii.gz",
         record=folder / f"{name}.json",
@@ -75,8 +78,8 @@ def write_result(
     """Write mask, brain mask, probability map and record, each atomically; for DICOM also segmentations and a report.
 
     All contents are made before the first file is written. An earlier run's record is deleted first and the new record
-    is written last, with the SHA-256 of every other file, so that no record ever stands beside another run's mask. An
-    earlier brain mask is deleted if this result has none.
+    is written last, with the SHA-256 of every other file, so that no record ever stands beside another run's mask. A
+    brain mask or a network's mask of an earlier result is deleted if this result has none.
 
     Args:
         result: the result.
@@ -100,6 +103,9 @@ def write_result(
     files = {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}
     if result.brain is not None:
         files["brain"] = paths.brain.name
+    network = result.correction.network if result.correction is not None else None
+    if network is not None:
+        files["network_mask"] = paths.network_mask.name
     if objects:
         files |= {name: getattr(paths, name).name for name in ("seg", "prob_seg", "report", "capture")}
     record = to_record(result)
@@ -108,16 +114,18 @@ def write_result(
     paths.record.unlink(missing_ok=True)  # an earlier record would name files that are replaced now
     write_mask(paths.mask, result.mask, file=file)
     write_prob(paths.prob, result.prob, result.scan.grid, file=file)
-    if result.brain is None:
-        paths.brain.unlink(missing_ok=True)
-    else:
-        write_mask(paths.brain, result.brain, file=file)
+    optional = {paths.brain: result.brain, paths.network_mask: network}
+    for path, mask in optional.items():
+        if mask is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_mask(path, mask, file=file)
     for path, content in more.items():
         if isinstance(content, str):
             write_text(path, content)
         else:
             save_dicom(path, content)
-    written = {paths.mask, paths.prob, paths.brain, *more}
+    written = {paths.mask, paths.prob, *optional, *more}
     paths_by_name = {name: path for name, file in files.items() if (path := paths.record.with_name(file)) in written}
     record["sha256"] = {name: read_file(path).sha256 for name, path in paths_by_name.items()}
     write_json(paths.record, record)
@@ -131,7 +139,8 @@ def _unchanged(source: Path | DicomScan, file: FileFacts) -> bool:
 def _objects(result: Result, source: DicomScan, paths: ResultPaths) -> dict[Path, Dataset]:
     """Returns the DICOM objects of a result; made before any file, so that a failure leaves no partial result."""
     weights = result.provenance["weights"]["name"]
-    seg = lesion_seg(source, number_lesions(result.mask), weights=weights)
+    by_hand = result.correction is not None
+    seg = lesion_seg(source, number_lesions(result.mask), weights=weights, corrected=by_hand)
     return {
         paths.seg: seg,
         paths.prob_seg: probability_seg(source, result.prob, weights=weights),
@@ -144,7 +153,7 @@ def write_refusal(error: InsulaError, name: str, paths: ResultPaths) -> RefusalR
 
     An old mask beside a new refusal would be believed.
     """
-    images = (paths.mask, paths.brain, paths.prob)
+    images = (paths.mask, paths.network_mask, paths.brain, paths.prob)
     for stale in (*images, paths.page, paths.seg, paths.prob_seg, paths.report, paths.capture):
         stale.unlink(missing_ok=True)
     record = refusal(name, error)

@@ -29,7 +29,9 @@ _SERIES = 9000  # added to the source's series number, so that viewers list resu
 _MOST_LESIONS = 65_535
 
 
-def lesion_seg(source: DicomScan, labels: UInt16[np.ndarray, "i j k"], *, weights: str) -> Segmentation:
+def lesion_seg(
+    source: DicomScan, labels: UInt16[np.ndarray, "i j k"], *, weights: str, corrected: bool = False
+) -> Segmentation:
     """Return a binary segmentation with one segment for each lesion.
 
     Args:
@@ -37,6 +39,7 @@ def lesion_seg(source: DicomScan, labels: UInt16[np.ndarray, "i j k"], *, weight
         labels: labels on the scan's grid, 0 and 1 to n for the lesions. All 0 gives a valid object with one empty
             segment.
         weights: name of the weights, which becomes part of the algorithm's name.
+        corrected: whether a person corrected the labels; the algorithm is then called semi-automatic.
 
     Raises:
         BadData: the labels are not on the scan's grid, or there are more lesions than an object can hold.
@@ -48,7 +51,7 @@ def lesion_seg(source: DicomScan, labels: UInt16[np.ndarray, "i j k"], *, weight
     count = int(labels.max(initial=0))
     if count > _MOST_LESIONS:
         raise BadData("the mask", f"of {count:,} lesions", "has too many for a segmentation", "raise the threshold")
-    return _segmentation(source, labels, "BINARY", max(count, 1), weights)
+    return _segmentation(source, labels, "BINARY", max(count, 1), weights, corrected=corrected)
 
 
 def probability_seg(source: DicomScan, prob: Float[np.ndarray, "i j k"], *, weights: str) -> Segmentation:
@@ -77,7 +80,9 @@ def save_dicom(path: Path, data: Dataset) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _segmentation(source: DicomScan, values: np.ndarray, kind: str, segments: int, weights: str) -> Segmentation:
+def _segmentation(
+    source: DicomScan, values: np.ndarray, kind: str, segments: int, weights: str, *, corrected: bool = False
+) -> Segmentation:
     try:
         import highdicom as hd
         from pydicom.sr.codedict import codes
@@ -106,7 +111,7 @@ def _segmentation(source: DicomScan, values: np.ndarray, kind: str, segments: in
                 segment_label=_LABEL if segments == 1 else f"{_LABEL} {number + 1}",
                 segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
                 segmented_property_type=hd.sr.CodedConcept("55641003", "SCT", "Infarct"),
-                algorithm_type="AUTOMATIC",
+                algorithm_type="SEMIAUTOMATIC" if corrected else "AUTOMATIC",
                 algorithm_identification=algorithm,
                 anatomic_regions=[codes.SCT.Brain],
                 tracking_uid=generate_uid(entropy_srcs=[*seeds, str(number)]),

@@ -78,7 +78,15 @@ def test_the_door_refuses_it_unless_told(tiny_weights: Path) -> None:
     scan = _scan(_LIKE["T2w"])
     with pytest.raises(BadData, match="looks like"):
         segment(scan, SegmentConfig(device="cpu"), weights=str(tiny_weights))
-    assert segment(scan, SegmentConfig(device="cpu", assume_t1w=True), weights=str(tiny_weights)).mask.grid == scan.grid
+    result = segment(scan, SegmentConfig(device="cpu", assume_t1w=True), weights=str(tiny_weights))
+    assert result.mask.grid == scan.grid
+    (flag,) = (flag for flag in result.flags if flag.code == "contrast-assumed")
+    assert "looks like" in flag.text and flag.severity == "warning"
+
+
+def test_what_looks_like_t1w_is_not_flagged_when_it_is_assumed() -> None:
+    image = _image(phantom_case(_GRID, (), noise=0.015).scan)
+    assert check_contrast(image, assume_t1w=True) == check_contrast(image)
 
 
 def test_other_ways_of_preparing_change_no_verdict(coarse_case: Case) -> None:

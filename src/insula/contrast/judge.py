@@ -63,16 +63,18 @@ def verdict_of(look: Float[Tensor, "2 i j k"]) -> Verdict:
     )
 
 
-def check_contrast(look: Float[Tensor, "2 i j k"]) -> tuple[Flag, ...]:
+def check_contrast(look: Float[Tensor, "2 i j k"], *, assume_t1w: bool = False) -> tuple[Flag, ...]:
     """Return the flags of an image that can be segmented.
 
     Args:
         look: from `look_at` or `coarse`.
+        assume_t1w: flag an image that does not look like T1w, instead of refusing it.
 
     Raises:
-        BadData: the image does not look like a T1w scan of a head.
+        BadData: the image does not look like a T1w scan of a head, and is not assumed to be one.
     """
     verdict = verdict_of(look)
+    flags = []
     if verdict.refused:
         rule = (
             f"looks like {NAMES[verdict.kind]} and not like a T1w scan"
@@ -81,8 +83,10 @@ def check_contrast(look: Float[Tensor, "2 i j k"]) -> tuple[Flag, ...]:
         )
         if verdict.kind is Kind.NO_HEAD:
             rule = "does not look like a scan of a head"
-        raise BadData("the image", "", rule, "give the T1w scan, or use `assume_t1w` if it is one")
-    flags = []
+        if not assume_t1w:
+            raise BadData("the image", "", rule, "give the T1w scan, or use `assume_t1w` if it is one")
+        text = f"The image {rule}; it was segmented because it was assumed to be one."
+        flags.append(Flag("contrast-assumed", text))
     if verdict.agent:
         text = "The scan looks contrast-enhanced: what the agent brightens can hide a lesion."
         flags.append(Flag("contrast-agent-seen", text))

@@ -10,9 +10,11 @@ from insula.predict.bids import (
     write_bids_dataset,
     write_bids_result,
 )
+from insula.predict.correction import corrected_result
 from insula.predict.recall import Remembered, Token, remember
 from insula.predict.record import CaseRecord, RefusalRecord, ResultRecord, refusal, to_record
-from insula.predict.result import Provenance, Result
+from insula.predict.result import Correction, Provenance, Result
+from insula.predict.review import ReviewScore, review_score
 from insula.predict.segmentation import segment
 from insula.predict.source import open_scan
 from insula.predict.standing import Kept, inputs_sha256, kept_result, read_record, set_corrected_aside
@@ -23,6 +25,7 @@ __all__ = [
     "BidsScan",
     "BidsScans",
     "CaseRecord",
+    "Correction",
     "Kept",
     "Provenance",
     "RefusalRecord",
@@ -30,8 +33,10 @@ __all__ = [
     "Result",
     "ResultPaths",
     "ResultRecord",
+    "ReviewScore",
     "Token",
     "bids_paths",
+    "corrected_result",
     "find_bids_scans",
     "inputs_sha256",
     "kept_result",
@@ -41,6 +46,7 @@ __all__ = [
     "refusal",
     "remember",
     "result_paths",
+    "review_score",
     "segment",
     "set_corrected_aside",
     "to_record",

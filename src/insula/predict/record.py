@@ -8,17 +8,21 @@ from typing import Literal, NotRequired, TypedDict
 import numpy as np
 
 from insula.errors import InsulaError
-from insula.postprocess import side_volumes_ml
-from insula.predict.result import Provenance, Result
+from insula.metrics import dice_score
+from insula.postprocess import Lesion, side_volumes_ml
+from insula.predict.result import Correction, Provenance, Result
+from insula.volume import Mask
 
 __all__ = [
     "DISCLAIMER",
     "CaseRecord",
     "Confidence",
+    "CorrectionRecord",
     "ErrorRecord",
     "RefusalRecord",
     "ResultRecord",
     "ScanRecord",
+    "lesion_record",
     "refusal",
     "to_record",
 ]
@@ -55,6 +59,19 @@ class ScanRecord(TypedDict):
     """None for a scan that was not read from a file."""
 
 
+class CorrectionRecord(TypedDict):
+    """How a corrected mask differs from the network's; all None if the network's mask is lost."""
+
+    network_volume_ml: float | None
+    """Volume of the network's mask [ml]."""
+    added_ml: float | None
+    """Volume that was added [ml]."""
+    removed_ml: float | None
+    """Volume that was removed [ml]."""
+    dice: float | None
+    """Dice of the two masks, 0 to 1; 1 if both are empty."""
+
+
 class ResultRecord(TypedDict):
     """The record of a scan that was segmented."""
 
@@ -70,6 +87,8 @@ class ResultRecord(TypedDict):
     """`left_ml` and `right_ml`, the lesion volume on each side; None where no brain is known."""
     reason: str | None
     """Why the mask is empty; None when it is not."""
+    correction: NotRequired[CorrectionRecord]
+    """Only if a person corrected the mask."""
     lesions: list[dict[str, object]]
     """The fields of each `Lesion`, largest first."""
     confidence: Confidence
@@ -115,7 +134,7 @@ def to_record(result: Result) -> ResultRecord:
     scan, grid = result.scan, result.scan.grid
     inside = result.prob[result.mask.voxels]
     interval = result.volume_interval_ml
-    return {
+    record: ResultRecord = {
         "format": FORMAT,
         "notice": DISCLAIMER,
         "case": scan.name,
@@ -125,7 +144,7 @@ def to_record(result: Result) -> ResultRecord:
         "brain": _brain(result),
         "sides": _sides(result),
         "reason": result.reason,
-        "lesions": [_rounded(asdict(lesion)) for lesion in result.lesions],
+        "lesions": [lesion_record(lesion) for lesion in result.lesions],
         "confidence": {
             "note": _note(result),
             "mean_probability": round(float(inside.mean()), 4) if inside.size else None,
@@ -145,6 +164,26 @@ def to_record(result: Result) -> ResultRecord:
         },
         "provenance": result.provenance,
     }
+    if result.correction is not None:
+        record["correction"] = _correction(result.mask, result.correction)
+    return record
+
+
+def lesion_record(lesion: Lesion) -> dict[str, object]:
+    """Returns the fields of a lesion, rounded as in a record."""
+    return _rounded(asdict(lesion))
+
+
+def _correction(mask: Mask, correction: Correction) -> CorrectionRecord:
+    if correction.network is None:
+        return {"network_volume_ml": None, "added_ml": None, "removed_ml": None, "dice": None}
+    ours, theirs, voxel_ml = mask.voxels, correction.network.voxels, mask.grid.voxel_ml
+    return {
+        "network_volume_ml": round(correction.network.volume_ml, 4),
+        "added_ml": round(float(np.count_nonzero(ours & ~theirs)) * voxel_ml, 4),
+        "removed_ml": round(float(np.count_nonzero(theirs & ~ours)) * voxel_ml, 4),
+        "dice": round(dice_score(theirs, ours), 4),
+    }
 
 
 def _brain(result: Result) -> dict[str, float | None] | None:
@@ -160,6 +199,8 @@ def _sides(result: Result) -> dict[str, float] | None:
 
 
 def _note(result: Result) -> str:
+    if result.correction is not None:
+        return "Somebody corrected the mask; probabilities are the network's, and there is no interval of the volume."
     fitted = result.calibration.fitted_on
     if fitted is None:
         return "Probabilities are the network's own; they were never calibrated against any truth."

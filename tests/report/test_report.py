@@ -112,7 +112,7 @@ def test_names_are_escaped_everywhere(coarse_case: Case, tiny_weights: Path) -> 
         render_page(result, record),
         render_index([record, refusal(evil.name, BadData("x", "<b>", "y", "z"))]),
     ):
-        assert "<script" not in html
+        assert "<script>alert" not in html
         assert "&lt;script&gt;" in html
 
 
@@ -207,15 +207,18 @@ def test_the_brains_outline_is_its_own_border(brained: Result) -> None:
 
 def test_the_index_has_both_numbers_and_leaves_them_empty_where_not_known(brained: Result, result: Result) -> None:
     files = {"files": {"page": "x.html"}}
-    known, unknown = to_record(brained) | files, to_record(result) | files
-    older = {key: value for key, value in unknown.items() if key != "brain"}
-    none = unknown | {"brain": {"volume_ml": 0.0, "lesion_share": None}}
+    known = to_record(brained) | files | {"case": "known"}
+    unknown = to_record(result) | files | {"case": "unknown"}
+    older = {key: value for key, value in unknown.items() if key != "brain"} | {"case": "older"}
+    none = unknown | {"brain": {"volume_ml": 0.0, "lesion_share": None}, "case": "none"}
     html = render_index([known, unknown, older, none, refusal("bad", BadData("a", "b", "c", "d"))])
-    rows = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)]
-    assert rows[0][3:5] == ["Brain [ml]", "Lesion / brain [%]"]
+    lines = re.findall(r"<tr[^>]*>(.*?)</tr>", html, re.DOTALL)
+    rows = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", line) for line in lines]
+    cells = {re.sub(r"<.*?>", "", row[0]): row for row in rows}
+    assert cells["Case"][4:6] == ["Brain [ml]", "Lesion / brain [%]"]
     brain = known["brain"]
-    assert rows[1][3:5] == [f"{brain['volume_ml']:.0f}", f"{100 * brain['lesion_share']:.2f}"]
-    assert rows[2][3:5] == rows[3][3:5] == ["", ""]
-    assert rows[4][3:5] == ["0", ""]
-    assert len(rows[1]) == len(rows[0])
+    assert cells["known"][4:6] == [f"{brain['volume_ml']:.0f}", f"{100 * brain['lesion_share']:.2f}"]
+    assert cells["unknown"][4:6] == cells["older"][4:6] == ["", ""]
+    assert cells["none"][4:6] == ["0", ""]
+    assert len(cells["known"]) == len(cells["Case"])
     assert 'colspan="5"' in html

@@ -9,13 +9,21 @@ from insula.report.memory import render_memory
 from insula.report.page import Truth, render_page
 from insula.report.pictures import Picture, picture
 from insula.report.simulated import render_gallery, show_head, show_scan
+from insula.report.thumbnail import thumbnail_of
 from insula.report.training import current_lines, read_log, render_folds, render_training
+from insula.report.verdict import OUTDATED, VERDICTS, CaseVerdict, Review, case_verdict, mask_sha256_of, reviews_by_case
 
 __all__ = [
+    "CaseVerdict",
+    "OUTDATED",
     "Picture",
+    "Review",
     "Truth",
+    "VERDICTS",
+    "case_verdict",
     "current_lines",
     "gallery",
+    "mask_sha256_of",
     "picture",
     "read_log",
     "render_capture",
@@ -27,8 +35,10 @@ __all__ = [
     "render_memory",
     "render_page",
     "render_training",
+    "reviews_by_case",
     "show_head",
     "show_scan",
     "suspects",
+    "thumbnail_of",
     "write_case",
 ]

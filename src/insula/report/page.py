@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from insula.geometry import ras_map
 from insula.predict import Result, ResultRecord
 from insula.report.pictures import Frame, Picture, Plane, frame_of, picture
+from insula.report.thumbnail import render_thumbnail
 
 __all__ = ["Truth", "frame_and_focus", "render_page", "template"]
 
@@ -57,7 +58,7 @@ def render_page(result: Result, record: ResultRecord, *, truth: Truth | None = N
 
     Returns:
         One self-contained document: three planes through the largest lesion, a strip of axial slices, the table of
-        lesions, flags and provenance.
+        lesions, flags and provenance. Its head holds a thumbnail for the index.
     """
     frame, centre = frame_and_focus(result)
     return template("page.html").render(
@@ -68,6 +69,7 @@ def render_page(result: Result, record: ResultRecord, *, truth: Truth | None = N
         warnings=[f for f in record["flags"] if f["severity"] == "warning"],
         notes=[f for f in record["flags"] if f["severity"] == "note"],
         provenance=json.dumps(record["provenance"], indent=2),
+        thumbnail=render_thumbnail(frame, centre["axial"]),
     )
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from cli.call import call
 from corpus.files import IMAGE, nifti, packed
+from insula.predict import review_score
 
 Capture = pytest.CaptureFixture[str]
 
@@ -115,7 +116,7 @@ def test_a_corrected_mask_is_never_replaced(next_run: str, tmp_path: Path, tiny_
         assert result.code == 65
     else:
         result = call(capsys, *command)
-        assert "it is kept" in result.out
+        assert "is kept" in result.out
         assert mask.read_bytes() == corrected
         result = call(capsys, *command, "--again")
     (aside,) = out.glob("*_corrected-*_mask.nii.gz")
@@ -133,6 +134,8 @@ def test_numbers_in_the_tables_are_those_of_the_records(tmp_path: Path, brain_we
     assert float(row["volume_ml"]) == record["volume_ml"]
     assert row["volume_low_ml"] == ""  # these weights have no interval
     assert row["scan_sha256"] == record["scan"]["sha256"]
+    review = review_score(record)
+    assert (row["review_score"], row["review_reasons"]) == (f"{review.score:.3f}", "; ".join(review.reasons))
     lesions = _rows(out, "lesions")
     assert [float(lesion["lesion_volume_ml"]) for lesion in lesions] == [one["volume_ml"] for one in record["lesions"]]
     assert [float(lesions[0][f"{axis}_mm"]) for axis in "xyz"] == record["lesions"][0]["centre_mm"]

@@ -9,11 +9,13 @@ from tyro.extras import SubcommandApp
 
 from insula.cli import bench, cohort, dicom
 from insula.cli.calibrate import calibrate
+from insula.cli.correct import correct
 from insula.cli.demo import demo
 from insula.cli.evaluate import evaluate
 from insula.cli.exits import exit_code_of
 from insula.cli.export import export
 from insula.cli.inspect import inspect
+from insula.cli.review import review
 from insula.cli.segment import segment
 from insula.cli.serve import serve, token
 from insula.cli.train import train
@@ -27,7 +29,19 @@ _ABOUT = (
 )
 
 
-_VERBS: tuple[Callable[..., int], ...] = (segment, evaluate, demo, train, calibrate, inspect, export, serve, token)
+_VERBS: tuple[Callable[..., int], ...] = (
+    segment,
+    correct,
+    review,
+    evaluate,
+    demo,
+    train,
+    calibrate,
+    inspect,
+    export,
+    serve,
+    token,
+)
 _GROUPS: dict[str, tuple[dict[str, Callable[..., int]], str]] = {
     "bench": (bench.COMMANDS, "Measure training and prediction on this machine, next to other tools' networks."),
     "cohort": (cohort.COMMANDS, "Check, split, simulate or prepare a folder of labelled scans."),

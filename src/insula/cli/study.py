@@ -18,7 +18,8 @@ __all__ = ["print_study"]
 _KEPT = {
     None: "",
     "unchanged": "  (unchanged)",
-    "corrected": "  (the mask was changed since; it is kept, and these are the numbers before; --again segments anew)",
+    "edited": "  (the mask was edited since and is kept; insula correct measures it, --again segments anew)",
+    "corrected": "  (corrected by hand; kept; --again segments anew)",
 }
 
 

@@ -50,7 +50,7 @@ _BEFORE_SPACE = [
     "hemi",
 ]  # BIDS' order of entities
 _BRAIN = "The network's brain, lesion included: the largest 26-connected piece of probability 0.5 or more, holes filled"
-_IGNORE = "*.html\n**/*_record.json\nresults.*\nlesions.*\n**/*_corrected-*\nlogs/\n"
+_IGNORE = "*.html\n**/*_record.json\nresults.*\nlesions.*\nreview.*\n**/*_corrected-*\nlogs/\n"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from insula.predict import read_record, result_paths
 __all__ = ["Claims"]
 
 _SOURCES = ".insula-sources"
-_RESERVED = ("index", "lesions", "results")  # index.html lists all cases; the tables are described in JSON files
+_RESERVED = ("index", "lesions", "results", "review")  # index.html lists all cases; JSON files describe the tables
 _HASH_DIGITS = 8
 _REFUSED = "refused"
 

@@ -26,8 +26,9 @@ from insula.predict import (
     set_corrected_aside,
     write_refusal,
 )
-from insula.report import render_index, write_case
+from insula.report import Review, render_index, thumbnail_of, write_case
 from insula.study.claims import Claims
+from insula.study.review_table import REVIEW_TABLE, read_reviews
 from insula.study.table import write_tables
 
 __all__ = ["CaseOutcome", "StudyPlan", "earlier_records", "run_study", "write_overview"]
@@ -86,7 +87,7 @@ class CaseOutcome(NamedTuple):
     error: InsulaError | None
     """Why the case was refused; None if it was segmented."""
     kept: Kept | None = None
-    """Why an earlier result was kept: nothing it depends on changed, or somebody corrected its mask."""
+    """Why an earlier result was kept: nothing it depends on changed, or somebody edited or corrected its mask."""
     set_aside: Path | None = None
     """Where a corrected mask is now that was replaced."""
 
@@ -130,7 +131,9 @@ def earlier_records(paths: Iterable[Path]) -> dict[str, CaseRecord]:
 
 
 def write_overview(folder: Path, records: Mapping[str, CaseRecord], *, note: str = "") -> None:
-    """Write the tables and the index page of a folder of results.
+    """Write the tables and the index page of a folder of results, with the verdicts of its `review.tsv`.
+
+    A `review.tsv` that cannot be read is left as it is, and the index says so.
 
     Args:
         folder: where to write; locked by the caller.
@@ -138,8 +141,23 @@ def write_overview(folder: Path, records: Mapping[str, CaseRecord], *, note: str
         note: a sentence for the index.
     """
     in_order = [records[case] for case in sorted(records)]
-    write_tables(folder, in_order)
-    write_text(folder / "index.html", render_index(in_order, note=note))
+    reviews, problem = _reviews(folder / REVIEW_TABLE)
+    thumbnails = {
+        record["case"]: thumbnail_of(folder / record["files"]["page"])
+        for record in in_order
+        if record["outcome"] == "done" and "files" in record
+    }
+    write_tables(folder, in_order, reviews)
+    notes = " ".join(filter(None, (note, problem)))
+    write_text(folder / "index.html", render_index(in_order, note=notes, reviews=reviews, thumbnails=thumbnails))
+
+
+def _reviews(path: Path) -> tuple[list[Review], str]:
+    """Return the verdicts of a folder, and what is wrong with their table; empty if nothing is."""
+    try:
+        return (read_reviews(path) if path.exists() else []), ""
+    except InsulaError as error:
+        return [], f"No verdicts are shown: {error}."
 
 
 def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: Path, claims: Claims) -> CaseOutcome:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 from insula.io import write_text
+from insula.io.cells import table_text
 from insula.io.entities import acquisition, entities_of, joined
 from insula.postprocess import side_of
-from insula.predict import CaseRecord, ResultRecord
+from insula.predict import CaseRecord, ResultRecord, review_score
+from insula.report import OUTDATED, VERDICTS, Review, case_verdict, reviews_by_case
 
 __all__ = ["lesions_table", "results_table", "write_tables"]
 
@@ -24,6 +26,11 @@ _CASE_COLUMNS: dict[str, dict[str, object]] = {
         "Levels": {"done": "segmented", "refused": "refused for the reason in message"},
     },
     "volume_ml": {"Description": "Lesion volume", "Units": "mL"},
+    "mask": {
+        "Description": "Whose the mask is, and with it the volume",
+        "Levels": {"network": "the network's", "corrected": "a person's, who corrected the network's"},
+    },
+    "network_volume_ml": {"Description": "Lesion volume of the network's mask", "Units": "mL"},
     "volume_low_ml": {"Description": "Lower end of the interval of the true volume", "Units": "mL"},
     "volume_high_ml": {"Description": "Upper end of the interval of the true volume", "Units": "mL"},
     "interval_level": {
@@ -40,6 +47,13 @@ _CASE_COLUMNS: dict[str, dict[str, object]] = {
     "brain_volume_ml": {"Description": "Volume of the brain mask, lesion included", "Units": "mL"},
     "lesion_share": {"Description": "Lesion volume divided by brain volume"},
     "warnings": {"Description": "Codes of the warnings, joined by commas; see the record of the case"},
+    "review_score": {"Description": "How much the result needs a look, 0 to 1; an order, not a probability"},
+    "review_reasons": {"Description": "Reasons for the review score, strongest first, joined by semicolons"},
+    "verdict": {
+        "Description": "Latest verdict of a rater on the mask; empty if there is none",
+        "Levels": {**VERDICTS, OUTDATED: "all verdicts are on an earlier mask"},
+    },
+    "raters": {"Description": "Raters with a verdict on the mask, joined by semicolons"},
     "message": {"Description": "Why the scan was refused, or why its mask is empty"},
     "weights": {"Description": "Name of the network's weights"},
     "weights_sha256": {"Description": "SHA-256 of the weights"},
@@ -61,15 +75,18 @@ _LESION_COLUMNS: dict[str, dict[str, object]] = {
 }
 
 
-def results_table(records: Sequence[CaseRecord]) -> str:
+def results_table(records: Sequence[CaseRecord], reviews: Sequence[Review] = ()) -> str:
     """Return the table of cases as tab-separated text: a header, then a row for each record, done or refused.
 
     Numbers have a decimal point, and missing values are empty.
 
     Args:
         records: the cases' JSON records, in the order of the rows.
+        reviews: the raters' verdicts.
     """
-    return _text(_CASE_COLUMNS, [_case_row(record) for record in records])
+    by_case = reviews_by_case(reviews)
+    rows = [_case_row(record) | _review_cells(record, by_case) for record in records]
+    return table_text(_CASE_COLUMNS, rows)
 
 
 def lesions_table(records: Sequence[CaseRecord]) -> str:
@@ -79,17 +96,17 @@ def lesions_table(records: Sequence[CaseRecord]) -> str:
         records: the cases' JSON records; refused ones have no row.
     """
     done = [record for record in records if record["outcome"] == "done"]
-    return _text(_LESION_COLUMNS, [row for record in done for row in _lesion_rows(record)])
+    return table_text(_LESION_COLUMNS, [row for record in done for row in _lesion_rows(record)])
 
 
-def write_tables(folder: Path, records: Sequence[CaseRecord]) -> None:
+def write_tables(folder: Path, records: Sequence[CaseRecord], reviews: Sequence[Review] = ()) -> None:
     """Write `results.tsv` and `lesions.tsv`, each with a JSON file that describes its columns as BIDS asks for.
 
     Raises:
         IOFault, NoPermission: a file cannot be written.
     """
     for name, table, columns in (
-        ("results", results_table(records), _CASE_COLUMNS),
+        ("results", results_table(records, reviews), _CASE_COLUMNS),
         ("lesions", lesions_table(records), _LESION_COLUMNS),
     ):
         write_text(folder / f"{name}.tsv", table)
@@ -97,16 +114,20 @@ def write_tables(folder: Path, records: Sequence[CaseRecord]) -> None:
 
 
 def _case_row(record: CaseRecord) -> dict[str, object]:
-    row = _named(record)
+    review = review_score(record)
+    row = _named(record) | {"review_score": f"{review.score:.3f}", "review_reasons": "; ".join(review.reasons)}
     if record["outcome"] == "refused":
         return {**row, "outcome": "refused", "message": record["error"]["message"]}
     confidence, brain, lesions = record["confidence"], record["brain"] or {}, record["lesions"]
     low, high = confidence["volume_interval_ml"] or (None, None)
+    correction = record.get("correction")
     sides = record.get("sides") or {}  # records of earlier versions have none
     return {
         **row,
         "outcome": "done",
         "volume_ml": record["volume_ml"],
+        "mask": "network" if correction is None else "corrected",
+        "network_volume_ml": record["volume_ml"] if correction is None else correction["network_volume_ml"],
         "volume_low_ml": low,
         "volume_high_ml": high,
         "interval_level": confidence["volume_interval_level"],
@@ -123,6 +144,11 @@ def _case_row(record: CaseRecord) -> dict[str, object]:
         "insula": record["provenance"]["insula"],
         "scan_sha256": record["scan"]["sha256"],
     }
+
+
+def _review_cells(record: CaseRecord, reviews: Mapping[str, Sequence[Review]]) -> dict[str, object]:
+    verdict = case_verdict(record, reviews)
+    return {"verdict": verdict.verdict, "raters": "; ".join(verdict.raters)}
 
 
 def _side(sides: dict[str, float]) -> str:
@@ -145,13 +171,3 @@ def _named(record: CaseRecord) -> dict[str, object]:
     entities = acquisition(entities_of(record["case"]))
     subject, session = entities.pop("sub", ""), entities.pop("ses", "")
     return {"case": record["case"], "subject": subject, "session": session, "entities": joined(entities)}
-
-
-def _text(columns: dict[str, dict[str, object]], rows: Sequence[dict[str, object]]) -> str:
-    lines = ["\t".join(columns), *("\t".join(_cell(row.get(name)) for name in columns) for row in rows)]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(value: object) -> str:
-    """Return a cell: one line, and no quotation marks, which would hide the tabs behind them from R and pandas."""
-    return "" if value is None else " ".join(str(value).replace('"', "'").split())

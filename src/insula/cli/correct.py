@@ -1,0 +1,79 @@
+"""`insula correct`: take masks that people edited into a folder of results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from insula.cli.exits import code_of_cases
+from insula.cli.flags import flagged
+
+if TYPE_CHECKING:
+    from insula.study import CorrectionOutcome
+
+__all__ = ["correct"]
+
+
+def correct(
+    results: Positional[Path],
+    scans: Positional[tuple[str, ...]],
+    /,
+    masks: Path | None = None,
+    label: int | None = None,
+    debug: bool = False,
+) -> int:
+    """Take edited masks into a folder of results.
+
+    Edit NAME_mask.nii.gz in any viewer and save it under its own name, as NAME_corrected.nii.gz beside it, or into a
+    folder of your own. It is checked against the scan's grid and becomes the case's mask; volume, lesions, page, tables
+    and index are made anew and say that it was corrected. The network's mask stays as NAME_network_mask.nii.gz.
+
+    Args:
+        results: Folder that insula segment wrote.
+        scans: Scans that were segmented: files, folders or patterns; the pages show them.
+        masks: Folder with the edited masks, if they are not in the folder of results; each name begins with its case.
+        label: Label of the lesion in masks with several.
+        debug: Show a traceback on errors.
+    """
+    from insula.cli.console import warn
+    from insula.errors import NoInput
+    from insula.io import printable
+    from insula.study import correct_study, earlier_records, find_corrections
+
+    if not scans:
+        raise NoInput("the scans", "", "are missing", f"write e.g. insula correct {results} scans")
+    failed, count = [], 0
+    for outcome in correct_study(results, scans, masks=masks, label=label):
+        count += 1
+        if outcome.error is not None:
+            failed.append(outcome.error)
+            warn(f"{printable(outcome.case)}: {flagged(outcome.error)}")
+        else:
+            print(_line(outcome), flush=True)
+        if outcome.set_aside is not None:
+            warn(f"{printable(outcome.case)}: the earlier correction is now {printable(outcome.set_aside.name)}")
+    if masks is not None:
+        unknown = find_corrections(results, earlier_records(results.glob("*.json")), masks).unknown
+        if unknown:
+            names = ", ".join(printable(path.name) for path in unknown[:3]) + (", ..." if len(unknown) > 3 else "")
+            warn(f"{len(unknown)} of the masks belong to no case: {names}")
+    print(results / "index.html")
+    return code_of_cases(failed, count)
+
+
+def _line(outcome: CorrectionOutcome) -> str:
+    """Return the line of a case whose mask was taken in, or that was so already."""
+    from insula.io import printable
+
+    record, case = outcome.record, printable(outcome.case)
+    if outcome.outcome == "same" or record["outcome"] != "done":
+        return f"{case}: the edited mask is the present one"
+    line = f"{case}: {record['volume_ml']:.2f} ml, corrected by hand"
+    correction = record.get("correction")
+    if correction is None or correction["dice"] is None:
+        return f"{line}; the network's mask is lost"
+    added, removed = correction["added_ml"] or 0, correction["removed_ml"] or 0
+    network = f"the network's {correction['network_volume_ml']:.2f} ml"
+    return f"{line} ({network}, added {added:.2f}, removed {removed:.2f}, Dice {correction['dice']:.3f})"

@@ -1,0 +1,187 @@
+"""Edited masks come home: onto the scan's grid, measured anew, with nothing lost."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+import insula.study.correct
+from cli.call import call
+from corpus.files import IMAGE, nifti, packed
+from insula.errors import IOFault
+
+Capture = pytest.CaptureFixture[str]
+NAME = "sub-a_T1w"
+ORDERS = list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)))
+
+
+@pytest.fixture
+def results(tmp_path: Path, tiny_weights: Path, capsys: Capture) -> Path:
+    """A folder of results of one scan, which lies in `scans`."""
+    scans, out = tmp_path / "scans", tmp_path / "results"
+    scans.mkdir()
+    (scans / f"{NAME}.nii.gz").write_bytes(packed(nifti(IMAGE)))
+    assert call(capsys, "segment", scans, "--out", out, "--weights", tiny_weights, "--device", "cpu").code == 0
+    return out
+
+
+def _record(results: Path) -> dict[str, Any]:
+    return json.loads((results / f"{NAME}.json").read_text(encoding="utf-8"))
+
+
+def _row(results: Path) -> dict[str, str]:
+    with (results / "results.tsv").open(encoding="utf-8", newline="") as table:
+        return next(csv.DictReader(table, delimiter="\t"))
+
+
+def _voxels(path: Path) -> np.ndarray:
+    return np.asarray(nibabel.load(path).dataobj) > 0
+
+
+def _edited(results: Path, *, marked: int = 1) -> nibabel.Nifti1Image:
+    """The network's mask with its first lesion voxels removed and a cube added, as an editor saves it."""
+    image = nibabel.load(results / f"{NAME}_mask.nii.gz")
+    voxels = (np.asarray(image.dataobj) > 0).astype(np.uint8) * marked
+    voxels[tuple(np.argwhere(voxels)[:5].T)] = 0
+    voxels[:4, :4, :4] = marked
+    return nibabel.Nifti1Image(voxels, image.affine)
+
+
+def test_an_edited_mask_is_measured_and_marked_and_the_networks_is_kept(results: Path, capsys: Capture) -> None:
+    mask, before = results / f"{NAME}_mask.nii.gz", _record(results)
+    network, edited = _voxels(mask), _edited(results)
+    nibabel.save(edited, mask)
+    result = call(capsys, "correct", results, results.parent / "scans")
+    assert result.code == 0 and "corrected by hand" in result.out
+    wanted = np.asarray(edited.dataobj) > 0
+    assert (_voxels(mask) == wanted).all() and (_voxels(results / f"{NAME}_network_mask.nii.gz") == network).all()
+    voxel_ml, record, row = before["volume_ml"] / network.sum(), _record(results), _row(results)
+    assert record["volume_ml"] == pytest.approx(wanted.sum() * voxel_ml, abs=1e-3)
+    correction = record["correction"]
+    assert correction["added_ml"] == pytest.approx((wanted & ~network).sum() * voxel_ml, abs=1e-3)
+    assert correction["removed_ml"] == pytest.approx((network & ~wanted).sum() * voxel_ml, abs=1e-3)
+    assert correction["dice"] == pytest.approx(2 * (wanted & network).sum() / (wanted.sum() + network.sum()), abs=1e-4)
+    assert (row["mask"], float(row["network_volume_ml"])) == ("corrected", before["volume_ml"])
+    assert float(row["volume_ml"]) == record["volume_ml"] != before["volume_ml"]
+    assert "corrected by hand" in (results / f"{NAME}.html").read_text(encoding="utf-8")
+    assert record["confidence"]["volume_interval_ml"] is None
+    assert not list(results.glob("*_corrected-*"))
+
+
+def test_the_networks_mask_is_computed_again_where_its_file_was_edited(results: Path, capsys: Capture) -> None:
+    first, mask = _record(results), results / f"{NAME}_mask.nii.gz"
+    for shift in (0, 1):  # the second correction is one of a corrected mask
+        image = _edited(results)
+        nibabel.save(nibabel.Nifti1Image(np.roll(np.asarray(image.dataobj), shift, 0), image.affine), mask)
+        assert call(capsys, "correct", results, results.parent / "scans").code == 0
+        assert _record(results)["correction"]["network_volume_ml"] == first["volume_ml"]
+
+
+def test_a_correction_outlives_every_later_run(results: Path, tiny_weights: Path, capsys: Capture) -> None:
+    scans, mask = results.parent / "scans", results / f"{NAME}_mask.nii.gz"
+    nibabel.save(_edited(results), mask)
+    call(capsys, "correct", results, scans)
+    corrected, options = mask.read_bytes(), ("--out", results, "--weights", tiny_weights, "--device", "cpu")
+    assert "corrected by hand; kept" in call(capsys, "segment", scans, *options).out
+    assert mask.read_bytes() == corrected and _row(results)["mask"] == "corrected"
+    call(capsys, "segment", scans, *options, "--again")
+    (aside,) = results.glob("*_corrected-*_mask.nii.gz")
+    assert aside.read_bytes() == corrected and _row(results)["mask"] == "network"
+    assert not (results / f"{NAME}_network_mask.nii.gz").exists()
+
+
+def test_an_earlier_correction_is_renamed_by_the_next(results: Path, capsys: Capture) -> None:
+    scans, mask, masks = results.parent / "scans", results / f"{NAME}_mask.nii.gz", results.parent / "masks"
+    nibabel.save(_edited(results), mask)
+    call(capsys, "correct", results, scans)
+    earlier = mask.read_bytes()
+    masks.mkdir()
+    image = _edited(results)
+    nibabel.save(nibabel.Nifti1Image(np.zeros_like(np.asarray(image.dataobj)), image.affine), masks / f"{NAME}_ed.nii")
+    nibabel.save(image, masks / "other.nii")
+    result = call(capsys, "correct", results, scans, "--masks", masks)
+    assert result.code == 0 and "1 of the masks belong to no case: other.nii" in result.err
+    (aside,) = results.glob("*_corrected-*_mask.nii.gz")
+    assert aside.read_bytes() == earlier and aside.name in result.err
+    assert _record(results)["reason"] == "the corrected mask is empty"
+    assert "is the present one" in call(capsys, "correct", results, scans, "--masks", masks).out
+
+
+@pytest.mark.parametrize("orders", [ORDERS[7:48:20], pytest.param(ORDERS, marks=pytest.mark.long)], ids=["some", "all"])
+def test_masks_come_home_from_every_axis_order(results: Path, capsys: Capture, orders: list[Any]) -> None:
+    scan, masks = nibabel.load(results.parent / "scans" / f"{NAME}.nii.gz"), results.parent / "masks"
+    edited = _edited(results)
+    for shift, (axes, signs) in enumerate(orders):
+        wanted = np.roll(np.asarray(edited.dataobj), shift, axis=2)
+        turned = nibabel.Nifti1Image(wanted, edited.affine).as_reoriented(np.array([axes, signs]).T)
+        masks.mkdir(exist_ok=True)
+        nibabel.save(turned, masks / f"{NAME}.nii.gz")
+        assert call(capsys, "correct", results, results.parent / "scans", "--masks", masks).code == 0
+        home = nibabel.load(results / f"{NAME}_mask.nii.gz")
+        assert (np.asarray(home.dataobj) == wanted).all()
+        assert home.affine.tobytes() == scan.affine.tobytes()
+
+
+def test_simpleitk_may_edit_a_mask(results: Path, capsys: Capture) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    mask = results / f"{NAME}_mask.nii.gz"
+    image = sitk.ReadImage(str(mask))
+    wanted = _voxels(mask)
+    wanted[2:6, 3:7, 4:8] = True
+    image[2:6, 3:7, 4:8] = 1
+    sitk.WriteImage(image, str(results / f"{NAME}_corrected.nii.gz"))
+    assert call(capsys, "correct", results, results.parent / "scans").code == 0
+    assert (_voxels(mask) == wanted).all()
+
+
+def test_what_is_no_correction_is_refused_and_changes_nothing(results: Path, capsys: Capture) -> None:
+    scans, corrected = results.parent / "scans", results / f"{NAME}_corrected.nii.gz"
+    before = {path.name: path.read_bytes() for path in results.glob("sub-*")}
+
+    def refused(image: nibabel.Nifti1Image | None, words: str, *options: object, given: object = scans) -> None:
+        if image is not None:
+            nibabel.save(image, corrected)
+        result = call(capsys, "correct", results, given, *options)
+        assert result.code in (65, 66) and words in result.err and result.err.count("\n") == 1
+        corrected.unlink(missing_ok=True)
+        assert {path.name: path.read_bytes() for path in results.glob("sub-*")} == before
+
+    edited = _edited(results)
+    moved = edited.affine.copy()
+    moved[0, 3] += 2
+    refused(None, "holds no mask that was edited")
+    refused(nibabel.Nifti1Image(np.asarray(edited.dataobj), moved), "corrected mask")
+    refused(nibabel.Nifti1Image(np.asarray(edited.dataobj)[1:], edited.affine), "corrected mask")
+    several = np.asarray(edited.dataobj).copy()
+    several[8:9, 8:9, 8:9] = 5
+    refused(nibabel.Nifti1Image(several, edited.affine), "--label")
+    other = results.parent / "other"
+    other.mkdir()
+    (other / f"{NAME}.nii.gz").write_bytes(packed(nifti(np.roll(IMAGE, 1, axis=1))))
+    refused(edited, "is not among the scans", given=other)
+    nibabel.save(edited, results / f"{NAME}_corrected.nii")
+    nibabel.save(edited, corrected)
+    result = call(capsys, "correct", results, scans)
+    assert result.code == 65 and "leave one of them" in result.err
+
+
+def test_a_write_that_fails_loses_no_correction(
+    results: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = results / f"{NAME}_mask.nii.gz"
+    nibabel.save(_edited(results), mask)
+    corrected = mask.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise IOFault("the mask", "x", "could not be written: the disk is full", "free some space")
+
+    monkeypatch.setattr(insula.study.correct, "write_case", full)
+    assert call(capsys, "correct", results, results.parent / "scans").code == 74
+    assert corrected in {path.read_bytes() for path in results.glob("*mask.nii.gz")}

@@ -11,8 +11,13 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
+
+from insula.simulate import phantom_case
+from insula.simulate.phantom import Sphere, phantom_grid
+from insula.volume import Mask
 
 _ROOT = Path(__file__).parents[2]
 _NAMES = sorted(path.stem for path in (_ROOT / "studies").glob("*.py") if path.stem != "__init__")
@@ -145,3 +150,45 @@ def test_mutants_change_code_and_leave_texts_alone(tmp_path: Path) -> None:
     for mutant in mutants.mutants_of(path):
         pairs = zip(path.read_text(encoding="utf-8").splitlines(), mutant.source().splitlines(), strict=True)
         assert [number for number, (old, new) in enumerate(pairs, start=1) if old != new] == [mutant.line]
+
+
+def test_the_review_study_counts_failures_in_the_order_of_the_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, ranking = _study("review"), _study("ranking")
+    failures, scores = np.array([True, False, True, False]), np.array([0.9, 0.9, 0.1, 0.5])
+    assert ranking.found(failures, scores).tolist() == [0.25, 0.5, 0.5, 1.0]  # the first two in either order
+    assert ranking.area(failures, np.zeros(4)) == pytest.approx(0.5)
+    assert ranking.area(failures, np.array([1, 0, 1, 0])) == pytest.approx(1 - failures.mean() / 2)
+    (tmp_path / "test").mkdir()
+    for n in range(8):
+        flags = [{"code": "motion", "text": "", "severity": "warning"}] if n < 2 else []
+        volumes = dict.fromkeys(("0.1", "0.3", "0.5", "0.7", "0.9"), 20.0)
+        certain = {"mean_probability": 0.9, "peak_probability": 0.99, "volume_ml_at_threshold": volumes}
+        lesions = [{"volume_ml": 20.0, "mean_probability": 0.9, "confidence": 0.9}]
+        record = {"outcome": "done", "volume_ml": 20.0, "lesion_count": 1, "lesions": lesions, "flags": flags}
+        record |= {"confidence": certain, "brain": {"volume_ml": 1300.0}, "sides": {"left_ml": 20.0, "right_ml": 0.0}}
+        row = {"case": str(n), "host": f"h{n % 2}", "fault": "motion" if n < 2 else None, "truth_ml": 20.0}
+        row |= {"dice": 0.1 if n < 2 else 0.8, "record": record}
+        (tmp_path / "test" / f"{n}.json").write_text(json.dumps(row), encoding="utf-8")
+    _run(study, monkeypatch, "--out", tmp_path, "--parts", "test", "--signals")
+    facts = json.loads((tmp_path / "review.json").read_text(encoding="utf-8"))["test"]
+    assert (facts["cases"], facts["failures"]) == (8, 2)
+    assert facts["review score"]["area"] == pytest.approx(1 - 0.25 / 2)
+    assert facts["random order"]["area"] == pytest.approx(0.5)
+    assert "| motion | 2 | 0 | 2 | 2 |" in capsys.readouterr().out
+
+
+def test_every_planted_fault_changes_the_scan_and_keeps_the_truth_on_its_grid() -> None:
+    planted = _study("planted")
+    case = phantom_case(phantom_grid(spacing_mm=(4.0, 4.0, 4.0)), (Sphere((-38.0, -10.0, 18.0), 14.0),))
+    brain = Mask(case.scan.image > 0.3 * case.scan.image.max(), case.scan.grid)
+    head = planted.Head(case.scan, case.truth, brain)
+    for kind in planted.FAULTS:
+        other = planted.plant(kind, head, np.random.default_rng(0))
+        assert other.truth.grid == other.brain.grid == other.scan.grid, kind
+        same = other.scan.grid == head.scan.grid and np.array_equal(other.scan.image, head.scan.image)
+        assert not same, kind
+        if kind != "thick slices":
+            assert int(other.truth.voxels.sum()) + other.lost == int(head.truth.voxels.sum()), kind
+        assert (other.lost > 0) <= (kind == "cut")

@@ -110,13 +110,13 @@ _SIGNALS = (
     _Signal(0.4, "small lesion", _small),
     # no gain that 58 results could show; the volume is uncertain even if the Dice is good
     _Signal(0.3, "volume depends on the threshold", _unsteady),
-    # 2 of 2
+    # 2 of 2, both of another contrast; heads with planted motion were not flagged
     _Signal(0.3, "motion", _flagged("motion")),
     # none was flagged; taken to be like motion
     _Signal(0.3, "noise", _flagged("low-signal")),
     # 3 of 3, all of another contrast; part of the lesion may be missing
     _Signal(0.3, "lesion at the edge of the box", _flagged("lesion-at-box-rim")),
-    # 6 of 15, hardly more than of all; lesions beyond the image are unknown to the mask and to the truth
+    # 6 of 15, hardly more than of all
     _Signal(0.1, "head cut by the field of view", _flagged("field-of-view-cut")),
     # 0 of 2
     _Signal(0.1, "thick slices", _flagged("thick-slices")),

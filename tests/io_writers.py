@@ -11,7 +11,7 @@ import torch
 from insula.checkpoint import Card, save_state, save_weights
 from insula.config import AttentionUNet, PrepareConfig
 from insula.geometry import Grid
-from insula.io import write_bytes, write_json, write_mask, write_prob, write_text
+from insula.io import Placement, write_bytes, write_json, write_mask, write_metaimage, write_prob, write_text
 from insula.volume import Mask
 
 _GRID = Grid((24, 24, 24), np.eye(4))
@@ -39,6 +39,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
     "json": ("a.json", lambda folder, n: write_json(folder / "a.json", {"n": [n] * 20_000})),
     "mask": ("m.nii.gz", lambda folder, n: write_mask(folder / "m.nii.gz", Mask(_noise(n) > 0.5, _GRID))),
     "prob": ("p.nii.gz", lambda folder, n: write_prob(folder / "p.nii.gz", _noise(n), _GRID)),
+    "metaimage": ("p.mha", lambda folder, n: write_metaimage(folder / "p.mha", _noise(n), Placement.of(_GRID))),
     "state": ("state-00000001.pt", _state),
     "weights": ("w.safetensors", _weights),
 }

@@ -45,6 +45,18 @@ def test_the_same_result_is_the_same_bytes(tmp_path: Path) -> None:
     assert np.abs(read_scan(tmp_path / "a.nii.gz").image - prob).max() <= 2**-17
 
 
+@pytest.mark.parametrize("threshold", [0.5, 0.58270001, 0.2, 1.0, 1e-6])
+def test_a_map_on_disk_gives_exactly_its_mask(tmp_path: Path, threshold: float) -> None:
+    grid = Grid((9, 8, 7), np.eye(4))
+    near = threshold + np.random.default_rng(0).normal(0, 2**-17, grid.shape)
+    prob = np.clip(near, 0, 1).astype(np.float32)
+    assert (prob >= threshold).any()
+    write_prob(tmp_path / "p.nii.gz", prob, grid, threshold=threshold)
+    written = np.asarray(nib.load(tmp_path / "p.nii.gz").dataobj, np.float32)
+    assert np.array_equal(written >= threshold, prob >= threshold)
+    assert np.abs(written - prob).max() <= 2**-16 and (written * 65536 % 1 == 0).all()
+
+
 @pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
 @pytest.mark.parametrize(("sform_code", "qform_code"), [(1, 0), (0, 1), (4, 1), (2, 3)])
 @pytest.mark.parametrize("units", ["mm", "meter", "unknown"])

@@ -3,7 +3,9 @@
 from insula.io.atomic import write_bytes, write_json, write_text
 from insula.io.folder import OutputFolder
 from insula.io.mask import SeveralLabels, read_mask
-from insula.io.nifti_write import round_prob, write_labels, write_mask, write_prob, write_scan
+from insula.io.metaimage import read_metaimage, write_metaimage
+from insula.io.metaimage_header import Placement
+from insula.io.nifti_write import write_labels, write_mask, write_prob, write_scan
 from insula.io.read import (
     bare_name,
     folded,
@@ -17,6 +19,7 @@ from insula.io.read import (
 
 __all__ = [
     "OutputFolder",
+    "Placement",
     "SeveralLabels",
     "bare_name",
     "folded",
@@ -24,14 +27,15 @@ __all__ = [
     "printable",
     "read_labels",
     "read_mask",
+    "read_metaimage",
     "read_scan",
     "read_values",
-    "round_prob",
     "still_the_same",
     "write_bytes",
     "write_json",
     "write_labels",
     "write_mask",
+    "write_metaimage",
     "write_prob",
     "write_scan",
     "write_text",

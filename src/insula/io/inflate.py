@@ -14,7 +14,16 @@ from insula.errors import BadData, TooLarge
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["Inflating", "check_deflated", "inflate", "inflate_at_most", "inflate_head", "packing_of", "peel"]
+__all__ = [
+    "Inflating",
+    "check_announced",
+    "check_deflated",
+    "inflate",
+    "inflate_at_most",
+    "inflate_head",
+    "packing_of",
+    "peel",
+]
 
 _MOST_LAYERS = 2  # two layers: a server may compress a compressed file again
 _MAGICS = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ\0"}
@@ -22,6 +31,8 @@ _ERRORS = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)  # bzip2 r
 _DICTIONARY_BYTES = 256 << 20  # a stream requests its memory; no preset of xz requests more than 65 MiB
 _HEAD_BYTES = 1 << 21  # bzip2 returns nothing before its first block of 900 kB is complete
 _PIECE = 1 << 18
+_GREATEST_RATIO = 400
+_SUSPECT_BYTES = 256 << 20
 _REMEDY = "copy or download the file again"
 
 
@@ -137,6 +148,21 @@ def inflate_at_most(data: bytes, most: int) -> bytes:
         rule = f"would unpack to more than {most:,} bytes"
         raise TooLarge(f"the {kind} stream", f"of {len(data):,} bytes", rule, "check where it comes from")
     return whole
+
+
+def check_announced(announced: int, size: int) -> None:
+    """Check that a header does not announce far more data than its file can reasonably hold.
+
+    Args:
+        announced: size of the content according to the header [bytes].
+        size: size of the file, or of its compressed part [bytes].
+
+    Raises:
+        BadData: the content would be over 256 MiB and over 400 times the file's size.
+    """
+    if announced > _SUSPECT_BYTES and announced > _GREATEST_RATIO * size:
+        rule = f"would unpack to {announced:,} bytes, over {_GREATEST_RATIO} times its size"
+        raise BadData("the file", f"of {size:,} bytes", rule, "check where it comes from")
 
 
 def check_deflated(data: bytes, most: int) -> None:

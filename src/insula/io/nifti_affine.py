@@ -11,7 +11,7 @@ from insula.geometry import Grid, ras_map
 from insula.types import Flag
 from insula.volume import Spaces
 
-__all__ = ["find_affine"]
+__all__ = ["check_plausible", "find_affine"]
 
 _TOLERANCE_MM = 0.5
 _SAME_STEP = 0.01  # of the longest step
@@ -65,7 +65,7 @@ def find_affine(
     Grid(shape[:3], affine)  # raises if the affine is singular or not finite
     _check_steps(affine, steps)
     affine = affine * _unit(raw, flags)
-    _check_plausible(affine, shape, flags)
+    check_plausible(affine, shape, flags)
     kept = (steps > 0).all() and not (qform_code > 0 and qform is None)
     return affine, _spaces(raw) if kept else None
 
@@ -94,8 +94,17 @@ def _check_steps(affine: Affine, steps: Affine) -> None:
         )
 
 
-def _check_plausible(affine: Affine, shape: tuple[int, ...], flags: list[Flag]) -> None:
-    """Refuse geometry that no scanner produces; flag geometry that is unusual but harmless."""
+def check_plausible(affine: Affine, shape: tuple[int, ...], flags: list[Flag]) -> None:
+    """Refuse geometry that no scanner produces; flag geometry that is unusual but harmless.
+
+    Args:
+        affine: 4x4, index to RAS+ [mm], invertible.
+        shape: number of voxels along each axis.
+        flags: receives a flag if the image lies far from the scanner's origin.
+
+    Raises:
+        BadData: a voxel size is not between 0.01 and 100 mm, or an angle is off a right one by 30 degrees or more.
+    """
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if lengths.min() < _STEPS_MM[0] or lengths.max() > _STEPS_MM[1]:
         rule = f"is not between {_STEPS_MM[0]:g} and {_STEPS_MM[1]:g} mm"

@@ -15,7 +15,7 @@ from insula.geometry import Grid, laid_out
 from insula.io.atomic import write_bytes
 from insula.volume import FileFacts, Mask, Spaces
 
-__all__ = ["round_prob", "write_labels", "write_mask", "write_prob", "write_scan"]
+__all__ = ["write_labels", "write_mask", "write_prob", "write_scan"]
 
 
 def write_mask(path: Path, mask: Mask, *, file: FileFacts | None = None) -> None:
@@ -42,21 +42,35 @@ def write_scan(path: Path, image: NDArray[np.floating], grid: Grid) -> None:
     _write(path, laid_out(np.clip(np.round(image), -32768, 32767), "F", np.int16), grid, None)
 
 
-def write_prob(path: Path, prob: NDArray[np.floating], grid: Grid, *, file: FileFacts | None = None) -> None:
-    """Write a probability map as float32 `.nii.gz`, in the same way as `write_mask`, rounded by `round_prob`."""
-    _write(path, round_prob(laid_out(prob, "F")), grid, file)
+def write_prob(
+    path: Path,
+    prob: NDArray[np.floating],
+    grid: Grid,
+    *,
+    file: FileFacts | None = None,
+    threshold: float | None = None,
+) -> None:
+    """Write a probability map as float32 `.nii.gz`, in the same way as `write_mask`.
 
+    Values are rounded to multiples of 2^-16, far below their accuracy, which makes the file several times smaller.
 
-def round_prob(prob: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return probabilities rounded to multiples of 2^-16, far below their accuracy; files become several times smaller.
-
-    The mask is decided on rounded values too, so that a map on disk gives exactly its mask.
+    Args:
+        path: output path, ending in `.nii.gz`.
+        prob: (i, j, k).
+        grid: of the map.
+        file: as for `write_mask`.
+        threshold: rounding takes no value across it, so that the file gives exactly the mask of the map.
     """
-    steps = prob.astype(np.float32)
-    steps *= np.float32(65536)
-    np.round(steps, out=steps)
+    steps = laid_out(prob, "F")
+    inside = None if threshold is None else steps >= threshold
+    steps *= 65536
+    steps = np.round(steps, out=steps).astype(np.float32, copy=False)
+    if threshold is not None and inside is not None:
+        least = np.float32(np.ceil(np.float64(np.float32(threshold)) * 65536))
+        np.copyto(steps, least, where=inside & (steps < least))
+        np.copyto(steps, least - 1, where=~inside & (steps >= least))
     steps /= np.float32(65536)
-    return steps
+    _write(path, steps, grid, file)
 
 
 def _write(path: Path, voxels: NDArray[np.number], grid: Grid, file: FileFacts | None) -> None:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from insula.errors import BadData, NoInput, UsageError
 from insula.geometry import Grid, laid_out
 from insula.io.bytes import FileBytes, file_state, read_file, read_head
-from insula.io.inflate import inflate, inflate_at_most, peel
+from insula.io.inflate import check_announced, inflate, inflate_at_most, peel
+from insula.io.intensities import sound_image
 from insula.io.nifti_header import HEADER_BYTES, Header, parse_header
-from insula.io.padding import set_aside
 from insula.types import Flag
 from insula.volume import FileFacts, Scan
 
@@ -32,8 +32,6 @@ __all__ = [
 
 _PACKINGS = {"gzip": ".gz", "bzip2": ".bz2", "xz": ".xz"}
 _ENDINGS = (".nii", ".hdr", ".img")
-_GREATEST_RATIO = 400
-_SUSPECT_BYTES = 256 << 20
 _SIDE_BY_SIDE = "put the .hdr and the .img side by side"
 
 
@@ -62,12 +60,7 @@ def read_scan(
     path = Path(path)
     header, stored, facts, flags = _open(path, assume_orientation)
     stored = _frame(stored, frame, flags)
-    image = _values(stored, header)
-    image = set_aside(_fill(image, flags), flags)
-    low, high = float(image.min()), float(image.max())
-    if low == high:
-        what = "zero everywhere" if low == 0 else "the same everywhere"
-        raise BadData("the image", f"with the value {low:g}", f"is {what}", "check how it was exported")
+    image = sound_image(_values(stored, header), flags)
     return Scan(
         image,
         Grid(header.shape[:3], header.affine),
@@ -131,9 +124,7 @@ def _open(path: Path, assume: str | None) -> tuple[Header, NDArray[np.number], F
         )
         raise BadData("the image", "", rule, "give both files, or rename it to .nii")
     size, _ = file_state(image_path)
-    if header.nbytes > _SUSPECT_BYTES and header.nbytes > _GREATEST_RATIO * size:
-        rule = f"would unpack to {header.nbytes:,} bytes, over {_GREATEST_RATIO} times its size"
-        raise BadData("the file", f"of {size:,} bytes", rule, "check where it comes from")
+    check_announced(header.nbytes, size)
     file = read_file(image_path)
     head = read_file(header_path) if header.pair else file
     # the voxels must belong to the header that was checked
@@ -243,23 +234,6 @@ def _values(stored: NDArray[np.number], header: Header) -> NDArray[np.float32]:
         if header.intercept != 0.0:
             image += np.float32(header.intercept)
     return image
-
-
-def _fill(image: NDArray[np.float32], flags: list[Flag]) -> NDArray[np.float32]:
-    finite = np.isfinite(image)
-    if finite.all():
-        return image
-    if not finite.any():
-        raise BadData("the image", f"of {image.size:,} voxels", "holds no finite value", "check how it was exported")
-    nans, count = int(np.isnan(image).sum()), int(image.size - finite.sum())
-    least = image[finite].min()
-    flags.append(
-        Flag(
-            "voxels-filled",
-            f"{nans:,} NaN and {count - nans:,} infinite voxels were filled with the darkest value, {least:g}.",
-        )
-    )
-    return np.where(finite, image, least)
 
 
 def bare_name(path: Path) -> str:

@@ -202,7 +202,7 @@ def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> Resul
         write_mask(paths.brain, result.brain, file=file)
         write_json(_sidecar(paths.brain), common | {"Type": "Brain", "Description": _BRAIN})
         files["brain"] = paths.brain.name
-    write_prob(paths.prob, result.prob, grid, file=file)
+    write_prob(paths.prob, result.prob, grid, file=file, threshold=result.threshold)
     where = "the network's box" if result.brain is None else "the brain"
     write_json(_sidecar(paths.prob), common | {"Description": f"Probability of lesion; 0 outside {where}"})
     write_labels(paths.lesions, number_lesions(result.mask), grid, file=file)

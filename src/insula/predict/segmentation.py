@@ -12,7 +12,6 @@ from insula.checkpoint import Weights, load_weights
 from insula.config import SegmentConfig
 from insula.contrast import check_contrast, look_at, refuse_labels
 from insula.infer import InferFacts, infer_mean
-from insula.io import round_prob
 from insula.postprocess import brain_flags, decide, find_brain, measure_lesions, within_brain
 from insula.predict.result import Provenance, Result, WeightsProvenance
 from insula.predict.standing import inputs_sha256
@@ -57,7 +56,7 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
     contrast = check_contrast(look_at(scan, prepared, card.prepare), assume_t1w=config.assume_t1w)
     output, facts = infer_mean(loaded.networks, prepared.image, config, scaling=card.calibration.scaling)
     brain = None if output.brain is None else find_brain(prepared.bring_home(output.brain.numpy()), scan.grid)
-    prob = round_prob(within_brain(prepared.bring_home(output.lesion.numpy()), brain))
+    prob = within_brain(prepared.bring_home(output.lesion.numpy()), brain)
     threshold = card.threshold if config.threshold is None else config.threshold
     least = card.min_lesion_ml if config.min_lesion_ml is None else config.min_lesion_ml
     mask = decide(prob, scan.grid, threshold=threshold, min_lesion_ml=least, brain=brain, calibration=card.calibration)

@@ -113,7 +113,7 @@ def write_result(
     more = {**objects, **further(record)}
     paths.record.unlink(missing_ok=True)  # an earlier record would name files that are replaced now
     write_mask(paths.mask, result.mask, file=file)
-    write_prob(paths.prob, result.prob, result.scan.grid, file=file)
+    write_prob(paths.prob, result.prob, result.scan.grid, file=file, threshold=result.threshold)
     optional = {paths.brain: result.brain, paths.network_mask: network}
     for path, mask in optional.items():
         if mask is None:

@@ -13,8 +13,8 @@ PARAMETERS = frozenset(
     """
     again any_batch assume_orientation assume_t1w audit batch by callers cases compiled controls data days
     debug device dry_run each engine fold folds format fraction frame from_weights hoped host inner jobs label
-    low_memory masks metrics_port networks open out part participant_label patch port precision predictions preset
-    primary profile real repeats resume scan seed send series set settings shape simulated sites slurm split
+    low_memory masks metrics_port names networks open out part participant_label patch port precision predictions preset
+    primary profile real repeats resume root scan seed send series set settings shape simulated sites slurm split
     steps store stow threshold title tls_ca tls_cert tls_key to tta unfamiliar ways weights
     """.split()
 )

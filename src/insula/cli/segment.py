@@ -27,6 +27,7 @@ def segment(
     series: int | None = None,
     assume_orientation: str | None = None,
     assume_t1w: bool = False,
+    names: str | None = None,
     again: bool = False,
     debug: bool = False,
 ) -> int:
@@ -52,13 +53,15 @@ def segment(
         series: SeriesNumber of the DICOM series to segment; chosen automatically if not given.
         assume_orientation: Axis codes for files that do not state their orientation, e.g. LPS.
         assume_t1w: Accept every scan as T1w, whatever its name, sidecar or image suggests.
+        names: List that names cases, a table with the columns path and name; or folder, to name DICOM inputs by their
+            folders. Without it DICOM cases are named by a code, for folders often carry the names of people.
         again: Segment all scans again, also those that are done; a corrected mask is renamed, never replaced.
         debug: Show a traceback on errors.
     """
     from insula.cli.study import print_study
     from insula.config import SegmentConfig
     from insula.errors import NoInput, UsageError
-    from insula.study import StudyPlan, find_scans, name_cases
+    from insula.study import StudyPlan, find_scans, given_names, name_cases
 
     if not paths:
         raise NoInput("the scans", "", "are missing", "write e.g. insula segment scan.nii.gz")
@@ -66,6 +69,7 @@ def segment(
         raise UsageError("--threshold", threshold, "is not above 0 and at most 1", "use e.g. 0.5")
     scans = find_scans(paths)
     files = scans.files
+    given = given_names(files, names) if names else {}
     config = SegmentConfig(
         threshold=threshold,
         tta=tta,
@@ -76,7 +80,8 @@ def segment(
     )
     plan = StudyPlan(
         files=files,
-        names=name_cases(files),
+        names=[given.get(path, name) for path, name in zip(files, name_cases(files), strict=True)],
+        given=given,
         config=config,
         weights=[weights] * len(files),
         frame=frame,

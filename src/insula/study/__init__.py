@@ -2,6 +2,7 @@
 
 from insula.study.correct import CorrectionOutcome, Corrections, correct_study, find_corrections
 from insula.study.inputs import ScanFiles, find_scans, name_cases
+from insula.study.names import given_names
 from insula.study.review import StudyReview, review_study, summarize_reviews
 from insula.study.review_table import merge_reviews, read_reviews, write_reviews
 from insula.study.run import CaseOutcome, StudyPlan, earlier_records, run_study, write_overview
@@ -17,6 +18,7 @@ __all__ = [
     "earlier_records",
     "find_corrections",
     "find_scans",
+    "given_names",
     "merge_reviews",
     "name_cases",
     "read_reviews",

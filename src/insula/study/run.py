@@ -50,6 +50,8 @@ class StudyPlan:
     """The SeriesNumber to segment of DICOM inputs."""
     assume_orientation: str | None = None
     """Axis codes for files that do not state their orientation, e.g. LPS."""
+    given: dict[Path, str] = field(default_factory=dict)
+    """File -> the name that the user gives its case, whatever the scan calls itself."""
     passed_over: dict[str, list[Path]] = field(default_factory=dict)
     """Reason -> files in the given folders that are not segmented."""
     twins: dict[Path, Path] = field(default_factory=dict)
@@ -160,6 +162,11 @@ def _reviews(path: Path) -> tuple[list[Review], str]:
         return [], f"No verdicts are shown: {error}."
 
 
+def _name_of(plan: StudyPlan, path: Path) -> str | None:
+    """Return the name of the result that a scan has or would have."""
+    return plan.given.get(path) or scan_name(path, series=plan.series)
+
+
 def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: Path, claims: Claims) -> CaseOutcome:
     claimed = ""
     try:
@@ -174,6 +181,7 @@ def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: 
             assume_orientation=plan.assume_orientation,
             assume_t1w=plan.config.assume_t1w,
         )
+        scan = replace(scan, name=plan.given.get(path, scan.name))
         claimed = claims.for_result(scan.name, scan.file.sha256 if scan.file else "", path)
         scan = replace(scan, name=claimed)
         paths = result_paths(folder, claimed)
@@ -186,7 +194,7 @@ def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: 
         if plan.debug:
             raise
         known = plan.wording(as_insula_error(error))
-        claimed = claimed or claims.for_refusal(name, path, partial(scan_name, path, series=plan.series))
+        claimed = claimed or claims.for_refusal(name, path, partial(_name_of, plan, path))
         paths = result_paths(folder, claimed)
         aside = set_corrected_aside(paths.record)
         return CaseOutcome(name, write_refusal(known, claimed, paths), known, set_aside=aside)

@@ -9,6 +9,7 @@ from tyro.extras import SubcommandApp
 
 from insula.cli import bench, cohort, dicom
 from insula.cli.calibrate import calibrate
+from insula.cli.challenge import challenge
 from insula.cli.correct import correct
 from insula.cli.demo import demo
 from insula.cli.evaluate import evaluate
@@ -41,6 +42,7 @@ _VERBS: tuple[Callable[..., int], ...] = (
     export,
     serve,
     token,
+    challenge,
 )
 _GROUPS: dict[str, tuple[dict[str, Callable[..., int]], str]] = {
     "bench": (bench.COMMANDS, "Measure training and prediction on this machine, next to other tools' networks."),

@@ -31,11 +31,15 @@ def check_door(what: str, *, packages: Sequence[str], extras: str, port: int) ->
 
 
 @contextmanager
-def until_stopped() -> Iterator[None]:
-    """End a service without an error when it is interrupted."""
+def until_stopped(message: str = "stopped; waiting jobs continue at the next start") -> Iterator[None]:
+    """End a service without an error when it is interrupted.
+
+    Args:
+        message: printed then.
+    """
     from insula.errors import Interrupted
 
     try:
         yield
     except (Interrupted, KeyboardInterrupt):
-        print("stopped; waiting jobs continue at the next start", flush=True)
+        print(message, flush=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
@@ -15,7 +14,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from insula.config import ServeConfig, TokenConfig
-from insula.errors import CannotCreate, UsageError
+from insula.errors import UsageError
+from insula.serve.address import BACKLOG, http_address, listen
 from insula.serve.app import create_app
 from insula.serve.audit import Audit, watched_ends
 from insula.serve.opened import opened
@@ -25,7 +25,7 @@ from insula.serve.tokens import expired, token_hash
 
 __all__ = ["serve"]
 
-_BACKLOG, _MOST_CONNECTIONS = 256, 1000
+_MOST_CONNECTIONS = 1000
 _GRACE_SECONDS = 5
 _SHORTEST_TOKEN = 16
 
@@ -65,7 +65,7 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
             access_log=False,
             log_level="warning",
             server_header=False,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
             http=timed_protocol(config.header_seconds),
             timeout_keep_alive=15,
             ws="none",
@@ -73,25 +73,12 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
             timeout_graceful_shutdown=_GRACE_SECONDS,
             h11_max_incomplete_event_size=MOST_HEAD_BYTES,
         )
-        listening = _listen(host, port)
+        listening = listen(host, port)
         try:
-            announce(
-                f"http://{_bracketed(host)}:{listening.getsockname()[1]}/"
-                + (f"#token={generated}" if generated else "")
-            )
+            announce(http_address(host, listening) + (f"#token={generated}" if generated else ""))
             uvicorn.Server(settings).run([listening])
         finally:
             listening.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
-        )
-    except OSError as error:
-        rule = f"cannot be opened for listening ({error.strerror or error})"
-        raise CannotCreate("the address", f"{host}:{port}", rule, "choose another `port` or `host`") from None
 
 
 def _tokens(config: ServeConfig, host: str) -> tuple[Sequence[TokenConfig], str | None]:
@@ -127,7 +114,3 @@ def _loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

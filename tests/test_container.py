@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from insula.volume import Case
+from serve.challenge.container import MASK, PROB, challenge, fill, head
 
 _ROOT = Path(__file__).parents[1]
 _DOCKERFILE = (_ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -47,6 +49,40 @@ def test_the_last_user_is_not_root() -> None:
     users = re.findall(r"^USER (\S+)", _DOCKERFILE, re.MULTILINE)
     assert users
     assert users[-1] not in ("0", "root")
+
+
+def _stage(name: str) -> str:
+    """The instructions of a stage of the Dockerfile; the last stage has no name."""
+    stages = re.split(r"^FROM ", _DOCKERFILE, flags=re.MULTILINE)[1:]
+    (found,) = [text for text in stages if re.match(rf"\S+ AS {name}$" if name else r"\S+$", text, re.MULTILINE)]
+    return found
+
+
+def test_only_the_image_of_the_challenge_is_called_by_its_platform() -> None:
+    """A plain `docker build` makes the last stage, which is the general image and nothing more."""
+    assert _stage("isles2026").startswith("insula AS")
+    assert 'org.grand-challenge.api-method="invoke"' in _stage("isles2026")
+    assert "EXPOSE 4743" in _stage("isles2026")
+    assert "grand-challenge" not in _stage("insula")
+    assert "USER 10001" in _stage("insula")
+    assert 'ENTRYPOINT ["insula"]' in _stage("insula")
+    assert _stage("").strip() == "insula"
+    assert _DOCKERFILE.rstrip().endswith("\nFROM insula")
+
+
+def test_the_command_of_the_challenge_s_image_serves_a_case(
+    coarse_case: Case, quiet_weights: Path, tmp_path: Path
+) -> None:
+    (line,) = re.findall(r"^CMD (.+)$", _stage("isles2026"), re.MULTILINE)
+    verb, *arguments = json.loads(line)
+    assert verb == "challenge"
+    shutil.copytree(quiet_weights, tmp_path / "opt/ml/model")
+    with challenge(tmp_path, *arguments) as running:
+        assert running.client.get("/health").status_code == 200
+        fill(tmp_path, head(coarse_case))
+        assert running.client.post("/invoke").status_code == 201
+    assert (tmp_path / MASK).is_file()
+    assert (tmp_path / PROB).is_file()
 
 
 def _unshared() -> bool:

@@ -189,7 +189,9 @@ def test_files_hold_what_the_result_says(result: Result, tmp_path: Path) -> None
     paths = result_paths(tmp_path, "x")
     record = write_result(result, paths)
     assert np.array_equal(read_mask(paths.mask).voxels, result.mask.voxels)
-    assert np.abs(read_values(paths.prob)[0] - result.prob).max() < 1e-5
+    written = read_values(paths.prob)[0]
+    assert np.abs(written - result.prob).max() <= 2**-16
+    assert np.array_equal(written >= result.threshold, result.prob >= result.threshold)
     assert json.loads(paths.record.read_text()) == json.loads(json.dumps(record))
     for name in ("mask", "prob"):
         assert record["sha256"][name] == hashlib.sha256(getattr(paths, name).read_bytes()).hexdigest()

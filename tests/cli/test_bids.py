@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -137,6 +138,18 @@ def test_the_validator_would_tell(raw: Path, tiny_weights: Path, capsys: Capture
     mask = next(out.rglob("*_mask.nii.gz"))
     mask.rename(mask.with_name("sub-02_lesion.nii.gz"))
     assert _errors(out)
+
+
+def test_an_edited_mask_is_kept_by_the_next_run(raw: Path, tiny_weights: Path, capsys: Capture) -> None:
+    out, options = raw.parent / "out", ("--participant-label", "02", "--weights", tiny_weights, "--device", "cpu")
+    call(capsys, raw, out, "participant", *options)
+    (mask,) = (out / "sub-02").rglob("*_mask.nii.gz")
+    edited = gzip.compress(gzip.decompress(mask.read_bytes())[:-1] + b"\1")
+    mask.write_bytes(edited)
+    result = call(capsys, raw, out, "participant", *options)
+    assert result.code == 0 and "it is kept" in result.out
+    assert mask.read_bytes() == edited
+    assert "sub-02: unchanged" not in result.out
 
 
 def test_a_refused_scan_leaves_nothing_to_be_believed(raw: Path, tiny_weights: Path, capsys: Capture) -> None:

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from insula.checkpoint import Weights
     from insula.config import SegmentConfig
     from insula.errors import InsulaError
-    from insula.predict import BidsPaths, BidsScan
+    from insula.predict import BidsPaths, BidsScan, Kept
 
 __all__ = ["bids_app", "main"]
 
 _RECORDS = "sub-*/**/*_record.json"
-_KEPT = {"unchanged": "unchanged", "corrected": "the mask was changed since; it is kept"}
+_KEPT: dict[Kept, str] = {
+    "unchanged": "unchanged",
+    "edited": "the mask was changed since; it is kept",
+    "corrected": "corrected by hand; it is kept",
+}
 
 
 def main() -> None:

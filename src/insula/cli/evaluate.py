@@ -120,13 +120,14 @@ def _unpaired(name: str, folder: Path, pairs: tuple[Pair, ...]) -> list[str]:
 def _warn_of_known_subjects(pairs: dict[str, tuple[Pair, ...]], weights: str | None) -> None:
     """Warn of subjects that the weights behind these predictions were trained or calibrated on."""
     from insula.checkpoint import subjects_seen
+    from insula.io.participants import first_few
 
     subjects: dict[str, list[str]] = {}
     for name, set_pairs in pairs.items():
         for card in _cards(set_pairs, weights):
             subjects = subjects or _scans_of(set_pairs)  # all sets have the same cases
             for use, known in subjects_seen(card, subjects).items():
-                examples = ", ".join(known[:3]) + (", ..." if len(known) > 3 else "")
+                examples = first_few(known)
                 warn(
                     f"{name}: {card.name} was {use} {len(known)} of {len(subjects)} of these subjects, by their "
                     f"names or scans ({examples}); if they are the same subjects, the scores are too optimistic"
@@ -196,6 +197,7 @@ def _show(
     sets: dict[str, list[CaseScore]], rows: dict[str, list[ScoreRow]], comparisons: Sequence[Comparison], hoped: float
 ) -> None:
     from insula.evaluate import METRICS, coverage
+    from insula.io.participants import first_few
 
     for name, summary in rows.items():
         print(f"{name}: {len(sets[name])} cases")
@@ -208,7 +210,7 @@ def _show(
                 undefined = f"; undefined in {row.undefined}" if row.undefined else ""
                 print(f"    {row.metric:26} {row.mean or 'undefined'}{undefined}")
         if reordered := [score.case for score in sets[name] if score.reordered]:
-            examples = ", ".join(reordered[:3]) + (", ..." if len(reordered) > 3 else "")
+            examples = first_few(reordered)
             print(f"    {len(reordered)} predictions had another axis order and were reordered: {examples}")
         if any(row.metric in ("hd95_mm", "assd_mm") and row.undefined for row in summary if row.stratum == "all"):
             print(

@@ -28,6 +28,7 @@ def review(results: Positional[Path], tables: Positional[tuple[Path, ...]] = (),
     """
     from insula.cli.console import warn
     from insula.io import printable
+    from insula.io.participants import first_few
     from insula.study import review_study
 
     summary = review_study(results, tables)
@@ -35,7 +36,7 @@ def review(results: Positional[Path], tables: Positional[tuple[Path, ...]] = (),
     for (first, second), agreement in summary.agreements.items():
         print(f"{printable(first)} and {printable(second)}: {_agreement(agreement)}")
     if summary.unknown:
-        names = ", ".join(map(printable, summary.unknown[:3])) + (", ..." if len(summary.unknown) > 3 else "")
+        names = first_few([printable(case) for case in summary.unknown])
         warn(f"cases with verdicts that are not in the folder: {len(summary.unknown)} ({names})")
     print(results / "index.html")
     return 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["APART", "count_names", "without_scan"]
+__all__ = ["APART", "count_names", "first_few", "without_scan"]
 
 APART = frozenset(["derivatives", "sourcedata"])
 """Folders of a BIDS dataset that hold no raw scans."""
@@ -20,7 +20,7 @@ def count_names(names: Collection[str], what: str) -> str:
         names: at least one name.
         what: the noun, in the singular.
     """
-    return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({_first(set(names))})"
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({first_few(sorted(set(names)))})"
 
 
 def without_scan(folders: Iterable[Path], sessions: Collection[str]) -> list[str]:
@@ -53,8 +53,10 @@ def without_scan(folders: Iterable[Path], sessions: Collection[str]) -> list[str
 
 
 def _without(absent: set[str], of: int, what: str) -> str:
-    return f"{len(absent)} of {of} {what}{'' if of == 1 else 's'} without a T1w scan: passed over ({_first(absent)})"
+    who = first_few(sorted(absent))
+    return f"{len(absent)} of {of} {what}{'' if of == 1 else 's'} without a T1w scan: passed over ({who})"
 
 
-def _first(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
+def first_few(names: Sequence[str]) -> str:
+    """Return the first three names, with an ellipsis if there are more: `a, b, c, ...`."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

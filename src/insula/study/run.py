@@ -14,6 +14,7 @@ from insula.errors import BadData, InsulaError, Interrupted, as_insula_error
 from insula.infer import choose_device
 from insula.io import OutputFolder, printable, write_text
 from insula.io.dicom import scan_name
+from insula.io.participants import first_few
 from insula.predict import (
     CaseRecord,
     Kept,
@@ -74,7 +75,7 @@ class StudyPlan:
             return notes
         parts = []
         for reason, paths in self.passed_over.items():
-            names = ", ".join(printable(path.name) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+            names = first_few([printable(path.name) for path in paths])
             parts.append(f"{len(paths)} {reason} ({names})")
         total = count + len(self.files)
         return f"{count} of {total} files passed over: {'; '.join(parts)}. Name a file to segment it. {notes}".strip()

@@ -40,7 +40,8 @@ def correct(
     from insula.cli.console import warn
     from insula.errors import NoInput
     from insula.io import printable
-    from insula.study import correct_study, earlier_records, find_corrections
+    from insula.io.participants import first_few
+    from insula.study import correct_study, masks_of_no_case
 
     if not scans:
         raise NoInput("the scans", "", "are missing", f"write e.g. insula correct {results} scans")
@@ -54,11 +55,9 @@ def correct(
             print(_line(outcome), flush=True)
         if outcome.set_aside is not None:
             warn(f"{printable(outcome.case)}: the earlier correction is now {printable(outcome.set_aside.name)}")
-    if masks is not None:
-        unknown = find_corrections(results, earlier_records(results.glob("*.json")), masks).unknown
-        if unknown:
-            names = ", ".join(printable(path.name) for path in unknown[:3]) + (", ..." if len(unknown) > 3 else "")
-            warn(f"{len(unknown)} of the masks belong to no case: {names}")
+    if unknown := [] if masks is None else masks_of_no_case(results, masks):
+        names = first_few([printable(path.name) for path in unknown])
+        warn(f"{len(unknown)} of the masks belong to no case: {names}")
     print(results / "index.html")
     return code_of_cases(failed, count)
 

@@ -1,6 +1,6 @@
 """A study: find and name many scans, and segment them into one folder."""
 
-from insula.study.correct import CorrectionOutcome, Corrections, correct_study, find_corrections
+from insula.study.correct import CorrectionOutcome, Corrections, correct_study, find_corrections, masks_of_no_case
 from insula.study.inputs import ScanFiles, find_scans, name_cases
 from insula.study.names import given_names
 from insula.study.review import StudyReview, review_study, summarize_reviews
@@ -19,6 +19,7 @@ __all__ = [
     "find_corrections",
     "find_scans",
     "given_names",
+    "masks_of_no_case",
     "merge_reviews",
     "name_cases",
     "read_reviews",

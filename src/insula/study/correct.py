@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +40,6 @@ class Corrections:
     """Case -> its edited mask."""
     doubled: dict[str, tuple[Path, ...]]
     """Case -> its edited masks, where there are several and it is unclear which is meant."""
-    unknown: tuple[Path, ...]
-    """Images in the folder of masks that belong to no case."""
 
 
 class CorrectionOutcome(NamedTuple):
@@ -80,19 +79,27 @@ def find_corrections(folder: Path, records: Mapping[str, CaseRecord], masks: Pat
         path = folder / record["files"]["mask"]
         if path.is_file() and read_file(path).sha256 != record["sha256"]["mask"]:
             edited[case].append(path)
-        edited[case] += sorted(folder.glob(f"{_escaped(path.name.removesuffix('_mask.nii.gz'))}{_SUFFIX}.nii*"))
-    unknown = list[Path]()
+        edited[case] += sorted(folder.glob(f"{glob.escape(path.name.removesuffix('_mask.nii.gz'))}{_SUFFIX}.nii*"))
     for path in _images(masks) if masks is not None else ():
         owner = _case_of(path, done)
-        if owner is None:
-            unknown.append(path)
-        elif path.resolve() not in {known.resolve() for known in edited[owner]}:
+        if owner is not None and path.resolve() not in {known.resolve() for known in edited[owner]}:
             edited[owner].append(path)
     return Corrections(
         masks={case: paths[0] for case, paths in edited.items() if len(paths) == 1},
         doubled={case: tuple(paths) for case, paths in edited.items() if len(paths) > 1},
-        unknown=tuple(unknown),
     )
+
+
+def masks_of_no_case(folder: Path, masks: Path) -> list[Path]:
+    """Return the images among edited masks whose names begin with no case's.
+
+    Args:
+        folder: of the results.
+        masks: as for `find_corrections`.
+    """
+    records = earlier_records(folder.glob("*.json"))
+    done = {case: record for case, record in records.items() if record["outcome"] == "done"}
+    return [path for path in _images(masks) if _case_of(path, done) is None]
 
 
 def correct_study(
@@ -220,7 +227,3 @@ def _case_of(path: Path, cases: Mapping[str, object]) -> str | None:
         case for case in cases if name == folded(case) or name.startswith((folded(case) + "_", folded(case) + "-"))
     ]
     return max(matches, key=len, default=None)
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,25 @@ def test_an_error_crosses_the_border_whole() -> None:
 def test_a_killed_worker_is_named_and_nothing_hangs() -> None:
     with pytest.raises(Unavailable, match="`jobs=1`"):
         list(each(_die, range(8), jobs=2))
+
+
+@pytest.mark.parametrize(
+    ("limit", "count"),
+    [
+        ("max 100000", 8),
+        ("200000 100000", 2),
+        ("250000 100000", 3),
+        ("50000 100000", 1),
+        ("9900000 100000", 8),
+        ("", 8),
+    ],
+)
+def test_a_container_may_use_fewer_processors(
+    limit: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpu.max").write_text(f"{limit}\n")
+    monkeypatch.setattr("insula.cohort.pool._CPU_LIMIT", tmp_path / "cpu.max")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert processors() == count
+    (tmp_path / "cpu.max").unlink()
+    assert processors() == 8

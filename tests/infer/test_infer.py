@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -28,7 +26,6 @@ from insula.infer import (
     free_bytes,
     infer,
     infer_mean,
-    processors,
     tiled_logits,
 )
 from insula.infer import run as run_module
@@ -336,28 +333,6 @@ def test_a_container_limit_counts(tmp_path: object, monkeypatch: pytest.MonkeyPa
     assert free_bytes(torch.device("cpu")) == 600_000
     (folder / "memory.max").write_text("max\n")
     assert free_bytes(torch.device("cpu")) > 1 << 20
-
-
-@pytest.mark.parametrize(
-    ("limit", "count"),
-    [
-        ("max 100000", 8),
-        ("200000 100000", 2),
-        ("250000 100000", 3),
-        ("50000 100000", 1),
-        ("9900000 100000", 8),
-        ("", 8),
-    ],
-)
-def test_a_container_may_use_fewer_processors(
-    limit: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpu.max").write_text(f"{limit}\n")
-    monkeypatch.setattr("insula.infer.device._CGROUP", tmp_path)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert processors() == count
-    (tmp_path / "cpu.max").unlink()
-    assert processors() == 8
 
 
 def test_a_network_whose_weights_change_is_made_ready_again() -> None:

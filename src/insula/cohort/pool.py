@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import TypeVar
 
 from insula.errors import Unavailable
@@ -16,12 +18,21 @@ __all__ = ["each", "processors"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 _AHEAD = 2  # cases waiting for each worker
 
 
 def processors() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of processors that this process may use; a container's limit is rounded up.
+
+    In a container that may use two of sixty-four processors, processes or threads for all of them wait for each other.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _CPU_LIMIT.read_text().split()
+        return min(count, max(1, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError, ZeroDivisionError):  # no cgroups, or no limit ("max")
+        return count
 
 
 def each(work: Callable[[T], R], items: Iterable[T], *, jobs: int) -> Iterator[R]:

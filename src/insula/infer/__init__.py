@@ -1,6 +1,6 @@
 """From a prepared scan to probabilities: device, precision, engine, one pass or tiles."""
 
-from insula.infer.device import choose_device, choose_precision, free_bytes, precision_name, processors, settle
+from insula.infer.device import choose_device, choose_precision, free_bytes, precision_name, settle
 from insula.infer.engines import Engine, choose_engine, engine_precision, engine_run, ready_network
 from insula.infer.graph import onnx_graph
 from insula.infer.package import compiled_package
@@ -26,7 +26,6 @@ __all__ = [
     "onnx_graph",
     "openvino",
     "precision_name",
-    "processors",
     "ready_network",
     "settle",
     "tensorrt_plan",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 from pathlib import Path
 
 import torch
@@ -11,7 +9,7 @@ import torch
 from insula.config import Precision
 from insula.errors import Unavailable, UsageError
 
-__all__ = ["choose_device", "choose_precision", "free_bytes", "precision_name", "processors", "settle"]
+__all__ = ["choose_device", "choose_precision", "free_bytes", "precision_name", "settle"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -72,20 +70,6 @@ def free_bytes(device: torch.device) -> int:
     except (OSError, ValueError):
         return free
     return min(free, int(limit) - used) if limit.isdigit() else free
-
-
-def processors() -> int:
-    """Returns the number of processors that this process may use; a container's limit is rounded up.
-
-    PyTorch starts a thread for each core of the machine. In a container that may use two of sixty-four, they wait for
-    each other.
-    """
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = (_CGROUP / "cpu.max").read_text().split()
-        return min(count, max(1, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError, ZeroDivisionError):  # no cgroups, or no limit ("max")
-        return count
 
 
 def settle(device: torch.device) -> None:

@@ -15,9 +15,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from insula.checkpoint import Weights, load_weights
+from insula.cohort import processors
 from insula.config import SegmentConfig
 from insula.errors import BadData, NoInput, as_insula_error
-from insula.infer import choose_device, processors
+from insula.infer import choose_device
 from insula.predict import Result, segment
 from insula.serve.address import BACKLOG, http_address, listen
 from insula.serve.challenge.folders import Folders

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from insula.checkpoint import load_weights
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, TrainConfig
 from insula.errors import InsulaError
 from insula.store import CaseSet
@@ -102,6 +103,7 @@ def _work(
             into = folder / f"fold{run}" if runs > 1 else folder
             into.mkdir(exist_ok=True)
             train(recipe(**options), cases(), into, resume=resume, judge_by=cases(), report=report)
+            (into / f"read-{rank}.txt").write_text(load_weights(str(into / "small.json")).sha256)
     except InsulaError as error:
         (folder / f"error-{rank}.txt").write_text(f"{error.code} {error}")
         return error.code

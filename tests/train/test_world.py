@@ -68,6 +68,14 @@ def test_runs_follow_each_other_in_the_same_processes(runs: tuple[Path, dict[str
     assert len({load_weights(str(folder / "folds" / f"fold{n}")).sha256 for n in range(3)}) == 1
 
 
+def test_every_process_reads_the_final_weights_as_soon_as_it_is_done(runs: tuple[Path, dict[str, Any]]) -> None:
+    """And not those of an earlier save, while rank 0 is still writing."""
+    folder, _ = runs
+    final = {name: load_weights(str(folder / name)).sha256 for name in ("pair", "folds/fold0", "folds/fold2")}
+    read = {name: {(folder / name / f"read-{rank}.txt").read_text() for rank in (0, 1)} for name in final}
+    assert read == {name: {sha} for name, sha in final.items()}
+
+
 def test_the_judgement_is_of_all_cases_wherever_they_were_segmented(runs: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = runs
     alone, pair = (

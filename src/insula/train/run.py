@@ -146,12 +146,17 @@ class Run:
         return validation
 
     def finish(self) -> str:
-        """Measure the batch-normalisation statistics of the averaged weights, save, and return their SHA-256."""
+        """Measure the batch-normalisation statistics of the averaged weights, save, and return their SHA-256.
+
+        On other ranks than 0 it is empty, and returned once the files are written: any process may read them then.
+        """
         config = self.recipe.train
         if config.recalibrate:
             recalibrate(self.average, self.stream, first=config.steps, batches=config.recalibrate)
             self.world.mean([buffer for buffer in self.average.buffers() if buffer.is_floating_point()])
-        return self.save()
+        sha = self.save()
+        self.world.agree(0)
+        return sha
 
     def keep(self, batch: Batch) -> str:
         """Write the batch that made the run fail, for inspection; return the file name."""

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from insula.errors import CannotCreate, InsulaError
-from insula.io import OutputFolder
+from insula.io import FolderInUse, OutputFolder
 
 _HOLD = """
-import sys, time; from pathlib import Path; from insula.io import OutputFolder
+import sys, time; from pathlib import Path; from insula.io import FolderInUse, OutputFolder
 with OutputFolder(Path(sys.argv[1])):
     print("held", flush=True); time.sleep(60)
 """
@@ -24,7 +24,7 @@ def test_a_second_run_is_refused_until_the_first_one_dies(tmp_path: Path) -> Non
     first = subprocess.Popen([sys.executable, "-c", _HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert first.stdout is not None
     assert first.stdout.readline() == "held\n"
-    with pytest.raises(CannotCreate, match="being written by another run") as caught, OutputFolder(tmp_path):
+    with pytest.raises(FolderInUse, match="being written by another run") as caught, OutputFolder(tmp_path):
         pass
     assert caught.value.code == 73
     first.kill()

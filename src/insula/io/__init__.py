@@ -1,7 +1,7 @@
 """Disk input and output: strict readers, atomic writers and a locked output folder."""
 
 from insula.io.atomic import write_bytes, write_json, write_text
-from insula.io.folder import OutputFolder
+from insula.io.folder import FolderInUse, OutputFolder
 from insula.io.mask import SeveralLabels, read_mask
 from insula.io.metaimage import read_metaimage, write_metaimage
 from insula.io.metaimage_header import Placement
@@ -11,6 +11,7 @@ from insula.io.read import (
     folded,
     plain_name,
     printable,
+    read_facts,
     read_labels,
     read_scan,
     read_values,
@@ -18,6 +19,7 @@ from insula.io.read import (
 )
 
 __all__ = [
+    "FolderInUse",
     "OutputFolder",
     "Placement",
     "SeveralLabels",
@@ -25,6 +27,7 @@ __all__ = [
     "folded",
     "plain_name",
     "printable",
+    "read_facts",
     "read_labels",
     "read_mask",
     "read_metaimage",

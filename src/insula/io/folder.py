@@ -10,9 +10,13 @@ from filelock import FileLock, Timeout
 from insula.errors import CannotCreate, from_os_error
 from insula.io.atomic import TEMPORARY, write_bytes
 
-__all__ = ["OutputFolder"]
+__all__ = ["FolderInUse", "OutputFolder"]
 
 _LOCK = ".insula.lock"
+
+
+class FolderInUse(CannotCreate):
+    """Another run writes the folder at the moment."""
 
 
 class OutputFolder:
@@ -28,7 +32,8 @@ class OutputFolder:
         patience_s: how long to wait for another run that holds the folder [s].
 
     Raises:
-        CannotCreate: the folder cannot be created, or another run holds it.
+        FolderInUse: another run holds the folder.
+        CannotCreate: the folder cannot be created.
         NoPermission: the folder is not writable.
 
     Example:
@@ -47,7 +52,7 @@ class OutputFolder:
             lock.acquire(timeout=self.patience_s)
         except Timeout:
             rule = "is being written by another run"
-            raise CannotCreate(
+            raise FolderInUse(
                 "the output folder", self.path, rule, f"wait for it, or choose another {self.option}"
             ) from None
         except OSError as error:

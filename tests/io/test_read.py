@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from corpus.files import DIM, GRID, IMAGE, nifti, packed
 from insula.errors import BadData, IOFault
 from insula.geometry import Grid
-from insula.io import read_labels, read_mask, read_scan, still_the_same
+from insula.io import read_facts, read_labels, read_mask, read_scan, still_the_same
 
 
 def test_what_is_read_is_what_nibabel_reads(tmp_path: Path) -> None:
@@ -117,6 +118,23 @@ def test_a_header_that_changes_before_its_voxels_are_read_is_refused(
     monkeypatch.setattr(module, "read_file", swapped)
     with pytest.raises(BadData, match="changed while it was read"):
         read_scan(path)
+
+
+def test_the_facts_of_a_file_need_no_image_in_it(tmp_path: Path) -> None:
+    scan = tmp_path / "scan.nii.gz"
+    scan.write_bytes(packed(nifti()))
+    assert read_facts(scan) == read_scan(scan).file
+    empty = tmp_path / "mask.nii.gz"
+    empty.write_bytes(packed(nifti(np.zeros((3, 4, 5), np.uint8))))
+    assert read_facts(empty).sha256 == hashlib.sha256(empty.read_bytes()).hexdigest()
+
+
+def test_the_volume_of_a_4d_file_is_among_its_facts(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nii.gz"
+    path.write_bytes(packed(nifti(np.stack([IMAGE, IMAGE + 1], axis=-1))))
+    for frame in (0, 1):
+        file = read_scan(path, frame=frame).file
+        assert file is not None and file.frame == frame
 
 
 def test_content_decides_whether_a_file_is_the_same(tmp_path: Path) -> None:

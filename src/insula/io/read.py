@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ __all__ = [
     "folded",
     "plain_name",
     "printable",
+    "read_facts",
     "read_labels",
     "read_scan",
     "read_values",
@@ -59,6 +61,8 @@ def read_scan(
     """
     path = Path(path)
     header, stored, facts, flags = _open(path, assume_orientation)
+    if stored.ndim == 4:
+        facts = replace(facts, frame=frame)
     stored = _frame(stored, frame, flags)
     image = sound_image(_values(stored, header), flags)
     return Scan(
@@ -93,6 +97,16 @@ def read_values(path: str | Path) -> tuple[NDArray[np.float32], Grid]:
     """
     header, stored, _, flags = _open(Path(path), None)
     return _values(_frame(stored, None, flags), header), Grid(header.shape[:3], header.affine)
+
+
+def read_facts(path: str | Path) -> FileFacts:
+    """Return the facts about an image file, with the forms of its header, after the checks of `read_values`.
+
+    Raises:
+        BadData: the file is damaged or ambiguous.
+        NoInput: the file does not exist.
+    """
+    return _open(Path(path), None)[2]
 
 
 def still_the_same(path: Path, facts: FileFacts) -> bool:

@@ -11,7 +11,7 @@ from insula.errors import InsulaError
 from insula.metrics import dice_score
 from insula.postprocess import Lesion, side_volumes_ml
 from insula.predict.result import Correction, Provenance, Result
-from insula.volume import Mask
+from insula.volume import Mask, Scan
 
 __all__ = [
     "DISCLAIMER",
@@ -57,6 +57,10 @@ class ScanRecord(TypedDict):
     affine: list[list[float]]
     sha256: str | None
     """None for a scan that was not read from a file."""
+    frame: NotRequired[int]
+    """The volume of a 4-D file, from 0."""
+    series: NotRequired[int]
+    """The SeriesNumber of DICOM, if it was given."""
 
 
 class CorrectionRecord(TypedDict):
@@ -131,7 +135,7 @@ CaseRecord = ResultRecord | RefusalRecord
 
 def to_record(result: Result) -> ResultRecord:
     """Returns a result as plain data, the same in every run: without time and without paths."""
-    scan, grid = result.scan, result.scan.grid
+    scan = result.scan
     inside = result.prob[result.mask.voxels]
     interval = result.volume_interval_ml
     record: ResultRecord = {
@@ -155,13 +159,7 @@ def to_record(result: Result) -> ResultRecord:
         },
         "threshold": result.threshold,
         "flags": [asdict(flag) for flag in result.flags],
-        "scan": {
-            "shape": list(grid.shape),
-            "spacing_mm": [round(mm, 6) for mm in grid.spacing_mm],
-            "axes": grid.axcodes,
-            "affine": grid.affine.tolist(),
-            "sha256": scan.file.sha256 if scan.file else None,
-        },
+        "scan": _scan(scan),
         "provenance": result.provenance,
     }
     if result.correction is not None:
@@ -172,6 +170,22 @@ def to_record(result: Result) -> ResultRecord:
 def lesion_record(lesion: Lesion) -> dict[str, object]:
     """Returns the fields of a lesion, rounded as in a record."""
     return _rounded(asdict(lesion))
+
+
+def _scan(scan: Scan) -> ScanRecord:
+    grid, file = scan.grid, scan.file
+    record: ScanRecord = {
+        "shape": list(grid.shape),
+        "spacing_mm": [round(mm, 6) for mm in grid.spacing_mm],
+        "axes": grid.axcodes,
+        "affine": grid.affine.tolist(),
+        "sha256": file.sha256 if file else None,
+    }
+    if file is not None and file.frame is not None:
+        record["frame"] = file.frame
+    if file is not None and file.series is not None:
+        record["series"] = file.series
+    return record
 
 
 def _correction(mask: Mask, correction: Correction) -> CorrectionRecord:

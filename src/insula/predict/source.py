@@ -41,7 +41,8 @@ def open_scan(
     """
     if is_dicom(path):
         dicom = read_dicom(path, series=series)
-        return dicom.scan, dicom
+        file = dicom.scan.file
+        return replace(dicom.scan, file=None if file is None else replace(file, series=series)), dicom
     if not assume_t1w:
         refuse_other_than_t1w(path)
     scan = read_scan(path, frame=frame, assume_orientation=assume_orientation, name=name)

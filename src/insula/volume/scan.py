@@ -49,6 +49,10 @@ class FileFacts:
     spaces: Spaces | None = None
     """Copied unchanged into the results, so that masks overlay the scan in every viewer; None if the file has no
     orientation, or none that can be kept."""
+    frame: int | None = None
+    """The volume that was read of a 4-D file, from 0; None if the file holds one."""
+    series: int | None = None
+    """The SeriesNumber by which a DICOM series was chosen; None if it was chosen by rule."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,89 @@
+"""Finds the scan of a result among files, by the hash of its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from insula.errors import InsulaError, Interrupted, NoInput
+from insula.io import bare_name, folded
+from insula.io.bytes import read_file
+from insula.io.dicom import DicomScan
+from insula.predict import ResultRecord, open_scan
+from insula.study.inputs import find_scans, name_cases
+from insula.volume import Scan
+
+__all__ = ["FoundScan", "ScanSources"]
+
+
+class FoundScan(NamedTuple):
+    """A scan, and the file or the series that it was read from."""
+
+    scan: Scan
+    source: Path | DicomScan
+
+
+class ScanSources:
+    """The files among which the scans of a folder of results are.
+
+    Args:
+        arguments: files, folders and patterns, as for `find_scans`; may be empty.
+
+    Raises:
+        NoInput: a folder holds no scans, or a pattern matches no file.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._paths = find_scans(arguments).files
+        self._names = [folded(name) for name in name_cases(self._paths)]
+        self._hashes: dict[tuple[Path, int | None], str] = {}
+
+    def of(self, record: ResultRecord) -> FoundScan:
+        """Return the scan of a record, with the case's name; files of the same name are looked at first.
+
+        Of a 4-D file or an examination, it is the volume or the series that was segmented. A file that cannot be read
+        does not end the search.
+
+        Raises:
+            NoInput: the scan is not among the files, or the record does not state the volume.
+        """
+        case, facts = record["case"], record["scan"]
+        wanted, frame, series = facts["sha256"], facts.get("frame"), facts.get("series")
+        codes = {flag["code"] for flag in record["flags"]}
+        if frame is None and "frame-chosen" in codes:
+            rule = "does not state the volume of the 4-D file, because an earlier version wrote it"
+            raise NoInput("the record of", case, rule, "segment the scan again")
+        order = sorted(range(len(self._paths)), key=lambda n: not folded(case).startswith(self._names[n]))
+        axes = facts["axes"] if "orientation-assumed" in codes else None
+        unreadable: list[InsulaError] = []
+        for path in (self._paths[n] for n in order):
+            if self._known(path, series) not in (None, wanted):
+                continue  # no need to read its voxels
+            try:
+                scan, source = open_scan(
+                    path, name=case, frame=frame, series=series, assume_orientation=axes, assume_t1w=True
+                )
+            except Interrupted:
+                raise
+            except InsulaError as error:
+                unreadable.append(error)
+                continue
+            if scan.file is not None and scan.file.sha256 == wanted:
+                return FoundScan(replace(scan, name=case), source)
+            self._hashes[path, series] = scan.file.sha256 if scan.file is not None else ""
+        more = f", but {len(unreadable)} of them cannot be read ({unreadable[0]})" if unreadable else ""
+        raise NoInput(
+            "the scan of", case, f"is not among the scans{more}", "give the scan that was segmented, unchanged"
+        )
+
+    def _known(self, path: Path, series: int | None) -> str | None:
+        """Return the hash of a scan if it is known, or can be without its voxels; None for pairs and DICOM."""
+        single = bare_name(path) != path.name and path.suffix.lower() != ".hdr"
+        if single and (path, series) not in self._hashes:
+            try:
+                self._hashes[path, series] = read_file(path).sha256
+            except InsulaError:
+                self._hashes[path, series] = ""
+        return self._hashes.get((path, series))

@@ -6,7 +6,8 @@ import csv
 import itertools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from unittest import mock
 
 import nibabel
 import numpy as np
@@ -15,7 +16,10 @@ import pytest
 import insula.study.correct
 from cli.call import call
 from corpus.files import IMAGE, nifti, packed
+from insula.cli.bids import main as bids_main
 from insula.errors import IOFault
+from insula.predict import ResultRecord
+from insula.study import ScanSources, correct_case
 
 Capture = pytest.CaptureFixture[str]
 NAME = "sub-a_T1w"
@@ -185,3 +189,36 @@ def test_a_write_that_fails_loses_no_correction(
     monkeypatch.setattr(insula.study.correct, "write_case", full)
     assert call(capsys, "correct", results, results.parent / "scans").code == 74
     assert corrected in {path.read_bytes() for path in results.glob("*mask.nii.gz")}
+
+
+def test_a_bids_derivative_is_refused_by_name_and_stays_as_it_is(
+    results: Path, tiny_weights: Path, capsys: Capture, tmp_path: Path
+) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "derivative"
+    scan = raw / "sub-a" / "anat" / f"{NAME}.nii.gz"
+    scan.parent.mkdir(parents=True)
+    scan.write_bytes(packed(nifti(IMAGE)))
+    (raw / "dataset_description.json").write_text('{"Name": "a", "BIDSVersion": "1.10.0"}')
+    arguments = [str(raw), str(out), "participant", "--weights", str(tiny_weights), "--device", "cpu"]
+    with mock.patch("sys.argv", ["insula-bids", *arguments]), pytest.raises(SystemExit) as end:
+        bids_main()
+    assert not end.value.code
+    (mask,) = out.rglob("*_label-L_desc-insula_mask.nii.gz")
+    nibabel.save(_edited(results), mask)
+    before = mask.read_bytes()
+    result = call(capsys, "correct", out, raw)
+    assert result.code == 65 and len(result.err.strip().splitlines()) == 1
+    assert "is a BIDS derivative, in which edited masks are kept but not measured" in result.err
+    assert mask.read_bytes() == before
+
+
+def test_a_mask_that_was_edited_but_not_measured_is_never_the_same(results: Path, tmp_path: Path) -> None:
+    mask, record = results / f"{NAME}_mask.nii.gz", _record(results)
+    nibabel.save(_edited(results), mask)
+    nibabel.save(_edited(results), tmp_path / "sent.nii")
+    sources = ScanSources([str(results.parent / "scans")])
+    outcome = correct_case(results, cast(ResultRecord, record), tmp_path / "sent.nii", sources)
+    assert outcome.outcome == "corrected" and outcome.set_aside is not None
+    assert _record(results)["volume_ml"] != record["volume_ml"]
+    record = _record(results)
+    assert correct_case(results, cast(ResultRecord, record), tmp_path / "sent.nii", sources).outcome == "same"

@@ -14,7 +14,7 @@ from insula.errors import BadData, InsulaError, NoInput
 from insula.io import OutputFolder
 from insula.predict import CaseRecord, refusal
 from insula.report import Review
-from insula.study import read_reviews, review_study, summarize_reviews, write_overview, write_reviews
+from insula.study import add_reviews, read_reviews, review_study, summarize_reviews, write_overview, write_reviews
 from insula.study.review import agreements
 from report.records import MASKS, done_record
 
@@ -181,3 +181,21 @@ def test_a_segmented_folder_is_reviewed_and_segmented_further(
     call(capsys, *command, "--threshold", "0.9")
     assert _rows(out)["a"]["verdict"] in {"pass", "outdated"}  # another threshold may give the same mask
     assert len(read_reviews(out / "review.tsv")) == 1
+
+
+def test_verdicts_are_added_one_by_one_as_insula_review_merges_them(results: Path, tmp_path: Path) -> None:
+    added = [_review("a", "anna", "pass"), _review("a", "ben", "fix"), _review("a", "anna", "fail", day=2)]
+    for review in added:
+        add_reviews(results, [review])
+    one_by_one = (results / "review.tsv").read_bytes()
+    (results / "review.tsv").unlink()
+    review_study(results, [_table(tmp_path / f"rater{n}", review) for n, review in enumerate(added)])
+    assert (results / "review.tsv").read_bytes() == one_by_one
+    assert [review.rater for review in add_reviews(results, [_review("a", "anna", "", day=3)])] == ["ben"]
+
+
+def test_verdicts_are_not_added_to_a_malformed_table(results: Path) -> None:
+    (results / "review.tsv").write_text("case\n")
+    with pytest.raises(BadData, match=r"review\.tsv"):
+        add_reviews(results, [_review("a", "anna", "pass")])
+    assert (results / "review.tsv").read_text() == "case\n"

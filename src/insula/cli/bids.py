@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from insula.config import SegmentConfig
     from insula.errors import InsulaError
     from insula.predict import BidsPaths, BidsScan, Kept
+    from insula.study import Overview
 
 __all__ = ["bids_app", "main"]
 
@@ -106,6 +107,7 @@ def _participants(
     from insula.infer import choose_device
     from insula.io import OutputFolder
     from insula.predict import look_through, write_bids_dataset
+    from insula.study import Overview
 
     choose_device(config.device)
     dataset = look_through(raw, labels)
@@ -118,12 +120,13 @@ def _participants(
     except OSError as error:
         raise from_os_error(error, what="the output folder", value=out, writing=True) from error
     write_bids_dataset(raw, out)
+    overview = Overview(out, note="")
     with bar(len(scans)) as progress:
         for scan in scans:
             subject_folder = out / f"sub-{scan.entities['sub']}"  # locked one by one: other runs may write to `out`
             with OutputFolder(subject_folder, nested=True):
                 refusal = _segment_scan(scan, out, loaded, config, again=again, debug=debug)
-            _write_tables(out)
+            _write_tables(out, overview)
             if refusal is not None:
                 refused.append(refusal)
             if progress is not None:
@@ -189,24 +192,24 @@ def _set_aside(scan: BidsScan, paths: BidsPaths) -> None:
         warn(f"{scan.name}: the corrected mask is now {aside.name}")
 
 
-def _write_tables(out: Path, notes: tuple[str, ...] = ()) -> bool:
+def _write_tables(out: Path, overview: Overview) -> bool:
     """Write the tables and the index of all results in a folder; return whether there are any.
 
     Runs for several participants may do so at the same time: each waits for the others.
     """
     from insula.io import OutputFolder
-    from insula.study import earlier_records, write_overview
 
     with OutputFolder(out, patience_s=60) as folder:
-        records = earlier_records(folder.glob(_RECORDS))
-        if records:
-            write_overview(folder, records, note="; ".join(notes))
-    return bool(records)
+        count = overview.read(folder.glob(_RECORDS))
+        if count:
+            overview.write()
+    return bool(count)
 
 
 def _group(raw: Path, out: Path) -> int:
     from insula.errors import BadData, InsulaError, NoInput
     from insula.predict import look_through
+    from insula.study import Overview
 
     if not out.is_dir():
         raise NoInput("the output", out, "does not exist", "run the participant level first")
@@ -219,7 +222,7 @@ def _group(raw: Path, out: Path) -> int:
         notes = tuple(map(str, look_through(raw).notes))
     except InsulaError:  # the dataset itself may be gone by now
         notes = ()
-    if not _write_tables(out, notes):
+    if not _write_tables(out, Overview(out, note="; ".join(notes))):
         raise NoInput("the output", out, "holds no records", "run the participant level first")
     for note in notes:
         warn(str(note))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["cell_text", "table_text"]
+__all__ = ["cell_text", "row_text", "table_text"]
 
 
 def table_text(columns: Iterable[str], rows: Sequence[Mapping[str, object]]) -> str:
@@ -15,8 +15,17 @@ def table_text(columns: Iterable[str], rows: Sequence[Mapping[str, object]]) -> 
         rows: value of each column; what is missing or None becomes an empty cell.
     """
     names = list(columns)
-    lines = ["\t".join(names), *("\t".join(cell_text(row.get(name)) for name in names) for row in rows)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(["\t".join(names), *(row_text(names, row) for row in rows)]) + "\n"
+
+
+def row_text(columns: Iterable[str], row: Mapping[str, object]) -> str:
+    """Return a row of a table as a line without its end.
+
+    Args:
+        columns: as for `table_text`.
+        row: value of each column; what is missing or None becomes an empty cell.
+    """
+    return "\t".join(cell_text(row.get(name)) for name in columns)
 
 
 def cell_text(value: object) -> str:

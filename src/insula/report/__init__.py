@@ -4,7 +4,7 @@ from insula.report.capture import render_capture
 from insula.report.case import write_case
 from insula.report.cohort import render_cohort, suspects
 from insula.report.evaluation import gallery, render_evaluation
-from insula.report.index import render_index
+from insula.report.index import IndexRow, index_row, join_index, note_of, render_index
 from insula.report.memory import render_memory
 from insula.report.page import Truth, render_page
 from insula.report.pictures import Picture, picture
@@ -15,6 +15,7 @@ from insula.report.verdict import OUTDATED, VERDICTS, CaseVerdict, Review, case_
 
 __all__ = [
     "CaseVerdict",
+    "IndexRow",
     "OUTDATED",
     "Picture",
     "Review",
@@ -23,7 +24,10 @@ __all__ = [
     "case_verdict",
     "current_lines",
     "gallery",
+    "index_row",
+    "join_index",
     "mask_sha256_of",
+    "note_of",
     "picture",
     "read_log",
     "render_capture",

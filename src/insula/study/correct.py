@@ -11,23 +11,25 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from insula.errors import BadData, InsulaError, Interrupted, NoInput, as_insula_error
-from insula.io import OutputFolder, bare_name, folded, read_mask
+from insula.io import OutputFolder, read_mask
 from insula.io.bytes import read_file
-from insula.io.dicom import DicomScan
-from insula.predict import (
-    CaseRecord,
-    ResultRecord,
-    corrected_result,
-    open_scan,
-    result_paths,
-    set_corrected_aside,
-)
+from insula.predict import CaseRecord, ResultRecord, corrected_result, result_paths, set_corrected_aside
 from insula.report import write_case
-from insula.study.inputs import find_scans, name_cases
-from insula.study.run import earlier_records, write_overview
-from insula.volume import Scan
+from insula.study.inputs import case_of_image
+from insula.study.overview import Overview, earlier_records
+from insula.study.sources import ScanSources
 
-__all__ = ["Corrections", "CorrectionOutcome", "correct_study", "find_corrections"]
+__all__ = [
+    "CorrectionOutcome",
+    "Corrections",
+    "correct_case",
+    "correct_study",
+    "find_corrections",
+    "is_bids_derivative",
+    "masks_of_no_case",
+]
+
+_BIDS_RECORDS = "sub-*/**/*_record.json"
 
 _SUFFIX = "_corrected"
 
@@ -54,11 +56,6 @@ class CorrectionOutcome(NamedTuple):
     """Where an earlier correction is now that was replaced."""
 
 
-class _Source(NamedTuple):
-    scan: Scan
-    source: Path | DicomScan
-
-
 def find_corrections(folder: Path, records: Mapping[str, CaseRecord], masks: Path | None = None) -> Corrections:
     """Find the edited mask of each case.
 
@@ -81,7 +78,7 @@ def find_corrections(folder: Path, records: Mapping[str, CaseRecord], masks: Pat
             edited[case].append(path)
         edited[case] += sorted(folder.glob(f"{glob.escape(path.name.removesuffix('_mask.nii.gz'))}{_SUFFIX}.nii*"))
     for path in _images(masks) if masks is not None else ():
-        owner = _case_of(path, done)
+        owner = case_of_image(path, done)
         if owner is not None and path.resolve() not in {known.resolve() for known in edited[owner]}:
             edited[owner].append(path)
     return Corrections(
@@ -99,7 +96,7 @@ def masks_of_no_case(folder: Path, masks: Path) -> list[Path]:
     """
     records = earlier_records(folder.glob("*.json"))
     done = {case: record for case, record in records.items() if record["outcome"] == "done"}
-    return [path for path in _images(masks) if _case_of(path, done) is None]
+    return [path for path in _images(masks) if case_of_image(path, done) is None]
 
 
 def correct_study(
@@ -122,12 +119,16 @@ def correct_study(
 
     Raises:
         NoInput: the folder holds no results, or there is no edited mask.
+        BadData: the folder is a BIDS derivative.
     """
     if not folder.is_dir():
         raise NoInput("the folder of results", folder, "does not exist", "name the folder that segment wrote")
     with OutputFolder(folder):
         records = earlier_records(folder.glob("*.json"))
         if not records:
+            if is_bids_derivative(folder):
+                rule = "is a BIDS derivative, in which edited masks are kept but not measured"
+                raise BadData("the folder", folder, rule, "run segment on the scans, and correct what it writes")
             raise NoInput("the folder", folder, "holds no results", "name the folder that segment wrote")
         corrections = find_corrections(folder, records, masks)
         if not (corrections.masks or corrections.doubled):
@@ -137,23 +138,42 @@ def correct_study(
             names = " and ".join(path.name for path in paths)
             error = BadData("the corrected masks", names, f"are all of {case}", "leave one of them")
             yield CorrectionOutcome(case, "failed", records[case], error)
-        sources = _Sources(scans)
+        sources, overview = ScanSources(scans), Overview(folder, records)
         for case, path in corrections.masks.items():
-            outcome = _correct(folder, case, records[case], path, sources, label)
+            record = records[case]
+            assert record["outcome"] == "done"
+            outcome = correct_case(folder, record, path, sources, label=label)
             if outcome.outcome == "corrected":
-                records[case] = outcome.record
-                write_overview(folder, records)
+                overview.add(outcome.record)
+                overview.write()
             yield outcome
 
 
-def _correct(
-    folder: Path, case: str, record: CaseRecord, path: Path, sources: _Sources, label: int | None
+def is_bids_derivative(folder: Path) -> bool:
+    """Return whether a folder holds records of results in the layout of a BIDS derivative."""
+    return next(folder.glob(_BIDS_RECORDS), None) is not None
+
+
+def correct_case(
+    folder: Path, record: ResultRecord, path: Path, sources: ScanSources, *, label: int | None = None
 ) -> CorrectionOutcome:
-    assert record["outcome"] == "done"
+    """Make an edited mask the mask of its case, as `correct_study` does; tables and index are left to the caller.
+
+    Args:
+        folder: of the results; locked by the caller.
+        record: of the case.
+        path: the edited mask.
+        sources: where to find the scan of the case.
+        label: the lesion's label in a mask with several.
+
+    Raises:
+        InsulaError: a file cannot be written, or the scan changed meanwhile.
+    """
+    case = record["case"]
     paths = result_paths(folder, case)
     try:
         mask = read_mask(path, label=label)
-        if path != paths.mask and _same_voxels(path, paths.mask, label):
+        if path != paths.mask and _is_measured(record, paths.mask) and _same_voxels(path, paths.mask, label):
             return CorrectionOutcome(case, "same", record)
         found = sources.of(record)
         result = corrected_result(record, folder, found.scan, mask)
@@ -169,6 +189,11 @@ def _correct(
     return CorrectionOutcome(case, "corrected", written, set_aside=aside)
 
 
+def _is_measured(record: ResultRecord, mask: Path) -> bool:
+    """Tell whether a mask's file is the one that the record describes."""
+    return mask.is_file() and read_file(mask).sha256 == record.get("sha256", {}).get("mask")
+
+
 def _same_voxels(edited: Path, present: Path, label: int | None) -> bool:
     try:
         now = read_mask(present)
@@ -177,53 +202,9 @@ def _same_voxels(edited: Path, present: Path, label: int | None) -> bool:
         return False
 
 
-class _Sources:
-    """Finds the scan of a record among files, by the hash of its bytes."""
-
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self._paths = find_scans(arguments).files
-        self._names = [folded(name) for name in name_cases(self._paths)]
-        self._hashes: dict[Path, str] = {}
-
-    def of(self, record: ResultRecord) -> _Source:
-        """Return the scan of a record; files of the same name are looked at first.
-
-        Raises:
-            NoInput: the scan is not among the files.
-        """
-        case, wanted = record["case"], record["scan"]["sha256"]
-        order = sorted(range(len(self._paths)), key=lambda n: not folded(case).startswith(self._names[n]))
-        assumed = any(flag["code"] == "orientation-assumed" for flag in record["flags"])
-        axes = record["scan"]["axes"] if assumed else None
-        for path in (self._paths[n] for n in order):
-            if bare_name(path) != path.name and path.suffix.lower() != ".hdr" and self._hash(path) != wanted:
-                continue  # one file, and not the one: no need to read its voxels
-            scan, source = open_scan(path, name=case, assume_orientation=axes, assume_t1w=True)
-            if scan.file is not None and scan.file.sha256 == wanted:
-                return _Source(scan, source)
-        raise NoInput("the scan of", case, "is not among the scans", "give the scan that was segmented, unchanged")
-
-    def _hash(self, path: Path) -> str:
-        if path not in self._hashes:
-            try:
-                self._hashes[path] = read_file(path).sha256
-            except InsulaError:
-                self._hashes[path] = ""
-        return self._hashes[path]
-
-
 def _images(masks: Path) -> list[Path]:
     if masks.is_file():
         return [masks]
     if not masks.is_dir():
         raise NoInput("the folder of masks", masks, "does not exist", "check the path")
     return sorted(path for path in masks.rglob("*.nii*") if path.is_file() and not path.name.startswith("."))
-
-
-def _case_of(path: Path, cases: Mapping[str, object]) -> str | None:
-    """Return the case that an image's name begins with; the longest, if there are several."""
-    name = folded(bare_name(path))
-    matches = [
-        case for case in cases if name == folded(case) or name.startswith((folded(case) + "_", folded(case) + "-"))
-    ]
-    return max(matches, key=len, default=None)

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from insula.io.naming import other_than_t1w
 from insula.io.participants import without_scan
 from insula.io.walk import walk
 
-__all__ = ["ScanFiles", "find_scans", "name_cases"]
+__all__ = ["ScanFiles", "case_of_image", "find_scans", "name_cases"]
 
 _IMAGE = r"\.(nii|hdr)(\.(gz|bz2|xz))?$"
 _SCAN = re.compile(_IMAGE, re.IGNORECASE)
@@ -171,3 +171,12 @@ def _in_folder(folder: Path) -> _FolderContents:
 def _is_result(path: Path) -> bool:
     """Tell whether a file is a brain mask by insula; without a `_prob` beside it, `_brain` is a skull-stripped scan."""
     return bool(_BRAIN.search(path.name)) and path.with_name(_BRAIN.sub("_prob.nii.gz", path.name)).is_file()
+
+
+def case_of_image(path: Path, cases: Iterable[str]) -> str | None:
+    """Return the case that an image's name is or begins with; the longest, if there are several; None without any."""
+    name = folded(bare_name(path))
+    matches = [
+        case for case in cases if name == folded(case) or name.startswith((folded(case) + "_", folded(case) + "-"))
+    ]
+    return max(matches, key=len, default=None)

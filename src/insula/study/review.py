@@ -14,10 +14,10 @@ from insula.io.cells import cell_text
 from insula.predict import CaseRecord
 from insula.report import OUTDATED, Review, case_verdict, reviews_by_case
 from insula.stats import Agreement, cohen_kappa
+from insula.study.overview import earlier_records, write_overview
 from insula.study.review_table import REVIEW_TABLE, merge_reviews, read_reviews, write_reviews
-from insula.study.run import earlier_records, write_overview
 
-__all__ = ["StudyReview", "agreements", "review_study", "summarize_reviews"]
+__all__ = ["StudyReview", "add_reviews", "agreements", "review_study", "summarize_reviews"]
 
 _PATTERNS = ("*.json", "sub-*/**/*_record.json")  # results of a study, and of a BIDS derivative
 
@@ -80,6 +80,29 @@ def review_study(folder: Path, tables: Sequence[Path] = ()) -> StudyReview:
             write_reviews(folder, merged)
         write_overview(folder, records)
     return summarize_reviews(records, merged)
+
+
+def add_reviews(folder: Path, reviews: Sequence[Review]) -> list[Review]:
+    """Merge verdicts into a folder's `review.tsv`; tables and index are left to the caller.
+
+    A newer entry without verdict and note withdraws what the rater said about the case.
+
+    Args:
+        folder: of the results; locked by the caller.
+        reviews: the verdicts, in any order.
+
+    Returns:
+        All verdicts of the folder.
+
+    Raises:
+        BadData: the folder's own table is malformed; it stays as it is.
+        InsulaError: a file cannot be read or written.
+    """
+    own = folder / REVIEW_TABLE
+    merged = merge_reviews(read_reviews(own) if own.exists() else [], reviews)
+    kept = [review for review in merged if review.verdict or review.note]
+    write_reviews(folder, kept)
+    return kept
 
 
 def summarize_reviews(records: Mapping[str, CaseRecord], reviews: Sequence[Review]) -> StudyReview:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from insula.errors import BadData, from_os_error
+from insula.errors import BadData, InsulaError, from_os_error
 from insula.io import printable, write_json, write_text
 from insula.io.cells import table_text
 from insula.report import VERDICTS, Review
 
-__all__ = ["REVIEW_TABLE", "merge_reviews", "read_reviews", "write_reviews"]
+__all__ = [
+    "REVIEW_TABLE",
+    "merge_reviews",
+    "read_reviews",
+    "review_of_cells",
+    "reviews_or_problem",
+    "write_reviews",
+]
 
 REVIEW_TABLE = "review.tsv"
 """Name of the table in a folder of results."""
@@ -57,7 +64,46 @@ def read_reviews(path: Path) -> list[Review]:
         rule = "is missing, unknown or there twice"
         raise _malformed(path, where, "", rule, f"the columns are {', '.join(_COLUMNS)}, separated by tabs")
     rows = [(number, line.rstrip("\r")) for number, line in enumerate(lines[1:], 1) if line.strip()]
-    return [_review(path, number, dict(_cells(path, number, head, line))) for number, line in rows]
+    return [
+        review_of_cells(dict(_cells(path, number, head, line)), f"{printable(path.name)}, row {number}")
+        for number, line in rows
+    ]
+
+
+def reviews_or_problem(path: Path) -> tuple[list[Review], str]:
+    """Return the verdicts in a table, and what is wrong with it as a sentence; empty if nothing is.
+
+    Args:
+        path: the table; no verdicts if it does not exist.
+    """
+    try:
+        return (read_reviews(path) if path.exists() else []), ""
+    except InsulaError as error:
+        return [], f"No verdicts are shown: {error}."
+
+
+def review_of_cells(cells: Mapping[str, str], where: str) -> Review:
+    """Return the verdict in a row.
+
+    Args:
+        cells: column -> text, for all columns of `review.tsv`.
+        where: the place of the row, for messages.
+
+    Raises:
+        BadData: a cell is malformed.
+    """
+    review = Review(**cells)
+    rules = {
+        "case": (bool(review.case), "names no case", "write the name of the case"),
+        "rater": (bool(review.rater), "names no rater", "write the rater's name or initials"),
+        "verdict": (review.verdict in ("", *VERDICTS), "is not a verdict", f"use one of {', '.join(VERDICTS)}"),
+        "reviewed": (_is_time(review), "is not a date in ISO 8601", "use e.g. 2026-05-31T14:00:00Z"),
+        "mask_sha256": (_HASH.fullmatch(review.mask_sha256) is not None, "is not a SHA-256", "give 64 hex digits"),
+    }
+    for column, (good, rule, remedy) in rules.items():
+        if not good:
+            raise BadData(f"{where}, column {column}:", printable(cells[column][:60]), rule, remedy)
+    return review
 
 
 def merge_reviews(*tables: Iterable[Review]) -> list[Review]:
@@ -95,21 +141,6 @@ def _cells(path: Path, number: int, head: list[str], line: str) -> Iterable[tupl
         rule = f"is where a row of {len(cells)} cells ends"
         raise _malformed(path, f"row {number}, column {column}", "", rule, f"every row has {len(head)} cells")
     return zip(head, ("" if cell == "n/a" else cell for cell in cells), strict=True)
-
-
-def _review(path: Path, number: int, cells: dict[str, str]) -> Review:
-    review = Review(**cells)
-    rules = {
-        "case": (bool(review.case), "names no case", "write the name of the case"),
-        "rater": (bool(review.rater), "names no rater", "write the rater's name or initials"),
-        "verdict": (review.verdict in ("", *VERDICTS), "is not a verdict", f"use one of {', '.join(VERDICTS)}"),
-        "reviewed": (_is_time(review), "is not a date in ISO 8601", "use e.g. 2026-05-31T14:00:00Z"),
-        "mask_sha256": (_HASH.fullmatch(review.mask_sha256) is not None, "is not a SHA-256", "give 64 hex digits"),
-    }
-    for column, (good, rule, remedy) in rules.items():
-        if not good:
-            raise _malformed(path, f"row {number}, column {column}", cells[column], rule, remedy)
-    return review
 
 
 def _is_time(review: Review) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from insula.checkpoint import Weights, load_weights
 from insula.config import SegmentConfig
 from insula.errors import BadData, InsulaError, Interrupted, as_insula_error
 from insula.infer import choose_device
-from insula.io import OutputFolder, printable, write_text
+from insula.io import OutputFolder, printable
 from insula.io.dicom import scan_name
 from insula.io.participants import first_few
 from insula.predict import (
@@ -21,18 +21,16 @@ from insula.predict import (
     inputs_sha256,
     kept_result,
     open_scan,
-    read_record,
     result_paths,
     segment,
     set_corrected_aside,
     write_refusal,
 )
-from insula.report import Review, render_index, thumbnail_of, write_case
+from insula.report import write_case
 from insula.study.claims import Claims
-from insula.study.review_table import REVIEW_TABLE, read_reviews
-from insula.study.table import write_tables
+from insula.study.overview import Overview, earlier_records
 
-__all__ = ["CaseOutcome", "StudyPlan", "earlier_records", "run_study", "write_overview"]
+__all__ = ["CaseOutcome", "StudyPlan", "run_study"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,48 +117,12 @@ def run_study(plan: StudyPlan, out: Path) -> Iterator[CaseOutcome]:
     with OutputFolder(out) as folder:
         claims = Claims(folder)
         loaded = {name: load_weights(name) for name in dict.fromkeys(plan.weights)}
-        records = earlier_records(folder.glob("*.json"))
+        overview = Overview(folder, earlier_records(folder.glob("*.json")), note=plan.note)
         for path, name, weights in zip(plan.files, plan.names, plan.weights, strict=True):
             outcome = _run_case(plan, path, name, loaded[weights], folder, claims)
-            records[outcome.record["case"]] = outcome.record
-            write_overview(folder, records, note=plan.note)
+            overview.add(outcome.record)
+            overview.write()
             yield outcome
-
-
-def earlier_records(paths: Iterable[Path]) -> dict[str, CaseRecord]:
-    """Return the records among files by the name of their case; other files are passed over."""
-    records = [record for path in paths if (record := read_record(path)) is not None]
-    return {record["case"]: record for record in records}
-
-
-def write_overview(folder: Path, records: Mapping[str, CaseRecord], *, note: str = "") -> None:
-    """Write the tables and the index page of a folder of results, with the verdicts of its `review.tsv`.
-
-    A `review.tsv` that cannot be read is left as it is, and the index says so.
-
-    Args:
-        folder: where to write; locked by the caller.
-        records: of all cases, by name.
-        note: a sentence for the index.
-    """
-    in_order = [records[case] for case in sorted(records)]
-    reviews, problem = _reviews(folder / REVIEW_TABLE)
-    thumbnails = {
-        record["case"]: thumbnail_of(folder / record["files"]["page"])
-        for record in in_order
-        if record["outcome"] == "done" and "files" in record
-    }
-    write_tables(folder, in_order, reviews)
-    notes = " ".join(filter(None, (note, problem)))
-    write_text(folder / "index.html", render_index(in_order, note=notes, reviews=reviews, thumbnails=thumbnails))
-
-
-def _reviews(path: Path) -> tuple[list[Review], str]:
-    """Return the verdicts of a folder, and what is wrong with their table; empty if nothing is."""
-    try:
-        return (read_reviews(path) if path.exists() else []), ""
-    except InsulaError as error:
-        return [], f"No verdicts are shown: {error}."
 
 
 def _name_of(plan: StudyPlan, path: Path) -> str | None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import cast
 
 from insula.io import write_text
-from insula.io.cells import table_text
+from insula.io.cells import row_text
 from insula.io.entities import acquisition, entities_of, joined
 from insula.postprocess import side_of
 from insula.predict import CaseRecord, ResultRecord, review_score
-from insula.report import OUTDATED, VERDICTS, Review, case_verdict, reviews_by_case
+from insula.report import OUTDATED, VERDICTS, Review, case_verdict
 
-__all__ = ["lesions_table", "results_table", "write_tables"]
+__all__ = ["case_line", "lesion_lines", "write_columns", "write_tables"]
 
 _CASE_COLUMNS: dict[str, dict[str, object]] = {
     "case": {"Description": "Name of the case; its files begin with it"},
@@ -75,41 +75,52 @@ _LESION_COLUMNS: dict[str, dict[str, object]] = {
 }
 
 
-def results_table(records: Sequence[CaseRecord], reviews: Sequence[Review] = ()) -> str:
-    """Return the table of cases as tab-separated text: a header, then a row for each record, done or refused.
+def case_line(record: CaseRecord, reviews: Mapping[str, Sequence[Review]]) -> str:
+    """Return the row of a case, done or refused, in the table of cases.
 
-    Numbers have a decimal point, and missing values are empty.
-
-    Args:
-        records: the cases' JSON records, in the order of the rows.
-        reviews: the raters' verdicts.
-    """
-    by_case = reviews_by_case(reviews)
-    rows = [_case_row(record) | _review_cells(record, by_case) for record in records]
-    return table_text(_CASE_COLUMNS, rows)
-
-
-def lesions_table(records: Sequence[CaseRecord]) -> str:
-    """Return the table of lesions as tab-separated text, formed like `results_table`; a row for each lesion.
+    Cells are separated by tabs. Numbers have a decimal point, and missing values are empty.
 
     Args:
-        records: the cases' JSON records; refused ones have no row.
+        record: the JSON record of the case.
+        reviews: from `reviews_by_case`.
     """
-    done = [record for record in records if record["outcome"] == "done"]
-    return table_text(_LESION_COLUMNS, [row for record in done for row in _lesion_rows(record)])
+    return row_text(_CASE_COLUMNS, _case_row(record) | _review_cells(record, reviews))
 
 
-def write_tables(folder: Path, records: Sequence[CaseRecord], reviews: Sequence[Review] = ()) -> None:
-    """Write `results.tsv` and `lesions.tsv`, each with a JSON file that describes its columns as BIDS asks for.
+def lesion_lines(record: CaseRecord) -> list[str]:
+    """Return the rows of a case in the table of lesions, formed like `case_line`; none for a refused case.
+
+    Args:
+        record: the JSON record of the case.
+    """
+    return [row_text(_LESION_COLUMNS, row) for row in _lesion_rows(record)] if record["outcome"] == "done" else []
+
+
+def write_tables(folder: Path, cases: Sequence[str], lesions: Sequence[str]) -> None:
+    """Write `results.tsv` and `lesions.tsv`, a header and then the rows.
+
+    Args:
+        folder: where to write.
+        cases: from `case_line`, in the order of the rows.
+        lesions: from `lesion_lines`.
 
     Raises:
         IOFault, NoPermission: a file cannot be written.
     """
-    for name, table, columns in (
-        ("results", results_table(records, reviews), _CASE_COLUMNS),
-        ("lesions", lesions_table(records), _LESION_COLUMNS),
-    ):
-        write_text(folder / f"{name}.tsv", table)
+    for name, columns, lines in (("results", _CASE_COLUMNS, cases), ("lesions", _LESION_COLUMNS, lesions)):
+        write_text(folder / f"{name}.tsv", "\n".join(["\t".join(columns), *lines]) + "\n")
+
+
+def write_columns(folder: Path) -> None:
+    """Write `results.json` and `lesions.json`, which describe the columns of the tables as BIDS asks for.
+
+    Args:
+        folder: where to write.
+
+    Raises:
+        IOFault, NoPermission: a file cannot be written.
+    """
+    for name, columns in (("results", _CASE_COLUMNS), ("lesions", _LESION_COLUMNS)):
         write_text(folder / f"{name}.json", json.dumps(columns, indent=2) + "\n")
 
 

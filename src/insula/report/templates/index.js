@@ -1,5 +1,6 @@
 "use strict";
-// Review of a study: filters, keys and verdicts. The browser keeps the verdicts until they are exported.
+// Review of a study: filters, keys and verdicts. The browser keeps the verdicts until they are exported or, on a page that
+// insula serves, until the service has them.
 (() => {
   const COLUMNS = ["case", "rater", "verdict", "note", "reviewed", "mask_sha256"];
   const VERDICTS = ["pass", "fix", "fail"];
@@ -8,7 +9,8 @@
   const find = (id) => document.getElementById(id);
   const board = find("board"), rater = find("rater"), filter = find("filter"), search = find("search"), dialog = find("dialog");
   const store = PREFIX + board.dataset.study;
-  const recorded = JSON.parse(find("reviews").textContent);
+  const served = "served" in board.dataset;
+  let recorded = JSON.parse(find("reviews").textContent);
   const rows = [...board.rows];
   const judged = rows.filter((row) => row.dataset.outcome === "done");
   const names = new Set(rows.map((row) => row.dataset.case));
@@ -26,7 +28,7 @@
   }
 
   function write(key, value) {
-    try { localStorage.setItem(key, JSON.stringify(value)); } catch { say("This browser keeps nothing: export before you close the page."); }
+    try { localStorage.setItem(key, JSON.stringify(value)); } catch { if (!served) say("This browser keeps nothing: export before you close the page."); }
   }
 
   function load() {
@@ -78,21 +80,31 @@
     const before = ownEntryOf(row);
     const base = before && isPresent(row, before) ? before : { verdict: "", note: "" };
     const entry = { ...base, ...change, case: row.dataset.case, rater: name(), reviewed: new Date().toISOString(), mask_sha256: row.dataset.mask };
-    undoable.push([idOf(entry), kept.get(idOf(entry))]);
+    undoable.push([idOf(entry), served ? before : kept.get(idOf(entry))]);
     kept.set(idOf(entry), entry);
     say("");
     write(store, [...kept.values()]);
     draw([row]);
+    send();
   }
 
   function undo() {
     const [id, before] = undoable.pop() ?? [];
     if (!id) return;
-    if (before) kept.set(id, before); else kept.delete(id);
+    if (served) kept.set(id, again(id, before));
+    else if (before) kept.set(id, before);
+    else kept.delete(id);
     write(store, [...kept.values()]);
+    send();
     const row = rows.find((each) => each.dataset.case === JSON.parse(id)[0]);
     draw([row]);
     go(row);
+  }
+
+  // The service keeps the newest entry: what was said before is said again, and an empty entry withdraws.
+  function again(id, before) {
+    const [name, by] = JSON.parse(id), now = { reviewed: new Date().toISOString() };
+    return { case: name, rater: by, verdict: "", note: "", mask_sha256: kept.get(id)?.mask_sha256 ?? "", ...before, ...now };
   }
 
   async function writeNote(row) {
@@ -118,13 +130,16 @@
   function draw(changed = judged) {
     byCase = new Map();
     for (const entry of newest([...recorded, ...kept.values()]).values()) {
+      if (!entry.verdict && !entry.note) continue;
       byCase.set(entry.case, [...(byCase.get(entry.case) ?? []), entry].sort((a, b) => Date.parse(b.reviewed) - Date.parse(a.reviewed)));
     }
     changed.forEach(drawVerdict);
     for (const row of rows) row.hidden = !matches(row) && row !== current;  // the current case stays: no key hits another
     find("progress").textContent = `${judged.filter((row) => VERDICTS.includes(verdictOf(row))).length} of ${judged.length} reviewed`;
     find("undo").disabled = !undoable.length;
-    find("export").disabled = !kept.size;
+    if (!served) find("export").disabled = !kept.size;
+    else find("saving").textContent = kept.size ? `${kept.size} to be saved` : "All verdicts are saved.";
+    if (served) find("table").hidden = !recorded.length;
   }
 
   function drawVerdict(row) {
@@ -179,6 +194,66 @@
     find("message").hidden = !text;
   }
 
+  // Served: entries are sent until the service has taken them, and those of others are fetched
+  let sending = false, retry = 0, tag = "", most = 500, leaving = false;
+  const refused = new Set();  // of single entries, so that one of them never holds up the others
+  const token = () => { try { return sessionStorage.getItem("insula.token"); } catch { return null; } };
+
+  async function send() {
+    clearTimeout(retry);
+    const entries = [...kept.values()].filter((entry) => names.has(entry.case) && !refused.has(entry)).slice(0, most);
+    if (!served || sending || !entries.length) return;
+    sending = true;
+    let trouble = "The service cannot be reached.", final = false;
+    try {
+      const response = await fetch("verdicts", { method: "POST", headers: { Authorization: `Bearer ${token()}` }, body: JSON.stringify(entries) });
+      if (response.status === 401) {
+        leaving = true;
+        return location.assign("enter");
+      }
+      const answer = await response.json();
+      trouble = response.ok ? "" : answer.error.message;
+      final = response.status === 422;
+      if (response.ok) taken(entries, answer.reviews);
+    } catch { /* the service is away: sent again later */ } finally {
+      sending = false;
+    }
+    if (final && entries.length === 1) refused.add(entries[0]);
+    if (final) most = 1;
+    if (trouble) say(`${trouble.replace(/\.$/, "")}. ${final ? "Not saved." : "This browser keeps the verdicts and sends them again."}`);
+    if (trouble && !final) retry = setTimeout(send, 5000);
+    else send();
+  }
+
+  function taken(entries, reviews) {
+    recorded = reviews;
+    say("");
+    for (const entry of entries) if (kept.get(idOf(entry))?.reviewed === entry.reviewed) kept.delete(idOf(entry));
+    write(store, [...kept.values()]);
+    draw();
+  }
+
+  async function fetchOthers() {
+    if (document.hidden || sending) return;
+    const response = await fetch("live", { headers: { "If-None-Match": tag }, cache: "no-store" }).catch(() => null);
+    if (response?.status !== 200 || sending) return;
+    tag = response.headers.get("ETag");
+    const { reviews, masks } = await response.json();
+    recorded = reviews;
+    draw();
+    const same = rows.length === Object.keys(masks).length && rows.every((row) => masks[row.dataset.case] === row.dataset.mask);
+    if (!same) say("Cases or masks have changed: load the page again to see them.");
+  }
+
+  function serve() {
+    if (!token()) return location.replace("enter");
+    send();
+    fetchOthers();
+    setInterval(fetchOthers, 5000);
+    document.addEventListener("visibilitychange", fetchOthers);
+    addEventListener("beforeunload", (event) => { if (kept.size && !leaving) event.preventDefault(); });
+  }
+
   function exportTable() {
     const lines = [COLUMNS, ...[...kept.values()].map((entry) => COLUMNS.map((column) => clean(entry[column])))];
     const link = document.createElement("a");
@@ -210,7 +285,8 @@
       const entries = parse(await file.text()), known = entries.filter((entry) => names.has(entry.case));
       kept = newest([...kept.values(), ...known]);
       write(store, [...kept.values()]);
-    draw();
+      draw();
+      send();
       say(known.length < entries.length ? `${entries.length - known.length} verdicts are on cases of another study and were left out.` : "");
     } catch (error) {
       say(`${file.name} ${error.message}. Nothing was imported.`);
@@ -236,7 +312,7 @@
   filter.addEventListener("change", refilter);
   search.addEventListener("input", refilter);
   find("undo").addEventListener("click", undo);
-  find("export").addEventListener("click", exportTable);
+  find("export")?.addEventListener("click", exportTable);
   find("import").addEventListener("change", (event) => importTable(event.target));
   addEventListener("storage", (event) => { if (event.key === store) load(); });
   addEventListener("pageshow", (event) => { if (event.persisted) load(); });
@@ -244,5 +320,6 @@
   rater.value = read("insula-rater") ?? "";
   find("controls").hidden = find("keys").hidden = false;
   load();
+  if (served) serve();
   try { go(rows.find((row) => row.dataset.case === sessionStorage.getItem(store))); } catch { /* begin at the top */ }
 })();

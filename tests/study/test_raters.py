@@ -1,0 +1,91 @@
+"""The masks of raters are matched by name, and what is unclear is refused or handed on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from insula.errors import InsulaError, NoInput, UsageError
+from insula.study import RaterMasks, find_rater_masks
+
+
+def _plant(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def _names(masks: RaterMasks) -> dict[str, dict[str, list[str]]]:
+    return {
+        case: {rater: [path.name for path in paths] for rater, paths in files.items()}
+        for case, files in masks.cases.items()
+    }
+
+
+def test_masks_of_equal_names_are_of_the_same_case(tmp_path: Path) -> None:
+    _plant(tmp_path, "anna/sub-b_T1w_mask.nii.gz", "anna/deep/sub-a_T1w.nii", "anna/sub-c_mask.nii.gz")
+    _plant(tmp_path, "ben/sub-a_T1w_corrected.nii.gz", "ben/Sub-B_T1w_lesion_mask.nii.gz", "ben/sub-d.nii.gz")
+    _plant(tmp_path, "ben/.sub-c.nii.gz", "ben/notes.txt")
+    masks = find_rater_masks([tmp_path / "anna", tmp_path / "ben"])
+    assert masks.raters == ("anna", "ben")
+    assert _names(masks) == {
+        "sub-a_T1w": {"anna": ["sub-a_T1w.nii"], "ben": ["sub-a_T1w_corrected.nii.gz"]},
+        "sub-b_T1w": {"anna": ["sub-b_T1w_mask.nii.gz"], "ben": ["Sub-B_T1w_lesion_mask.nii.gz"]},
+        "sub-c": {"anna": ["sub-c_mask.nii.gz"]},
+        "sub-d": {"ben": ["sub-d.nii.gz"]},
+    }
+    assert masks.single == ("sub-c", "sub-d")
+
+
+def test_a_folder_of_results_gives_its_masks_only(tmp_path: Path) -> None:
+    kinds = "mask prob brain network_mask corrected-0123abcd_mask".split()
+    _plant(tmp_path, *(f"anna/a_{kind}.nii.gz" for kind in kinds), "ben/a_mask.nii.gz")
+    _plant(tmp_path, "anna/b_brain.nii.gz", "ben/b_brain.nii.gz")  # no map beside it: a mask of this name
+    masks = find_rater_masks([tmp_path / "anna", tmp_path / "ben"])
+    assert _names(masks) == {
+        "a": {"anna": ["a_mask.nii.gz"], "ben": ["a_mask.nii.gz"]},
+        "b_brain": {"anna": ["b_brain.nii.gz"], "ben": ["b_brain.nii.gz"]},
+    }
+
+
+def test_a_scan_beside_its_mask_is_not_meant_but_two_masks_are_unclear(tmp_path: Path) -> None:
+    _plant(tmp_path, "anna/a.nii.gz", "anna/a_mask.nii.gz", "ben/a_mask.nii.gz", "ben/a_lesion.nii.gz")
+    (files,) = _names(find_rater_masks([tmp_path / "anna", tmp_path / "ben"])).values()
+    assert files == {"anna": ["a_mask.nii.gz"], "ben": ["a_lesion.nii.gz", "a_mask.nii.gz"]}
+
+
+@pytest.mark.parametrize(
+    ("files", "raters", "case"),
+    [
+        (["anna/x.nii.gz", "ben/x.nii.gz"], ("anna", "ben"), "x"),
+        (["s/anna/m/x.nii.gz", "s/ben/m/x_mask.nii.gz"], ("x", "x_mask"), "x"),
+        (["s/anna/m/x.nii.gz", "s/ben/m/x.nii.gz"], ("anna", "ben"), "x"),
+        (["x_T1w_anna.nii.gz", "x_T1w_ben_mask.nii.gz"], ("x_T1w_anna", "x_T1w_ben_mask"), "x_T1w"),
+        (["one.nii.gz", "two.nii"], ("one", "two"), "one"),
+    ],
+)
+def test_files_are_of_one_case(tmp_path: Path, files: list[str], raters: tuple[str, ...], case: str) -> None:
+    _plant(tmp_path, *files)
+    masks = find_rater_masks([tmp_path / name for name in files])
+    assert masks.raters == raters and list(masks.cases) == [case]
+    assert list(masks.cases[case].values()) == [(tmp_path / name,) for name in files]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        (["anna"], NoInput, "needs two raters or more"),
+        (["anna", "nobody"], NoInput, "nobody do not exist"),
+        (["anna", "anna"], UsageError, "include one of them twice"),
+        (["anna", "ben/b.nii.gz"], UsageError, "mix folders and files"),
+        (["anna", "ben"], NoInput, "the folders anna, ben have no case in common"),
+    ],
+)
+def test_what_gives_no_pair_of_masks_is_refused(
+    tmp_path: Path, given: list[str], error: type[InsulaError], words: str
+) -> None:
+    _plant(tmp_path, "anna/a.nii.gz", "ben/b.nii.gz")
+    with pytest.raises(error, match=re.escape(words)):
+        find_rater_masks([tmp_path / name for name in given])

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from tyro.extras import SubcommandApp
 
 from insula.cli import bench, cohort, dicom
+from insula.cli.adapt import adapt
 from insula.cli.calibrate import calibrate
 from insula.cli.challenge import challenge
+from insula.cli.consensus import consensus
 from insula.cli.correct import correct
 from insula.cli.demo import demo
 from insula.cli.evaluate import evaluate
@@ -34,6 +36,8 @@ _VERBS: tuple[Callable[..., int], ...] = (
     segment,
     correct,
     review,
+    consensus,
+    adapt,
     evaluate,
     demo,
     train,

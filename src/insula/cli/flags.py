@@ -11,11 +11,11 @@ __all__ = ["PARAMETERS", "flagged", "with_flags"]
 _PARAMETER = re.compile(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)*)(?:=([^`]*))?`")
 PARAMETERS = frozenset(
     """
-    again any_batch assume_orientation assume_t1w audit batch by callers cases compiled controls data days
-    debug device dry_run each engine fold folds format fraction frame from_weights hoped host inner jobs label
-    low_memory masks metrics_port names networks open out part participant_label patch port precision predictions preset
-    primary profile real repeats resume root scan seed send series set settings shape simulated sites slurm split
-    steps store stow threshold title tls_ca tls_cert tls_key to tta unfamiliar ways weights
+    again any_batch assume_orientation assume_t1w audit batch by callers cases compiled controls data days debug device
+    dry_run each engine fold folds format fraction frame from_weights hoped host inner jobs label low_memory masks
+    method metrics_port names networks open out part participant_label patch port precision predictions preset primary
+    profile real repeats resume root scan scans seed send series set settings shape simulated sites slurm split steps
+    store stow study threshold title tls_ca tls_cert tls_key to tta unfamiliar ways weights
     """.split()
 )
 """The parameters that have a flag in one command or more."""

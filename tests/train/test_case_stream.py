@@ -156,6 +156,21 @@ def test_painted_heads_are_one_more_source(cases: CaseSet) -> None:
         CaseStream(cases, recipe, device=_CPU)
 
 
+def test_simulated_heads_are_painted_only_if_asked(cases: CaseSet) -> None:
+    shapes = (ball_outline(),)
+    label_maps = Sources(hosts=(small_host(image=False),), acute=shapes, chronic=shapes, fingerprint="maps")
+    scans = Sources(hosts=(small_host(),), acute=shapes, chronic=shapes, fingerprint="scans")
+    drawn = _recipe(replace(_OFF, synthetic_fraction=1.0, synthetic_painted=False), batch=1)
+    drawn = replace(
+        drawn, prepare=PrepareConfig(box=(64, 72, 64)), simulate=replace(drawn.simulate, painted_fraction=0.0)
+    )
+    assert CaseStream(replace(cases, painted_from=scans), drawn, device=_CPU).batch(0).image.isfinite().all()
+    with pytest.raises(UsageError, match="no host in the folder has an image"):
+        CaseStream(replace(cases, painted_from=label_maps), drawn, device=_CPU)
+    painted = replace(drawn, augment=replace(drawn.augment, synthetic_painted=True))
+    assert CaseStream(replace(cases, painted_from=label_maps), painted, device=_CPU).batch(0).image.isfinite().all()
+
+
 def test_a_run_on_cases_learns_and_says_what_it_saw(cases: CaseSet, tmp_path: Path) -> None:
     losses = []
     train(_recipe(steps=41, lr=1e-2), cases, tmp_path, report=lambda p: losses.append(p.loss))

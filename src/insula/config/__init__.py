@@ -1,5 +1,6 @@
 """All knobs of insula, frozen and documented; this package does not import torch."""
 
+from insula.config.adapt import AdaptConfig
 from insula.config.augment import AugmentConfig
 from insula.config.calibration import Calibration, Facts, Scaling
 from insula.config.former import complete_model, complete_recipe
@@ -14,6 +15,7 @@ from insula.config.slurm import SlurmConfig
 from insula.config.toml import from_dict, load_knobs, load_recipe, to_dict
 
 __all__ = [
+    "AdaptConfig",
     "AttentionUNet",
     "AugmentConfig",
     "Calibration",

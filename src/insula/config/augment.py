@@ -26,4 +26,6 @@ class AugmentConfig:
     graft_fraction: float = 0.2
     """Share of cases that also receive a lesion with the outline of another of the cohort's lesions."""
     synthetic_fraction: float = 0.0
-    """Share of a batch's items that are heads painted from label maps instead of cases; needs label maps."""
+    """Share of a batch's items that are simulated heads instead of cases; needs hosts or label maps."""
+    synthetic_painted: bool = True
+    """Whether all simulated heads are painted from label maps; otherwise they are drawn as `[simulate]` says."""

@@ -56,8 +56,9 @@ class CaseStream(Stream):
                 rule = "asks for painted heads, but there is nothing to paint them from"
                 share = recipe.augment.synthetic_fraction
                 raise UsageError("augment.synthetic_fraction", share, rule, "give a folder of label maps as `data` too")
-            painting = replace(recipe, simulate=replace(recipe.simulate, painted_fraction=1.0, blend_fraction=0.0))
-            self._painter = HeadStream(cases.painted_from, painting, device=device)
+            painting = replace(recipe.simulate, painted_fraction=1.0, blend_fraction=0.0)
+            drawing = painting if recipe.augment.synthetic_painted else recipe.simulate
+            self._painter = HeadStream(cases.painted_from, replace(recipe, simulate=drawing), device=device)
 
     @property
     def fingerprint(self) -> str:

@@ -1,0 +1,111 @@
+"""Finds scans whose masks a person drew, corrected or passed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeGuard
+
+from insula.errors import BadData, NoInput
+from insula.io import read_mask
+from insula.io.entities import entities_of
+from insula.predict import CaseRecord, ResultRecord, open_scan
+from insula.report import Review, case_verdict, reviews_by_case
+from insula.study import REVIEW_TABLE, ScanSources, earlier_records, read_reviews
+from insula.study.inputs import case_of_image, find_scans, name_cases
+from insula.volume import Case
+
+__all__ = ["LEAST_CASES", "LabelledScan", "find_labelled"]
+
+LEAST_CASES = 5
+"""Smallest number of cases to adapt to: fewer give no interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledScan:
+    """A scan with a mask that a person stands for; read from its files when it is needed."""
+
+    case: str
+    """Name of the case."""
+    subject: str
+    """Label of the subject; the case's name where that has none."""
+    read: Callable[[], Case]
+    """Read scan and mask."""
+
+
+def find_labelled(folder: Path, scans: Sequence[str], *, label: int | None = None) -> list[LabelledScan]:
+    """Find the scans whose masks a person stands for, sorted by name.
+
+    In a folder of results, these are the cases with a corrected mask, and those whose present mask a rater passed. Any
+    other folder is one of masks, each of which has a name that begins with its scan's.
+
+    Args:
+        folder: of results, or of masks.
+        scans: files, folders or patterns with the scans.
+        label: the lesion's label in masks with several; not for a folder of results.
+
+    Raises:
+        NoInput: the folder does not exist, a mask has no scan, or fewer than five cases have such a mask.
+        BadData: two masks belong to one scan, or the table of verdicts is malformed.
+    """
+    if not folder.is_dir():
+        raise NoInput("the folder", folder, "does not exist", "name a folder of results or of masks")
+    if records := earlier_records(folder.glob("*.json")):
+        table = folder / REVIEW_TABLE
+        reviews = reviews_by_case(read_reviews(table) if table.exists() else [])
+        sources = ScanSources(scans)
+        found = [_of_result(folder, record, sources) for record in records.values() if _is_sure(record, reviews)]
+        remedy = "correct masks (`insula correct`), or pass them in the index (`insula review`)"
+    else:
+        found = _of_masks(folder, scans, label)
+        remedy = "add masks, or name the folder that segment wrote"
+    if len(found) < LEAST_CASES:
+        rule = f"has masks that a person stands for in {len(found)} of the {LEAST_CASES} cases that it takes"
+        raise NoInput("the folder", folder, rule, remedy)
+    return sorted(found, key=lambda scan: scan.case)
+
+
+def _is_sure(record: CaseRecord, reviews: Mapping[str, Sequence[Review]]) -> TypeGuard[ResultRecord]:
+    if record["outcome"] != "done":
+        return False
+    return record.get("correction") is not None or case_verdict(record, reviews).verdict == "pass"
+
+
+def _of_result(folder: Path, record: ResultRecord, sources: ScanSources) -> LabelledScan:
+    case = record["case"]
+
+    def read() -> Case:
+        scan = sources.of(record).scan
+        mask = read_mask(folder / record["files"]["mask"]).onto(scan.grid, what=f"the mask of {case}")
+        return Case(scan=scan, truth=mask, subject=_subject(case))
+
+    return LabelledScan(case=case, subject=_subject(case), read=read)
+
+
+def _of_masks(folder: Path, scans: Sequence[str], label: int | None) -> list[LabelledScan]:
+    files = find_scans(scans).files
+    cases = dict(zip(name_cases(files), files, strict=True))
+    masks: dict[str, Path] = {}
+    for path in sorted(path for path in folder.rglob("*.nii*") if path.is_file() and not path.name.startswith(".")):
+        case = case_of_image(path, cases)
+        if case is None:
+            raise NoInput("the mask", path.name, "has no scan", "begin its name with the scan's, or name the scan too")
+        if case in masks:
+            names = f"{masks[case].name} and {path.name}"
+            raise BadData("the masks", names, f"both belong to {case}", "leave one of them")
+        masks[case] = path
+    return [_of_mask(case, cases[case], path, label) for case, path in masks.items()]
+
+
+def _of_mask(case: str, scan_path: Path, mask_path: Path, label: int | None) -> LabelledScan:
+    def read() -> Case:
+        scan, _ = open_scan(scan_path, name=case, assume_t1w=True)
+        mask = read_mask(mask_path, label=label).onto(scan.grid, what=f"the mask of {case}")
+        return Case(scan=scan, truth=mask, subject=_subject(case))
+
+    return LabelledScan(case=case, subject=_subject(case), read=read)
+
+
+def _subject(case: str) -> str:
+    return entities_of(case).get("sub", case)

@@ -1,0 +1,292 @@
+"""Adapts weights to a few corrected cases, and keeps the result only where left-out cases gain from it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from insula.adapt.decision import CaseChange, Decision, OldTest, decide
+from insula.adapt.labelled import LabelledScan
+from insula.adapt.tuning import adapted_recipe, case_set, fine_tune
+from insula.checkpoint import Card, Weights, save_weights
+from insula.config import AdaptConfig, Recipe, SegmentConfig, to_dict
+from insula.errors import CannotCreate
+from insula.infer import choose_device
+from insula.io import OutputFolder, write_json, write_text
+from insula.io.cells import table_text
+from insula.metrics import dice_score
+from insula.predict import segment
+from insula.store import CaseSet
+from insula.synthetic import Sources
+from insula.train import HeadStream
+from insula.train.loop import Progress
+from insula.train.phases import pace
+from insula.train.run import Run
+from insula.train.validate import validate
+from insula.train.world import World
+from insula.volume import Mask
+
+__all__ = ["Adaptation", "Stage", "adapt", "deal"]
+
+_TIMED, _WARM = 4, 3
+_OLD_HEADS, _OLD_SEED = 24, 4177
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Where an adaptation is, for a person who waits."""
+
+    run: int
+    """Number of the fine-tuning, from 1; 0 before the first."""
+    runs: int
+    seconds: float | None = None
+    """How long all fine-tunings will take [s], measured on a few steps; None if not known yet."""
+    progress: Progress | None = None
+    """Figures of a step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptation:
+    """The outcome of an adaptation."""
+
+    changes: tuple[CaseChange, ...]
+    """All cases, each judged by weights that were adapted to other subjects."""
+    decision: Decision
+    old_test: OldTest | None
+    """None without sources of simulated heads, or if nothing was gained on the left-out cases."""
+    weights: Path | None
+    """Card of the adapted weights; None if the weights stay as they were."""
+
+    @property
+    def reason(self) -> str:
+        """Why the adapted weights were kept, or why not."""
+        if not self.decision.gained:
+            return "the interval of the difference includes zero: no gain is shown"
+        if self.old_test is not None and not self.old_test.holds:
+            return "left-out cases gain, but simulated heads lose (see `old_test` in adapt.json)"
+        return "left-out cases gain"
+
+
+def adapt(
+    scans: Sequence[LabelledScan],
+    out: Path,
+    weights: Weights,
+    *,
+    sources: tuple[Sources, Sources] | None = None,
+    config: AdaptConfig = AdaptConfig(),
+    report: Callable[[Stage], None] = lambda _: None,
+) -> Adaptation:
+    """Adapt weights to a few scans with masks that a person stands for.
+
+    The scans are dealt to folds by subject. For each fold, the weights are fine-tuned on the others and judged on this
+    one, by whole segmentations on the scans' own grids. If the mean Dice gains, with its whole 95 % interval above
+    zero, the weights are fine-tuned on all scans; and if simulated heads do not lose (`OldTest`), they are written.
+    Otherwise nothing but the report is. A run that was stopped goes on where it was.
+
+    Args:
+        scans: at least five.
+        out: folder for `adapt.json`, `adapt.tsv` and the weights; locked meanwhile.
+        weights: a single network.
+        sources: of simulated heads to mix in, and of others to judge by; of the training and the validation part.
+        config: steps, folds, rate, device, seed.
+        report: called before the first fine-tuning, and every twenty steps.
+
+    Raises:
+        CannotCreate: the folder holds adapted weights already.
+        InsulaError: a scan or mask cannot be used, the device is not possible, or its memory is too small.
+        Interrupted, Preempted: the run was stopped; its state is saved.
+    """
+    device = choose_device(config.device)
+    recipe = adapted_recipe(weights.card, config, device, simulated=sources is not None)
+    _ = weights.model  # refuses an ensemble before anything is read
+    with OutputFolder(out) as folder:
+        if (folder / f"{recipe.name}.json").exists():
+            rule = f"holds {recipe.name} already, and nothing is written over weights"
+            raise CannotCreate("the output folder", out, rule, "choose another `out`")
+        cases = replace(case_set(scans, weights.card.prepare), painted_from=sources and sources[0])
+        work = folder / f"unfinished-{cases.fingerprint[:12]}"
+        folds = deal([scan.subject for scan in scans], config.folds, config.seed)
+        tune = _Tuner(weights, cases, recipe, work, len(folds) + 1, report)
+        tune.announce(device)
+        changes: list[CaseChange] = []
+        settings = SegmentConfig(device=str(device), assume_t1w=True)
+        for number, left_out in enumerate(folds):
+            kept = [n for n in range(len(scans)) if n not in left_out]
+            tuned = tune(number, kept)
+            changes += [_change(scans[n], weights, tuned, settings) for n in left_out]
+        decision, old_test, card = decide(changes), None, None
+        if decision.gained:
+            tuned = tune(len(folds), range(len(scans)))
+            if sources is not None:
+                old_test = _old_test(weights, tuned, sources[1], recipe, device)
+            if old_test is None or old_test.holds:
+                card = folder / f"{recipe.name}.json"
+        result = Adaptation(
+            changes=tuple(sorted(changes, key=lambda change: change.case)),
+            decision=decision,
+            old_test=old_test,
+            weights=card,
+        )
+        _write(result, folder, config, weights.card)
+        if card is not None:
+            save_weights(folder, tuned.model, _card(weights, tuned.card, result))
+        with suppress(OSError):
+            shutil.rmtree(work)
+        return result
+
+
+def deal(subjects: Sequence[str], folds: int, seed: int) -> list[tuple[int, ...]]:
+    """Deal cases to folds of nearly equal numbers of subjects; a subject is in one fold.
+
+    Args:
+        subjects: of each case.
+        folds: number of folds; at most one for each subject.
+        seed: of the order.
+
+    Returns:
+        The numbers of the cases that each fold leaves out.
+    """
+    order = sorted(set(subjects))
+    np.random.default_rng(seed).shuffle(order)
+    count = max(2, min(folds, len(order)))
+    fold_of = {subject: n % count for n, subject in enumerate(order)}
+    dealt = [tuple(n for n, subject in enumerate(subjects) if fold_of[subject] == fold) for fold in range(count)]
+    return [fold for fold in dealt if fold]
+
+
+class _Tuner:
+    """Fine-tunes on some of the cases; each run in a folder of its own."""
+
+    def __init__(
+        self,
+        weights: Weights,
+        cases: CaseSet,
+        recipe: Recipe,
+        work: Path,
+        runs: int,
+        report: Callable[[Stage], None],
+    ) -> None:
+        self.weights, self.cases, self.recipe, self.work, self.runs, self.report = (
+            weights,
+            cases,
+            recipe,
+            work,
+            runs,
+            report,
+        )
+
+    def announce(self, device: torch.device) -> None:
+        """Report how long all runs will take, measured on a few steps."""
+        self.report(Stage(run=0, runs=self.runs))
+        steps = _WARM + _TIMED
+        short = replace(self.recipe, train=replace(self.recipe.train, steps=steps))
+        with TemporaryDirectory() as folder:
+            run = Run(short, self.cases, Path(folder), start=self.weights, world=World())
+            take = partial(run.steps.take, lr=1e-9, rate=1e-3)
+            ms = pace(take, run.stream.batches(0, steps), warm=_WARM, steps=_TIMED, device=device)
+        self.report(Stage(run=0, runs=self.runs, seconds=ms / 1000 * self.recipe.train.steps * self.runs))
+
+    def __call__(self, number: int, kept: Sequence[int]) -> Weights:
+        """Fine-tune on the cases of these numbers."""
+        some = replace(
+            self.cases,
+            names=tuple(self.cases.names[n] for n in kept),
+            images=tuple(self.cases.images[n] for n in kept),
+            masks=tuple(self.cases.masks[n] for n in kept),
+            subjects=tuple(self.cases.subjects[n] for n in kept),
+            fingerprint=f"{self.cases.fingerprint} {sorted(kept)}",
+        )
+        folder = self.work / f"run{number + 1}"
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def report(progress: Progress) -> None:
+            self.report(Stage(run=number + 1, runs=self.runs, progress=progress))
+
+        return fine_tune(self.weights, some, self.recipe, folder, report=report)
+
+
+def _change(scan: LabelledScan, before: Weights, after: Weights, config: SegmentConfig) -> CaseChange:
+    case = scan.read()
+
+    def judged(weights: Weights) -> tuple[float, float]:
+        mask: Mask = segment(case.scan, config, weights=weights).mask
+        return dice_score(case.truth.voxels, mask.voxels), mask.volume_ml
+
+    (old, old_ml), (new, new_ml) = judged(before), judged(after)
+    return CaseChange(
+        case=scan.case,
+        subject=scan.subject,
+        truth_ml=case.truth.volume_ml,
+        before=old,
+        after=new,
+        before_ml=old_ml,
+        after_ml=new_ml,
+    )
+
+
+def _old_test(before: Weights, after: Weights, sources: Sources, recipe: Recipe, device: torch.device) -> OldTest:
+    heads = HeadStream(sources, recipe, device=device).cases(_OLD_HEADS, seed=_OLD_SEED)
+    old, new = (
+        validate(
+            weights.model.to(device),
+            heads,
+            dtype=torch.float32,
+            spacing_mm=recipe.prepare.spacing_mm,
+            world=World(),
+        )
+        for weights in (before, after)
+    )
+    return OldTest(
+        heads=len(heads),
+        before=old.dice,
+        after=new.dice,
+        false_ml_before=old.false_ml or 0.0,
+        false_ml_after=new.false_ml or 0.0,
+    )
+
+
+def _card(before: Weights, tuned: Card, result: Adaptation) -> Card:
+    """Return the card of adapted weights: decisions as before, no interval, which was fitted to the old weights."""
+    old = before.card
+    calibration = replace(old.calibration, volume=None, volume_small=None, fitted_on=None)
+    if not calibration.least_chance:
+        calibration = replace(calibration, lesion=None)
+    mean = result.decision.difference.mean
+    adaptation = {
+        "cases": len(result.changes),
+        "subjects": len({change.subject for change in result.changes}),
+        "left_out_dice_difference": [round(mean.value, 4), mean.low, mean.high],
+    }
+    provenance = {**tuned.provenance, "adapted": adaptation}
+    return replace(
+        tuned,
+        threshold=old.threshold,
+        min_lesion_ml=old.min_lesion_ml,
+        calibration=calibration,
+        provenance=provenance,
+    )
+
+
+def _write(result: Adaptation, folder: Path, config: AdaptConfig, card: Card) -> None:
+    rows = [asdict(change) for change in result.changes]
+    write_text(folder / "adapt.tsv", table_text(rows[0], rows))
+    decision: dict[str, Any] = {name: asdict(value) for name, value in vars(result.decision).items()}
+    tree = {
+        "format": "insula-adaptation/1",
+        "started_from": card.name,
+        "settings": to_dict(config),
+        "left_out": decision,
+        "old_test": None if result.old_test is None else asdict(result.old_test),
+        "weights": None if result.weights is None else result.weights.name,
+        "reason": result.reason,
+    }
+    write_json(folder / "adapt.json", tree)

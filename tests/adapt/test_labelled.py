@@ -1,0 +1,67 @@
+"""Which masks a person stands for, and to which scans they belong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adapt.scans import case, write_files
+from insula.adapt import find_labelled
+from insula.errors import BadData, NoInput
+from insula.report import Review
+from insula.study import write_reviews
+from report.records import MASKS, done_record
+
+
+def test_masks_are_brought_to_the_scans_that_their_names_begin_with(tmp_path: Path) -> None:
+    write_files(tmp_path, 5)
+    found = find_labelled(tmp_path / "masks", [str(tmp_path / "scans")])
+    assert [scan.case for scan in found] == [f"sub-{n:02d}_T1w" for n in range(5)]
+    assert [scan.subject for scan in found] == [f"{n:02d}" for n in range(5)]
+    read = found[3].read()
+    assert np.array_equal(read.truth.voxels, case(3).truth.voxels)
+    assert np.allclose(read.scan.image, case(3).scan.image, rtol=1e-3, atol=1)
+
+
+def test_of_results_only_corrected_and_passed_masks_count(tmp_path: Path) -> None:
+    correction = {"network_volume_ml": 1.0, "added_ml": 0.0, "removed_ml": 0.0, "dice": 1.0}
+    records = [
+        done_record("a", correction=correction),
+        done_record("b"),
+        done_record("c"),
+        done_record("d"),
+        *(done_record(f"e{n}", correction=correction) for n in range(3)),
+    ]
+    for record in records:
+        (tmp_path / f"{record['case']}.json").write_text(json.dumps(record))
+    verdicts = {"b": ("pass", MASKS["b"]), "c": ("fix", MASKS["c"]), "d": ("pass", "0" * 64)}  # d: of an earlier mask
+    write_reviews(
+        tmp_path,
+        [
+            Review(case=case, rater="anna", verdict=verdict, reviewed="2026-05-01", mask_sha256=sha)
+            for case, (verdict, sha) in verdicts.items()
+        ],
+    )
+    assert [scan.case for scan in find_labelled(tmp_path, [])] == ["a", "b", "e0", "e1", "e2"]
+
+
+def test_too_few_masks_are_counted(tmp_path: Path) -> None:
+    write_files(tmp_path, 4)
+    with pytest.raises(NoInput, match="stands for in 4 of the 5 cases that it takes; add masks"):
+        find_labelled(tmp_path / "masks", [str(tmp_path / "scans")])
+
+
+def test_a_mask_without_a_scan_and_two_for_one_scan_are_refused(tmp_path: Path) -> None:
+    write_files(tmp_path, 5)
+    scans = [str(tmp_path / "scans" / f"sub-{n:02d}_T1w.nii.gz") for n in range(4)]
+    with pytest.raises(NoInput, match=r"sub-04_T1w_mask.nii.gz has no scan"):
+        find_labelled(tmp_path / "masks", scans)
+    mask = tmp_path / "masks" / "sub-02_T1w_mask.nii.gz"
+    mask.with_name("sub-02_T1w_mask2.nii.gz").write_bytes(mask.read_bytes())
+    with pytest.raises(BadData, match="both belong to sub-02_T1w"):
+        find_labelled(tmp_path / "masks", [str(tmp_path / "scans")])
+    with pytest.raises(NoInput, match="does not exist"):
+        find_labelled(tmp_path / "nowhere", [])

@@ -1,0 +1,127 @@
+"""An adaptation from scans to weights: gains are kept, chance is not, and a run that was stopped goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from adapt.scans import labelled
+from insula.adapt import adapt
+from insula.adapt.run import Adaptation, Stage, deal
+from insula.checkpoint import Card, Weights, load_weights, save_weights
+from insula.config import AdaptConfig, AttentionUNet, PrepareConfig
+from insula.errors import CannotCreate
+from insula.models import build_model
+from insula.synthetic import Sources
+from simulate.hosts import ball_outline, small_host
+
+_CONFIG = AdaptConfig(steps=50, folds=2, lr=3e-2, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    """A small network that knows nothing yet."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    config = AttentionUNet(widths=(4, 8), norm="instance", stem="full", brain=False)
+    prepare = PrepareConfig(box=(48, 56, 44), spacing_mm=4.0)
+    save_weights(folder, build_model(config), Card(name="tiny", model=config, prepare=prepare))
+    return load_weights(str(folder))
+
+
+@pytest.fixture(scope="module")
+def gained(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> tuple[Adaptation, Path, list[Stage]]:
+    out, stages = tmp_path_factory.mktemp("adapted"), list[Stage]()
+    return adapt(labelled(6), out, weights, config=_CONFIG, report=stages.append), out, stages
+
+
+def test_weights_that_learned_something_are_kept(gained: tuple[Adaptation, Path, list[Stage]]) -> None:
+    adaptation, out, _ = gained
+    assert adaptation.decision.gained
+    assert adaptation.weights == out / "tiny-adapted.json"
+    adapted = load_weights(str(adaptation.weights))
+    assert adapted.card.provenance["adapted"]["cases"] == 6
+    assert adapted.card.provenance["started_from"]["name"] == "tiny"
+    assert adapted.card.calibration.volume is None
+    assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
+        "adapt.json",
+        "adapt.tsv",
+        "tiny-adapted.json",
+        "tiny-adapted.safetensors",
+    ]
+
+
+def test_the_report_has_every_case_once(gained: tuple[Adaptation, Path, list[Stage]]) -> None:
+    adaptation, out, _ = gained
+    with (out / "adapt.tsv").open(encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table, delimiter="\t"))
+    assert [row["case"] for row in rows] == [f"sub-{n:02d}_T1w" for n in range(6)]
+    mean = sum(float(row["after"]) - float(row["before"]) for row in rows) / 6
+    tree = json.loads((out / "adapt.json").read_text(encoding="utf-8"))
+    assert tree["left_out"]["difference"]["mean"]["value"] == pytest.approx(mean)
+    assert tree["weights"] == "tiny-adapted.json"
+    assert adaptation.decision.difference.mean.n == 6
+
+
+def test_the_time_is_known_before_the_first_step(gained: tuple[Adaptation, Path, list[Stage]]) -> None:
+    _, _, stages = gained
+    first = next(n for n, stage in enumerate(stages) if stage.progress is not None)
+    assert any(stage.seconds and stage.runs == 3 for stage in stages[:first])
+    assert {stage.run for stage in stages if stage.progress is not None} == {1, 2, 3}
+
+
+def test_nothing_is_written_over_weights(gained: tuple[Adaptation, Path, list[Stage]], weights: Weights) -> None:
+    _, out, _ = gained
+    with pytest.raises(CannotCreate, match="holds tiny-adapted already"):
+        adapt(labelled(6), out, weights, config=_CONFIG)
+
+
+def test_masks_of_other_heads_bring_no_gain(weights: Weights, tmp_path: Path) -> None:
+    adaptation = adapt(labelled(6, shuffled=True), tmp_path, weights, config=_CONFIG)
+    assert adaptation.weights is None
+    assert "no gain" in adaptation.reason
+    assert not list(tmp_path.glob("*.safetensors"))
+    assert json.loads((tmp_path / "adapt.json").read_text(encoding="utf-8"))["weights"] is None
+
+
+def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(
+    gained: tuple[Adaptation, Path, list[Stage]], weights: Weights, tmp_path: Path
+) -> None:
+    adaptation, _, _ = gained
+
+    def stop(stage: Stage) -> None:
+        if stage.run == 2 and stage.progress is not None and stage.progress.step == 21:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adapt(labelled(6), tmp_path, weights, config=_CONFIG, report=stop)
+    stages = list[Stage]()
+    again = adapt(labelled(6), tmp_path, weights, config=_CONFIG, report=stages.append)
+    assert {stage.run for stage in stages if stage.progress is not None} == {2, 3}
+    assert again.changes == adaptation.changes
+    assert again.weights is not None and adaptation.weights is not None
+    assert load_weights(str(again.weights)).sha256 == load_weights(str(adaptation.weights)).sha256
+
+
+def test_simulated_heads_are_mixed_in_and_must_not_lose(weights: Weights, tmp_path: Path) -> None:
+    shapes = (ball_outline(),)
+    sources = Sources(hosts=(small_host(),), acute=shapes, chronic=shapes, fingerprint="phantom")
+    adaptation = adapt(labelled(6), tmp_path, weights, sources=(sources, sources), config=_CONFIG)
+    assert adaptation.decision.gained
+    assert adaptation.old_test is not None
+    assert (adaptation.weights is not None) == adaptation.old_test.holds
+
+
+def test_a_subject_is_left_out_whole() -> None:
+    subjects = ["a", "a", "b", "c", "d", "e", "e"]
+    folds = deal(subjects, 3, seed=0)
+    assert sorted(n for fold in folds for n in fold) == list(range(7))
+    for fold in folds:
+        inside = {subjects[n] for n in fold}
+        assert not inside & {subjects[n] for n in range(7) if n not in fold}
+    assert len(folds) == 3
+    assert len(deal(["a", "b", "c", "d", "e"], 9, seed=0)) == 5

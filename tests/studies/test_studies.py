@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -15,9 +16,16 @@ import numpy as np
 import pytest
 import torch
 
+from insula.adapt import adapted_recipe
+from insula.checkpoint import Card, load_weights, save_weights
+from insula.config import AdaptConfig, AttentionUNet, PrepareConfig
+from insula.models import build_model
 from insula.simulate import phantom_case
 from insula.simulate.phantom import Sphere, phantom_grid
+from insula.synthetic import Sources
+from insula.train import HeadStream
 from insula.volume import Mask
+from simulate.hosts import ball_outline, small_host
 
 _ROOT = Path(__file__).parents[2]
 _NAMES = sorted(path.stem for path in (_ROOT / "studies").glob("*.py") if path.stem != "__init__")
@@ -192,3 +200,20 @@ def test_every_planted_fault_changes_the_scan_and_keeps_the_truth_on_its_grid() 
         if kind != "thick slices":
             assert int(other.truth.voxels.sum()) + other.lost == int(head.truth.voxels.sum()), kind
         assert (other.lost > 0) <= (kind == "cut")
+
+
+def test_the_adaptation_study_has_a_row_for_true_masks_and_for_shuffled_ones(tmp_path: Path) -> None:
+    study, shapes, device = _study("adapt"), (ball_outline(),), torch.device("cpu")
+    sources = Sources(hosts=(small_host(),), acute=shapes, chronic=shapes, fingerprint="phantom")
+    config, box = AttentionUNet(widths=(4, 8), norm="instance", stem="full"), PrepareConfig(box=(64, 72, 64))
+    save_weights(tmp_path, build_model(config), Card(name="tiny", model=config, prepare=box))
+    weights, settings = load_weights(str(tmp_path)), AdaptConfig(steps=2, folds=2, device="cpu")
+    stream = HeadStream(sources, adapted_recipe(weights.card, settings, device, simulated=True), device=device)
+    cases = replace(study.with_lesion(stream, 5), painted_from=sources)
+    assert all(bool(mask.any()) for mask in cases.masks)
+    mixed = study.shuffled(cases)
+    assert all(torch.equal(mixed.masks[n], cases.masks[(n + 1) % 5]) for n in range(5))
+    row = study.row_of(weights, mixed, {"old_test": stream.cases(2, seed=2)}, settings, tmp_path / "runs")
+    assert row["cases"] == 5
+    assert not row["gained"]
+    assert 0 <= row["old_test"]["dice"] <= 1

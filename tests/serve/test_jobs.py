@@ -114,6 +114,51 @@ def test_what_is_deleted_while_it_runs_stays_deleted(jobs: Jobs) -> None:
     assert jobs.ids() == set()
 
 
+def test_a_discarded_job_is_hidden_can_be_restored_and_expires_unless_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 1000.0
+    monkeypatch.setattr("insula.serve.elapsed._counter", lambda: count)
+    jobs = Jobs(tmp_path / "jobs.sqlite")
+    for id in ("a", "b", "c"):
+        _add(jobs, id, key=id)
+    running = jobs.take("w")
+    assert running is not None
+    for id in ("a", "b"):
+        jobs.discard(id, seconds=10)
+    assert [job.id for job in jobs.of("one")] == ["c"]
+    assert jobs.get("a", owner="one") is None
+    assert jobs.get("a") is not None  # for the service itself
+    assert jobs.restore("a", owner="two") is None
+    assert jobs.get("a", owner="one") is None
+    count += 9
+    assert jobs.expired() == []
+    restored = jobs.restore("a", owner="one")
+    assert restored is not None and jobs.end(restored, "done")  # its worker has noticed nothing
+    count += 2
+    assert jobs.expired() == ["b"]
+    assert jobs.restore("b", owner="one") is None  # it may be deleted at any moment
+    assert jobs.restore("a", owner="one") is not None  # it is not discarded
+    jobs.delete("b")
+    assert jobs.restore("b", owner="one") is None
+    assert [job.id for job in jobs.of("one")] == ["c", "a"]
+
+
+def test_a_discarded_job_expires_even_while_it_runs(jobs: Jobs) -> None:
+    _add(jobs, "a")
+    jobs.take("w")
+    jobs.discard("a", seconds=-1)
+    assert jobs.expired() == ["a"]
+
+
+def test_a_discarded_scan_that_is_sent_again_under_its_key_is_restored(jobs: Jobs) -> None:
+    _add(jobs, "a", key="k")
+    jobs.discard("a", seconds=-1)
+    assert _add(jobs, "b", key="k").id == "a"
+    assert [job.id for job in jobs.of("one")] == ["a"]
+    assert jobs.expired() == []
+
+
 def test_what_runs_does_not_expire(jobs: Jobs) -> None:
     _add(jobs, "a", keep=-1)
     _add(jobs, "b", keep=-1)
@@ -239,28 +284,6 @@ def test_another_start_of_the_machine_counts_on_from_what_was_counted(
     assert jobs.expired() == []
     count += 2
     assert jobs.expired() == ["a"]
-
-
-def test_a_store_of_an_older_version_is_taken_over(tmp_path: Path) -> None:
-    path = tmp_path / "jobs.sqlite"
-    db = sqlite3.connect(path)
-    db.executescript("""
-        CREATE TABLE jobs (
-          id TEXT PRIMARY KEY, owner TEXT NOT NULL, key TEXT, upload_sha256 TEXT NOT NULL, options TEXT NOT NULL,
-          bytes INTEGER NOT NULL, state TEXT NOT NULL, step TEXT NOT NULL, progress REAL NOT NULL,
-          attempts INTEGER NOT NULL, worker TEXT, lease TEXT, error TEXT,
-          created REAL NOT NULL, begun REAL, ended REAL, expires REAL NOT NULL, UNIQUE (owner, key)
-        ) STRICT;
-        INSERT INTO jobs VALUES
-          ('a', 'one', NULL, 'ab', '{}', 1, 'done', 'done', 1, 1, 'w', NULL, NULL, 100, 110, 115, 3700),
-          ('b', 'one', NULL, 'ab', '{}', 1, 'queued', 'waiting', 0, 0, NULL, NULL, NULL, 100, NULL, NULL, 50);
-    """)
-    db.close()
-    jobs = Jobs(path)
-    assert jobs.get("a").seconds == 5
-    time.sleep(0.01)
-    assert jobs.expired() == ["b"]
-    assert jobs.take("w").id == "b"
 
 
 def test_a_locked_store_is_told_soon_and_is_read_meanwhile(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """The job queue, in one SQLite file: whichever process is killed, no job is lost.
 
 queued -> running -> done | refused | failed. A worker takes a job under a lease. Updates from a worker without the
-lease are ignored, so a job whose worker was presumed dead ends only once. Ages are measured by `insula.serve.elapsed`;
-times of day are for people to read.
+lease are ignored, so a job whose worker was presumed dead ends only once. A discarded job is hidden from its owner, and
+deleted when its time is up; until then it can be restored, and a worker treats it as any other. Ages are measured by
+`insula.serve.elapsed`; times of day are for people to read.
 """
 
 from __future__ import annotations
@@ -18,32 +19,19 @@ from typing import Literal, TypedDict
 
 from insula.errors import Unavailable
 from insula.serve.database import Database
-from insula.serve.elapsed import SCHEMA, count_on, elapsed
+from insula.serve.elapsed import count_on, elapsed
+from insula.serve.tables import make_tables
 
 __all__ = ["Job", "Jobs", "Options", "QueueFull", "State"]
 
 State = Literal["queued", "running", "done", "refused", "failed"]
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS jobs (
-  id TEXT PRIMARY KEY, owner TEXT NOT NULL, key TEXT, upload_sha256 TEXT NOT NULL, options TEXT NOT NULL,
-  bytes INTEGER NOT NULL, state TEXT NOT NULL, step TEXT NOT NULL, progress REAL NOT NULL, attempts INTEGER NOT NULL,
-  worker TEXT, lease TEXT, error TEXT,
-  created REAL NOT NULL, begun REAL, ended REAL, expires REAL NOT NULL, UNIQUE (owner, key)
-) STRICT;
-CREATE INDEX IF NOT EXISTS by_state ON jobs (state, created);
-"""
-_ADDED = {"since": "REAL NOT NULL DEFAULT 0", "keep": "REAL NOT NULL DEFAULT 86400", "seconds": "REAL"}
-"""Columns that older stores lack, all in seconds.
-
-`since` is when the state last changed, on the store's clock; `keep` is how long the job is kept from then on;
-`seconds` is how long it ran.
-"""
 _QUEUED = "state = 'queued', step = 'waiting', progress = 0, lease = NULL, since = ?"
 _ENDED = (
     "state = ?, step = ?, progress = 1, error = ?, lease = NULL, ended = ?, expires = ? + keep, seconds = ? - since, "
     "since = ?"
 )
+_RESTORED = "UPDATE jobs SET discarded_until = NULL"
 _WAIT_SECONDS = 2.0  # while another process writes
 
 
@@ -115,7 +103,7 @@ class Jobs:
 
     def __init__(self, path: Path, *, wait_seconds: float = _WAIT_SECONDS) -> None:
         self._db = Database(path, wait_seconds=wait_seconds)
-        self._db.write(_make_tables)
+        self._db.write(make_tables)
 
     def close(self) -> None:
         """Close the file."""
@@ -151,7 +139,7 @@ class Jobs:
         now, options_json = time.time(), json.dumps(options)
 
         def insert(db: sqlite3.Connection) -> Job:
-            known = db.execute("SELECT * FROM jobs WHERE owner = ? AND key = ?", (owner, key)).fetchone()
+            known = db.execute(f"{_RESTORED} WHERE owner = ? AND key = ? RETURNING *", (owner, key)).fetchone()
             if known is not None:
                 return _job(known)
             waiting = db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'queued'").fetchone()[0]
@@ -168,13 +156,15 @@ class Jobs:
         return self._db.write(insert)
 
     def get(self, id: str, *, owner: str | None = None) -> Job | None:
-        """Returns a job by its id; None if it does not exist or, when an owner is given, belongs to another."""
-        row = self._db.read("SELECT * FROM jobs WHERE id = ? AND (? IS NULL OR owner = ?)", (id, owner, owner))
+        """Returns a job by its id; None if it does not exist or, given an owner, is discarded or belongs to another."""
+        query = "SELECT * FROM jobs WHERE id = ? AND (? IS NULL OR (owner = ? AND discarded_until IS NULL))"
+        row = self._db.read(query, (id, owner, owner))
         return _job(row[0]) if row else None
 
     def of(self, owner: str) -> list[Job]:
-        """Returns all jobs of an owner, newest first."""
-        return [_job(row) for row in self._db.read("SELECT * FROM jobs WHERE owner = ? ORDER BY rowid DESC", (owner,))]
+        """Returns all jobs of an owner except discarded ones, newest first."""
+        query = "SELECT * FROM jobs WHERE owner = ? AND discarded_until IS NULL ORDER BY rowid DESC"
+        return [_job(row) for row in self._db.read(query, (owner,))]
 
     def ahead(self, job: Job) -> int:
         """Returns how many jobs are queued ahead of this job; 0 if it is not queued."""
@@ -248,14 +238,26 @@ class Jobs:
         """Delete a job; a worker that is running it loses its lease."""
         self._db.write(lambda db: db.execute("DELETE FROM jobs WHERE id = ?", (id,)))
 
+    def discard(self, id: str, *, seconds: float) -> None:
+        """Hide a job from its owner and, unless it is restored within some seconds, let it expire."""
+        query = "UPDATE jobs SET discarded_until = ? WHERE id = ?"
+        self._db.write(lambda db: db.execute(query, (elapsed(db) + seconds, id)))
+
+    def restore(self, id: str, *, owner: str) -> Job | None:
+        """Undo the discarding of an owner's job and return it; None if it does not exist or its time is up."""
+        query = f"{_RESTORED} WHERE id = ? AND owner = ? AND (discarded_until >= ?) IS NOT FALSE RETURNING *"
+        row = self._db.write(lambda db: db.execute(query, (id, owner, elapsed(db))).fetchone())
+        return _job(row) if row else None
+
     def ended_since(self, moment: float) -> list[Job]:
         """Returns the jobs that ended after a moment [s since 1970], in order of their end."""
         return [_job(row) for row in self._db.read("SELECT * FROM jobs WHERE ended > ? ORDER BY ended", (moment,))]
 
     def expired(self) -> list[str]:
-        """Returns the ids of jobs that have been kept long enough and are not running."""
-        query = "SELECT id FROM jobs WHERE since + keep < ? AND state != 'running'"
-        return [row["id"] for row in self._db.read(query, (self._now(),))]
+        """Returns the ids of jobs that have been kept long enough and are not running, and of old discarded ones."""
+        query = "SELECT id FROM jobs WHERE (since + keep < ? AND state != 'running') OR discarded_until < ?"
+        now = self._now()
+        return [row["id"] for row in self._db.read(query, (now, now))]
 
     def ids(self) -> set[str]:
         """Returns the ids of all jobs."""
@@ -274,20 +276,6 @@ def _ending(db: sqlite3.Connection, state: State, error_json: str | None) -> tup
     """Returns the values for the placeholders of `_ENDED`."""
     now, count = time.time(), elapsed(db)
     return state, state, error_json, now, now, count, count
-
-
-def _make_tables(db: sqlite3.Connection) -> None:
-    for statement in (*_SCHEMA.split(";")[:-1], *SCHEMA.split(";")[:-1]):
-        db.execute(statement)
-    count_on(db)
-    columns = {row["name"] for row in db.execute("PRAGMA table_info(jobs)")}
-    if missing := [name for name in _ADDED if name not in columns]:
-        for name in missing:
-            db.execute(f"ALTER TABLE jobs ADD COLUMN {name} {_ADDED[name]}")
-        # Only the wall clock knows the age of an older store's jobs: they are kept for their full time once more
-        db.execute(
-            "UPDATE jobs SET since = ?, keep = MAX(expires - created, 0), seconds = ended - begun", (elapsed(db),)
-        )
 
 
 def _job(row: sqlite3.Row) -> Job:

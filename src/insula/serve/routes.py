@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from insula.errors import Unavailable
+from insula.report import thumbnail_of
 from insula.serve.form import file_of_form, is_form
 from insula.serve.jobs import Job, Options, QueueFull
 from insula.serve.parts import PARTS, part_path, record_of
-from insula.serve.service import Owner, OwnJob, Service, TheService, gone, problem
+from insula.serve.service import Owner, OwnJob, Service, TheService, answer_head, gone, problem
 from insula.serve.upload import keep, receive, recognise
 from insula.types import VERSION
 
-__all__ = ["router"]
+__all__ = ["MOST_UNDO_SECONDS", "router"]
 
+MOST_UNDO_SECONDS = 60
+"""Longest time for which a deletion can be undone [s]."""
 router = APIRouter()
 
 
@@ -121,17 +124,45 @@ def get_results(service: TheService, job: OwnJob) -> Response:
 
 @router.get("/v1/jobs/{id}/result/{part}")
 def get_result(service: TheService, job: OwnJob, part: str) -> Response:
-    """Return one file: scan, mask, prob, record, page; brain if the model has it; for DICOM seg, probseg, sr, sc."""
+    """Return one file: scan, mask, prob, record, page; brain if the model has it; for DICOM seg, probseg, sr, sc.
+
+    The part network_mask exists only if the mask was corrected.
+    """
     return _file(service, job, part)
 
 
+@router.get("/v1/jobs/{id}/thumbnail")
+def get_thumbnail(service: TheService, job: OwnJob) -> Response:
+    """Return a small PNG image of the slice with the most lesion."""
+    _check_done(job)
+    address = thumbnail_of(service.store.job(job.id).results.page)
+    if not address:
+        raise problem(404, "the thumbnail", "does not exist", "open the report page")
+    return Response(base64.b64decode(address.partition(",")[2]), media_type="image/png")
+
+
 @router.delete("/v1/jobs/{id}", status_code=204)
-def delete_job(service: TheService, job: OwnJob) -> None:
-    """Delete a job and all its files, even while it runs."""
+def delete_job(
+    service: TheService, job: OwnJob, undo_seconds: Annotated[float, Query(ge=0, le=MOST_UNDO_SECONDS)] = 0
+) -> None:
+    """Delete a job and all its files, even while it runs; with `undo_seconds`, hide it and delete it after them."""
+    if undo_seconds:
+        service.jobs.discard(job.id, seconds=undo_seconds)
+        return
     service.store.remove(job.id)  # first: this needs no disk space, and frees some
     if job.ended is not None:
         service.audit.job_ended(job)  # the next poll would no longer find it
     service.jobs.delete(job.id)
+
+
+@router.post("/v1/jobs/{id}/restore")
+def restore_job(id: str, request: Request, service: TheService, owner: Owner) -> dict[str, object]:
+    """Undo the deletion of a job whose `undo_seconds` are not over yet."""
+    job = service.jobs.restore(id, owner=owner)
+    if job is None:
+        raise gone()
+    request.state.job = job
+    return _job_status(service, job)
 
 
 @router.get("/health")
@@ -147,14 +178,7 @@ def metrics(service: TheService, owner: Owner) -> Response:
     return PlainTextResponse(service.meter.text(), media_type="text/plain; version=0.0.4")
 
 
-def _answer_head() -> None:
-    """Answer HEAD wherever GET is answered; uvicorn leaves out the body."""
-    get_routes = [route for route in router.routes if isinstance(route, APIRoute) and "GET" in (route.methods or ())]
-    for route in get_routes:
-        router.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
-
-
-_answer_head()
+answer_head(router)
 
 
 def _job_status(service: Service, job: Job) -> dict[str, object]:
@@ -175,14 +199,19 @@ def _job_status(service: Service, job: Job) -> dict[str, object]:
 def _file(service: Service, job: Job, part: str) -> Response:
     if part not in PARTS:
         raise problem(404, "the part", "does not exist", f"ask for one of {', '.join(PARTS)}")
-    if job.state != "done":
-        raise problem(409, "the job", f"is {job.state}", "ask for its state first")
+    _check_done(job)
     path = part_path(service.store.job(job.id), part)
     if not path.is_file():
-        source = "models with a brain output" if part == "brain" else "DICOM uploads"
+        sources = {"brain": "models with a brain output", "network_mask": "corrected masks"}
+        source = sources.get(part, "DICOM uploads")
         rule = f"is available only for {source}"
         raise problem(404, "the part", rule, "ask for mask, prob, record or page")
     return FileResponse(path, media_type=PARTS[part], filename=f"{job.id[:8]}_{path.name}")
+
+
+def _check_done(job: Job) -> None:
+    if job.state != "done":
+        raise problem(409, "the job", f"is {job.state}", "ask for its state first")
 
 
 def _time(seconds: float) -> str:

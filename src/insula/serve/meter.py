@@ -16,7 +16,7 @@ from insula.serve.workers import Workers
 __all__ = ["JobGauges", "Meter"]
 
 _STATES = ("queued", "running", "done", "refused", "failed")
-_METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS")
+_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS")
 _EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 

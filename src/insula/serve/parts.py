@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +13,12 @@ from insula.serve.store import JobFolder
 if TYPE_CHECKING:
     from insula.predict import ResultRecord
 
-__all__ = ["PARTS", "part_path", "record_of"]
+__all__ = ["PARTS", "pack", "part_path", "record_of"]
 
 PARTS = {
     "scan": "application/gzip",
     "mask": "application/gzip",
+    "network_mask": "application/gzip",
     "brain": "application/gzip",
     "prob": "application/gzip",
     "record": "application/json",
@@ -35,6 +38,7 @@ def part_path(folder: JobFolder, part: str) -> Path:
     return {
         "scan": folder.scan,
         "mask": results.mask,
+        "network_mask": results.network_mask,
         "brain": results.brain,
         "prob": results.prob,
         "record": results.record,
@@ -50,3 +54,13 @@ def part_path(folder: JobFolder, part: str) -> Path:
 def record_of(folder: JobFolder) -> ResultRecord:
     """Returns the record of a finished job."""
     return json.loads(folder.results.record.read_text(encoding="utf-8"))
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Write all files of a folder into a zip, atomically and uncompressed: most are compressed already."""
+    part = archive.with_suffix(".part")
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
+        for path in sorted(folder.iterdir()):
+            if not path.name.startswith("."):
+                packed.write(path, path.name)
+    os.replace(part, archive)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import Depends, Header, HTTPException, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Request
+from fastapi.routing import APIRoute
 
 from insula.config import ServeConfig, TokenConfig
 from insula.serve.audit import Audit
@@ -17,7 +19,21 @@ from insula.serve.store import JobStore
 from insula.serve.tokens import owner_of
 from insula.serve.workers import Workers
 
-__all__ = ["OwnJob", "Owner", "RETRY_SECONDS", "Service", "TheService", "gone", "problem"]
+if TYPE_CHECKING:
+    from insula.serve.study import StudyFolder
+
+__all__ = [
+    "OwnJob",
+    "Owner",
+    "RETRY_SECONDS",
+    "Service",
+    "TheService",
+    "answer_head",
+    "caller",
+    "gone",
+    "problem",
+    "service_of",
+]
 
 RETRY_SECONDS = 10
 """Seconds after which a rejected sender may try again (Retry-After)."""
@@ -38,6 +54,10 @@ class Service:
     """Ids of uploads in progress; they have no place in the queue yet."""
     audit: Audit = field(default_factory=lambda: Audit(None))
     """The audit log."""
+    study: StudyFolder | None = None
+    """A folder of results to show and correct; None for none."""
+    correcting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a corrected mask is measured: one at a time, since each takes a processor and memory."""
 
     def __post_init__(self) -> None:
         self.meter = Meter(self.jobs, self.workers)
@@ -62,15 +82,21 @@ def gone() -> HTTPException:
     return problem(404, "the job", "does not exist, or has expired", "send the scan again")
 
 
-def _service(request: Request) -> Service:
+def service_of(request: Request) -> Service:
+    """Returns the service that takes a request."""
     return request.app.state.service
 
 
-TheService = Annotated[Service, Depends(_service)]
+TheService = Annotated[Service, Depends(service_of)]
 """The service that the application exposes."""
 
 
-def _owner(request: Request, service: TheService, authorization: Annotated[str, Header()] = "") -> str:
+def caller(request: Request, service: TheService, authorization: Annotated[str, Header()] = "") -> str:
+    """Returns the owner of a request's token.
+
+    Raises:
+        HTTPException: 401 without a valid token, 429 after too many wrong ones.
+    """
     address = request.client.host if request.client else ""
     if authorization and (wait := service.failures.wait_seconds(address, authorization)):
         rule = f"was wrong {service.config.failed_tokens} times within a minute from this address"
@@ -89,7 +115,7 @@ def _owner(request: Request, service: TheService, authorization: Annotated[str, 
     return owner
 
 
-Owner = Annotated[str, Depends(_owner)]
+Owner = Annotated[str, Depends(caller)]
 """Owner of the request's token; 401 without a valid token, 429 after too many wrong ones."""
 
 
@@ -103,3 +129,14 @@ def _callers_job(id: str, request: Request, service: TheService, owner: Owner) -
 
 OwnJob = Annotated[Job, Depends(_callers_job)]
 """The job in the address if it belongs to the caller; 404 otherwise."""
+
+
+def answer_head(router: APIRouter) -> None:
+    """Answer HEAD wherever a router answers GET; uvicorn leaves out the body.
+
+    Args:
+        router: its routes are complete.
+    """
+    get_routes = [route for route in router.routes if isinstance(route, APIRoute) and "GET" in (route.methods or ())]
+    for route in get_routes:
+        router.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)

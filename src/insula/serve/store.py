@@ -17,7 +17,7 @@ from insula.serve.database import RESERVE, Reserve, is_whole
 __all__ = ["JobFolder", "JobStore"]
 
 _log = logging.getLogger(__name__)
-_NAME = "scan"
+_NAME, _RESULTS = "scan", "results"
 _BESIDE = ("-wal", "-shm")  # SQLite's own files
 
 
@@ -29,8 +29,13 @@ class JobFolder:
 
     @property
     def results(self) -> ResultPaths:
-        """Paths of the results, named as `insula segment` names them."""
-        return result_paths(self.path / "results", _NAME)
+        """Paths of the present results, named as `insula segment` names them."""
+        return result_paths(self._folders()[-1], _NAME)
+
+    @property
+    def next_results(self) -> ResultPaths:
+        """Paths of the results that take the place of the present ones once their folder exists."""
+        return result_paths(self.path / f"{_RESULTS}-{len(self._folders()) + 1}", _NAME)
 
     @property
     def scan(self) -> Path:
@@ -39,14 +44,21 @@ class JobFolder:
 
     @property
     def archive(self) -> Path:
-        """Zip of all results; written last."""
-        return self.path / "results.zip"
+        """Zip of all present results; written last."""
+        return self._folders()[-1].with_suffix(".zip")
 
     def clear(self) -> None:
         """Delete the files that an unsuccessful job has written, which frees space on a full disk."""
-        shutil.rmtree(self.results.record.parent, ignore_errors=True)
-        for path in (self.scan, self.archive, *self.path.glob("*.part")):
+        for folder in self._folders():
+            shutil.rmtree(folder, ignore_errors=True)
+        for path in (self.scan, *self.path.glob("*.zip"), *self.path.glob("*.part")):
             path.unlink(missing_ok=True)
+
+    def forget_earlier(self) -> None:
+        """Delete the results before the last but one, which a download may still be reading."""
+        for folder in self._folders()[:-2]:
+            for path in (folder.with_suffix(".zip"), *folder.iterdir()):
+                path.unlink(missing_ok=True)
 
     def upload(self) -> Path:
         """Returns the path of the upload.
@@ -58,6 +70,13 @@ class JobFolder:
         if upload is None:
             raise NoInput("the upload", "", "is no longer on the disk", "send it again")
         return upload
+
+    def _folders(self) -> list[Path]:
+        """Return the folders of results, the present one last; each correction adds one, `results-2` first."""
+        folders = [self.path / _RESULTS]
+        while (later := self.path / f"{_RESULTS}-{len(folders) + 1}").is_dir():
+            folders.append(later)
+        return folders
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,8 @@ import sys
 import threading
 import time
 import traceback
-import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from insula.config import SegmentConfig, ServeConfig, from_dict
 from insula.errors import (
@@ -31,6 +27,7 @@ from insula.errors import (
     as_insula_error,
 )
 from insula.serve.jobs import Job, Jobs
+from insula.serve.parts import pack
 from insula.serve.store import JobStore
 
 if TYPE_CHECKING:
@@ -107,21 +104,13 @@ def run_job(job: Job, jobs: Jobs, store: JobStore, weights: Weights, *, device: 
     Raises:
         InsulaError: the scan is refused, or a disk or device fails; the job has not ended then.
     """
-    from insula.io import write_scan
-    from insula.predict import open_scan, segment
+    from insula.predict import segment
     from insula.report import write_case
+    from insula.serve.scans import read_upload, write_view
 
     folder = store.job(job.id)
     options = job.options
-    scan, source = open_scan(
-        folder.upload(),
-        name="scan",
-        frame=options.get("frame"),
-        series=options.get("series"),
-        assume_orientation=options.get("assume_orientation"),
-        assume_t1w=bool(options.get("assume_t1w")),
-    )
-    scan = replace(scan, name="scan")
+    scan, source = read_upload(folder, options)
     if not jobs.tell(job, "segmenting", 0.2):
         return
     config = SegmentConfig(
@@ -135,9 +124,9 @@ def run_job(job: Job, jobs: Jobs, store: JobStore, weights: Weights, *, device: 
         return
     paths = folder.results
     paths.record.parent.mkdir(exist_ok=True)
-    write_scan(folder.scan, _shades(scan.image), scan.grid)
+    write_view(folder.scan, scan)
     write_case(result, paths, source=source)
-    _pack(paths.record.parent, folder.archive)
+    pack(paths.record.parent, folder.archive)
     jobs.end(job, "done")
 
 
@@ -161,22 +150,6 @@ def _place(error: Exception) -> str:
     """Returns the type and place of an error, without its text, which may quote the upload."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
-
-
-def _shades(image: np.ndarray) -> np.ndarray:
-    """Returns an image with its intensities rescaled to 0 to 4095, for viewing and not for measuring."""
-    low, high = np.percentile(image, (0.1, 99.9))
-    return np.clip((image.astype(np.float32) - low) / max(float(high - low), 1e-6), 0, 1) * 4095
-
-
-def _pack(folder: Path, archive: Path) -> None:
-    """Write all files of a folder into a zip, atomically and uncompressed: most are compressed already."""
-    part = archive.with_suffix(".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
-        for path in sorted(folder.iterdir()):
-            if not path.name.startswith("."):
-                packed.write(path, path.name)
-    os.replace(part, archive)
 
 
 def _end_with_the_service() -> None:

@@ -55,6 +55,9 @@ def _own_umask() -> Iterator[None]:
         (("dicom", "listen", "--metrics-port", "99999"), 73, "metrics' port 99999"),
         (("dicom", "listen", "--audit", "nowhere/audit"), 73, "audit file"),
         (("serve", "--audit", "nowhere/audit"), 73, "audit file"),
+        (("serve", "--study", "nowhere"), 66, "--study nowhere does not exist"),
+        (("serve", "--study", "."), 66, "holds no results"),
+        (("serve", "--scans", "scans"), 2, "are of no study; name its folder with --study"),
         (("token", "Dr Smith"), 2, "letters, digits"),
         (("token", "ward", "--days", "0"), 2, "less than a day"),
         (("export", "nope", "--out", "x.onnx"), 66, "do not exist"),
@@ -93,3 +96,12 @@ def test_a_folder_that_another_service_has(capsys: Capture, tmp_path: Path) -> N
         result = call(capsys, "serve", "--store", tmp_path, "--port", "0")
     assert result.code == 73
     assert "another run" in result.err
+
+
+def test_a_bids_derivative_is_not_served_as_a_study(capsys: Capture, tmp_path: Path) -> None:
+    record = tmp_path / "sub-1" / "anat" / "sub-1_space-orig_desc-insula_record.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    result = call(capsys, "serve", "--study", tmp_path, "--store", tmp_path / "store")
+    assert result.code == 65
+    assert "is a BIDS derivative; name a folder that segment wrote" in result.err

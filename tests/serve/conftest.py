@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +65,8 @@ class Running:
 
 
 @contextmanager
-def service(folder: Path, weights: Path, *sets: str, wait: bool = True) -> Iterator[Running]:
-    """Start one in a folder; another start in the same folder finds the same jobs."""
+def service(folder: Path, weights: Path, *sets: str, wait: bool = True, more: Sequence[str] = ()) -> Iterator[Running]:
+    """Start one in a folder, with more arguments; another start in the same folder finds the same jobs."""
     folder.mkdir(exist_ok=True)
     log = folder.with_name(f"{folder.name}-log.txt")
     command = [
@@ -83,6 +83,7 @@ def service(folder: Path, weights: Path, *sets: str, wait: bool = True) -> Itera
     ]
     for setting in ('devices=["cpu"]', *sets):
         command += ["--set", setting]
+    command += more
     with open(log, "a") as file:
         process = subprocess.Popen(
             command,
@@ -97,7 +98,7 @@ def service(folder: Path, weights: Path, *sets: str, wait: bool = True) -> Itera
         address = process.stdout.readline().strip()
         assert address.startswith("http://127.0.0.1:"), log.read_text()
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        with httpx.Client(base_url=address.rstrip("/"), headers=headers, timeout=30) as client:
+        with httpx.Client(base_url=address.removesuffix("study/").rstrip("/"), headers=headers, timeout=30) as client:
             running = Running(process, client, folder / "store", log)
             if wait:
                 running.ready()

@@ -21,6 +21,8 @@ def serve(
     settings: Path | None = None,
     set: UseAppendAction[tuple[str, ...]] = (),
     audit: Path | None = None,
+    study: Path | None = None,
+    scans: tuple[str, ...] = (),
     open: bool = False,
     debug: bool = False,
 ) -> int:
@@ -38,18 +40,25 @@ def serve(
         settings: TOML file with limits and tokens.
         set: Override one setting, e.g. --set keep_hours=2; repeatable.
         audit: Log file with one JSON line for every action: time, caller, job, outcome, milliseconds.
+        study: Folder that insula segment wrote, to review and correct it in the browser, also by several raters.
+        scans: Scans of that study: files, folders or patterns; needed to see and correct its masks.
         open: Open the page in the browser.
         debug: Show a traceback on errors.
     """
     check_door("the service", packages=("fastapi", "uvicorn", "prometheus_client"), extras="serve", port=port)
 
     from insula.config import ServeConfig, load_knobs
+    from insula.errors import UsageError
+    from insula.io.participants import first_few
     from insula.serve.run import serve as run
 
     chosen = (*set, f"model={weights}") if weights is not None else set
     config = load_knobs(ServeConfig, settings, chosen, what="the settings")
     if audit is not None:
         config = replace(config, audit=str(audit))
+
+    if scans and study is None:
+        raise UsageError("`scans`", first_few(list(scans)), "are of no study", "name its folder with `study`")
 
     def announce(address: str) -> None:
         print(address, flush=True)
@@ -59,7 +68,14 @@ def serve(
             webbrowser.open(address)
 
     with until_stopped():
-        run(store, config, host=host, port=port, announce=announce)
+        run(
+            store,
+            config,
+            host=host,
+            port=port,
+            announce=announce,
+            study=None if study is None else (study, scans),
+        )
     return 0
 
 

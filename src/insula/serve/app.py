@@ -27,10 +27,12 @@ from insula.errors import (
     UsageError,
     as_insula_error,
 )
+from insula.serve.masks import router as masks_router
 from insula.serve.parts import PARTS
 from insula.serve.protocol import MOST_HEAD_BYTES, announces_a_body, head_bytes, too_long
 from insula.serve.routes import router
 from insula.serve.service import RETRY_SECONDS, Service, problem
+from insula.serve.study.routes import router as study_router
 from insula.serve.upload import TooSlow, Unknown
 from insula.serve.worker import error_body
 from insula.types import VERSION
@@ -87,14 +89,17 @@ def create_app(
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
     app.include_router(router)
+    app.include_router(masks_router)
+    if service.study is not None:
+        app.include_router(study_router)
     app.add_api_route("/", _page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE, check_dir=False))
     if service.config.origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(service.config.origins),
-            allow_methods=["GET", "HEAD", "POST", "DELETE"],
-            allow_headers=["Authorization", "Idempotency-Key"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Idempotency-Key", "If-Match"],
         )
     return app
 
@@ -114,7 +119,7 @@ async def _measure_and_audit(request: Request, forward: Callable[[Request], Awai
         await asyncio.to_thread(_audit, request, response.status_code, 1000 * (time.perf_counter() - begun))
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    if announces_a_body(request) and (response.status_code >= 400 or request.method != "POST"):
+    if announces_a_body(request) and (response.status_code >= 400 or request.method not in ("POST", "PUT")):
         response.headers["Connection"] = "close"  # an unwanted body is not read to its end
     return response
 
@@ -132,7 +137,7 @@ def _to_be_audited(request: Request, status: int) -> bool:
     if route == "/metrics":
         return False
     if request.method in ("GET", "HEAD") and status < 400 and "/result" not in route:
-        return hasattr(state, "job") and state.job.state == "done"
+        return hasattr(state, "audited") or (hasattr(state, "job") and state.job.state == "done")
     return True
 
 
@@ -141,7 +146,7 @@ def _audit(request: Request, status: int, ms: float) -> None:
     state = request.state
     route = getattr(request.scope.get("route"), "path", "other")
     part = request.path_params.get("part", "")
-    more = {"part": part} if part in PARTS else {}
+    more = getattr(state, "audited", {}) | ({"part": part} if part in PARTS else {})
     request.app.state.service.audit.write(
         f"{request.method} {route}",
         who=getattr(state, "owner", ""),

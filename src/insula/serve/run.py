@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from insula.serve.audit import Audit, watched_ends
 from insula.serve.opened import opened
 from insula.serve.protocol import MOST_HEAD_BYTES, timed_protocol
 from insula.serve.service import Service
+from insula.serve.store import JobStore
+from insula.serve.study import StudyFolder
 from insula.serve.tokens import expired, token_hash
 
 __all__ = ["serve"]
@@ -30,7 +33,15 @@ _GRACE_SECONDS = 5
 _SHORTEST_TOKEN = 16
 
 
-def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: Callable[[str], None]) -> None:
+def serve(
+    folder: Path,
+    config: ServeConfig,
+    *,
+    host: str,
+    port: int,
+    announce: Callable[[str], None],
+    study: tuple[Path, Sequence[str]] | None = None,
+) -> None:
     """Run the service until SIGINT or SIGTERM; jobs still running then are queued for the next start.
 
     Args:
@@ -39,15 +50,24 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
         host: address of this machine to listen on; a token is generated only on loopback.
         port: port to listen on; 0 picks a free one.
         announce: called with the page's address, which includes the token if it was generated.
+        study: a folder of results to show and correct, and the scans that were segmented; None for none.
 
     Raises:
+        NoInput, BadData: `study` is no folder that segment wrote, or there are no scans.
         UsageError: a token entry is invalid, or no token is set although other machines can connect.
         CannotCreate: another service uses the folder, or another program the port.
         InsulaError: the audit file cannot be written.
     """
     tokens, generated = _tokens(config, host)
     audit = Audit(Path(config.audit) if config.audit else None)
-    with opened(folder, config) as (store, jobs, workers), watched_ends(jobs, audit):
+    views = JobStore(folder.resolve()).temporary("study")
+    shown = StudyFolder(study[0], study[1], views=views) if study is not None else None
+    with (
+        opened(folder, config) as (store, jobs, workers),
+        _temporary_files_in(store.temporary("service")),
+        closing(shown) if shown else nullcontext(),
+        watched_ends(jobs, audit),
+    ):
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -57,7 +77,7 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
             finally:
                 workers.stop()
 
-        app = create_app(Service(store, jobs, workers, config, tokens, audit=audit), lifespan)
+        app = create_app(Service(store, jobs, workers, config, tokens, audit=audit, study=shown), lifespan)
         settings = uvicorn.Config(
             app,
             host=host,
@@ -75,10 +95,22 @@ def serve(folder: Path, config: ServeConfig, *, host: str, port: int, announce: 
         )
         listening = listen(host, port)
         try:
-            announce(http_address(host, listening) + (f"#token={generated}" if generated else ""))
+            page = http_address(host, listening) + ("study/" if shown else "")
+            announce(page + (f"#token={generated}" if generated else ""))
             uvicorn.Server(settings).run([listening])
         finally:
             listening.close()
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Let this process unpack DICOM archives in a folder that is swept at the next start, not in the machine's own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _tokens(config: ServeConfig, host: str) -> tuple[Sequence[TokenConfig], str | None]:

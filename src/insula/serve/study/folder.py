@@ -1,0 +1,277 @@
+"""The folder of results that a service shows: its cases and files, and what raters write into it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from insula.errors import BadData, InsulaError, NoInput
+from insula.io import FolderInUse, OutputFolder
+from insula.io.cells import cell_text
+from insula.predict import CaseRecord, ResultRecord, read_record, result_paths
+from insula.report import Review, mask_sha256_of, render_index
+from insula.serve.scans import write_view
+from insula.study import (
+    REVIEW_TABLE,
+    CorrectionOutcome,
+    ScanSources,
+    add_reviews,
+    correct_case,
+    is_bids_derivative,
+    reviews_or_problem,
+    thumbnails_of,
+    write_overview,
+)
+
+__all__ = ["MaskChanged", "StudyFolder"]
+
+_log = logging.getLogger(__name__)
+_TABLES = tuple(f"{name}.{ending}" for name in ("results", "lesions", "review") for ending in ("tsv", "json"))
+_PATIENCE_S = 2.0  # another run holds the lock for longer: a request does not wait for it
+_QUIET_S, _LATER_S = 2.0, 10.0
+_MOST_VIEWS = 16
+
+
+class MaskChanged(BadData):
+    """The mask of a case is no longer the one that was corrected."""
+
+
+class StudyFolder:
+    """A folder that `insula segment` wrote, read anew for every request, so that it may grow meanwhile.
+
+    Every change happens under the folder's lock, which is held only for a moment, so that `insula segment` and other
+    commands can run in between. Tables and `index.html` follow a few seconds after the last change.
+
+    Args:
+        path: the folder.
+        scans: files, folders or patterns with the scans that were segmented; without them there are no corrections.
+        views: a folder for scans in the form that viewers read; made when it is needed.
+
+    Raises:
+        NoInput: the folder holds no results, or a folder of scans holds none.
+        BadData: the folder is a BIDS derivative.
+    """
+
+    def __init__(self, path: Path, scans: Sequence[str] = (), *, views: Path) -> None:
+        if not path.is_dir():
+            raise NoInput("`study`", path, "does not exist", "name the folder that segment wrote")
+        self.path, self._views = path.resolve(), views
+        self._sources = ScanSources(scans) if scans else None
+        self._read: dict[str, tuple[tuple[int, int], CaseRecord | None]] = {}
+        self._reading, self._writing, self._viewing = threading.Lock(), threading.Lock(), threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._closed = False
+        if not self.records():
+            if is_bids_derivative(path):
+                raise BadData("the folder", path, "is a BIDS derivative", "name a folder that segment wrote")
+            raise NoInput("the folder", path, "holds no results", "name the folder that segment wrote")
+
+    def records(self) -> dict[str, CaseRecord]:
+        """Returns the record of each case; only files that changed since the last call are read."""
+        with self._reading:
+            known, self._read = self._read, {}
+            for path in self.path.glob("*.json"):
+                try:
+                    stamp = _stamp(path)
+                except FileNotFoundError:  # a record is deleted before a new one is written
+                    continue
+                before = known.get(path.name)
+                self._read[path.name] = before if before and before[0] == stamp else (stamp, read_record(path))
+            return {record["case"]: record for _, record in self._read.values() if record is not None}
+
+    def result(self, case: str) -> ResultRecord:
+        """Returns the record of a segmented case.
+
+        Raises:
+            NoInput: the folder has no such case, or it was refused.
+        """
+        record = self.records().get(case)
+        if record is None or record["outcome"] != "done" or "files" not in record:
+            raise NoInput("the case", "", "is not a segmented case of this folder", "see the index of the study")
+        return record
+
+    def case(self, case: str) -> dict[str, object]:
+        """Returns what an editor needs to know of a case; addresses are relative to the service's page.
+
+        Raises:
+            NoInput: as for `result`.
+        """
+        record = self.result(case)
+        place = f"study/cases/{quote(case, safe='')}"
+        files = {kind: f"study/files/{quote(name, safe='')}" for kind, name in record["files"].items()}
+        return {
+            "case": case,
+            "scan": f"{place}/scan.nii.gz",
+            "mask": files["mask"],
+            "prob": files["prob"],
+            "brain": files.get("brain"),
+            "record": f"study/files/{quote(result_paths(self.path, case).record.name, safe='')}",
+            "page": files["page"],
+            "threshold": record["threshold"],
+            "mask_sha256": mask_sha256_of(record),
+            "save": f"{place}/mask",
+        }
+
+    def file(self, name: str) -> Path:
+        """Returns the path of a file that belongs to a case, or of a table.
+
+        Raises:
+            NoInput: there is no such file, or it is a link.
+        """
+        names = set(_TABLES)
+        for record in self.records().values():
+            names |= set(record["files"].values()) if record["outcome"] == "done" and "files" in record else set()
+        names |= {file for file, (_, record) in self._read.items() if record is not None}
+        path = self.path / name
+        if name not in names or path.name != name or path.is_symlink() or not path.is_file():
+            raise NoInput("the file", "", "does not belong to the folder of results", "see the index of the study")
+        return path
+
+    def view(self, case: str) -> Path:
+        """Returns the path of a case's scan as NIfTI on its own grid, for viewing.
+
+        Raises:
+            NoInput: as for `result`, or the scan is not among the scans.
+            InsulaError: the scan cannot be read, or its view not be written.
+        """
+        record = self.result(case)
+        path = self._views / f"{record['scan']['sha256']}.nii.gz"
+        with self._viewing:
+            if path.is_file():
+                path.touch()
+                return path
+            found = self._known_sources(case).of(record)
+            self._views.mkdir(parents=True, exist_ok=True)
+            write_view(path, found.scan)
+            for old in sorted(self._views.glob("*.nii.gz"), key=lambda view: view.stat().st_mtime)[:-_MOST_VIEWS]:
+                old.unlink(missing_ok=True)
+        return path
+
+    def index(self) -> str:
+        """Returns the board of the present cases and verdicts, as a page that is served."""
+        records = self.records()
+        in_order = [records[case] for case in sorted(records)]
+        reviews, problem = reviews_or_problem(self.path / REVIEW_TABLE)
+        thumbnails = thumbnails_of(self.path, in_order)
+        return render_index(in_order, note=problem, reviews=reviews, thumbnails=thumbnails, served=True)
+
+    def state(self) -> str:
+        """Returns a hash that changes with every record and verdict."""
+        self.records()
+        with self._reading:
+            stamps = {name: stamp for name, (stamp, record) in self._read.items() if record is not None}
+        table = self.path / REVIEW_TABLE
+        facts = [*sorted(stamps.items()), _stamp(table) if table.exists() else ()]
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+
+    def masks(self) -> dict[str, str]:
+        """Returns the SHA-256 of each case's mask; empty for a refused case."""
+        return {cell_text(case): mask_sha256_of(record) for case, record in self.records().items()}
+
+    def reviews(self) -> list[Review]:
+        """Returns the verdicts; none if their table cannot be read."""
+        return reviews_or_problem(self.path / REVIEW_TABLE)[0]
+
+    def judge(self, reviews: Sequence[Review]) -> list[Review]:
+        """Merge verdicts into `review.tsv`; nobody's verdict replaces another rater's.
+
+        Args:
+            reviews: the verdicts; a time in the future counts as now.
+
+        Returns:
+            All verdicts of the folder.
+
+        Raises:
+            BadData: a case does not exist, or the folder's own table is malformed; nothing is written.
+            FolderInUse: another run writes the folder.
+            InsulaError: the table cannot be written.
+        """
+        cases = set(map(cell_text, self.records()))
+        if any(review.case not in cases for review in reviews):
+            raise BadData("a verdict", "", "is on a case that this folder does not have", "load the index again")
+        with self._lock():
+            merged = add_reviews(self.path, [_not_after_now(review) for review in reviews])
+            self._refresh_later(_QUIET_S)
+        return merged
+
+    def correct(self, case: str, mask: Path, *, before: str | None = None) -> CorrectionOutcome:
+        """Make an edited mask the mask of a case, as `insula correct` does.
+
+        Args:
+            case: the case.
+            mask: the edited mask.
+            before: SHA-256 of the mask that was edited; None if it does not matter.
+
+        Raises:
+            NoInput: as for `view`.
+            MaskChanged: the mask of the case is not `before`.
+            BadData: the mask is damaged or not on the scan's grid.
+            FolderInUse: another run writes the folder.
+            InsulaError: a file cannot be written.
+        """
+        with self._lock():
+            record = self.result(case)
+            if before not in (None, mask_sha256_of(record)):
+                rule = "was changed since it was loaded"
+                raise MaskChanged("the mask of this case", "", rule, "load it again; your edited mask was not saved")
+            outcome = correct_case(self.path, record, mask, self._known_sources(case))
+            if outcome.error is not None:
+                raise outcome.error
+            if outcome.outcome == "corrected":
+                self._refresh_later(_QUIET_S)
+        return outcome
+
+    def close(self) -> None:
+        """Bring tables and index up to date if they are not."""
+        with self._reading:
+            timer, self._timer, self._closed = self._timer, None, True
+        if timer is not None:
+            timer.cancel()
+            self._refresh()
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with self._writing, OutputFolder(self.path, option="folder", patience_s=_PATIENCE_S):
+            yield
+
+    def _known_sources(self, case: str) -> ScanSources:
+        if self._sources is None:
+            raise NoInput("the scan of", case, "cannot be found without `scans`", "start the service with them")
+        return self._sources
+
+    def _refresh_later(self, seconds: float) -> None:
+        with self._reading:
+            if self._timer is None and not self._closed:
+                self._timer = threading.Timer(seconds, self._refresh)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _refresh(self) -> None:
+        """Write tables and index; a run that holds the folder does so itself, and is waited for."""
+        with self._reading:
+            self._timer = None
+        try:
+            with self._lock():
+                write_overview(self.path, self.records())
+        except FolderInUse:
+            self._refresh_later(_LATER_S)
+        except InsulaError as error:
+            _log.error("the tables of the study: %s", type(error).__name__)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_mtime_ns, facts.st_size
+
+
+def _not_after_now(review: Review) -> Review:
+    now = datetime.now(UTC)
+    if review.time <= now:
+        return review
+    return Review(**{**vars(review), "reviewed": now.isoformat(timespec="milliseconds").replace("+00:00", "Z")})

@@ -176,6 +176,5 @@ def with_lesion(stream: HeadStream, count: int) -> CaseSet:
     return some_of(drawn, [n for n, mask in enumerate(drawn.masks) if bool(mask.any())][:count])
 
 
-
 if __name__ == "__main__":
     main()

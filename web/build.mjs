@@ -21,7 +21,7 @@ const withoutZarr = {
 async function bundle() {
   const { metafile } = await build({
     absWorkingDir: here,
-    entryPoints: ["src/page.js", "src/page.css"],
+    entryPoints: ["src/page.js", "src/theme.js", "src/page.css"],
     outdir: out,
     bundle: true,
     minify: true,

@@ -26,7 +26,7 @@ function message(body) {
 const bearer = () => `Bearer ${token.get()}`;
 
 async function call(path, options = {}) {
-  const response = await fetch(path, { ...options, headers: { Authorization: bearer() }, cache: "no-store" }).catch(lost);
+  const response = await fetch(path, { ...options, headers: { Authorization: bearer(), ...options.headers }, cache: "no-store" }).catch(lost);
   if (!response.ok) throw new Refusal(response.status, await response.text(), response.headers.get("Retry-After"));
   return response;
 }
@@ -37,16 +37,21 @@ function lost(error) {
 
 export const job = async (id, signal) => (await call(`v1/jobs/${id}`, { signal })).json();
 export const file = async (id, name, signal) => (await call(`v1/jobs/${id}/result${name && `/${name}`}`, { signal })).blob();
-export const greet = () => call("v1/jobs");
-export const remove = (id) => call(`v1/jobs/${id}`, { method: "DELETE" });
+export const get = (path, signal) => call(path, { signal });
+export const saveMask = async (path, body, headers) => (await call(path, { method: "PUT", body, headers })).json();
+export const jobs = async () => (await call("v1/jobs")).json();
+export const thumbnail = async (id) => (await call(`v1/jobs/${id}/thumbnail`)).blob();
+export const remove = (id, undoSeconds) => call(`v1/jobs/${id}?undo_seconds=${undoSeconds}`, { method: "DELETE" });
+export const restore = async (id) => (await call(`v1/jobs/${id}/restore`, { method: "POST" })).json();
 
-// Uses XMLHttpRequest, since fetch does not report the progress of an upload.
-export function upload(body, { signal, onProgress }) {
+// Uses XMLHttpRequest, since fetch does not report the progress of an upload. Sending again under the same key makes no second job.
+export function upload(body, { key, signal, onProgress }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "v1/segment");
     request.setRequestHeader("Authorization", bearer());
     request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.setRequestHeader("Idempotency-Key", key);
     request.upload.onprogress = (event) => onProgress(event.loaded / event.total);
     request.onload = () => {
       if (request.status < 300) resolve(JSON.parse(request.responseText));

@@ -1,7 +1,7 @@
 // Finds and creates elements, and shows one section at a time.
 import { sentence } from "./words.js";
 
-const SECTIONS = ["access", "intake", "progress", "result"];
+const SECTIONS = ["access", "intake", "result"];
 
 export const find = (id) => document.getElementById(id);
 

@@ -12,10 +12,25 @@ const FILES = [
   { name: "", label: "All files (zip)", suffix: ".zip" },
 ];
 
-export function showDownloads(job, { onTrouble }) {
+// `shownMask` gives the mask that the page shows, or null: one that is not the server's is made in the page.
+export function showDownloads(job, { onTrouble, shownMask }) {
   const offered = FILES.filter(({ key }) => !key || job.record.files?.[key]);
-  const buttons = offered.map((file) => button(file.label, () => save(job.id, file), onTrouble));
+  const act = (file) => (file.name === "mask" && !(shownMask()?.isOwn ?? true) ? downloadShown(job.id, shownMask()) : save(job.id, file));
+  const buttons = offered.map((file) => button(file.label, () => act(file), onTrouble));
+  buttons[0].id = "download-mask";
   find("downloads").replaceChildren(button("Report page", () => openPage(job.id), onTrouble), ...buttons);
+}
+
+export async function downloadShown(name, shown) {
+  saveAs(await shown.file(), `${name}${shown.suffix}`);
+  shown.unsaved = false;
+}
+
+export function refreshDownload(shown) {
+  const button = find("download-mask");
+  if (!button) return;
+  const atThreshold = shown.threshold === null ? "Mask" : `Mask at threshold ${shown.threshold.toFixed(2)}`;
+  button.textContent = shown.edited ? "Corrected mask" : atThreshold;
 }
 
 function button(label, act, onTrouble) {
@@ -29,8 +44,12 @@ function button(label, act, onTrouble) {
 }
 
 async function save(id, { name, suffix }) {
-  const address = URL.createObjectURL(await api.file(id, name));
-  make("a", { href: address, download: `${id}${suffix}` }).click();
+  saveAs(await api.file(id, name), `${id}${suffix}`);
+}
+
+function saveAs(blob, name) {
+  const address = URL.createObjectURL(blob);
+  make("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 

@@ -1,4 +1,4 @@
-// Reads the server's NIfTI files, which are compressed and on the scan's own grid.
+// Reads and compresses NIfTI files; those of the server are on the scan's own grid.
 import { readHeader, readImage } from "nifti-reader-js";
 
 const ARRAYS = { 2: Uint8Array, 4: Int16Array, 8: Int32Array, 16: Float32Array, 64: Float64Array, 512: Uint16Array };
@@ -9,9 +9,12 @@ export async function unzipped(blob) {
   return new Response(blob.stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
 }
 
+export async function zipped(bytes) {
+  return new Response(new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"))).blob();
+}
+
 export function read(buffer) {
   const header = readHeader(buffer);
   const values = new ARRAYS[header.datatypeCode](readImage(header, buffer));
-  const [, x, y, z] = header.pixDims;
-  return { values, slope: header.scl_slope || 1, intercept: header.scl_inter || 0, voxelMl: Math.abs(x * y * z) / 1000 };
+  return { values, slope: header.scl_slope || 1, intercept: header.scl_inter || 0 };
 }

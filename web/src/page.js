@@ -1,20 +1,27 @@
-// The page: access token, choice of a scan, progress, result.
+// The page: access token, the list of jobs, a result.
 import * as api from "./api.js";
+import { caseInAddress, showCase } from "./case.js";
 import { find, say, show } from "./dom.js";
+import { forget } from "./edit-save.js";
 import { listen } from "./intake.js";
 import { close, showResult } from "./result.js";
-import { follow, send } from "./run.js";
-import { job as kept, takeTokenFromAddress, token } from "./session.js";
+import { job as kept, names, takeTokenFromAddress, token } from "./session.js";
+import { Workbench } from "./workbench.js";
 
-let running = new AbortController();
+let opened = new AbortController();
+const workbench = new Workbench({ open, trouble: onTrouble, gone: forget });
 
-async function start(files) {
+async function open(id) {
+  opened.abort();
+  opened = new AbortController();
+  const { signal } = opened;
   say("");
-  running = new AbortController();
-  const { signal } = running;
+  kept.set(id);
+  find("result-title").textContent = names.of(id) ?? `Scan ${id.slice(0, 8)}`;
   try {
-    const id = files ? await send(files, signal) : kept.get();
-    await showResult(await follow(id, signal), { signal, onTrouble });
+    const job = await api.job(id, signal);
+    if (job.state === "done") await showResult(job, { signal, onTrouble });
+    else showList();
   } catch (error) {
     if (!signal.aborted) onTrouble(error);
   }
@@ -23,46 +30,65 @@ async function start(files) {
 function onTrouble(error) {
   if (error.status === 401) return askForAccess();
   say(error.message);
-  if (find("result").hidden || error.status === 404) begin();
+  if (find("result").hidden || error.status === 404) showList();
 }
 
 function askForAccess() {
   if (token.get()) say("The server does not accept this token.");
   token.clear();
+  workbench.stop();
   show("access");
   find("token").focus();
 }
 
-function begin() {
+function showList() {
+  opened.abort();
+  if (kept.get()) workbench.renew(kept.get());
   kept.clear();
   close();
   show("intake");
 }
 
 function another() {
-  running.abort();
   say("");
-  begin();
+  showList();
   find("file").focus();
 }
 
+function back() {
+  const id = kept.get();
+  say("");
+  showList();
+  workbench.focus(id);
+}
+
 function enter() {
-  if (!token.get()) askForAccess();
-  else if (kept.get()) start();
-  else {
-    begin();
-    api.greet().catch(onTrouble); // asks for another token now, not after an upload, if this one is not accepted
+  if (!token.get()) return askForAccess();
+  if (caseInAddress()) return openCase(caseInAddress());
+  workbench.start();
+  if (kept.get()) open(kept.get());
+  else showList();
+}
+
+async function openCase(name) {
+  try {
+    await showCase(name, opened.signal);
+  } catch (error) {
+    if (error.status === 401) askForAccess();
+    else say(error.message);
   }
 }
 
-async function discard() {
-  running.abort();
-  try {
-    if (kept.get()) await api.remove(kept.get());
-    another();
-  } catch (error) {
-    onTrouble(error);
-  }
+function add(files) {
+  say("");
+  workbench.add(files).catch(onTrouble);
+}
+
+function discard() {
+  const id = kept.get();
+  say("");
+  showList();
+  workbench.discard(id).catch(onTrouble);
 }
 
 find("access").querySelector("form").addEventListener("submit", (event) => {
@@ -72,9 +98,9 @@ find("access").querySelector("form").addEventListener("submit", (event) => {
   say("");
   enter();
 });
-find("cancel").onclick = discard;
 find("delete").onclick = discard;
 find("another").onclick = another;
-listen(start);
+find("back").onclick = back;
+listen(add);
 takeTokenFromAddress();
 enter();

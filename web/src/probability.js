@@ -1,28 +1,60 @@
-// Lesion volume at every threshold, from a histogram of the probabilities in hundredths.
+// The probability map, and the mask that the server's rule makes of it at a threshold.
+import { dropLesions } from "./edit-shapes.js";
+
 const STEPS = 100;
-// In single precision, like the map, so that the slider's 0.7 is the 0.7 that the server compares with.
-const EDGES = Float32Array.from({ length: STEPS + 2 }, (_, step) => step / STEPS);
+const MOST_LOGIT = 15;
 
 export const stepOf = (probability) => Math.round(probability * STEPS);
 
-export function inSteps({ values, slope, intercept }) {
-  const steps = new Uint8Array(values.length);
-  for (let i = 0; i < values.length; i += 1) {
-    const p = values[i] * slope + intercept;
-    if (p > 0) steps[i] = floorStep(p);
+export class ProbabilityMap {
+  #map;
+  #brain;
+  #grid;
+  #rule;
+
+  // Brain: 1 inside; null if the model gives none. The rule is a record's `provenance.inference`: lesions that are
+  // smaller than its `min_lesion_ml` or less likely to be real than its `least_chance` are removed.
+  constructor(map, { brain, grid, rule }) {
+    this.#map = map;
+    this.#brain = brain;
+    this.#grid = grid;
+    this.#rule = rule;
   }
-  return steps;
+
+  at(index) {
+    return this.#map.values[index] * this.#map.slope + this.#map.intercept;
+  }
+
+  // In single precision, like the map, so that the slider's 0.7 is the 0.7 that the server compares with.
+  reaches(index, threshold) {
+    return this.at(index) >= Math.fround(threshold) && (this.#brain === null || this.#brain[index] === 1);
+  }
+
+  maskAt(threshold) {
+    const { values, slope, intercept } = this.#map;
+    const least = Math.fround(threshold);
+    const voxels = new Uint8Array(this.#grid.count);
+    for (let index = 0; index < voxels.length; index += 1) voxels[index] = values[index] * slope + intercept >= least ? 1 : 0;
+    if (this.#brain) for (let index = 0; index < voxels.length; index += 1) voxels[index] &= this.#brain[index];
+    const { min_lesion_ml: leastMl = 0, least_chance: leastChance = 0 } = this.#rule;
+    if (leastMl > 0 || leastChance > 0) dropLesions(this.#grid, voxels, (lesion) => this.#isKept(lesion));
+    return voxels;
+  }
+
+  #isKept(lesion) {
+    const { min_lesion_ml: leastMl = 0, least_chance: leastChance = 0, lesion_chance: coefficients } = this.#rule;
+    const volumeMl = lesion.length * this.#grid.voxelMl;
+    if (volumeMl < leastMl) return false;
+    if (!(leastChance > 0) || !coefficients) return true;
+    const logits = lesion.map((index) => logitOf(this.at(index)));
+    const [constant, byLogit, byVolume] = coefficients;
+    const mean = logits.reduce((sum, logit) => sum + logit, 0) / logits.length;
+    return 1 / (1 + Math.exp(-(constant + byLogit * mean + byVolume * Math.log(volumeMl)))) >= leastChance;
+  }
 }
 
-function floorStep(p) {
-  const near = Math.min(STEPS, Math.trunc(p * STEPS));
-  if (p < EDGES[near]) return near - 1;
-  return p >= EDGES[near + 1] ? near + 1 : near;
-}
-
-export function volumesFrom(steps, voxelMl) {
-  const counts = new Float64Array(STEPS + 2);
-  for (let i = 0; i < steps.length; i += 1) counts[steps[i]] += 1;
-  for (let step = STEPS - 1; step >= 0; step -= 1) counts[step] += counts[step + 1];
-  return counts.map((count) => count * voxelMl);
+// Of a probability, clipped as the server clips it.
+function logitOf(probability) {
+  const within = Math.min(1, Math.max(0, probability));
+  return Math.min(MOST_LOGIT, Math.max(-MOST_LOGIT, Math.log(within / (1 - within))));
 }

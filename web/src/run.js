@@ -1,88 +1,111 @@
-// Sends a scan, follows its job until it has finished, and shows the progress.
+// Sends scans to the server, two at a time; one that is refused does not stop the others.
 import * as api from "./api.js";
-import { find, show } from "./dom.js";
 import { bodyOf } from "./scan.js";
-import { job as kept } from "./session.js";
 
-const POLL_MS = 500;
-const LOST_MS = 2000;
-const STEPS = {
-  waiting: "Waiting in the queue",
-  reading: "Reading the scan",
-  segmenting: "Segmenting",
-  writing: "Writing the results",
-};
+const MOST_AT_ONCE = 2;
+const MOST_LOST = 3;
+const LOST_SECONDS = 5;
 
-export async function send(files, signal) {
-  show("progress");
-  tell("Reading the files");
-  const body = await bodyOf(await files);
-  signal.throwIfAborted();
-  for (;;) {
-    try {
-      tell("Sending the scan", 0);
-      const onProgress = (part) => tell("Sending the scan", part);
-      const { id } = await api.upload(body, { signal, onProgress });
-      kept.set(id);
-      return id;
-    } catch (error) {
-      if (error.status !== 503) throw error;
-      await countDown(error.seconds, signal);
+export class Sender {
+  sends = [];
+  #number = 0;
+  #active = 0;
+  #paused = false;
+  #on;
+
+  // `on` has three functions: `change` after any change, `sent` with the new job and its name, `denied` if the token is refused.
+  constructor(on) {
+    this.#on = on;
+  }
+
+  get busy() {
+    return this.sends.some(({ id, state }) => !id && state !== "refused");
+  }
+
+  add(scans) {
+    const sends = scans.map((scan) => ({ key: `send-${(this.#number += 1)}`, ...scan, state: "waiting", id: null, stop: new AbortController() }));
+    this.sends.push(...sends);
+    this.#next();
+    this.#on.change();
+    return sends;
+  }
+
+  remove(key) {
+    const send = this.sends.find((other) => other.key === key);
+    send?.stop.abort();
+    this.sends = this.sends.filter((other) => other !== send);
+    this.#on.change();
+  }
+
+  // Drops what is known of a scan whose job is gone.
+  forget(id) {
+    this.sends = this.sends.filter((send) => send.id !== id);
+  }
+
+  resume() {
+    this.#paused = false;
+    this.#next();
+  }
+
+  #next() {
+    while (!this.#paused && this.#active < MOST_AT_ONCE) {
+      const send = this.sends.find(({ state }) => state === "waiting");
+      if (!send) return;
+      this.#active += 1;
+      this.#send(send).finally(() => {
+        this.#active -= 1;
+        this.#next();
+        this.#on.change();
+      });
     }
   }
-}
 
-export async function follow(id, signal) {
-  show("progress");
-  for (;;) {
-    const job = await look(id, signal);
-    if (job?.state === "done") return job;
-    if (job?.error) throw new Error(job.error.message);
-    if (job) tell(STEPS[job.step] ?? STEPS.waiting, job.progress, ahead(job));
-    await sleep(job ? POLL_MS : LOST_MS, signal);
+  async #send(send) {
+    try {
+      this.#tell(send, { state: "reading" });
+      const job = await this.#uploaded(send, await bodyOf(send));
+      this.#tell(send, { state: "sent", id: job.id, files: null });
+      this.#on.sent(job, send.name);
+    } catch (error) {
+      if (send.stop.signal.aborted) return;
+      if (error.status === 401) {
+        this.#paused = true;
+        this.#tell(send, { state: "waiting" });
+        this.#on.denied(error);
+      } else this.#tell(send, { state: "refused", message: error.message });
+    }
+  }
+
+  async #uploaded(send, body) {
+    const { signal } = send.stop;
+    const key = randomKey();
+    for (let lost = 0; ;) {
+      signal.throwIfAborted();
+      try {
+        this.#tell(send, { state: "sending", progress: 0 });
+        return await api.upload(body, { key, signal, onProgress: (progress) => this.#tell(send, { progress }) });
+      } catch (error) {
+        lost += error instanceof api.Unreachable;
+        if (error.status !== 503 && (!(error instanceof api.Unreachable) || lost > MOST_LOST)) throw error;
+        await this.#countDown(send, error);
+      }
+    }
+  }
+
+  async #countDown(send, error) {
+    const message = error.status === 503 ? "The server is busy." : error.message;
+    for (let seconds = error.seconds ?? LOST_SECONDS; seconds > 0; seconds -= 1) {
+      send.stop.signal.throwIfAborted();
+      this.#tell(send, { state: "busy", message, seconds });
+      await new Promise((done) => setTimeout(done, 1000));
+    }
+  }
+
+  #tell(send, news) {
+    Object.assign(send, news);
+    this.#on.change();
   }
 }
 
-async function look(id, signal) {
-  try {
-    return await api.job(id, signal);
-  } catch (error) {
-    if (!(error instanceof api.Unreachable)) throw error;
-    tell("The server is not responding; trying again");
-    return null;
-  }
-}
-
-async function countDown(seconds, signal) {
-  tell("The server is busy");
-  for (let left = seconds; left > 0; left -= 1) {
-    find("ahead").textContent = `Trying again in ${left} s`;
-    await sleep(1000, signal);
-  }
-}
-
-const ahead = (job) => (job.ahead > 0 ? `${job.ahead} ${job.ahead === 1 ? "scan" : "scans"} ahead of yours` : "");
-
-function tell(step, progress, note = "") {
-  const bar = find("progress").querySelector("progress");
-  if (progress === undefined) bar.removeAttribute("value");
-  else bar.value = progress;
-  // Updated only when it changes, or a screen reader would read it out at every poll.
-  if (find("step").textContent !== step) find("step").textContent = step;
-  find("ahead").textContent = note;
-}
-
-function sleep(milliseconds, signal) {
-  signal.throwIfAborted();
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", stop);
-      resolve();
-    }, milliseconds);
-    signal.addEventListener("abort", stop, { once: true });
-  });
-}
+// Not randomUUID, which browsers offer over https only.
+const randomKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,43 +1,70 @@
-// The threshold slider, and the lesion volume at its threshold.
+// The threshold slider, and the lesion volume of the mask that is shown.
 import { find } from "./dom.js";
 import { stepOf } from "./probability.js";
 import { ml } from "./words.js";
 
-export function listenToThreshold(record, volumes, { onOwn, onStep }) {
-  const slider = find("slider");
-  const own = Math.min(stepOf(slider.max), Math.max(stepOf(slider.min), stepOf(record.threshold)));
-  const update = () => {
-    const step = stepOf(slider.valueAsNumber);
-    const isOwn = step === own;
-    tell(slider, isOwn ? ownWords(record) : words(step, volumes[step], record));
-    find("own").disabled = isOwn;
-    if (isOwn) onOwn();
-    else onStep(step);
-  };
-  find("own").onclick = () => {
-    slider.value = own / 100;
-    update();
-    slider.focus();
-  };
-  slider.oninput = update;
-  slider.value = own / 100;
-  find("threshold").hidden = false;
-  update();
-}
+export class Threshold {
+  #record;
+  #shown;
+  #slider = find("slider");
 
-function ownWords(record) {
-  return { value: `${Number(record.threshold.toFixed(3))} (the model’s)`, volume: ml(record.volume_ml), note: "" };
-}
+  constructor(record, shown, onShow) {
+    this.#record = record;
+    this.#shown = shown;
+    this.#slider.oninput = () => {
+      const step = stepOf(this.#slider.valueAsNumber);
+      shown.show(step === this.#own ? null : step / 100);
+      onShow();
+    };
+    find("own").onclick = () => {
+      shown.show(null);
+      onShow();
+      this.#slider.focus();
+    };
+    find("threshold").hidden = false;
+    this.refresh();
+  }
 
-function words(step, volume, record) {
-  const least = record.provenance.inference.min_lesion_ml;
-  const note = least > 0 ? `before lesions smaller than ${least} ml are removed` : "";
-  return { value: (step / 100).toFixed(2), volume: ml(volume), note };
-}
+  // After the mask was saved.
+  follow(record) {
+    this.#record = record;
+    this.refresh();
+  }
 
-function tell(slider, { value, volume, note }) {
-  find("threshold-value").textContent = value;
-  find("threshold-volume").textContent = volume;
-  find("threshold-note").textContent = note;
-  slider.setAttribute("aria-valuetext", `${value}: ${volume} ${note}`);
+  refresh() {
+    const { threshold, volumeMl, isOwn } = this.#shown;
+    const corrected = Boolean(this.#record.correction);
+    this.#slider.value = threshold ?? this.#own / 100;
+    const value = this.#value(corrected);
+    const volume = ml(isOwn ? this.#record.volume_ml : volumeMl);
+    const note = this.#note();
+    find("threshold-value").textContent = value;
+    find("threshold-volume").textContent = volume;
+    find("threshold-note").textContent = note;
+    find("own").textContent = corrected ? "Reset to the saved mask" : "Reset to the model’s threshold";
+    find("own").disabled = threshold === null;
+    this.#slider.setAttribute("aria-valuetext", `${value}: ${volume} ${note}`);
+  }
+
+  get #own() {
+    const [least, most] = [this.#slider.min, this.#slider.max].map(stepOf);
+    return Math.min(most, Math.max(least, stepOf(this.#record.threshold)));
+  }
+
+  #value(corrected) {
+    const { threshold, edited } = this.#shown;
+    if (threshold !== null) return threshold.toFixed(2);
+    const own = `${Number(this.#record.threshold.toFixed(3))} (the model’s)`;
+    return corrected && !edited ? `${own}; the mask shown was corrected by hand` : own;
+  }
+
+  #note() {
+    if (this.#shown.edited) return "The mask was edited: the threshold now limits only the tool Grow.";
+    if (this.#shown.threshold === null) return "";
+    const { min_lesion_ml: leastMl, least_chance: leastChance, lesion_chance: known } = this.#record.provenance.inference;
+    const small = leastMl > 0 ? `without lesions smaller than ${leastMl} ml` : "";
+    const drops = known ? "without lesions that are unlikely to be real" : "with lesions that the model’s own mask leaves out as unlikely to be real";
+    const unlikely = leastChance > 0 ? drops : "";
+    return [small, unlikely].filter(Boolean).join(", ");
+  }
 }

@@ -21,6 +21,8 @@ const AXES = {
   [SLICE_TYPE.CORONAL]: { across: [-1, 0, 0], up: [0, 0, 1], through: [0, 1, 0] },
   [SLICE_TYPE.SAGITTAL]: { across: [0, 1, 0], up: [0, 0, 1], through: [1, 0, 0] },
 };
+// The axis across the slice, of right, anterior and superior.
+const ACROSS = { [SLICE_TYPE.AXIAL]: 2, [SLICE_TYPE.CORONAL]: 1, [SLICE_TYPE.SAGITTAL]: 0 };
 const MOVES = {
   ArrowLeft: ["across", -1], ArrowRight: ["across", 1],
   ArrowDown: ["up", -1], ArrowUp: ["up", 1],
@@ -33,14 +35,12 @@ export const supported = document.createElement("canvas").getContext("webgl2") !
 export class Viewer {
   #niivue;
   #lesions;
-  #steps;
-  #kept;
   #due = false;
 
-  static async open(canvas, { scan, mask, steps }, onMove) {
+  static async open(canvas, { scan, mask }, onMove) {
     const viewer = new Viewer();
     await viewer.#attach(canvas, onMove);
-    await viewer.#load(scan, mask, steps);
+    await viewer.#load(scan, mask);
     return viewer;
   }
 
@@ -65,16 +65,18 @@ export class Viewer {
     await this.#niivue.attachToCanvas(canvas, true);
   }
 
-  async #load(scan, mask, steps) {
+  async #load(scan, mask) {
     this.#niivue.addColormap("lesion", LESION);
     this.#niivue.addVolume(await NVImage.new(scan, "scan.nii", "gray"));
     this.#lesions = await NVImage.new(mask, "mask.nii", "lesion", OPACITY);
-    this.#steps = steps;
-    this.#kept = this.#lesions.img;
+    Object.assign(this.#lesions, { cal_min: 0.5, cal_max: 100 });
     this.#niivue.addVolume(this.#lesions);
     this.#niivue.setScale(SIZE_3D);
     this.#niivue.createOnLocationChange();
-    this.showMask();
+  }
+
+  get canvas() {
+    return this.#niivue.canvas;
   }
 
   close() {
@@ -82,16 +84,9 @@ export class Viewer {
     this.#niivue.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
 
-  showMask() {
-    this.#showFrom(this.#kept, 1);
-  }
-
-  showFrom(step) {
-    this.#showFrom(this.#steps, step);
-  }
-
-  #showFrom(image, least) {
-    Object.assign(this.#lesions, { img: image, cal_min: least - 0.5, cal_max: 100 });
+  // The voxels of the mask, in the order of its file.
+  showMask(voxels) {
+    this.#lesions.img = voxels;
     this.#refresh();
   }
 
@@ -109,6 +104,30 @@ export class Viewer {
     this.#niivue.scene.crosshairPos = this.#niivue.mm2frac(mm, 0, true);
     this.#niivue.createOnLocationChange();
     this.#niivue.setRenderAzimuthElevation(mm[0] > 0 ? FACING.right : FACING.left, FACING.elevation);
+  }
+
+  // The place under the pointer, and the direction across its slice; null outside of the slices.
+  placeAt(event) {
+    const { left, top } = this.#niivue.canvas.getBoundingClientRect();
+    const at = [event.clientX - left, event.clientY - top].map((part) => part * this.#niivue.uiData.dpr);
+    const tile = this.#niivue.screenSlices[this.#niivue.tileIndex(...at)];
+    const frac = this.#niivue.canvasPos2frac(at);
+    if (!(tile?.axCorSag in ACROSS) || frac[0] < 0) return null;
+    const pixels = Math.abs(tile.leftTopWidthHeight[2] / tile.fovMM[0]) / this.#niivue.uiData.dpr;
+    return { ...this.#placeOf(frac, ACROSS[tile.axCorSag]), pixelsPerMm: pixels, tile: tile.axCorSag };
+  }
+
+  // The place of the crosshair, as `placeAt`; null in 3-D.
+  get place() {
+    const { sliceType } = this.#niivue.opts;
+    if (sliceType === SLICE_TYPE.RENDER) return null;
+    return this.#placeOf(this.#niivue.scene.crosshairPos, ACROSS[sliceType] ?? ACROSS[SLICE_TYPE.AXIAL]);
+  }
+
+  #placeOf(frac, axis) {
+    const next = Array.from(frac, (part, at) => part + Number(at === axis));
+    const [mm, beyond] = [frac, next].map((place) => Array.from(this.#niivue.frac2mm(place, 0, true)).slice(0, 3));
+    return { mm, across: beyond.map((part, at) => part - mm[at]) };
   }
 
   // At most once per frame: a slider may move more often.

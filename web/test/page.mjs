@@ -73,19 +73,34 @@ async function get(path) {
 }
 
 // Apart from the page's own reader: NIfTI-1, little-endian.
-function readMap(bytes) {
+function readMap(bytes, leastMl) {
   const raw = bytes[0] === 0x1f ? gunzipSync(bytes) : bytes;
   const spacing = [80, 84, 88].map((at) => raw.readFloatLE(at));
   const [slope, intercept] = [raw.readFloatLE(112) || 1, raw.readFloatLE(116) || 0];
   const size = { 2: 1, 4: 2, 16: 4 }[raw.readInt16LE(70)];
   const value = { 1: (at) => raw.readUInt8(at), 2: (at) => raw.readInt16LE(at), 4: (at) => raw.readFloatLE(at) }[size];
   const start = raw.readFloatLE(108);
+  const shape = [42, 44, 46].map((at) => raw.readInt16LE(at));
+  const voxelMl = (spacing[0] * spacing[1] * spacing[2]) / 1000;
   const volumeFrom = (threshold) => {
+    const above = new Set();
+    for (let at = start, index = 0; at < raw.length; at += size, index += 1) if (value(at) * slope + intercept >= Math.fround(threshold)) above.add(index);
     let count = 0;
-    for (let at = start; at < raw.length; at += size) count += value(at) * slope + intercept >= Math.fround(threshold);
-    return (count * spacing[0] * spacing[1] * spacing[2]) / 1000;
+    for (const first of above) {
+      const lesion = [first];
+      above.delete(first);
+      for (const index of lesion) for (const next of around(index, shape)) if (above.delete(next)) lesion.push(next);
+      if (lesion.length * voxelMl >= leastMl) count += lesion.length;
+    }
+    return count * voxelMl;
   };
   return { spacing, volumeFrom };
+}
+
+function around(index, [x, y, z]) {
+  const [i, j, k] = [index % x, Math.trunc(index / x) % y, Math.trunc(index / (x * y))];
+  const inside = (at, length) => [at - 1, at, at + 1].filter((place) => place >= 0 && place < length);
+  return inside(k, z).flatMap((c) => inside(j, y).flatMap((b) => inside(i, x).map((a) => a + x * (b + y * c))));
 }
 
 async function checkPictures(page, record) {
@@ -181,12 +196,12 @@ async function checkResult(browser) {
   await shoot(page, "intake-narrow", { viewport: NARROW });
   await page.setViewport(WIDE);
   await choose(page, scan);
-  await shown(page, "#progress, #result");
+  await shown(page, "#jobs-list li, #result");
   await shoot(page, "progress", { fullPage: false });
   await shown(page, "#threshold", RESULT_MS);
   const id = await page.evaluate(() => sessionStorage.getItem("insula.job"));
   const { record } = JSON.parse((await get(`jobs/${id}`)).body);
-  const map = readMap((await get(`jobs/${id}/result/prob`)).body);
+  const map = readMap((await get(`jobs/${id}/result/prob`)).body, record.provenance.inference.min_lesion_ml);
   const counts = await checkPictures(page, record);
   const volumes = await checkThreshold(page, record, map);
   await checkCrosshair(page, record, map);
@@ -235,11 +250,10 @@ async function checkGarbage(browser) {
   writeFileSync(garbage, "this is not a scan".repeat(100));
   const { page, faults } = await openPage(browser, { allowed: /status of (4\d\d|503)/ });
   await choose(page, garbage);
-  await shown(page, "#trouble p", RESULT_MS);
-  await shown(page, "#intake");
+  await shown(page, '[data-state="refused"]', RESULT_MS);
   await shoot(page, "garbage", { fullPage: false });
   assert.deepEqual(faults, []);
-  return text(page, "#trouble");
+  return text(page, '[data-state="refused"] .text');
 }
 
 async function checkAccess(browser) {

@@ -100,7 +100,12 @@ def _provenance(weights: Weights, facts: InferFacts, min_lesion_ml: float, input
         "insula": VERSION,
         "inputs_sha256": inputs,
         "weights": weights_provenance,
-        "inference": {**vars(facts), "min_lesion_ml": min_lesion_ml, "least_chance": card.calibration.least_chance},
+        "inference": {
+            **vars(facts),
+            "min_lesion_ml": min_lesion_ml,
+            "least_chance": card.calibration.least_chance,
+            "lesion_chance": card.calibration.lesion,
+        },
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
         "machine": platform.machine(),
     }

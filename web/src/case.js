@@ -1,0 +1,52 @@
+// Shows one case of a served study, to look at and to correct.
+import * as api from "./api.js";
+import { find, make, show } from "./dom.js";
+import { downloadShown } from "./downloads.js";
+import { closeImages, look, showImages, shownMask } from "./images.js";
+import { showRecord } from "./record.js";
+import { supported } from "./viewer.js";
+
+const INDEX = "study/";
+
+export const caseInAddress = () => new URLSearchParams(location.search).get("case");
+
+export async function showCase(name, signal) {
+  closeImages();
+  find("result-title").textContent = name;
+  document.title = `${name} · insula`;
+  Object.assign(find("back"), { textContent: "All cases", onclick: () => location.assign(INDEX) });
+  for (const id of ["another", "delete", "expiry"]) find(id).hidden = true;
+  const places = await (await api.get(`study/cases/${encodeURIComponent(name)}.json`, signal)).json();
+  const record = await (await api.get(recordPlace(places.mask), signal)).json();
+  const tell = (latest) => showRecord(latest, supported ? ({ centre_mm }) => look(centre_mm) : null);
+  tell(record);
+  offerFiles(name, places);
+  show("result");
+  find("result-title").focus();
+  await showImages(sourceOf(name, { places, record, tell }), signal);
+}
+
+// The record stands beside the mask, under the same name.
+const recordPlace = (mask) => mask.replace(/_mask\.nii\.gz$/, ".json");
+
+function sourceOf(name, { places, record, tell }) {
+  let before = places.mask_sha256;
+  return {
+    key: `case ${name}`,
+    name,
+    record,
+    file: async (part, signal) => (await api.get(places[part], signal)).blob(),
+    save: async (mask) => {
+      const latest = await api.saveMask(places.save, mask, before ? { "If-Match": `"${before}"` } : {});
+      before = latest.sha256.mask;
+      return latest;
+    },
+    onRecord: tell,
+  };
+}
+
+function offerFiles(name, places) {
+  const mask = make("button", { type: "button", id: "download-mask", onclick: () => shownMask() && downloadShown(name, shownMask()) }, "Mask");
+  const page = make("a", { className: "button", href: places.mask.replace(/_mask\.nii\.gz$/, ".html") }, "Report page");
+  find("downloads").replaceChildren(page, mask, make("a", { className: "button", href: INDEX }, "All cases"));
+}

@@ -1,0 +1,52 @@
+// Saves an edited mask to the server or as a file, and keeps what is not saved as long as the tab is open.
+import { find, say } from "./dom.js";
+import { downloadShown } from "./downloads.js";
+import { ml } from "./words.js";
+
+const NOT_TAKEN = [404, 405, 501];
+const drafts = new Map();
+
+addEventListener("beforeunload", (event) => {
+  if ([...drafts.values()].some((shown) => shown.unsaved)) event.preventDefault();
+});
+
+// The mask of this case that was edited in this tab and not saved, if there is one.
+export const draftOf = (key) => drafts.get(key);
+
+export const forget = (key) => drafts.delete(key);
+
+// Offers to save the shown mask of a case. `save` sends a file and returns the new record.
+export function offerSaving({ key, name, shown, save }, onSaved) {
+  drafts.set(key, shown);
+  find("save").hidden = false;
+  find("save").onclick = () => send(shown, save, onSaved);
+  find("save-file").onclick = () => downloadShown(name, shown).then(() => onSaved(null));
+}
+
+export function stopSaving() {
+  for (const [key, shown] of drafts) if (!shown.unsaved) drafts.delete(key);
+}
+
+export function refreshSaving(shown) {
+  const words = shown.edited ? "corrected mask" : "mask";
+  find("save").disabled = shown.isOwn;
+  find("save").textContent = `Save the ${words}`;
+  find("save-file").textContent = `Download the ${words}`;
+}
+
+async function send(shown, save, onSaved) {
+  const button = find("save");
+  button.disabled = true;
+  say("");
+  try {
+    const sent = shown.voxels.slice();
+    const record = await save(await shown.file());
+    shown.settle(sent);
+    onSaved(record, `Saved: ${ml(record.volume_ml)}.`);
+  } catch (error) {
+    const remedy = NOT_TAKEN.includes(error.status) ? " The mask cannot be saved on this server; download it instead." : "";
+    button.hidden = NOT_TAKEN.includes(error.status);
+    say(`${error.message}${remedy}`);
+    refreshSaving(shown);
+  }
+}

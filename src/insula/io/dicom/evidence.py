@@ -92,7 +92,7 @@ def unfit(slices: Sequence[Slice], *, by_number: bool) -> str:
     if "DERIVED" in first.kind and kinds & _DERIVED_MAPS and not by_number:
         return "a map"
     if first.part != "magnitude":
-        return f"a {first.part} image"
+        return f"{'an' if first.part == 'imaginary' else 'a'} {first.part} image"
     if by_number:
         return ""
     if any(slice_.b_value for slice_ in slices):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from pydicom.uid import generate_uid
 
 from insula.errors import BadData, UsageError
 from insula.io.dicom import read_dicom
-from io_series import enhanced, sample, write_series
+from insula.io.dicom.choose import Choice, choose_series
+from insula.io.dicom.slices import Slice, slices_of
+from io_series import enhanced, header, sample, write_series
 
 _OTHERS = {
     1: {"SeriesDescription": "localizer", "ProtocolName": "loc", "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
@@ -167,38 +170,6 @@ def test_no_agent_is_no_agent(tmp_path: Path) -> None:
     assert _taken(tmp_path)[1] == []
 
 
-_VOLUMES = {
-    "phase": ({}, {"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE"]}),
-    "real": ({}, {"ImageType": ["ORIGINAL", "PRIMARY", "R_FFE", "R", "FFE"]}),
-    "twice": ({"AcquisitionNumber": 1}, {"AcquisitionNumber": 2}),
-    "echoes": ({"EchoTime": 1.7, "EchoNumbers": 1}, {"EchoTime": 3.6, "EchoNumbers": 2}),
-    "echoes without a number": ({"EchoTime": 1.7}, {"EchoTime": 3.6}),
-    "moments": ({"TemporalPositionIdentifier": 1}, {"TemporalPositionIdentifier": 2}),
-    "phase of a later echo": ({"EchoTime": 1.7}, {"EchoTime": 3.6, "ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}),
-}
-
-
-@pytest.mark.parametrize("kind", _VOLUMES)
-@pytest.mark.parametrize("swapped", [False, True])
-def test_volumes_of_one_series_are_told_apart_and_the_first_magnitude_is_taken(
-    kind: str, swapped: bool, tmp_path: Path
-) -> None:
-    order = (1, 0) if swapped else (0, 1)
-    for place, which in enumerate(order):
-
-        def numbered(data: Dataset, number: int, place: int = place, which: int = which) -> Dataset:
-            data.InstanceNumber = 100 * place + number + 1
-            data.SOPInstanceUID = generate_uid(entropy_srcs=[f"{which} {number}"])
-            data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
-            return data
-
-        write_series(tmp_path / str(which), sample(which + 1), change=numbered, **_VOLUMES[kind][which])
-    assert np.array_equal(read_dicom(tmp_path).scan.image, sample(1))
-    text, _ = _taken(tmp_path)
-    assert re.match(r"Series 3 \(22 images, [a-z ]+ 1\) was taken", text)
-    assert np.array_equal(read_dicom(tmp_path, series=3).scan.image, sample(1))
-
-
 def test_combined_echoes_are_taken_before_the_echoes(tmp_path: Path) -> None:
     for echo in range(3):
 
@@ -255,3 +226,73 @@ def test_the_header_is_believed_before_the_name(tmp_path: Path) -> None:
     enhanced(sample(1), tmp_path / "a", contrast="T2")
     enhanced(sample(2), tmp_path / "b", contrast="T1", SeriesNumber=4, SeriesDescription="no idea")
     assert np.array_equal(read_dicom(tmp_path).scan.image, sample(2))
+
+
+def _series(series_number: int | None, count: int = 20, **changes: Any) -> list[Slice]:
+    """A series that says only that it is an original MR image; `words="t1"` gives it 2 points."""
+    blank = {"SeriesDescription": "", "ProtocolName": "", "EchoTime": "", "InversionTime": ""}
+    plain = [slices_of(Path(f"IM{n}"), header(n, Rows=9, Columns=9, **blank))[0] for n in range(count)]
+    uid = changes.pop("series", f"1.{series_number}")
+    return [
+        replace(slice_, uid=f"{uid}.{n}", series=uid, series_number=series_number, **changes)
+        for n, slice_ in enumerate(plain)
+    ]
+
+
+def _flags(choice: Choice) -> dict[str, str]:
+    return {flag.code: flag.text for flag in choice.flags}
+
+
+def test_points_come_before_the_number_of_images_and_that_before_the_number_of_the_series() -> None:
+    two_points, four_points = {"words": "t1"}, {"acquired_for": "T1"}
+    for better, worse in (
+        (_series(9, **four_points), _series(2, 30, **two_points)),
+        (_series(9, 21, **two_points), _series(2, 20, **two_points)),
+        (_series(2, **two_points), _series(9, **two_points)),
+        (_series(None, **two_points), _series(1, **two_points)),
+        (_series(9, **two_points), _series(2, 30, words="t1 post")),  # an agent costs 3
+    ):
+        assert choose_series([*worse, *better]).slices == tuple(better)
+        assert choose_series([*better, *worse]).slices == tuple(better)
+
+
+def test_the_flag_lists_reasons_and_at_most_twelve_others() -> None:
+    best = _series(1, words="t1 rms", acquired_for="T1")
+    others = [_series(n, words="t1") for n in range(2, 14)]
+    text = _flags(choose_series([slice_ for series in (best, *others) for slice_ in series]))["series-chosen"]
+    assert text.startswith(
+        "Series 1 (20 images) was taken because its header names T1 as the contrast and its echoes are combined and "
+        "its name indicates T1, out of 13 series; series 2 (20 images): not chosen; series 3"
+    )
+    assert text.endswith("series 13 (20 images): not chosen.")
+    more = [*others, _series(14, words="t1"), _series(15, 3)]
+    text = _flags(choose_series([slice_ for series in (best, *more) for slice_ in series]))["series-chosen"]
+    assert text.endswith("series 13 (20 images): not chosen ....")
+    phase = [replace(slice_, uid=slice_.uid + ".9", part="phase") for slice_ in best]
+    text = _flags(choose_series([*best, *phase, *others[0]], number=1))["series-chosen"]
+    assert text == (
+        "Series 1 (20 images, part 1) was taken because its number was given, out of 1 series; "
+        "series 1 (20 images, part 2): a phase image."
+    )
+
+
+def test_a_series_without_reasons_or_numbers() -> None:
+    choice = choose_series([*_series(None), *_series(3, 5)])
+    assert list(_flags(choice)) == ["not-told-to-be-t1w", "series-chosen"]
+    assert _flags(choice)["series-chosen"] == (
+        "Series without a number (20 images) was taken, out of 2 series; series 3 (5 images): only 5 images."
+    )
+
+
+def test_what_was_computed_from_other_images_is_flagged() -> None:
+    flags = choose_series(_series(1, words="t1", kind=("DERIVED", "PRIMARY", "M"))).flags
+    assert [(flag.code, flag.severity) for flag in flags] == [("derived", "note")]
+    assert choose_series(_series(1, words="t1")).flags == ()
+
+
+def test_points_of_zero_or_less_do_not_indicate_t1w() -> None:
+    for changes in ({}, {"sequence": ("EP",)}):
+        assert "not-told-to-be-t1w" in _flags(choose_series(_series(1, **changes)))
+        with pytest.raises(BadData, match="hold no series whose header, name or timings indicate T1w"):
+            choose_series([*_series(1, **changes), *_series(2, **changes)])
+    assert choose_series(_series(1, words="rms")).flags == ()  # one point is enough

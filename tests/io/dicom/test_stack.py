@@ -2,20 +2,162 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import Dataset, dcmread
-from pydicom.uid import EnhancedMRImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom import Dataset
+from pydicom.uid import EnhancedMRImageStorage
 
 from insula.errors import BadData, TooLarge
 from insula.io.dicom import lesion_seg, measurement_sr, probability_seg, read_dicom, secondary_capture
-from insula.simulate import phantom_case
-from insula.simulate.phantom import phantom_grid
-from io_series import ORIGIN, SPACING, sample, save, write_series
+from insula.io.dicom.slices import Slice, slices_of
+from insula.io.dicom.stack import stack_slices
+from io_series import ORIGIN, SPACING, header, sample, write_series
 
-_HEAD = np.round(phantom_case(phantom_grid(spacing_mm=(6.0,) * 3)).scan.image).astype(np.uint16)
+
+def _slices(count: int = 6, **changes: Any) -> list[Slice]:
+    plain = [slices_of(Path(f"IM{n}"), header(n, Rows=24, Columns=20))[0] for n in range(count)]
+    return [replace(slice_, **changes) for slice_ in plain]
+
+
+def _codes(slices: list[Slice]) -> list[str]:
+    return [flag.code for flag in stack_slices(slices).flags]
+
+
+def test_slices_are_ordered_along_their_normal_and_their_grid_is_in_ras() -> None:
+    slices = _slices()
+    stack = stack_slices([slices[n] for n in (3, 0, 5, 1, 4, 2)])
+    assert stack.slices == tuple(slices)
+    assert stack.grid.shape == (20, 24, 6)
+    expected = np.diag([-SPACING[0], -SPACING[1], SPACING[2], 1.0])
+    expected[:3, 3] = -ORIGIN[0], -ORIGIN[1], ORIGIN[2]
+    assert np.allclose(stack.grid.affine, expected)
+    assert stack.flags == ()
+
+
+_UNFIT: dict[str, tuple[str, dict[str, Any]]] = {
+    "another patient": ("comes from several patients", {"patient": "x"}),
+    "no position": ("where its slices lie", {"position": None}),
+    "no direction": ("where its slices lie", {"axes": None}),
+    "no spacing": ("where its slices lie", {"spacing_mm": None}),
+    "another size": ("do not all have the same size", {"shape": (24, 21)}),
+    "another direction": ("do not all lie in one direction", {"axes": (1, 0.0011, 0, 0, 1, 0)}),
+    "another spacing": ("is not above 0 and the same", {"spacing_mm": (2.0, 1.52)}),
+    "another place": ("do not lie in one line", {"position": (-11.0, -31.0, 14.0)}),
+    "the place of the next": ("1 slice lies where another does", {"position": (-12.0, -31.0, 17.0)}),
+}
+
+
+@pytest.mark.parametrize("name", _UNFIT)
+def test_one_slice_that_does_not_fit_the_others_is_refused(name: str) -> None:
+    message, changes = _UNFIT[name]
+    slices = _slices()
+    slices[2] = replace(slices[2], **changes)
+    with pytest.raises(BadData) as error:
+        stack_slices(slices)
+    text = str(error.value)
+    assert all(words in text for words in (message[:7], message[8:]))
+    assert "echoes or time points" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spacing_mm": (0.0, 1.5)}, "is not above 0"),
+        ({"spacing_mm": (0.0, 0.0)}, "is not above 0"),
+        ({"spacing_mm": (-2.0, 1.5)}, "is not above 0"),
+        ({"axes": (1.01, 0, 0, 0, 1, 0)}, "two right-angled unit vectors"),
+        ({"axes": (1, 0, 0, 0.6, 0.8, 0)}, "two right-angled unit vectors"),
+        ({"position": (0.0, 0.0, 0.0)}, "5 slices lie where others do"),
+    ],
+)
+def test_slices_that_are_all_wrong_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadData) as error:
+        stack_slices(_slices(**changes))
+    assert message.split(" ", 2)[-1] in str(error.value)
+
+
+def test_what_scanners_round_is_accepted() -> None:
+    slices = _slices()
+    slices[1] = replace(slices[1], axes=(1, 0.001, 0, 0, 1, 0), spacing_mm=(2.0, 1.51), position=(-12.1, -31.1, 11.2))
+    assert _codes(slices) == []
+
+
+def test_a_step_of_half_a_millimetre_is_not_the_same_place() -> None:
+    slices = [replace(slice_, position=(0.0, 0.0, 0.5 * n)) for n, slice_ in enumerate(_slices())]
+    assert stack_slices(slices).grid.spacing_mm[2] == 0.5
+
+
+def test_several_times_in_one_place_are_named() -> None:
+    with pytest.raises(BadData, match="several echoes or time points"):
+        stack_slices([*_slices(time=("1",)), *(replace(s, uid=s.uid + ".1", time=("2",)) for s in _slices())])
+
+
+def test_sideways_shifts_are_measured_in_voxels() -> None:
+    for axis, spacing_mm in ((0, (0.5, 30.0)), (1, (30.0, 0.5))):  # a shift of 1 mm is small along the wide side
+        slices = _slices(spacing_mm=spacing_mm)
+        place = list(slices[2].position or ())
+        place[axis] += 1.0
+        slices[2] = replace(slices[2], position=tuple(place))
+        assert _codes(slices) == []
+        with pytest.raises(BadData, match="do not lie in one line"):
+            stack_slices([replace(slice_, spacing_mm=spacing_mm[::-1]) for slice_ in slices])
+
+
+def test_one_slice_is_no_volume() -> None:
+    with pytest.raises(BadData, match="of 1 slice"):
+        stack_slices(_slices(1))
+
+
+@pytest.mark.parametrize(("rows", "refused"), [(16384, False), (16385, True), (24576, True)])
+def test_an_image_may_take_two_gibibytes(rows: int, refused: bool) -> None:
+    slices = _slices(2, shape=(rows, 16384))
+    if refused:
+        with pytest.raises(TooLarge, match=f"of 16384x{rows}x2 voxels"):
+            stack_slices(slices)
+    else:
+        assert stack_slices(slices).grid.shape == (16384, 16384, 2)
+
+
+def test_copies_are_used_once_and_counted() -> None:
+    slices = _slices()
+    copy, other = replace(slices[3], path=Path("A")), replace(slices[4], path=Path("ZZ"))
+    stack = stack_slices([*slices, copy])
+    assert stack.slices == (*slices[:3], copy, *slices[4:])  # the first by its path
+    assert [flag.text for flag in stack.flags] == ["1 image occurred twice; one copy of each was used."]
+    assert "2 images occurred" in stack_slices([*slices, copy, other]).flags[0].text
+    with pytest.raises(BadData, match="have the same UID"):
+        stack_slices([*slices, replace(copy, thickness_mm=9.0)])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "texts"),
+    [
+        ([1, 2, 3, 4, 5, 6], []),
+        ([0, 1, 2, 3, 4, 5], []),
+        ([6, 5, 4, 3, 2, 1], []),
+        ([2, 3, 4, 5, 6, 7], ["The first image has number 2: earlier images are missing."]),
+        ([1, 2, 3, 4, 5, 9], ["3 image numbers are missing."]),
+        ([3, 4, 5, 6, 7, 9], ["The first image has number 3: earlier images", "1 image numbers are missing."]),
+        ([3, 4, 5, 6, 7, None], []),
+        ([3, 3, 5, 6, 7, 9], []),
+        ([None] * 6, []),
+    ],
+    ids=str,
+)
+def test_gaps_in_the_images_numbers_are_flagged(numbers: list[int | None], texts: list[str]) -> None:
+    slices = [replace(slice_, number=number) for slice_, number in zip(_slices(), numbers, strict=True)]
+    flags = stack_slices(slices).flags
+    assert len(flags) == len(texts)
+    assert all(flag.text.startswith(text) for flag, text in zip(flags, texts, strict=True))
+
+
+@pytest.mark.parametrize(("thickness_mm", "codes"), [(2.51, []), (2.49, ["slices-apart"]), (None, []), (0.0, [])])
+def test_gaps_between_slices_are_flagged(thickness_mm: float | None, codes: list[str]) -> None:
+    assert _codes(_slices(thickness_mm=thickness_mm)) == codes
 
 
 def _places(count: int, step_mm: float, *, oblique: bool) -> tuple[np.ndarray, list[float]]:
@@ -89,52 +231,6 @@ def test_slices_that_come_again_are_refused(again: range, tmp_path: Path) -> Non
         read_dicom(_series(tmp_path, twice, axes, 0.5))
 
 
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
-@pytest.mark.parametrize(("place", "length"), [(0.1, 2), (0.5, 64), (0.5, 512), (0.02, 300), (0.9, 96)])
-def test_bytes_that_come_again_in_the_pixels_are_refused(
-    place: float, length: int, syntax: str, tmp_path: Path
-) -> None:
-    folder = write_series(tmp_path, syntax=syntax)
-    path = folder / "IM00000"
-    content = path.read_bytes()
-    start = len(content) - 2 * 20 * 24
-    at = start + int(place * 2 * 20 * 24) // 2 * 2
-    path.write_bytes(content[:at] + content[at - length : at] + content[at:])
-    with pytest.raises(BadData, match=r"after its pixels|cannot be read|cut off"):
-        read_dicom(folder)
-
-
-def test_zeros_behind_the_pixels_are_told_and_padding_of_the_standard_is_not(tmp_path: Path) -> None:
-    folder = write_series(tmp_path / "zeros")
-    path = folder / "IM00000"
-    path.write_bytes(path.read_bytes() + bytes(64))
-    assert [flag.code for flag in read_dicom(folder).scan.flags] == ["pixels-followed"]
-
-    def pad(data: Dataset, number: int) -> Dataset:
-        data.add_new(0xFFFCFFFC, "OB", bytes(100))
-        return data
-
-    def own(data: Dataset, number: int) -> Dataset:
-        data.add_new(0x7FE10010, "LO", "MAKER")
-        data.add_new(0x7FE11010, "OB", b"\1\2" * 50)
-        return data
-
-    for name, change in (("padding", pad), ("private", own)):
-        for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian):
-            folder = write_series(tmp_path / f"{name} {syntax}", change=change, syntax=syntax)
-            assert not read_dicom(folder).scan.flags
-
-
-def test_more_pixels_than_the_size_says_are_refused(tmp_path: Path) -> None:
-    folder = write_series(tmp_path)
-    for path in folder.iterdir():
-        data = dcmread(path)
-        data.Rows = data.Rows - 2
-        save(data, path)
-    with pytest.raises(BadData, match="after its pixels: they are displaced, or the header"):
-        read_dicom(folder)
-
-
 def _one_frame(data: Dataset, number: int) -> Dataset:
     def item(**values: object) -> Dataset:
         dataset = Dataset()
@@ -191,52 +287,3 @@ def test_enhanced_images_of_one_frame_are_stacked_and_referred_to(tmp_path: Path
     assert secondary_capture(series, np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(BadData, match="slices are missing"):
         read_dicom(write_series(tmp_path / "gap", change=lambda d, n: None if n == 9 else _one_frame(d, n)))
-
-
-def _scaled(folder: Path, slopes: np.ndarray, intercepts: np.ndarray, stored: np.ndarray) -> list[str]:
-    def scale(data: Dataset, number: int) -> Dataset:
-        data.RescaleSlope, data.RescaleIntercept = f"{slopes[number]:.6g}", f"{intercepts[number]:.6g}"
-        return data
-
-    scan = read_dicom(write_series(folder, stored, change=scale)).scan
-    return [flag.text for flag in scan.flags if flag.code == "slice-scaling-odd"]
-
-
-_COUNT = _HEAD.shape[2]
-
-
-@pytest.mark.parametrize("factor", [3.0, 0.3, 1.5, -1.0, 10.0])
-@pytest.mark.parametrize("slices", [(4,), (_COUNT // 2,), (_COUNT - 9,), (10, 11), (8, 20)])
-def test_a_damaged_slope_is_told_with_its_slice(factor: float, slices: tuple[int, ...], tmp_path: Path) -> None:
-    slopes = np.ones(_COUNT)
-    slopes[list(slices)] = factor
-    message = _scaled(tmp_path, slopes, np.zeros(_COUNT), _HEAD)
-    groups = ["Slices 11 to 12"] if slices == (10, 11) else [f"Slice {k + 1} " for k in slices]
-    assert len(message) == len(groups)
-    assert all(text.startswith(group) for text, group in zip(message, groups, strict=True))
-
-
-@pytest.mark.parametrize("number", range(22))
-def test_a_slope_of_three_is_told_in_every_slice(number: int, tmp_path: Path) -> None:
-    slopes = np.where(np.arange(22) == number, 3.0, 1.0)
-    assert len(_scaled(tmp_path, slopes, np.zeros(22), sample())) == 1
-
-
-def test_a_damaged_intercept_is_told(tmp_path: Path) -> None:
-    intercepts = np.where(np.arange(_COUNT) == 12, 900.0, 0.0)
-    assert _scaled(tmp_path, np.ones(_COUNT), intercepts, _HEAD)[0].startswith("Slice 13 ")
-
-
-def test_slopes_of_its_own_for_each_slice_are_no_damage(tmp_path: Path) -> None:
-    """As Philips and PET write them: each slice stored over the whole range, or in steps of its own."""
-    random = np.random.default_rng(0)
-    highest = np.maximum(_HEAD.max(axis=(0, 1)), 1)
-    for name, slopes in {
-        "each to its maximum": highest / 4095,
-        "drawn": random.uniform(0.3, 3, _COUNT),
-        "two halves": np.where(np.arange(_COUNT) < _COUNT // 2, 0.5, 2.0),
-        "one of another kind": np.where(np.arange(_COUNT) == 12, 0.25, 1.0),
-        "the same": np.full(_COUNT, 0.7),
-    }.items():
-        stored = np.round(_HEAD / slopes).astype(np.uint16)
-        assert _scaled(tmp_path / name, slopes, np.zeros(_COUNT), stored) == [], name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import zlib
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insula.errors import BadData, TooLarge
-from insula.io.inflate import check_deflated, inflate, inflate_at_most, peel
+from insula.io.inflate import Inflating, check_deflated, inflate, inflate_at_most, packing_of, peel
 
 
 @given(st.lists(st.binary(max_size=2000), min_size=1, max_size=4), st.integers(0, 64))
@@ -91,3 +92,65 @@ def test_what_is_inside_is_seen_through_two_packings_and_no_more(outer: str, inn
     thrice = gzip.compress(twice)
     with pytest.raises(BadData, match="more than 2 times; unpack it first"):
         peel(lambda count: thrice[:count], 540)
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [(b"\x1f\x8b", "gzip"), (b"BZh9", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"text", ""), (b"", ""), (b"bzh9", "")],
+)
+def test_packings_are_known_by_their_first_bytes(head: bytes, kind: str) -> None:
+    assert packing_of(head) == kind
+
+
+def test_a_zlib_stream_is_no_gzip() -> None:
+    with pytest.raises(BadData, match="the gzip stream .* is damaged"):
+        inflate(zlib.compress(bytes(100)), 100)
+
+
+def test_more_is_read_until_there_is_enough() -> None:
+    content = np.random.default_rng(0).integers(0, 256, 1 << 20).astype(np.uint8).tobytes()
+    packed = gzip.compress(content, compresslevel=0)
+    assert peel(lambda count: packed[:count], 1 << 20) == (content, ("gzip",))
+    assert peel(lambda count: content[:10][:count], 540) == (content[:10], ())
+
+
+@pytest.mark.parametrize("size", [100, 5 << 20])
+def test_a_damaged_start_is_refused_whatever_the_size(size: int) -> None:
+    damaged = b"\x1f\x8b" + b"\xff" * size
+    with pytest.raises(BadData, match="the gzip stream .* is damaged"):
+        peel(lambda count: damaged[:count], 540)
+
+
+def _streamed(packed: bytes, kind: str, most: int) -> bytes:
+    with io.BufferedReader(Inflating(io.BufferedReader(io.BytesIO(packed)), kind, most=most), 1 << 12) as stream:
+        return stream.read()
+
+
+@pytest.mark.parametrize("kind", _PACK)
+def test_a_stream_yields_what_inflate_does(kind: str) -> None:
+    content = np.random.default_rng(0).integers(0, 200, 700_000).astype(np.uint8).tobytes()
+    packed, half = _PACK[kind](content), _PACK[kind](content[:350_000]) + _PACK[kind](content[350_000:])
+    for whole in (packed, half, packed + bytes(300_000)):
+        assert _streamed(whole, kind, len(content)) == content
+    with pytest.raises(TooLarge, match="would unpack to more than 699,999 bytes"):
+        _streamed(packed, kind, len(content) - 1)
+    for wrong, rule in (
+        (packed[:-3], "ends before its end mark"),
+        (packed[: len(packed) // 2], "ends before its end mark"),
+        (packed + bytes(300_000) + b"more", "has other data after its end"),
+        (packed[:999] + bytes(64) + packed[1063:], "is damaged|ends before"),
+        (b"text", "has other data after its end"),
+    ):
+        with pytest.raises(BadData, match=f"the {kind} stream {rule}"):
+            _streamed(wrong, kind, len(content))
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3])
+def test_a_member_may_begin_at_the_end_of_a_piece(missing: int) -> None:
+    """Files are read in pieces of 256 KiB; the mark of the next member is then in two of them."""
+    size = (1 << 18) - missing
+    content = np.random.default_rng(0).integers(0, 256, size).astype(np.uint8).tobytes()
+    first = content[: 2 * size - len(gzip.compress(content, compresslevel=0))]
+    packed = gzip.compress(first, compresslevel=0)
+    assert len(packed) == size
+    assert _streamed(packed + gzip.compress(b"second"), "gzip", 1 << 20) == first + b"second"

@@ -32,8 +32,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from insula.errors import BadData, InsulaError, NoInput
-from insula.io.dicom import read_dicom, slices
+from insula.errors import BadData, InsulaError, NoInput, TooLarge
+from insula.io.dicom import read, read_dicom, slices
 from io_series import CANARY, SHAPE, enhanced, sample, save, write_series
 
 Change = Callable[[Dataset, int], Dataset | None]
@@ -103,6 +103,36 @@ def test_a_file_that_claims_many_frames_is_described_once(tmp_path: Path) -> Non
     assert described.call_count == 1
     assert [(frame.frame, frame.number) for frame in frames[:2]] == [(0, 1), (1, 2)]
     assert (len(frames), frames[-1].frame, frames[-1].number) == (100_000, 99_999, 100_000)
+
+
+def test_frames_that_many_files_claim_are_limited_before_any_is_described(tmp_path: Path) -> None:
+    def claim(data: Dataset, number: int) -> Dataset:
+        data.NumberOfFrames = 100_000
+        return data
+
+    write_series(tmp_path, change=claim)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge, match="of 100,000 frames has more images than the limit of 200,000 for all files"):
+            read_dicom(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 150 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_last_image_within_the_limit_is_described_and_the_next_is_not(tmp_path: Path) -> None:
+    path = next(write_series(tmp_path).iterdir())
+    assert len(slices.read_slices(path, most=1)) == 1
+    with pytest.raises(TooLarge, match="one series at a time"):
+        slices.read_slices(path, most=0)
+
+
+def test_frames_that_would_not_fit_into_memory_are_not_decoded(tmp_path: Path) -> None:
+    """A compressed frame can take a few bytes, so the file's own size limits nothing."""
+    data = dcmread(next(write_series(tmp_path).iterdir()))
+    data.Rows, data.Columns, data.NumberOfFrames = 512, 512, 5000
+    with pytest.raises(TooLarge, match=r"would be 4.9 GiB, over the limit of 4 GiB"):
+        read._pixels(save(data, tmp_path / "many").read_bytes())
 
 
 @pytest.mark.parametrize("codec", [RLELossless, JPEGLSLossless])
@@ -335,7 +365,7 @@ def test_a_dicomdir_is_never_followed_and_refused_where_it_points_out(parts: lis
         assert np.array_equal(scan.image, sample())
         assert [flag.code for flag in scan.flags] == ["files-skipped"]
     else:
-        with pytest.raises(BadData, match="DICOMDIR points out of its folder"):
+        with pytest.raises(slices.OutsideReference, match="DICOMDIR points out of its folder"):
             read_dicom(folder)
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from insula.errors import BadData, TooLarge
 from insula.io.dicom import check_archive, is_archive, is_dicom, read_dicom, unpack
+from insula.io.dicom.tar import ArchiveLimits, unpack_tar
 from io_series import sample, write_series
 
 _PACK: dict[str, Callable[[bytes], bytes]] = {
@@ -175,3 +176,80 @@ def test_nifti_in_an_archive_is_named(tmp_path: Path) -> None:
         (tmp_path / "a.tar").write_bytes(content)
         with pytest.raises(BadData, match="holds NIfTI and no DICOM.*unpack it"):
             read_dicom(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize("name", "a.tar a.tgz a.tar.gz a.tbz a.tbz2 a.tar.bz2 a.txz a.tar.xz A.TAR B.Tar.Gz".split())
+def test_a_tar_is_known_by_its_name_although_it_is_damaged(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"text")
+    assert is_archive(tmp_path / name)
+    with pytest.raises(BadData, match="the tar is damaged"):
+        check_archive(tmp_path / name)
+    for other in ("a", "atar", "a.gz", "a.tar.zip.txt"):
+        (tmp_path / other).write_bytes(b"text")
+        assert not is_archive(tmp_path / other)
+
+
+def _several(*names: str, data: bytes = b"x") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as packed:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            packed.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+def _names(content: bytes, folder: Path, **limits: int) -> list[str]:
+    (folder / "a.tar").write_bytes(content)
+    known = {"members": 100, "bytes": 1 << 20, "ratio": 200}
+    return unpack_tar(folder / "a.tar", None, ArchiveLimits(**known | limits))
+
+
+def test_limits_are_met_exactly(tmp_path: Path) -> None:
+    three, four = _several("a", "b", "c"), _several("a", "b", "c", "d")
+    assert _names(three, tmp_path, members=1) == ["a", "b", "c"]  # a member may have three headers
+    with pytest.raises(TooLarge, match="of 4 headers has too many"):
+        _names(four, tmp_path, members=1)
+    assert _names(_several("a", data=bytes(5000)), tmp_path, bytes=5000) == ["a"]
+    with pytest.raises(TooLarge, match="with a member of 5,000 bytes is too large"):
+        _names(_several("a", data=bytes(5000)), tmp_path, bytes=4999)
+    with pytest.raises(TooLarge, match="unpacks to more than 0 GiB"):
+        _names(_several("a", "b", data=bytes(3000)), tmp_path, bytes=5999)
+    assert _names(_several("a", "b", data=bytes(3000)), tmp_path, bytes=6000) == ["a", "b"]
+
+
+def test_names_are_limited_each_and_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = "n" * ((1 << 16) - 1)  # and a zero behind it
+    assert _names(_several(longest), tmp_path) == [longest]
+    with pytest.raises(TooLarge, match="with 65,537 bytes of a name has names that are too long"):
+        _names(_several(longest + "n"), tmp_path)
+    monkeypatch.setattr("insula.io.dicom.tar._MOST_NAMES_BYTES", 2 << 16)
+    assert len(_names(_several(longest, longest), tmp_path)) == 2
+    with pytest.raises(TooLarge, match="names that are too long"):
+        _names(_several(longest, longest, "n" * 200), tmp_path)
+
+
+def test_names_of_any_bytes_are_kept(tmp_path: Path) -> None:
+    assert _names(_several("caf\udce9"), tmp_path) == ["caf\udce9"]
+
+
+@pytest.mark.parametrize("rest", [b"X", b"\0" * 512 + b"X", b"\n"])
+def test_any_byte_after_the_end_mark_is_refused(rest: bytes, tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="has data after its end mark"):
+        _names(_several("a") + rest, tmp_path)
+    assert _names(_several("a") + bytes(5000), tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_packed_tar_may_unpack_to_a_multiple_of_its_size(more: int, tmp_path: Path) -> None:
+    content = np.random.default_rng(0).integers(0, 256, 100_000).astype(np.uint8).tobytes() + bytes(3_000_000)
+    whole = _several("a", data=content)
+    packed = gzip.compress(whole)
+    ratio = len(whole) // len(packed) + more
+    (tmp_path / "a.tar").write_bytes(packed)
+    limits = ArchiveLimits(members=9, bytes=1 << 30, ratio=ratio)
+    if more:
+        assert unpack_tar(tmp_path / "a.tar", None, limits) == ["a"]
+    else:
+        with pytest.raises(TooLarge, match=f"would unpack to more than {ratio * len(packed):,} bytes"):
+            unpack_tar(tmp_path / "a.tar", None, limits)

@@ -126,3 +126,69 @@ def test_the_same_result_has_the_same_uids_and_another_has_others(series: DicomS
 def test_a_mask_of_another_scan_is_refused(series: DicomScan) -> None:
     with pytest.raises(BadData, match="not on the scan's grid"):
         lesion_seg(series, np.zeros((2, 2, 2), np.uint16), weights="tiny")
+
+
+def _code(item: Dataset) -> tuple[str, str, str]:
+    return item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning
+
+
+@pytest.mark.parametrize("number", [3, None])
+def test_what_viewers_show(number: int | None, tmp_path: Path) -> None:
+    scan = read_dicom(write_series(tmp_path / "in", SeriesNumber=number))
+    lesions, chances = lesion_seg(scan, _labels(), weights="w"), probability_seg(scan, _labels() / 2, weights="w")
+    for data, label, words, kind, place in (
+        (lesions, "LESION", "insula lesions", "BINARY", 9000),
+        (chances, "PROBABILITY", "insula lesion probability", "FRACTIONAL", 9001),
+    ):
+        assert (data.ContentLabel, data.SeriesDescription, data.SegmentationType) == (label, words, kind)
+        assert data.SeriesNumber == place + (number or 0)
+        assert data.InstanceNumber == 1
+        assert (data.Manufacturer, data.ManufacturerModelName, data.DeviceSerialNumber) == ("insula", "insula", "0")
+    assert chances.MaximumFractionalValue == 255
+    assert [segment.SegmentLabel for segment in lesions.SegmentSequence] == ["Stroke lesion 1", "Stroke lesion 2"]
+    assert [segment.TrackingID for segment in lesions.SegmentSequence] == ["lesion 1", "lesion 2"]
+    (alone,) = lesion_seg(scan, _labels() // 2, weights="x" * 80, corrected=True).SegmentSequence
+    assert (alone.SegmentLabel, alone.SegmentAlgorithmType) == ("Stroke lesion", "SEMIAUTOMATIC")
+    for segment in (*lesions.SegmentSequence, alone):
+        assert _code(segment.SegmentedPropertyTypeCodeSequence[0]) == ("55641003", "SCT", "Infarct")
+        assert _code(segment.SegmentedPropertyCategoryCodeSequence[0])[:2] == ("49755003", "SCT")
+        assert _code(segment.AnatomicRegionSequence[0]) == ("12738006", "SCT", "Brain")
+    named = [s.SegmentationAlgorithmIdentificationSequence[0] for s in (lesions.SegmentSequence[0], alone)]
+    assert [item.AlgorithmName for item in named] == ["insula w", "insula " + "x" * 57]
+    assert _code(named[0].AlgorithmFamilyCodeSequence[0])[2] == "Artificial Intelligence"
+
+
+def test_two_patients_whose_series_share_a_uid_get_objects_of_their_own(tmp_path: Path) -> None:
+    first, second = (read_dicom(write_series(tmp_path / str(n), sample(n))) for n in range(2))
+    assert first.headers[0].SeriesInstanceUID == second.headers[0].SeriesInstanceUID
+    one, other = (lesion_seg(scan, _labels(), weights="a") for scan in (first, second))
+    assert one.SOPInstanceUID != other.SOPInstanceUID
+    assert (
+        len(
+            {
+                one.SeriesInstanceUID,
+                one.SOPInstanceUID,
+                probability_seg(first, _labels() / 2, weights="a").SeriesInstanceUID,
+            }
+        )
+        == 3
+    )
+
+
+@pytest.mark.wrong_types
+def test_more_lesions_than_an_object_can_hold_are_refused(tmp_path: Path) -> None:
+    scan = read_dicom(write_series(tmp_path / "in"))
+    labels = np.zeros(SHAPE, np.uint32)
+    labels[0, 0, 0] = 65_536  # one more than the largest number of a segment
+    with pytest.raises(BadData, match="of 65,536 lesions has too many"):
+        lesion_seg(scan, labels, weights="a")  # type: ignore[arg-type]
+
+
+def test_only_files_of_the_standard_are_written(series: DicomScan, tmp_path: Path) -> None:
+    seg = lesion_seg(series, _labels(), weights="tiny")
+    save_dicom(tmp_path / "seg.dcm", seg)
+    assert (tmp_path / "seg.dcm").read_bytes()[:132] == bytes(128) + b"DICM"
+    del seg.SOPInstanceUID, seg.file_meta.MediaStorageSOPInstanceUID
+    with pytest.raises(AttributeError):
+        save_dicom(tmp_path / "other.dcm", seg)
+    assert not (tmp_path / "other.dcm").exists()

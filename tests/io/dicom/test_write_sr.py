@@ -9,7 +9,8 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID
 
 from insula.errors import Unavailable
 from insula.io.dicom import DicomScan, lesion_seg, measurement_sr, read_dicom, save_dicom, secondary_capture
@@ -80,6 +81,42 @@ def test_what_was_unusual_about_the_scan_is_a_comment(source: DicomScan, tmp_pat
     items = dcmread(tmp_path / "sr.dcm").ContentSequence
     comments = [item.TextValue for item in items if item.ValueType == "TEXT"]
     assert comments[-2:] == ["Slices are 5 mm apart.", "x" * 1024]
+
+
+def _code(item: Dataset) -> tuple[str, str, str]:
+    return item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning
+
+
+def _items(item: Dataset, meaning: str) -> list[Dataset]:
+    """All items of a report with this name, at any depth."""
+    names = item.get("ConceptNameCodeSequence") or []
+    own = [item] if names and names[0].CodeMeaning == meaning else []
+    return own + [found for inner in item.get("ContentSequence") or [] for found in _items(inner, meaning)]
+
+
+@pytest.mark.parametrize("number", [3, None])
+def test_what_viewers_show(number: int | None, tmp_path: Path) -> None:
+    source = read_dicom(write_series(tmp_path / "in", SeriesNumber=number))
+    labels = np.zeros(SHAPE, np.uint16)
+    labels[2:6, 3:9, 4:7] = 1
+    seg = lesion_seg(source, labels, weights="tiny")
+    data, again = (measurement_sr(source, seg, [0.5]) for _ in range(2))
+    assert data.SeriesNumber == 9100 + (number or 0)
+    assert (data.InstanceNumber, data.Manufacturer) == (1, "insula")
+    assert (data.CompletionFlag, data.PreliminaryFlag) == ("COMPLETE", "PRELIMINARY")
+    assert data.SeriesDescription == "insula measurements, for research only"
+    assert data.SeriesInstanceUID == again.SeriesInstanceUID != data.SOPInstanceUID == again.SOPInstanceUID
+    for name, code in (("Finding", ("55641003", "SCT", "Infarct")), ("Finding Site", ("12738006", "SCT", "Brain"))):
+        found = _items(data, name)
+        assert [_code(item.ConceptCodeSequence[0]) for item in found] == [code] * 2  # of the lesion and of all
+    (procedure,) = _items(data, "Procedure reported")
+    assert _code(procedure.ConceptCodeSequence[0]) == ("24590-2", "LN", "MR Brain")
+    texts = [_items(data, f"Device Observer {name}")[0].TextValue for name in ("Name", "Manufacturer")]
+    assert texts == ["insula", "insula"]
+    uids = [_items(report, "Device Observer UID")[0].UID for report in (data, again)]
+    assert uids[0] == uids[1]
+    assert UID(str(uids[0])).is_valid
+    assert UID(str(data.SeriesInstanceUID)).is_valid
 
 
 def test_without_highdicom_nothing_can_be_written(source: DicomScan, monkeypatch: pytest.MonkeyPatch) -> None:

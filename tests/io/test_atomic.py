@@ -16,7 +16,7 @@ import pytest
 
 from insula.errors import InsulaError
 from insula.io import OutputFolder, write_bytes
-from insula.io.atomic import sync_folder
+from insula.io.atomic import sync_folder, write_json, write_text
 from io_writers import WRITERS
 
 _CALLS = ("open", "write", "fsync", "replace")
@@ -200,3 +200,17 @@ def test_where_folders_cannot_be_opened_none_is_synced(tmp_path: Path, monkeypat
         patch.setattr(os, "name", "nt")
         sync_folder(tmp_path)
     assert not opened
+
+
+def test_text_is_utf_8_and_what_utf_8_cannot_hold_is_a_question_mark(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "caf\xe9 \udce9\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"caf\xc3\xa9 ?\n"
+
+
+def test_json_is_indented_by_two_and_keeps_order_and_letters_and_has_no_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": [1], "a": "\xe9"})
+    assert (tmp_path / "a.json").read_bytes() == b'{\n  "b": [\n    1\n  ],\n  "a": "\xc3\xa9"\n}\n'
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="JSON"):
+            write_json(tmp_path / "b.json", value)
+    assert not (tmp_path / "b.json").exists()

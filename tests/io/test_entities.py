@@ -47,6 +47,49 @@ def test_a_mask_belongs_to_the_scan_with_which_it_shares_most(mask: str, scans: 
     assert fitting(entities_of(mask), [entities_of(scan) for scan in scans]) == right
 
 
+@pytest.mark.parametrize(
+    "entity", "atlas cohort desc from hemi label mod mode model roi scale seg stat to xfm space res den".split()
+)
+def test_steps_of_processing_do_not_make_another_acquisition(entity: str) -> None:
+    scan = entities_of("sub-1_run-2_T1w.nii")
+    assert acquisition(entities_of(f"sub-1_run-2_{entity}-x_mask.nii")) == scan
+    assert fitting(entities_of(f"sub-1_{entity}-x_mask"), [entities_of(f"sub-1_{entity}-y_T1w")]) == [0]
+
+
+@pytest.mark.parametrize("entity", "chunk echo flip inv run split".split())
+def test_numbers_may_have_zeros_in_front(entity: str) -> None:
+    scans = [entities_of(f"sub-1_{entity}-{n}_T1w") for n in ("1", "2")]
+    assert fitting(entities_of(f"sub-1_{entity}-02_mask"), scans) == [1]
+    assert fitting(entities_of(f"sub-1_{entity}-2a_mask"), scans) == []  # no number
+
+
+@pytest.mark.parametrize("entity", ["acq", "sub", "ses"])
+def test_zeros_in_front_of_labels_count(entity: str) -> None:
+    mask, scan = ({"sub": "1", entity: label} for label in ("01", "1"))
+    assert fitting(mask, [scan]) == []
+
+
+@pytest.mark.parametrize("entity", ["sub", "ses"])
+def test_case_counts_in_subjects_and_sessions_and_in_nothing_else(entity: str) -> None:
+    assert fitting({"sub": "a", entity: "A"}, [{"sub": "a", entity: "a"}]) == []
+    assert fitting({"sub": "a", "acq": "A"}, [{"sub": "a", "acq": "a"}]) == [0]
+
+
+@pytest.mark.parametrize(
+    ("mask", "scans", "right"),
+    [
+        ("sub-1_res-hi_mask", ["sub-1_res-lo_T1w", "sub-1_res-hi_T1w"], [1]),
+        ("sub-1_den-2_mask", ["sub-1_den-1_T1w", "sub-1_den-2_T1w"], [1]),
+        ("sub-1_mask", ["sub-1_res-hi_T1w", "sub-1_T1w"], [1]),
+        ("sub-1_desc-a_mask", ["sub-1_desc-b_T1w", "sub-1_desc-a_T1w"], [1]),
+        ("sub-1_mask", ["sub-1_desc-a_T1w", "sub-1_T1w"], [1]),
+        ("sub-1_desc-a_mask", ["sub-1_T1w", "sub-1_desc-a_T1w"], [1]),
+    ],
+)
+def test_ties_go_to_the_masks_own_space_and_description(mask: str, scans: list[str], right: list[int]) -> None:
+    assert fitting(entities_of(mask), [entities_of(scan) for scan in scans]) == right
+
+
 def test_a_uni_image_counts_where_its_session_has_nothing_else() -> None:
     names = ["sub-1_UNIT1.nii.gz", "sub-2_ses-1_UNIT1.nii.gz", "sub-2_ses-1_T1w.nii.gz", "sub-2_ses-2_UNIT1.nii"]
     assert [path.name for path in uni_alone([Path(name) for name in names])] == [names[0], names[3]]

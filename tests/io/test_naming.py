@@ -46,6 +46,8 @@ def test_a_sidecar_says_so_too(tmp_path: Path) -> None:
         ({"Modality": "CT"}, "is not MR"),
         ({"SeriesDescription": "AX T2 FLAIR FS"}, "with T2"),
         ({"ProtocolName": "ep2d_dwi_b1000"}, "with dwi"),
+        ({"SequenceName": "swi 3d"}, "with swi"),
+        ({"ProtocolName": "dwi/b0"}, "with dwi"),
     ):
         beside.write_text(json.dumps(sidecar))
         with pytest.raises(BadData, match=rule):

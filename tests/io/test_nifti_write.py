@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import nibabel as nib
@@ -11,8 +12,8 @@ import SimpleITK as sitk
 
 from geometry.orders import turned
 from insula.geometry import Grid
-from insula.io import read_mask, read_scan, read_values, write_mask, write_prob
-from insula.volume import Mask
+from insula.io import read_mask, read_scan, read_values, write_labels, write_mask, write_prob, write_scan
+from insula.volume import FileFacts, Mask
 
 _SHEAR = np.array([[2.0, 0.4, 0, 5], [0, 2.0, 0, -7], [0, 0, 3.0, 9], [0, 0, 0, 1]])
 
@@ -74,7 +75,8 @@ def test_what_leaves_says_of_its_place_what_the_scan_says(
     read = read_scan(tmp_path / "scan.nii.gz")
     write_mask(tmp_path / "mask.nii.gz", Mask(np.ones((8, 9, 10), bool), read.grid), file=read.file)
     write_prob(tmp_path / "prob.nii.gz", np.ones((8, 9, 10), np.float32), read.grid, file=read.file)
-    for name in ("mask", "prob"):
+    write_labels(tmp_path / "labels.nii.gz", np.ones((8, 9, 10), np.uint16), read.grid, file=read.file)
+    for name in ("mask", "prob", "labels"):
         mask = nib.load(tmp_path / f"{name}.nii.gz")
         for field in ("sform_code", "qform_code", "srow_x", "srow_y", "srow_z", "pixdim", *_QFORM):
             assert np.array_equal(
@@ -91,6 +93,45 @@ def test_without_a_file_both_forms_are_the_grid(tmp_path: Path) -> None:
     assert (int(image.header["sform_code"]), int(image.header["qform_code"])) == (1, 1)
     assert np.allclose(image.get_sform(), _turned(0.3), atol=1e-5)
     assert np.allclose(image.get_qform(), _turned(0.3), atol=1e-4)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_types_and_order_on_disk(order: str, tmp_path: Path) -> None:
+    """The first axis runs fastest on disk, whatever the order in memory is."""
+    grid = Grid((3, 4, 5), np.eye(4))
+    labels = np.asarray(np.arange(60, dtype=np.uint16).reshape(grid.shape), order=order)
+    write_labels(tmp_path / "labels.nii.gz", labels, grid)
+    write_mask(tmp_path / "mask.nii.gz", Mask(np.asarray(labels % 2 == 1, order=order), grid))
+    write_scan(tmp_path / "scan.nii.gz", np.asarray(labels * 1000.4 - 9e3, order=order), grid)
+    write_prob(tmp_path / "prob.nii.gz", np.asarray(labels / 64, order=order), grid)
+    for name, dtype, values in (
+        ("labels", np.uint16, labels),
+        ("mask", np.uint8, labels % 2),
+        ("scan", np.int16, np.clip(np.round(labels * 1000.4 - 9e3), -32768, 32767)),
+        ("prob", np.float32, labels / 64),
+    ):
+        file = nib.load(tmp_path / f"{name}.nii.gz")
+        assert isinstance(file, nib.Nifti1Image)
+        assert file.get_data_dtype() == dtype
+        content = gzip.decompress((tmp_path / f"{name}.nii.gz").read_bytes())
+        assert content[352:] == values.astype(dtype).tobytes(order="F")
+
+
+def test_only_what_nifti_1_cannot_hold_is_nifti_2(tmp_path: Path) -> None:
+    for size, kind in ((32_767, nib.Nifti1Image), (32_768, nib.Nifti2Image)):
+        grid = Grid((size, 2, 2), np.eye(4))
+        write_mask(tmp_path / "m.nii.gz", Mask(np.ones(grid.shape, bool), grid))
+        assert type(nib.load(tmp_path / "m.nii.gz")) is kind
+        assert read_mask(tmp_path / "m.nii.gz").voxels.shape == grid.shape
+
+
+def test_facts_without_forms_give_those_of_the_grid(tmp_path: Path) -> None:
+    grid = Grid((4, 4, 4), _turned(0.3))
+    facts = FileFacts(sha256="", bytes=0, modified_ns=0)
+    write_labels(tmp_path / "m.nii.gz", np.ones((4, 4, 4), np.uint16), grid, file=facts)
+    image = nib.load(tmp_path / "m.nii.gz")
+    assert np.allclose(image.get_sform(), _turned(0.3), atol=1e-5)
+    assert image.header.get_xyzt_units()[0] == "mm"
 
 
 _QFORM = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")

@@ -80,3 +80,73 @@ def test_what_the_file_calls_padding_is_padding_although_its_value_is_a_scans() 
     filled = set_aside(image, flags, declared=_WINDOW)
     assert filled[_WINDOW].max() < np.percentile(_HEAD, 20)
     assert "according to the file" in flags[0].text
+
+
+def _set_aside(value: float, share: float, others: np.ndarray | None = None) -> tuple[list[str], np.ndarray]:
+    """Texts of the flags, and the image, where a share of the voxels at the start, with a corner, has the value."""
+    image = np.linspace(100, 200, 8000) if others is None else np.resize(others, 8000)
+    image = np.random.default_rng(0).permutation(image).astype(np.float32)
+    image[: round(share * 8000)] = value
+    flags: list[Flag] = []
+    filled = set_aside(image.reshape(20, 20, 20), flags)
+    assert {(flag.code, flag.severity) for flag in flags} <= {("padding-set-aside", "note")}
+    return [flag.text for flag in flags], filled
+
+
+@pytest.mark.parametrize(
+    ("value", "share", "where"),
+    [
+        # the other values go from 100 to 200, so that half of their range is about 49.5
+        (45.0, 0.1, "far from all others"),
+        (55.0, 0.1, ""),
+        (255.0, 0.1, "far from all others"),
+        (245.0, 0.1, ""),
+        (-1000.0, 0.0009, ""),
+        (-1000.0, 0.0011, "far from all others"),
+        (150.0, 0.31, "amid the others"),
+        (150.0, 0.29, ""),
+        (103.0, 0.5, "amid the others"),
+        (101.0, 0.5, ""),
+        (197.0, 0.5, "amid the others"),
+        (199.0, 0.5, ""),
+        (0.0, 0.5, ""),  # normal air
+    ],
+)
+def test_what_is_padding(value: float, share: float, where: str) -> None:
+    texts, filled = _set_aside(value, share)
+    if where:
+        (text,) = texts
+        assert f"% of the voxels have exactly the value {value:g}, {where}" in text
+        assert "were set to the level of air, 100" in text
+        assert filled.ravel()[0] == pytest.approx(100.5, abs=0.5)
+    else:
+        assert texts == []
+
+
+@pytest.mark.parametrize(("value", "count"), [(-1.0, 0), (-3.0, 1)])
+def test_the_only_negative_value_is_padding(value: float, count: int) -> None:
+    """If it is below the others by more than a fiftieth of their range."""
+    assert len(_set_aside(value, 0.1, np.linspace(0, 100, 8000))[0]) == count
+
+
+def test_an_image_of_one_or_two_values_has_no_padding() -> None:
+    assert _set_aside(5.0, 1.0)[0] == []
+    assert _set_aside(0.0, 0.5, np.array([1.0]))[0] == []
+
+
+@pytest.mark.parametrize("place", [(0, 0, 0), (19, 19, 19), (0, 10, 10), (10, 19, 10), (10, 0, 19), (0, 19, 10)])
+def test_corners_edges_and_faces_are_looked_at(place: tuple[int, int, int]) -> None:
+    image = np.linspace(100, 200, 8000, dtype=np.float32).reshape(20, 20, 20).copy()
+    image[5:8, 5:8, 5:8] = -500
+    assert np.array_equal(set_aside(image, []), image)  # inside: it may be anything
+    image[place] = -500
+    assert float(set_aside(image, []).min()) == pytest.approx(100.5, abs=0.5)
+
+
+def test_several_values_are_set_aside_and_the_given_image_is_not_changed() -> None:
+    image = np.linspace(100, 200, 8000, dtype=np.float32).reshape(20, 20, 20).copy()
+    image[0], image[-1], image[:, :, 0] = -1000, 5000, 150
+    before, flags = image.copy(), list[Flag]()
+    assert float(set_aside(image, flags).max()) <= 200
+    assert np.array_equal(image, before)
+    assert [text.split("value ")[1].split(",")[0] for text in (flag.text for flag in flags)] == ["-1000", "5000"]

@@ -43,3 +43,7 @@ def test_participants_and_sessions_without_a_scan_are_named() -> None:
 def test_derivatives_and_other_names_are_nobody() -> None:
     folders = _folders("derivatives/sub-8", "sourcedata/sub-9", "sub_7", "subject", "sub-6")
     assert without_scan(folders, set()) == ["1 of 1 participant without a T1w scan: passed over (sub-6)"]
+
+
+def test_labels_may_have_capitals() -> None:
+    assert without_scan(_folders("sub-M01"), set()) == ["1 of 1 participant without a T1w scan: passed over (sub-M01)"]

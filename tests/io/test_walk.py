@@ -32,5 +32,7 @@ def test_a_linked_folder_is_followed_once(tmp_path: Path) -> None:
     (root / "c").symlink_to(elsewhere)
     (root / "d").symlink_to(elsewhere)
     (elsewhere / "loop").symlink_to(root)
+    (root / "e").mkdir()
+    (root / "e" / "eight.nii").touch()  # comes after the folder that was met before
     files = [name for _, _, names in walk(root) for name in names]
-    assert sorted(files) == ["one.nii", "seven.nii", "six.nii", "three.nii", "two.nii"]
+    assert sorted(files) == ["eight.nii", "one.nii", "seven.nii", "six.nii", "three.nii", "two.nii"]

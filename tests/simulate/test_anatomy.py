@@ -15,6 +15,33 @@ def test_label_tables_know_their_tissues() -> None:
     assert from_freesurfer(np.array([507, 515, 502])).tolist() == [Tissue.SCALP, Tissue.SKULL, Tissue.FACE]
 
 
+# left and right of the same structure, in FreeSurfer's table of labels
+_PAIRS = [(2, 41), (3, 42), (4, 43), (5, 44), (7, 46), (8, 47), (10, 49), (11, 50), (12, 51), (13, 52), (17, 53)]
+_PAIRS += [(18, 54), (26, 58), (28, 60), (25, 57), (30, 62), (136, 137), (163, 164)]
+_PAIRS += [(1000 + n, 2000 + n) for n in range(36)]
+
+
+def test_both_sides_of_the_head_are_the_same_tissue() -> None:
+    for left, right in _PAIRS:
+        first, second = from_freesurfer(np.array([left, right]))
+        assert first == second != Tissue.OUTSIDE, (left, right)
+
+
+@pytest.mark.parametrize(
+    ("labels", "tissue"),
+    [
+        ([251, 252, 253, 254, 255], Tissue.WHITE),  # the corpus callosum
+        ([77, 85], Tissue.WHITE),
+        ([14, 15, 72], Tissue.VENTRICLE),
+        ([511, 514, 515], Tissue.SKULL),
+        ([502, 506, 508, 509, 512, 516, 530], Tissue.FACE),
+        ([250, 256, 999, 1036, 2036, 4095, 9999], Tissue.OUTSIDE),
+    ],
+)
+def test_labels_without_a_side(labels: list[int], tissue: Tissue) -> None:
+    assert set(from_freesurfer(np.array(labels)).tolist()) == {tissue}
+
+
 def test_which_tissues_are_brain_and_which_are_parenchyma() -> None:
     """Every tissue is here, so that a new one has to be put into a group or into none."""
     white = {Tissue.WHITE, Tissue.CEREBELLAR_WHITE, Tissue.BRAINSTEM}
@@ -46,6 +73,8 @@ def test_a_skull_closes_around_the_brain_and_adds_none() -> None:
     assert dressed[14, 32, 32] == Tissue.SKULL
     assert dressed[8, 32, 32] == Tissue.SCALP
     assert dressed[0, 0, 0] == Tissue.OUTSIDE
+    line = dressed[:20, 32, 32].tolist()[::-1]  # outward: 2 mm of CSF, 6 of skull, 6 of scalp
+    assert line == [*[Tissue.OUTER_CSF] * 2, *[Tissue.SKULL] * 6, *[Tissue.SCALP] * 6, *[Tissue.OUTSIDE] * 6]
     assert np.isin(dressed, BRAIN).sum() == (tissue > 0).sum()
 
 

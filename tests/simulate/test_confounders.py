@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -101,6 +101,61 @@ def test_each_kind_is_drawn_within_its_range(kind: Kind, seed: int) -> None:
         assert confounders.shift.push_mm >= 3
     if kind == "perivascular":
         assert all(min(blob.radii_mm) < 1.5 for blob in confounders.blobs)
+
+
+def _sampled(count: int, **options: Any) -> list[Confounders]:
+    rng, places = np.random.default_rng(0), _places()
+    return [Confounders.sample(rng, places=places, to_atlas=np.eye(4), csf=0.2, **options) for _ in range(count)]
+
+
+_DRAWN: dict[Kind, tuple[tuple[int, int], tuple[float, float], float, dict[str, bool]]] = {
+    # kind: number, level, softness, where it shows
+    "perivascular": ((2, 7), (0.25, 0.55), 0.25, {"white": True, "grey": True}),
+    "dots": ((2, 8), (0.0, 0.0), 0.4, {"white": True}),
+    "choroid": ((1, 4), (0.4, 0.7), 0.3, {"ventricle": True}),
+    "ovoids": ((4, 12), (0.0, 0.0), 0.25, {"white": True}),
+    "arachnoid_cyst": ((1, 1), (0.18, 0.22), 0.05, {"white": True, "grey": True, "csf": True}),
+    "resection": ((1, 1), (0.16, 0.22), 0.04, {"white": True, "grey": True, "csf": True, "outside": True}),
+    "tumour": ((1, 1), (0.3, 0.6), 0.2, {"white": True, "grey": True, "csf": True, "ventricle": True}),
+}
+
+
+@pytest.mark.parametrize("kind", _DRAWN)
+def test_how_many_how_dark_and_where(kind: Kind) -> None:
+    counts, levels, softness, where = _DRAWN[kind]
+    heads = _sampled(150, only=kind)
+    numbers = [len(head.blobs) for head in heads]
+    assert (min(numbers), max(numbers)) == counts
+    blobs = [blob for head in heads for blob in head.blobs]
+    assert levels[0] <= min(blob.level for blob in blobs) <= max(blob.level for blob in blobs) <= levels[1]
+    assert max(blob.level for blob in blobs) >= levels[1] - 0.1 * (levels[1] - levels[0])
+    assert {blob.softness for blob in blobs} == {softness}
+    for place in ("white", "grey", "csf", "ventricle", "outside"):
+        assert {getattr(blob, place) for blob in blobs} == {where.get(place, False)}
+    assert len({blob.turn for blob in blobs}) == len(blobs)
+
+
+def test_a_cyst_pushes_the_cortex_by_part_of_its_radius() -> None:
+    for head in _sampled(20, only="arachnoid_cyst"):
+        (blob,) = head.blobs
+        assert head.shift.push_radius_mm == blob.radii_mm[0]
+        assert head.shift.push_mm == pytest.approx(0.6 * blob.radii_mm[0])
+        assert head.shift.push_centre == blob.centre
+
+
+def test_shares_of_the_heads() -> None:
+    heads = _sampled(600)
+    shares = {kind: np.mean([kind in head.kinds for head in heads]) for kind in KINDS}
+    expected = (0.35, 0.3, 0.3, 0.08, 0.05, 0.03, 0.04, 0.5, 0.45, 0.12, 0.6)
+    assert shares == pytest.approx(dict(zip(KINDS, expected, strict=True)), abs=0.06)
+
+
+def test_large_ones_come_first_so_that_small_ones_never_take_their_room() -> None:
+    for head in _sampled(10, rate=1e3):
+        cyst, cavity = head.blobs[:2]
+        assert len(head.blobs) == MOST_BLOBS
+        assert (cyst.csf, cyst.outside, cavity.csf, cavity.outside) == (True, False, True, True)
+        assert "tumour" not in head.kinds  # a head has room for one push
 
 
 def test_nothing_is_drawn_at_a_rate_of_zero_or_in_a_head_without_tissues() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from insula.simulate import ScannerLook, scan_with
+from insula.simulate.scanner import log_bias, scan_numbers
 
 
 def test_a_stronger_field_is_quieter_less_even_and_flatter() -> None:
@@ -35,3 +36,33 @@ def test_thick_slices_blur_along_their_axis_only(axis: int) -> None:
     for other in range(3):
         spread = (seen.sum([n for n in range(3) if n != other]) > 1e-4).sum()
         assert (spread > 1) == (other == axis)
+
+
+def test_a_thick_slice_averages_over_its_thickness() -> None:
+    image = torch.zeros(60, 3, 3)
+    image[30] = 1
+    for thickness in (3.0, 5.0):
+        (line,) = scan_with(image, ScannerLook(slice_mm=thickness, slice_axis=0), white=1)[:, 1, 1][None]
+        place = torch.arange(60.0)
+        spread = float(((place - 30) ** 2 * line).sum() / line.sum()) ** 0.5
+        assert 0.3 * thickness < spread < 0.8 * thickness
+
+
+def test_the_bias_field_meets_its_nodes_at_the_corners_of_the_head() -> None:
+    look, box = ScannerLook(bias=0.3, seed=4), (90, 100, 110)
+    numbers = scan_numbers([look], white=[1.0], box=box, shape=box)
+    assert numbers.start.tolist() == [[0, 0, 0]]
+    field = log_bias(
+        type(numbers)(*(torch.from_numpy(part).float() for part in numbers)),
+        box,
+        [torch.tensor([[0.0, n - 1.0]]) for n in box],
+    )
+    corners = numbers.nodes[
+        :, :: numbers.nodes.shape[1] - 1, :: numbers.nodes.shape[2] - 1, :: numbers.nodes.shape[3] - 1
+    ]
+    assert torch.allclose(field, 0.3 * torch.from_numpy(corners).float(), atol=1e-5)
+
+
+def test_every_look_has_random_fields_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    assert len({ScannerLook.sample(rng).seed for _ in range(200)}) == 200

@@ -18,6 +18,6 @@ class AdaptConfig:
     lr: float = 1e-4
     """Peak learning rate."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda`, or a GPU in torch's notation such as `cuda:1`."""
+    """`auto`, `cpu`, `cuda`, or one of several GPUs: `cuda`, a colon, and its number from 0, as in torch."""
     seed: int = 0
     """Seed of all random numbers."""

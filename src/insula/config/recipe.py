@@ -103,7 +103,7 @@ class TrainConfig:
     teacher_share: float = 0.5
     """Share of the loss taken from the teacher; the rest is taken from the truth."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda`, or a GPU in torch's notation such as `cuda:1`."""
+    """`auto`, `cpu`, `cuda`, or one of several GPUs: `cuda`, a colon, and its number from 0, as in torch."""
     precision: Precision = "auto"
     """Precision of the network's arithmetic; `auto` is bfloat16 on a GPU and float32 elsewhere. Weights, losses and
     moments are float32."""

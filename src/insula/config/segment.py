@@ -19,7 +19,7 @@ class SegmentConfig:
     tta: bool = False
     """Average with the prediction for the left-right mirrored scan; takes twice the time."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda`, or a GPU in torch's notation such as `cuda:1`."""
+    """`auto`, `cpu`, `cuda`, or one of several GPUs: `cuda`, a colon, and its number from 0, as in torch."""
     precision: Precision = "auto"
     """Precision of the arithmetic; `auto` takes float16 on GPUs, bfloat16 on processors that compute in it, else
     float32."""

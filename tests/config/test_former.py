@@ -63,6 +63,7 @@ _AUGMENT = {
     "strip_fraction": 0.2,
     "graft_fraction": 0.2,
     "synthetic_fraction": 0.0,
+    "synthetic_painted": True,
 }
 _PREPARE = {"box": [192, 224, 176], "spacing_mm": 1.0, "low_percentile": 10.0, "high_percentile": 90.0, "clip": 4.0}
 _TRAIN = {

@@ -277,6 +277,7 @@ def test_other_sites_may_not_call_it(running: Any) -> None:
 def test_it_describes_itself_and_counts(running: Any) -> None:
     paths = running.client.get("/v1/openapi.json").json()["paths"]
     assert {"/v1/segment", "/v1/jobs/{id}", "/v1/jobs/{id}/result/{part}", "/health", "/metrics"} <= set(paths)
+    assert running.client.post("/v1/segment", content=b"neither").status_code == 415
     metrics = running.client.get("/metrics").text
     assert "insula_workers_ready 1.0" in metrics
     assert 'route="/v1/segment",status="415"' in metrics

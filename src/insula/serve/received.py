@@ -1,4 +1,4 @@
-"""A mask that a request carries, in a file of its own while it is used."""
+"""The file that a request carries: received within the limits of the service."""
 
 from __future__ import annotations
 
@@ -14,12 +14,42 @@ from fastapi import HTTPException, Request
 from insula.errors import InsulaError, Unavailable
 from insula.serve.form import file_of_form, is_form
 from insula.serve.service import Service
-from insula.serve.upload import Unknown, receive, recognise
+from insula.serve.upload import Received, Unknown, receive, recognise
 from insula.serve.worker import error_body
 
-__all__ = ["completed", "received_mask", "refused"]
+__all__ = ["completed", "receive_body", "received_mask", "refused", "reserve_place"]
 
 T = TypeVar("T")
+
+
+def reserve_place(service: Service) -> str:
+    """Reserve a place among the uploads in progress, and return its id; the caller discards it from `receiving`.
+
+    Raises:
+        Unavailable: too many uploads are in progress.
+    """
+    if len(service.receiving) >= service.config.most_uploads:
+        rule = f"is at its limit ({service.config.most_uploads})"
+        raise Unavailable("the number of uploads in progress", "", rule, "try again later")
+    id = secrets.token_hex(16)
+    service.receiving.add(id)
+    return id
+
+
+async def receive_body(request: Request, service: Service, path: Path) -> Received:
+    """Write the body of a request, or the one file of its form, to a path, within the limits of the service.
+
+    Raises:
+        InsulaError: the upload is too large or too slow, or cannot be written.
+    """
+    config, pieces, kind = service.config, aiter(request.stream()), request.headers.get("content-type", "")
+    return await receive(
+        file_of_form(pieces, kind) if is_form(kind) else pieces,
+        path,
+        most_bytes=config.most_mb * 10**6,
+        pause_seconds=config.body_seconds,
+        total_seconds=60 * config.upload_minutes,
+    )
 
 
 @asynccontextmanager
@@ -37,22 +67,10 @@ async def received_mask(request: Request, service: Service) -> AsyncIterator[Pat
         Unavailable: too many uploads are in progress.
         InsulaError: the upload is too large, too slow, damaged or not NIfTI.
     """
-    config = service.config
-    if len(service.receiving) >= config.most_uploads:
-        rule = f"is at its limit ({config.most_uploads})"
-        raise Unavailable("the number of uploads in progress", "", rule, "try again later")
-    id = secrets.token_hex(16)
+    id = reserve_place(service)
     part = path = service.store.incoming / id
-    service.receiving.add(id)
-    pieces, kind = aiter(request.stream()), request.headers.get("content-type", "")
     try:
-        await receive(
-            file_of_form(pieces, kind) if is_form(kind) else pieces,
-            part,
-            most_bytes=config.most_mb * 10**6,
-            pause_seconds=config.body_seconds,
-            total_seconds=60 * config.upload_minutes,
-        )
+        await receive_body(request, service, part)
         ending = await asyncio.to_thread(recognise, part)
         if not ending.startswith(".nii"):
             raise Unknown("the mask", "", "is DICOM or an archive, not NIfTI", "send .nii or .nii.gz")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import secrets
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
@@ -12,13 +11,12 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 
-from insula.errors import Unavailable
 from insula.report import thumbnail_of
-from insula.serve.form import file_of_form, is_form
 from insula.serve.jobs import Job, Options, QueueFull
 from insula.serve.parts import PARTS, part_path, record_of
+from insula.serve.received import receive_body, reserve_place
 from insula.serve.service import Owner, OwnJob, Service, TheService, answer_head, gone, problem
-from insula.serve.upload import keep, receive, recognise
+from insula.serve.upload import keep, recognise
 from insula.types import VERSION
 
 __all__ = ["MOST_UNDO_SECONDS", "router"]
@@ -56,21 +54,10 @@ async def segment(
     waiting = (await asyncio.to_thread(jobs.count)).get("queued", 0)
     if waiting >= config.most_queued:  # it may also fill up during the upload: `Jobs.add` decides
         raise QueueFull("the queue", "", f"is full ({config.most_queued} jobs)", "try again later")
-    if len(service.receiving) >= config.most_uploads:
-        rule = f"is at its limit ({config.most_uploads})"
-        raise Unavailable("the number of uploads in progress", "", rule, "try again later")
-    id = secrets.token_hex(16)
+    id = reserve_place(service)
     part, folder = service.store.incoming / id, service.store.job(id).path
-    service.receiving.add(id)
-    pieces, kind = aiter(request.stream()), request.headers.get("content-type", "")
     try:
-        received = await receive(
-            file_of_form(pieces, kind) if is_form(kind) else pieces,
-            part,
-            most_bytes=config.most_mb * 10**6,
-            pause_seconds=config.body_seconds,
-            total_seconds=60 * config.upload_minutes,
-        )
+        received = await receive_body(request, service, part)
         ending = await asyncio.to_thread(recognise, part)
         await asyncio.to_thread(keep, part, folder / f"upload{ending}")
         job = await asyncio.to_thread(

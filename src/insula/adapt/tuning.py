@@ -34,7 +34,7 @@ def adapted_recipe(card: Card, config: AdaptConfig, device: torch.device, *, sim
     Args:
         card: of the weights.
         config: steps, rate and seed.
-        device: the device to train on; crops are smaller on a processor.
+        device: the device to train on; crops are smaller on a CPU.
         simulated: whether there are sources of simulated heads.
     """
     augment = AugmentConfig(synthetic_fraction=_SIMULATED if simulated else 0.0, synthetic_painted=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from insula.cli.console import plain_progress, table
+from insula.cli.console import plain_progress, table, warn
 from insula.types import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def adapt(
 ) -> int:
     """Adapt weights to your own scans, from 5 to 50 corrected masks.
 
-    Fine-tunes the weights, judges them on cases that were left out in turn, and writes new weights only if these cases
-    gain; otherwise the weights stay as they are. Takes minutes on a GPU and hours on a processor, and says how long
-    before it begins. Stopped, the same command goes on. At the end it names five cases to correct next.
+    Fine-tunes the weights, judges them on cases that were left out in turn, and writes new weights only if their Dice
+    improves; otherwise the weights stay as they are. Takes minutes on a GPU and hours on a CPU, and says how long
+    before it begins. If it was interrupted, the same command resumes. At the end it names five cases to correct next.
 
     Args:
         results: Folder that insula segment wrote, with corrected or passed masks; or a folder of masks, each named
@@ -112,6 +112,10 @@ def _print(adaptation: Adaptation, out: Path) -> None:
         print(f"the weights stay as they are: {adaptation.reason}")
     else:
         print(f"new weights: {adaptation.weights}")
+        if adaptation.old_test is None:
+            warn(
+                "the new weights were not tested on other heads than yours; give `data` to mix in and test simulated ones"
+            )
     print(out / "adapt.json")
 
 

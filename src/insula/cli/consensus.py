@@ -34,8 +34,8 @@ def consensus(
     Args:
         raters: Folders of masks, one of each rater; or masks of one case, one of each rater.
         out: Folder for the consensus.
-        method: staple weighs the raters by how well they agree; majority takes the voxels that more than half of the
-            raters marked, and needs three raters.
+        method: staple weighs the raters by how well they agree (pip install 'insula[consensus]'); majority takes the
+            voxels that more than half of the raters marked, and needs three raters.
         label: Label of the lesion in masks with several.
         debug: Show a traceback on errors.
     """

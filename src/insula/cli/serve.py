@@ -28,8 +28,8 @@ def serve(
 ) -> int:
     """Run a web page and an HTTP interface: upload a scan, get a job, download its results.
 
-    Only this machine can reach the service unless --host is changed, and every call needs the token that is printed at
-    the start. Accepted jobs survive a restart, even if the service is killed. The interface is described at
+    Only this machine can reach the service unless --host is changed, and every call but /health needs the token that is
+    printed at the start. Accepted jobs survive a restart, even if the service is killed. The interface is described at
     /v1/openapi.json. For research only; not a medical device.
 
     Args:

@@ -114,7 +114,7 @@ def _print(adaptation: Adaptation, out: Path) -> None:
         print(f"new weights: {adaptation.weights}")
         if adaptation.old_test is None:
             warn(
-                "the new weights were not tested on other heads than yours; give `data` to mix in and test simulated ones"
+                "the new weights were not tested on heads of others; with `data` they are, on simulated ones"
             )
     print(out / "adapt.json")
 

@@ -34,10 +34,12 @@ def test_of_results_only_corrected_and_passed_masks_count(tmp_path: Path) -> Non
         done_record("c"),
         done_record("d"),
         *(done_record(f"e{n}", correction=correction) for n in range(3)),
+        done_record("f", correction=correction, mask_sha256="1" * 64),
     ]
     for record in records:
         (tmp_path / f"{record['case']}.json").write_text(json.dumps(record))
     verdicts = {"b": ("pass", MASKS["b"]), "c": ("fix", MASKS["c"]), "d": ("pass", "0" * 64)}  # d: of an earlier mask
+    verdicts["f"] = ("fail", "1" * 64)
     write_reviews(
         tmp_path,
         [

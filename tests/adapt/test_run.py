@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from adapt.scans import labelled
 from insula.adapt import adapt
 from insula.adapt.run import Adaptation, Stage, deal
 from insula.checkpoint import Card, Weights, load_weights, save_weights
-from insula.config import AdaptConfig, AttentionUNet, PrepareConfig
-from insula.errors import CannotCreate
+from insula.config import AdaptConfig, AttentionUNet, PrepareConfig, SegmentConfig
+from insula.errors import CannotCreate, NoInput
 from insula.models import build_model
+from insula.predict import Result, segment
 from insula.synthetic import Sources
+from insula.volume import Scan
 from simulate.hosts import ball_outline, small_host
 
 _CONFIG = AdaptConfig(steps=50, folds=2, lr=3e-2, device="cpu")
@@ -72,6 +75,28 @@ def test_the_time_is_known_before_the_first_step(gained: tuple[Adaptation, Path,
     first = next(n for n, stage in enumerate(stages) if stage.progress is not None)
     assert any(stage.seconds and stage.runs == 3 for stage in stages[:first])
     assert {stage.run for stage in stages if stage.progress is not None} == {1, 2, 3}
+
+
+def test_left_out_cases_are_judged_by_the_decisions_of_the_weights_that_are_written(
+    weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = replace(weights.card, threshold=0.3, min_lesion_ml=0.2)
+    cards = []
+
+    def recorded(scan: Scan, config: SegmentConfig, *, weights: Weights) -> Result:
+        cards.append(weights.card)
+        return segment(scan, config, weights=weights)
+
+    monkeypatch.setattr("insula.adapt.run.segment", recorded)
+    adapt(labelled(5), tmp_path, replace(weights, card=card), config=replace(_CONFIG, steps=2))
+    assert {card.name for card in cards} == {"tiny", "tiny-adapted"}
+    assert {(card.threshold, card.min_lesion_ml) for card in cards} == {(0.3, 0.2)}
+
+
+def test_one_subject_cannot_be_left_out(weights: Weights, tmp_path: Path) -> None:
+    same = [replace(scan, subject="00") for scan in labelled(5)]
+    with pytest.raises(NoInput, match="are of one subject"):
+        adapt(same, tmp_path, weights, config=_CONFIG)
 
 
 def test_nothing_is_written_over_weights(gained: tuple[Adaptation, Path, list[Stage]], weights: Weights) -> None:

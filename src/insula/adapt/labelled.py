@@ -16,7 +16,7 @@ from insula.study import REVIEW_TABLE, ScanSources, earlier_records, read_review
 from insula.study.inputs import case_of_image, find_scans, name_cases
 from insula.volume import Case
 
-__all__ = ["LEAST_CASES", "LabelledScan", "find_labelled"]
+__all__ = ["LEAST_CASES", "LabelledScan", "find_labelled", "subject_of"]
 
 LEAST_CASES = 5
 """Smallest number of cases to adapt to: fewer give no interval."""
@@ -37,7 +37,8 @@ class LabelledScan:
 def find_labelled(folder: Path, scans: Sequence[str], *, label: int | None = None) -> list[LabelledScan]:
     """Find the scans whose masks a person stands for, sorted by name.
 
-    In a folder of results, these are the cases with a corrected mask, and those whose present mask a rater passed. Any
+    In a folder of results, these are the cases with a corrected mask, unless a rater has judged that one otherwise than
+    `pass`, and those whose present mask a rater passed. Any
     other folder is one of masks, each of which has a name that begins with its scan's.
 
     Args:
@@ -69,7 +70,8 @@ def find_labelled(folder: Path, scans: Sequence[str], *, label: int | None = Non
 def _is_sure(record: CaseRecord, reviews: Mapping[str, Sequence[Review]]) -> TypeGuard[ResultRecord]:
     if record["outcome"] != "done":
         return False
-    return record.get("correction") is not None or case_verdict(record, reviews).verdict == "pass"
+    verdict = case_verdict(record, reviews)
+    return verdict.verdict == "pass" or (record.get("correction") is not None and not verdict.reviewed)
 
 
 def _of_result(folder: Path, record: ResultRecord, sources: ScanSources) -> LabelledScan:
@@ -78,9 +80,9 @@ def _of_result(folder: Path, record: ResultRecord, sources: ScanSources) -> Labe
     def read() -> Case:
         scan = sources.of(record).scan
         mask = read_mask(folder / record["files"]["mask"]).onto(scan.grid, what=f"the mask of {case}")
-        return Case(scan=scan, truth=mask, subject=_subject(case))
+        return Case(scan=scan, truth=mask, subject=subject_of(case))
 
-    return LabelledScan(case=case, subject=_subject(case), read=read)
+    return LabelledScan(case=case, subject=subject_of(case), read=read)
 
 
 def _of_masks(folder: Path, scans: Sequence[str], label: int | None) -> list[LabelledScan]:
@@ -102,10 +104,11 @@ def _of_mask(case: str, scan_path: Path, mask_path: Path, label: int | None) -> 
     def read() -> Case:
         scan, _ = open_scan(scan_path, name=case, assume_t1w=True)
         mask = read_mask(mask_path, label=label).onto(scan.grid, what=f"the mask of {case}")
-        return Case(scan=scan, truth=mask, subject=_subject(case))
+        return Case(scan=scan, truth=mask, subject=subject_of(case))
 
-    return LabelledScan(case=case, subject=_subject(case), read=read)
+    return LabelledScan(case=case, subject=subject_of(case), read=read)
 
 
-def _subject(case: str) -> str:
+def subject_of(case: str) -> str:
+    """Return the label of a case's subject; the case's name where that has none."""
     return entities_of(case).get("sub", case)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from insula.io.entities import entities_of
+from insula.adapt.labelled import subject_of
 from insula.predict import CaseRecord, review_score
 from insula.report import Review, case_verdict, reviews_by_case
 
@@ -41,7 +41,7 @@ def next_cases(records: Mapping[str, CaseRecord], reviews: Sequence[Review], *, 
     ]
     scores = {record["case"]: review_score(record) for record in open_cases}
     for case in sorted(scores, key=lambda case: (-scores[case].score, case)):
-        subject = entities_of(case).get("sub", case)
+        subject = subject_of(case)
         if subject not in subjects:
             subjects.add(subject)
             proposals.append(Proposal(case, scores[case].score, scores[case].reasons))

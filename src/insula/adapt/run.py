@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,7 +20,7 @@ from insula.adapt.labelled import LabelledScan
 from insula.adapt.tuning import adapted_recipe, case_set, fine_tune
 from insula.checkpoint import Card, Weights, save_weights
 from insula.config import AdaptConfig, Recipe, SegmentConfig, to_dict
-from insula.errors import CannotCreate
+from insula.errors import CannotCreate, NoInput
 from insula.infer import choose_device
 from insula.io import OutputFolder, write_json, write_text
 from insula.io.cells import table_text
@@ -102,18 +103,22 @@ def adapt(
 
     Raises:
         CannotCreate: the folder holds adapted weights already.
+        NoInput: all scans are of one subject.
         InsulaError: a scan or mask cannot be used, the device is not possible, or its memory is too small.
         Interrupted, Preempted: the run was stopped; its state is saved.
     """
     device = choose_device(config.device)
     recipe = adapted_recipe(weights.card, config, device, simulated=sources is not None)
     _ = weights.model  # refuses an ensemble before anything is read
+    if len({scan.subject for scan in scans}) < 2:
+        rule = "are of one subject, who cannot be left out"
+        raise NoInput("the cases", f"({len(scans)})", rule, "add cases of other subjects")
     with OutputFolder(out) as folder:
         if (folder / f"{recipe.name}.json").exists():
             rule = f"holds {recipe.name} already, and nothing is written over weights"
             raise CannotCreate("the output folder", out, rule, "choose another `out`")
         cases = replace(case_set(scans, weights.card.prepare), painted_from=sources and sources[0])
-        work = folder / f"unfinished-{cases.fingerprint[:12]}"
+        work = folder / f"unfinished-{_fingerprint(cases, weights, recipe, config)}"
         folds = deal([scan.subject for scan in scans], config.folds, config.seed)
         tune = _Tuner(weights, cases, recipe, work, len(folds) + 1, report)
         tune.announce(device)
@@ -136,9 +141,9 @@ def adapt(
             old_test=old_test,
             weights=card,
         )
-        _write(result, folder, config, weights.card)
         if card is not None:
-            save_weights(folder, tuned.model, _card(weights, tuned.card, result))
+            save_weights(folder, tuned.model, _described(tuned.card, result))
+        _write(result, folder, config, weights.card)
         with suppress(OSError):
             shutil.rmtree(work)
         return result
@@ -211,7 +216,8 @@ class _Tuner:
         def report(progress: Progress) -> None:
             self.report(Stage(run=number + 1, runs=self.runs, progress=progress))
 
-        return fine_tune(self.weights, some, self.recipe, folder, report=report)
+        tuned = fine_tune(self.weights, some, self.recipe, folder, report=report)
+        return replace(tuned, card=_decides_as(self.weights.card, tuned.card))
 
 
 def _change(scan: LabelledScan, before: Weights, after: Weights, config: SegmentConfig) -> CaseChange:
@@ -254,26 +260,32 @@ def _old_test(before: Weights, after: Weights, sources: Sources, recipe: Recipe,
     )
 
 
-def _card(before: Weights, tuned: Card, result: Adaptation) -> Card:
-    """Return the card of adapted weights: decisions as before, no interval, which was fitted to the old weights."""
-    old = before.card
-    calibration = replace(old.calibration, volume=None, volume_small=None, fitted_on=None)
+def _decides_as(before: Card, tuned: Card) -> Card:
+    """Return a card with the decisions of the weights as they were: threshold, smallest lesion, calibration.
+
+    The interval of the volume was fitted to those weights and is left out.
+    """
+    calibration = replace(before.calibration, volume=None, volume_small=None, fitted_on=None)
     if not calibration.least_chance:
         calibration = replace(calibration, lesion=None)
+    return replace(tuned, threshold=before.threshold, min_lesion_ml=before.min_lesion_ml, calibration=calibration)
+
+
+def _described(card: Card, result: Adaptation) -> Card:
+    """Return the card of adapted weights with what the left-out cases said."""
     mean = result.decision.difference.mean
     adaptation = {
         "cases": len(result.changes),
         "subjects": len({change.subject for change in result.changes}),
         "left_out_dice_difference": [round(mean.value, 4), mean.low, mean.high],
     }
-    provenance = {**tuned.provenance, "adapted": adaptation}
-    return replace(
-        tuned,
-        threshold=old.threshold,
-        min_lesion_ml=old.min_lesion_ml,
-        calibration=calibration,
-        provenance=provenance,
-    )
+    return replace(card, provenance={**card.provenance, "adapted": adaptation})
+
+
+def _fingerprint(cases: CaseSet, weights: Weights, recipe: Recipe, config: AdaptConfig) -> str:
+    """Return a short hash of everything that a run which is resumed must have in common with the one that stopped."""
+    facts = [cases.fingerprint, weights.sha256, to_dict(recipe), config.folds]
+    return hashlib.sha256(repr(facts).encode(errors="surrogateescape")).hexdigest()[:12]
 
 
 def _write(result: Adaptation, folder: Path, config: AdaptConfig, card: Card) -> None:

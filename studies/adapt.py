@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from insula.adapt import CaseChange, adapted_recipe, decide, fine_tune
-from insula.adapt.run import deal
+from insula.adapt.folds import deal
 from insula.checkpoint import Weights, load_weights
 from insula.config import AdaptConfig, PrepareConfig
 from insula.infer import choose_device

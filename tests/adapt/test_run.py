@@ -12,7 +12,7 @@ import torch
 
 from adapt.scans import labelled
 from insula.adapt import adapt
-from insula.adapt.run import Adaptation, Stage, deal
+from insula.adapt.run import Adaptation, Stage
 from insula.checkpoint import Card, Weights, load_weights, save_weights
 from insula.config import AdaptConfig, AttentionUNet, PrepareConfig, SegmentConfig
 from insula.errors import CannotCreate, NoInput
@@ -139,14 +139,3 @@ def test_simulated_heads_are_mixed_in_and_must_not_lose(weights: Weights, tmp_pa
     assert adaptation.decision.gained
     assert adaptation.old_test is not None
     assert (adaptation.weights is not None) == adaptation.old_test.holds
-
-
-def test_a_subject_is_left_out_whole() -> None:
-    subjects = ["a", "a", "b", "c", "d", "e", "e"]
-    folds = deal(subjects, 3, seed=0)
-    assert sorted(n for fold in folds for n in fold) == list(range(7))
-    for fold in folds:
-        inside = {subjects[n] for n in fold}
-        assert not inside & {subjects[n] for n in range(7) if n not in fold}
-    assert len(folds) == 3
-    assert len(deal(["a", "b", "c", "d", "e"], 9, seed=0)) == 5

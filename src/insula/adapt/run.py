@@ -12,10 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import torch
 
 from insula.adapt.decision import CaseChange, Decision, OldTest, decide
+from insula.adapt.folds import deal
 from insula.adapt.labelled import LabelledScan
 from insula.adapt.tuning import adapted_recipe, case_set, fine_tune
 from insula.checkpoint import Card, Weights, save_weights
@@ -36,7 +36,7 @@ from insula.train.validate import validate
 from insula.train.world import World
 from insula.volume import Mask
 
-__all__ = ["Adaptation", "Stage", "adapt", "deal"]
+__all__ = ["Adaptation", "Stage", "adapt"]
 
 _TIMED, _WARM = 4, 3
 _OLD_HEADS, _OLD_SEED = 24, 4177
@@ -147,25 +147,6 @@ def adapt(
         with suppress(OSError):
             shutil.rmtree(work)
         return result
-
-
-def deal(subjects: Sequence[str], folds: int, seed: int) -> list[tuple[int, ...]]:
-    """Deal cases to folds of nearly equal numbers of subjects; a subject is in one fold.
-
-    Args:
-        subjects: of each case.
-        folds: number of folds; at most one for each subject.
-        seed: of the order.
-
-    Returns:
-        The numbers of the cases that each fold leaves out.
-    """
-    order = sorted(set(subjects))
-    np.random.default_rng(seed).shuffle(order)
-    count = max(2, min(folds, len(order)))
-    fold_of = {subject: n % count for n, subject in enumerate(order)}
-    dealt = [tuple(n for n, subject in enumerate(subjects) if fold_of[subject] == fold) for fold in range(count)]
-    return [fold for fold in dealt if fold]
 
 
 class _Tuner:

@@ -21,7 +21,7 @@ from insula.io.dicom.file import parse, read_content, spare_bytes, starts_as_dic
 from insula.io.dicom.gather import gather_files, is_archive, unpack
 from insula.io.dicom.references import conforming
 from insula.io.dicom.scaling import doubt_scaling
-from insula.io.dicom.slices import Slice, quiet, read_slices, slices_of
+from insula.io.dicom.slices import MOST_IMAGES, OutsideReference, Slice, quiet, read_slices, slices_of
 from insula.io.dicom.stack import Stack, stack_slices
 from insula.io.inflate import peel
 from insula.io.nifti_header import HEADER_BYTES, starts_as_nifti
@@ -36,6 +36,7 @@ __all__ = ["DicomScan", "read_dicom", "scan_name"]
 
 _CHANNELS = {"MONOCHROME1": -1.0, "MONOCHROME2": 1.0}
 _AGAIN = "export or send the series again"
+_MOST_BYTES = 4 << 30  # of one file's decoded frames; a volume may have half of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ def read_dicom(paths: Path | Sequence[Path], *, series: int | None = None) -> Di
 
     Raises:
         BadData: damaged, ambiguous, not MR, from several patients, or compressed by an unsupported method.
-        TooLarge: a file or an archive would decompress to too many bytes.
+        TooLarge: a file or an archive would decompress to too many bytes, or there are more than 200,000 images.
         NoInput: the path does not exist or is empty.
         Unavailable: pydicom is not installed.
         UsageError: no series has that number.
@@ -111,7 +112,7 @@ def scan_name(path: Path, *, series: int | None = None) -> str | None:
             slices: list[Slice] = []
             for file in gather_files([Path(folder) if packed else path]):
                 with suppress(BadData):
-                    slices += read_slices(file)
+                    slices += read_slices(file, most=MOST_IMAGES - len(slices))
             return _name_of(choose_series(slices, number=series).slices[0])
     except InsulaError:
         return None
@@ -133,12 +134,10 @@ def _read(files: Sequence[Path], number: int | None) -> DicomScan:
     broken, others = 0, 0
     for path in files:
         try:
-            images = read_slices(path)
-        except TooLarge:
+            images = read_slices(path, most=MOST_IMAGES - len(slices))
+        except (TooLarge, OutsideReference):
             raise
-        except BadData as error:
-            if error.what == "the DICOMDIR":
-                raise
+        except BadData:
             broken += 1
             continue
         others += not images
@@ -245,6 +244,10 @@ def _pixels(file: bytes) -> _Pixels:
             sign = _CHANNELS.get(str(data.get("PhotometricInterpretation", "")))
             if sign is None or int(data.get("SamplesPerPixel") or 1) != 1:
                 raise BadData("the images", "", "are in colour", "give the scanner's own images")
+            size = 4 * int(data.Rows) * int(data.Columns) * int(data.get("NumberOfFrames") or 1)
+            if size > _MOST_BYTES:
+                rule = f"would be {size / 2**30:.1f} GiB, over the limit of {_MOST_BYTES >> 30} GiB"
+                raise TooLarge("a DICOM file", "", rule, "give a file with one volume")
             stored = _stored(data, codec.name)
             stored = stored.reshape((-1, *stored.shape[-2:]))
             padded = _padding(data, stored)

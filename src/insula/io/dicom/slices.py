@@ -18,36 +18,14 @@ from insula.io.dicom.file import read_header
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["Slice", "quiet", "read_slices", "slices_of"]
+__all__ = ["MOST_IMAGES", "OutsideReference", "Slice", "quiet", "read_slices", "slices_of"]
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
+MOST_IMAGES = 200_000
+"""Limit on images and frames of all files together: descriptions of 200,000 files take 400 MB, of frames 80 MB."""
 _MOST_FRAMES = 100_000
 _MODALITIES = frozenset(
-    [
-        "MR",
-        "CT",
-        "PT",
-        "US",
-        "CR",
-        "DX",
-        "XA",
-        "NM",
-        "RF",
-        "MG",
-        "OT",
-        "SC",
-        "SR",
-        "SEG",
-        "PR",
-        "KO",
-        "REG",
-        "RTSTRUCT",
-        "RTDOSE",
-        "RTPLAN",
-        "RTIMAGE",
-        "ECG",
-        "DOC",
-    ]
+    "MR CT PT US CR DX XA NM RF MG OT SC SR SEG PR KO REG RTSTRUCT RTDOSE RTPLAN RTIMAGE ECG DOC".split()
 )
 """Modalities that may be shown; exporters can write any text in this attribute."""
 
@@ -103,6 +81,10 @@ class Slice:
     """Values that separate repeated volumes of one series: echo, acquisition, phase."""
 
 
+class OutsideReference(BadData):
+    """A DICOMDIR refers to files outside of its folder."""
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence pydicom within the block: its warnings quote values, which may be a person's name."""
@@ -116,16 +98,18 @@ def quiet() -> Iterator[None]:
         log.disabled = level
 
 
-def read_slices(path: Path) -> list[Slice]:
+def read_slices(path: Path, *, most: int = MOST_IMAGES) -> list[Slice]:
     """Read the description of every image in a file; empty if it is not a DICOM image.
 
     Args:
         path: any file.
+        most: limit on the file's frames: what the files before it leave of `MOST_IMAGES`.
 
     Raises:
         Unavailable: pydicom is not installed.
-        BadData: the file breaks off in its header, or is a DICOMDIR that points out of its folder.
-        TooLarge: the file would decompress to too many bytes.
+        BadData: the file breaks off in its header.
+        OutsideReference: the file is a DICOMDIR that points out of its folder.
+        TooLarge: the file would decompress to too many bytes, or has too many frames.
     """
     try:
         import pydicom  # noqa: F401
@@ -141,13 +125,19 @@ def read_slices(path: Path) -> list[Slice]:
         if data is None:
             return []
         try:
-            return slices_of(path, data)
+            return slices_of(path, data, most=most)
         except (TypeError, ValueError, AttributeError, IndexError, KeyError):
             raise BadData("a DICOM header", "", "holds invalid values", "export the series again") from None
 
 
-def slices_of(path: Path, data: Dataset) -> list[Slice]:
-    """Return a `Slice` for each frame that a header describes; empty if it is not the header of an image."""
+def slices_of(path: Path, data: Dataset, *, most: int = MOST_IMAGES) -> list[Slice]:
+    """Return a `Slice` for each frame that a header describes; empty if it is not the header of an image.
+
+    Raises:
+        BadData: the header is incomplete or contradicts itself.
+        OutsideReference: it is a DICOMDIR that points out of its folder.
+        TooLarge: it states more than 100,000 frames, or more than `most`.
+    """
     if getattr(data, "file_meta", None) is not None and data.file_meta.get("MediaStorageSOPClassUID") == _DICOMDIR:
         _refuse_far_references(data)
         return []
@@ -157,7 +147,10 @@ def slices_of(path: Path, data: Dataset) -> list[Slice]:
         return []
     frames = int(data.get("NumberOfFrames") or 1)
     if frames > _MOST_FRAMES:
-        raise BadData("a DICOM file", f"of {frames:,} frames", "has too many", "check where it comes from")
+        raise TooLarge("a DICOM file", f"of {frames:,} frames", "has too many", "check where it comes from")
+    if frames > most:
+        rule = f"has more images than the limit of {MOST_IMAGES:,} for all files together leaves"
+        raise TooLarge("a DICOM file", f"of {frames:,} frames", rule, "give one series at a time")
     if "PerFrameFunctionalGroupsSequence" not in data:
         first = _slice(path, data, None if frames == 1 else 0, ())
         return [first, *(replace(first, frame=number, number=number + 1) for number in range(1, frames))]
@@ -268,7 +261,9 @@ def _refuse_far_references(data: Dataset) -> None:
     for record in data.get("DirectoryRecordSequence") or []:
         parts = [str(part) for part in _many(record.get("ReferencedFileID"))]
         if any(part == ".." or "/" in part or "\\" in part or ":" in part for part in parts):
-            raise BadData("the DICOMDIR", "", "points out of its folder", "do not use it; give the image files alone")
+            raise OutsideReference(
+                "the DICOMDIR", "", "points out of its folder", "do not use it; give the image files alone"
+            )
 
 
 def _many(value: Any) -> list[Any]:

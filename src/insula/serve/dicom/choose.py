@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from insula.errors import BadData, InsulaError
-from insula.io.dicom import Slice, choose_series, read_slices
+from insula.io.dicom import MOST_IMAGES, Slice, choose_series, read_slices
 from insula.serve.dicom.receive import Complete, Study
 
 __all__ = ["t1w_series"]
@@ -27,7 +27,7 @@ def t1w_series(study: Study) -> tuple[Complete | None, str]:
     for series in study.every:
         for path in series.files:
             try:
-                slices += read_slices(path)
+                slices += read_slices(path, most=MOST_IMAGES - len(slices))
             except BadData:  # a damaged series is not chosen, but does not rule out the others
                 continue
     try:

@@ -11,6 +11,7 @@ import torch
 from insula.checkpoint import Weights, load_weights
 from insula.config import SegmentConfig
 from insula.contrast import check_contrast, look_at, refuse_labels
+from insula.errors import BadData
 from insula.infer import InferFacts, infer_mean
 from insula.postprocess import brain_flags, decide, find_brain, measure_lesions, within_brain
 from insula.predict.result import Provenance, Result, WeightsProvenance
@@ -52,8 +53,11 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
     card = loaded.card
     if not config.assume_t1w:
         refuse_labels(scan.image)
-    prepared = prepare(scan, card.prepare)
-    contrast = check_contrast(look_at(scan, prepared, card.prepare), assume_t1w=config.assume_t1w)
+    try:
+        prepared = prepare(scan, card.prepare)
+        contrast = check_contrast(look_at(scan, prepared, card.prepare), assume_t1w=config.assume_t1w)
+    except BadData as error:
+        raise _with_cause(error, scan) from None
     output, facts = infer_mean(loaded.networks, prepared.image, config, scaling=card.calibration.scaling)
     brain = None if output.brain is None else find_brain(prepared.bring_home(output.brain.numpy()), scan.grid)
     prob = within_brain(prepared.bring_home(output.lesion.numpy()), brain)
@@ -78,6 +82,16 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
         provenance=_provenance(loaded, facts, least, inputs_sha256(scan, config, loaded)),
         calibration=card.calibration,
     )
+
+
+def _with_cause(error: BadData, scan: Scan) -> BadData:
+    """Return the error of an unrecognised image, or one that names its slices with a damaged scale, if it has any."""
+    odd = [flag.text for flag in scan.flags if flag.code == "slice-scaling-odd"]
+    if not odd:
+        return error
+    more = f" ({len(odd) - 1} more like it)" if len(odd) > 1 else ""
+    rule = f"is not recognised as a T1w scan of a head: {odd[0][0].lower()}{odd[0][1:].rstrip('.')}{more}"
+    return BadData("the image", "", rule, "correct the header, or export the series again")
 
 
 def _at_the_rim(voxels: np.ndarray) -> tuple[Flag, ...]:

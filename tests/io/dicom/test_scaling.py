@@ -108,6 +108,26 @@ def test_a_slope_of_three_is_told_in_every_slice(number: int, tmp_path: Path) ->
     assert len(_scaled(tmp_path, slopes, np.zeros(22), sample())) == 1
 
 
+@pytest.mark.parametrize(
+    ("own", "why"),
+    [
+        ((3.0, 0.0), "RescaleSlope (3) differs from that of the neighbouring slices (1): this header value is"),
+        ((1.0, 90.0), "RescaleIntercept (90) differs from that of the neighbouring slices (0): this header value is"),
+        (
+            (3.0, 90.0),
+            "RescaleSlope (3) and RescaleIntercept (90) differ from those of the neighbouring slices (1 and 0): these "
+            "header values are",
+        ),
+    ],
+)
+def test_the_tag_that_differs_is_named_with_its_values(own: tuple[float, float], why: str) -> None:
+    for place in (5, 0):
+        scales = [own if k == place else (1.0, 0.0) for k in range(12)]
+        levels = np.array([100 * slope + intercept for slope, intercept in scales])
+        (flag,) = doubt_scaling(np.broadcast_to(levels, (4, 4, 12)).copy(), scales)
+        assert flag.text.split(", because ")[1] == f"{why} probably damaged."
+
+
 def test_a_damaged_intercept_is_told(tmp_path: Path) -> None:
     intercepts = np.where(np.arange(_COUNT) == 12, 900.0, 0.0)
     assert _scaled(tmp_path, np.ones(_COUNT), intercepts, _HEAD)[0].startswith("Slice 13 ")

@@ -12,6 +12,8 @@ from insula.types import Flag
 
 __all__ = ["doubt_scaling"]
 
+_TAGS = ("RescaleSlope", "RescaleIntercept")
+
 _PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)  # symmetric, because a negative slope reverses them
 _LEAST_JUMP = 0.1  # of the brightness; neighbouring slices may differ by less
 _CLEARLY = 2.0  # times smoother with the neighbour's scaling than with its own
@@ -62,16 +64,22 @@ def doubt_scaling(image: Float[np.ndarray, "i j k"], scales: Sequence[tuple[floa
         # towards the ends of the volume the signal may fade, not grow
         elif brighter == [True] and (first == 0 or end == len(scales)):
             one_sided.append((first, end))
-    return [_flag(first, end, level) for first, end in (two_sided or one_sided)[:8]]
+    return [_flag(first, end, level, scales) for first, end in (two_sided or one_sided)[:8]]
 
 
-def _flag(first: int, end: int, level: np.ndarray) -> Flag:
-    beside = level[first - 1] if first > 0 else level[end]
+def _flag(first: int, end: int, level: np.ndarray, scales: Sequence[tuple[float, float]]) -> Flag:
+    neighbour = first - 1 if first > 0 else end
+    beside = level[neighbour]
     times = f", {level[first] / beside:.3g} times as bright" if beside > 0 and level[first] > 0 else ""
     which = f"Slice {end}" if end - first == 1 else f"Slices {first + 1} to {end}"
+    odd = [n for n in range(2) if scales[first][n] != scales[neighbour][n]]
+    own = " and ".join(f"{_TAGS[n]} ({scales[first][n]:.4g})" for n in odd)
+    others = " and ".join(f"{scales[neighbour][n]:.4g}" for n in odd)
+    differs = "differ from those" if len(odd) > 1 else "differs from that"
+    damaged = "these header values are" if len(odd) > 1 else "this header value is"
     text = (
-        f"{which} stand{'s' if end - first == 1 else ''} out{times}, because RescaleSlope or RescaleIntercept differs "
-        "from that of the neighbouring slices: these header values are probably damaged."
+        f"{which} stand{'s' if end - first == 1 else ''} out{times}, because {own} {differs} of the neighbouring "
+        f"slices ({others}): {damaged} probably damaged."
     )
     return Flag("slice-scaling-odd", text)
 

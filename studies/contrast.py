@@ -56,22 +56,22 @@ def _begin(hosts: tuple[Original, ...], moved: float) -> None:
     torch.set_num_threads(1)
 
 
-def _draw(job: tuple[int, Kind]) -> tuple[Tensor, int, bool, bool]:
+def _draw(job: tuple[int, Kind]) -> tuple[Tensor, int]:
     seed, kind = job
     drawn = draw(_HOSTS[seed % len(_HOSTS)], kind, seed, moves=_MOVES)
-    return coarse_of_2mm(drawn.image).half(), int(kind), drawn.motion, drawn.noisy
+    return coarse_of_2mm(drawn.image).half(), int(kind)
 
 
 def heads(
     hosts: tuple[Original, ...], count: int, *, seed: int, workers: int, teach: bool = False, until: float = math.inf
 ) -> tuple[Tensor, Tensor]:
-    """Looks (n, 2, i, j, k), half precision, and targets (n, 3): kind, motion, noise."""
+    """Looks (n, 9, i, j, k), half precision, and the kinds (n,)."""
     jobs = [(seed + n, kind) for n, kind in enumerate(plan(count, hard=2 if teach else 1))]
     looks, targets = [], []
     with ProcessPoolExecutor(workers, initializer=_begin, initargs=(hosts, _MOVED[teach])) as pool:
-        for look, kind, motion, noisy in pool.map(_draw, jobs, chunksize=20):
+        for look, kind in pool.map(_draw, jobs, chunksize=20):
             looks.append(look.clone())
-            targets.append([kind, motion, noisy])
+            targets.append(kind)
             if time.monotonic() > until:
                 pool.shutdown(wait=False, cancel_futures=True)
                 break
@@ -115,25 +115,22 @@ def train(arguments: argparse.Namespace) -> None:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, arguments.lr, total_steps=arguments.steps)
     for step, (x, target) in enumerate(batches(looks, targets, arguments.steps, 16)):
         logits = model(x)
-        t1w = target[:, :1] == Kind.T1W
-        loss = nn.functional.cross_entropy(logits[:, :-2], target[:, 0], label_smoothing=0.02)
+        loss = nn.functional.cross_entropy(logits, target, label_smoothing=0.02)
         group = torch.isin(torch.arange(len(Kind)), torch.tensor([int(kind) for kind in T1W_KINDS])).to(device)
-        lead = logits[:, :-2][:, group].logsumexp(1) - logits[:, :-2][:, ~group].logsumexp(1)
-        loss = loss + nn.functional.binary_cross_entropy_with_logits(lead, group[target[:, 0]].float())
-        faults = nn.functional.binary_cross_entropy_with_logits(logits[:, -2:], target[:, 1:].float(), reduction="none")
-        loss = loss + (faults * torch.where(t1w, 1.0, 0.3)).mean()
+        lead = logits[:, group].logsumexp(1) - logits[:, ~group].logsumexp(1)
+        loss = loss + nn.functional.binary_cross_entropy_with_logits(lead, group[target].float())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
         if step % 100 == 0 or step + 1 == arguments.steps:
-            right = (logits[:, :-2].argmax(1) == target[:, 0]).float().mean()
+            right = (logits.argmax(1) == target).float().mean()
             print(f"step {step}: loss {loss:.3f}, right {right:.2f} ({time.monotonic() - begun:.0f} s)", flush=True)
     write_bytes(arguments.out, save({name: value.half().cpu() for name, value in model.state_dict().items()}))
 
 
 def judge(arguments: argparse.Namespace) -> None:
-    """Print, for every kind, the number of heads drawn, refused and flagged; write the same as JSON."""
+    """Print, for every kind, the number of heads drawn and refused; write the same as JSON."""
     rows: dict[str, dict[str, object]] = {}
     parts: tuple[Part, ...] = ("validation", "test")
     hosts = tuple(
@@ -143,7 +140,7 @@ def judge(arguments: argparse.Namespace) -> None:
     with torch.inference_mode():
         verdicts = [verdict_of(look.float()) for look in looks]
     for kind in Kind:
-        of_kind = [v for v, t in zip(verdicts, targets[:, 0].tolist(), strict=True) if t == kind]
+        of_kind = [v for v, t in zip(verdicts, targets.tolist(), strict=True) if t == kind]
         refused = sum(v.refused for v in of_kind)
         low, high = binomtest(refused, len(of_kind)).proportion_ci(method="wilson")
         rows[kind.name] = {
@@ -154,12 +151,6 @@ def judge(arguments: argparse.Namespace) -> None:
         }
         share = f"{refused / len(of_kind):6.1%} [{low:.1%}, {high:.1%}]"
         print(f"{NAMES[kind]:40} {refused:4} of {len(of_kind):4} refused, {share}")
-    ours = [(v, t) for v, t in zip(verdicts, targets.tolist(), strict=True) if t[0] == Kind.T1W]
-    for name, place, attribute in (("motion", 1, "motion"), ("noise", 2, "noisy")):
-        for there in (1, 0):
-            some = [getattr(v, attribute) for v, t in ours if t[place] == there]
-            print(f"T1w {'with' if there else 'without'} {name}: {sum(some)} of {len(some)} flagged")
-            rows[f"T1W {name} {there}"] = {"n": len(some), "flagged": sum(some)}
     if arguments.real:
         rows["real"] = dict(real(arguments.real))
     write_json(arguments.out, {"hosts": len(hosts), "rows": rows})

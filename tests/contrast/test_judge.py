@@ -16,8 +16,10 @@ from insula.errors import BadData
 from insula.geometry import Grid
 from insula.predict import segment
 from insula.prepare import prepare
-from insula.simulate import phantom_case
+from insula.simulate import Artefacts, phantom_case
+from insula.simulate.artefacts import disturb
 from insula.simulate.phantom import Sphere, phantom_grid
+from insula.types import Flag
 from insula.volume import Case, Scan
 
 _GRID = phantom_grid(spacing_mm=(2.0, 2.0, 2.0))
@@ -82,6 +84,50 @@ def test_the_door_refuses_it_unless_told(tiny_weights: Path) -> None:
     assert result.mask.grid == scan.grid
     (flag,) = (flag for flag in result.flags if flag.code == "contrast-assumed")
     assert "looks like" in flag.text and flag.severity == "warning"
+
+
+def _codes(scan: Scan) -> set[str]:
+    return {flag.code for flag in check_contrast(_image(scan))} & {"motion", "low-signal"}
+
+
+@pytest.mark.parametrize(("noise", "codes"), [(0.01, set()), (0.06, set()), (0.2, {"low-signal"})])
+def test_noise_that_hides_the_contrast_of_tissues_is_flagged(noise: float, codes: set[str]) -> None:
+    assert _codes(phantom_case(_GRID, (), noise=noise).scan) == codes
+
+
+@pytest.mark.parametrize("ghost", [0.0, 0.6])
+def test_a_head_that_moves_far_during_the_scan_is_flagged_and_not_refused(ghost: float) -> None:
+    scan = phantom_case(_GRID, (), noise=0.015).scan
+    fault = Artefacts(ghost=ghost, ghost_every=4, move_deg=(8.0, -8.0, 8.0), move_mm=(3.0, 3.0, 3.0), move_at=0.56)
+    moved = disturb(torch.from_numpy(np.array(scan.image)), fault).numpy()
+    assert _codes(scan) == set()
+    assert _codes(replace(scan, image=moved)) == {"motion"}
+
+
+@pytest.mark.parametrize("factor", [3.0, 100.0])
+@pytest.mark.parametrize("assume", [False, True])
+def test_slices_with_a_damaged_scale_are_the_reason_and_not_a_contrast(
+    factor: float, assume: bool, coarse_case: Case, tiny_weights: Path
+) -> None:
+    """A factor of 3 makes the head look like another kind, and a factor of 100 leaves no head at all."""
+    middle = coarse_case.scan.grid.shape[2] // 2
+    image = coarse_case.scan.image.copy()
+    image[:, :, middle] *= factor
+    texts = [f"Slice {middle + 1} stands out, because RescaleSlope ({factor:g}) differs.", "Slice 40 stands out."]
+    config = SegmentConfig(device="cpu", assume_t1w=assume)
+    scan = replace(coarse_case.scan, image=image)
+    odd = replace(scan, flags=tuple(Flag("slice-scaling-odd", text) for text in texts))
+    if assume and factor == 3.0:
+        flags = segment(odd, config, weights=str(tiny_weights)).flags
+        assert {"slice-scaling-odd", "contrast-assumed"} <= {flag.code for flag in flags}
+        return
+    with pytest.raises(BadData) as error:
+        segment(odd, config, weights=str(tiny_weights))
+    assert f"slice {middle + 1} stands out, because RescaleSlope ({factor:g}) differs (1 more" in str(error.value)
+    assert "FLAIR" not in str(error.value) and "T2" not in str(error.value)
+    with pytest.raises(BadData) as error:
+        segment(scan, config, weights=str(tiny_weights))
+    assert "stands out" not in str(error.value)
 
 
 def test_what_looks_like_t1w_is_not_flagged_when_it_is_assumed() -> None:

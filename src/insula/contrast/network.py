@@ -1,9 +1,10 @@
-"""The small network that recognises the kind of an image."""
+"""The two small networks: one recognises the kind of an image, the other detects motion and noise."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -11,18 +12,22 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from insula.contrast.kinds import Kind
+from insula.contrast.symptoms import SYMPTOMS
 
-__all__ = ["KindNetwork", "bundled"]
+__all__ = ["FaultNetwork", "KindNetwork", "bundled", "bundled_faults"]
 
 _WIDTHS = 16, 32, 48, 64
-_FILE = Path(__file__).with_name("kinds.safetensors")
+_HIDDEN = 26
+_FARTHEST = 4.0  # standard deviations from the mean, for images unlike those of the training
+_FOLDER = Path(__file__).parent
+_Network = TypeVar("_Network", bound=nn.Module)
 
 
 class KindNetwork(nn.Module):
     """Four convolutions, each on half the grid of the previous one; 150,000 parameters.
 
     Shapes:
-        (b, 2, i, j, k) as from `look.coarse` -> (b, kinds + 2): logits of the kinds, of motion, of noise.
+        (b, c, i, j, k) as from `look.coarse` -> (b, kinds): logits. The network sees the first two channels alone.
     """
 
     def __init__(self) -> None:
@@ -35,18 +40,48 @@ class KindNetwork(nn.Module):
             before = width
         self.features = nn.Sequential(*layers)
         self.drop = nn.Dropout(0.2)
-        self.head = nn.Linear(2 * before, len(Kind) + 2)
+        self.head = nn.Linear(2 * before, len(Kind))
 
-    def forward(self, x: Float[Tensor, "b 2 i j k"]) -> Float[Tensor, "b n"]:
+    def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b n"]:
         axes = (torch.linspace(-1, 1, n, device=x.device) for n in x.shape[2:])
         where = torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(x), -1, -1, -1, -1)
-        features = self.features(torch.cat([x, where.to(x.dtype)], dim=1)).flatten(2)
+        features = self.features(torch.cat([x[:, :2], where.to(x.dtype)], dim=1)).flatten(2)
         return self.head(self.drop(torch.cat([features.mean(2), features.amax(2)], dim=1)))
+
+
+class FaultNetwork(nn.Module):
+    """Judges motion and noise by the measurements of `measure_symptoms`; 5,700 parameters.
+
+    Shapes:
+        (b, 216) -> (b, 2): logits of motion and of noise.
+    """
+
+    middle: Tensor
+    width: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("middle", torch.zeros(SYMPTOMS))
+        self.register_buffer("width", torch.ones(SYMPTOMS))
+        self.layers = nn.Sequential(nn.Linear(SYMPTOMS, _HIDDEN), nn.ReLU(), nn.Dropout(0.3), nn.Linear(_HIDDEN, 2))
+
+    def forward(self, x: Float[Tensor, "b n"]) -> Float[Tensor, "b 2"]:
+        return self.layers(((x - self.middle) / self.width).clamp(-_FARTHEST, _FARTHEST))
 
 
 @lru_cache(maxsize=1)
 def bundled() -> KindNetwork:
-    """Return the network with the weights in this package, in evaluation mode."""
-    model = KindNetwork()
-    model.load_state_dict({name: value.float() for name, value in load_file(_FILE).items()})
+    """Return the kind network with the weights in this package, in evaluation mode."""
+    return _loaded(KindNetwork(), "kinds")
+
+
+@lru_cache(maxsize=1)
+def bundled_faults() -> FaultNetwork:
+    """Return the fault network with the weights in this package, in evaluation mode."""
+    return _loaded(FaultNetwork(), "faults")
+
+
+def _loaded(model: _Network, name: str) -> _Network:
+    weights = load_file(_FOLDER / f"{name}.safetensors")
+    model.load_state_dict({key: value.float() for key, value in weights.items()})
     return model.eval()

@@ -17,7 +17,7 @@ export async function showCase(name, signal) {
   Object.assign(find("back"), { textContent: "All cases", onclick: () => location.assign(INDEX) });
   for (const id of ["another", "delete", "expiry"]) find(id).hidden = true;
   const places = await (await api.get(`study/cases/${encodeURIComponent(name)}.json`, signal)).json();
-  const record = await (await api.get(recordPlace(places.mask), signal)).json();
+  const record = await (await api.get(places.record, signal)).json();
   const tell = (latest) => showRecord(latest, supported ? ({ centre_mm }) => look(centre_mm) : null);
   tell(record);
   offerFiles(name, places);
@@ -25,9 +25,6 @@ export async function showCase(name, signal) {
   find("result-title").focus();
   await showImages(sourceOf(name, { places, record, tell }), signal);
 }
-
-// The record stands beside the mask, under the same name.
-const recordPlace = (mask) => mask.replace(/_mask\.nii\.gz$/, ".json");
 
 function sourceOf(name, { places, record, tell }) {
   let before = places.mask_sha256;
@@ -47,6 +44,6 @@ function sourceOf(name, { places, record, tell }) {
 
 function offerFiles(name, places) {
   const mask = make("button", { type: "button", id: "download-mask", onclick: () => shownMask() && downloadShown(name, shownMask()) }, "Mask");
-  const page = make("a", { className: "button", href: places.mask.replace(/_mask\.nii\.gz$/, ".html") }, "Report page");
+  const page = make("a", { className: "button", href: places.page }, "Report page");
   find("downloads").replaceChildren(page, mask, make("a", { className: "button", href: INDEX }, "All cases"));
 }

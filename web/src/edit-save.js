@@ -5,6 +5,7 @@ import { ml } from "./words.js";
 
 const NOT_TAKEN = [404, 405, 501];
 const drafts = new Map();
+let sending = null;
 
 addEventListener("beforeunload", (event) => {
   if ([...drafts.values()].some((shown) => shown.unsaved)) event.preventDefault();
@@ -19,7 +20,7 @@ export const forget = (key) => drafts.delete(key);
 export function offerSaving({ key, name, shown, save }, onSaved) {
   drafts.set(key, shown);
   find("save").hidden = false;
-  find("save").onclick = () => send(shown, save, onSaved);
+  find("save").onclick = () => send(key, shown, save, onSaved);
   find("save-file").onclick = () => downloadShown(name, shown).then(() => onSaved(null));
 }
 
@@ -29,24 +30,27 @@ export function stopSaving() {
 
 export function refreshSaving(shown) {
   const words = shown.edited ? "corrected mask" : "mask";
-  find("save").disabled = shown.isOwn;
+  find("save").disabled = shown.isOwn || sending === shown;
   find("save").textContent = `Save the ${words}`;
   find("save-file").textContent = `Download the ${words}`;
 }
 
-async function send(shown, save, onSaved) {
-  const button = find("save");
-  button.disabled = true;
+async function send(key, shown, save, onSaved) {
+  sending = shown;
+  find("save").disabled = true;
   say("");
   try {
     const sent = shown.voxels.slice();
     const record = await save(await shown.file());
     shown.settle(sent);
+    sending = null;
     onSaved(record, `Saved: ${ml(record.volume_ml)}.`);
   } catch (error) {
-    const remedy = NOT_TAKEN.includes(error.status) ? " The mask cannot be saved on this server; download it instead." : "";
-    button.hidden = NOT_TAKEN.includes(error.status);
-    say(`${error.message}${remedy}`);
+    sending = null;
+    if (draftOf(key) !== shown) return; // another case is open
+    const refused = NOT_TAKEN.includes(error.status);
+    find("save").hidden = refused;
+    say(`${error.message}${refused ? " The mask cannot be saved on this server; download it instead." : ""}`);
     refreshSaving(shown);
   }
 }

@@ -10,9 +10,14 @@ const HEAD_BYTES = 1 << 16;
 // Takes [{ file, path }] and returns [{ name, files }]. The DICOM files of one study are one scan.
 export async function scansOf(chosen) {
   const visible = chosen.filter(({ path }) => !HIDDEN.test(path));
-  const isImage = ({ path }) => WHOLE.test(path) || PAIR.test(path);
-  const images = visible.filter(isImage);
-  const others = await Promise.all(visible.filter((item) => !isImage(item)).map(async (item) => ({ ...item, study: await studyOf(item.file) })));
+  const halves = new Set(visible.map(({ path }) => path.toLowerCase()).filter((path) => PAIR.test(path)));
+  const isPaired = ({ path }) => PAIR.test(path) && halves.has(otherHalf(path.toLowerCase()));
+  const isWhole = (item) => WHOLE.test(item.path) || isPaired(item);
+  const looked = await Promise.all(visible.filter((item) => !isWhole(item)).map(async (item) => ({ ...item, study: await studyOf(item.file) })));
+  // DICOM files may be called 1.img, 2.img and so on; half of a pair is sent, and the server says what is missing.
+  const isHalf = ({ path, study }) => !study && PAIR.test(path);
+  const images = [...visible.filter(isWhole), ...looked.filter(isHalf)];
+  const others = looked.filter((item) => !isHalf(item));
   const dicom = others.filter(({ study }) => study);
   const unknown = others.filter(({ study }) => !study);
   const scans = [...grouped(images, ({ path }) => path.replace(PAIR, "")), ...grouped(dicom, ({ study }) => study)];
@@ -21,6 +26,8 @@ export async function scansOf(chosen) {
   const single = unknown.filter((item) => !inFolder(item)).map((item) => [item]);
   return [...scans, ...folders, ...single].map((items) => ({ name: nameOf(items), files: items.map(({ file }) => file) }));
 }
+
+const otherHalf = (path) => path.replace(PAIR, (_, half, packed = "") => `.${half === "hdr" ? "img" : "hdr"}${packed}`);
 
 const inFolder = ({ path }) => path.includes("/");
 
@@ -32,7 +39,7 @@ function grouped(items, keyOf) {
 
 function nameOf(items) {
   const [first, ...more] = items.map(({ path }) => path.split("/"));
-  if (more.length === 0 || items.every(({ path }) => PAIR.test(path))) return first.at(-1);
+  if (more.length === 0 || items.every(({ path, study }) => !study && PAIR.test(path))) return first.at(-1);
   const shared = first.slice(0, -1).filter((part, depth) => more.every((other) => other[depth] === part));
   return shared.at(-1) ?? `${first.at(-1)} and ${more.length} more`;
 }

@@ -11,6 +11,8 @@ export class ShownMask {
   #own;
   #ownThreshold;
   #edit;
+  // Threshold of the voxels before they were edited.
+  #shownAt = null;
   // Of the slider: null for the file's own mask.
   threshold = null;
 
@@ -60,7 +62,9 @@ export class ShownMask {
   show(threshold) {
     if (threshold === this.threshold) return;
     this.threshold = threshold;
-    if (!this.edited) this.#begin(threshold === null ? this.#own.slice() : this.map.maskAt(threshold));
+    if (this.edited) return;
+    this.#begin(threshold === null ? this.#own.slice() : this.map.maskAt(threshold));
+    this.#shownAt = threshold;
   }
 
   get growThreshold() {
@@ -124,6 +128,7 @@ export class ShownMask {
 
   #noted(changed) {
     if (changed) this.unsaved = this.edited;
+    if (changed && !this.edited) this.threshold = this.#shownAt;
     return changed;
   }
 
@@ -147,6 +152,7 @@ export class ShownMask {
     this.#edit.settle(sent);
     this.#own = sent;
     this.#blob = null;
+    this.#shownAt = null;
     this.threshold = null;
     this.unsaved = this.edited;
   }

@@ -5,6 +5,7 @@ import { MaskFile, picture } from "../src/edit-file.js";
 import { Grid } from "../src/edit-grid.js";
 import { EditedMask } from "../src/edit-mask.js";
 import { ProbabilityMap } from "../src/probability.js";
+import { ShownMask } from "../src/shown.js";
 import { connected, dropLesions, grown, stroke } from "../src/edit-shapes.js";
 
 const SHAPE = [13, 11, 9];
@@ -231,6 +232,44 @@ test("only the bytes of changed voxels change in a file", () => {
       for (const index of changed) if (voxels[index]) assert.deepEqual(bytes.slice(start + index * size, start + (index + 1) * size), lesion);
     }
   }
+});
+
+test("undo brings back the threshold of the mask that it brings back", async () => {
+  const grid = grids[0];
+  const plain = ({ buffer }) => {
+    const view = new DataView(buffer);
+    view.setFloat32(112, 1, true);
+    view.setFloat32(116, 0, true);
+    view.setInt8(123, 10);
+    new Uint8Array(buffer).set([0x6e, 0x2b, 0x31, 0, 0, 0, 0, 0], 344);
+    return new Blob([buffer]);
+  };
+  const prob = plain(file(grid, { kind: 16, bits: 32, write: "setFloat32", lesion: 0.4 }));
+  const open = () => ShownMask.open({ mask: plain(file(grid, { lesion: 0 })), prob, brain: null, record: { threshold: 0.5 } });
+  const paint = (shown) => {
+    shown.beginStroke();
+    shown.brush([0, 0, 0], [0, 0, 0], { radiusMm: 3, value: 1 });
+    assert.ok(shown.endStroke());
+  };
+
+  const first = await open();
+  paint(first);
+  first.show(0.3);
+  first.undo();
+  assert.equal(first.threshold, null);
+  assert.equal(first.suffix, "_mask.nii.gz");
+  assert.ok(first.isOwn);
+
+  const second = await open();
+  second.show(0.3);
+  const at = [...second.voxels];
+  assert.ok(at.includes(1));
+  paint(second);
+  second.show(null);
+  second.undo();
+  assert.deepEqual([...second.voxels], at);
+  assert.equal(second.suffix, "_threshold-0.30_mask.nii.gz");
+  assert.ok(!second.isOwn);
 });
 
 test("the qform places a mask without an sform, and a mask without either is refused", () => {

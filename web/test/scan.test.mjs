@@ -29,6 +29,15 @@ test("an .hdr and an .img of the same name are one scan, in each folder", async 
   ]);
 });
 
+test("DICOM slices that are called .img are one scan, and half of a pair is sent alone", async () => {
+  const slices = [1, 2, 3].map((n) => item(`exam/${n}.img`, dicom("1.2.3")));
+  assert.deepEqual(await scans(...slices, item("exam/a.hdr"), item("exam/a.img"), item("exam/b.img")), [
+    ["a.hdr", ["a.hdr", "a.img"]],
+    ["b.img", ["b.img"]],
+    ["exam", ["1.img", "2.img", "3.img"]],
+  ]);
+});
+
 test("the DICOM files of a study are one scan, whatever their folders and encoding", async () => {
   const found = await scans(
     item("ward/jane/s1/1.dcm", dicom("1.2.3")),

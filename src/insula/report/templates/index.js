@@ -195,7 +195,7 @@
   }
 
   // Served: entries are sent until the service has taken them, and those of others are fetched
-  let sending = false, retry = 0, tag = "", most = 500, leaving = false;
+  let sending = false, retry = 0, tag = "", most = 500, leaving = false, troubled = false;
   const refused = new Set();  // of single entries, so that one of them never holds up the others
   const token = () => { try { return sessionStorage.getItem("insula.token"); } catch { return null; } };
 
@@ -220,6 +220,7 @@
     }
     if (final && entries.length === 1) refused.add(entries[0]);
     if (final) most = 1;
+    troubled = Boolean(trouble);
     if (trouble) say(`${trouble.replace(/\.$/, "")}. ${final ? "Not saved." : "This browser keeps the verdicts and sends them again."}`);
     if (trouble && !final) retry = setTimeout(send, 5000);
     else send();
@@ -227,7 +228,8 @@
 
   function taken(entries, reviews) {
     recorded = reviews;
-    say("");
+    if (troubled) say("");
+    troubled = false;
     for (const entry of entries) if (kept.get(idOf(entry))?.reviewed === entry.reviewed) kept.delete(idOf(entry));
     write(store, [...kept.values()]);
     draw();
@@ -235,10 +237,12 @@
 
   async function fetchOthers() {
     if (document.hidden || sending) return;
-    const response = await fetch("live", { headers: { "If-None-Match": tag }, cache: "no-store" }).catch(() => null);
-    if (response?.status !== 200 || sending) return;
-    tag = response.headers.get("ETag");
+    const asked = recorded, headers = { "If-None-Match": tag, Authorization: `Bearer ${token()}` };
+    const response = await fetch("live", { headers, cache: "no-store" }).catch(() => null);
+    if (response?.status !== 200) return;
     const { reviews, masks } = await response.json();
+    if (recorded !== asked || sending) return; // a verdict was sent meanwhile, and the answer may not have it
+    tag = response.headers.get("ETag");
     recorded = reviews;
     draw();
     const same = rows.length === Object.keys(masks).length && rows.every((row) => masks[row.dataset.case] === row.dataset.mask);

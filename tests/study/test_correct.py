@@ -19,6 +19,7 @@ from corpus.files import IMAGE, nifti, packed
 from insula.cli.bids import main as bids_main
 from insula.errors import IOFault
 from insula.predict import ResultRecord
+from insula.serve.study import StudyFolder
 from insula.study import ScanSources, correct_case
 
 Capture = pytest.CaptureFixture[str]
@@ -116,6 +117,50 @@ def test_an_earlier_correction_is_renamed_by_the_next(results: Path, capsys: Cap
     assert aside.read_bytes() == earlier and aside.name in result.err
     assert _record(results)["reason"] == "the corrected mask is empty"
     assert "is the present one" in call(capsys, "correct", results, scans, "--masks", masks).out
+
+
+@pytest.mark.parametrize("label", [None, 3])
+def test_a_correction_that_a_newer_one_replaced_is_not_taken_again(
+    label: int | None, results: Path, tiny_weights: Path, capsys: Capture, tmp_path: Path
+) -> None:
+    scans, mask = results.parent / "scans", results / f"{NAME}_mask.nii.gz"
+    image, options = _edited(results, marked=label or 1), () if label is None else ("--label", label)
+    old = np.asarray(image.dataobj).copy()
+    if label is not None:
+        old[9:11, 9:11, 9:11] = label + 1
+    first, second = results / f"{NAME}_corrected.nii.gz", tmp_path / "second.nii"
+    nibabel.save(nibabel.Nifti1Image(old, image.affine), first)
+    newer = np.roll(np.asarray(image.dataobj) > 0, 2, axis=0)
+    nibabel.save(nibabel.Nifti1Image(newer.astype(np.uint8), image.affine), second)
+    assert call(capsys, "correct", results, scans, *options).code == 0
+    assert "is the present one" in call(capsys, "correct", results, scans, *options).out
+    study = StudyFolder(results, [str(scans)], views=tmp_path / "views")
+    assert study.correct(NAME, second).outcome == "corrected"
+    study.close()
+    assert "holds no mask that was edited" in call(capsys, "correct", results, scans, *options).err
+    assert (_voxels(mask) == newer).all()
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (masks / f"{NAME}.nii.gz").write_bytes(first.read_bytes())
+    assert call(capsys, "correct", results, scans, "--masks", masks, *options).code == 0
+    assert (_voxels(mask) == (old == (label or 1))).all()
+    segment = ("segment", scans, "--out", results, "--weights", tiny_weights, "--device", "cpu", "--again")
+    assert call(capsys, *segment).code == 0
+    assert "holds no mask that was edited" in call(capsys, "correct", results, scans, *options).err
+
+
+def test_a_correction_that_only_segment_set_aside_is_taken_again(
+    results: Path, tiny_weights: Path, capsys: Capture
+) -> None:
+    scans, corrected = results.parent / "scans", results / f"{NAME}_corrected.nii.gz"
+    nibabel.save(_edited(results), corrected)
+    assert call(capsys, "correct", results, scans).code == 0
+    again = ("segment", scans, "--out", results, "--weights", tiny_weights, "--device", "cpu", "--again")
+    assert call(capsys, *again).code == 0
+    assert list(results.glob("*_corrected-*_mask.nii.gz")) and _row(results)["mask"] == "network"
+    assert call(capsys, "correct", results, scans).code == 0
+    assert _row(results)["mask"] == "corrected"
+    assert (_voxels(results / f"{NAME}_mask.nii.gz") == _voxels(corrected)).all()
 
 
 @pytest.mark.parametrize("orders", [ORDERS[7:48:20], pytest.param(ORDERS, marks=pytest.mark.long)], ids=["some", "all"])

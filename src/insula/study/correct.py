@@ -56,16 +56,22 @@ class CorrectionOutcome(NamedTuple):
     """Where an earlier correction is now that was replaced."""
 
 
-def find_corrections(folder: Path, records: Mapping[str, CaseRecord], masks: Path | None = None) -> Corrections:
+def find_corrections(
+    folder: Path, records: Mapping[str, CaseRecord], masks: Path | None = None, *, label: int | None = None
+) -> Corrections:
     """Find the edited mask of each case.
 
     An edited mask is a case's own mask file if it was changed since it was written, `NAME_corrected.nii.gz` beside it,
     or an image in the folder of masks whose name is the case's or begins with it, e.g. `NAME_mask.nii.gz`.
 
+    `NAME_corrected.nii.gz` is passed over if it was taken before and a later correction took its place; given in
+    `masks` it counts again.
+
     Args:
         folder: of the results.
         records: of the cases in the folder, by name.
         masks: a folder of edited masks, searched with its subfolders; or one mask.
+        label: the lesion's label in masks with several.
 
     Raises:
         NoInput: `masks` does not exist.
@@ -76,7 +82,10 @@ def find_corrections(folder: Path, records: Mapping[str, CaseRecord], masks: Pat
         path = folder / record["files"]["mask"]
         if path.is_file() and read_file(path).sha256 != record["sha256"]["mask"]:
             edited[case].append(path)
-        edited[case] += sorted(folder.glob(f"{glob.escape(path.name.removesuffix('_mask.nii.gz'))}{_SUFFIX}.nii*"))
+        name = glob.escape(path.name.removesuffix("_mask.nii.gz"))
+        asides = list(folder.glob(f"{name}{_SUFFIX}-????????_mask.nii.gz"))
+        beside = sorted(folder.glob(f"{name}{_SUFFIX}.nii*"))
+        edited[case] += [given for given in beside if not _is_superseded(given, record, asides, label)]
     for path in _images(masks) if masks is not None else ():
         owner = case_of_image(path, done)
         if owner is not None and path.resolve() not in {known.resolve() for known in edited[owner]}:
@@ -130,7 +139,7 @@ def correct_study(
                 rule = "is a BIDS derivative, in which edited masks are kept but not measured"
                 raise BadData("the folder", folder, rule, "run segment on the scans, and correct what it writes")
             raise NoInput("the folder", folder, "holds no results", "name the folder that segment wrote")
-        corrections = find_corrections(folder, records, masks)
+        corrections = find_corrections(folder, records, masks, label=label)
         if not (corrections.masks or corrections.doubled):
             remedy = "save the edited mask under its own name or as NAME_corrected.nii.gz, or give `masks`"
             raise NoInput("the folder", folder, "holds no mask that was edited since it was written", remedy)
@@ -192,6 +201,16 @@ def correct_case(
 def _is_measured(record: ResultRecord, mask: Path) -> bool:
     """Tell whether a mask's file is the one that the record describes."""
     return mask.is_file() and read_file(mask).sha256 == record.get("sha256", {}).get("mask")
+
+
+def _is_superseded(edited: Path, record: ResultRecord, asides: Sequence[Path], label: int | None) -> bool:
+    """Tell whether an edited mask was the case's before, and another correction came later.
+
+    A correction that only `segment` set aside, for a mask of its own, is not superseded.
+    """
+    if not record.get("correction") and len(asides) < 2:
+        return False
+    return any(_same_voxels(edited, aside, label) for aside in asides)
 
 
 def _same_voxels(edited: Path, present: Path, label: int | None) -> bool:

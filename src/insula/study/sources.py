@@ -17,6 +17,8 @@ from insula.volume import Scan
 
 __all__ = ["FoundScan", "ScanSources"]
 
+_Key = tuple[Path, int | None, int, int]
+
 
 class FoundScan(NamedTuple):
     """A scan, and the file or the series that it was read from."""
@@ -36,9 +38,20 @@ class ScanSources:
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
+        self._arguments = tuple(arguments)
         self._paths = find_scans(arguments).files
         self._names = [folded(name) for name in name_cases(self._paths)]
-        self._hashes: dict[tuple[Path, int | None], str] = {}
+        self._hashes: dict[_Key, str] = {}
+
+    def anew(self) -> ScanSources:
+        """Return the files that the arguments name now; a single file that is as it was is not read again.
+
+        Raises:
+            NoInput: a folder holds no scans any more, or a pattern matches no file.
+        """
+        listed = ScanSources(self._arguments)
+        listed._hashes = {key: sha256 for key, sha256 in self._hashes.copy().items() if _is_single(key[0])}
+        return listed
 
     def of(self, record: ResultRecord) -> FoundScan:
         """Return the scan of a record, with the case's name; files of the same name are looked at first.
@@ -72,7 +85,7 @@ class ScanSources:
                 continue
             if scan.file is not None and scan.file.sha256 == wanted:
                 return FoundScan(replace(scan, name=case), source)
-            self._hashes[path, series] = scan.file.sha256 if scan.file is not None else ""
+            self._hashes[_key(path, series)] = scan.file.sha256 if scan.file is not None else ""
         more = f", but {len(unreadable)} of them cannot be read ({unreadable[0]})" if unreadable else ""
         raise NoInput(
             "the scan of", case, f"is not among the scans{more}", "give the scan that was segmented, unchanged"
@@ -80,10 +93,24 @@ class ScanSources:
 
     def _known(self, path: Path, series: int | None) -> str | None:
         """Return the hash of a scan if it is known, or can be without its voxels; None for pairs and DICOM."""
-        single = bare_name(path) != path.name and path.suffix.lower() != ".hdr"
-        if single and (path, series) not in self._hashes:
+        key = _key(path, series)
+        if _is_single(path) and key not in self._hashes:
             try:
-                self._hashes[path, series] = read_file(path).sha256
+                self._hashes[key] = read_file(path).sha256
             except InsulaError:
-                self._hashes[path, series] = ""
-        return self._hashes.get((path, series))
+                self._hashes[key] = ""
+        return self._hashes.get(key)
+
+
+def _is_single(path: Path) -> bool:
+    """Tell whether a scan is one file: no pair, and no DICOM."""
+    return bare_name(path) != path.name and path.suffix.lower() != ".hdr"
+
+
+def _key(path: Path, series: int | None) -> _Key:
+    """Return what a hash is known by: a file that is written anew gets another key."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return path, series, 0, 0
+    return path, series, facts.st_mtime_ns, facts.st_size

@@ -14,8 +14,9 @@ from insula.errors import BadData, NoInput
 from insula.io import OutputFolder
 from insula.predict import refusal
 from insula.report import Review
-from insula.serve.study import StudyFolder
+from insula.serve.study import StudyFolder, VerdictsDamaged
 from insula.serve.study import folder as folder_module
+from insula.study import write_overview
 from report.records import MASKS, done_record
 
 
@@ -130,11 +131,33 @@ def test_a_refused_case_and_a_scan_that_was_not_given_are_named(study: StudyFold
         study.view("a")
 
 
-def test_only_a_few_views_are_kept(segmented: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder_module, "_MOST_VIEWS", 1)
-    study = StudyFolder(segmented / "results", [str(segmented / "scans")], views=tmp_path / "views")
-    first, second = sorted(study.records())
-    one = study.view(first)
-    assert study.view(first) == one and one.is_file()
-    other = study.view(second)
-    assert [path.name for path in (tmp_path / "views").iterdir()] == [other.name]
+def test_the_list_of_files_is_read_only_under_its_lock(study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Watched(dict[str, Any]):
+        def items(self) -> Any:
+            locked.append(study._reading.locked())
+            return super().items()
+
+    locked: list[bool] = []
+    records = study.records()
+    monkeypatch.setattr(study, "_read", Watched(study._read))
+    monkeypatch.setattr(study, "records", lambda: records)
+    study.file("a.json")
+    study.state()
+    assert locked == [True, True]
+
+
+def test_the_board_says_which_files_were_passed_over(study: StudyFolder, results: Path) -> None:
+    write_overview(results, study.records(), note="2 files were passed over.")
+    assert "2 files were passed over." in study.index()
+    (results / "review.tsv").write_text("x")
+    assert "2 files were passed over. No verdicts are shown" in study.index()
+
+
+def test_a_damaged_table_of_verdicts_is_told_from_a_wrong_verdict(study: StudyFolder, results: Path) -> None:
+    (results / "review.tsv").write_text("x")
+    with pytest.raises(VerdictsDamaged, match="review.tsv, column case: is missing"):
+        study.judge([_review("a")])
+    with pytest.raises(BadData, match="is on a case that this folder does not have") as wrong:
+        study.judge([Review(case="c", rater="anna", verdict="pass", reviewed="2026-05-01", mask_sha256="")])
+    assert not isinstance(wrong.value, VerdictsDamaged)
+    assert (results / "review.tsv").read_text() == "x"

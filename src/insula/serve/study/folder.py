@@ -15,8 +15,8 @@ from insula.errors import BadData, InsulaError, NoInput
 from insula.io import FolderInUse, OutputFolder
 from insula.io.cells import cell_text
 from insula.predict import CaseRecord, ResultRecord, read_record, result_paths
-from insula.report import Review, mask_sha256_of, render_index
-from insula.serve.scans import write_view
+from insula.report import Review, mask_sha256_of, note_of, render_index
+from insula.serve.study.scans import StudyScans
 from insula.study import (
     REVIEW_TABLE,
     CorrectionOutcome,
@@ -29,17 +29,20 @@ from insula.study import (
     write_overview,
 )
 
-__all__ = ["MaskChanged", "StudyFolder"]
+__all__ = ["MaskChanged", "StudyFolder", "VerdictsDamaged"]
 
 _log = logging.getLogger(__name__)
 _TABLES = tuple(f"{name}.{ending}" for name in ("results", "lesions", "review") for ending in ("tsv", "json"))
 _PATIENCE_S = 2.0  # another run holds the lock for longer: a request does not wait for it
 _QUIET_S, _LATER_S = 2.0, 10.0
-_MOST_VIEWS = 16
 
 
 class MaskChanged(BadData):
     """The mask of a case is no longer the one that was corrected."""
+
+
+class VerdictsDamaged(BadData):
+    """The folder's own table of verdicts is malformed."""
 
 
 class StudyFolder:
@@ -61,10 +64,9 @@ class StudyFolder:
     def __init__(self, path: Path, scans: Sequence[str] = (), *, views: Path) -> None:
         if not path.is_dir():
             raise NoInput("`study`", path, "does not exist", "name the folder that segment wrote")
-        self.path, self._views = path.resolve(), views
-        self._sources = ScanSources(scans) if scans else None
+        self.path, self._scans = path.resolve(), StudyScans(scans, views=views)
         self._read: dict[str, tuple[tuple[int, int], CaseRecord | None]] = {}
-        self._reading, self._writing, self._viewing = threading.Lock(), threading.Lock(), threading.Lock()
+        self._reading, self._writing = threading.Lock(), threading.Lock()
         self._timer: threading.Timer | None = None
         self._closed = False
         if not self.records():
@@ -127,7 +129,8 @@ class StudyFolder:
         names = set(_TABLES)
         for record in self.records().values():
             names |= set(record["files"].values()) if record["outcome"] == "done" and "files" in record else set()
-        names |= {file for file, (_, record) in self._read.items() if record is not None}
+        with self._reading:
+            names |= {file for file, (_, record) in self._read.items() if record is not None}
         path = self.path / name
         if name not in names or path.name != name or path.is_symlink() or not path.is_file():
             raise NoInput("the file", "", "does not belong to the folder of results", "see the index of the study")
@@ -140,18 +143,7 @@ class StudyFolder:
             NoInput: as for `result`, or the scan is not among the scans.
             InsulaError: the scan cannot be read, or its view not be written.
         """
-        record = self.result(case)
-        path = self._views / f"{record['scan']['sha256']}.nii.gz"
-        with self._viewing:
-            if path.is_file():
-                path.touch()
-                return path
-            found = self._known_sources(case).of(record)
-            self._views.mkdir(parents=True, exist_ok=True)
-            write_view(path, found.scan)
-            for old in sorted(self._views.glob("*.nii.gz"), key=lambda view: view.stat().st_mtime)[:-_MOST_VIEWS]:
-                old.unlink(missing_ok=True)
-        return path
+        return self._scans.view(self.result(case))
 
     def index(self) -> str:
         """Returns the board of the present cases and verdicts, as a page that is served."""
@@ -159,7 +151,8 @@ class StudyFolder:
         in_order = [records[case] for case in sorted(records)]
         reviews, problem = reviews_or_problem(self.path / REVIEW_TABLE)
         thumbnails = thumbnails_of(self.path, in_order)
-        return render_index(in_order, note=problem, reviews=reviews, thumbnails=thumbnails, served=True)
+        note = " ".join(filter(None, (note_of(self.path / "index.html"), problem)))
+        return render_index(in_order, note=note, reviews=reviews, thumbnails=thumbnails, served=True)
 
     def state(self) -> str:
         """Returns a hash that changes with every record and verdict."""
@@ -188,7 +181,8 @@ class StudyFolder:
             All verdicts of the folder.
 
         Raises:
-            BadData: a case does not exist, or the folder's own table is malformed; nothing is written.
+            VerdictsDamaged: the folder's own table is malformed; nothing is written.
+            BadData: a case does not exist; nothing is written.
             FolderInUse: another run writes the folder.
             InsulaError: the table cannot be written.
         """
@@ -196,7 +190,10 @@ class StudyFolder:
         if any(review.case not in cases for review in reviews):
             raise BadData("a verdict", "", "is on a case that this folder does not have", "load the index again")
         with self._lock():
-            merged = add_reviews(self.path, [_not_after_now(review) for review in reviews])
+            try:
+                merged = add_reviews(self.path, [_not_after_now(review) for review in reviews])
+            except BadData as error:
+                raise VerdictsDamaged(error.what, error.value, error.rule, error.remedy) from None
             self._refresh_later(_QUIET_S)
         return merged
 
@@ -215,14 +212,19 @@ class StudyFolder:
             FolderInUse: another run writes the folder.
             InsulaError: a file cannot be written.
         """
+
+        def corrected(sources: ScanSources) -> CorrectionOutcome:
+            outcome = correct_case(self.path, record, mask, sources)
+            if outcome.error is not None:
+                raise outcome.error
+            return outcome
+
         with self._lock():
             record = self.result(case)
             if before not in (None, mask_sha256_of(record)):
                 rule = "was changed since it was loaded"
                 raise MaskChanged("the mask of this case", "", rule, "load it again; your edited mask was not saved")
-            outcome = correct_case(self.path, record, mask, self._known_sources(case))
-            if outcome.error is not None:
-                raise outcome.error
+            outcome = self._scans.search(case, corrected)
             if outcome.outcome == "corrected":
                 self._refresh_later(_QUIET_S)
         return outcome
@@ -239,11 +241,6 @@ class StudyFolder:
     def _lock(self) -> Iterator[None]:
         with self._writing, OutputFolder(self.path, option="folder", patience_s=_PATIENCE_S):
             yield
-
-    def _known_sources(self, case: str) -> ScanSources:
-        if self._sources is None:
-            raise NoInput("the scan of", case, "cannot be found without `scans`", "start the service with them")
-        return self._sources
 
     def _refresh_later(self, seconds: float) -> None:
         with self._reading:

@@ -9,7 +9,7 @@ import pickle
 import pytest
 
 from insula import errors
-from insula.errors import InsulaError, Interrupted, as_insula_error, from_os_error
+from insula.errors import InsulaError, Interrupted, as_insula_error, from_os_error, place_of
 
 _CODES = {
     "UsageError": 2,
@@ -69,8 +69,8 @@ def test_of_a_bug_kind_and_place_are_told_and_never_its_text() -> None:
     try:
         raise ValueError("Unable to convert 'CANARY^1960-01-01' to 'DA' object")
     except ValueError as error:
-        text = str(as_insula_error(error))
-    assert text.startswith("ValueError at test_errors.py:")
+        text, place = str(as_insula_error(error)), place_of(error)
+    assert text.startswith("ValueError at test_errors.py:") and text.startswith(f"{place} ")
     assert "CANARY" not in text
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "UsageError",
     "as_insula_error",
     "from_os_error",
+    "place_of",
 ]
 
 
@@ -206,10 +207,24 @@ def as_insula_error(error: Exception) -> InsulaError:
         return Unavailable("memory", "", "ran out", "try `low_memory`, or `device=cpu`, or close other programs")
     if isinstance(error, OSError):
         return from_os_error(error, what="the file", value=error.filename or "", writing=False)
+    return InternalBug(
+        type(error).__name__, f"at {_where(error)}", "is a bug in insula", "run again with `debug` and report it"
+    )
+
+
+def place_of(error: BaseException) -> str:
+    """Return the type and place of an error, e.g. `OSError at store.py:12`, without its text.
+
+    The text of an exception that is none of this family can quote an upload or the name of a patient's file.
+
+    Args:
+        error: the exception that was raised.
+    """
+    return f"{type(error).__name__} at {_where(error)}"
+
+
+def _where(error: BaseException) -> str:
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
-    where = f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame else "?"
-    return InternalBug(
-        type(error).__name__, f"at {where}", "is a bug in insula", "run again with `debug` and report it"
-    )
+    return f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame else "?"

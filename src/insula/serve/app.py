@@ -26,6 +26,8 @@ from insula.errors import (
     Unavailable,
     UsageError,
     as_insula_error,
+    from_os_error,
+    place_of,
 )
 from insula.serve.masks import router as masks_router
 from insula.serve.parts import PARTS
@@ -111,9 +113,8 @@ async def _measure_and_audit(request: Request, forward: Callable[[Request], Awai
             long = head_bytes(request) > MOST_HEAD_BYTES
             response = await (_http_error(request, too_long()) if long else forward(request))
         except Exception as error:
-            # not the text of a foreign exception, which may quote the upload
-            _log.error("a request failed: %s", as_insula_error(error))
-            response = JSONResponse({"error": error_body(as_insula_error(error))}, 500)
+            _log.error("a request failed: %s", place_of(error))
+            response = JSONResponse({"error": error_body(_without_text(error))}, 500)
         measurement.status = response.status_code
     if _to_be_audited(request, response.status_code):
         await asyncio.to_thread(_audit, request, response.status_code, 1000 * (time.perf_counter() - begun))
@@ -122,6 +123,13 @@ async def _measure_and_audit(request: Request, forward: Callable[[Request], Awai
     if announces_a_body(request) and (response.status_code >= 400 or request.method not in ("POST", "PUT")):
         response.headers["Connection"] = "close"  # an unwanted body is not read to its end
     return response
+
+
+def _without_text(error: Exception) -> InsulaError:
+    """Returns a foreign exception as an error that quotes neither the upload nor the path of a file."""
+    if isinstance(error, OSError):
+        return from_os_error(error, what="a file of the service", value="", writing=False)
+    return as_insula_error(error)
 
 
 def _to_be_audited(request: Request, status: int) -> bool:

@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from insula.errors import (
     Unavailable,
     UsageError,
     as_insula_error,
+    place_of,
 )
 from insula.serve.jobs import Job, Jobs
 from insula.serve.parts import pack
@@ -84,7 +84,7 @@ def work(store: JobStore, *, device: str, name: str) -> None:
             if job.attempts >= config.attempts:
                 jobs.end(job, "failed", error_body(known))
             # After a full disk, a lost GPU or a bug a new process may succeed; each one starts after a longer pause
-            sys.exit(f"job {job.id}: {_place(error)}")
+            sys.exit(f"job {job.id}: {place_of(error)}")
 
 
 def _next(jobs: Jobs, name: str) -> Job | None:
@@ -144,12 +144,6 @@ def error_body(error: InsulaError) -> dict[str, str]:
         "remedy": error.remedy,
         "message": str(error),
     }
-
-
-def _place(error: Exception) -> str:
-    """Returns the type and place of an error, without its text, which may quote the upload."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
 
 
 def _end_with_the_service() -> None:

@@ -214,7 +214,7 @@ def test_a_malformed_table_in_the_folder_is_never_replaced(served: Any) -> None:
     good = table.read_bytes() if table.exists() else b""
     table.write_text("case\trater\nx\ty\n")
     try:
-        assert "review.tsv" in _message(served.client.post("/study/verdicts", json=[_verdict(served, "i", "fix")]), 422)
+        assert "review.tsv" in _message(served.client.post("/study/verdicts", json=[_verdict(served, "i", "fix")]), 409)
         assert table.read_text() == "case\trater\nx\ty\n"
         assert "No verdicts are shown" in served.client.get("/study/").text
     finally:

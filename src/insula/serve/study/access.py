@@ -11,6 +11,7 @@ import hmac
 import secrets
 import time
 from typing import Annotated
+from urllib.parse import quote, unquote
 
 from fastapi import Depends, Header, Request, Response
 
@@ -34,7 +35,7 @@ def admit(response: Response, request: Request, service: Service, owner: str) ->
         service: the service.
         owner: of the token.
     """
-    until = f"{owner}.{int(time.time()) + _SECONDS}"
+    until = f"{quote(owner, safe='')}.{int(time.time()) + _SECONDS}"
     response.set_cookie(
         _cookie(service),
         f"{until}.{_signature(until)}",
@@ -66,6 +67,7 @@ def _admitted(cookie: str, service: Service) -> str | None:
     owner, _, end = until.rpartition(".")
     if not hmac.compare_digest(signature.encode(), _signature(until).encode()) or time.time() > float(end):
         return None
+    owner = unquote(owner)
     valid = any(token.owner == owner and not expired(token) for token in service.tokens)
     return owner if valid else None
 

@@ -7,12 +7,13 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import FileResponse
 
-from insula.errors import BadData, InsulaError, NoInput, TooLarge
+from insula.errors import BadData, InsulaError, NoInput, TooLarge, from_os_error
 from insula.io import FolderInUse
 from insula.io.cells import cell_text
 from insula.predict import CaseRecord
@@ -20,7 +21,7 @@ from insula.report import Review
 from insula.serve.received import completed, received_mask, refused
 from insula.serve.service import Owner, Service, TheService, answer_head, problem
 from insula.serve.study.access import Reader, admit
-from insula.serve.study.folder import MaskChanged, StudyFolder
+from insula.serve.study.folder import MaskChanged, StudyFolder, VerdictsDamaged
 from insula.serve.study.pages import NO_SCRIPTS, entrance, page_response
 from insula.serve.upload import TooSlow
 from insula.study import review_of_cells
@@ -91,7 +92,7 @@ async def post_verdicts(request: Request, service: TheService, study: TheStudy, 
 @router.get("/study/files/{name}")
 def get_file(request: Request, study: TheStudy, owner: Reader, name: str) -> Response:
     """Return a file of the folder: page, mask, brain, probabilities, record, DICOM object or table."""
-    path = study.file(name)
+    path = _readable(study.file(name))
     kind = _TYPES.get(path.suffix)
     if kind is None:
         raise problem(404, "the file", "is of a kind that is not served", "see the index of the study")
@@ -113,7 +114,7 @@ def get_case(study: TheStudy, owner: Reader, name: str) -> dict[str, object]:
 def get_scan(request: Request, study: TheStudy, owner: Reader, name: str) -> Response:
     """Return the scan of a case on its own grid, for viewing; 404 if it is not among the scans of the service."""
     request.state.audited = {"part": "scan"}
-    return FileResponse(study.view(name), media_type="application/gzip")
+    return FileResponse(_readable(study.view(name)), media_type="application/gzip")
 
 
 @router.put("/study/cases/{name}/mask", response_model=None)
@@ -140,6 +141,15 @@ async def put_mask(
 answer_head(router)
 
 
+def _readable(path: Path) -> Path:
+    """Return the path of a file that can be read: once a response has begun, an error can only break it off."""
+    try:
+        with path.open("rb"):
+            return path
+    except OSError as error:
+        raise from_os_error(error, what="the file", value="", writing=False) from None
+
+
 async def _changed(change: Callable[[], T]) -> T:
     """Return the outcome of a change of the folder; what forbids it becomes a refusal with a status of its own."""
     try:
@@ -149,6 +159,8 @@ async def _changed(change: Callable[[], T]) -> T:
         raise problem(409, "the folder of results", rule, "try again later", {"Retry-After": "10"}) from None
     except MaskChanged as error:
         raise refused(error, 412) from None
+    except VerdictsDamaged as error:  # the sender's verdicts are good, and can be sent again when the table is mended
+        raise refused(error, 409) from None
     except NoInput as error:
         raise refused(error, 404) from None
     except BadData as error:

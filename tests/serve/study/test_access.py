@@ -40,6 +40,14 @@ def test_a_cookie_is_its_owners_for_twelve_hours(tmp_path: Path, monkeypatch: py
     assert access._admitted(value, service) is None
 
 
+@pytest.mark.parametrize("owner", ["Łucja", "ward.3; a=b", "50 %41", 'a"b,c'])
+def test_an_owner_may_have_any_name(owner: str, tmp_path: Path) -> None:
+    service = _service(tmp_path, _token(owner), _token("lab"))
+    value, header = _cookie(service, owner)
+    assert access._admitted(value, service) == owner and header.isascii()
+    assert access._admitted(value, _service(tmp_path, _token("lab"))) is None
+
+
 def test_a_cookie_ends_with_its_token(tmp_path: Path) -> None:
     service = _service(tmp_path, _token("ward-3"))
     value, _ = _cookie(service, "ward-3")

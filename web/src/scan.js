@@ -10,8 +10,8 @@ const HEAD_BYTES = 1 << 16;
 // Takes [{ file, path }] and returns [{ name, files }]. The DICOM files of one study are one scan.
 export async function scansOf(chosen) {
   const visible = chosen.filter(({ path }) => !HIDDEN.test(path));
-  const halves = new Set(visible.map(({ path }) => path.toLowerCase()).filter((path) => PAIR.test(path)));
-  const isPaired = ({ path }) => PAIR.test(path) && halves.has(otherHalf(path.toLowerCase()));
+  const halves = new Set(visible.filter(({ path }) => PAIR.test(path)).map(({ path }) => path.replace(PAIR, (_, half) => `.${half.toLowerCase()}`)));
+  const isPaired = ({ path }) => PAIR.test(path) && halves.has(otherHalf(path));
   const isWhole = (item) => WHOLE.test(item.path) || isPaired(item);
   const looked = await Promise.all(visible.filter((item) => !isWhole(item)).map(async (item) => ({ ...item, study: await studyOf(item.file) })));
   // DICOM files may be called 1.img, 2.img and so on; half of a pair is sent, and the server says what is missing.
@@ -27,7 +27,8 @@ export async function scansOf(chosen) {
   return [...scans, ...folders, ...single].map((items) => ({ name: nameOf(items), files: items.map(({ file }) => file) }));
 }
 
-const otherHalf = (path) => path.replace(PAIR, (_, half, packed = "") => `.${half === "hdr" ? "img" : "hdr"}${packed}`);
+// Either half may be compressed.
+const otherHalf = (path) => path.replace(PAIR, (_, half) => (half.toLowerCase() === "hdr" ? ".img" : ".hdr"));
 
 const inFolder = ({ path }) => path.includes("/");
 

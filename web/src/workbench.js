@@ -71,14 +71,8 @@ export class Workbench {
   // Deletes a job. The server does so by itself once it cannot be undone any more, even if this page is closed.
   async discard(id) {
     this.#awaited = null;
-    this.#deleted.set(id, this.#forgetAfter(id, UNDO_SECONDS)); // before the answer: a list read meanwhile lacks the job
-    try {
-      await api.remove(id, UNDO_SECONDS + SLACK_SECONDS);
-    } catch (error) {
-      clearTimeout(this.#deleted.get(id));
-      this.#deleted.delete(id);
-      throw error;
-    }
+    await api.remove(id, UNDO_SECONDS + SLACK_SECONDS);
+    this.#deleted.set(id, this.#forgetAfter(id, UNDO_SECONDS));
     this.#drawNow();
     focusAction(this.#keyOf(id));
   }

@@ -85,6 +85,56 @@ await ben.setOfflineMode(false);
 await saved(ben);
 assert.equal(await ben.$eval("#message", (line) => line.hidden), true);
 
+// A table that is malformed on the server delays a verdict, and only the message about that goes away with it.
+const answers = { verdicts: null, live: null };
+await ben.setRequestInterception(true);
+ben.on("request", async (request) => {
+  const answer = answers[request.url().split("/").at(-1)];
+  const made = answer ? await answer() : null;
+  if (made) await request.respond({ contentType: "application/json", ...made });
+  else await request.continue();
+});
+answers.verdicts = () => ({ status: 409, body: JSON.stringify({ error: { message: "review.tsv is malformed." } }) });
+await judge(ben, second, "x");
+await settled(ben, () => document.getElementById("message").textContent.startsWith("review.tsv is malformed. This browser keeps"));
+answers.verdicts = null;
+await saved(ben);
+assert.equal(await ben.$eval("#message", (line) => line.hidden), true);
+
+// An answer from before a verdict was saved does not take it away.
+let release = null;
+const stale = new Promise((reached) => {
+  answers.live = async () => {
+    answers.live = null;
+    const response = await fetch(`${address}/study/live`, { headers: { Authorization: `Bearer ${token}` } });
+    const body = await response.text();
+    reached();
+    await new Promise((done) => { release = done; });
+    return { status: 200, headers: { ETag: '"stale"' }, body };
+  };
+});
+await stale;
+await judge(ben, second, "f");
+await saved(ben);
+const answered = ben.waitForResponse((response) => response.headers().etag === '"stale"');
+release();
+await answered;
+await new Promise((done) => setTimeout(done, 200));
+assert.deepEqual(await verdicts(ben, second), ["fail"]);
+await judge(ben, second, "p");
+await saved(ben);
+
+// A tab without the cookie goes on: it sends its token.
+await anna.deleteCookie(...(await anna.cookies()));
+await judge(ben, first, "x");
+await saved(ben);
+await settled(anna, (name) => document.querySelector(`tr[data-case="${name}"] .verdicts`).textContent.includes("ben: fix"), first);
+await judge(ben, first, "f");
+await saved(ben);
+await settled(anna, (name) => document.querySelector(`tr[data-case="${name}"] .verdicts`).textContent.includes("ben: fail"), first);
+await anna.goto(`${address}/study/enter#token=${token}`);
+await anna.waitForSelector("#board");
+
 // A case's page opens and the way back leads to the same case; the editor is one link away.
 await pictures(anna, "board");
 await anna.setViewport({ width: 1280, height: 900 });

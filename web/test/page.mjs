@@ -212,6 +212,8 @@ async function checkResult(browser) {
   await checkWithoutWebgl(id, record);
   await page.click("#delete");
   await shown(page, "#intake");
+  const end = Date.now() + RESULT_MS; // the list is shown before the server has answered
+  while ((await get(`jobs/${id}`)).status !== 404 && Date.now() < end) await new Promise((done) => setTimeout(done, 100));
   assert.equal((await get(`jobs/${id}`)).status, 404, "the deleted job is still there");
   assert.deepEqual(faults, []);
   return { volume_ml: record.volume_ml, lesions: record.lesion_count, volumes, pixels: counts };

@@ -36,6 +36,8 @@ test("DICOM slices that are called .img are one scan, and half of a pair is sent
     ["b.img", ["b.img"]],
     ["exam", ["1.img", "2.img", "3.img"]],
   ]);
+  const paired = [item("p/a.IMG.gz", dicom("1.2.3")), item("p/a.hdr")];
+  assert.deepEqual(await scans(...paired), [["a.IMG.gz", ["a.IMG.gz", "a.hdr"]]]);
 });
 
 test("the DICOM files of a study are one scan, whatever their folders and encoding", async () => {

@@ -195,7 +195,7 @@
   }
 
   // Served: entries are sent until the service has taken them, and those of others are fetched
-  let sending = false, retry = 0, tag = "", most = 500, leaving = false, troubled = false;
+  let sending = false, retry = 0, tag = "", most = 500, leaving = false, told = "";
   const refused = new Set();  // of single entries, so that one of them never holds up the others
   const token = () => { try { return sessionStorage.getItem("insula.token"); } catch { return null; } };
 
@@ -220,16 +220,15 @@
     }
     if (final && entries.length === 1) refused.add(entries[0]);
     if (final) most = 1;
-    troubled = Boolean(trouble);
     if (trouble) say(`${trouble.replace(/\.$/, "")}. ${final ? "Not saved." : "This browser keeps the verdicts and sends them again."}`);
+    if (!final || entries.length > 1) told = find("message").textContent;
     if (trouble && !final) retry = setTimeout(send, 5000);
     else send();
   }
 
   function taken(entries, reviews) {
     recorded = reviews;
-    if (troubled) say("");
-    troubled = false;
+    if (find("message").textContent === told) say("");  // other messages stay
     for (const entry of entries) if (kept.get(idOf(entry))?.reviewed === entry.reviewed) kept.delete(idOf(entry));
     write(store, [...kept.values()]);
     draw();

@@ -113,9 +113,7 @@ def _print(adaptation: Adaptation, out: Path) -> None:
     else:
         print(f"new weights: {adaptation.weights}")
         if adaptation.old_test is None:
-            warn(
-                "the new weights were not tested on heads of others; with `data` they are, on simulated ones"
-            )
+            warn("the new weights were not tested on heads of others; with `data` they are, on simulated ones")
     print(out / "adapt.json")
 
 

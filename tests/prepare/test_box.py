@@ -9,11 +9,11 @@ import torch
 from geometry.orders import ORDERS, stored_as
 from insula.config import PrepareConfig
 from insula.errors import BadData
-from insula.geometry import Grid, ras_map
+from insula.geometry import AxisMap, Grid, ras_map
 from insula.prepare import find_head, measure, normalise, prepare
 from insula.simulate import phantom_case
 from insula.simulate.phantom import phantom_grid
-from insula.volume import Scan
+from insula.volume import Mask, Scan
 
 _BOX = PrepareConfig(box=(96, 112, 88), spacing_mm=2.0)
 _HEAD_MM = np.array([0.0, -18.0, 10.0])
@@ -106,3 +106,14 @@ def test_a_thing_too_small_is_refused_with_its_size() -> None:
     image[20:50, 20:50, 20:50] = 100
     with pytest.raises(BadData, match=r"0\.0. l"):
         find_head(image, (1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("axes", [ORDERS[0], ORDERS[-1]])
+def test_a_mask_goes_into_the_box_and_home_again(axes: AxisMap) -> None:
+    case = phantom_case(phantom_grid(spacing_mm=(2.0, 2.0, 2.0)))
+    image, grid = stored_as(case.scan.image, case.scan.grid, axes)
+    voxels, _ = stored_as(case.truth.voxels, case.scan.grid, axes)
+    prepared = prepare(Scan(image, grid), _BOX)
+    inside = prepared.take_in(Mask(voxels, grid))
+    assert inside.shape == _BOX.box
+    assert ((prepared.bring_home(inside.astype(np.float32)) > 0.5) == voxels).all()

@@ -11,7 +11,6 @@ import torch
 from insula.adapt.labelled import LabelledScan
 from insula.checkpoint import Card, Weights, load_weights
 from insula.config import AdaptConfig, AugmentConfig, PrepareConfig, Recipe, SimulateConfig, TrainConfig
-from insula.geometry import ras_grid, ras_map, resample
 from insula.prepare import prepare
 from insula.store import CaseSet
 from insula.train import train
@@ -80,8 +79,7 @@ def prepared_case(case: Case, config: PrepareConfig) -> tuple[torch.Tensor, torc
         BadData: no head is found in the scan.
     """
     prepared = prepare(case.scan, config)
-    mask = resample(ras_map(case.truth.grid).apply(case.truth.voxels), ras_grid(case.truth.grid), prepared.grid)
-    return prepared.image[0, 0].half(), torch.from_numpy(mask > 0.5)
+    return prepared.image[0, 0].half(), torch.from_numpy(prepared.take_in(case.truth))
 
 
 def case_set(scans: Sequence[LabelledScan], config: PrepareConfig) -> CaseSet:

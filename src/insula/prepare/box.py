@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from insula.geometry import Grid, laid_out, ras_grid, ras_map, resample
 from insula.prepare.head import Head, find_head
 from insula.prepare.intensity import measure, normalise
 from insula.types import Flag
-from insula.volume import Scan
+from insula.volume import Mask, Scan
 
 __all__ = ["Prepared", "prepare"]
 
@@ -38,6 +38,14 @@ class Prepared:
     """Grid of the scan as it was read."""
     flags: tuple[Flag, ...]
     """Findings that a reader of the result has to know."""
+
+    def take_in(self, mask: Mask) -> Bool[np.ndarray, "i j k"]:
+        """Return a mask of the scan in the box, where at least half of a voxel is inside it.
+
+        Args:
+            mask: on the scan's own grid.
+        """
+        return resample(ras_map(mask.grid).apply(mask.voxels), ras_grid(mask.grid), self.grid) > 0.5
 
     def bring_home(self, prob: Float[np.ndarray, "i j k"]) -> NDArray[np.float32]:
         """Return a probability map of the box on the scan's own grid; float32, 0 outside the box."""

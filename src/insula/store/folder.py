@@ -25,7 +25,6 @@ from torch import Tensor
 from insula.cohort.entry import Entry
 from insula.config import PrepareConfig, from_dict, to_dict
 from insula.errors import BadData, CannotCreate, InsulaError, IOFault, NoInput, NoPermission
-from insula.geometry import ras_grid, ras_map, resample
 from insula.io import read_mask, read_scan, write_bytes, write_json
 from insula.io.bytes import read_file
 from insula.prepare import prepare
@@ -80,7 +79,7 @@ def store_case(entry: Entry, folder: Path, config: PrepareConfig, precision: Pre
         return replace(kept, subject=entry.subject, centre=entry.centre, chronicity=entry.chronicity)
     lesion = read_mask(entry.mask, label=entry.label).onto(scan.grid, what=f"the mask of {entry.case}")
     prepared = prepare(scan, config)
-    mask = resample(ras_map(lesion.grid).apply(lesion.voxels), ras_grid(lesion.grid), prepared.grid) > 0.5
+    mask = prepared.take_in(lesion)
     image = prepared.image[0, 0]
     scale, offset = 1.0, 0.0
     if precision == "uint8":

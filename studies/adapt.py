@@ -39,16 +39,8 @@ _CASES_SEED, _UNFAMILIAR_SEED, _OLD_SEED = 7101, 7102, 7103
 
 
 def some_of(cases: CaseSet, chosen: Sequence[int]) -> CaseSet:
-    """The cases of these numbers."""
-    return replace(
-        cases,
-        names=tuple(cases.names[n] for n in chosen),
-        images=tuple(cases.images[n] for n in chosen),
-        masks=tuple(cases.masks[n] for n in chosen),
-        brains=(),
-        centres=(),
-        fingerprint=f"{cases.fingerprint} {list(chosen)}",
-    )
+    """The cases of these numbers, with unknown brains, as corrected masks have."""
+    return replace(cases.only(chosen), brains=(), centres=())
 
 
 def shuffled(cases: CaseSet) -> CaseSet:

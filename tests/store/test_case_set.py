@@ -42,3 +42,13 @@ def test_all_cases_or_those_named(store: Store) -> None:
 def test_a_name_that_is_not_there_is_refused(store: Store, tmp_path: Path) -> None:
     with pytest.raises(NoInput, match="sub-x"):
         CaseSet.from_store(store, ["sub-x"])
+
+
+def test_some_of_the_cases_keep_their_order_and_get_a_fingerprint_of_their_own(store: Store) -> None:
+    cases = CaseSet.from_store(store)
+    some = cases.only([1, 0])
+    assert some.names == (cases.names[1], cases.names[0])
+    assert some.images[0] is cases.images[1] and some.masks[1] is cases.masks[0]
+    assert some.subjects == (cases.subjects[1], cases.subjects[0])
+    assert some.brains == ()
+    assert len({cases.fingerprint, some.fingerprint, cases.only([0, 1]).fingerprint}) == 3

@@ -149,26 +149,16 @@ def adapt(
         return result
 
 
+@dataclass(frozen=True)
 class _Tuner:
     """Fine-tunes on some of the cases; each run in a folder of its own."""
 
-    def __init__(
-        self,
-        weights: Weights,
-        cases: CaseSet,
-        recipe: Recipe,
-        work: Path,
-        runs: int,
-        report: Callable[[Stage], None],
-    ) -> None:
-        self.weights, self.cases, self.recipe, self.work, self.runs, self.report = (
-            weights,
-            cases,
-            recipe,
-            work,
-            runs,
-            report,
-        )
+    weights: Weights
+    cases: CaseSet
+    recipe: Recipe
+    work: Path
+    runs: int
+    report: Callable[[Stage], None]
 
     def announce(self, device: torch.device) -> None:
         """Report how long all runs will take, measured on a few steps."""
@@ -183,21 +173,13 @@ class _Tuner:
 
     def __call__(self, number: int, kept: Sequence[int]) -> Weights:
         """Fine-tune on the cases of these numbers."""
-        some = replace(
-            self.cases,
-            names=tuple(self.cases.names[n] for n in kept),
-            images=tuple(self.cases.images[n] for n in kept),
-            masks=tuple(self.cases.masks[n] for n in kept),
-            subjects=tuple(self.cases.subjects[n] for n in kept),
-            fingerprint=f"{self.cases.fingerprint} {sorted(kept)}",
-        )
         folder = self.work / f"run{number + 1}"
         folder.mkdir(parents=True, exist_ok=True)
 
         def report(progress: Progress) -> None:
             self.report(Stage(run=number + 1, runs=self.runs, progress=progress))
 
-        tuned = fine_tune(self.weights, some, self.recipe, folder, report=report)
+        tuned = fine_tune(self.weights, self.cases.only(kept), self.recipe, folder, report=report)
         return replace(tuned, card=_decides_as(self.weights.card, tuned.card))
 
 

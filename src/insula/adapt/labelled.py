@@ -12,8 +12,8 @@ from insula.io import read_mask
 from insula.io.entities import entities_of
 from insula.predict import CaseRecord, ResultRecord, open_scan
 from insula.report import Review, case_verdict, reviews_by_case
-from insula.study import REVIEW_TABLE, ScanSources, earlier_records, read_reviews
-from insula.study.inputs import case_of_image, find_scans, name_cases
+from insula.study import ScanSources, earlier_records, reviews_of
+from insula.study.inputs import case_of_image, find_scans, images_in, name_cases
 from insula.volume import Case
 
 __all__ = ["LEAST_CASES", "LabelledScan", "find_labelled", "subject_of"]
@@ -38,8 +38,8 @@ def find_labelled(folder: Path, scans: Sequence[str], *, label: int | None = Non
     """Find the scans whose masks a person stands for, sorted by name.
 
     In a folder of results, these are the cases with a corrected mask, unless a rater has judged that one otherwise than
-    `pass`, and those whose present mask a rater passed. Any
-    other folder is one of masks, each of which has a name that begins with its scan's.
+    `pass`, and those whose present mask a rater passed. Any other folder is one of masks, each of which has a name that
+    begins with its scan's.
 
     Args:
         folder: of results, or of masks.
@@ -53,8 +53,7 @@ def find_labelled(folder: Path, scans: Sequence[str], *, label: int | None = Non
     if not folder.is_dir():
         raise NoInput("the folder", folder, "does not exist", "name a folder of results or of masks")
     if records := earlier_records(folder.glob("*.json")):
-        table = folder / REVIEW_TABLE
-        reviews = reviews_by_case(read_reviews(table) if table.exists() else [])
+        reviews = reviews_by_case(reviews_of(folder))
         sources = ScanSources(scans)
         found = [_of_result(folder, record, sources) for record in records.values() if _is_sure(record, reviews)]
         remedy = "correct masks (`insula correct`), or pass them in the index (`insula review`)"
@@ -89,7 +88,7 @@ def _of_masks(folder: Path, scans: Sequence[str], label: int | None) -> list[Lab
     files = find_scans(scans).files
     cases = dict(zip(name_cases(files), files, strict=True))
     masks: dict[str, Path] = {}
-    for path in sorted(path for path in folder.rglob("*.nii*") if path.is_file() and not path.name.startswith(".")):
+    for path in images_in(folder):
         case = case_of_image(path, cases)
         if case is None:
             raise NoInput("the mask", path.name, "has no scan", "begin its name with the scan's, or name the scan too")

@@ -120,11 +120,10 @@ def _print(adaptation: Adaptation, out: Path) -> None:
 def _propose(results: Path) -> None:
     from insula.adapt import next_cases
     from insula.io import printable
-    from insula.study import REVIEW_TABLE, earlier_records, read_reviews
+    from insula.study import earlier_records, reviews_of
 
     records = earlier_records(results.glob("*.json"))
-    reviews = read_reviews(results / REVIEW_TABLE) if (results / REVIEW_TABLE).exists() else []
-    for number, proposal in enumerate(next_cases(records, reviews)):
+    for number, proposal in enumerate(next_cases(records, reviews_of(results))):
         if number == 0:
             print("to correct next:")
         reasons = f" ({', '.join(proposal.reasons)})" if proposal.reasons else ""

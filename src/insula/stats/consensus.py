@@ -24,9 +24,9 @@ class Staple:
     prob: Float[np.ndarray, "i j k"]
     """Probability that a voxel is lesion, float64."""
     sensitivity: tuple[float | None, ...]
-    """Of each rater, 0 to 1; None if no rater marked any voxel."""
+    """Sensitivity of each rater, 0 to 1; None if no rater marked any voxel."""
     specificity: tuple[float | None, ...]
-    """Of each rater, 0 to 1, over the whole volume; None if all raters marked every voxel."""
+    """Specificity of each rater over the whole volume, 0 to 1; None if all raters marked every voxel."""
 
     @property
     def mask(self) -> Bool[np.ndarray, "i j k"]:

@@ -20,6 +20,7 @@ from insula.study.review_table import (
     merge_reviews,
     read_reviews,
     review_of_cells,
+    reviews_of,
     reviews_or_problem,
     write_reviews,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "read_reviews",
     "review_of_cells",
     "review_study",
+    "reviews_of",
     "reviews_or_problem",
     "run_study",
     "summarize_reviews",

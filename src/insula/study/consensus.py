@@ -62,9 +62,9 @@ class RaterRecord(TypedDict):
     dice: float
     """Dice with the consensus, 0 to 1; 1 if both are empty."""
     sensitivity: float | None
-    """As STAPLE estimates it, 0 to 1; None for a majority, or if the consensus is empty."""
+    """STAPLE's estimate of the sensitivity, 0 to 1; None for a majority, or if the consensus is empty."""
     specificity: float | None
-    """As STAPLE estimates it over the whole volume, 0 to 1; None for a majority."""
+    """STAPLE's estimate of the specificity over the whole volume, 0 to 1; None for a majority."""
     flags: list[dict[str, str]]
     """The fields of each `Flag` of the rater's mask."""
     sha256: str

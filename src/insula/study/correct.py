@@ -15,7 +15,7 @@ from insula.io import OutputFolder, read_mask
 from insula.io.bytes import read_file
 from insula.predict import CaseRecord, ResultRecord, corrected_result, result_paths, set_corrected_aside
 from insula.report import write_case
-from insula.study.inputs import case_of_image
+from insula.study.inputs import case_of_image, images_in
 from insula.study.overview import Overview, earlier_records
 from insula.study.sources import ScanSources
 
@@ -86,7 +86,7 @@ def find_corrections(
         asides = list(folder.glob(f"{name}{_SUFFIX}-????????_mask.nii.gz"))
         beside = sorted(folder.glob(f"{name}{_SUFFIX}.nii*"))
         edited[case] += [given for given in beside if not _is_superseded(given, record, asides, label)]
-    for path in _images(masks) if masks is not None else ():
+    for path in images_in(masks) if masks is not None else ():
         owner = case_of_image(path, done)
         if owner is not None and path.resolve() not in {known.resolve() for known in edited[owner]}:
             edited[owner].append(path)
@@ -105,7 +105,7 @@ def masks_of_no_case(folder: Path, masks: Path) -> list[Path]:
     """
     records = earlier_records(folder.glob("*.json"))
     done = {case: record for case, record in records.items() if record["outcome"] == "done"}
-    return [path for path in _images(masks) if case_of_image(path, done) is None]
+    return [path for path in images_in(masks) if case_of_image(path, done) is None]
 
 
 def correct_study(
@@ -219,11 +219,3 @@ def _same_voxels(edited: Path, present: Path, label: int | None) -> bool:
         return bool(np.array_equal(read_mask(edited, label=label).onto(now.grid).voxels, now.voxels))
     except InsulaError:
         return False
-
-
-def _images(masks: Path) -> list[Path]:
-    if masks.is_file():
-        return [masks]
-    if not masks.is_dir():
-        raise NoInput("the folder of masks", masks, "does not exist", "check the path")
-    return sorted(path for path in masks.rglob("*.nii*") if path.is_file() and not path.name.startswith("."))

@@ -18,7 +18,7 @@ from insula.io.naming import other_than_t1w
 from insula.io.participants import without_scan
 from insula.io.walk import walk
 
-__all__ = ["ScanFiles", "case_of_image", "find_scans", "name_cases"]
+__all__ = ["ScanFiles", "case_of_image", "find_scans", "images_in", "name_cases"]
 
 _IMAGE = r"\.(nii|hdr)(\.(gz|bz2|xz))?$"
 _SCAN = re.compile(_IMAGE, re.IGNORECASE)
@@ -180,3 +180,16 @@ def case_of_image(path: Path, cases: Iterable[str]) -> str | None:
         case for case in cases if name == folded(case) or name.startswith((folded(case) + "_", folded(case) + "-"))
     ]
     return max(matches, key=len, default=None)
+
+
+def images_in(masks: Path) -> list[Path]:
+    """Return the NIfTI files in a folder and its subfolders, sorted, without hidden ones; or the one file.
+
+    Raises:
+        NoInput: the path does not exist.
+    """
+    if masks.is_file():
+        return [masks]
+    if not masks.is_dir():
+        raise NoInput("the folder of masks", masks, "does not exist", "check the path")
+    return sorted(path for path in masks.rglob("*.nii*") if path.is_file() and not path.name.startswith("."))

@@ -15,7 +15,7 @@ from insula.predict import CaseRecord
 from insula.report import OUTDATED, Review, case_verdict, reviews_by_case
 from insula.stats import Agreement, cohen_kappa
 from insula.study.overview import earlier_records, write_overview
-from insula.study.review_table import REVIEW_TABLE, merge_reviews, read_reviews, write_reviews
+from insula.study.review_table import REVIEW_TABLE, merge_reviews, read_reviews, reviews_of, write_reviews
 
 __all__ = ["StudyReview", "add_reviews", "agreements", "review_study", "summarize_reviews"]
 
@@ -98,8 +98,7 @@ def add_reviews(folder: Path, reviews: Sequence[Review]) -> list[Review]:
         BadData: the folder's own table is malformed; it stays as it is.
         InsulaError: a file cannot be read or written.
     """
-    own = folder / REVIEW_TABLE
-    merged = merge_reviews(read_reviews(own) if own.exists() else [], reviews)
+    merged = merge_reviews(reviews_of(folder), reviews)
     kept = [review for review in merged if review.verdict or review.note]
     write_reviews(folder, kept)
     return kept

@@ -17,6 +17,7 @@ __all__ = [
     "merge_reviews",
     "read_reviews",
     "review_of_cells",
+    "reviews_of",
     "reviews_or_problem",
     "write_reviews",
 ]
@@ -68,6 +69,12 @@ def read_reviews(path: Path) -> list[Review]:
         review_of_cells(dict(_cells(path, number, head, line)), f"{printable(path.name)}, row {number}")
         for number, line in rows
     ]
+
+
+def reviews_of(folder: Path) -> list[Review]:
+    """Return the verdicts of a folder of results, as `read_reviews` does; none if it has no table of them."""
+    table = folder / REVIEW_TABLE
+    return read_reviews(table) if table.exists() else []
 
 
 def reviews_or_problem(path: Path) -> tuple[list[Review], str]:

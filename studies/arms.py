@@ -2,15 +2,17 @@
 
     python -m studies.arms --data DATA --out FOLDER --arms smart-96,enhanced-96 --minutes 3 [--until 540]
 
-Every arm continues from the same weights (`--start-smart`, `--start-enhanced`), with the same seed unless its name ends
-in `-s1`, `-s2` and so on. Arms are judged on heads of the validation part, whose hosts and outlines no arm trains on:
-48 simulated as in training, the same 48 with an unfamiliar look, and real lesion-free heads with and without skull.
+Every arm continues from the same weights (`--start-smart`, `--start-enhanced`), or begins with random ones, with the
+same seed unless its name ends in `-s1`, `-s2` and so on; seeds of an arm take equally many steps. Arms are judged on
+heads of the validation part, whose hosts and outlines no arm trains on: 48 simulated as in training, the same 48 with
+an unfamiliar look, and real lesion-free heads with and without skull.
 Each arm writes one JSON; an arm that has its JSON is not run again, and an interrupted arm resumes.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -18,15 +20,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from filelock import FileLock
 
 from insula.augment import Augmentation, augment
 from insula.checkpoint import load_weights
-from insula.config import PrepareConfig, Recipe, load_recipe, to_dict
+from insula.config import PrepareConfig, Recipe, to_dict
 from insula.errors import Preempted
 from insula.infer import choose_device
 from insula.io import write_json
@@ -37,69 +39,35 @@ from insula.store import CaseSet
 from insula.synthetic import Sources, load_sources
 from insula.synthetic.sources import Part
 from insula.train import HeadStream, train
+from insula.train.loop import Progress
 from insula.train.phases import pace
 from insula.train.run import Run
+from insula.train.stream import Batch
 from insula.train.world import World
+from studies.arm_recipes import recipe_of, unseeded
 from studies.clock import machine
 from studies.trial import forward, lesion_answer, score
+from studies.turn import Turn
 
-_RECIPES = Path(__file__).parents[1] / "recipes"
-_HEADS = (
-    "simulate.chronic_fraction=0.8",
-    "simulate.most_lesions=3",
-    "simulate.further_lesion_fraction=0.3",
-    "simulate.small_fraction=0.25",
-    "simulate.strip_fraction=0.45",
-    "simulate.shift_mm=10",
-    "simulate.blend_fraction=0.2",
-    "train.focus=lesion",
-    "train.compile=true",
-    "train.save_minutes=4",
-    'train.losses=[[1.0,"dice"],[1.0,"cross_entropy"]]',
-)
-_CROPS = {
-    "64": ("train.crop=[64,64,64]", "train.batch=12"),
-    "96": ("train.crop=[96,96,96]", "train.batch=4"),
-    "128": ("train.crop=[128,128,128]", "train.batch=2"),
-}
-_EXTRAS = {
-    "fixed": ("simulate.heads=600",),
-    "precise": ('train.losses=[[0.7,"dice"],[1.0,"cross_entropy"],[0.3,"precise_tversky"]]',),
-    "unpainted": ("simulate.painted_fraction=0",),
-    "painted": ("simulate.painted_fraction=0.45",),
-    "mission": ('train.losses=[[0.35,"dice"],[0.25,"focal"],[0.25,"boundary"],[0.15,"tversky"]]',),
-    "plain": ("simulate.confounders=0",),
-    "whole": ("train.whole_fraction=0.04",),
-    "compiled": ("simulate.compile=true",),
-    "eager": ("train.compile=false",),
-    "nomemory": ("model.memory=off",),
-    "noscan": ("model.scans=0",),
-    "gentle": ("train.lr=2e-4",),
-    "controls": ("simulate.control_fraction=0.2",),
-}
 _PROBED, _WARM = 60, 700
+_COMPILED = 20  # steps after which all is compiled
 _SEED = 2411
-
-
-def recipe_of(arm: str, device: str) -> Recipe:
-    """The recipe that an arm's name stands for: `model-crop[-extra ...][-sSEED]`."""
-    model, crop, *rest = arm.split("-")
-    changes = [*_HEADS, *_CROPS[crop]]
-    for word in rest:
-        changes += [f"train.seed={word[1:]}"] if word[0] == "s" and word[1:].isdigit() else _EXTRAS[word]
-    changes.append(f"train.device={device}")
-    return replace(load_recipe(_RECIPES / f"{model}.toml", tuple(changes)), name=model)
+_Made = TypeVar("_Made")
 
 
 def sources_of(data: Path, part: Part, box: tuple[int, int, int], cache: Path) -> Sources:
     """Sources of a part, cached for later calls on the same machine."""
-    path = cache / f"{part}.pt"
-    if path.exists():
-        return torch.load(path, weights_only=False)
-    sources = load_sources(data, part=part, box=box)
-    cache.mkdir(parents=True, exist_ok=True)
-    torch.save(sources, path)
-    return sources
+    return _cached(cache / f"{part}.pt", lambda: load_sources(data, part=part, box=box))
+
+
+def _cached(path: Path, make: Callable[[], _Made]) -> _Made:
+    """What an earlier process on this machine has made, or else make it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            torch.save(make(), path.with_suffix(".new"))
+            path.with_suffix(".new").replace(path)
+    return torch.load(path, weights_only=False)
 
 
 def free_heads(sources: Sources, device: torch.device) -> CaseSet:
@@ -131,13 +99,17 @@ def judge_sets(
     data: Path, cache: Path, recipe: Recipe, device: torch.device, count: int, part: Part
 ) -> dict[str, CaseSet]:
     """Heads that no arm trains on: simulated as in training, with an unfamiliar look, and real and lesion-free."""
-    sources = sources_of(data, part, recipe.prepare.box, cache)
-    stream = HeadStream(sources, recipe, device=device)
-    return {
-        "heads": stream.cases(count, seed=_SEED),
-        "unfamiliar": stream.cases(count, seed=_SEED, unfamiliar=True),
-        "free": free_heads(sources, device),
-    }
+
+    def make() -> dict[str, CaseSet]:
+        sources = sources_of(data, part, recipe.prepare.box, cache)
+        stream = HeadStream(sources, recipe, device=device)
+        return {
+            "heads": stream.cases(count, seed=_SEED),
+            "unfamiliar": stream.cases(count, seed=_SEED, unfamiliar=True),
+            "free": free_heads(sources, device),
+        }
+
+    return _cached(cache / f"judged-{part}-{count}-{device.type}.pt", make)
 
 
 def judge(model: torch.nn.Module, sets: dict[str, CaseSet], device: torch.device) -> dict[str, Any]:
@@ -185,22 +157,35 @@ def means(rows: list[dict[str, Any]]) -> dict[str, float]:
     return out
 
 
-def steps_within(recipe: Recipe, data: Sources | CaseSet, folder: Path, start: str | None, minutes: float) -> int:
-    """Number of steps that fit into the minutes; measured once and stored in the folder."""
-    kept = folder / "plan.json"
-    if kept.exists():
-        return json.loads(kept.read_text(encoding="utf-8"))["steps"]
+def steps_within(
+    recipe: Recipe, data: Sources | CaseSet, plan: Path, start: str | None, minutes: float, turn: Turn
+) -> int:
+    """Number of steps that fit into the minutes; measured once, when it is this process's turn, and stored."""
+    with FileLock(plan.with_suffix(".lock")):
+        if not plan.exists():
+            _measure_steps(recipe, data, plan, start, minutes, turn)
+            torch.cuda.empty_cache()
+    return json.loads(plan.read_text(encoding="utf-8"))["steps"]
+
+
+def _measure_steps(
+    recipe: Recipe, data: Sources | CaseSet, plan: Path, start: str | None, minutes: float, turn: Turn
+) -> None:
     weights = load_weights(start) if start else None
     short = replace(recipe, train=replace(recipe.train, steps=_WARM + _PROBED))
-    run = Run(short, data, folder, start=weights, world=World())
-    take: Callable[..., Tensor] = partial(run.steps.take, lr=1e-9, rate=1e-3)
+    run = Run(short, data, plan.parent, start=weights, world=World())
+    numbers = itertools.count()
+
+    def take(batch: Batch) -> None:
+        if next(numbers) == _COMPILED:
+            turn.take()
+        run.steps.take(batch, lr=1e-9, rate=1e-3)
+
     ms = pace(take, run.stream.batches(0, _WARM + _PROBED), warm=_WARM, steps=_PROBED, device=run.device)
+    turn.give()
     whole = recipe.train.whole_fraction
     steps = int(minutes * 60_000 / (ms * (1 + 2.5 * whole)))
-    write_json(kept, {"steps": steps, "step_ms": ms, "minutes": minutes})
-    del run
-    torch.cuda.empty_cache()
-    return steps
+    write_json(plan, {"steps": steps, "step_ms": ms, "minutes": minutes})
 
 
 def run_arm(
@@ -218,15 +203,23 @@ def run_arm(
     if recipe.simulate.heads:
         data = HeadStream(sources, recipe, device=device).cases(recipe.simulate.heads, seed=_SEED)
     start = {"smart": arguments.start_smart, "enhanced": arguments.start_enhanced}.get(recipe.name)
-    steps = steps_within(recipe, data, folder, start, arguments.minutes)
+    turn, plan = Turn(arguments.turn), arguments.runs / f"{unseeded(arm)}.plan.json"
+    steps = steps_within(recipe, data, plan, start, arguments.minutes, turn)
     left = (deadline - time.monotonic()) / 60 - arguments.reserve / 60
     recipe = replace(recipe, train=replace(recipe.train, steps=steps, minutes=max(left, 0.1)))
     print(f"{arm}: {steps} steps ({time.monotonic() - begun:.0f} s to begin)", flush=True)
-    done = True
+    weights, done = load_weights(start) if start else None, True
+
+    def wait(progress: Progress) -> None:
+        if progress.step > _COMPILED:
+            turn.take()
+
     try:
-        train(recipe, data, folder, start=load_weights(start) if start else None, resume=True)
+        train(recipe, data, folder, start=weights, resume=True, report=wait)
     except Preempted:
         done = False
+    finally:
+        turn.give()
     weights = load_weights(str(folder / f"{recipe.name}.json"))
     scores = judge(weights.model, sets, device)
     result = {
@@ -274,6 +267,7 @@ def main() -> None:
     parser.add_argument("--start-enhanced", help="weights that enhanced arms continue from")
     parser.add_argument("--judge-only", action="store_true", help="judge the weights that arms start from")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--turn", type=Path, help="a file that processes on one card share: one at a time trains")
     arguments = parser.parse_args()
     deadline = time.monotonic() + arguments.until
     arguments.runs = arguments.runs or arguments.out / "runs"

@@ -25,7 +25,8 @@ from insula.synthetic import Sources
 from insula.train.phases import pace
 from insula.train.run import Run
 from insula.train.world import World
-from studies.arms import recipe_of, sources_of
+from studies.arm_recipes import recipe_of
+from studies.arms import sources_of
 from studies.clock import machine
 
 _WARM = 700
@@ -53,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of hosts, label maps and outlines")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/insula-sources"))
-    parser.add_argument("--arm", default="smart-96", help="name of an arm, as in studies/arms.py")
+    parser.add_argument("--arm", default="smart-96", help="name of an arm, as in studies/arm_recipes.py")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument(
         "--compiled", choices=("no", "yes", "both"), default="both", help="whether the simulator is compiled"

@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--items", type=int, default=4, help="items of a step over all processes")
-    parser.add_argument("--arm", default="smart-96-mission", help="name of an arm, as in studies/arms.py")
+    parser.add_argument("--arm", default="smart-96-mission", help="name of an arm, as in studies/arm_recipes.py")
     parser.add_argument("--unseen", type=int, default=16, help="batches of validation heads that judge a run")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -47,7 +47,8 @@ from insula.train.phases import pace
 from insula.train.run import Run
 from insula.train.stream import Batch
 from insula.train.world import Votes
-from studies.arms import judge, judge_sets, recipe_of, sources_of
+from studies.arm_recipes import recipe_of
+from studies.arms import judge, judge_sets, sources_of
 from studies.clock import machine
 from studies.trial import forward
 
@@ -236,7 +237,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of hosts, label maps and outlines")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/insula-sources"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--arm", default="smart-96-mission-compiled", help="name of an arm, as in studies/arms.py")
+    parser.add_argument(
+        "--arm", default="smart-96-mission-compiled", help="name of an arm, as in studies/arm_recipes.py"
+    )
     parser.add_argument(
         "--items", default="4,16", help="items of a step over all processes; measured one after the other"
     )

@@ -51,13 +51,14 @@ def shuffled(cases: CaseSet) -> CaseSet:
 def row_of(
     weights: Weights, cases: CaseSet, sets: dict[str, CaseSet], config: AdaptConfig, folder: Path
 ) -> dict[str, Any]:
-    """Adapt to the cases, with folds left out as `insula adapt` does, and judge on the other sets."""
+    """Adapt to the cases, with folds left out as `insula adapt` does, if any, and judge on the other sets."""
     begun = time.perf_counter()
     device = choose_device(config.device)
     recipe = adapted_recipe(weights.card, config, device, simulated=True)
     changes: list[CaseChange] = []
     before = _dice(weights, cases, device)
-    for number, left_out in enumerate(deal(cases.names, config.folds, config.seed)):
+    folds = deal(cases.names, config.folds, config.seed) if config.folds else []
+    for number, left_out in enumerate(folds):
         kept = [n for n in range(len(cases)) if n not in left_out]
         tuned = _tuned(weights, some_of(cases, kept), recipe, folder / f"fold{number}")
         after = _dice(tuned, some_of(cases, left_out), device)
@@ -73,18 +74,18 @@ def row_of(
             )
             for n, dice in zip(left_out, after, strict=True)
         ]
-    decision = decide(changes)
     tuned = _tuned(weights, cases, recipe, folder / "all")
     judged = {name: _means(tuned, cases, device) for name, cases in sets.items()}
+    row = {"cases": len(cases), **judged, "seconds": time.perf_counter() - begun}
+    if not changes:
+        return row
+    decision = decide(changes)
     mean = decision.difference.mean
-    return {
-        "cases": len(cases),
+    return row | {
         "left_out_before": decision.before.value,
         "left_out_after": decision.after.value,
         "difference": [mean.value, mean.low, mean.high],
         "gained": decision.gained,
-        **judged,
-        "seconds": time.perf_counter() - begun,
     }
 
 
@@ -122,6 +123,7 @@ def main() -> None:
     parser.add_argument("--shuffled", default="10", help="numbers of cases with masks of other cases")
     parser.add_argument("--judged", type=int, default=24, help="heads to judge on, of each look")
     parser.add_argument("--steps", type=int, default=AdaptConfig().steps)
+    parser.add_argument("--folds", type=int, default=AdaptConfig().folds, help="0: adapt to all cases, leave none out")
     parser.add_argument("--lr", type=float, default=AdaptConfig().lr)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
@@ -130,7 +132,13 @@ def main() -> None:
     begun = time.monotonic()
     arguments.out.mkdir(parents=True, exist_ok=True)
     device, weights = choose_device(arguments.device), load_weights(arguments.weights)
-    config = AdaptConfig(steps=arguments.steps, lr=arguments.lr, device=str(device), seed=arguments.seed)
+    config = AdaptConfig(
+        steps=arguments.steps,
+        folds=arguments.folds,
+        lr=arguments.lr,
+        device=str(device),
+        seed=arguments.seed,
+    )
     box = PrepareConfig().box
     mixed = sources_of(arguments.data, "train", box, arguments.cache)
     stream = HeadStream(
@@ -156,8 +164,8 @@ def main() -> None:
         name = f"{'shuffled' if null else 'cases'}-{count}-{arguments.seed}"
         row = row_of(weights, shuffled(chosen) if null else chosen, sets, config, arguments.runs / name)
         rows.append({**row, "shuffled": null})
-        print(name, {key: value for key, value in row.items() if key != "difference"}, row["difference"], flush=True)
-        write_json(arguments.out / f"adapt-{arguments.seed}.json", {**machine(device), "rows": rows})
+        print(name, row, flush=True)
+        write_json(arguments.out / f"adapt-{arguments.lr:g}-{arguments.seed}.json", {**machine(device), "rows": rows})
 
 
 def with_lesion(stream: HeadStream, count: int) -> CaseSet:

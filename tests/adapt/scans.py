@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from insula.adapt import LabelledScan
+from insula.adapt import Labelled
 from insula.io import write_mask, write_scan
 from insula.simulate import phantom_case
 from insula.simulate.phantom import Sphere, phantom_grid
@@ -22,13 +22,10 @@ def case(number: int) -> Case:
     return phantom_case(_GRID, (Sphere((x, y, z), 16.0),), seed=number, noise=0.02)
 
 
-def labelled(count: int, *, shuffled: bool = False) -> list[LabelledScan]:
+def labelled(count: int, *, shuffled: bool = False) -> Labelled:
     """Scans of as many subjects; shuffled: each with the mask of the next."""
     masks = [(n + 1) % count if shuffled else n for n in range(count)]
-    return [
-        LabelledScan(case=f"sub-{n:02d}_T1w", subject=f"{n:02d}", read=partial(_read, n, mask))
-        for n, mask in enumerate(masks)
-    ]
+    return {f"sub-{n:02d}_T1w": partial(_read, n, mask) for n, mask in enumerate(masks)}
 
 
 def write_files(folder: Path, count: int) -> None:

@@ -19,9 +19,9 @@ from report.records import MASKS, done_record
 def test_masks_are_brought_to_the_scans_that_their_names_begin_with(tmp_path: Path) -> None:
     write_files(tmp_path, 5)
     found = find_labelled(tmp_path / "masks", [str(tmp_path / "scans")])
-    assert [scan.case for scan in found] == [f"sub-{n:02d}_T1w" for n in range(5)]
-    assert [scan.subject for scan in found] == [f"{n:02d}" for n in range(5)]
-    read = found[3].read()
+    assert list(found) == [f"sub-{n:02d}_T1w" for n in range(5)]
+    read = found["sub-03_T1w"]()
+    assert read.subject == "03"
     assert np.array_equal(read.truth.voxels, case(3).truth.voxels)
     assert np.allclose(read.scan.image, case(3).scan.image, rtol=1e-3, atol=1)
 
@@ -47,7 +47,7 @@ def test_of_results_only_corrected_and_passed_masks_count(tmp_path: Path) -> Non
             for case, (verdict, sha) in verdicts.items()
         ],
     )
-    assert [scan.case for scan in find_labelled(tmp_path, [])] == ["a", "b", "e0", "e1", "e2"]
+    assert list(find_labelled(tmp_path, [])) == ["a", "b", "e0", "e1", "e2"]
 
 
 def test_too_few_masks_are_counted(tmp_path: Path) -> None:

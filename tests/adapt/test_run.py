@@ -94,7 +94,7 @@ def test_left_out_cases_are_judged_by_the_decisions_of_the_weights_that_are_writ
 
 
 def test_one_subject_cannot_be_left_out(weights: Weights, tmp_path: Path) -> None:
-    same = [replace(scan, subject="00") for scan in labelled(5)]
+    same = {f"sub-00_ses-{n}_T1w": read for n, read in enumerate(labelled(5).values())}
     with pytest.raises(NoInput, match="are of one subject"):
         adapt(same, tmp_path, weights, config=_CONFIG)
 

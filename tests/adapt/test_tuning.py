@@ -42,7 +42,7 @@ def test_cases_are_prepared_as_at_inference(tiny_weights: Path) -> None:
     assert cases.names == ("sub-00_T1w", "sub-01_T1w", "sub-02_T1w")
     assert cases.subjects == ("00", "01", "02")
     assert cases.images[0].shape == config.box
-    for scan, mask in zip(scans, cases.masks, strict=True):
-        assert abs(int(mask.sum()) - int(scan.read().truth.voxels.sum())) <= 1  # the box keeps 4 mm voxels
+    for read, mask in zip(scans.values(), cases.masks, strict=True):
+        assert abs(int(mask.sum()) - int(read().truth.voxels.sum())) <= 1  # the box keeps 4 mm voxels
     assert case_set(scans, config).fingerprint == cases.fingerprint
     assert case_set(labelled(3, shuffled=True), config).fingerprint != cases.fingerprint

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
+from typing import TypeAlias, TypeGuard
 
 from insula.errors import BadData, NoInput
 from insula.io import read_mask
@@ -16,25 +15,16 @@ from insula.study import ScanSources, earlier_records, reviews_of
 from insula.study.inputs import case_of_image, find_scans, images_in, name_cases
 from insula.volume import Case
 
-__all__ = ["LEAST_CASES", "LabelledScan", "find_labelled", "subject_of"]
+__all__ = ["LEAST_CASES", "Labelled", "find_labelled", "subject_of"]
 
 LEAST_CASES = 5
 """Smallest number of cases to adapt to: fewer give no interval."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledScan:
-    """A scan with a mask that a person stands for; read from its files when it is needed."""
-
-    case: str
-    """Name of the case."""
-    subject: str
-    """Label of the subject; the case's name where that has none."""
-    read: Callable[[], Case]
-    """Read scan and mask."""
+Labelled: TypeAlias = Mapping[str, Callable[[], Case]]
+"""Scans with masks that a person stands for, by the name of the case; each is read from its files when it is needed."""
 
 
-def find_labelled(folder: Path, scans: Sequence[str], *, label: int | None = None) -> list[LabelledScan]:
+def find_labelled(folder: Path, scans: Sequence[str], *, label: int | None = None) -> Labelled:
     """Find the scans whose masks a person stands for, sorted by name.
 
     In a folder of results, these are the cases with a corrected mask, unless a rater has judged that one otherwise than
@@ -55,7 +45,11 @@ def find_labelled(folder: Path, scans: Sequence[str], *, label: int | None = Non
     if records := earlier_records(folder.glob("*.json")):
         reviews = reviews_by_case(reviews_of(folder))
         sources = ScanSources(scans)
-        found = [_of_result(folder, record, sources) for record in records.values() if _is_sure(record, reviews)]
+        found = {
+            record["case"]: _of_result(folder, record, sources)
+            for record in records.values()
+            if _is_sure(record, reviews)
+        }
         remedy = "correct masks (`insula correct`), or pass them in the index (`insula review`)"
     else:
         found = _of_masks(folder, scans, label)
@@ -63,7 +57,7 @@ def find_labelled(folder: Path, scans: Sequence[str], *, label: int | None = Non
     if len(found) < LEAST_CASES:
         rule = f"has masks that a person stands for in {len(found)} of the {LEAST_CASES} cases that it takes"
         raise NoInput("the folder", folder, rule, remedy)
-    return sorted(found, key=lambda scan: scan.case)
+    return dict(sorted(found.items()))
 
 
 def _is_sure(record: CaseRecord, reviews: Mapping[str, Sequence[Review]]) -> TypeGuard[ResultRecord]:
@@ -73,7 +67,7 @@ def _is_sure(record: CaseRecord, reviews: Mapping[str, Sequence[Review]]) -> Typ
     return verdict.verdict == "pass" or (record.get("correction") is not None and not verdict.reviewed)
 
 
-def _of_result(folder: Path, record: ResultRecord, sources: ScanSources) -> LabelledScan:
+def _of_result(folder: Path, record: ResultRecord, sources: ScanSources) -> Callable[[], Case]:
     case = record["case"]
 
     def read() -> Case:
@@ -81,10 +75,10 @@ def _of_result(folder: Path, record: ResultRecord, sources: ScanSources) -> Labe
         mask = read_mask(folder / record["files"]["mask"]).onto(scan.grid, what=f"the mask of {case}")
         return Case(scan=scan, truth=mask, subject=subject_of(case))
 
-    return LabelledScan(case=case, subject=subject_of(case), read=read)
+    return read
 
 
-def _of_masks(folder: Path, scans: Sequence[str], label: int | None) -> list[LabelledScan]:
+def _of_masks(folder: Path, scans: Sequence[str], label: int | None) -> dict[str, Callable[[], Case]]:
     files = find_scans(scans).files
     cases = dict(zip(name_cases(files), files, strict=True))
     masks: dict[str, Path] = {}
@@ -96,16 +90,16 @@ def _of_masks(folder: Path, scans: Sequence[str], label: int | None) -> list[Lab
             names = f"{masks[case].name} and {path.name}"
             raise BadData("the masks", names, f"both belong to {case}", "leave one of them")
         masks[case] = path
-    return [_of_mask(case, cases[case], path, label) for case, path in masks.items()]
+    return {case: _of_mask(case, cases[case], path, label) for case, path in masks.items()}
 
 
-def _of_mask(case: str, scan_path: Path, mask_path: Path, label: int | None) -> LabelledScan:
+def _of_mask(case: str, scan_path: Path, mask_path: Path, label: int | None) -> Callable[[], Case]:
     def read() -> Case:
         scan, _ = open_scan(scan_path, name=case, assume_t1w=True)
         mask = read_mask(mask_path, label=label).onto(scan.grid, what=f"the mask of {case}")
         return Case(scan=scan, truth=mask, subject=subject_of(case))
 
-    return LabelledScan(case=case, subject=subject_of(case), read=read)
+    return read
 
 
 def subject_of(case: str) -> str:

@@ -16,7 +16,7 @@ import torch
 
 from insula.adapt.decision import CaseChange, Decision, OldTest, decide
 from insula.adapt.folds import deal
-from insula.adapt.labelled import LabelledScan
+from insula.adapt.labelled import Labelled, subject_of
 from insula.adapt.tuning import adapted_recipe, case_set, fine_tune
 from insula.checkpoint import Card, Weights, save_weights
 from insula.config import AdaptConfig, Recipe, SegmentConfig, to_dict
@@ -34,7 +34,7 @@ from insula.train.phases import pace
 from insula.train.run import Run
 from insula.train.validate import validate
 from insula.train.world import World
-from insula.volume import Mask
+from insula.volume import Case, Mask
 
 __all__ = ["Adaptation", "Stage", "adapt"]
 
@@ -78,7 +78,7 @@ class Adaptation:
 
 
 def adapt(
-    scans: Sequence[LabelledScan],
+    scans: Labelled,
     out: Path,
     weights: Weights,
     *,
@@ -110,7 +110,9 @@ def adapt(
     device = choose_device(config.device)
     recipe = adapted_recipe(weights.card, config, device, simulated=sources is not None)
     _ = weights.model  # refuses an ensemble before anything is read
-    if len({scan.subject for scan in scans}) < 2:
+    names = list(scans)
+    subjects = [subject_of(name) for name in names]
+    if len(set(subjects)) < 2:
         rule = "are of one subject, who cannot be left out"
         raise NoInput("the cases", f"({len(scans)})", rule, "add cases of other subjects")
     with OutputFolder(out) as folder:
@@ -119,7 +121,7 @@ def adapt(
             raise CannotCreate("the output folder", out, rule, "choose another `out`")
         cases = replace(case_set(scans, weights.card.prepare), painted_from=sources and sources[0])
         work = folder / f"unfinished-{_fingerprint(cases, weights, recipe, config)}"
-        folds = deal([scan.subject for scan in scans], config.folds, config.seed)
+        folds = deal(subjects, config.folds, config.seed)
         tune = _Tuner(weights, cases, recipe, work, len(folds) + 1, report)
         tune.announce(device)
         changes: list[CaseChange] = []
@@ -127,7 +129,7 @@ def adapt(
         for number, left_out in enumerate(folds):
             kept = [n for n in range(len(scans)) if n not in left_out]
             tuned = tune(number, kept)
-            changes += [_change(scans[n], weights, tuned, settings) for n in left_out]
+            changes += [_change(names[n], scans[names[n]](), weights, tuned, settings) for n in left_out]
         decision, old_test, card = decide(changes), None, None
         if decision.gained:
             tuned = tune(len(folds), range(len(scans)))
@@ -183,17 +185,15 @@ class _Tuner:
         return replace(tuned, card=_decides_as(self.weights.card, tuned.card))
 
 
-def _change(scan: LabelledScan, before: Weights, after: Weights, config: SegmentConfig) -> CaseChange:
-    case = scan.read()
-
+def _change(name: str, case: Case, before: Weights, after: Weights, config: SegmentConfig) -> CaseChange:
     def judged(weights: Weights) -> tuple[float, float]:
         mask: Mask = segment(case.scan, config, weights=weights).mask
         return dice_score(case.truth.voxels, mask.voxels), mask.volume_ml
 
     (old, old_ml), (new, new_ml) = judged(before), judged(after)
     return CaseChange(
-        case=scan.case,
-        subject=scan.subject,
+        case=name,
+        subject=subject_of(name),
         truth_ml=case.truth.volume_ml,
         before=old,
         after=new,

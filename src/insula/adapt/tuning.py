@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from insula.adapt.labelled import LabelledScan
+from insula.adapt.labelled import Labelled, subject_of
 from insula.checkpoint import Card, Weights, load_weights
 from insula.config import AdaptConfig, AugmentConfig, PrepareConfig, Recipe, SimulateConfig, TrainConfig
 from insula.prepare import prepare
@@ -82,7 +82,7 @@ def prepared_case(case: Case, config: PrepareConfig) -> tuple[torch.Tensor, torc
     return prepared.image[0, 0].half(), torch.from_numpy(prepared.take_in(case.truth))
 
 
-def case_set(scans: Sequence[LabelledScan], config: PrepareConfig) -> CaseSet:
+def case_set(scans: Labelled, config: PrepareConfig) -> CaseSet:
     """Read and prepare cases to fine-tune on; 23 MB each.
 
     Args:
@@ -93,19 +93,19 @@ def case_set(scans: Sequence[LabelledScan], config: PrepareConfig) -> CaseSet:
         InsulaError: a scan or a mask cannot be read or used.
     """
     images, masks, digest = list[torch.Tensor](), list[torch.Tensor](), hashlib.sha256()
-    for scan in scans:
-        image, mask = prepared_case(scan.read(), config)
+    for name, read in scans.items():
+        image, mask = prepared_case(read(), config)
         images.append(image)
         masks.append(mask)
-        digest.update(scan.case.encode(errors="surrogateescape"))
+        digest.update(name.encode(errors="surrogateescape"))
         digest.update(image.numpy().tobytes())
         digest.update(mask.numpy().tobytes())
     return CaseSet(
-        names=tuple(scan.case for scan in scans),
+        names=tuple(scans),
         images=tuple(images),
         masks=tuple(masks),
         fingerprint=digest.hexdigest(),
-        subjects=tuple(scan.subject for scan in scans),
+        subjects=tuple(subject_of(name) for name in scans),
     )
 
 

@@ -58,6 +58,7 @@ def adapt(
     """
     from insula.adapt import adapt as run
     from insula.adapt import find_labelled
+    from insula.adapt.labelled import subject_of
     from insula.checkpoint import load_weights
     from insula.config import AdaptConfig
     from insula.errors import NoInput, UsageError
@@ -69,7 +70,7 @@ def adapt(
             raise UsageError(name, value, f"is under {least}", f"use e.g. {name} 5")
     loaded = load_weights(weights)
     labelled = find_labelled(results, scans, label=label)
-    print(f"{len(labelled)} cases of {len({scan.subject for scan in labelled})} subjects", flush=True)
+    print(f"{len(labelled)} cases of {len({subject_of(name) for name in labelled})} subjects", flush=True)
     sources = None if data is None else _sources(data, loaded.card.prepare)
     config = AdaptConfig(steps=steps, folds=folds, device=device, seed=seed)
     adaptation = run(labelled, out, loaded, sources=sources, config=config, report=_show)

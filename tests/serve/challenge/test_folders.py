@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from insula.errors import BadData, InsulaError, NoInput
+from insula.errors import BadData, InsulaError, NoInput, NoPermission
 from insula.serve.challenge import Folders
 from insula.volume import Case
 from serve.challenge.container import SOCKETS, fill, head
@@ -101,6 +101,21 @@ def test_several_frames_are_not_a_volume(tmp_path: Path) -> None:
     )
     with pytest.raises(BadData, match="of 3 frames is not one volume; give one 3-D volume"):
         Folders(tmp_path).read_scan()
+
+
+@pytest.mark.parametrize("ending", ["mha", "nii.gz"])
+def test_a_scan_that_cannot_be_read_is_not_named(ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"DOE_1960.{ending}").write_bytes(b"x")
+
+    def refuse(path: Path, **_: object) -> object:
+        raise NoPermission("the input", path.name, "may not be read", "change its permissions")
+
+    monkeypatch.setattr("insula.serve.challenge.folders.read_metaimage", refuse)
+    monkeypatch.setattr("insula.serve.challenge.folders.read_scan", refuse)
+    monkeypatch.setattr(Folders, "_scan_path", lambda _: tmp_path / f"DOE_1960.{ending}")
+    with pytest.raises(NoPermission, match="the input may not be read") as caught:
+        Folders(tmp_path).read_scan()
+    assert "DOE" not in str(caught.value)
 
 
 def test_weights_are_those_mounted(tmp_path: Path) -> None:

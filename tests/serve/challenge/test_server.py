@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import httpx
 import numpy as np
@@ -18,6 +20,7 @@ import torch
 import insula
 from insula.checkpoint import load_weights
 from insula.config import SegmentConfig
+from insula.predict import Result
 from insula.serve.challenge import Folders, Invocation, challenge_app
 from insula.volume import Case
 from serve.challenge.container import MASK, PROB, Running, challenge, fill, geometry, head
@@ -92,6 +95,20 @@ def test_nothing_of_the_patient_is_logged(container: tuple[Path, Running], image
     assert "invocation done in" in log and "invocation failed after" in log
     for word in ("DOE", "R049", "412", path.stem, str(root)):
         assert word not in log
+
+
+def test_the_name_of_a_file_that_cannot_be_read_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> Result:
+        raise OSError(errno.EIO, "Input/output error", "/input/images/t1/DOE_1960.mha")
+
+    async def post() -> httpx.Response:
+        transport = httpx.ASGITransport(challenge_app(cast(Invocation, fail)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://container") as client:
+            return await client.post("/invoke")
+
+    assert asyncio.run(post()).status_code == 500
+    (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("insula")]
+    assert "invocation failed after" in line and "DOE" not in line
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".nii"])

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from insula.errors import BadData, InsulaError, NoInput, UsageError, from_os_error
+from insula.errors import BadData, InsulaError, IOFault, NoInput, NoPermission, UsageError, from_os_error
 from insula.io import Placement, read_metaimage, read_scan, write_metaimage
 from insula.io.bytes import read_file
 from insula.predict import Result
@@ -52,6 +52,12 @@ class Folders:
             NoPermission, IOFault: a file cannot be read.
         """
         path = self._scan_path()
+        try:
+            return self._read(path)
+        except (NoPermission, IOFault) as error:  # these name the file, and are logged
+            raise type(error)(error.what, "", error.rule, error.remedy) from None
+
+    def _read(self, path: Path) -> tuple[Scan, Placement]:
         if path.name.lower().endswith(".mha"):
             return read_metaimage(path, name="scan")
         try:

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from insula.checkpoint import Weights, load_weights
 from insula.cohort import processors
 from insula.config import SegmentConfig
-from insula.errors import BadData, NoInput, as_insula_error
+from insula.errors import BadData, NoInput, as_insula_error, place_of
 from insula.infer import choose_device
 from insula.predict import Result, segment
 from insula.serve.address import BACKLOG, http_address, listen
@@ -94,7 +94,9 @@ def challenge_app(invocation: Invocation) -> FastAPI:
             raise
         except Exception as error:
             known = as_insula_error(error)
-            _log.error("invocation failed after %.1f s: %s", time.perf_counter() - begun, known)
+            seconds = time.perf_counter() - begun
+            reason = known if known is error else place_of(error)  # a foreign text can name a file
+            _log.error("invocation failed after %.1f s: %s", seconds, reason)
             return JSONResponse({"error": error_body(known)}, 400 if isinstance(known, _BAD_INPUT) else 500)
         volume_ml, lesions = round(result.volume_ml, 3), len(result.lesions)
         flags = [flag.code for flag in result.flags]

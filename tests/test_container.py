@@ -70,6 +70,7 @@ def test_only_the_image_of_the_challenge_is_called_by_its_platform() -> None:
     assert _DOCKERFILE.rstrip().endswith("\nFROM insula")
 
 
+@pytest.mark.long
 def test_the_command_of_the_challenge_s_image_serves_a_case(
     coarse_case: Case, quiet_weights: Path, tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def _unshared() -> bool:
     return unshare is not None and subprocess.run([unshare, "-rn", "true"], capture_output=True).returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not _unshared(), reason="no user namespaces here")
 def test_it_segments_without_a_network_or_a_home(coarse_case: Case, tmp_path: Path) -> None:
     nib.save(

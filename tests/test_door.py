@@ -37,9 +37,9 @@ def test_a_notebook_goes_from_a_path_to_saved_files(tiny_weights: Path, tmp_path
     assert again.source is None
 
 
-def test_dicom_leaves_dicom(tiny_weights: Path, tmp_path: Path) -> None:
+def test_dicom_leaves_dicom(quiet_weights: Path, tmp_path: Path) -> None:
     series = write_head(tmp_path / "series")
-    result = insula.segment(series, weights=str(tiny_weights))
+    result = insula.segment(series, weights=str(quiet_weights))
     assert isinstance(result.source, insula.DicomScan)
     record = result.save(tmp_path / "results")
     assert (tmp_path / "results" / record["files"]["seg"]).is_file()

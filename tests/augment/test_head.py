@@ -197,6 +197,7 @@ def test_a_cohort_of_one_kind_of_outlines_is_enough() -> None:
     assert plan.lesions.grafts[0].outline == 0
 
 
+@pytest.mark.long
 def test_the_demo_subject_has_an_infarct_darker_than_its_brain() -> None:
     case = demo_case()
     assert 5 < case.truth.volume_ml < 60

@@ -93,6 +93,7 @@ def test_the_experts_volume_is_shown_and_no_dice_is_claimed(patient: subprocess.
     assert "Dice with the known truth" not in page
 
 
+@pytest.mark.long
 def test_a_simulated_subject_is_compared_with_its_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Volume, count and Dice are recomputed from the files."""
     result = call(capsys, "demo", "--simulated", "--device", "cpu", "--out", tmp_path / "demo")

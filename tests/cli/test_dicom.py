@@ -26,7 +26,7 @@ def series(tmp_path: Path) -> Path:
 
 
 def test_a_folder_and_a_zip_of_it_give_the_same_result(
-    series: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture
+    series: Path, quiet_weights: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     with zipfile.ZipFile(tmp_path / "CANARYZIP.zip", "w") as packed:
         for file in series.iterdir():
@@ -34,7 +34,7 @@ def test_a_folder_and_a_zip_of_it_give_the_same_result(
     masks = []
     for number, source in enumerate((series, tmp_path / "CANARYZIP.zip")):
         out = tmp_path / f"out{number}"
-        result = call(capsys, "segment", source, "--weights", tiny_weights, "--out", out, "--device", "cpu")
+        result = call(capsys, "segment", source, "--weights", quiet_weights, "--out", out, "--device", "cpu")
         assert result.code == 0
         assert "CANARY" not in (result.out + result.err).replace(str(tmp_path), "")
         (mask,) = out.glob("dicom-*_mask.nii.gz")
@@ -56,13 +56,13 @@ def test_a_folder_and_a_zip_of_it_give_the_same_result(
 
 
 def test_a_series_that_is_refused_has_a_number_for_a_name(
-    series: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture
+    series: Path, quiet_weights: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     sorted(series.iterdir())[12].unlink()
     out = tmp_path / "out"
     out.mkdir()
     (out / "dicom-001_seg.dcm").touch()  # of an earlier run
-    result = call(capsys, "segment", series, "--weights", tiny_weights, "--out", out, "--device", "cpu")
+    result = call(capsys, "segment", series, "--weights", quiet_weights, "--out", out, "--device", "cpu")
     assert result.code == 65
     assert "insula: dicom-001: the step from slice" in result.err
     record = json.loads((out / "dicom-001.json").read_text())
@@ -72,10 +72,10 @@ def test_a_series_that_is_refused_has_a_number_for_a_name(
 
 
 def test_a_refusal_of_a_series_removes_its_earlier_result_and_no_other(
-    series: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture
+    series: Path, quiet_weights: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     out = tmp_path / "out"
-    common = ("--weights", tiny_weights, "--out", out, "--device", "cpu")
+    common = ("--weights", quiet_weights, "--out", out, "--device", "cpu")
     other = write_head(tmp_path / "other", SeriesNumber=8)
     assert call(capsys, "segment", series, other, *common).code == 0
     done = {path.stem for path in out.glob("dicom-*.json")}
@@ -94,8 +94,8 @@ def test_a_refusal_of_a_series_removes_its_earlier_result_and_no_other(
     assert len(list(out.glob("*_mask.nii.gz"))) == 1, "a damaged copy elsewhere does not replace a result"
 
 
-def test_a_series_can_be_named(series: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture) -> None:
-    common = ("--weights", tiny_weights, "--out", tmp_path / "out", "--device", "cpu")
+def test_a_series_can_be_named(series: Path, quiet_weights: Path, tmp_path: Path, capsys: Capture) -> None:
+    common = ("--weights", quiet_weights, "--out", tmp_path / "out", "--device", "cpu")
     assert call(capsys, "segment", series, *common, "--series", 3).code == 0
     assert call(capsys, "segment", series, *common, "--series", 4).code == 2
 

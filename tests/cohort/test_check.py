@@ -131,6 +131,7 @@ def test_a_clean_tree_raises_no_alarm(clean: Path) -> None:
     assert all(case.components == 1 for case in checked.cases)
 
 
+@pytest.mark.long
 def test_forty_planted_faults_are_forty_found(clean: Path, tmp_path: Path) -> None:
     root = tmp_path / "ATLAS_2"
     shutil.copytree(clean, root)

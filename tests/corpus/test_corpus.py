@@ -134,7 +134,7 @@ def test_metres_become_millimetres(tmp_path: Path) -> None:
         assert read_scan(row.build(tmp_path / number)).grid.close_to(GRID, tolerance_mm=1e-2)
 
 
-@pytest.mark.parametrize("degrees", [0.0, 17.0])
+@pytest.mark.parametrize("degrees", [pytest.param(0.0, marks=pytest.mark.long), 17.0])
 def test_the_48_orders_of_one_scan_get_the_same_mask(degrees: float, run: Run, tmp_path: Path) -> None:
     grid = turned(GRID, degrees)
     image = phantom_case(grid).scan.image.astype(np.int16)

@@ -132,6 +132,7 @@ def _only(pieces: Mapping[float, Pieces], best: float) -> dict[float, Pieces]:
     return {threshold: right if threshold == best else wrong for threshold in pieces}
 
 
+@pytest.mark.long
 def test_intervals_hold_as_often_as_promised_and_confidence_tells_real_from_false() -> None:
     """On cases that were not fitted on, from the same source."""
     card = calibrate(_cases(200), _CARD)

@@ -16,6 +16,7 @@ from insula.infer.plan import plan_run
 from tensorrt_stand_in import stand_in
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_the_package_gives_probabilities_and_says_what_it_is(brain_weights: Path, tmp_path: Path) -> None:
     path = export_aoti(str(brain_weights), tmp_path / "tiny.pt2", shape=(16, 32, 16), device="cpu")

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 def test_a_few_seconds_of_load_lose_nothing(quiet_weights: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,

@@ -7,6 +7,7 @@ import json
 import threading
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from insula.checkpoint import load_weights, save_weights
 from insula.io import read_mask
 from io_series import write_head
 from serve.conftest import service
@@ -53,6 +55,7 @@ def _message(answer: httpx.Response, status: int) -> str:
     return answer.json()["error"]["message"]
 
 
+@pytest.mark.long
 def test_every_file_of_the_job_becomes_that_of_the_corrected_mask(
     start: Callable[..., Any], scan_bytes: bytes, tmp_path: Path
 ) -> None:
@@ -100,7 +103,11 @@ def test_the_dicom_objects_are_those_of_the_corrected_mask(
         for path in sorted(series.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(series))
-    with service(tmp_path / "service", brain_weights) as running:
+    brain = load_weights(str(brain_weights))
+    (tmp_path / "weights").mkdir()
+    few = replace(brain.card, min_lesion_ml=0.5)  # a few lesions, not thousands
+    save_weights(tmp_path / "weights", brain.model, few)
+    with service(tmp_path / "service", tmp_path / "weights") as running:
         id = _done(running, packed.getvalue())
         before = dcmread(io.BytesIO(_part(running, id, "seg")))
         image = _mask(_part(running, id, "mask"), tmp_path)
@@ -130,6 +137,23 @@ def test_a_wrong_mask_is_refused_and_the_results_stay(running: Any, scan_bytes: 
     assert put(f"{save}/../mask", content=b"").status_code != 200
     assert _part(running, id, "zip") == before
     assert list((running.store / "incoming").iterdir()) == []
+
+
+def test_a_mask_that_another_tab_changed_meanwhile_is_not_replaced(
+    running: Any, scan_bytes: bytes, tmp_path: Path
+) -> None:
+    id = _done(running, scan_bytes)
+    save, loaded = f"/v1/jobs/{id}/mask", running.client.get(f"/v1/jobs/{id}").json()["record"]
+    match = {"If-Match": f'"{loaded["sha256"]["mask"]}"'}
+    image = _mask(_part(running, id, "mask"), tmp_path)
+    answer = running.client.put(save, content=_edited(image), headers=match)
+    assert answer.status_code == 200
+    changed = running.client.put(save, content=_edited(image, shift=8), headers=match)
+    assert "was changed since it was loaded" in _message(changed, 412)
+    again = running.client.put(save, content=_edited(image), headers=match)
+    assert (again.status_code, again.json()) == (200, answer.json())
+    newest = {"If-Match": f'"{answer.json()["sha256"]["mask"]}"'}
+    assert running.client.put(save, content=_edited(image, shift=8), headers=newest).status_code == 200
 
 
 def test_a_job_that_is_not_done_takes_no_mask(start: Callable[..., Any], scan_bytes: bytes, tmp_path: Path) -> None:

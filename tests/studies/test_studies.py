@@ -202,6 +202,7 @@ def test_every_planted_fault_changes_the_scan_and_keeps_the_truth_on_its_grid() 
         assert (other.lost > 0) <= (kind == "cut")
 
 
+@pytest.mark.long
 def test_the_adaptation_study_has_a_row_for_true_masks_and_for_shuffled_ones(tmp_path: Path) -> None:
     study, shapes, device = _study("adapt"), (ball_outline(),), torch.device("cpu")
     sources = Sources(hosts=(small_host(),), acute=shapes, chronic=shapes, fingerprint="phantom")

@@ -154,7 +154,14 @@ def test_a_case_named_like_a_table_has_a_record_of_its_own(tmp_path: Path, tiny_
     assert json.loads((out / f"{row['case']}.json").read_text())["outcome"] == "done"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
+        signal.SIGKILL,
+    ],
+)
 def test_a_run_that_is_stopped_has_tables_and_the_next_one_goes_on(
     number: int, tmp_path: Path, tiny_weights: Path, capsys: Capture
 ) -> None:

@@ -105,6 +105,7 @@ def test_a_file_that_claims_many_frames_is_described_once(tmp_path: Path) -> Non
     assert (len(frames), frames[-1].frame, frames[-1].number) == (100_000, 99_999, 100_000)
 
 
+@pytest.mark.long
 def test_frames_that_many_files_claim_are_limited_before_any_is_described(tmp_path: Path) -> None:
     def claim(data: Dataset, number: int) -> Dataset:
         data.NumberOfFrames = 100_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -67,3 +68,16 @@ def test_a_mask_without_a_scan_and_two_for_one_scan_are_refused(tmp_path: Path) 
         find_labelled(tmp_path / "masks", [str(tmp_path / "scans")])
     with pytest.raises(NoInput, match="does not exist"):
         find_labelled(tmp_path / "nowhere", [])
+
+
+def test_a_mask_that_was_changed_after_its_verdict_is_refused(tmp_path: Path) -> None:
+    write_files(tmp_path, 1)
+    mask = tmp_path / "masks" / "sub-00_T1w_mask.nii.gz"
+    record = done_record("sub-00_T1w", mask_sha256=hashlib.sha256(mask.read_bytes()).hexdigest())
+    record["files"] = {**record["files"], "mask": mask.name}
+    for n in range(5):
+        (tmp_path / "masks" / f"c{n}.json").write_text(json.dumps({**record, "case": f"c{n}", "correction": {}}))
+    found = find_labelled(tmp_path / "masks", [str(tmp_path / "scans")])
+    mask.write_bytes(mask.read_bytes() + b" ")
+    with pytest.raises(BadData, match="the mask of c1 was changed since it was written or passed; take it in"):
+        found["c1"]()

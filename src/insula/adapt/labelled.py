@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypeGuard
@@ -71,8 +72,12 @@ def _of_result(folder: Path, record: ResultRecord, sources: ScanSources) -> Call
     case = record["case"]
 
     def read() -> Case:
+        path, known = folder / record["files"]["mask"], record.get("sha256", {}).get("mask")
+        if known and hashlib.sha256(path.read_bytes()).hexdigest() != known:
+            rule = "was changed since it was written or passed"
+            raise BadData("the mask of", case, rule, "take it in with `insula correct`")
         scan = sources.of(record).scan
-        mask = read_mask(folder / record["files"]["mask"]).onto(scan.grid, what=f"the mask of {case}")
+        mask = read_mask(path).onto(scan.grid, what=f"the mask of {case}")
         return Case(scan=scan, truth=mask, subject=subject_of(case))
 
     return read

@@ -120,7 +120,7 @@ def adapt(
             rule = f"holds {recipe.name} already, and nothing is written over weights"
             raise CannotCreate("the output folder", out, rule, "choose another `out`")
         cases = replace(case_set(scans, weights.card.prepare), painted_from=sources and sources[0])
-        work = folder / f"unfinished-{_fingerprint(cases, weights, recipe, config)}"
+        work = folder / f"unfinished-{_fingerprint(cases, weights, recipe, config, sources)}"
         folds = deal(subjects, config.folds, config.seed)
         tune = _Tuner(weights, cases, recipe, work, len(folds) + 1, report)
         tune.announce(device)
@@ -245,9 +245,12 @@ def _described(card: Card, result: Adaptation) -> Card:
     return replace(card, provenance={**card.provenance, "adapted": adaptation})
 
 
-def _fingerprint(cases: CaseSet, weights: Weights, recipe: Recipe, config: AdaptConfig) -> str:
+def _fingerprint(
+    cases: CaseSet, weights: Weights, recipe: Recipe, config: AdaptConfig, sources: tuple[Sources, Sources] | None
+) -> str:
     """Return a short hash of everything that a run which is resumed must have in common with the one that stopped."""
-    facts = [cases.fingerprint, weights.sha256, to_dict(recipe), config.folds]
+    heads = [part.fingerprint for part in sources or ()]
+    facts = [cases.fingerprint, weights.sha256, to_dict(recipe), config.folds, heads]
     return hashlib.sha256(repr(facts).encode(errors="surrogateescape")).hexdigest()[:12]
 
 

@@ -15,7 +15,7 @@ class AdaptConfig:
     """Steps of each fine-tuning; there is one for each fold, and one on all cases."""
     folds: int = 5
     """Number of parts that are left out in turn; at most one for each subject."""
-    lr: float = 1e-4
+    lr: float = 3e-5
     """Peak learning rate."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, or one of several GPUs: `cuda`, a colon, and its number from 0, as in torch."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -97,3 +98,11 @@ def test_what_is_no_mask_is_refused(value: float, background: float, rule: str, 
 def test_a_mask_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NoInput, match=r"m\.nii"):
         read_mask(tmp_path / "m.nii")
+
+
+def test_two_volumes_are_no_mask_and_nobody_is_asked_for_a_frame(tmp_path: Path) -> None:
+    path = tmp_path / "two_mask.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((4, 5, 6, 2), np.uint8), np.eye(4)), path)
+    with pytest.raises(BadData, match=r"of 2 frames is not one volume; save one 3-D volume") as caught:
+        read_mask(path)
+    assert "frame=" not in str(caught.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from insula.errors import BadData
+from insula.errors import BadData, UsageError
 from insula.io.read import read_values
 from insula.types import Flag
 from insula.volume import Mask
@@ -33,12 +33,15 @@ def read_mask(path: str | Path, *, label: int | None = None) -> Mask:
         The mask, which may be empty, with a flag for each unusual property of the file.
 
     Raises:
-        BadData: the file is unreadable, has values that are not finite or negative, or lacks the chosen label.
+        BadData: the file is unreadable or 4-D, has values that are not finite or negative, or lacks the chosen label.
         SeveralLabels: the file has several labels and none was chosen.
         NoInput: the file does not exist.
     """
     path = Path(path)
-    values, grid = read_values(path)
+    try:
+        values, grid = read_values(path)
+    except UsageError as error:  # nobody chooses a volume of a mask
+        raise BadData(f"the mask: {error.what}", error.value, error.rule, "save one 3-D volume") from None
     if not np.isfinite(values).all():
         raise BadData("the mask", path.name, "holds NaN or infinite voxels", "save it again as 0 and 1")
     kinds = np.unique(values)

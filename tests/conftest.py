@@ -21,9 +21,9 @@ _LONGEST = ("test_docs.py", "test_large.py", "test_commands.py")
 _LONG = (
     "adapt/test_run.py", "bench/test_predict.py", "checkpoint/test_damaged.py", "corpus/test_large.py",
     "infer/test_engines.py", "infer/test_package.py", "io/test_atomic.py", "serve/dicom/test_listener.py",
-    "serve/dicom/test_orthanc.py", "serve/test_killed.py", "serve/test_operate.py", "serve/test_page.py",
-    "serve/test_paint.py", "serve/test_troubles.py", "serve/test_workbench.py", "study/test_claims.py",
-    "tests/test_docs.py",
+    "serve/dicom/test_orthanc.py", "serve/test_killed.py", "serve/test_operate.py", "serve/test_orders.py",
+    "serve/test_page.py", "serve/test_paint.py", "serve/test_troubles.py", "serve/test_workbench.py",
+    "study/test_claims.py", "tests/test_docs.py",
 )  # fmt: skip
 """Files that only `make test-all` runs: they take three quarters of the time."""
 

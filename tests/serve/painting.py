@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 WEB = Path(__file__).parents[2] / "web"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 THRESHOLD = 0.3
+ENVIRONMENT = {**os.environ, "CHROMIUM": str(CHROMIUM)}
 MISSING = CHROMIUM is None or not (WEB / "node_modules" / "puppeteer-core").is_dir()
 
 _HEADER_BYTES = 352
@@ -29,7 +30,7 @@ def paint(
 ) -> dict[str, Any]:
     """Paint, erase, grow, drop, undo, save and download in a browser; returns what was painted where."""
     command = ["node", str(WEB / "test" / "paint.mjs"), address, token, job, view, str(THRESHOLD), str(out)]
-    environment = {**os.environ, "CHROMIUM": str(CHROMIUM), "PICTURES": "1" if pictures else ""}
+    environment = {**ENVIRONMENT, "PICTURES": "1" if pictures else ""}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -37,6 +37,10 @@ export function rowsOf({ sends, jobs, deleted, names, details }, now = Date.now(
   return [...unsent, ...sent];
 }
 
+// A scan that the server refused to take is no job: its row is removed by itself.
+export const finishedOf = (rows) => rows.filter((row) => row.id && isOver(row));
+export const deletedOf = (rows) => rows.filter(({ state }) => state === "deleted");
+
 function sendRow({ key, name, state, progress, seconds, message }) {
   const text = SENDING[state] ?? sentence(seconds ? `${message} Trying again in ${seconds} s` : message);
   const row = { key, name, state, text, action: state === "refused" ? "Remove" : "Cancel" };

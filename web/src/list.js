@@ -1,6 +1,8 @@
 // Draws the list of jobs, changing only what differs, so that the keyboard's place is kept.
 import { find, make } from "./dom.js";
-import { summary } from "./jobs.js";
+import { deletedOf, finishedOf, summary } from "./jobs.js";
+
+const LEAST_FINISHED = 2;
 
 const drawn = new Map();
 const visible = new Set();
@@ -16,7 +18,8 @@ let onSight = () => {};
 export const isVisible = (key) => visible.has(key);
 export const listenToSight = (act) => { onSight = act; };
 
-// `actions` has a function for each name of a row's action, and `open`; all are given the row.
+// `actions` has a function for each name of a row's action, and `open`, which are given the row; and one for each button
+// of the whole list.
 export function drawList(rows, actions) {
   find("jobs").hidden = rows.length === 0;
   write(find("jobs-summary"), summary(rows));
@@ -28,6 +31,15 @@ export function drawList(rows, actions) {
     const here = find("jobs-list").children[index];
     if (here !== parts.item) find("jobs-list").insertBefore(parts.item, here ?? null);
   }
+  drawButtons(rows, actions);
+}
+
+function drawButtons(rows, actions) {
+  const offered = { "undo-all": deletedOf(rows).length > 0, "delete-finished": finishedOf(rows).length >= LEAST_FINISHED };
+  const focused = document.activeElement;
+  for (const [id, isOffered] of Object.entries(offered)) Object.assign(find(id), { hidden: !isOffered, onclick: actions[id] });
+  if (offered[focused?.id] !== false) return;
+  (document.querySelector("#jobs-all button:not([hidden]), #jobs-list .action") ?? find("file")).focus();
 }
 
 export const focusAction = (key) => drawn.get(key)?.action.focus();

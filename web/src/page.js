@@ -1,36 +1,50 @@
-// The page: access token, the list of jobs, a result.
+// The page: access token, the list of jobs, a result. The list and a result above it are entries of the browser's history.
 import * as api from "./api.js";
 import { caseInAddress, showCase } from "./case.js";
 import { find, say, show } from "./dom.js";
 import { forget } from "./edit-save.js";
 import { listen } from "./intake.js";
 import { close, showResult } from "./result.js";
-import { job as kept, names, takeTokenFromAddress, token } from "./session.js";
+import { names, takeTokenFromAddress, token } from "./session.js";
 import { Workbench } from "./workbench.js";
 
 let opened = new AbortController();
+let shownJob = null;
+let afterLeaving = null;
 const workbench = new Workbench({ open, trouble: onTrouble, gone: forget });
 
-async function open(id) {
+// An entry names its job in its state, never in the address.
+const jobOfEntry = () => history.state?.job;
+
+function open(id) {
+  history[jobOfEntry() ? "replaceState" : "pushState"]({ job: id }, "");
+  showJob(id);
+}
+
+async function showJob(id) {
   opened.abort();
   opened = new AbortController();
   const { signal } = opened;
+  const onResultTrouble = (error) => {
+    onTrouble(error);
+    const cannotStay = error.status !== 401 && (find("result").hidden || error.status === 404);
+    if (cannotStay && !signal.aborted) leave(focusOn(id));
+  };
   say("");
-  kept.set(id);
+  shownJob = id;
   find("result-title").textContent = names.of(id) ?? `Scan ${id.slice(0, 8)}`;
   try {
     const job = await api.job(id, signal);
-    if (job.state === "done") await showResult(job, { signal, onTrouble });
-    else showList();
+    if (job.state === "done") await showResult(job, { signal, onTrouble: onResultTrouble });
+    else leave(focusOn(id));
   } catch (error) {
-    if (!signal.aborted) onTrouble(error);
+    if (!signal.aborted) onResultTrouble(error);
   }
 }
 
 function onTrouble(error) {
-  if (error.status === 401) return askForAccess();
-  say(error.message);
-  if (find("result").hidden || error.status === 404) showList();
+  if (error.status === 401) askForAccess();
+  else say(error.message);
 }
 
 function askForAccess() {
@@ -43,31 +57,58 @@ function askForAccess() {
 
 function showList() {
   opened.abort();
-  if (kept.get()) workbench.renew(kept.get());
-  kept.clear();
+  if (shownJob) workbench.renew(shownJob);
+  shownJob = null;
   close();
   show("intake");
 }
 
-function another() {
-  say("");
-  showList();
-  find("file").focus();
+const focusOn = (id) => () => workbench.focus(id);
+
+// From a result to the list, which is the entry below it; then `act` is called.
+function leave(act) {
+  if (afterLeaving || !jobOfEntry()) return;
+  afterLeaving = act;
+  history.back();
+}
+
+function showEntry() {
+  if (jobOfEntry()) showJob(jobOfEntry());
+  else showList();
+}
+
+// The browser's own buttons lead here too.
+function onEntry() {
+  const left = afterLeaving;
+  const act = left ?? focusOn(shownJob);
+  afterLeaving = null;
+  if (!token.get() || caseInAddress()) return;
+  if (!left) say("");
+  showEntry();
+  if (!jobOfEntry()) act();
 }
 
 function back() {
-  const id = kept.get();
   say("");
-  showList();
-  workbench.focus(id);
+  leave(focusOn(shownJob));
+}
+
+function another() {
+  say("");
+  leave(() => find("file").focus());
+}
+
+function discard() {
+  const id = shownJob;
+  say("");
+  leave(() => workbench.discard(id).catch(onTrouble));
 }
 
 function enter() {
   if (!token.get()) return askForAccess();
   if (caseInAddress()) return openCase(caseInAddress());
   workbench.start();
-  if (kept.get()) open(kept.get());
-  else showList();
+  showEntry();
 }
 
 async function openCase(name) {
@@ -84,13 +125,6 @@ function add(files) {
   workbench.add(files).catch(onTrouble);
 }
 
-function discard() {
-  const id = kept.get();
-  say("");
-  showList();
-  workbench.discard(id).catch(onTrouble);
-}
-
 find("access").querySelector("form").addEventListener("submit", (event) => {
   event.preventDefault();
   token.set(find("token").value.trim());
@@ -101,6 +135,7 @@ find("access").querySelector("form").addEventListener("submit", (event) => {
 find("delete").onclick = discard;
 find("another").onclick = another;
 find("back").onclick = back;
+addEventListener("popstate", onEntry);
 listen(add);
 takeTokenFromAddress();
 enter();

@@ -1,4 +1,4 @@
-// What this browser tab remembers until it is closed: the token, the open job, and the names of the scans.
+// What this browser tab remembers until it is closed: the token and the names of the scans.
 const kept = (key) => ({
   get: () => sessionStorage.getItem(key),
   set: (value) => sessionStorage.setItem(key, value),
@@ -6,7 +6,6 @@ const kept = (key) => ({
 });
 
 export const token = kept("insula.token");
-export const job = kept("insula.job");
 
 // A file's name may be the patient's. The server never has it, and other tabs and later visits do not see it.
 const stored = kept("insula.names");

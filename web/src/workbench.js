@@ -1,7 +1,8 @@
 // The page's jobs: sends scans, follows the server's list, deletes and restores.
 import * as api from "./api.js";
+import { Deletions } from "./deletions.js";
 import { find, say } from "./dom.js";
-import { isOver, merged, rowsOf } from "./jobs.js";
+import { deletedOf, finishedOf, isOver, merged, rowsOf } from "./jobs.js";
 import { drawList, focusAction, focusName, isVisible, listenToSight } from "./list.js";
 import { Sender } from "./run.js";
 import { scansOf } from "./scan.js";
@@ -10,12 +11,10 @@ import { names } from "./session.js";
 const ACTIVE_MS = 700;
 const IDLE_MS = 10_000;
 const LOST_MS = 2000;
-const UNDO_SECONDS = 10;
-const SLACK_SECONDS = 5; // in which the server still takes the page's last-moment undo
 
 export class Workbench {
   #jobs = [];
-  #deleted = new Map(); // the timers after which a deletion cannot be undone any more
+  #deletions;
   #details = new Map();
   #sender;
   #on;
@@ -32,9 +31,10 @@ export class Workbench {
       sent: (job, name) => this.#sent(job, name),
       denied: on.trouble,
     });
+    this.#deletions = new Deletions({ change: () => this.#draw(), over: (id) => this.#forget(id) });
     listenToSight(() => this.#lookUp());
     addEventListener("beforeunload", (event) => {
-      if (this.#sender.busy) event.preventDefault();
+      if (this.#sender.busy || this.#deletions.busy) event.preventDefault();
     });
   }
 
@@ -69,36 +69,36 @@ export class Workbench {
   }
 
   // Deletes a job. The server does so by itself once it cannot be undone any more, even if this page is closed.
-  async discard(id) {
-    this.#awaited = null;
-    await api.remove(id, UNDO_SECONDS + SLACK_SECONDS);
-    this.#deleted.set(id, this.#forgetAfter(id, UNDO_SECONDS));
-    this.#drawNow();
+  discard(id) {
+    const answer = this.#discardAll([id]);
     focusAction(this.#keyOf(id));
+    return answer;
   }
 
-  async #restore(id) {
-    clearTimeout(this.#deleted.get(id));
-    try {
-      await api.restore(id);
-    } catch (error) {
-      this.#deleted.set(id, this.#forgetAfter(id, error.status === 404 ? 0 : SLACK_SECONDS));
-      throw error;
-    }
-    this.#deleted.delete(id);
+  #discardAll(ids) {
+    this.#awaited = null;
+    const answers = ids.map((id) => this.#deletions.add(id));
     this.#drawNow();
-    this.#follow();
+    return this.#answered(answers);
   }
 
-  #forgetAfter(id, seconds) {
-    return setTimeout(() => {
-      this.#deleted.delete(id);
-      this.#jobs = this.#jobs.filter((job) => job.id !== id);
-      this.#sender.forget(id);
-      this.#on.gone(id);
-      this.#keepNames();
-      this.renew(id);
-    }, 1000 * seconds);
+  #restoreAll(ids) {
+    return this.#answered(ids.map((id) => this.#deletions.restore(id)));
+  }
+
+  // A list that was read meanwhile may lack the jobs that are there after all.
+  async #answered(answers) {
+    const failed = (await Promise.allSettled(answers)).find(({ status }) => status === "rejected");
+    if (failed?.reason.status !== 401) this.#follow();
+    if (failed) throw failed.reason;
+  }
+
+  #forget(id) {
+    this.#jobs = this.#jobs.filter((job) => job.id !== id);
+    this.#sender.forget(id);
+    this.#on.gone(id);
+    this.#keepNames();
+    this.renew(id);
   }
 
   #sent(job, name) {
@@ -125,7 +125,7 @@ export class Workbench {
   }
 
   #take(jobs) {
-    this.#jobs = merged(this.#jobs, jobs, this.#deleted);
+    this.#jobs = merged(this.#jobs, jobs, this.#deletions);
     this.#keepNames();
     this.#draw();
     this.#openAwaited();
@@ -133,7 +133,7 @@ export class Workbench {
   }
 
   get #waits() {
-    return this.#sender.busy || this.#jobs.some((job) => !isOver(job) && !this.#deleted.has(job.id));
+    return this.#sender.busy || this.#jobs.some((job) => !isOver(job) && !this.#deletions.has(job.id));
   }
 
   #keepNames() {
@@ -170,12 +170,15 @@ export class Workbench {
   #drawNow() {
     cancelAnimationFrame(this.#frame);
     this.#frame = null;
-    drawList(this.#rows(), {
+    const rows = this.#rows();
+    drawList(rows, {
       open: ({ id }) => this.#on.open(id),
       Remove: ({ key }) => this.#sender.remove(key),
       Cancel: ({ key, id }) => (id ? this.#try(this.discard(id)) : this.#sender.remove(key)),
       Delete: ({ id }) => this.#try(this.discard(id)),
-      Undo: ({ id }) => this.#try(this.#restore(id)),
+      Undo: ({ id }) => this.#try(this.#restoreAll([id])),
+      "delete-finished": () => this.#try(this.#discardAll(finishedOf(rows).map(({ id }) => id))),
+      "undo-all": () => this.#try(this.#restoreAll(deletedOf(rows).map(({ id }) => id))),
     });
   }
 
@@ -184,7 +187,7 @@ export class Workbench {
   }
 
   #rows() {
-    return rowsOf({ sends: this.#sender.sends, jobs: this.#jobs, deleted: this.#deleted, names, details: this.#details });
+    return rowsOf({ sends: this.#sender.sends, jobs: this.#jobs, deleted: this.#deletions, names, details: this.#details });
   }
 
   #try(promise) {

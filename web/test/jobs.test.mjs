@@ -1,7 +1,7 @@
 // The rows of the list of jobs: node --test test/jobs.test.mjs
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { merged, rowsOf, summary } from "../src/jobs.js";
+import { deletedOf, finishedOf, merged, rowsOf, summary } from "../src/jobs.js";
 
 const NOW = Date.parse("2026-11-28T12:00:00+00:00");
 const job = (id, more = {}) => ({ id, state: "done", step: "done", progress: 1, ahead: 0, created: "2026-11-28T11:57:30+00:00", ...more });
@@ -70,4 +70,11 @@ test("the summary counts every row once", () => {
   const all = rows({ sends: [send("a", "waiting")], jobs: [job("b"), job("c", { state: "failed", error: { message: "x" } }), job("d")], deleted: ["d"] });
   assert.equal(summary(all), "1 done, 1 not segmented, 1 deleted, 1 in progress");
   assert.equal(summary([]), "");
+});
+
+test("finished are the jobs that ended and are not deleted; a scan that was not taken is none", () => {
+  const over = [job("c"), job("d", { state: "failed", error: { message: "x" } }), job("e", { state: "refused", error: { message: "x" } })];
+  const all = rows({ sends: [send("a", "refused", { message: "x" })], jobs: [job("b", { state: "running" }), ...over, job("f")], deleted: ["f"] });
+  assert.equal(ids(finishedOf(all)), "cde");
+  assert.equal(ids(deletedOf(all)), "f");
 });

@@ -199,7 +199,7 @@ async function checkResult(browser) {
   await shown(page, "#jobs-list li, #result");
   await shoot(page, "progress", { fullPage: false });
   await shown(page, "#threshold", RESULT_MS);
-  const id = await page.evaluate(() => sessionStorage.getItem("insula.job"));
+  const id = await page.evaluate(() => history.state.job);
   const { record } = JSON.parse((await get(`jobs/${id}`)).body);
   const map = readMap((await get(`jobs/${id}/result/prob`)).body, record.provenance.inference.min_lesion_ml);
   const counts = await checkPictures(page, record);
@@ -235,7 +235,7 @@ async function checkWithoutWebgl(id, record) {
   const browser = await launch([...FLAGS, "--disable-3d-apis"]);
   try {
     const { page, faults } = await openPage(browser);
-    await page.evaluate((job) => sessionStorage.setItem("insula.job", job), id);
+    await page.evaluate((job) => history.pushState({ job }, ""), id);
     await page.reload();
     await shown(page, "#threshold", RESULT_MS);
     assert.match(await text(page, "#viewer-note"), /no WebGL2/);

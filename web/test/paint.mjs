@@ -62,7 +62,7 @@ async function shoot(name, viewport, scheme) {
 await page.setViewport({ width: 1280, height: 1000 });
 await page.goto(new URL(`#token=${token}`, url));
 if (!inStudy) {
-  await page.evaluate((id) => sessionStorage.setItem("insula.job", id), job);
+  await page.evaluate((id) => history.pushState({ job: id }, ""), job);
   await page.reload();
 }
 await page.waitForSelector("#edit", { visible: true, timeout: 60_000 });
@@ -149,7 +149,7 @@ for (const scheme of process.env.PICTURES ? ["light", "dark"] : []) {
   await shoot(`paint-${scheme}`, { width: 1280, height: 1000 }, scheme);
 }
 
-// A server that takes no masks; what is not saved outlasts a look at the list of scans.
+// A server that takes no masks; what is not saved outlasts a look at the list of scans, by whichever button.
 if (!inStudy) {
   await page.setRequestInterception(true);
   const refuse = (request) => (request.method() === "PUT" ? request.respond({ status: 405, body: "" }) : request.continue());
@@ -163,6 +163,11 @@ if (!inStudy) {
   await click("#back");
   await until(() => page.$eval("#jobs-list .name:not(:disabled)", (button) => !button.click()).catch(() => false));
   await until(async () => page.$eval("#result", (section) => !section.hidden));
+  await until(async () => (await text("#edit-note")).includes(`${painted} ml, not saved`));
+  await page.goBack();
+  await page.waitForSelector("#intake", { visible: true });
+  await page.evaluate(() => { document.getElementById("edit-note").textContent = ""; });
+  await page.goForward();
   await until(async () => (await text("#edit-note")).includes(`${painted} ml, not saved`));
 }
 

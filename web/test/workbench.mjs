@@ -3,66 +3,8 @@ import assert from "node:assert/strict";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import puppeteer from "puppeteer-core";
-
-const [url, token, scan, out] = process.argv.slice(2);
-const origin = new URL(url).origin;
-const RESULT_MS = Number(process.env.RESULT_MS ?? 120_000);
-const PATIENT = "Doe^Jane";
-const FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--hide-scrollbars"];
-
-async function openPage(browser) {
-  const page = await (await browser.createBrowserContext()).newPage();
-  const seen = { faults: [], posts: [] };
-  page.on("console", (message) => { if (message.type() === "error" && !/status of (4\d\d|503)/.test(message.text())) seen.faults.push(message.text()); });
-  page.on("pageerror", (error) => seen.faults.push(error.message));
-  page.on("request", (request) => { if (request.url().endsWith("/segment")) seen.posts.push(JSON.stringify([request.url(), request.headers()])); });
-  await page.evaluateOnNewDocument(countUploads);
-  await page.setViewport({ width: 1280, height: 900 });
-  await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "light" }]);
-  await page.goto(`${url}#token=${token}`);
-  await page.waitForSelector("#intake", { visible: true }).catch((error) => { throw new Error(`${error.message} ${seen.faults}`); });
-  return { page, seen };
-}
-
-// Runs in the page: the browser's own events for requests arrive too late to tell how many are open.
-function countUploads() {
-  const { open } = XMLHttpRequest.prototype;
-  const uploads = new Set();
-  window.mostUploads = 0;
-  XMLHttpRequest.prototype.open = function (...parts) {
-    uploads.add(this);
-    window.mostUploads = Math.max(window.mostUploads, uploads.size);
-    this.addEventListener("load", () => uploads.delete(this));
-    open.apply(this, parts);
-  };
-}
-
-const status = async (path) => (await fetch(`${origin}/v1/${path}`, { headers: { Authorization: `Bearer ${token}` } })).status;
-const rows = (page) => page.$$eval("#jobs-list li", (items) => items.map((item) => ({
-  state: item.dataset.state,
-  name: item.querySelector(".name").textContent,
-  text: item.querySelector(".text").textContent,
-  drawn: item.querySelector("img").naturalWidth,
-})));
-const until = (page, wanted) => page.waitForFunction((expected) => JSON.stringify([...document.querySelectorAll("#jobs-list li")].map((item) => item.dataset.state).sort()) === expected, { timeout: RESULT_MS }, JSON.stringify(wanted));
-const looked = (page) => page.waitForFunction(() => [...document.querySelectorAll('[data-state="done"] img')].every((image) => image.naturalWidth > 0), { timeout: RESULT_MS });
-const focused = (page) => page.evaluate(() => document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent);
-const focus = (page, label) => page.focus(`#jobs-list [aria-label="${label}"]`);
-
-async function shootAll(page, name) {
-  for (const width of [1280, 360]) {
-    await page.setViewport({ width, height: width === 360 ? 740 : 900 });
-    for (const value of ["light", "dark"]) {
-      await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value }]);
-      await new Promise((done) => setTimeout(done, 300));
-      await page.screenshot({ path: join(out, `${name}-${width}-${value}.png`), fullPage: true });
-    }
-    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    assert(overflow <= 0, `the page of ${width} px is ${overflow} px too wide`);
-  }
-  await page.setViewport({ width: 1280, height: 900 });
-  await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "light" }]);
-}
+import { checkAllFinished, checkHistory, checkSlowAnswers } from "./list-checks.mjs";
+import { FLAGS, focus, focused, focusOn, gone, idsOf, looked, openPage, out, PATIENT, RESULT_MS, rows, scan, shootAll, status, until } from "./list-page.mjs";
 
 async function checkSeveral(page, seen) {
   const files = [`${PATIENT}_1.nii.gz`, "rubbish.nii", `${PATIENT}_2.nii.gz`].map((name) => join(out, name));
@@ -95,7 +37,7 @@ async function checkKeyboard(page) {
   await shootAll(page, "result");
   await page.focus("#back");
   await page.keyboard.press("Enter");
-  assert.equal(await focused(page), name);
+  await focusOn(page, name);
 }
 
 async function checkReload(page, browser) {
@@ -113,14 +55,14 @@ async function checkReload(page, browser) {
 }
 
 async function checkUndo(page) {
-  const ids = await page.evaluate(() => JSON.parse(sessionStorage.getItem("insula.names")));
+  const ids = await idsOf(page);
   const name = `${PATIENT}_2.nii.gz`;
   const id = Object.keys(ids).find((key) => ids[key] === name);
   await focus(page, `Delete ${name}`);
   await page.keyboard.press("Enter");
   await until(page, ["deleted", "done"]);
-  assert.equal(await status(`jobs/${id}`), 404);
   assert.equal(await focused(page), `Undo ${name}`);
+  await gone(id);
   await shootAll(page, "deleted");
   await page.keyboard.press("Enter");
   await until(page, ["done", "done"]);
@@ -144,6 +86,10 @@ async function checkOne(page) {
   await page.click("#delete");
   await until(page, ["deleted", "done"]);
   assert.equal(await focused(page), `Undo ${PATIENT}_2.nii.gz`);
+  await page.goForward();
+  await page.waitForFunction(() => document.querySelector("#trouble .trouble"));
+  await page.waitForFunction(() => history.state === null);
+  assert.equal(await page.$eval("#intake", (section) => section.hidden), false);
 }
 
 async function checkTheme(page) {
@@ -176,6 +122,9 @@ try {
   await checkSeveral(page, seen);
   await checkKeyboard(page);
   await checkReload(page, browser);
+  await checkHistory(page);
+  await checkSlowAnswers(page);
+  await checkAllFinished(page);
   await checkUndo(page);
   await checkOne(page);
   await checkTheme(page);

@@ -125,11 +125,15 @@ def test_what_was_predicted_is_never_taken_for_the_truth(tmp_path: Path) -> None
     """`insula-bids` writes into derivatives/, where the truth of others lies."""
     scan = BidsScan(tmp_path / "x", "sub-1/anat/sub-1_T1w.nii.gz", {"sub": "1"})
     ours = bids_paths(scan, tmp_path / "derivatives" / "insula")
-    names = [path.relative_to(tmp_path).as_posix() for path in (ours.mask, ours.prob, ours.lesions)]
+    corrected = ours.mask.name.replace("-insula_mask.nii.gz", "-corrected_mask.nii")
+    edited = [ours.mask.with_name(name) for name in (corrected, f"{corrected}.gz")]
+    written = (ours.mask, ours.network_mask, ours.prob, ours.lesions, *edited)
+    names = [path.relative_to(tmp_path).as_posix() for path in written]
     _touch(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", *names)
     assert find_cohort(tmp_path).entries[0].masks == ()
-    _touch(tmp_path, "derivatives/lesions/sub-1/anat/sub-1_space-orig_label-lesion_mask.nii.gz")
-    assert find_cohort(tmp_path).entries[0].mask.name == "sub-1_space-orig_label-lesion_mask.nii.gz"
+    name = "sub-1_space-orig_label-L_desc-corrected_mask.nii.gz"  # by another tool: nothing of ours is beside it
+    _touch(tmp_path, f"derivatives/lesions/sub-1/anat/{name}")
+    assert find_cohort(tmp_path).entries[0].mask.parts[-4:] == ("lesions", "sub-1", "anat", name)
 
 
 def test_several_masks_are_no_truth(tmp_path: Path) -> None:

@@ -47,6 +47,14 @@ def _touch(folder: Path, *names: str) -> Path:
             "sub-r001s002_ses-1_T1w_brain.nii.gz",
         ),
         (
+            "sub-r001s001_ses-1_T1w_mask.nii.gz",
+            "sub-r001s001_ses-1_T1w_network_mask.nii.gz",
+            "sub-r001s001_ses-1_T1w_corrected.nii.gz",
+            "sub-r001s001_ses-1_T1w_corrected-0123abcd_mask.nii.gz",
+            "sub-r001s002_ses-1_T1w_mask.nii.gz",
+        ),
+        (
+            "sub-r001s001/ses-1/anat/sub-r001s001_ses-1_space-orig_label-L_desc-network_mask.nii.gz",
             "sub-r001s001/ses-1/anat/sub-r001s001_ses-1_space-orig_label-brain_desc-insula_mask.nii.gz",
             "sub-r001s001/ses-1/anat/sub-r001s001_ses-1_space-orig_label-L_desc-insula_mask.nii.gz",
             "sub-r001s001/ses-1/anat/sub-r001s001_ses-1_space-orig_seg-lesions_desc-insula_dseg.nii.gz",
@@ -61,7 +69,9 @@ def test_results_submissions_and_nnunets_output_are_found(names: tuple[str, ...]
         ("sub-r001s001_ses-1", "truth1.nii.gz"),
         ("sub-r001s002_ses-1", "truth2.nii.gz"),
     ]
-    assert all("dseg" not in pair.mask.name and "brain" not in pair.mask.name and pair.prob is None for pair in pairs)
+    others = ("dseg", "brain", "network", "corrected")
+    assert not any(word in pair.mask.name for pair in pairs for word in others)
+    assert all(pair.prob is None for pair in pairs)
 
 
 def test_map_and_record_come_along(tmp_path: Path) -> None:

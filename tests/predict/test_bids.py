@@ -12,7 +12,15 @@ from corpus.files import nifti, packed
 from insula.config import SegmentConfig
 from insula.errors import NoInput
 from insula.io import read_labels, read_mask, read_scan
-from insula.predict import bids_paths, find_bids_scans, look_through, segment, write_bids_dataset, write_bids_result
+from insula.predict import (
+    bids_paths,
+    find_bids_scans,
+    look_through,
+    segment,
+    segmented_bids_scan,
+    write_bids_dataset,
+    write_bids_result,
+)
 from insula.volume import Case
 
 
@@ -167,3 +175,16 @@ def test_what_is_no_t1w_scan_is_passed_over_and_named(tmp_path: Path) -> None:
 def test_two_scans_of_one_result_are_one_scan_with_a_twin(other: str, tmp_path: Path) -> None:
     (scan,) = find_bids_scans(_touch(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", f"sub-1/anat/{other}"))
     assert {scan.path.name, scan.twin} == {"sub-1_T1w.nii.gz", other}
+
+
+def test_the_scan_of_a_result_is_the_one_of_its_sidecar(tmp_path: Path) -> None:
+    (scan,) = find_bids_scans(_touch(tmp_path / "raw", "sub-1/ses-b/anat/sub-1_ses-b_run-2_UNIT1.nii.gz"))
+    out = tmp_path / "out"
+    _touch(out, bids_paths(scan, out).mask.relative_to(out).as_posix().replace(".nii.gz", ".json"))
+    (sidecar,) = out.rglob("*.json")
+    sidecar.write_text(json.dumps({"Sources": [f"bids:raw:{scan.inside}"]}))
+    found = segmented_bids_scan("sub-1_ses-b_run-2", out)
+    assert (found.inside, found.name) == (scan.inside, scan.name)
+    for damage in ("{", "[]", '{"Sources": [1]}'):
+        sidecar.write_text(damage)
+        assert segmented_bids_scan(scan.name, out).inside == "sub-1/ses-b/anat/sub-1_ses-b_run-2_T1w.nii.gz"

@@ -7,20 +7,17 @@ import itertools
 import json
 from pathlib import Path
 from typing import Any, cast
-from unittest import mock
 
 import nibabel
 import numpy as np
 import pytest
 
-import insula.study.correct
 from cli.call import call
 from corpus.files import IMAGE, nifti, packed
-from insula.cli.bids import main as bids_main
 from insula.errors import IOFault
 from insula.predict import ResultRecord
 from insula.serve.study import StudyFolder
-from insula.study import ScanSources, correct_case
+from insula.study import FlatResults, Overview, ScanSources, correct_case
 
 Capture = pytest.CaptureFixture[str]
 NAME = "sub-a_T1w"
@@ -221,40 +218,68 @@ def test_what_is_no_correction_is_refused_and_changes_nothing(results: Path, cap
     assert result.code == 65 and "leave one of them" in result.err
 
 
-def test_a_write_that_fails_loses_no_correction(
-    results: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failing", ["insula.study.layout.write_case", "insula.predict.write.write_prob"])
+def test_a_write_that_fails_leaves_record_and_correction_where_they_were(
+    failing: str, results: Path, capsys: Capture
 ) -> None:
-    mask = results / f"{NAME}_mask.nii.gz"
+    mask, record = results / f"{NAME}_mask.nii.gz", results / f"{NAME}.json"
     nibabel.save(_edited(results), mask)
-    corrected = mask.read_bytes()
+    before = [mask.read_bytes(), record.read_bytes()]
 
     def full(*_: object, **__: object) -> None:
         raise IOFault("the mask", "x", "could not be written: the disk is full", "free some space")
 
-    monkeypatch.setattr(insula.study.correct, "write_case", full)
-    assert call(capsys, "correct", results, results.parent / "scans").code == 74
-    assert corrected in {path.read_bytes() for path in results.glob("*mask.nii.gz")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(failing, full)
+        assert call(capsys, "correct", results, results.parent / "scans").code == 74
+    assert [mask.read_bytes(), record.read_bytes()] == before
+    assert not list(results.glob("*_corrected-*"))
+    assert call(capsys, "correct", results, results.parent / "scans").code == 0
+    assert _record(results)["correction"] is not None
 
 
-def test_a_bids_derivative_is_refused_by_name_and_stays_as_it_is(
-    results: Path, tiny_weights: Path, capsys: Capture, tmp_path: Path
+def test_tables_that_a_stop_left_old_are_written_by_the_next_call(results: Path, capsys: Capture) -> None:
+    nibabel.save(_edited(results), results / f"{NAME}_mask.nii.gz")
+    old = _row(results)["volume_ml"]
+    writes = iter([Overview.write])
+
+    def stops(overview: Overview) -> None:
+        next(writes, _interrupt)(overview)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Overview, "write", stops)
+        assert call(capsys, "correct", results, results.parent / "scans").code == 130
+    assert float(_row(results)["volume_ml"]) == float(old) != _record(results)["volume_ml"]
+    assert "holds no mask that was edited" in call(capsys, "correct", results, results.parent / "scans").err
+    assert float(_row(results)["volume_ml"]) == _record(results)["volume_ml"]
+
+
+def _interrupt(_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_mask_of_a_refused_case_is_no_other_case_s(
+    results: Path, tmp_path: Path, tiny_weights: Path, capsys: Capture
 ) -> None:
-    raw, out = tmp_path / "raw", tmp_path / "derivative"
-    scan = raw / "sub-a" / "anat" / f"{NAME}.nii.gz"
-    scan.parent.mkdir(parents=True)
-    scan.write_bytes(packed(nifti(IMAGE)))
-    (raw / "dataset_description.json").write_text('{"Name": "a", "BIDSVersion": "1.10.0"}')
-    arguments = [str(raw), str(out), "participant", "--weights", str(tiny_weights), "--device", "cpu"]
-    with mock.patch("sys.argv", ["insula-bids", *arguments]), pytest.raises(SystemExit) as end:
-        bids_main()
-    assert not end.value.code
-    (mask,) = out.rglob("*_label-L_desc-insula_mask.nii.gz")
-    nibabel.save(_edited(results), mask)
-    before = mask.read_bytes()
-    result = call(capsys, "correct", out, raw)
-    assert result.code == 65 and len(result.err.strip().splitlines()) == 1
-    assert "is a BIDS derivative, in which edited masks are kept but not measured" in result.err
-    assert mask.read_bytes() == before
+    scans = results.parent / "scans"
+    damaged = scans / f"{NAME}_day2.nii.gz"
+    damaged.write_bytes(b"damaged")
+    assert call(capsys, "segment", damaged, "--out", results, "--weights", tiny_weights, "--device", "cpu").code == 65
+    (tmp_path / "edited").mkdir()
+    nibabel.save(_edited(results), tmp_path / "edited" / f"{NAME}_day2_mask.nii.gz")
+    assert call(capsys, "correct", results, scans, "--masks", tmp_path / "edited").code == 66
+    assert _record(results).get("correction") is None
+
+
+def test_what_was_odd_about_an_earlier_mask_is_not_said_of_a_later_one(results: Path, capsys: Capture) -> None:
+    for marked, odd in ((3, 1), (3, 1), (1, 0)):
+        image = _edited(results, marked=marked)
+        voxels = np.asarray(image.dataobj).copy()
+        voxels[-2, -2, -2] = 0 if voxels[-2, -2, -2] else marked  # another mask than the one before
+        nibabel.save(nibabel.Nifti1Image(voxels, image.affine), results / f"{NAME}_mask.nii.gz")
+        assert call(capsys, "correct", results, results.parent / "scans").code == 0
+        codes = [flag["code"] for flag in _record(results)["flags"]]
+        assert (codes.count("mask-scaled"), codes.count("corrected")) == (odd, 1)
 
 
 def test_a_mask_that_was_edited_but_not_measured_is_never_the_same(results: Path, tmp_path: Path) -> None:
@@ -262,8 +287,10 @@ def test_a_mask_that_was_edited_but_not_measured_is_never_the_same(results: Path
     nibabel.save(_edited(results), mask)
     nibabel.save(_edited(results), tmp_path / "sent.nii")
     sources = ScanSources([str(results.parent / "scans")])
-    outcome = correct_case(results, cast(ResultRecord, record), tmp_path / "sent.nii", sources)
+    outcome = correct_case(FlatResults(results), cast(ResultRecord, record), tmp_path / "sent.nii", sources)
     assert outcome.outcome == "corrected" and outcome.set_aside is not None
     assert _record(results)["volume_ml"] != record["volume_ml"]
     record = _record(results)
-    assert correct_case(results, cast(ResultRecord, record), tmp_path / "sent.nii", sources).outcome == "same"
+    assert (
+        correct_case(FlatResults(results), cast(ResultRecord, record), tmp_path / "sent.nii", sources).outcome == "same"
+    )

@@ -142,17 +142,16 @@ def _segment_scan(
 ) -> InsulaError | None:
     """Segment a scan and write its results, or a record of why it was refused; return the refusal."""
     from insula.errors import BadData, Interrupted, as_insula_error
-    from insula.io import printable, write_json, write_text
+    from insula.io import printable, write_json
     from insula.predict import (
         bids_paths,
         inputs_sha256,
         kept_result,
         open_scan,
         segment,
-        write_bids_result,
     )
     from insula.predict.record import refusal
-    from insula.report import render_page
+    from insula.report import write_bids_case
 
     paths = bids_paths(scan, out)
     try:
@@ -178,8 +177,7 @@ def _segment_scan(
         warn(f"{scan.name}: {known}")
         return known
     _set_aside(scan, paths)
-    record = write_bids_result(result, scan, paths)
-    write_text(paths.page, render_page(result, record))
+    record = write_bids_case(result, scan, paths)
     print(f"{scan.name}: {record['volume_ml']:.2f} ml, lesions: {record['lesion_count']}", flush=True)
     return None
 

@@ -30,9 +30,11 @@ def correct(
     folder of your own. It is checked against the scan's grid and becomes the case's mask; volume, lesions, page, tables
     and index are made anew and say that it was corrected. The network's mask stays as NAME_network_mask.nii.gz.
 
+    In a BIDS derivative, desc-corrected in place of desc-insula names the edited mask, desc-network the network's.
+
     Args:
-        results: Folder that insula segment wrote.
-        scans: Scans that were segmented: files, folders or patterns; the pages show them.
+        results: Folder that insula segment or insula-bids wrote.
+        scans: Scans that were segmented: files, folders or patterns, e.g. the BIDS dataset; the pages show them.
         masks: Folder with the edited masks, if they are not in the folder of results; each name begins with its case.
         label: Label of the lesion in masks with several.
         debug: Show a traceback on errors.

@@ -28,6 +28,7 @@ Layout = Literal["atlas-indi", "atlas-bids", "atlas-raw", "bids", "nnunet"]
 _CHRONIC_DAYS = 180
 _LESION = re.compile(r"(_label-(L|lesion)(_|(?=\.))|lesion).*_?(mask|roi|dseg)" + NIFTI, re.IGNORECASE)
 _OURS = re.compile(r"_desc-insula_")  # our predictions are not ground truth
+_CORRECTION = re.compile(r"_desc-(corrected|network)_mask" + NIFTI)  # of one of our predictions, if beside it
 _SUBJECT = re.compile(r"(sub-[A-Za-z0-9]+)")
 _DERIVED = re.compile(r"_(mask|dseg|probseg|roi)" + NIFTI)  # derived from scans, so not reported as skipped scans
 _CENTRE = re.compile(r"^R\d{3}$")
@@ -145,7 +146,8 @@ def _nnunet(files: list[Path]) -> list[Entry]:
 def _bids(files: list[Path], folder: Path) -> tuple[Layout, list[Entry], list[str]]:
     """Return the layout, the cases, and notes on the files that were skipped."""
     named = [path for path in files if _SUBJECT.search(path.name)]
-    lesions = [path for path in files if _LESION.search(path.name) and not _OURS.search(path.name)]
+    known = set(files)
+    lesions = [path for path in files if _LESION.search(path.name) and not _is_ours(path, known)]
     masks = [path for path in lesions if _SUBJECT.search(path.name)]
     inside = {path: path.relative_to(folder).parts for path in files}  # folders further up do not describe the cohort
     every = take_scans([path for path in named if not other_than_t1w(path)])
@@ -168,6 +170,12 @@ def _bids(files: list[Path], folder: Path) -> tuple[Layout, list[Entry], list[st
     if any(_CENTRE.match(part) for path in scans for part in inside[path]):
         return "atlas-indi", entries, notes
     return "bids", entries, notes
+
+
+def _is_ours(path: Path, files: set[Path]) -> bool:
+    """Tell whether a mask is our prediction, a correction of it that lies beside it, or what a correction replaced."""
+    prediction = path.with_name(_CORRECTION.sub("_desc-insula_mask.nii.gz", path.name))
+    return bool(_OURS.search(path.name)) or (prediction != path and prediction in files)
 
 
 def _sessions(entries: list[Entry]) -> set[str]:

@@ -4,12 +4,13 @@ from insula.predict.bids import (
     BidsPaths,
     BidsScan,
     BidsScans,
+    bids_case_paths,
+    bids_entities,
     bids_paths,
     find_bids_scans,
     look_through,
-    write_bids_dataset,
-    write_bids_result,
 )
+from insula.predict.bids_files import segmented_bids_scan, write_bids_dataset, write_bids_result
 from insula.predict.correction import corrected_result
 from insula.predict.recall import Remembered, Token, remember
 from insula.predict.record import CaseRecord, RefusalRecord, ResultRecord, refusal, to_record
@@ -17,7 +18,14 @@ from insula.predict.result import Correction, Provenance, Result
 from insula.predict.review import ReviewScore, review_score
 from insula.predict.segmentation import segment
 from insula.predict.source import open_scan
-from insula.predict.standing import Kept, inputs_sha256, kept_result, read_record, set_corrected_aside
+from insula.predict.standing import (
+    Kept,
+    corrected_asides,
+    inputs_sha256,
+    kept_result,
+    read_record,
+    set_corrected_aside,
+)
 from insula.predict.write import ResultPaths, result_paths, write_refusal, write_result
 
 __all__ = [
@@ -35,7 +43,10 @@ __all__ = [
     "ResultRecord",
     "ReviewScore",
     "Token",
+    "bids_case_paths",
+    "bids_entities",
     "bids_paths",
+    "corrected_asides",
     "corrected_result",
     "find_bids_scans",
     "inputs_sha256",
@@ -48,6 +59,7 @@ __all__ = [
     "result_paths",
     "review_score",
     "segment",
+    "segmented_bids_scan",
     "set_corrected_aside",
     "to_record",
     "write_bids_dataset",

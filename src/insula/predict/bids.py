@@ -1,35 +1,30 @@
-"""Results as a BIDS derivative: finding scans, naming files, and writing them with their sidecars."""
+"""Names of BIDS: the scans of a dataset, and the files of their results in a derivative."""
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from insula.errors import NoInput
-from insula.io import folded, write_json, write_labels, write_mask, write_prob, write_text
-from insula.io.bytes import read_file
+from insula.io import folded
 from insula.io.entities import entities_of, is_uni, session_of, uni_alone
 from insula.io.naming import other_than_t1w
 from insula.io.participants import count_names, without_scan
-from insula.postprocess import number_lesions
-from insula.predict.record import DISCLAIMER, ResultRecord, to_record
-from insula.predict.result import Result
-from insula.types import VERSION
 
 __all__ = [
     "BidsPaths",
     "BidsScan",
     "BidsScans",
+    "bids_case_paths",
+    "bids_entities",
     "bids_paths",
     "find_bids_scans",
     "look_through",
-    "write_bids_dataset",
-    "write_bids_result",
+    "sidecar_of",
+    "table_of",
 ]
 
-_BIDS = "1.10.0"
 _T1W = re.compile(r"^sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9+]+)*_(T1w|UNIT1)\.nii(\.gz)?$")
 _BEFORE_SPACE = [
     "sub",
@@ -49,8 +44,6 @@ _BEFORE_SPACE = [
     "proc",
     "hemi",
 ]  # BIDS' order of entities
-_BRAIN = "The network's brain, lesion included: the largest 26-connected piece of probability 0.5 or more, holes filled"
-_IGNORE = "*.html\n**/*_record.json\nresults.*\nlesions.*\nreview.*\n**/*_corrected-*\nlogs/\n"
 
 
 @dataclass(frozen=True)
@@ -85,6 +78,8 @@ class BidsPaths:
     """Paths of the files of a scan's result."""
 
     mask: Path
+    network_mask: Path
+    """The network's mask; written only if a person corrected the mask."""
     brain: Path
     """Written only for weights with a brain output."""
     prob: Path
@@ -95,8 +90,8 @@ class BidsPaths:
     @property
     def all_but_the_record(self) -> tuple[Path, ...]:
         """Images, their sidecars, the table of lesions, and the page."""
-        images = (self.mask, self.brain, self.prob, self.lesions)
-        return (*images, *map(_sidecar, images), _table_of(self.lesions), self.page)
+        images = (self.mask, self.network_mask, self.brain, self.prob, self.lesions)
+        return (*images, *map(sidecar_of, images), table_of(self.lesions), self.page)
 
 
 def find_bids_scans(folder: Path, labels: tuple[str, ...] = ()) -> list[BidsScan]:
@@ -148,9 +143,7 @@ def look_through(folder: Path, labels: tuple[str, ...] = ()) -> BidsScans:
         raise NoInput("the BIDS dataset", folder, f"holds no sub-*/anat/*_T1w.nii.gz{why}", "check the folder")
     scans: dict[str, BidsScan] = {}
     for path in sorted(raw, key=lambda path: path.relative_to(folder).as_posix()):
-        parts = [part.partition("-") for part in path.name.split("_")[:-1]]
-        inside = path.relative_to(folder).as_posix()
-        scan = BidsScan(path, inside, {key: value for key, _, value in parts})
+        scan = BidsScan(path, path.relative_to(folder).as_posix(), bids_entities(path.name.rpartition("_")[0]))
         result_name = folded(str(bids_paths(scan, Path()).mask))
         scans[result_name] = replace(scans[result_name], twin=path.name) if result_name in scans else scan
     return BidsScans(list(scans.values()), tuple(notes))
@@ -158,91 +151,47 @@ def look_through(folder: Path, labels: tuple[str, ...] = ()) -> BidsScans:
 
 def bids_paths(scan: BidsScan, out: Path) -> BidsPaths:
     """Returns the paths of a scan's results; `space-orig` unless the scan's own name gives its space."""
-    before_space = {key: value for key, value in scan.entities.items() if key in _BEFORE_SPACE}
+    return bids_case_paths(scan.name, out)
+
+
+def bids_case_paths(case: str, out: Path) -> BidsPaths:
+    """Returns the paths of a case's results.
+
+    Args:
+        case: the scan's file name without its suffix, which names its record.
+        out: the derivative.
+    """
+    named = bids_entities(case)
+    before_space = {key: value for key, value in named.items() if key in _BEFORE_SPACE}
     after_space = {
-        key: value for key, value in scan.entities.items() if key not in _BEFORE_SPACE and key not in ("desc", "label")
+        key: value for key, value in named.items() if key not in _BEFORE_SPACE and key not in ("desc", "label")
     }
     entities = before_space | {"space": "orig"} | after_space
     stem = "_".join(f"{key}-{value}" for key, value in entities.items())
-    parts = [f"{key}-{scan.entities[key]}" for key in ("sub", "ses") if key in scan.entities]
+    parts = [f"{key}-{named[key]}" for key in ("sub", "ses") if key in named]
     anat = out.joinpath(*parts, "anat")
     return BidsPaths(
         mask=anat / f"{stem}_label-L_desc-insula_mask.nii.gz",
+        network_mask=anat / f"{stem}_label-L_desc-network_mask.nii.gz",
         brain=anat / f"{stem}_label-brain_desc-insula_mask.nii.gz",
         prob=anat / f"{stem}_label-L_desc-insula_probseg.nii.gz",
         lesions=anat / f"{stem}_seg-lesions_desc-insula_dseg.nii.gz",
         record=anat / f"{stem}_desc-insula_record.json",
-        page=out / f"{scan.name}.html",
+        page=out / f"{case}.html",
     )
 
 
-def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> ResultRecord:
-    """Write mask, brain mask, probabilities and lesion map, each with its sidecar; the record last.
-
-    An earlier run's brain mask is deleted if this result has none.
-
-    Returns:
-        The record.
-
-    Raises:
-        CannotCreate, NoPermission, IOFault: a file cannot be written.
-    """
-    paths.mask.parent.mkdir(parents=True, exist_ok=True)
-    file, grid = result.scan.file, result.scan.grid
-    source = f"bids:raw:{scan.inside}"
-    common = {"SpatialReference": source, "Sources": [source], "Resolution": "That of the scan"}
-    paths.record.unlink(missing_ok=True)  # an earlier record would name files that are replaced now
-    write_mask(paths.mask, result.mask, file=file)
-    write_json(_sidecar(paths.mask), common | {"Type": "Lesion", "Threshold": result.threshold})
-    files = {"mask": paths.mask.name, "prob": paths.prob.name, "page": paths.page.name}
-    if result.brain is None:
-        for stale in (paths.brain, _sidecar(paths.brain)):
-            stale.unlink(missing_ok=True)
-    else:
-        write_mask(paths.brain, result.brain, file=file)
-        write_json(_sidecar(paths.brain), common | {"Type": "Brain", "Description": _BRAIN})
-        files["brain"] = paths.brain.name
-    write_prob(paths.prob, result.prob, grid, file=file, threshold=result.threshold)
-    where = "the network's box" if result.brain is None else "the brain"
-    write_json(_sidecar(paths.prob), common | {"Description": f"Probability of lesion; 0 outside {where}"})
-    write_labels(paths.lesions, number_lesions(result.mask), grid, file=file)
-    write_json(_sidecar(paths.lesions), common | {"Description": "Lesions (26-connected), 1 is the largest"})
-    rows = ["index\tname", *(f"{lesion.number}\tlesion {lesion.number}" for lesion in result.lesions)]
-    write_text(_table_of(paths.lesions), "\n".join(rows) + "\n")
-    record = to_record(result)
-    record["files"] = files
-    record["sha256"] = {
-        kind: read_file(paths.record.with_name(name)).sha256 for kind, name in files.items() if kind != "page"
-    }
-    write_json(paths.record, record)
-    return record
-
-
-def write_bids_dataset(raw: Path, out: Path) -> None:
-    """Write the files that make a folder a dataset; all runs write the same bytes, so parallel runs do not conflict."""
-    facts = {
-        "Name": "insula: stroke lesions",
-        "BIDSVersion": _BIDS,
-        "DatasetType": "derivative",
-        "License": "see the raw dataset",
-        "GeneratedBy": [{"Name": "insula", "Version": VERSION, "Description": DISCLAIMER}],
-        "SourceDatasets": [{"URL": "bids:raw:"}],
-        "DatasetLinks": {"raw": Path(os.path.relpath(raw.resolve(), out.resolve())).as_posix()},
-    }
-    write_json(out / "dataset_description.json", facts)
-    write_text(out / ".bidsignore", _IGNORE)
-    write_text(
-        out / "README",
-        "Stroke lesions found by insula on T1-weighted scans. "
-        "For each scan: a mask, a probability map, a map of single\n"
-        "lesions, a record (JSON) and a page (HTML); a mask of the brain where the weights have that output.\n"
-        f"{DISCLAIMER}\n",
-    )
-
-
-def _table_of(path: Path) -> Path:
+def table_of(path: Path) -> Path:
+    """Returns the path of the table that describes a map of lesions."""
     return path.with_name(path.name.removesuffix(".nii.gz") + ".tsv")
 
 
-def _sidecar(path: Path) -> Path:
+def sidecar_of(path: Path) -> Path:
+    """Returns the path of an image's sidecar."""
     return path.with_name(path.name.removesuffix(".nii.gz") + ".json")
+
+
+def bids_entities(name: str) -> dict[str, str]:
+    """Returns the entities of a BIDS name without its suffix, in order."""
+    parts = [part.partition("-") for part in name.split("_")]
+    return {key: value for key, _, value in parts}

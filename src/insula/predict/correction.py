@@ -18,7 +18,18 @@ from insula.volume import Mask, Scan
 
 __all__ = ["corrected_result", "network_mask"]
 
-_FLAGS = frozenset({"corrected", "corrected-outside-brain", "network-mask-lost"})
+_FLAGS = frozenset(
+    {
+        "corrected",
+        "corrected-outside-brain",
+        "mask-near-level",
+        "mask-probabilities",
+        "mask-reordered",
+        "mask-scaled",
+        "network-mask-lost",
+    }
+)
+"""Codes of flags that describe a corrected mask; those of an earlier one are dropped."""
 
 
 def corrected_result(record: ResultRecord, folder: Path, scan: Scan, mask: Mask) -> Result:

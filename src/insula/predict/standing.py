@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from pathlib import Path
@@ -15,10 +16,11 @@ from insula.predict.record import CaseRecord, ResultRecord
 from insula.types import VERSION
 from insula.volume import Scan
 
-__all__ = ["Kept", "inputs_sha256", "kept_result", "read_record", "set_corrected_aside"]
+__all__ = ["Kept", "corrected_asides", "inputs_sha256", "kept_result", "read_record", "set_corrected_aside"]
 
 Kept = Literal["unchanged", "edited", "corrected"]
 
+_MASK = "_mask.nii.gz"
 _NO_INFLUENCE = frozenset({"device", "passes", "tile"})  # the mask does not depend on them
 
 
@@ -90,9 +92,15 @@ def set_corrected_aside(path: Path) -> Path | None:
     now = _sha256(mask)
     if not now or (now == record["sha256"]["mask"] and not record.get("correction")):
         return None
-    aside = mask.with_name(f"{mask.name.removesuffix('_mask.nii.gz')}_corrected-{now[:8]}_mask.nii.gz")
+    aside = mask.with_name(f"{mask.name.removesuffix(_MASK)}_corrected-{now[:8]}{_MASK}")
     mask.replace(aside)
     return aside
+
+
+def corrected_asides(mask: Path) -> list[Path]:
+    """Return the masks that `set_corrected_aside` renamed, where a case's mask is now."""
+    name = glob.escape(mask.name.removesuffix(_MASK))
+    return list(mask.parent.glob(f"{name}_corrected-????????{_MASK}"))
 
 
 def _result(path: Path) -> ResultRecord | None:

@@ -1,7 +1,7 @@
 """HTML reports for people: of a case, all cases, a cohort, an evaluation or a training run."""
 
 from insula.report.capture import render_capture
-from insula.report.case import write_case
+from insula.report.case import write_bids_case, write_case
 from insula.report.cohort import render_cohort, suspects
 from insula.report.evaluation import gallery, render_evaluation
 from insula.report.index import IndexRow, index_row, join_index, note_of, render_index
@@ -44,5 +44,6 @@ __all__ = [
     "show_scan",
     "suspects",
     "thumbnail_of",
+    "write_bids_case",
     "write_case",
 ]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from insula.io import write_text
 from insula.io.dicom import DicomScan, secondary_capture
-from insula.predict import Result, ResultPaths, ResultRecord, write_result
+from insula.predict import BidsPaths, BidsScan, Result, ResultPaths, ResultRecord, write_bids_result, write_result
 from insula.report.capture import render_capture
 from insula.report.page import render_page
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["write_case"]
+__all__ = ["write_bids_case", "write_case"]
 
 
 def write_case(result: Result, paths: ResultPaths, *, source: Path | DicomScan | None = None) -> ResultRecord:
@@ -38,3 +39,22 @@ def write_case(result: Result, paths: ResultPaths, *, source: Path | DicomScan |
         return contents
 
     return write_result(result, paths, source=source, further=pages)
+
+
+def write_bids_case(result: Result, scan: BidsScan, paths: BidsPaths) -> ResultRecord:
+    """Write the result and its page into a BIDS derivative.
+
+    Args:
+        result: the segmentation result.
+        scan: the scan in its dataset.
+        paths: the output paths.
+
+    Returns:
+        The record.
+
+    Raises:
+        InsulaError: as for `write_bids_result`.
+    """
+    record = write_bids_result(result, scan, paths)
+    write_text(paths.page, render_page(result, record))
+    return record

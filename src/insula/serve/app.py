@@ -22,6 +22,7 @@ from insula.errors import (
     InsulaError,
     IOFault,
     NoInput,
+    NoPermission,
     TooLarge,
     Unavailable,
     UsageError,
@@ -51,6 +52,7 @@ _STATUS: tuple[tuple[type[InsulaError], int], ...] = (
     (UsageError, 422),
     (NoInput, 404),
     (CannotCreate, 507),
+    (NoPermission, 507),  # of the service, not of the caller: 403 would say that another token helps
     (IOFault, 503),
     (Unavailable, 503),
     (InsulaError, 500),
@@ -170,7 +172,14 @@ async def _insula_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, InsulaError)
     status = next(code for kind, code in _STATUS if isinstance(error, kind))
     headers = {"Retry-After": str(RETRY_SECONDS)} if status in (503, 507) else None
-    return JSONResponse({"error": error_body(error)}, status, headers)
+    return JSONResponse({"error": error_body(_for_callers(error))}, status, headers)
+
+
+def _for_callers(error: InsulaError) -> InsulaError:
+    """Returns an error of the service's disk without the path, and with a remedy that a caller has."""
+    if isinstance(error, CannotCreate | NoPermission | IOFault):
+        return type(error)(error.what, "", error.rule, "tell whoever runs the service")
+    return error
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -7,10 +7,10 @@ from insula.study.correct import (
     correct_case,
     correct_study,
     find_corrections,
-    is_bids_derivative,
     masks_of_no_case,
 )
 from insula.study.inputs import ScanFiles, find_scans, name_cases
+from insula.study.layout import BidsResults, FlatResults, ResultsFolder, is_bids_derivative, results_in
 from insula.study.names import given_names
 from insula.study.overview import Overview, earlier_records, thumbnails_of, write_overview
 from insula.study.raters import RaterMasks, find_rater_masks
@@ -28,16 +28,19 @@ from insula.study.run import CaseOutcome, StudyPlan, run_study
 from insula.study.sources import FoundScan, ScanSources
 
 __all__ = [
+    "BidsResults",
     "CaseOutcome",
     "ConsensusMethod",
     "ConsensusOutcome",
     "ConsensusRecord",
     "CorrectionOutcome",
     "Corrections",
+    "FlatResults",
     "FoundScan",
     "Overview",
     "REVIEW_TABLE",
     "RaterMasks",
+    "ResultsFolder",
     "ScanFiles",
     "ScanSources",
     "StudyPlan",
@@ -56,6 +59,7 @@ __all__ = [
     "merge_reviews",
     "name_cases",
     "read_reviews",
+    "results_in",
     "review_of_cells",
     "review_study",
     "reviews_of",

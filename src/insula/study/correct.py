@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from insula.errors import BadData, InsulaError, Interrupted, NoInput, as_insula_error
-from insula.io import OutputFolder, read_mask
+from insula.io import FolderInUse, read_mask
+from insula.io.atomic import write_bytes
 from insula.io.bytes import read_file
-from insula.predict import CaseRecord, ResultRecord, corrected_result, result_paths, set_corrected_aside
-from insula.report import write_case
-from insula.study.inputs import case_of_image, images_in
+from insula.predict import CaseRecord, ResultRecord, corrected_asides, corrected_result, set_corrected_aside
+from insula.study.inputs import images_in
+from insula.study.layout import ResultsFolder, results_in
 from insula.study.overview import Overview, earlier_records
 from insula.study.sources import ScanSources
 
@@ -25,13 +25,8 @@ __all__ = [
     "correct_case",
     "correct_study",
     "find_corrections",
-    "is_bids_derivative",
     "masks_of_no_case",
 ]
-
-_BIDS_RECORDS = "sub-*/**/*_record.json"
-
-_SUFFIX = "_corrected"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,18 +52,19 @@ class CorrectionOutcome(NamedTuple):
 
 
 def find_corrections(
-    folder: Path, records: Mapping[str, CaseRecord], masks: Path | None = None, *, label: int | None = None
+    results: ResultsFolder, records: Mapping[str, CaseRecord], masks: Path | None = None, *, label: int | None = None
 ) -> Corrections:
     """Find the edited mask of each case.
 
-    An edited mask is a case's own mask file if it was changed since it was written, `NAME_corrected.nii.gz` beside it,
-    or an image in the folder of masks whose name is the case's or begins with it, e.g. `NAME_mask.nii.gz`.
+    An edited mask is a case's own mask file if it was changed since it was written, `NAME_corrected.nii.gz` beside it
+    (in a BIDS derivative, the mask's name with `desc-corrected`), or an image in the folder of masks whose name is the
+    case's or begins with it, e.g. `NAME_mask.nii.gz`.
 
-    `NAME_corrected.nii.gz` is passed over if it was taken before and a later correction took its place; given in
-    `masks` it counts again.
+    The file beside it is passed over if it was taken before and a later correction took its place; given in `masks` it
+    counts again.
 
     Args:
-        folder: of the results.
+        results: the folder.
         records: of the cases in the folder, by name.
         masks: a folder of edited masks, searched with its subfolders; or one mask.
         label: the lesion's label in masks with several.
@@ -79,16 +75,15 @@ def find_corrections(
     done = {case: record for case, record in records.items() if record["outcome"] == "done" and "sha256" in record}
     edited: dict[str, list[Path]] = {case: [] for case in done}
     for case, record in done.items():
-        path = folder / record["files"]["mask"]
+        path = results.paths(case).mask
         if path.is_file() and read_file(path).sha256 != record["sha256"]["mask"]:
             edited[case].append(path)
-        name = glob.escape(path.name.removesuffix("_mask.nii.gz"))
-        asides = list(folder.glob(f"{name}{_SUFFIX}-????????_mask.nii.gz"))
-        beside = sorted(folder.glob(f"{name}{_SUFFIX}.nii*"))
+        asides = corrected_asides(path)
+        beside = results.edited_beside(case)
         edited[case] += [given for given in beside if not _is_superseded(given, record, asides, label)]
     for path in images_in(masks) if masks is not None else ():
-        owner = case_of_image(path, done)
-        if owner is not None and path.resolve() not in {known.resolve() for known in edited[owner]}:
+        owner = results.owner(path, records)  # also of refused cases: their masks belong to no other
+        if owner in done and path.resolve() not in {known.resolve() for known in edited[owner]}:
             edited[owner].append(path)
     return Corrections(
         masks={case: paths[0] for case, paths in edited.items() if len(paths) == 1},
@@ -97,15 +92,16 @@ def find_corrections(
 
 
 def masks_of_no_case(folder: Path, masks: Path) -> list[Path]:
-    """Return the images among edited masks whose names begin with no case's.
+    """Return the images among edited masks whose names begin with no segmented case's.
 
     Args:
         folder: of the results.
         masks: as for `find_corrections`.
     """
-    records = earlier_records(folder.glob("*.json"))
-    done = {case: record for case, record in records.items() if record["outcome"] == "done"}
-    return [path for path in images_in(masks) if case_of_image(path, done) is None]
+    results = results_in(folder)
+    records = earlier_records(results.records())
+    done = {case for case, record in records.items() if record["outcome"] == "done"}
+    return [path for path in images_in(masks) if results.owner(path, records) not in done]
 
 
 def correct_study(
@@ -114,11 +110,12 @@ def correct_study(
     """Take edited masks into a folder of results; measure them, and write record, page, tables and index anew.
 
     The corrected mask becomes the case's mask, on the scan's own grid; the network's stays beside it as
-    `NAME_network_mask.nii.gz`. An earlier correction of the case is renamed, never replaced. DICOM objects are
-    written anew too.
+    `NAME_network_mask.nii.gz`; in a BIDS derivative, as the mask's name with `desc-network`. An earlier correction of
+    the case is renamed, never replaced. DICOM objects are written anew too.
 
     Args:
-        folder: of the results; locked while the iterator runs.
+        folder: of the results, also a BIDS derivative; locked while the iterator runs, a derivative only where and
+            when it is written.
         scans: files, folders or patterns with the scans that were segmented; a case's page shows its scan.
         masks: as for `find_corrections`.
         label: the lesion's label in masks with several.
@@ -128,70 +125,81 @@ def correct_study(
 
     Raises:
         NoInput: the folder holds no results, or there is no edited mask.
-        BadData: the folder is a BIDS derivative.
     """
     if not folder.is_dir():
         raise NoInput("the folder of results", folder, "does not exist", "name the folder that segment wrote")
-    with OutputFolder(folder):
-        records = earlier_records(folder.glob("*.json"))
+    results = results_in(folder)
+    with results.lock():
+        records = earlier_records(results.records())
         if not records:
-            if is_bids_derivative(folder):
-                rule = "is a BIDS derivative, in which edited masks are kept but not measured"
-                raise BadData("the folder", folder, rule, "run segment on the scans, and correct what it writes")
             raise NoInput("the folder", folder, "holds no results", "name the folder that segment wrote")
-        corrections = find_corrections(folder, records, masks, label=label)
+        overview = Overview(folder)
+        _write_tables(results, overview)  # those of a run that was stopped before its tables may be old
+        corrections = find_corrections(results, records, masks, label=label)
         if not (corrections.masks or corrections.doubled):
-            remedy = "save the edited mask under its own name or as NAME_corrected.nii.gz, or give `masks`"
+            remedy = f"save the edited mask under its own name or as {results.edited_name}, or give `masks`"
             raise NoInput("the folder", folder, "holds no mask that was edited since it was written", remedy)
         for case, paths in corrections.doubled.items():
             names = " and ".join(path.name for path in paths)
             error = BadData("the corrected masks", names, f"are all of {case}", "leave one of them")
             yield CorrectionOutcome(case, "failed", records[case], error)
-        sources, overview = ScanSources(scans), Overview(folder, records)
+        sources = ScanSources(scans)
         for case, path in corrections.masks.items():
             record = records[case]
             assert record["outcome"] == "done"
-            outcome = correct_case(folder, record, path, sources, label=label)
+            try:
+                with results.lock_case(case):
+                    outcome = correct_case(results, record, path, sources, label=label)
+            except FolderInUse as error:
+                outcome = CorrectionOutcome(case, "failed", record, error)
             if outcome.outcome == "corrected":
-                overview.add(outcome.record)
-                overview.write()
+                _write_tables(results, overview)
             yield outcome
 
 
-def is_bids_derivative(folder: Path) -> bool:
-    """Return whether a folder holds records of results in the layout of a BIDS derivative."""
-    return next(folder.glob(_BIDS_RECORDS), None) is not None
+def _write_tables(results: ResultsFolder, overview: Overview) -> None:
+    with results.lock_tables():
+        overview.read(results.records())
+        overview.write()
 
 
 def correct_case(
-    folder: Path, record: ResultRecord, path: Path, sources: ScanSources, *, label: int | None = None
+    results: ResultsFolder, record: ResultRecord, path: Path, sources: ScanSources, *, label: int | None = None
 ) -> CorrectionOutcome:
     """Make an edited mask the mask of its case, as `correct_study` does; tables and index are left to the caller.
 
     Args:
-        folder: of the results; locked by the caller.
+        results: the folder; locked by the caller.
         record: of the case.
         path: the edited mask.
         sources: where to find the scan of the case.
         label: the lesion's label in a mask with several.
 
     Raises:
-        InsulaError: a file cannot be written, or the scan changed meanwhile.
+        InsulaError: a file cannot be written, or the scan changed meanwhile. The earlier record and a person's earlier
+            mask are then where they were.
     """
     case = record["case"]
-    paths = result_paths(folder, case)
+    paths = results.paths(case)
     try:
         mask = read_mask(path, label=label)
         if path != paths.mask and _is_measured(record, paths.mask) and _same_voxels(path, paths.mask, label):
             return CorrectionOutcome(case, "same", record)
         found = sources.of(record)
-        result = corrected_result(record, folder, found.scan, mask)
+        result = corrected_result(record, paths.record.parent, found.scan, mask)
     except Interrupted:
         raise
     except Exception as error:
         return CorrectionOutcome(case, "failed", record, as_insula_error(error))
+    before = paths.record.read_bytes()
     aside = set_corrected_aside(paths.record)
-    written = write_case(result, paths, source=found.source)
+    try:
+        written = results.write(result, found.source)
+    except BaseException:
+        if aside is not None:
+            aside.replace(paths.mask)
+        write_bytes(paths.record, before)
+        raise
     if aside is not None and path == paths.mask:  # the edited file itself; its voxels are in the new mask
         aside.unlink()
         aside = None

@@ -68,7 +68,7 @@ class ScanSources:
         if frame is None and "frame-chosen" in codes:
             rule = "does not state the volume of the 4-D file, because an earlier version wrote it"
             raise NoInput("the record of", case, rule, "segment the scan again")
-        order = sorted(range(len(self._paths)), key=lambda n: not folded(case).startswith(self._names[n]))
+        order = sorted(range(len(self._paths)), key=lambda n: not _alike(folded(case), self._names[n]))
         axes = facts["axes"] if "orientation-assumed" in codes else None
         unreadable: list[InsulaError] = []
         for path in (self._paths[n] for n in order):
@@ -100,6 +100,11 @@ class ScanSources:
             except InsulaError:
                 self._hashes[key] = ""
         return self._hashes.get(key)
+
+
+def _alike(case: str, name: str) -> bool:
+    """Tell whether a case may be named after a file; in a BIDS derivative it lacks the file's suffix."""
+    return case.startswith(name) or name.startswith(f"{case}_")
 
 
 def _is_single(path: Path) -> bool:

@@ -11,15 +11,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
+
 from insula.errors import BadData, InsulaError, NoInput
-from insula.io import FolderInUse, OutputFolder
+from insula.io import FolderInUse, OutputFolder, read_mask
+from insula.io.bytes import read_file
 from insula.io.cells import cell_text
 from insula.predict import CaseRecord, ResultRecord, read_record, result_paths
 from insula.report import Review, mask_sha256_of, note_of, render_index
+from insula.serve.sent import MaskChanged, check_sent, check_unchanged
 from insula.serve.study.scans import StudyScans
 from insula.study import (
     REVIEW_TABLE,
     CorrectionOutcome,
+    FlatResults,
     ScanSources,
     add_reviews,
     correct_case,
@@ -29,16 +34,12 @@ from insula.study import (
     write_overview,
 )
 
-__all__ = ["MaskChanged", "StudyFolder", "VerdictsDamaged"]
+__all__ = ["StudyFolder", "VerdictsDamaged"]
 
 _log = logging.getLogger(__name__)
 _TABLES = tuple(f"{name}.{ending}" for name in ("results", "lesions", "review") for ending in ("tsv", "json"))
 _PATIENCE_S = 2.0  # another run holds the lock for longer: a request does not wait for it
 _QUIET_S, _LATER_S = 2.0, 10.0
-
-
-class MaskChanged(BadData):
-    """The mask of a case is no longer the one that was corrected."""
 
 
 class VerdictsDamaged(BadData):
@@ -49,7 +50,8 @@ class StudyFolder:
     """A folder that `insula segment` wrote, read anew for every request, so that it may grow meanwhile.
 
     Every change happens under the folder's lock, which is held only for a moment, so that `insula segment` and other
-    commands can run in between. Tables and `index.html` follow a few seconds after the last change.
+    commands can run in between. Tables and `index.html` follow a few seconds after the last change, and after a start,
+    since the last one may have been killed in between.
 
     Args:
         path: the folder.
@@ -68,11 +70,12 @@ class StudyFolder:
         self._read: dict[str, tuple[tuple[int, int], CaseRecord | None]] = {}
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._timer: threading.Timer | None = None
-        self._closed = False
+        self._closed = self._troubled = False
         if not self.records():
             if is_bids_derivative(path):
                 raise BadData("the folder", path, "is a BIDS derivative", "name a folder that segment wrote")
             raise NoInput("the folder", path, "holds no results", "name the folder that segment wrote")
+        self._refresh_later(_QUIET_S)
 
     def records(self) -> dict[str, CaseRecord]:
         """Returns the record of each case; only files that changed since the last call are read."""
@@ -200,30 +203,36 @@ class StudyFolder:
     def correct(self, case: str, mask: Path, *, before: str | None = None) -> CorrectionOutcome:
         """Make an edited mask the mask of a case, as `insula correct` does.
 
+        A mask with the voxels of the present one changes nothing, whatever `before` is: who sends it again because the
+        answer was lost learns that it is saved.
+
         Args:
             case: the case.
             mask: the edited mask.
             before: SHA-256 of the mask that was edited; None if it does not matter.
 
         Raises:
-            NoInput: as for `view`.
-            MaskChanged: the mask of the case is not `before`.
+            NoInput: as for `view`, or an earlier version wrote the record, without hashes of the files.
+            MaskChanged: the mask of the case is neither `before` nor the edited one.
             BadData: the mask is damaged or not on the scan's grid.
             FolderInUse: another run writes the folder.
             InsulaError: a file cannot be written.
         """
 
         def corrected(sources: ScanSources) -> CorrectionOutcome:
-            outcome = correct_case(self.path, record, mask, sources)
+            outcome = correct_case(FlatResults(self.path), record, mask, sources)
             if outcome.error is not None:
                 raise outcome.error
             return outcome
 
         with self._lock():
             record = self.result(case)
-            if before not in (None, mask_sha256_of(record)):
-                rule = "was changed since it was loaded"
-                raise MaskChanged("the mask of this case", "", rule, "load it again; your edited mask was not saved")
+            check_sent(mask, record)
+            try:
+                check_unchanged(record, before)
+            except MaskChanged:
+                if not self._is_present(mask, record):
+                    raise
             outcome = self._scans.search(case, corrected)
             if outcome.outcome == "corrected":
                 self._refresh_later(_QUIET_S)
@@ -236,6 +245,14 @@ class StudyFolder:
         if timer is not None:
             timer.cancel()
             self._refresh()
+
+    def _is_present(self, sent: Path, record: ResultRecord) -> bool:
+        """Tell whether a mask has the voxels of the case's, whose file is as the record describes it."""
+        path = self.path / record["files"]["mask"]
+        if not path.is_file() or read_file(path).sha256 != mask_sha256_of(record):
+            return False
+        present = read_mask(path)
+        return np.array_equal(read_mask(sent).onto(present.grid, what="the corrected mask").voxels, present.voxels)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -250,16 +267,20 @@ class StudyFolder:
                 self._timer.start()
 
     def _refresh(self) -> None:
-        """Write tables and index; a run that holds the folder does so itself, and is waited for."""
+        """Write tables and index, or do so later: after a run that holds the folder, or when the disk has room."""
         with self._reading:
             self._timer = None
         try:
             with self._lock():
                 write_overview(self.path, self.records())
+            self._troubled = False
         except FolderInUse:
             self._refresh_later(_LATER_S)
         except InsulaError as error:
-            _log.error("the tables of the study: %s", type(error).__name__)
+            if not self._troubled:
+                _log.error("the tables of the study: %s; tried again until they are written", type(error).__name__)
+            self._troubled = True
+            self._refresh_later(_LATER_S)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ TOKEN = "a token of a test"
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Service:
+def service(tmp_path: Path) -> Iterator[Service]:
     """A service without workers over a study of one case, whose name nothing may repeat."""
     results = tmp_path / "results"
     results.mkdir()
@@ -34,15 +35,16 @@ def service(tmp_path: Path) -> Service:
     store.sweep(set())
     tokens = [TokenConfig(owner="lab", sha256=token_hash(TOKEN))]
     study = StudyFolder(results, views=tmp_path / "views")
-    return Service(store, Jobs(store.database), cast(Workers, None), ServeConfig(), tokens, study=study)
+    yield Service(store, Jobs(store.database), cast(Workers, None), ServeConfig(), tokens, study=study)
+    study.close()
 
 
-def _get(service: Service, path: str) -> httpx.Response:
+def _get(service: Service, path: str, method: str = "GET", **body: Any) -> httpx.Response:
     async def get() -> httpx.Response:
         transport = httpx.ASGITransport(create_app(service))
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers) as client:
-            return await client.get(path)
+            return await client.request(method, path, **body)
 
     return asyncio.run(get())
 
@@ -81,5 +83,28 @@ def test_a_file_that_cannot_be_read_is_refused_before_the_response_begins(
     service.study.records()
     monkeypatch.setattr(Path, "open", forbidden)
     answer = _get(service, path)
-    assert answer.status_code == 500 and "is not allowed" in answer.json()["error"]["message"]
+    assert answer.status_code == 507 and "is not allowed" in answer.json()["error"]["message"]
     assert CASE not in answer.text + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "words"),
+    [
+        (errno.EACCES, 507, "is not allowed (Permission denied)"),
+        (errno.EROFS, 507, "cannot be written: the file system is read-only"),
+        (errno.ENOSPC, 507, "cannot be written: no space is left on the disk"),
+        (errno.EIO, 503, "could not be written (Input/output error)"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_refused_in_words_for_a_rater(
+    number: int, status: int, words: str, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, _: bytes) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr("insula.io.folder.write_bytes", fail)
+    verdict = {"case": CASE, "rater": "anna", "verdict": "pass", "note": "", "reviewed": "2026-05-01T10:00:00Z"}
+    answer = _get(service, "/study/verdicts", "POST", json=[{**verdict, "mask_sha256": "0" * 64}])
+    assert (answer.status_code, answer.headers["retry-after"]) == (status, "10")
+    assert answer.json()["error"]["message"] == f"the output folder {words}; tell whoever runs the service"
+    assert service.study is not None and str(service.study.path) not in answer.text

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,7 @@ import pytest
 
 from insula.checkpoint import load_weights
 from insula.config import SegmentConfig
-from insula.errors import BadData, IOFault
+from insula.errors import BadData, CannotCreate, IOFault
 from insula.io import read_mask, write_mask
 from insula.predict import segment
 from insula.report import write_case
@@ -18,8 +22,10 @@ from insula.serve import corrected
 from insula.serve.corrected import correct_job
 from insula.serve.parts import pack, record_of
 from insula.serve.scans import read_upload
+from insula.serve.sent import MaskChanged
 from insula.serve.store import JobFolder
 from insula.volume import Mask
+from serve.study.conftest import empty_mask
 
 
 @pytest.fixture
@@ -62,6 +68,46 @@ def test_a_correction_that_cannot_be_written_changes_nothing(
     assert _files(folder) == before
 
 
+def test_a_disk_that_is_full_at_the_zip_is_named_and_nothing_stays_on_it(
+    folder: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(self: zipfile.ZipFile, *_: object) -> None:
+        assert self.fp is not None
+        self.fp.write(bytes(1000))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = _files(folder)
+    monkeypatch.setattr(zipfile.ZipFile, "write", fill)
+    with pytest.raises(CannotCreate, match="cannot be written: no space is left on the disk"):
+        correct_job(folder, {}, _edited(folder, tmp_path / "edited.nii.gz"))
+    assert _files(folder) == before
+
+
+def test_the_zip_of_results_that_cannot_take_their_place_does_not_stay(
+    folder: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    before = _files(folder)
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(CannotCreate, match="the file system is read-only"):
+        correct_job(folder, {}, _edited(folder, tmp_path / "edited.nii.gz"))
+    assert _files(folder) == before
+
+
+def test_only_the_mask_that_was_edited_is_replaced(folder: JobFolder, tmp_path: Path) -> None:
+    loaded = record_of(folder)["sha256"]["mask"]
+    first = correct_job(folder, {}, _edited(folder, tmp_path / "first.nii.gz"), before=loaded)
+    after, second = _files(folder), _edited(folder, tmp_path / "second.nii.gz", 8)
+    with pytest.raises(MaskChanged, match="was changed since it was loaded"):
+        correct_job(folder, {}, second, before=loaded)
+    assert correct_job(folder, {}, tmp_path / "first.nii.gz", before=loaded)["sha256"] == first["sha256"]
+    assert _files(folder) == after
+    correct_job(folder, {}, second, before=first["sha256"]["mask"])
+    assert (read_mask(folder.results.mask).voxels == read_mask(second).voxels).all()
+
+
 def test_a_correction_with_a_changed_probability_map_is_refused(folder: JobFolder, tmp_path: Path) -> None:
     folder.results.prob.write_bytes(folder.results.mask.read_bytes())
     with pytest.raises(BadData, match="was changed since it was written"):
@@ -80,3 +126,13 @@ def test_only_the_last_two_results_stay_and_every_correction_is_in_the_last(fold
     assert len(list(folder.path.glob("*.zip"))) == 2
     folder.clear()
     assert [path.name for path in folder.path.iterdir()] == ["upload.nii.gz"]
+
+
+def test_a_small_file_that_unpacks_to_a_large_mask_is_never_unpacked(folder: JobFolder, tmp_path: Path) -> None:
+    bomb = empty_mask(tmp_path, (400, 400, 400))
+    tracemalloc.start()
+    with pytest.raises(BadData, match="does not lie on the scan's grid"):
+        correct_job(folder, {}, bomb)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 20e6 and bomb.stat().st_size < 1e6

@@ -21,7 +21,7 @@ from serve.painting import MISSING, THRESHOLD, WEB, check_stroke, downloaded, pa
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 @pytest.mark.skipif(not (WEB / "node_modules" / "nifti-reader-js").is_dir(), reason="run `make page` first")
 def test_the_editor_without_a_browser() -> None:
-    command = ["node", "--test", "test/edit.test.mjs", "test/save.test.mjs"]
+    command = ["node", "--test", *(f"test/{name}.test.mjs" for name in ("case", "edit", "save"))]
     done = subprocess.run(command, cwd=WEB, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout
 

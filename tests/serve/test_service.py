@@ -64,6 +64,7 @@ def test_a_scan_becomes_a_job_and_results(running: Any, scan_bytes: bytes, tmp_p
     assert running.client.get(f"/v1/jobs/{job['id']}/result/nothing").status_code == 404
 
 
+@pytest.mark.long
 def test_a_model_with_a_brain_output_gives_its_mask(brain_weights: Path, scan_bytes: bytes, tmp_path: Path) -> None:
     with service(tmp_path / "service", brain_weights) as running:
         done = running.wait(running.post(scan_bytes).json()["id"])

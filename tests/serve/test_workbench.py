@@ -19,7 +19,7 @@ _CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whi
 @pytest.mark.skipif(not (_WEB / "node_modules" / "fflate").is_dir(), reason="run `make page` first")
 def test_files_become_scans_and_rows() -> None:
     done = subprocess.run(
-        ["node", "--test", *(f"test/{name}.test.mjs" for name in ("deletions", "jobs", "run", "scan"))],
+        ["node", "--test", *(f"test/{name}.test.mjs" for name in ("deletions", "jobs", "page", "run", "scan"))],
         cwd=_WEB,
         capture_output=True,
         text=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,8 +60,13 @@ def record_of(folder: JobFolder) -> ResultRecord:
 def pack(folder: Path, archive: Path) -> None:
     """Write all files of a folder into a zip, atomically and uncompressed: most are compressed already."""
     part = archive.with_suffix(".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
-        for path in sorted(folder.iterdir()):
-            if not path.name.startswith("."):
-                packed.write(path, path.name)
-    os.replace(part, archive)
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
+            for path in sorted(folder.iterdir()):
+                if not path.name.startswith("."):
+                    packed.write(path, path.name)
+        os.replace(part, archive)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise

@@ -71,3 +71,15 @@ def packed(voxels: np.ndarray, affine: np.ndarray) -> bytes:
     image = nibabel.Nifti1Image(voxels, affine)
     image.to_file_map({"image": nibabel.FileHolder(fileobj=file), "header": nibabel.FileHolder(fileobj=file)})
     return file.getvalue()
+
+
+def empty_mask(folder: Path, shape: tuple[int, ...], *, before: int = 0) -> Path:
+    """A mask without lesions, with bytes between its header and its voxels."""
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape)
+    header.set_sform(np.eye(4), 1)
+    header["magic"], header["vox_offset"] = b"n+1", 352 + before
+    path = folder / "mask.nii.gz"
+    path.write_bytes(gzip.compress(header.binaryblock + bytes(4 + before + int(np.prod(shape))), 1))
+    return path

@@ -5,18 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from insula.errors import BadData, NoInput
+from insula.errors import BadData, CannotCreate, NoInput
 from insula.io import OutputFolder
 from insula.predict import refusal
 from insula.report import Review
 from insula.serve.study import StudyFolder, VerdictsDamaged
 from insula.serve.study import folder as folder_module
-from insula.study import write_overview
+from insula.study import earlier_records, write_overview
 from report.records import MASKS, done_record
 
 
@@ -42,13 +43,27 @@ def results(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def study(results: Path, tmp_path: Path) -> StudyFolder:
-    """The folder, served without scans."""
-    return StudyFolder(results, views=tmp_path / "views")
+    """The folder, served without scans; its tables are not written before something changes."""
+    study = StudyFolder(results, views=tmp_path / "views")
+    assert study._timer is not None
+    study._timer.cancel()
+    study._timer = None
+    return study
 
 
 def _verdict_of(results: Path, case: str) -> str:
+    return _cell(results, case, "verdict")
+
+
+def _cell(results: Path, case: str, column: str) -> str:
     with (results / "results.tsv").open(encoding="utf-8", newline="") as table:
-        return {row["case"]: row["verdict"] for row in csv.DictReader(table, delimiter="\t")}[case]
+        return {row["case"]: row[column] for row in csv.DictReader(table, delimiter="\t")}[case]
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
@@ -111,6 +126,43 @@ def test_tables_wait_for_another_run_and_closing_does_not(
     with OutputFolder(results, patience_s=5):
         study.close()
     assert [review.case for review in study.reviews()] == ["a", "b"]
+
+
+def test_tables_that_a_killed_service_left_behind_are_right_after_the_next_start(results: Path, tmp_path: Path) -> None:
+    write_overview(results, earlier_records(results.glob("*.json")))
+    _write(results, done_record("a", volume_ml=12.5))
+    StudyFolder(results, views=tmp_path / "views").close()
+    assert _cell(results, "a", "volume_ml") == "12.5"
+
+
+def test_tables_that_could_not_be_written_are_tried_again(
+    study: StudyFolder, results: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def on_a_full_disk(*arguments: Any) -> None:
+        if failures:
+            raise failures.pop()
+        write_overview(*arguments)
+
+    failure = CannotCreate("the output file", "results.tsv", "cannot be written", "free some space")
+    failures = [failure, failure]
+    monkeypatch.setattr(folder_module, "write_overview", on_a_full_disk)
+    monkeypatch.setattr(folder_module, "_QUIET_S", 0.05)
+    monkeypatch.setattr(folder_module, "_LATER_S", 0.05)
+    study.judge([_review("a")])
+    _wait(lambda: (results / "index.html").exists())
+    assert _cell(results, "a", "verdict") == "pass" and caplog.text.count("CannotCreate") == 1
+    failures.append(failure)
+    monkeypatch.setattr(folder_module, "_LATER_S", 1000.0)
+    study.judge([_review("b")])
+    _wait(lambda: not failures and study._timer is not None)
+    study.close()
+    assert _cell(results, "b", "verdict") == "pass"
+
+
+def test_a_record_of_an_earlier_version_takes_no_mask(study: StudyFolder, results: Path, tmp_path: Path) -> None:
+    _write(results, {key: value for key, value in done_record("a").items() if key != "sha256"})
+    with pytest.raises(NoInput, match="the record of a has no hashes of its files.*; segment the scan again"):
+        study.correct("a", tmp_path / "mask.nii")
 
 
 def test_a_record_that_names_a_file_elsewhere_gives_nothing_out(study: StudyFolder, results: Path) -> None:

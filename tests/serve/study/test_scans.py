@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from corpus.files import IMAGE, nifti, packed
-from insula.errors import NoInput
+from insula.errors import BadData, NoInput
 from insula.io import read_mask
 from insula.io.bytes import read_file
 from insula.predict import ResultRecord
@@ -21,7 +22,7 @@ from insula.serve.study import scans as scans_module
 from insula.serve.study.scans import StudyScans
 from insula.study import sources as sources_module
 from report.records import done_record
-from serve.study.conftest import CASES, edited
+from serve.study.conftest import CASES, edited, empty_mask
 
 VOLUMES = np.stack([IMAGE, np.roll(IMAGE, 7, axis=0), np.roll(IMAGE, 7, axis=1)], axis=-1)
 
@@ -72,6 +73,7 @@ def test_only_a_few_views_are_kept(segmented: Path, tmp_path: Path, monkeypatch:
     assert study.view(first) == one and one.is_file()
     other = study.view(second)
     assert [path.name for path in (tmp_path / "views").iterdir()] == [other.name]
+    study.close()
 
 
 def test_a_scan_that_comes_later_is_shown_and_its_mask_corrected(
@@ -104,6 +106,7 @@ def test_a_scan_that_is_written_anew_is_looked_at_again(root: Path, tmp_path: Pa
         study.view(CASES[0])
     scan.write_bytes(good)
     assert study.view(CASES[0]).is_file()
+    study.close()
 
 
 def test_when_no_scan_is_left_the_wanted_one_is_named(root: Path, tmp_path: Path) -> None:
@@ -114,3 +117,16 @@ def test_when_no_scan_is_left_the_wanted_one_is_named(root: Path, tmp_path: Path
     assert record["case"] == CASES[0]
     with pytest.raises(NoInput, match=f"the scan of {CASES[0]} is not among the scans"):
         study.view(CASES[0])
+    study.close()
+
+
+def test_a_small_file_that_unpacks_to_a_large_mask_is_never_unpacked(root: Path, tmp_path: Path) -> None:
+    bomb = empty_mask(tmp_path, (400, 400, 400))
+    study = StudyFolder(root / "results", [str(root / "scans")], views=tmp_path / "views")
+    tracemalloc.start()
+    with pytest.raises(BadData, match="does not lie on the scan's grid"):
+        study.correct(CASES[0], bomb)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    study.close()
+    assert most < 20e6 and bomb.stat().st_size < 1e6

@@ -19,9 +19,10 @@ from insula.io.cells import cell_text
 from insula.predict import CaseRecord
 from insula.report import Review
 from insula.serve.received import completed, received_mask, refused
+from insula.serve.sent import Before, MaskChanged
 from insula.serve.service import Owner, Service, TheService, answer_head, problem
 from insula.serve.study.access import Reader, admit
-from insula.serve.study.folder import MaskChanged, StudyFolder, VerdictsDamaged
+from insula.serve.study.folder import StudyFolder, VerdictsDamaged
 from insula.serve.study.pages import NO_SCRIPTS, entrance, page_response
 from insula.serve.upload import TooSlow
 from insula.study import review_of_cells
@@ -124,7 +125,7 @@ async def put_mask(
     study: TheStudy,
     owner: Owner,
     name: str,
-    if_match: Annotated[str, Header()] = "",
+    before: Before,
 ) -> CaseRecord:
     """Replace the mask of a case by a corrected one, a NIfTI file on the scan's grid; returns the new record.
 
@@ -132,7 +133,6 @@ async def put_mask(
     """
     record = await asyncio.to_thread(study.result, name)
     request.state.audited = {"scan": str(record["scan"]["sha256"])[:16]}
-    before = if_match.strip().strip('"') or None
     async with received_mask(request, service) as mask, service.correcting:
         outcome = await _changed(partial(study.correct, name, mask, before=before))
     return outcome.record

@@ -88,7 +88,8 @@ def test_a_rater_reviews_a_study_in_a_browser(tmp_path: Path) -> None:
         "index.html": render_index(_cases(), reviews=REVIEWS),
         "grown.html": render_index([*_cases(), done_record("d")], reviews=REVIEWS),
         "b.html": "<!doctype html><title>b</title>",
-        "ben.tsv": f"{head}c\tben\tfix\t\t2026-05-02\t{MASKS['c']}\nother\tben\tfix\t\t2026-05-02\t{'5' * 64}\n",
+        "ben.tsv": f"{head}c\tben\tfix\tn/a\t2026-05-02\t{MASKS['c']}\nc\tn/a\tpass\tn/a\t2026-05-01\t{MASKS['c']}\n"
+        f"other\tben\tfix\t\t2026-05-02\t{'5' * 64}\n",
         "bad.tsv": f"{head}a\tben\tfix\t\t2026-05-02\t{MASKS['a']}\nc\tben\tperhaps\t\t2026-05-02\t{MASKS['c']}\n",
     }
     for name, text in files.items():
@@ -108,6 +109,7 @@ def test_a_rater_reviews_a_study_in_a_browser(tmp_path: Path) -> None:
         ("b", "anna"): "pass",
         ("c", "anna"): "fail",
         ("c", "ben"): "fix",
+        ("c", "n/a"): "pass",
     }
     assert exported["b", "anna"].note == "rim 'cut' p"
     assert exported["c", "anna"].mask_sha256 == MASKS["c"]

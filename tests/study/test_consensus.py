@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -14,48 +13,22 @@ import SimpleITK as sitk
 
 from cli.call import call
 from corpus.files import IMAGE, nifti, packed
+from study.rater_masks import AFFINE, RATERS, lesion, plant_raters, rows, save
 
 Capture = pytest.CaptureFixture[str]
-AFFINE = np.array([[0, -2.0, 0.1, 30], [1.5, 0, 0, -20], [0, 0.2, 3, -10], [0, 0, 0, 1]])
-SHAPE = (20, 24, 16)
-RATERS = ("anna", "ben", "cleo")
 
 
-def _save(path: Path, voxels: np.ndarray, affine: np.ndarray = AFFINE) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = nibabel.Nifti1Image(voxels.astype(np.uint8), affine)
-    image.header.set_sform(affine, code=2)  # a code of its own, to be found again in the consensus
-    nibabel.save(image, path)
-
-
-def _lesion(side: int, shift: int = 0) -> np.ndarray:
-    voxels = np.zeros(SHAPE, bool)
-    voxels[4 + shift : 4 + shift + side, 5 : 5 + side, 6 : 6 + side] = True
-    return voxels
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    return plant_raters(tmp_path)
 
 
 def _voxels(path: Path) -> np.ndarray:
     return np.asarray(nibabel.load(path).dataobj) > 0
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as table:
-        return list(csv.DictReader(table, delimiter="\t"))
-
-
 def _record(out: Path, case: str = "a") -> dict[str, Any]:
     return json.loads((out / f"{case}_consensus.json").read_text(encoding="utf-8"))
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> list[Path]:
-    """Masks of three raters: they differ on a, none sees a lesion in b, and Cleo has no mask of c."""
-    for rater, side, shift in zip(RATERS, (6, 7, 6), (0, 0, 2), strict=True):
-        _save(tmp_path / rater / "a_mask.nii.gz", _lesion(side, shift))
-        _save(tmp_path / rater / "b_mask.nii.gz", np.zeros(SHAPE))
-        if rater != "cleo":
-            _save(tmp_path / rater / "c_mask.nii.gz", _lesion(side))
-    return [tmp_path / rater for rater in RATERS]
 
 
 def test_staple_is_written_and_measured(folders: list[Path], tmp_path: Path, capsys: Capture) -> None:
@@ -83,12 +56,12 @@ def test_staple_is_written_and_measured(folders: list[Path], tmp_path: Path, cap
         "rater_b": "ben",
         "dice": pytest.approx(2 * (first & second).sum() / (first.sum() + second.sum()), abs=1e-4),
     }
-    table, empty = _rows(out / "consensus.tsv"), _record(out, "b")
+    table, empty = rows(out / "consensus.tsv"), _record(out, "b")
     assert [row["case"] + row["rater"][0] for row in table] == ["aa", "ab", "ac", "ba", "bb", "bc", "ca", "cb"]
     assert float(table[0]["dice"]) == record["raters"][0]["dice"]
     assert [row["sensitivity"] for row in table[3:6]] == [""] * 3
     assert [(row["dice"], row["sensitivity"]) for row in empty["raters"]] == [(1.0, None)] * 3
-    assert len(_rows(out / "pairs.tsv")) == 7
+    assert len(rows(out / "pairs.tsv")) == 7
     assert f"{record['volume_ml']:.2f} ml, staple of 3" in result.out
     assert "anna and ben: mean Dice" in result.out and "in 3 cases" in result.out
 
@@ -136,26 +109,26 @@ def test_what_is_not_on_the_grid_or_unclear_fails_alone_and_takes_its_earlier_co
     call(capsys, "consensus", *folders, "--out", out)
     moved = AFFINE.copy()
     moved[:3, 3] += 1
-    _save(folders[1] / "a_mask.nii.gz", _lesion(6), moved)
-    _save(folders[0] / "b_lesion.nii.gz", _lesion(6))
-    _save(folders[1] / "c_mask.nii.gz", _lesion(6) + 2 * _lesion(3, 8))
+    save(folders[1] / "a_mask.nii.gz", lesion(6), moved)
+    save(folders[0] / "b_lesion.nii.gz", lesion(6))
+    save(folders[1] / "c_mask.nii.gz", lesion(6) + 2 * lesion(3, 8))
     result = call(capsys, "consensus", *folders, "--out", out)
     assert result.code == 1
     assert "a: ben: the mask (the origin, by 1.73 mm" in result.err and "does not lie on anna's grid" in result.err
     assert "b: anna: the masks b_lesion.nii.gz and b_mask.nii.gz are of the same case" in result.err
     assert "c: ben: the mask with labels [1, 2]" in result.err and "--label" in result.err
-    assert not list(out.glob("*_mask.nii.gz")) and _rows(out / "consensus.tsv") == []
+    assert not list(out.glob("*_mask.nii.gz")) and rows(out / "consensus.tsv") == []
     files = [folder / "c_mask.nii.gz" for folder in folders[:2]]
     assert call(capsys, "consensus", *files, "--out", out, "--label", 1).code == 0
 
 
 def test_no_mask_of_a_person_is_replaced(folders: list[Path], tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "out"
-    _save(out / "a_mask.nii.gz", _lesion(3))  # not a consensus
+    save(out / "a_mask.nii.gz", lesion(3))  # not a consensus
     call(capsys, "consensus", *folders, "--out", out)
     assert call(capsys, "consensus", *folders, "--out", out).err.count("is no consensus, or was edited") == 1
     assert _voxels(out / "a_mask.nii.gz").sum() == 27
-    _save(out / "c_mask.nii.gz", _lesion(2))  # edited
+    save(out / "c_mask.nii.gz", lesion(2))  # edited
     result = call(capsys, "consensus", *folders, "--out", out)
     assert result.code == 1 and "the present mask c_mask.nii.gz is no consensus, or was edited" in result.err
     assert _voxels(out / "c_mask.nii.gz").sum() == 8
@@ -177,7 +150,7 @@ def test_the_tables_hold_what_earlier_runs_left(folders: list[Path], tmp_path: P
     call(capsys, "consensus", *folders, "--out", out)
     files = [folder / "a_mask.nii.gz" for folder in folders]
     assert call(capsys, "consensus", *files, "--out", out, "--method", "majority").code == 0
-    methods = {(row["case"], row["method"]) for row in _rows(out / "consensus.tsv")}
+    methods = {(row["case"], row["method"]) for row in rows(out / "consensus.tsv")}
     assert methods == {("a", "majority"), ("b", "staple"), ("c", "staple")}
 
 

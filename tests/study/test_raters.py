@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -54,6 +55,35 @@ def test_a_scan_beside_its_mask_is_not_meant_but_two_masks_are_unclear(tmp_path:
     _plant(tmp_path, "anna/a.nii.gz", "anna/a_mask.nii.gz", "ben/a_mask.nii.gz", "ben/a_lesion.nii.gz")
     (files,) = _names(find_rater_masks([tmp_path / "anna", tmp_path / "ben"])).values()
     assert files == {"anna": ["a_mask.nii.gz"], "ben": ["a_lesion.nii.gz", "a_mask.nii.gz"]}
+
+
+def _plant_record(path: Path, *, corrected: bool, **files: str) -> None:
+    facts = {"correction": {"dice": 0.9}} if corrected else {}
+    record = {"format": "insula-result/1", "outcome": "done", "files": files, **facts}
+    path.write_text(json.dumps(record), encoding="utf-8")
+
+
+@pytest.mark.parametrize("edited", ["a_corrected.nii.gz", "a_corrected.nii"])
+def test_an_edited_mask_that_was_taken_in_is_passed_over(edited: str, tmp_path: Path) -> None:
+    _plant(tmp_path, "anna/a_mask.nii.gz", f"anna/{edited}", "anna/a_network_mask.nii.gz", "ben/a.nii.gz")
+    folders = [tmp_path / "anna", tmp_path / "ben"]
+    _plant_record(tmp_path / "anna/a.json", corrected=True, mask="a_mask.nii.gz", network_mask="a_network_mask.nii.gz")
+    assert _names(find_rater_masks(folders))["a"] == {"anna": ["a_mask.nii.gz"], "ben": ["a.nii.gz"]}
+    _plant_record(tmp_path / "anna/a.json", corrected=False, mask="a_mask.nii.gz")  # the mask is the network's
+    assert _names(find_rater_masks(folders))["a"]["anna"] == [edited, "a_mask.nii.gz"]
+
+
+def test_a_corrected_derivative_gives_its_masks_only(tmp_path: Path) -> None:
+    start = "sub-a_space-orig_label-L_desc"
+    kinds = {"mask": f"{start}-insula", "network_mask": f"{start}-network"}
+    files = {kind: f"{name}_mask.nii.gz" for kind, name in kinds.items()}
+    files["brain"] = "sub-a_space-orig_label-brain_desc-insula_mask.nii.gz"
+    others = (f"{start}-corrected_mask.nii.gz", "sub-a_space-orig_seg-lesions_desc-insula_dseg.nii.gz")
+    for rater in ("anna", "ben"):
+        _plant(tmp_path, *(f"{rater}/sub-a/anat/{name}" for name in (*files.values(), *others)))
+        _plant_record(tmp_path / rater / "sub-a/anat/sub-a_record.json", corrected=True, **files)
+    cases = _names(find_rater_masks([tmp_path / "anna", tmp_path / "ben"]))
+    assert cases == {f"{start}-insula": {rater: [files["mask"]] for rater in ("anna", "ben")}}
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,14 @@ def test_a_table_that_went_through_a_spreadsheet_is_read(tmp_path: Path) -> None
     assert (review.case, review.rater, review.verdict, review.note) == ("a", "anna", "", "")
 
 
+def test_a_rater_and_a_case_may_be_called_na(tmp_path: Path) -> None:
+    reviews = [Review(case="n/a", rater="n/a", verdict="fix", reviewed="2026-05-01", mask_sha256="")]
+    write_reviews(tmp_path, reviews)
+    assert read_reviews(tmp_path / "review.tsv") == reviews
+    row = ["n/a", "n/a", "n/a", "n/a", "2026-05-01", "n/a"]
+    assert read_reviews(_write(tmp_path / "x.tsv", row)) == [replace(reviews[0], verdict="")]
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [("case", ""), ("rater", ""), ("verdict", "perhaps"), ("reviewed", "yesterday"), ("mask_sha256", "12")],

@@ -124,6 +124,20 @@ assert.deepEqual(await verdicts(ben, second), ["fail"]);
 await judge(ben, second, "p");
 await saved(ben);
 
+// On a computer whose clock is slow, the service keeps the earlier verdict; the page says so, but not if both say the same.
+const notSaved = (page) => settled(page, () => document.getElementById("message").textContent.startsWith("Not saved for "));
+await ben.evaluate(() => { window.toISOString = Date.prototype.toISOString; Date.prototype.toISOString = () => "2020-01-01T00:00:00.000Z"; });
+await judge(ben, second, "x");
+await notSaved(ben);
+assert.match(await text(ben, "#message"), new RegExp(`^Not saved for ${second}: the service has a later entry`));
+assert.equal((await verdicts(ben, second))[0], "pass");
+await judge(ben, second, "p");
+await saved(ben);
+assert.equal(await ben.$eval("#message", (line) => line.hidden), true);
+await judge(ben, second, "f");
+await notSaved(ben);
+await ben.evaluate(() => { Date.prototype.toISOString = window.toISOString; });
+
 // A tab without the cookie goes on: it sends its token.
 await anna.deleteCookie(...(await anna.cookies()));
 await judge(ben, first, "x");

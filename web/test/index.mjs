@@ -97,7 +97,7 @@ await settled(() => !document.getElementById("message").hidden);
 assert.match(await message(), /row 2, column verdict\. Nothing was imported/);
 await upload(table);
 await settled(() => document.getElementById("message").textContent.includes("another study"));
-assert.deepEqual((await verdicts("c")), ["fail", "ben: fix"]);
+assert.deepEqual((await verdicts("c")), ["fail", "ben: fix", "n/a: pass"]);
 await page.click("#export");
 for (let tries = 0; !existsSync(join(out, "review_anna.tsv")) && tries < 100; tries++) await new Promise((done) => setTimeout(done, 50));
 

@@ -10,6 +10,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple, TypedDict, cast
 
+import numpy as np
+
 from insula.errors import BadData, InsulaError, Interrupted, UsageError, as_insula_error
 from insula.io import OutputFolder, printable, read_facts, read_mask, write_json, write_mask, write_text
 from insula.io.bytes import read_file
@@ -26,6 +28,7 @@ ConsensusMethod = Literal["staple", "majority"]
 
 FORMAT = "insula-consensus/1"
 _RECORD = "_consensus.json"
+_NEW_MASK, _NEW_RECORD = ".insula-mask.tmp", ".insula-record.tmp"  # `OutputFolder` removes what a stop leaves
 _IMAGE = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _TWO = "of two raters leaves every voxel undecided on which they differ"
 _REMEDY_OF_TWO = "use `method=staple`, or add a third rater"
@@ -118,6 +121,9 @@ def consensus_study(
     may have another axis order of the same voxels. `consensus.tsv` has a row for each rater of each case in the folder,
     `pairs.tsv` one for each pair of raters.
 
+    A case whose masks are damaged, doubled or on different grids loses its earlier consensus; after any other failure
+    the earlier one stays.
+
     Args:
         masks: of the raters.
         out: the folder to write; created if missing, locked while the iterator runs. A mask that was not written by
@@ -130,6 +136,7 @@ def consensus_study(
 
     Raises:
         UsageError: the majority of two raters is asked for, or the folder is in a rater's or is named like an image.
+        Unavailable: SimpleITK is not installed, and STAPLE is asked for.
         InsulaError: the folder cannot be written.
     """
     if method == "majority" and len(masks.raters) == 2:
@@ -139,6 +146,8 @@ def consensus_study(
     place = out.resolve()
     if any(folder.resolve() in (place, *place.parents) for folder in masks.folders):
         raise UsageError("`out`", out, "is in the folder of a rater's masks", "choose another folder")
+    if method == "staple":
+        staple([np.zeros((1, 1, 1), bool)])  # without SimpleITK every case would fail
     with OutputFolder(out):
         try:
             for case, files in masks.cases.items():
@@ -166,8 +175,9 @@ def _case(
     except Interrupted:
         raise
     except Exception as error:
-        for stale in (written, target):  # of an earlier run; it would be believed
-            stale.unlink(missing_ok=True)
+        if isinstance(error, BadData):  # the masks are at fault: an earlier consensus, of others, would be believed
+            for stale in (target, written):
+                stale.unlink(missing_ok=True)
         return ConsensusOutcome(case, None, as_insula_error(error))
     record: ConsensusRecord = {
         "format": FORMAT,
@@ -194,10 +204,18 @@ def _case(
         "mask": target.name,
         "sha256": "",
     }
-    written.unlink(missing_ok=True)  # it would describe an earlier mask
-    write_mask(target, consensus, file=facts)
-    record["sha256"] = read_file(target).sha256
-    write_json(written, record)
+    new_mask, new_record = out / _NEW_MASK, out / _NEW_RECORD
+    try:
+        write_mask(new_mask, consensus, file=facts)
+        record["sha256"] = read_file(new_mask).sha256
+        write_json(new_record, record)
+        # A mask without its own record would be taken for a person's, so there is none at any moment.
+        target.unlink(missing_ok=True)
+        new_record.replace(written)
+        new_mask.replace(target)
+    finally:
+        for left in (new_mask, new_record):
+            left.unlink(missing_ok=True)
     return ConsensusOutcome(case, record)
 
 
@@ -225,14 +243,14 @@ def _consensus(masks: list[Mask], method: ConsensusMethod) -> tuple[Mask, Staple
     """Return the consensus of masks on one grid, and for STAPLE its estimate.
 
     Raises:
-        BadData: the majority of two masks is asked for.
+        UsageError: the majority of two masks is asked for.
     """
     voxels = [mask.voxels for mask in masks]
     if method == "staple":
         estimate = staple(voxels)
         return Mask(estimate.mask, masks[0].grid), estimate
     if len(masks) == 2:
-        raise BadData("the majority", "", _TWO, _REMEDY_OF_TWO)
+        raise UsageError("the majority", "", _TWO, _REMEDY_OF_TWO)
     return Mask(majority_vote(voxels), masks[0].grid), None
 
 
@@ -251,8 +269,9 @@ def _read_record(path: Path) -> Mapping[str, object]:
 
 def _write_tables(out: Path) -> None:
     """Write the tables of all consensus masks in a folder, each with a JSON file that describes its columns."""
-    found = [_read_record(path) for path in sorted(out.glob(f"*{_RECORD}"))]
-    records = sorted((cast(ConsensusRecord, record) for record in found if record), key=lambda record: record["case"])
+    found = [cast(ConsensusRecord, _read_record(path)) for path in sorted(out.glob(f"*{_RECORD}"))]
+    present = (record for record in found if record and (out / record["mask"]).is_file())
+    records = sorted(present, key=lambda record: record["case"])
     raters = [
         {"case": r["case"], "method": r["method"], "consensus_volume_ml": r["volume_ml"], **rater}
         for r in records

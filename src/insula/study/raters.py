@@ -10,12 +10,13 @@ from pathlib import Path
 from insula.errors import NoInput, UsageError
 from insula.io import bare_name, folded, plain_name, printable
 from insula.io.walk import walk
+from insula.predict import read_record
 
 __all__ = ["RaterMasks", "case_of_mask", "find_rater_masks"]
 
 _IMAGE = re.compile(r"\.nii(\.(gz|bz2|xz))?$", re.IGNORECASE)
 _KIND = re.compile(r"[_-](mask|label|lesion|corrected)$", re.IGNORECASE)
-_NOT_A_MASK = re.compile(r"(_prob|_probseg|_network_mask|_corrected-[0-9a-f]{8}_mask)$")
+_NOT_A_MASK = re.compile(r"(_prob|_probseg|_network_mask|_corrected-[0-9a-f]{8}_mask|_seg-lesions_desc-insula_dseg)$")
 _BRAIN = re.compile(r"_brain$")
 
 
@@ -41,7 +42,7 @@ def find_rater_masks(paths: Sequence[Path]) -> RaterMasks:
 
     Folders, one of each rater: masks of equal names are of the same case, whatever the subfolder; `_mask`, `_label`,
     `_lesion` and `_corrected` at the end of a name do not count. Probability maps, brain masks and network's masks that
-    insula wrote are passed over.
+    insula wrote are passed over. Of a result that was corrected, the mask counts, and not the file that was taken in.
 
     Files, one of each rater: all are of one case, whatever their names.
 
@@ -94,11 +95,31 @@ def case_of_mask(path: Path) -> str:
 
 def _masks(folder: Path) -> Iterator[Path]:
     for base, _, names in walk(folder):
-        for name in names:
+        others = _beside_masks(Path(base), names)
+        for name in filter(_IMAGE.search, names):
             path, stem = Path(base, name), bare_name(Path(name))
             of_brain = _BRAIN.search(stem) and path.with_name(_BRAIN.sub("_prob", stem) + ".nii.gz").is_file()
-            if _IMAGE.search(name) and not _NOT_A_MASK.search(stem) and not of_brain:
+            if stem not in others and not _NOT_A_MASK.search(stem) and not of_brain:
                 yield path
+
+
+def _beside_masks(folder: Path, names: Sequence[str]) -> set[str]:
+    """Return the names, without endings, of the images of a folder's results that are not their masks.
+
+    An edited mask is one of them if the result was corrected; if not, it is unclear which of the two is the rater's.
+    """
+    others: set[str] = set()
+    for name in names:
+        record = read_record(folder / name) if name.endswith(".json") else None
+        if record is None or record["outcome"] != "done" or "files" not in record:
+            continue
+        mask = bare_name(Path(record["files"]["mask"]))
+        beside = {bare_name(Path(file)) for file in record["files"].values() if _IMAGE.search(file)}
+        if record.get("correction"):
+            edited = mask.replace("_desc-insula_", "_desc-corrected_")
+            beside |= {f"{mask.removesuffix('_mask')}_corrected", edited}
+        others |= beside - {mask}
+    return others
 
 
 def _meant(paths: Sequence[Path]) -> tuple[Path, ...]:

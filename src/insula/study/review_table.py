@@ -35,6 +35,7 @@ _COLUMNS: dict[str, dict[str, object]] = {
     "reviewed": {"Description": "Date and time of the verdict, ISO 8601"},
     "mask_sha256": {"Description": "SHA-256 of the file of the mask that was judged"},
 }
+_MAY_BE_EMPTY = ("verdict", "note", "mask_sha256")
 _HASH = re.compile(r"([0-9a-f]{64})?")
 
 
@@ -147,7 +148,8 @@ def _cells(path: Path, number: int, head: list[str], line: str) -> Iterable[tupl
         column = head[len(cells)] if len(cells) < len(head) else head[-1]
         rule = f"is where a row of {len(cells)} cells ends"
         raise _malformed(path, f"row {number}, column {column}", "", rule, f"every row has {len(head)} cells")
-    return zip(head, ("" if cell == "n/a" else cell for cell in cells), strict=True)
+    pairs = zip(head, cells, strict=True)
+    return [(column, "" if cell == "n/a" and column in _MAY_BE_EMPTY else cell) for column, cell in pairs]
 
 
 def _is_time(review: Review) -> bool:

@@ -3,6 +3,7 @@
 // insula serves, until the service has them.
 (() => {
   const COLUMNS = ["case", "rater", "verdict", "note", "reviewed", "mask_sha256"];
+  const MAY_BE_EMPTY = ["verdict", "note", "mask_sha256"];
   const VERDICTS = ["pass", "fix", "fail"];
   const KEYS = { p: "pass", x: "fix", f: "fail" };
   const PREFIX = "insula-review-";
@@ -221,7 +222,7 @@
     if (final && entries.length === 1) refused.add(entries[0]);
     if (final) most = 1;
     if (trouble) say(`${trouble.replace(/\.$/, "")}. ${final ? "Not saved." : "This browser keeps the verdicts and sends them again."}`);
-    if (!final || entries.length > 1) told = find("message").textContent;
+    if (trouble && (!final || entries.length > 1)) told = find("message").textContent;
     if (trouble && !final) retry = setTimeout(send, 5000);
     else send();
   }
@@ -232,6 +233,19 @@
     for (const entry of entries) if (kept.get(idOf(entry))?.reviewed === entry.reviewed) kept.delete(idOf(entry));
     write(store, [...kept.values()]);
     draw();
+    const lost = notTaken(entries), cases = lost.slice(0, 3).map((entry) => entry.case).join(", ");
+    const more = lost.length > 3 ? ` and ${lost.length - 3} more` : "";
+    if (lost.length) say(`Not saved for ${cases}${more}: the service has a later entry of the same rater; if this computer's clock is slow, set it and judge again.`);
+  }
+
+  // The service keeps the later of two entries, and what is said in both is not lost.
+  function notTaken(entries) {
+    const answered = new Map(recorded.map((entry) => [idOf(entry), entry]));
+    return entries.filter((entry) => {
+      const other = answered.get(idOf(entry));
+      const differs = other && MAY_BE_EMPTY.some((column) => clean(other[column]) !== clean(entry[column]));
+      return differs && Date.parse(other.reviewed) > Date.parse(entry.reviewed);
+    });
   }
 
   async function fetchOthers() {
@@ -272,7 +286,7 @@
     const missing = COLUMNS.find((column) => !columns.includes(column));
     if (missing) throw new Error(`has no column ${missing}`);
     return lines.map((line, at) => {
-      const cells = line.split("\t").map((cell) => (cell === "n/a" ? "" : cell));
+      const cells = line.split("\t").map((cell, at) => (cell === "n/a" && MAY_BE_EMPTY.includes(columns[at]) ? "" : cell));
       const entry = Object.fromEntries(COLUMNS.map((column) => [column, cells[columns.indexOf(column)] ?? ""]));
       const wrong = !entry.case ? "case" : !entry.rater ? "rater" : Number.isNaN(Date.parse(entry.reviewed)) ? "reviewed"
         : entry.verdict && !VERDICTS.includes(entry.verdict) ? "verdict" : "";

@@ -146,6 +146,23 @@ def test_a_correction_that_a_newer_one_replaced_is_not_taken_again(
     assert "holds no mask that was edited" in call(capsys, "correct", results, scans, *options).err
 
 
+def test_a_later_edit_in_place_counts_more_than_the_file_that_was_taken(results: Path, capsys: Capture) -> None:
+    scans, beside = results.parent / "scans", results / f"{NAME}_corrected.nii.gz"
+    nibabel.save(_edited(results), beside)
+    assert call(capsys, "correct", results, scans).code == 0
+    image = nibabel.load(beside)
+    voxels = np.asarray(image.dataobj).copy()
+    voxels[:2, :4, :4] = 0
+    nibabel.save(nibabel.Nifti1Image(voxels, image.affine), results / f"{NAME}_mask.nii.gz")
+    assert call(capsys, "correct", results, scans).code == 0
+    assert (_voxels(results / f"{NAME}_mask.nii.gz") == (voxels > 0)).all()
+    voxels[-4:, :4, :4] = 1  # two edits, none of which was taken, stay unclear
+    nibabel.save(nibabel.Nifti1Image(voxels, image.affine), results / f"{NAME}_mask.nii.gz")
+    voxels[:, -4:, :4] = 1
+    nibabel.save(nibabel.Nifti1Image(voxels, image.affine), beside)
+    assert "leave one of them" in call(capsys, "correct", results, scans).err
+
+
 def test_a_correction_that_only_segment_set_aside_is_taken_again(
     results: Path, tiny_weights: Path, capsys: Capture
 ) -> None:

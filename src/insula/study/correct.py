@@ -13,6 +13,7 @@ from insula.errors import BadData, InsulaError, Interrupted, NoInput, as_insula_
 from insula.io import FolderInUse, read_mask
 from insula.io.atomic import write_bytes
 from insula.io.bytes import read_file
+from insula.postprocess import number_lesions
 from insula.predict import CaseRecord, ResultRecord, corrected_asides, corrected_result, set_corrected_aside
 from insula.study.inputs import images_in
 from insula.study.layout import ResultsFolder, results_in
@@ -80,7 +81,8 @@ def find_corrections(
             edited[case].append(path)
         asides = corrected_asides(path)
         beside = results.edited_beside(case)
-        edited[case] += [given for given in beside if not _is_superseded(given, record, asides, label)]
+        beside = [given for given in beside if not _is_superseded(given, record, asides, label)]
+        edited[case] += [given for given in beside if not (edited[case] and _was_taken(given, record, label))]
     for path in images_in(masks) if masks is not None else ():
         owner = results.owner(path, records)  # also of refused cases: their masks belong to no other
         if owner in done and path.resolve() not in {known.resolve() for known in edited[owner]}:
@@ -219,6 +221,17 @@ def _is_superseded(edited: Path, record: ResultRecord, asides: Sequence[Path], l
     if not record.get("correction") and len(asides) < 2:
         return False
     return any(_same_voxels(edited, aside, label) for aside in asides)
+
+
+def _was_taken(edited: Path, record: ResultRecord, label: int | None) -> bool:
+    """Tell whether an edited mask is the one that the record measured: a later edit of the case's own file counts."""
+    try:
+        mask = read_mask(edited, label=label)
+    except InsulaError:
+        return False
+    lesions = int(number_lesions(mask).max(initial=0))
+    known = record["volume_ml"], record["lesion_count"]
+    return record.get("correction") is not None and (round(mask.volume_ml, 4), lesions) == known
 
 
 def _same_voxels(edited: Path, present: Path, label: int | None) -> bool:

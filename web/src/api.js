@@ -15,6 +15,14 @@ export class Unreachable extends Error {
   }
 }
 
+export class UnusableToken extends Error {
+  status = 401;
+
+  constructor() {
+    super("The token contains a character that no token has; copy it again, or type it.");
+  }
+}
+
 function message(body) {
   try {
     return JSON.parse(body).error.message;
@@ -23,7 +31,13 @@ function message(body) {
   }
 }
 
-const bearer = () => `Bearer ${token.get()}`;
+// Browsers cannot send any other character in a header.
+const SENDABLE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+function bearer() {
+  if (!SENDABLE.test(token.get())) throw new UnusableToken();
+  return `Bearer ${token.get()}`;
+}
 
 async function call(path, options = {}) {
   const response = await fetch(path, { ...options, headers: { Authorization: bearer(), ...options.headers }, cache: "no-store" }).catch(lost);
@@ -38,7 +52,11 @@ function lost(error) {
 export const job = async (id, signal) => (await call(`v1/jobs/${id}`, { signal })).json();
 export const file = async (id, name, signal) => (await call(`v1/jobs/${id}/result${name && `/${name}`}`, { signal })).blob();
 export const get = (path, signal) => call(path, { signal });
-export const saveMask = async (path, body, headers) => (await call(path, { method: "PUT", body, headers })).json();
+// `before` is the SHA-256 of the mask that was edited, if it is known: the server replaces no other one.
+export async function saveMask(path, body, before) {
+  const headers = before ? { "If-Match": `"${before}"` } : {};
+  return (await call(path, { method: "PUT", body, headers })).json();
+}
 export const jobs = async () => (await call("v1/jobs")).json();
 export const thumbnail = async (id) => (await call(`v1/jobs/${id}/thumbnail`)).blob();
 export const remove = (id, undoSeconds) => call(`v1/jobs/${id}?undo_seconds=${undoSeconds}`, { method: "DELETE" });

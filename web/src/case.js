@@ -27,17 +27,13 @@ export async function showCase(name, signal) {
 }
 
 function sourceOf(name, { places, record, tell }) {
-  let before = places.mask_sha256;
   return {
     key: `case ${name}`,
     name,
     record,
+    sha256: places.mask_sha256,
     file: async (part, signal) => (await api.get(places[part], signal)).blob(),
-    save: async (mask) => {
-      const latest = await api.saveMask(places.save, mask, before ? { "If-Match": `"${before}"` } : {});
-      before = latest.sha256.mask;
-      return latest;
-    },
+    save: (mask, before) => api.saveMask(places.save, mask, before),
     onRecord: tell,
   };
 }

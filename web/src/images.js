@@ -17,8 +17,9 @@ let closing = new AbortController();
 // The mask that is shown; null before it is loaded.
 export const shownMask = () => shown;
 
-// A case has: key and name, its record, `file` which fetches a part, `save` which sends a mask and returns the record,
-// `onRecord` which is called with the record of a saved mask.
+// A case has: key and name, its title if that is another, its record, the SHA-256 of its mask, `file` which fetches a
+// part, `save` which is given a mask and the SHA-256 of the one before and returns the record, and `onRecord` which is
+// called with the record of a saved mask.
 export async function showImages(source, signal) {
   closing = new AbortController();
   note("Loading the images …");
@@ -27,7 +28,7 @@ export async function showImages(source, signal) {
     ...["mask", "prob"].map((part) => source.file(part, signal)),
     source.record.files?.brain ? source.file("brain", signal) : null,
   ]);
-  const loaded = draftOf(source.key) ?? (await ShownMask.open({ mask, prob, brain, record: source.record }));
+  const loaded = draftOf(source.key) ?? (await ShownMask.open({ mask, prob, brain, record: source.record, sha256: source.sha256 }));
   signal.throwIfAborted();
   shown = loaded;
   const why = await openViewer(source.record, scan, signal);
@@ -52,7 +53,7 @@ function connect(source) {
   };
   const threshold = mask.map ? new Threshold(source.record, mask, () => refresh()) : null;
   const tools = viewer && new Tools({ viewer, shown: mask, onChange: () => refresh(), signal });
-  const onSaved = (record, words) => {
+  const onEnd = (record, words) => {
     if (signal.aborted) return; // another case is shown meanwhile
     if (record) {
       source.onRecord(record);
@@ -61,7 +62,7 @@ function connect(source) {
     refresh(words);
   };
   find("edit").querySelector('[data-tool="grow"]').disabled = !mask.map;
-  offerSaving({ ...source, shown: mask }, onSaved);
+  offerSaving({ ...source, shown: mask }, onEnd);
   refresh();
 }
 

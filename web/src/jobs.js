@@ -1,5 +1,5 @@
 // What the list of jobs shows: the scans that this page is sending, above the server's jobs, newest first.
-import { ml, sentence } from "./words.js";
+import { ml, scanName, sentence } from "./words.js";
 
 const STEPS = {
   waiting: "Waiting in the queue",
@@ -22,23 +22,26 @@ export function merged(earlier, latest, deleted) {
   return all;
 }
 
-// `details` holds the volume, number of lesions and thumbnail of the jobs that have been looked up.
-export function rowsOf({ sends, jobs, deleted, names, details }, now = Date.now()) {
+// `details` holds the volume, number of lesions and thumbnail of the jobs that have been looked up; `isUnsaved` tells
+// whether this page has an unsaved mask of a job.
+export function rowsOf({ sends, jobs, deleted, names, details, isUnsaved = () => false }, now = Date.now()) {
   const keys = new Map(sends.map(({ id, key }) => [id, key]));
   const unsent = sends.filter(({ id }) => !id).reverse().map(sendRow);
   const sent = jobs.map((job) => ({
     key: keys.get(job.id) ?? job.id,
     id: job.id,
-    name: names.of(job.id) ?? `Scan ${job.id.slice(0, 8)}`,
+    name: scanName(job.id, names),
     created: job.created,
     age: ageOf((now - Date.parse(job.created)) / 1000),
+    unsaved: isUnsaved(job.id),
     ...(deleted.has(job.id) ? { state: "deleted", text: "Deleted", action: "Undo" } : jobRow(job, details.get(job.id))),
   }));
   return [...unsent, ...sent];
 }
 
-// A scan that the server refused to take is no job: its row is removed by itself.
-export const finishedOf = (rows) => rows.filter((row) => row.id && isOver(row));
+// Those that are deleted together: a scan that the server refused to take is no job, and an unsaved mask would be lost.
+export const finishedOf = (rows) => rows.filter((row) => row.id && isOver(row) && !row.unsaved);
+export const unsavedOf = (rows) => rows.filter((row) => row.id && isOver(row) && row.unsaved);
 export const deletedOf = (rows) => rows.filter(({ state }) => state === "deleted");
 
 function sendRow({ key, name, state, progress, seconds, message }) {
@@ -70,9 +73,11 @@ function ageOf(seconds) {
   return seconds < 86400 ? `${Math.floor(seconds / 3600)} h ago` : `${Math.floor(seconds / 86400)} d ago`;
 }
 
-export function summary(rows) {
+// `left` counts the jobs that were not deleted together with the others.
+export function summary(rows, left = 0) {
   const count = (...states) => rows.filter(({ state }) => states.includes(state)).length;
   const counts = { done: count("done"), "not segmented": count("refused", "failed"), deleted: count("deleted") };
   counts["in progress"] = rows.length - Object.values(counts).reduce((sum, part) => sum + part, 0);
-  return Object.entries(counts).filter(([, number]) => number > 0).map(([what, number]) => `${number} ${what}`).join(", ");
+  const all = Object.entries(counts).filter(([, number]) => number > 0).map(([what, number]) => `${number} ${what}`).join(", ");
+  return left > 0 ? `${all}; ${left} with an unsaved mask ${left === 1 ? "was" : "were"} left` : all;
 }

@@ -19,10 +19,10 @@ export const isVisible = (key) => visible.has(key);
 export const listenToSight = (act) => { onSight = act; };
 
 // `actions` has a function for each name of a row's action, and `open`, which are given the row; and one for each button
-// of the whole list.
-export function drawList(rows, actions) {
+// of the whole list. `left` counts the jobs that were not deleted together with the others.
+export function drawList(rows, actions, left = 0) {
   find("jobs").hidden = rows.length === 0;
-  write(find("jobs-summary"), summary(rows));
+  write(find("jobs-summary"), summary(rows, left));
   const keys = new Set(rows.map(({ key }) => key));
   for (const [key, parts] of drawn) if (!keys.has(key)) remove(key, parts);
   for (const [index, row] of rows.entries()) {

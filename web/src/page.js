@@ -2,10 +2,11 @@
 import * as api from "./api.js";
 import { caseInAddress, showCase } from "./case.js";
 import { find, say, show } from "./dom.js";
-import { forget } from "./edit-save.js";
+import { forget, listenToSaving } from "./edit-save.js";
 import { listen } from "./intake.js";
 import { close, showResult } from "./result.js";
 import { names, takeTokenFromAddress, token } from "./session.js";
+import { scanName } from "./words.js";
 import { Workbench } from "./workbench.js";
 
 let opened = new AbortController();
@@ -32,7 +33,7 @@ async function showJob(id) {
   };
   say("");
   shownJob = id;
-  find("result-title").textContent = names.of(id) ?? `Scan ${id.slice(0, 8)}`;
+  find("result-title").textContent = scanName(id, names);
   try {
     const job = await api.job(id, signal);
     if (job.state === "done") await showResult(job, { signal, onTrouble: onResultTrouble });
@@ -43,12 +44,12 @@ async function showJob(id) {
 }
 
 function onTrouble(error) {
-  if (error.status === 401) askForAccess();
+  if (error.status === 401) askForAccess(error instanceof api.UnusableToken ? error.message : undefined);
   else say(error.message);
 }
 
-function askForAccess() {
-  if (token.get()) say("The server does not accept this token.");
+function askForAccess(why = "The server does not accept this token.") {
+  if (token.get()) say(why);
   token.clear();
   workbench.stop();
   show("access");
@@ -115,8 +116,7 @@ async function openCase(name) {
   try {
     await showCase(name, opened.signal);
   } catch (error) {
-    if (error.status === 401) askForAccess();
-    else say(error.message);
+    onTrouble(error);
   }
 }
 
@@ -137,5 +137,6 @@ find("another").onclick = another;
 find("back").onclick = back;
 addEventListener("popstate", onEntry);
 listen(add);
+listenToSaving({ saved: (key) => workbench.renew(key), denied: onTrouble });
 takeTokenFromAddress();
 enter();

@@ -4,7 +4,9 @@ import { find, show } from "./dom.js";
 import { showDownloads } from "./downloads.js";
 import { closeImages, look, showImages, shownMask } from "./images.js";
 import { showRecord } from "./record.js";
+import { names } from "./session.js";
 import { supported } from "./viewer.js";
+import { scanName } from "./words.js";
 
 export async function showResult(job, { signal, onTrouble }) {
   close();
@@ -23,9 +25,11 @@ function sourceOf({ id, record }, onRecord) {
   return {
     key: id,
     name: id,
+    title: scanName(id, names),
     record,
+    sha256: record.sha256?.mask,
     file: (part, signal) => api.file(id, part, signal),
-    save: (mask) => api.saveMask(`v1/jobs/${id}/mask`, mask),
+    save: (mask, before) => api.saveMask(`v1/jobs/${id}/mask`, mask, before),
     onRecord,
   };
 }

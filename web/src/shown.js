@@ -16,9 +16,10 @@ export class ShownMask {
   // Of the slider: null for the file's own mask.
   threshold = null;
 
-  // Files as blobs; `brain` is null if the model gives none.
-  static async open({ mask, prob, brain, record }) {
+  // Files as blobs; `brain` is null if the model gives none, `sha256` is that of the server's mask, if it is known.
+  static async open({ mask, prob, brain, record, sha256 }) {
     const shown = new ShownMask();
+    shown.sha256 = sha256;
     shown.#blob = mask;
     shown.#file = new MaskFile(await unzipped(mask));
     shown.grid = shown.#file.grid;
@@ -148,8 +149,9 @@ export class ShownMask {
   }
 
   // The mask is now the one that the server has: these voxels, unless it was edited while they were sent.
-  settle(sent) {
+  settle(sent, sha256) {
     this.#edit.settle(sent);
+    this.sha256 = sha256;
     this.#own = sent;
     this.#blob = null;
     this.#shownAt = null;

@@ -2,7 +2,8 @@
 import * as api from "./api.js";
 import { Deletions } from "./deletions.js";
 import { find, say } from "./dom.js";
-import { deletedOf, finishedOf, isOver, merged, rowsOf } from "./jobs.js";
+import { isUnsaved } from "./edit-save.js";
+import { deletedOf, finishedOf, isOver, merged, rowsOf, unsavedOf } from "./jobs.js";
 import { drawList, focusAction, focusName, isVisible, listenToSight } from "./list.js";
 import { Sender } from "./run.js";
 import { scansOf } from "./scan.js";
@@ -22,6 +23,7 @@ export class Workbench {
   #turn = 0;
   #frame = null;
   #awaited = null;
+  #left = 0; // by "Delete all finished"
 
   // `on` has three functions: `open` with the id of a finished job, `gone` with that of a deleted one, `trouble` with an error.
   constructor(on) {
@@ -61,6 +63,7 @@ export class Workbench {
     URL.revokeObjectURL(this.#details.get(id)?.picture);
     this.#details.delete(id);
     this.#draw();
+    this.#lookUp();
   }
 
   focus(id) {
@@ -75,14 +78,16 @@ export class Workbench {
     return answer;
   }
 
-  #discardAll(ids) {
+  #discardAll(ids, left = 0) {
     this.#awaited = null;
+    this.#left = left;
     const answers = ids.map((id) => this.#deletions.add(id));
     this.#drawNow();
     return this.#answered(answers);
   }
 
   #restoreAll(ids) {
+    this.#left = 0;
     return this.#answered(ids.map((id) => this.#deletions.restore(id)));
   }
 
@@ -151,12 +156,14 @@ export class Workbench {
   async #lookUp() {
     for (const { key, id, opens } of this.#rows()) {
       if (!opens || !isVisible(key) || this.#details.has(id)) continue;
-      this.#details.set(id, {});
+      const detail = {};
+      this.#details.set(id, detail);
       try {
         const [{ record }, picture] = await Promise.all([api.job(id), pictureOf(id)]);
-        this.#details.set(id, { record, picture });
+        Object.assign(detail, { record, picture });
+        if (this.#details.get(id) !== detail) URL.revokeObjectURL(picture); // renewed meanwhile
       } catch {
-        this.#details.delete(id); // the next poll tries again
+        if (this.#details.get(id) === detail) this.#details.delete(id); // the next poll tries again
       }
       this.#draw();
     }
@@ -177,9 +184,14 @@ export class Workbench {
       Cancel: ({ key, id }) => (id ? this.#try(this.discard(id)) : this.#sender.remove(key)),
       Delete: ({ id }) => this.#try(this.discard(id)),
       Undo: ({ id }) => this.#try(this.#restoreAll([id])),
-      "delete-finished": () => this.#try(this.#discardAll(finishedOf(rows).map(({ id }) => id))),
+      "delete-finished": () => this.#try(this.#discardFinished()),
       "undo-all": () => this.#try(this.#restoreAll(deletedOf(rows).map(({ id }) => id))),
-    });
+    }, Math.min(this.#left, unsavedOf(rows).length));
+  }
+
+  #discardFinished() {
+    const rows = this.#rows();
+    return this.#discardAll(finishedOf(rows).map(({ id }) => id), unsavedOf(rows).length);
   }
 
   #keyOf(id) {
@@ -187,7 +199,7 @@ export class Workbench {
   }
 
   #rows() {
-    return rowsOf({ sends: this.#sender.sends, jobs: this.#jobs, deleted: this.#deletions, names, details: this.#details });
+    return rowsOf({ sends: this.#sender.sends, jobs: this.#jobs, deleted: this.#deletions, names, details: this.#details, isUnsaved });
   }
 
   #try(promise) {

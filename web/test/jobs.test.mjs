@@ -1,7 +1,7 @@
 // The rows of the list of jobs: node --test test/jobs.test.mjs
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { deletedOf, finishedOf, merged, rowsOf, summary } from "../src/jobs.js";
+import { deletedOf, finishedOf, merged, rowsOf, summary, unsavedOf } from "../src/jobs.js";
 
 const NOW = Date.parse("2026-11-28T12:00:00+00:00");
 const job = (id, more = {}) => ({ id, state: "done", step: "done", progress: 1, ahead: 0, created: "2026-11-28T11:57:30+00:00", ...more });
@@ -77,4 +77,11 @@ test("finished are the jobs that ended and are not deleted; a scan that was not 
   const all = rows({ sends: [send("a", "refused", { message: "x" })], jobs: [job("b", { state: "running" }), ...over, job("f")], deleted: ["f"] });
   assert.equal(ids(finishedOf(all)), "cde");
   assert.equal(ids(deletedOf(all)), "f");
+});
+
+test("a job with an unsaved mask is not deleted with the others, which the summary says", () => {
+  const all = rowsOf({ sends: [], jobs: [job("a"), job("b"), job("c")], deleted: new Map(), names: { of: () => "x" }, details: new Map(), isUnsaved: (id) => id === "b" });
+  assert.deepEqual([ids(finishedOf(all)), ids(unsavedOf(all))], ["ac", "b"]);
+  assert.equal(summary(all, 1), "3 done; 1 with an unsaved mask was left");
+  assert.equal(summary(all, 2), "3 done; 2 with an unsaved mask were left");
 });

@@ -41,8 +41,13 @@ await anna.type("#token", "wrong");
 await anna.keyboard.press("Enter");
 await settled(anna, () => document.getElementById("message").textContent.includes("does not accept"));
 await pictures(anna, "enter");
-await anna.$eval("#token", (input) => { input.value = ""; });
-await anna.type("#token", token);
+for (const [typed, said] of [["a\u2019b", "a character that no token has"], [token, ""]]) {
+  await anna.$eval("#token", (input) => { input.value = ""; });
+  await anna.type("#token", typed);
+  if (!said) break;
+  await anna.keyboard.press("Enter");
+  await anna.waitForFunction((text) => document.getElementById("message").textContent.includes(text), {}, said);
+}
 await Promise.all([anna.waitForSelector("#board"), anna.keyboard.press("Enter")]);
 const ben = await open();
 await ben.goto(`${address}/study/#token=${token}`);

@@ -19,11 +19,16 @@ from insula.volume import Case
 
 _LONGEST = ("test_docs.py", "test_large.py", "test_commands.py")
 _LONG = (
-    "adapt/test_run.py", "bench/test_predict.py", "checkpoint/test_damaged.py", "corpus/test_large.py",
-    "infer/test_engines.py", "infer/test_package.py", "io/test_atomic.py", "serve/dicom/test_listener.py",
-    "serve/dicom/test_orthanc.py", "serve/test_killed.py", "serve/test_operate.py", "serve/test_orders.py",
-    "serve/test_page.py", "serve/test_paint.py", "serve/test_troubles.py", "serve/test_workbench.py",
-    "study/test_claims.py", "tests/test_docs.py",
+    "adapt/test_run.py", "bench/test_predict.py", "checkpoint/test_damaged.py", "cli/test_adapt.py",
+    "cli/test_bench_predict.py", "cli/test_bids.py", "cli/test_cohort.py", "cli/test_commands.py",
+    "cli/test_evaluate.py", "cli/test_train.py", "corpus/test_large.py", "export/test_monai_bundle.py",
+    "infer/test_cache.py", "infer/test_engines.py", "infer/test_package.py", "io/test_atomic.py",
+    "serve/challenge/test_server.py", "serve/dicom/test_guard.py", "serve/dicom/test_listener.py",
+    "serve/dicom/test_orthanc.py", "serve/test_audit.py", "serve/test_clients.py", "serve/test_killed.py",
+    "serve/test_masks.py", "serve/test_operate.py", "serve/test_orders.py", "serve/test_page.py",
+    "serve/test_paint.py", "serve/test_routes.py", "serve/test_troubles.py", "serve/test_workbench.py",
+    "study/test_claims.py", "synthetic/test_cohort.py", "synthetic/test_gallery.py", "synthetic/test_sources.py",
+    "tests/test_docs.py", "train/test_world.py",
 )  # fmt: skip
 """Files that only `make test-all` runs: they take three quarters of the time."""
 

@@ -23,7 +23,6 @@ def cohort(coarse_case: Case, tmp_path: Path) -> Path:
     return tmp_path / "cohort"
 
 
-@pytest.mark.long
 def test_a_table_a_drawing_and_all_figures(
     cohort: Path, quiet_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

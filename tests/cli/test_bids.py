@@ -102,7 +102,6 @@ def test_a_brain_mask_is_valid_too_and_goes_with_a_refusal(raw: Path, brain_weig
     ]
 
 
-@pytest.mark.long
 def test_participants_at_the_same_time_into_one_folder_and_nothing_into_the_input(
     raw: Path, tiny_weights: Path, tmp_path: Path
 ) -> None:

@@ -71,7 +71,6 @@ def test_faults_are_named_and_the_code_says_so(broken: Path, tmp_path: Path, cap
     assert "image-unreadable" in page
 
 
-@pytest.mark.long
 def test_a_broken_cohort_goes_the_whole_way_without_its_broken_cases(
     broken: Path, quiet_weights: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -183,7 +182,6 @@ def test_the_missions_split_prints_its_interval_and_what_leaks(tree: Path, tmp_p
     assert "mean Dice" in result.out
 
 
-@pytest.mark.long
 def test_a_stopped_preparation_goes_on(tree: Path, tmp_path: Path, capsys: Capture) -> None:
     store = tmp_path / "store"
     call(capsys, "cohort", "prepare", tree, "--out", store, "--jobs", 1)

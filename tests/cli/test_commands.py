@@ -172,7 +172,6 @@ def test_a_signal_ends_it_with_its_code_and_nothing_half(
     assert not list((tmp_path / "out").glob(".insula-*.tmp"))
 
 
-@pytest.mark.long
 def test_kill_nine_leaves_whole_files_and_the_next_run_goes_on(tiny_weights: Path, tmp_path: Path) -> None:
     for n in range(10):
         (tmp_path / f"s{n:02d}.nii").write_bytes(nifti())

@@ -144,7 +144,6 @@ def test_a_label_picks_the_lesion(tmp_path: Path, capsys: Capture) -> None:
     assert "dice                       1.000" in result.out
 
 
-@pytest.mark.long
 def test_weights_are_calibrated_on_a_cohort(tree: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture) -> None:
     folder = tmp_path / "mine"
     shutil.copytree(tiny_weights, folder)

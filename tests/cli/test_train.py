@@ -52,7 +52,6 @@ def test_a_store_is_trained_on(store: Path, tmp_path: Path, capsys: pytest.Captu
     assert load_weights(str(tmp_path / "run")).card.provenance["cases"] == 3
 
 
-@pytest.mark.long
 def test_a_profile_shows_phases_and_writes_nothing(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

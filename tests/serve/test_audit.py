@@ -94,7 +94,6 @@ def test_the_end_of_every_job_is_said_once_also_after_a_restart(tmp_path: Path) 
     ]
 
 
-@pytest.mark.long
 def test_the_service_says_who_did_what(start: Any, scan_bytes: bytes, tmp_path: Path) -> None:
     audit = tmp_path / "audit.jsonl"
     with start(tmp_path / "service", f"audit={audit}") as running:

@@ -55,7 +55,6 @@ def _message(answer: httpx.Response, status: int) -> str:
     return answer.json()["error"]["message"]
 
 
-@pytest.mark.long
 def test_every_file_of_the_job_becomes_that_of_the_corrected_mask(
     start: Callable[..., Any], scan_bytes: bytes, tmp_path: Path
 ) -> None:

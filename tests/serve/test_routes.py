@@ -64,7 +64,6 @@ def test_the_time_to_undo_is_limited(running: Any, scan_bytes: bytes, seconds: A
     assert running.wait(id)["id"] == id
 
 
-@pytest.mark.long
 def test_a_discarded_job_is_deleted_in_the_end_also_after_a_restart(
     start: Any, scan_bytes: bytes, tmp_path: Path
 ) -> None:
@@ -82,7 +81,6 @@ def test_a_discarded_job_is_deleted_in_the_end_also_after_a_restart(
         assert running.client.post(f"/v1/jobs/{id}/restore").status_code == 404
 
 
-@pytest.mark.long
 def test_only_its_owner_restores_a_job_and_the_audit_has_it(start: Any, scan_bytes: bytes, tmp_path: Path) -> None:
     tokens = [TokenConfig(owner=name, sha256=token_hash(f"token-of-{name}")) for name in ("one", "two")]
     entries = ", ".join(f'{{owner="{token.owner}", sha256="{token.sha256}"}}' for token in tokens)

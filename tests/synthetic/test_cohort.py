@@ -88,7 +88,6 @@ def test_impossible_cohorts_are_refused(sources: dict[Part, Sources]) -> None:
         plan_cohort(sources, cases=2, sites=3, controls=0, seed=0)
 
 
-@pytest.mark.long
 def test_a_case_is_written_as_atlas_has_it_and_again_byte_for_byte(specs: list[CaseSpec], tmp_path: Path) -> None:
     spec_of_one_lesion = next(spec for spec in specs if len(spec.shapes) == 1)
     control = next(spec for spec in specs if not spec.shapes)

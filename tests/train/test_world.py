@@ -31,7 +31,6 @@ def _losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.long
 def test_two_processes_have_the_loss_curve_of_one(runs: tuple[Path, dict[str, Any]]) -> None:
     """To a hundred-thousandth: sums are in another order, and what differs grows with the steps."""
     folder, told = runs

@@ -257,7 +257,6 @@ def test_several_objects_may_be_more_than_one_may(tmp_path: Path) -> None:
     assert heard.counts["stored"] == 3
 
 
-@pytest.mark.long
 def test_rubbish_takes_few_threads_and_little_memory() -> None:
     process = psutil.Process()
     with door(silent_seconds=5.0) as heard, ExitStack() as kept:

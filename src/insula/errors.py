@@ -63,6 +63,10 @@ class InsulaError(Exception):
         """Returns this error with a location in front of it, and with another remedy if one is given."""
         return type(self)(f"{where}: {self.what}", self.value, self.rule, remedy or self.remedy)
 
+    def without_value(self, *, remedy: str | None = None) -> InsulaError:
+        """Returns this error without its value, which can name a file, and with another remedy if one is given."""
+        return type(self)(self.what, "", self.rule, remedy or self.remedy)
+
     def __reduce__(self) -> tuple[type[InsulaError], tuple[str, str, str, str]]:
         return type(self), (self.what, self.value, self.rule, self.remedy)
 

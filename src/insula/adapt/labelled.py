@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypeGuard
@@ -11,8 +10,8 @@ from insula.errors import BadData, NoInput
 from insula.io import read_mask
 from insula.io.entities import entities_of
 from insula.predict import CaseRecord, ResultRecord, open_scan
-from insula.report import Review, case_verdict, reviews_by_case
-from insula.study import ScanSources, earlier_records, reviews_of
+from insula.report import Review, case_verdict, mask_sha256_of, reviews_by_case
+from insula.study import ScanSources, earlier_records, is_measured, reviews_of
 from insula.study.inputs import case_of_image, find_scans, images_in, name_cases
 from insula.volume import Case
 
@@ -72,8 +71,8 @@ def _of_result(folder: Path, record: ResultRecord, sources: ScanSources) -> Call
     case = record["case"]
 
     def read() -> Case:
-        path, known = folder / record["files"]["mask"], record.get("sha256", {}).get("mask")
-        if known and hashlib.sha256(path.read_bytes()).hexdigest() != known:
+        path = folder / record["files"]["mask"]
+        if mask_sha256_of(record) and not is_measured(record, path):
             rule = "was changed since it was written or passed"
             raise BadData("the mask of", case, rule, "take it in with `insula correct`")
         scan = sources.of(record).scan

@@ -178,7 +178,7 @@ async def _insula_error(request: Request, error: Exception) -> Response:
 def _for_callers(error: InsulaError) -> InsulaError:
     """Returns an error of the service's disk without the path, and with a remedy that a caller has."""
     if isinstance(error, CannotCreate | NoPermission | IOFault):
-        return type(error)(error.what, "", error.rule, "tell whoever runs the service")
+        return error.without_value(remedy="tell whoever runs the service")
     return error
 
 

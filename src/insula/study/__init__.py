@@ -7,6 +7,7 @@ from insula.study.correct import (
     correct_case,
     correct_study,
     find_corrections,
+    is_measured,
     masks_of_no_case,
 )
 from insula.study.inputs import ScanFiles, find_scans, name_cases
@@ -55,6 +56,7 @@ __all__ = [
     "find_scans",
     "given_names",
     "is_bids_derivative",
+    "is_measured",
     "masks_of_no_case",
     "merge_reviews",
     "name_cases",

@@ -15,6 +15,7 @@ from insula.io.atomic import write_bytes
 from insula.io.bytes import read_file
 from insula.postprocess import number_lesions
 from insula.predict import CaseRecord, ResultRecord, corrected_asides, corrected_result, set_corrected_aside
+from insula.report import mask_sha256_of
 from insula.study.inputs import images_in
 from insula.study.layout import ResultsFolder, results_in
 from insula.study.overview import Overview, earlier_records
@@ -26,6 +27,7 @@ __all__ = [
     "correct_case",
     "correct_study",
     "find_corrections",
+    "is_measured",
     "masks_of_no_case",
 ]
 
@@ -185,7 +187,7 @@ def correct_case(
     paths = results.paths(case)
     try:
         mask = read_mask(path, label=label)
-        if path != paths.mask and _is_measured(record, paths.mask) and _same_voxels(path, paths.mask, label):
+        if path != paths.mask and is_measured(record, paths.mask) and _same_voxels(path, paths.mask, label):
             return CorrectionOutcome(case, "same", record)
         found = sources.of(record)
         result = corrected_result(record, paths.record.parent, found.scan, mask)
@@ -208,9 +210,9 @@ def correct_case(
     return CorrectionOutcome(case, "corrected", written, set_aside=aside)
 
 
-def _is_measured(record: ResultRecord, mask: Path) -> bool:
+def is_measured(record: ResultRecord, mask: Path) -> bool:
     """Tell whether a mask's file is the one that the record describes."""
-    return mask.is_file() and read_file(mask).sha256 == record.get("sha256", {}).get("mask")
+    return mask.is_file() and read_file(mask).sha256 == mask_sha256_of(record)
 
 
 def _is_superseded(edited: Path, record: ResultRecord, asides: Sequence[Path], label: int | None) -> bool:

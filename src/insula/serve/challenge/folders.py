@@ -55,7 +55,7 @@ class Folders:
         try:
             return self._read(path)
         except (NoPermission, IOFault) as error:  # these name the file, and are logged
-            raise type(error)(error.what, "", error.rule, error.remedy) from None
+            raise error.without_value() from None
 
     def _read(self, path: Path) -> tuple[Scan, Placement]:
         if path.name.lower().endswith(".mha"):

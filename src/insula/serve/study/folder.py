@@ -15,7 +15,6 @@ import numpy as np
 
 from insula.errors import BadData, InsulaError, NoInput
 from insula.io import FolderInUse, OutputFolder, read_mask
-from insula.io.bytes import read_file
 from insula.io.cells import cell_text
 from insula.predict import CaseRecord, ResultRecord, read_record, result_paths
 from insula.report import Review, mask_sha256_of, note_of, render_index
@@ -29,6 +28,7 @@ from insula.study import (
     add_reviews,
     correct_case,
     is_bids_derivative,
+    is_measured,
     reviews_or_problem,
     thumbnails_of,
     write_overview,
@@ -249,7 +249,7 @@ class StudyFolder:
     def _is_present(self, sent: Path, record: ResultRecord) -> bool:
         """Tell whether a mask has the voxels of the case's, whose file is as the record describes it."""
         path = self.path / record["files"]["mask"]
-        if not path.is_file() or read_file(path).sha256 != mask_sha256_of(record):
+        if not is_measured(record, path):
             return False
         present = read_mask(path)
         return np.array_equal(read_mask(sent).onto(present.grid, what="the corrected mask").voxels, present.voxels)

@@ -51,6 +51,7 @@ _SIMULATE = {
     "blend_fraction": 0.0,
     "artefact_chance": 0.1,
     "compile": False,
+    "echo": False,
     "heads": 0,
     "shift_mm": 6.0,
 }

@@ -60,6 +60,24 @@ def test_a_batch_depends_on_seed_and_step_alone(sources: Sources) -> None:
     assert set(np.unique(ahead[0].truth)) <= {0.0, 1.0}
 
 
+def test_an_echo_is_the_mirrored_batch_of_fifteen_steps_before(sources: Sources) -> None:
+    recipe = _recipe(steps=40, whole_fraction=0.25)
+    recipe = replace(recipe, simulate=replace(recipe.simulate, echo=True))
+    plain, echoed, jumped = (
+        HeadStream(sources, r, device=_CPU)
+        for r in (replace(recipe, simulate=replace(recipe.simulate, echo=False)), recipe, recipe)
+    )
+    drawn, batches = (list(stream.batches(0, 40)) for stream in (plain, echoed))
+    echoes = [n for n in range(40) if n >= 15 and n % 2 and drawn[n].image.shape == drawn[n - 15].image.shape]
+    assert echoes and len(echoes) < 13  # a whole box is no echo of a crop
+    for step, (new, batch) in enumerate(zip(drawn, batches, strict=True)):
+        expected = [part.flip(2) for part in drawn[step - 15]] if step in echoes else new
+        assert all(torch.equal(a, b) for a, b in zip(batch, expected, strict=True))
+    for step in (echoes[-1], echoes[0]):  # as after a stop: what it echoes is drawn again
+        assert torch.equal(jumped.batch(step).image, batches[step].image)
+    assert not torch.equal(echoed.batch(41).image, batches[26].image.flip(2))
+
+
 def test_it_learns_and_leaves_weights_a_card_and_a_log(sources: Sources, tmp_path: Path) -> None:
     seen: list[Progress] = []
     recipe = _recipe(steps=81, lr=1e-2, batch=2, losses=((1.0, "cross_entropy"),), brain_weight=1.0)
@@ -90,7 +108,9 @@ def never_stopped(sources: Sources, tmp_path_factory: pytest.TempPathFactory) ->
     return (folder / "small.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(n, marks=pytest.mark.long) for n in (signal.SIGUSR1, signal.SIGINT))]
+)
 def test_stopped_and_resumed_is_never_stopped_bit_for_bit(
     number: int, never_stopped: bytes, sources: Sources, tmp_path: Path
 ) -> None:
@@ -148,6 +168,7 @@ def test_a_run_goes_on_with_less_memory(sources: Sources, tmp_path: Path) -> Non
     assert load_weights(str(tmp_path)).card.provenance["steps"] == 4
 
 
+@pytest.mark.long
 def test_in_bad_times_the_last_good_state_is_kept(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +228,7 @@ def test_a_few_gradients_that_are_not_finite_are_skipped(
     assert len(rates) == 30
 
 
+@pytest.mark.long
 def test_many_in_a_row_rewind_the_run_and_halve_its_rate(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -218,6 +240,7 @@ def test_many_in_a_row_rewind_the_run_and_halve_its_rate(
     assert load_weights(str(tmp_path)).card.provenance["steps"] == 30
 
 
+@pytest.mark.long
 def test_a_run_that_breaks_twice_ends_and_keeps_the_batch(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,8 @@ from insula.types import Shape
 
 __all__ = ["HeadStream"]
 
+_ECHO = 15  # steps between a batch and its echo; odd, so that every second step is an echo
+
 
 class HeadStream(Stream):
     """Yields simulated patients: host, anatomy, lesions, confounders and scanner are drawn anew for every item.
@@ -65,6 +67,7 @@ class HeadStream(Stream):
             grafts=max(recipe.simulate.most_lesions, 1),
             compile=recipe.simulate.compile,
         )
+        self._kept: dict[int, Batch] = {}
 
     @property
     def fingerprint(self) -> str:
@@ -91,9 +94,25 @@ class HeadStream(Stream):
         return simulate_head(host, self.outlines, self.recipe.simulate, rng, fixed, unfamiliar=unfamiliar)
 
     def batch(self, step: int) -> Batch:
-        """Return this process's part of the batch of one step."""
-        items, crop = self.items(step)
-        return self.crops([(self.recipe.train.seed, step, item) for item in items], crop)
+        """Return this process's part of the batch of one step: newly drawn, or the mirrored echo of an earlier one."""
+        source = self._source(step)
+        batch = self._kept.pop(source, None) if source < step else None
+        if batch is None:
+            items, crop = self.items(source)
+            batch = self.crops([(self.recipe.train.seed, source, item) for item in items], crop)
+        if source < step:
+            return Batch(*(part.flip(2) for part in batch))
+        if self._source(step + _ECHO) == step:
+            self._kept[step] = batch
+            self._kept.pop(min(self._kept) if len(self._kept) > _ECHO else -1, None)
+        return batch
+
+    def _source(self, step: int) -> int:
+        """Return the step whose batch this one trains on; an earlier one if this one is its echo."""
+        earlier = step - _ECHO
+        if not self.recipe.simulate.echo or step % 2 == 0 or earlier < 0 or step >= self.recipe.train.steps:
+            return step
+        return earlier if self.items(earlier) == self.items(step) else step
 
     def crops(self, keys: Sequence[tuple[int, ...]], crop: Shape) -> Batch:
         """Simulate a crop of one head for each key, which seeds it."""
@@ -121,7 +140,7 @@ class HeadStream(Stream):
             images.append(normalised(head.image, self.recipe.prepare).half())
             masks.append(head.truth > 0.5)
             brains.append(head.brain.to(torch.int8))
-        simulate = {name: value for name, value in to_dict(self.recipe.simulate).items() if name != "compile"}
+        simulate = {k: value for k, value in to_dict(self.recipe.simulate).items() if k not in ("compile", "echo")}
         drawn = f"{self.fingerprint} {seed} {count} {unfamiliar} {simulate} {to_dict(self.recipe.prepare)}"
         return CaseSet(
             names=tuple(names),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from insula.adapt import CaseChange, OldTest, decide
+from insula.adapt import Adaptation, CaseChange, OldTest, decide
 
 
 def _changes(gains: Sequence[float], subjects: Sequence[str] | None = None) -> list[CaseChange]:
@@ -31,6 +31,17 @@ def test_a_clear_gain_counts_and_chance_does_not() -> None:
     assert clear.before.value == pytest.approx(0.5)
     assert not decide(_changes([0.3, -0.1, 0.2, -0.15, 0.1])).gained
     assert not decide(_changes([-0.1, -0.12, -0.08, -0.11, -0.09])).gained
+
+
+def test_the_reason_tells_a_loss_from_a_gain_and_from_chance() -> None:
+    reasons = {
+        "left-out cases gain": [0.1, 0.12, 0.08, 0.11, 0.09],
+        "the interval of the difference includes zero: no gain is shown": [0.3, -0.1, 0.2, -0.15, 0.1],
+        "left-out cases lose": [-0.1, -0.12, -0.08, -0.11, -0.09],
+    }
+    for reason, gains in reasons.items():
+        decision = decide(_changes(gains))
+        assert Adaptation(changes=(), decision=decision, old_test=None, weights=None).reason == reason
 
 
 def test_no_difference_at_all_is_no_gain() -> None:

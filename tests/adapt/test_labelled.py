@@ -15,6 +15,7 @@ from insula.errors import BadData, NoInput
 from insula.report import Review
 from insula.study import write_reviews
 from report.records import MASKS, done_record
+from study.derivative import CASES, write_derivative
 
 
 def test_masks_are_brought_to_the_scans_that_their_names_begin_with(tmp_path: Path) -> None:
@@ -66,6 +67,8 @@ def test_a_mask_without_a_scan_and_two_for_one_scan_are_refused(tmp_path: Path) 
     mask.with_name("sub-02_T1w_mask2.nii.gz").write_bytes(mask.read_bytes())
     with pytest.raises(BadData, match="both belong to sub-02_T1w"):
         find_labelled(tmp_path / "masks", [str(tmp_path / "scans")])
+    with pytest.raises(NoInput, match="scans holds no results"):
+        find_labelled(tmp_path / "scans", [str(tmp_path / "scans")])
     with pytest.raises(NoInput, match="does not exist"):
         find_labelled(tmp_path / "nowhere", [])
 
@@ -81,3 +84,55 @@ def test_a_mask_that_was_changed_after_its_verdict_is_refused(tmp_path: Path) ->
     mask.write_bytes(mask.read_bytes() + b" ")
     with pytest.raises(BadData, match="the mask of c1 was changed since it was written or passed; take it in"):
         found["c1"]()
+
+
+def test_corrected_masks_of_a_derivative_find_their_scans_by_themselves(tmp_path: Path) -> None:
+    out = write_derivative(tmp_path / "raw")
+    found = find_labelled(out, [])
+    assert list(found) == list(CASES)  # sub-5 failed
+    for number, name in enumerate(CASES):
+        read = found[name]()
+        assert read.subject == name[4] and read.scan.name == name
+        assert np.array_equal(read.truth.voxels, case(number).truth.voxels)
+        assert np.allclose(read.scan.image, case(number).scan.image, rtol=1e-3, atol=1)
+
+
+def test_verdicts_of_a_derivative_count_as_in_any_study(tmp_path: Path) -> None:
+    out = write_derivative(tmp_path / "raw", corrected=CASES[:4])
+    with pytest.raises(NoInput, match="in 4 of the 5 cases that it takes; correct masks"):
+        find_labelled(out, [])
+    mask = next(out.glob("sub-4/anat/*_mask.nii.gz"))
+    verdict = Review(
+        case="sub-4",
+        rater="anna",
+        verdict="pass",
+        reviewed="2026-05-01",
+        mask_sha256=hashlib.sha256(mask.read_bytes()).hexdigest(),
+    )
+    write_reviews(out, [verdict])
+    assert list(find_labelled(out, [])) == [*CASES[:4], "sub-4"]
+
+
+def test_a_dataset_that_has_moved_is_named_and_found_where_it_is(tmp_path: Path) -> None:
+    out = write_derivative(tmp_path / "raw").rename(tmp_path / "out")
+    found = find_labelled(out, [])
+    words = (
+        r"the scan of sub-2_run-2 was not found: sub-2/anat/sub-2_run-2_T1w.nii.gz does not exist in .* \(\.\./\.\.\)"
+    )
+    with pytest.raises(NoInput, match=words):
+        found["sub-2_run-2"]()
+    read = find_labelled(out, [str(tmp_path / "raw")])["sub-2_run-2"]()
+    assert np.allclose(read.scan.image, case(3).scan.image, rtol=1e-3, atol=1)
+
+
+def test_a_derivative_by_another_program_and_the_dataset_itself_are_refused(tmp_path: Path) -> None:
+    out = write_derivative(tmp_path / "raw")
+    with pytest.raises(NoInput, match=f"is the dataset, not the derivative of it; name {out}"):
+        find_labelled(tmp_path / "raw", [str(tmp_path / "raw")])
+    for record in out.rglob("*_record.json"):
+        record.unlink()
+    (out / "dataset_description.json").write_text(json.dumps({"GeneratedBy": [{"Name": "lesiontool"}]}))
+    with pytest.raises(
+        NoInput, match="a BIDS derivative that lesiontool wrote: .*; copy its lesion masks into a folder"
+    ):
+        find_labelled(out, [str(tmp_path / "raw")])

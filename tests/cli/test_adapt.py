@@ -8,6 +8,7 @@ import pytest
 
 from adapt.scans import write_files
 from cli.call import call
+from study.derivative import CASES, write_derivative
 
 Capture = pytest.CaptureFixture[str]
 
@@ -41,3 +42,20 @@ def test_wrong_input_gets_one_line(tmp_path: Path, tiny_weights: Path, capsys: C
     nothing = call(capsys, "adapt", tmp_path / "masks")
     assert nothing.code == 66
     assert "write e.g. insula adapt" in nothing.err
+
+
+def test_a_derivative_needs_no_scans_and_says_what_it_passes_over(
+    tmp_path: Path, tiny_weights: Path, capsys: Capture
+) -> None:
+    results = write_derivative(tmp_path / "raw", corrected=CASES[:5])
+    mask = next(results.glob("sub-4/anat/*_mask.nii.gz"))
+    mask.with_name("sub-4_label-lesion_mask.nii.gz").write_bytes(mask.read_bytes())
+    arguments = ("--weights", tiny_weights, "--steps", 1, "--folds", 2, "--device", "cpu")
+    result = call(capsys, "adapt", results, "--out", tmp_path / "adapted", *arguments)
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert lines[0] == "5 cases of 3 subjects"
+    assert {line.split()[0] for line in lines if line.startswith(" sub-")} == set(CASES[:5])
+    assert lines[-1].startswith("  sub-4: review score ") and lines[-2] == "to correct next:"
+    assert "passed over: 1 scan (sub-5) that could not be segmented" in result.err
+    assert "passed over: 1 lesion mask (sub-4_label-lesion_mask.nii.gz) without a record by insula" in result.err

@@ -98,10 +98,8 @@ def test_a_folder_that_another_service_has(capsys: Capture, tmp_path: Path) -> N
     assert "another run" in result.err
 
 
-def test_a_bids_derivative_is_not_served_as_a_study(capsys: Capture, tmp_path: Path) -> None:
-    record = tmp_path / "sub-1" / "anat" / "sub-1_space-orig_desc-insula_record.json"
-    record.parent.mkdir(parents=True)
-    record.write_text("{}")
+def test_a_derivative_by_another_program_is_not_served(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "dataset_description.json").write_text('{"GeneratedBy": [{"Name": "lesiontool"}]}')
     result = call(capsys, "serve", "--study", tmp_path, "--store", tmp_path / "store")
-    assert result.code == 65
-    assert "is a BIDS derivative; name a folder that segment wrote" in result.err
+    assert (result.code, result.err.count("\n")) == (66, 1)
+    assert "is a BIDS derivative that lesiontool wrote: it holds no results of insula; name the folder" in result.err

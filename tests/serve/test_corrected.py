@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -28,10 +29,10 @@ from insula.volume import Mask
 from serve.study.conftest import empty_mask
 
 
-@pytest.fixture
-def folder(tmp_path: Path, scan_bytes: bytes, quiet_weights: Path) -> JobFolder:
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, scan_bytes: bytes, quiet_weights: Path) -> Path:
     """The folder of a job that is done."""
-    folder = JobFolder(tmp_path / "job")
+    folder = JobFolder(tmp_path_factory.mktemp("done") / "job")
     folder.path.mkdir()
     (folder.path / "upload.nii.gz").write_bytes(scan_bytes)
     scan, source = read_upload(folder, {})
@@ -39,7 +40,13 @@ def folder(tmp_path: Path, scan_bytes: bytes, quiet_weights: Path) -> JobFolder:
     folder.results.record.parent.mkdir()
     write_case(result, folder.results, source=source)
     pack(folder.results.record.parent, folder.archive)
-    return folder
+    return folder.path
+
+
+@pytest.fixture
+def folder(done: Path, tmp_path: Path) -> JobFolder:
+    """A copy that a test may change."""
+    return JobFolder(shutil.copytree(done, tmp_path / "job"))
 
 
 def _edited(folder: JobFolder, path: Path, shift: int = 0) -> Path:

@@ -157,6 +157,10 @@ def test_bombs_are_too_large(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(gzip.compress(_tar("a", data=bytes(50 << 20)), mtime=0))
     with pytest.raises(TooLarge, match="would unpack"):
         recognise(tmp_path / "a")
+
+
+@pytest.mark.long
+def test_a_crowd_of_files_is_too_large(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(_zip(*(f"{n}" for n in range(100_001)), data=b""))
     with pytest.raises(TooLarge, match="too many"):
         recognise(tmp_path / "b")

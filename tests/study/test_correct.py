@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,14 +25,26 @@ NAME = "sub-a_T1w"
 ORDERS = list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)))
 
 
+@pytest.fixture(scope="module")
+def segmented() -> list[Path]:
+    """Where the first test has segmented, and the others copy from."""
+    return []
+
+
 @pytest.fixture
-def results(tmp_path: Path, tiny_weights: Path, capsys: Capture) -> Path:
+def results(
+    segmented: list[Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path, capsys: Capture
+) -> Path:
     """A folder of results of one scan, which lies in `scans`."""
-    scans, out = tmp_path / "scans", tmp_path / "results"
-    scans.mkdir()
-    (scans / f"{NAME}.nii.gz").write_bytes(packed(nifti(IMAGE)))
-    assert call(capsys, "segment", scans, "--out", out, "--weights", tiny_weights, "--device", "cpu").code == 0
-    return out
+    if not segmented:
+        scans = tmp_path_factory.mktemp("segmented") / "scans"
+        scans.mkdir()
+        (scans / f"{NAME}.nii.gz").write_bytes(packed(nifti(IMAGE)))
+        options = ("--out", scans.parent / "results", "--weights", tiny_weights, "--device", "cpu")
+        assert call(capsys, "segment", scans, *options).code == 0
+        segmented.append(scans.parent)
+    shutil.copytree(segmented[0], tmp_path, dirs_exist_ok=True)
+    return tmp_path / "results"
 
 
 def _record(results: Path) -> dict[str, Any]:
@@ -116,7 +129,7 @@ def test_an_earlier_correction_is_renamed_by_the_next(results: Path, capsys: Cap
     assert "is the present one" in call(capsys, "correct", results, scans, "--masks", masks).out
 
 
-@pytest.mark.parametrize("label", [None, 3])
+@pytest.mark.parametrize("label", [None, pytest.param(3, marks=pytest.mark.long)])
 def test_a_correction_that_a_newer_one_replaced_is_not_taken_again(
     label: int | None, results: Path, tiny_weights: Path, capsys: Capture, tmp_path: Path
 ) -> None:
@@ -163,6 +176,7 @@ def test_a_later_edit_in_place_counts_more_than_the_file_that_was_taken(results:
     assert "leave one of them" in call(capsys, "correct", results, scans).err
 
 
+@pytest.mark.long
 def test_a_correction_that_only_segment_set_aside_is_taken_again(
     results: Path, tiny_weights: Path, capsys: Capture
 ) -> None:

@@ -38,10 +38,28 @@ def _participant(out: Path, weights: Path, capsys: Capture, *options: str) -> Co
     return CommandResult(int(end.value.code or 0), printed.out, printed.err)
 
 
+@pytest.fixture(scope="module")
+def segmented() -> list[Path]:
+    """Where the first test has segmented, and the others copy from."""
+    return []
+
+
 @pytest.fixture
-def out(tmp_path: Path, brain_weights: Path, capsys: Capture) -> Path:
+def out(
+    segmented: list[Path],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    brain_weights: Path,
+    capsys: Capture,
+) -> Path:
     """A derivative of two scans, inside its dataset."""
-    raw = tmp_path / "raw"
+    if not segmented:
+        segmented.append(_derivative(tmp_path_factory.mktemp("segmented") / "raw", brain_weights, capsys))
+    shutil.copytree(segmented[0], tmp_path / "raw")
+    return tmp_path / "raw" / "derivatives" / "insula"
+
+
+def _derivative(raw: Path, brain_weights: Path, capsys: Capture) -> Path:
     for number, name in enumerate(("sub-1/ses-a/anat/sub-1_ses-a_T1w.nii.gz", "sub-2/anat/sub-2_T1w.nii.gz")):
         scan = raw / name
         scan.parent.mkdir(parents=True)
@@ -50,7 +68,7 @@ def out(tmp_path: Path, brain_weights: Path, capsys: Capture) -> Path:
     (raw / "dataset_description.json").write_text(json.dumps(facts))
     (raw / "README").write_text("Phantoms, made by a test; nobody was scanned.\n" * 5)
     assert _participant(raw / "derivatives" / "insula", brain_weights, capsys).code == 0
-    return raw / "derivatives" / "insula"
+    return raw
 
 
 def _file(out: Path, ending: str, case: str = "sub-2") -> Path:
@@ -129,6 +147,7 @@ def test_a_mask_edited_in_place_is_measured_marked_and_kept_by_the_next_run(
     assert _rows(out)["sub-2"]["mask"] == "corrected"
 
 
+@pytest.mark.long
 def test_a_mask_beside_is_taken_once_and_the_dataset_stays_valid(
     out: Path, brain_weights: Path, capsys: Capture
 ) -> None:
@@ -220,3 +239,30 @@ def test_a_folder_with_records_of_its_own_is_flat(out: Path) -> None:
     assert isinstance(results_in(out), BidsResults)
     shutil.copy(_file(out, "_desc-insula_record.json"), out / "sub-2.json")
     assert isinstance(results_in(out), FlatResults)
+
+
+def test_scans_need_not_be_named_while_the_dataset_is_where_it_was(out: Path, capsys: Capture, tmp_path: Path) -> None:
+    wanted = _edited(_mask(out))
+    nibabel.save(wanted, _mask(out))
+    shutil.copy(_mask(out, CASES[0]), _mask(out).with_name("sub-2_label-lesion_mask.nii.gz"))
+    moved, raw = shutil.copytree(out, tmp_path / "moved" / "x" / "y"), out.parents[1]
+    result = call(capsys, "correct", out)
+    assert result.code == 0 and "sub-2: " in result.out
+    assert result.err.endswith(
+        "passed over: 1 lesion mask (sub-2_label-lesion_mask.nii.gz) without a record by insula\n"
+    )
+    assert (_voxels(_mask(out)) == (np.asarray(wanted.dataobj) > 0)).all()
+    lost = call(capsys, "correct", moved)
+    assert lost.code == 66 and "sub-2/anat/sub-2_T1w.nii.gz does not exist in the dataset" in lost.err
+    assert call(capsys, "correct", moved, raw).code == 0
+    assert (_voxels(_mask(moved)) == _voxels(_mask(out))).all()
+
+
+def test_the_dataset_in_place_of_its_derivative_is_refused_with_the_folder_that_is_meant(
+    out: Path, capsys: Capture
+) -> None:
+    raw = out.parents[1]
+    for command in (("correct", raw, raw), ("review", raw)):
+        result = call(capsys, *command)
+        assert (result.code, result.err.count("\n")) == (66, 1)
+        assert f"is the dataset, not the derivative of it; name {out}" in result.err

@@ -64,7 +64,9 @@ def test_a_second_run_adds_to_the_first_and_repeats_nothing(
     assert (out / "index.html").read_text().count("_T1w.html") >= 5
 
 
-@pytest.mark.parametrize("change", ["threshold", "scan", "again", "page", "weights"])
+@pytest.mark.parametrize(
+    "change", ["threshold", *(pytest.param(c, marks=pytest.mark.long) for c in ("scan", "again", "page", "weights"))]
+)
 def test_whatever_changed_is_computed_again(
     change: str, tmp_path: Path, tiny_weights: Path, brain_weights: Path, capsys: Capture
 ) -> None:
@@ -100,7 +102,7 @@ def test_a_refused_scan_is_tried_again(tmp_path: Path, tiny_weights: Path, capsy
     assert [row["outcome"] for row in _rows(out)] == ["done"]
 
 
-@pytest.mark.parametrize("next_run", ["same", "other threshold", "damaged scan"])
+@pytest.mark.parametrize("next_run", [pytest.param("same", marks=pytest.mark.long), "other threshold", "damaged scan"])
 def test_a_corrected_mask_is_never_replaced(next_run: str, tmp_path: Path, tiny_weights: Path, capsys: Capture) -> None:
     out, scan = tmp_path / "out", tmp_path / "sub-a_T1w.nii.gz"
     scan.write_bytes(packed(nifti()))
@@ -159,7 +161,7 @@ def test_a_case_named_like_a_table_has_a_record_of_its_own(tmp_path: Path, tiny_
     [
         pytest.param(signal.SIGINT, marks=pytest.mark.long),
         pytest.param(signal.SIGTERM, marks=pytest.mark.long),
-        signal.SIGKILL,
+        pytest.param(signal.SIGKILL, marks=pytest.mark.long),
     ],
 )
 def test_a_run_that_is_stopped_has_tables_and_the_next_one_goes_on(

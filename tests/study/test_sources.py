@@ -14,7 +14,7 @@ import pytest
 from cli.call import call
 from corpus.files import IMAGE, nifti, packed
 from insula.errors import NoInput
-from insula.predict import ResultRecord, open_scan
+from insula.predict import ExpectedScan, ResultRecord, open_scan
 from insula.study.sources import ScanSources
 from io_series import write_head
 from report.records import done_record
@@ -96,6 +96,7 @@ def test_a_scan_of_one_volume_states_none(tmp_path: Path, tiny_weights: Path, ca
     assert set(record["scan"]) == {"shape", "spacing_mm", "axes", "affine", "sha256"}
 
 
+@pytest.mark.long
 def test_the_series_that_was_chosen_is_corrected_under_the_name_that_was_given(
     tmp_path: Path, quiet_weights: Path, capsys: Capture
 ) -> None:
@@ -123,3 +124,24 @@ def test_a_file_that_cannot_be_read_does_not_end_the_search(tmp_path: Path) -> N
     found = sources.of(record)
     assert found.source == good
     assert found.scan.name == "a_broken"
+
+
+def test_the_place_that_a_derivative_names_is_looked_at_first_and_named_if_the_scan_is_not_there(
+    tmp_path: Path,
+) -> None:
+    place, record = tmp_path / "raw" / "sub-1_T1w.nii.gz", done_record("sub-1")
+    sources = ScanSources([], expected=lambda case: ExpectedScan(place, f"anat/{case}_T1w.nii.gz", "../raw"))
+    with pytest.raises(
+        NoInput, match=r"was not found: anat/sub-1_T1w.nii.gz does not exist in .* \(\.\./raw\); give the"
+    ):
+        sources.of(record)
+    place.parent.mkdir()
+    place.write_bytes(packed(nifti()))
+    with pytest.raises(NoInput, match=r"was not found: anat/sub-1_T1w.nii.gz was changed since in the dataset"):
+        sources.of(record)
+    (tmp_path / "other.nii.gz").write_bytes(packed(nifti(np.roll(IMAGE, 1))))
+    with pytest.raises(NoInput, match="is not among the scans: anat/sub-1_T1w.nii.gz was changed"):
+        ScanSources([str(tmp_path / "other.nii.gz")], expected=sources._expected).of(record)
+    record["scan"]["sha256"] = hashlib.sha256(place.read_bytes()).hexdigest()
+    for found in (sources.of(record), sources.anew().of(record)):
+        assert (found.source, found.scan.name) == (place, "sub-1")

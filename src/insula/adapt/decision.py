@@ -64,6 +64,11 @@ class Decision:
         """Whether the whole 95 % interval of the difference lies above zero."""
         return self.difference.mean.low is not None and self.difference.mean.low > 0
 
+    @property
+    def lost(self) -> bool:
+        """Whether the whole 95 % interval of the difference lies below zero."""
+        return self.difference.mean.high is not None and self.difference.mean.high < 0
+
 
 def decide(changes: Sequence[CaseChange]) -> Decision:
     """Compare the weights as they were with adapted weights, case by case.

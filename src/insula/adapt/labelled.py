@@ -9,9 +9,18 @@ from typing import TypeAlias, TypeGuard
 from insula.errors import BadData, NoInput
 from insula.io import read_mask
 from insula.io.entities import entities_of
-from insula.predict import CaseRecord, ResultRecord, open_scan
+from insula.predict import CaseRecord, ResultRecord, described_dataset, open_scan
 from insula.report import Review, case_verdict, mask_sha256_of, reviews_by_case
-from insula.study import ScanSources, earlier_records, is_measured, reviews_of
+from insula.study import (
+    ResultsFolder,
+    ScanSources,
+    earlier_records,
+    is_measured,
+    no_results,
+    other_program,
+    results_in,
+    reviews_of,
+)
 from insula.study.inputs import case_of_image, find_scans, images_in, name_cases
 from insula.volume import Case
 
@@ -32,21 +41,24 @@ def find_labelled(folder: Path, scans: Sequence[str], *, label: int | None = Non
     begins with its scan's.
 
     Args:
-        folder: of results, or of masks.
-        scans: files, folders or patterns with the scans.
+        folder: of results, also a BIDS derivative; or of masks.
+        scans: files, folders or patterns with the scans. Not needed for a BIDS derivative whose dataset is where it
+            was.
         label: the lesion's label in masks with several; not for a folder of results.
 
     Raises:
-        NoInput: the folder does not exist, a mask has no scan, or fewer than five cases have such a mask.
+        NoInput: the folder does not exist, a mask has no scan, the folder is a BIDS derivative by another program, or
+            fewer than five cases have such a mask.
         BadData: two masks belong to one scan, or the table of verdicts is malformed.
     """
     if not folder.is_dir():
         raise NoInput("the folder", folder, "does not exist", "name a folder of results or of masks")
-    if records := earlier_records(folder.glob("*.json")):
+    results = results_in(folder)
+    if records := earlier_records(results.records()):
         reviews = reviews_by_case(reviews_of(folder))
-        sources = ScanSources(scans)
+        sources = ScanSources(scans, expected=results.expected_scan)
         found = {
-            record["case"]: _of_result(folder, record, sources)
+            record["case"]: _of_result(results, record, sources)
             for record in records.values()
             if _is_sure(record, reviews)
         }
@@ -67,11 +79,11 @@ def _is_sure(record: CaseRecord, reviews: Mapping[str, Sequence[Review]]) -> Typ
     return verdict.verdict == "pass" or (record.get("correction") is not None and not verdict.reviewed)
 
 
-def _of_result(folder: Path, record: ResultRecord, sources: ScanSources) -> Callable[[], Case]:
+def _of_result(results: ResultsFolder, record: ResultRecord, sources: ScanSources) -> Callable[[], Case]:
     case = record["case"]
 
     def read() -> Case:
-        path = folder / record["files"]["mask"]
+        path = results.file(record, "mask")
         if mask_sha256_of(record) and not is_measured(record, path):
             rule = "was changed since it was written or passed"
             raise BadData("the mask of", case, rule, "take it in with `insula correct`")
@@ -88,13 +100,24 @@ def _of_masks(folder: Path, scans: Sequence[str], label: int | None) -> dict[str
     masks: dict[str, Path] = {}
     for path in images_in(folder):
         case = case_of_image(path, cases)
-        if case is None:
-            raise NoInput("the mask", path.name, "has no scan", "begin its name with the scan's, or name the scan too")
+        if case is None or path.resolve() == cases[case].resolve():
+            raise _not_a_mask(folder, path, case)
         if case in masks:
             names = f"{masks[case].name} and {path.name}"
             raise BadData("the masks", names, f"both belong to {case}", "leave one of them")
         masks[case] = path
     return {case: _of_mask(case, cases[case], path, label) for case, path in masks.items()}
+
+
+def _not_a_mask(folder: Path, path: Path, case: str | None) -> NoInput:
+    """Return the error for an image that has no scan, or is the scan itself: the folder may not be one of masks."""
+    if program := other_program(folder):
+        rule = f"is a BIDS derivative that {program} wrote: it holds no results of insula"
+        remedy = "copy its lesion masks into a folder, each named after its scan, e.g. sub-01_T1w_mask.nii.gz"
+        return NoInput("the folder", folder, rule, remedy)
+    if case is not None or described_dataset(folder):
+        return no_results(folder)
+    return NoInput("the mask", path.name, "has no scan", "begin its name with the scan's, or name the scan too")
 
 
 def _of_mask(case: str, scan_path: Path, mask_path: Path, label: int | None) -> Callable[[], Case]:

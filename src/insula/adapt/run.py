@@ -70,6 +70,8 @@ class Adaptation:
     @property
     def reason(self) -> str:
         """Why the adapted weights were kept, or why not."""
+        if self.decision.lost:
+            return "left-out cases lose"
         if not self.decision.gained:
             return "the interval of the difference includes zero: no gain is shown"
         if self.old_test is not None and not self.old_test.holds:

@@ -42,9 +42,10 @@ def adapt(
     before it begins. If it was interrupted, the same command resumes. At the end it names five cases to correct next.
 
     Args:
-        results: Folder that insula segment wrote, with corrected or passed masks; or a folder of masks, each named
-            after its scan.
-        scans: The scans: files, folders or patterns.
+        results: Folder that insula segment or insula-bids wrote, with corrected or passed masks; or a folder of masks,
+            each named after its scan.
+        scans: The scans: files, folders or patterns. May be left out for a folder that insula-bids wrote, if its BIDS
+            dataset is where it was.
         out: Folder for the weights and the report.
         data: Folder of open heads and lesion outlines; half of the training is then on simulated heads, and the new
             weights must hold on such heads too.
@@ -62,8 +63,9 @@ def adapt(
     from insula.checkpoint import load_weights
     from insula.config import AdaptConfig
     from insula.errors import NoInput, UsageError
+    from insula.study import is_bids_derivative
 
-    if not scans:
+    if not scans and not is_bids_derivative(results):
         raise NoInput("the scans", "", "are missing", f"write e.g. insula adapt {results} scans")
     for name, value, least in (("--steps", steps, 1), ("--folds", folds, 2)):
         if value < least:
@@ -71,6 +73,7 @@ def adapt(
     loaded = load_weights(weights)
     labelled = find_labelled(results, scans, label=label)
     print(f"{len(labelled)} cases of {len({subject_of(name) for name in labelled})} subjects", flush=True)
+    _warn_of_others(results)
     sources = None if data is None else _sources(data, loaded.card.prepare)
     config = AdaptConfig(steps=steps, folds=folds, device=device, seed=seed)
     adaptation = run(labelled, out, loaded, sources=sources, config=config, report=_show)
@@ -118,12 +121,25 @@ def _print(adaptation: Adaptation, out: Path) -> None:
     print(out / "adapt.json")
 
 
+def _warn_of_others(results: Path) -> None:
+    """Say how many scans were refused, and how many masks in a BIDS derivative are of another program."""
+    from insula.io.participants import count_names
+    from insula.study import earlier_records, passed_over, results_in
+
+    found = results_in(results)
+    records = earlier_records(found.records())
+    if refused := [case for case, record in records.items() if record["outcome"] == "refused"]:
+        warn(f"passed over: {count_names(refused, 'scan')} that could not be segmented")
+    if others := passed_over(found, records):
+        warn(others)
+
+
 def _propose(results: Path) -> None:
     from insula.adapt import next_cases
     from insula.io import printable
-    from insula.study import earlier_records, reviews_of
+    from insula.study import earlier_records, results_in, reviews_of
 
-    records = earlier_records(results.glob("*.json"))
+    records = earlier_records(results_in(results).records())
     for number, proposal in enumerate(next_cases(records, reviews_of(results))):
         if number == 0:
             print("to correct next:")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["bids_app", "main"]
 
-_RECORDS = "sub-*/**/*_record.json"
 _KEPT: dict[Kept, str] = {
     "unchanged": "unchanged",
     "edited": "the mask was changed since; it is kept",
@@ -195,10 +194,11 @@ def _write_tables(out: Path, overview: Overview) -> bool:
 
     Runs for several participants may do so at the same time: each waits for the others.
     """
-    from insula.io import OutputFolder
+    from insula.study import BidsResults
 
-    with OutputFolder(out, patience_s=60) as folder:
-        count = overview.read(folder.glob(_RECORDS))
+    results = BidsResults(out)
+    with results.lock_tables():
+        count = overview.read(results.records())
         if count:
             overview.write()
     return bool(count)
@@ -207,11 +207,11 @@ def _write_tables(out: Path, overview: Overview) -> bool:
 def _group(raw: Path, out: Path) -> int:
     from insula.errors import BadData, InsulaError, NoInput
     from insula.predict import look_through
-    from insula.study import Overview
+    from insula.study import BidsResults, Overview
 
     if not out.is_dir():
         raise NoInput("the output", out, "does not exist", "run the participant level first")
-    for path in sorted(out.glob(_RECORDS)):
+    for path in sorted(BidsResults(out).records()):
         try:
             json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:

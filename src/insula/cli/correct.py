@@ -34,7 +34,8 @@ def correct(
 
     Args:
         results: Folder that insula segment or insula-bids wrote.
-        scans: Scans that were segmented: files, folders or patterns, e.g. the BIDS dataset; the pages show them.
+        scans: Scans that were segmented: files, folders or patterns; the pages show them. May be left out for a folder
+            that insula-bids wrote, if its BIDS dataset is where it was.
         masks: Folder with the edited masks, if they are not in the folder of results; each name begins with its case.
         label: Label of the lesion in masks with several.
         debug: Show a traceback on errors.
@@ -43,9 +44,16 @@ def correct(
     from insula.errors import NoInput
     from insula.io import printable
     from insula.io.participants import first_few
-    from insula.study import correct_study, masks_of_no_case
+    from insula.study import (
+        correct_study,
+        earlier_records,
+        is_bids_derivative,
+        masks_of_no_case,
+        passed_over,
+        results_in,
+    )
 
-    if not scans:
+    if not scans and not is_bids_derivative(results):
         raise NoInput("the scans", "", "are missing", f"write e.g. insula correct {results} scans")
     failed, count = [], 0
     for outcome in correct_study(results, scans, masks=masks, label=label):
@@ -60,6 +68,9 @@ def correct(
     if unknown := [] if masks is None else masks_of_no_case(results, masks):
         names = first_few([printable(path.name) for path in unknown])
         warn(f"{len(unknown)} of the masks belong to no case: {names}")
+    found = results_in(results)
+    if others := passed_over(found, earlier_records(found.records())):
+        warn(others)
     print(results / "index.html")
     return code_of_cases(failed, count)
 

@@ -40,8 +40,10 @@ def serve(
         settings: TOML file with limits and tokens.
         set: Override one setting, e.g. --set keep_hours=2; repeatable.
         audit: Log file with one JSON line for every action: time, caller, job, outcome, milliseconds.
-        study: Folder that insula segment wrote, to review and correct it in the browser, also by several raters.
-        scans: Scans of that study: files, folders or patterns; needed to see and correct its masks.
+        study: Folder that insula segment or insula-bids wrote, to review and correct it in the browser, also by several
+            raters.
+        scans: Scans of that study: files, folders or patterns; needed to see and correct its masks, unless insula-bids
+            wrote it and its BIDS dataset is where it was.
         open: Open the page in the browser.
         debug: Show a traceback on errors.
     """

@@ -16,6 +16,7 @@ from insula.cohort.pairs import NIFTI, pair_files, take_scans
 from insula.cohort.sheet import OTHER_SHEET, SHEET, SheetRow, read_sheets
 from insula.errors import NoInput, UsageError
 from insula.io.entities import entities_of, session_of
+from insula.io.kept_masks import kept_mask
 from insula.io.naming import other_than_t1w
 from insula.io.participants import APART, count_names, without_scan
 from insula.io.walk import walk
@@ -28,7 +29,6 @@ Layout = Literal["atlas-indi", "atlas-bids", "atlas-raw", "bids", "nnunet"]
 _CHRONIC_DAYS = 180
 _LESION = re.compile(r"(_label-(L|lesion)(_|(?=\.))|lesion).*_?(mask|roi|dseg)" + NIFTI, re.IGNORECASE)
 _OURS = re.compile(r"_desc-insula_")  # our predictions are not ground truth
-_CORRECTION = re.compile(r"_desc-(corrected|network)_mask" + NIFTI)  # of one of our predictions, if beside it
 _SUBJECT = re.compile(r"(sub-[A-Za-z0-9]+)")
 _DERIVED = re.compile(r"_(mask|dseg|probseg|roi)" + NIFTI)  # derived from scans, so not reported as skipped scans
 _CENTRE = re.compile(r"^R\d{3}$")
@@ -146,8 +146,7 @@ def _nnunet(files: list[Path]) -> list[Entry]:
 def _bids(files: list[Path], folder: Path) -> tuple[Layout, list[Entry], list[str]]:
     """Return the layout, the cases, and notes on the files that were skipped."""
     named = [path for path in files if _SUBJECT.search(path.name)]
-    known = set(files)
-    lesions = [path for path in files if _LESION.search(path.name) and not _is_ours(path, known)]
+    lesions = [path for path in files if _LESION.search(path.name) and not _is_ours(path)]
     masks = [path for path in lesions if _SUBJECT.search(path.name)]
     inside = {path: path.relative_to(folder).parts for path in files}  # folders further up do not describe the cohort
     every = take_scans([path for path in named if not other_than_t1w(path)])
@@ -172,10 +171,10 @@ def _bids(files: list[Path], folder: Path) -> tuple[Layout, list[Entry], list[st
     return "bids", entries, notes
 
 
-def _is_ours(path: Path, files: set[Path]) -> bool:
+def _is_ours(path: Path) -> bool:
     """Tell whether a mask is our prediction, a correction of it that lies beside it, or what a correction replaced."""
-    prediction = path.with_name(_CORRECTION.sub("_desc-insula_mask.nii.gz", path.name))
-    return bool(_OURS.search(path.name)) or (prediction != path and prediction in files)
+    kept = kept_mask(path)
+    return any(_OURS.search(name) for name in (path.name, kept.mask.name if kept else ""))
 
 
 def _sessions(entries: list[Entry]) -> set[str]:

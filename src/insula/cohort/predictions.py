@@ -10,6 +10,7 @@ from insula.cohort.entry import Entry
 from insula.cohort.layout import case_of
 from insula.errors import NoInput
 from insula.io.entities import acquisition, entities_of, fitting, joined
+from insula.io.kept_masks import kept_mask
 
 __all__ = ["NIFTI", "Predictions", "case_name", "find_predictions", "of_cases"]
 
@@ -17,7 +18,6 @@ NIFTI = re.compile(r"\.nii(\.gz)?$")
 _PROB = re.compile(r"_(prob|probseg)$")
 _OTHER = re.compile(r"_(dseg|T1w|UNIT1)$|_label-brain_")
 _BRAIN = re.compile(r"_brain$")
-_KEPT = re.compile(r"(_desc-|_)(network_mask|corrected(-[0-9a-f]{8})?(_mask)?)$")
 _MASK = re.compile(r"_(mask|label|lesion)$")
 _CHANNEL = re.compile(r"_0000$")
 
@@ -45,7 +45,7 @@ def find_predictions(folder: Path) -> Predictions:
         if not NIFTI.search(path.name) or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         stem = NIFTI.sub("", path.name)
-        if not _OTHER.search(stem) and not _brain_of_a_result(path, stem) and not _kept_by_a_correction(path, stem):
+        if not _OTHER.search(stem) and not _brain_of_a_result(path, stem) and not kept_mask(path):
             files = probs if _PROB.search(stem) else masks
             files.setdefault(case_name(stem), []).append(path)
     return masks, probs
@@ -54,12 +54,6 @@ def find_predictions(folder: Path) -> Predictions:
 def _brain_of_a_result(path: Path, stem: str) -> bool:
     """Return whether a file is the brain mask that `insula segment` wrote beside a lesion mask."""
     return bool(_BRAIN.search(stem)) and path.with_name(_BRAIN.sub("_mask", stem) + ".nii.gz").is_file()
-
-
-def _kept_by_a_correction(path: Path, stem: str) -> bool:
-    """Return whether a file is the network's mask or an edited one, kept beside the corrected mask of a result."""
-    present = (_KEPT.sub(mask, stem) for mask in ("_mask", "_desc-insula_mask"))
-    return bool(_KEPT.search(stem)) and any(path.with_name(f"{name}.nii.gz").is_file() for name in present)
 
 
 def of_cases(entries: Sequence[Entry], files: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[str, str]]:

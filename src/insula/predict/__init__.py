@@ -10,7 +10,14 @@ from insula.predict.bids import (
     find_bids_scans,
     look_through,
 )
-from insula.predict.bids_files import segmented_bids_scan, write_bids_dataset, write_bids_result
+from insula.predict.bids_files import (
+    ExpectedScan,
+    described_dataset,
+    expected_scan,
+    segmented_bids_scan,
+    write_bids_dataset,
+    write_bids_result,
+)
 from insula.predict.correction import corrected_result
 from insula.predict.recall import Remembered, Token, remember
 from insula.predict.record import CaseRecord, RefusalRecord, ResultRecord, refusal, to_record
@@ -20,7 +27,6 @@ from insula.predict.segmentation import segment
 from insula.predict.source import open_scan
 from insula.predict.standing import (
     Kept,
-    corrected_asides,
     inputs_sha256,
     kept_result,
     read_record,
@@ -34,6 +40,7 @@ __all__ = [
     "BidsScans",
     "CaseRecord",
     "Correction",
+    "ExpectedScan",
     "Kept",
     "Provenance",
     "RefusalRecord",
@@ -46,8 +53,9 @@ __all__ = [
     "bids_case_paths",
     "bids_entities",
     "bids_paths",
-    "corrected_asides",
     "corrected_result",
+    "described_dataset",
+    "expected_scan",
     "find_bids_scans",
     "inputs_sha256",
     "kept_result",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from insula.io import write_json, write_labels, write_mask, write_prob, write_text
 from insula.io.bytes import read_file
@@ -14,9 +15,17 @@ from insula.predict.record import DISCLAIMER, CorrectionRecord, ResultRecord, to
 from insula.predict.result import Result
 from insula.types import VERSION
 
-__all__ = ["segmented_bids_scan", "write_bids_dataset", "write_bids_result"]
+__all__ = [
+    "ExpectedScan",
+    "described_dataset",
+    "expected_scan",
+    "segmented_bids_scan",
+    "write_bids_dataset",
+    "write_bids_result",
+]
 
 _BIDS = "1.10.0"
+_DESCRIPTION = "dataset_description.json"
 _RAW = "bids:raw:"
 _BRAIN = "The network's brain, lesion included: the largest 26-connected piece of probability 0.5 or more, holes filled"
 _IGNORE = (
@@ -40,6 +49,41 @@ def segmented_bids_scan(case: str, out: Path) -> BidsScan:
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         inside = (mask.parent.relative_to(out) / f"{case}_T1w.nii.gz").as_posix()
     return BidsScan(Path(inside), inside, bids_entities(case))
+
+
+class ExpectedScan(NamedTuple):
+    """Where a derivative says that a scan is."""
+
+    path: Path
+    inside: str
+    """Path inside the dataset, with slashes."""
+    dataset: str
+    """The dataset, as the derivative writes it."""
+
+
+def expected_scan(case: str, out: Path) -> ExpectedScan | None:
+    """Returns where a derivative says that the scan of a result is; None if it links to no dataset on this machine.
+
+    Args:
+        case: name of the result.
+        out: the derivative, which links to the dataset in `dataset_description.json`.
+    """
+    links = described_dataset(out).get("DatasetLinks")
+    raw = links.get("raw") if isinstance(links, dict) else None
+    inside = segmented_bids_scan(case, out).inside
+    parts = PurePosixPath(inside).parts
+    if not isinstance(raw, str) or "://" in raw or ".." in parts or "/" in parts:
+        return None
+    return ExpectedScan(out / raw / inside, inside, raw)
+
+
+def described_dataset(folder: Path) -> dict[str, object]:
+    """Returns the content of a dataset's `dataset_description.json`; empty if there is none, or it is malformed."""
+    try:
+        facts = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> ResultRecord:
@@ -105,7 +149,7 @@ def write_bids_dataset(raw: Path, out: Path) -> None:
         "SourceDatasets": [{"URL": _RAW}],
         "DatasetLinks": {"raw": Path(os.path.relpath(raw.resolve(), out.resolve())).as_posix()},
     }
-    write_json(out / "dataset_description.json", facts)
+    write_json(out / _DESCRIPTION, facts)
     write_text(out / ".bidsignore", _IGNORE)
     write_text(
         out / "README",

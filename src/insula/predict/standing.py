@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 from pathlib import Path
@@ -12,15 +11,15 @@ from insula.checkpoint import Weights
 from insula.config import SegmentConfig
 from insula.errors import InsulaError
 from insula.io.bytes import read_file
+from insula.io.kept_masks import earlier_mask
 from insula.predict.record import CaseRecord, ResultRecord
 from insula.types import VERSION
 from insula.volume import Scan
 
-__all__ = ["Kept", "corrected_asides", "inputs_sha256", "kept_result", "read_record", "set_corrected_aside"]
+__all__ = ["Kept", "inputs_sha256", "kept_result", "read_record", "set_corrected_aside"]
 
 Kept = Literal["unchanged", "edited", "corrected"]
 
-_MASK = "_mask.nii.gz"
 _NO_INFLUENCE = frozenset({"device", "passes", "tile"})  # the mask does not depend on them
 
 
@@ -92,15 +91,9 @@ def set_corrected_aside(path: Path) -> Path | None:
     now = _sha256(mask)
     if not now or (now == record["sha256"]["mask"] and not record.get("correction")):
         return None
-    aside = mask.with_name(f"{mask.name.removesuffix(_MASK)}_corrected-{now[:8]}{_MASK}")
+    aside = earlier_mask(mask, now)
     mask.replace(aside)
     return aside
-
-
-def corrected_asides(mask: Path) -> list[Path]:
-    """Return the masks that `set_corrected_aside` renamed, where a case's mask is now."""
-    name = glob.escape(mask.name.removesuffix(_MASK))
-    return list(mask.parent.glob(f"{name}_corrected-????????{_MASK}"))
 
 
 def _result(path: Path) -> ResultRecord | None:

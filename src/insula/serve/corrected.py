@@ -10,6 +10,7 @@ import numpy as np
 
 from insula.errors import from_os_error
 from insula.io import read_mask
+from insula.io.kept_masks import earlier_mask, earlier_masks
 from insula.predict import ResultRecord, corrected_result, result_paths
 from insula.report import write_case
 from insula.serve.jobs import Options
@@ -19,8 +20,6 @@ from insula.serve.sent import check_sent, check_unchanged
 from insula.serve.store import JobFolder
 
 __all__ = ["correct_job"]
-
-_MASK = "_mask.nii.gz"
 
 
 def correct_job(folder: JobFolder, options: Options, mask_path: Path, *, before: str | None = None) -> ResultRecord:
@@ -56,11 +55,10 @@ def correct_job(folder: JobFolder, options: Options, mask_path: Path, *, before:
     shutil.rmtree(new, ignore_errors=True)
     try:
         new.mkdir()
-        for earlier in present.mask.parent.glob(f"*_corrected-*{_MASK}"):
+        for earlier in earlier_masks(present.mask):
             shutil.copyfile(earlier, new / earlier.name)
         if record.get("correction"):
-            name = present.mask.name.removesuffix(_MASK)
-            shutil.copyfile(present.mask, new / f"{name}_corrected-{record['sha256']['mask'][:8]}{_MASK}")
+            shutil.copyfile(present.mask, new / earlier_mask(present.mask, record["sha256"]["mask"]).name)
         written = write_case(result, result_paths(new, scan.name), source=source)
         pack(new, archive)
         new.rename(after.record.parent)

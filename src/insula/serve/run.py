@@ -50,10 +50,11 @@ def serve(
         host: address of this machine to listen on; a token is generated only on loopback.
         port: port to listen on; 0 picks a free one.
         announce: called with the page's address, which includes the token if it was generated.
-        study: a folder of results to show and correct, and the scans that were segmented; None for none.
+        study: a folder of results to show and correct, and the scans that were segmented; None for none. A BIDS
+            derivative needs no scans if its dataset is where it was.
 
     Raises:
-        NoInput, BadData: `study` is no folder that segment wrote, or there are no scans.
+        NoInput: `study` is no folder of results, or there are no scans.
         UsageError: a token entry is invalid, or no token is set although other machines can connect.
         CannotCreate: another service uses the folder, or another program the port.
         InsulaError: the audit file cannot be written.

@@ -11,7 +11,16 @@ from insula.study.correct import (
     masks_of_no_case,
 )
 from insula.study.inputs import ScanFiles, find_scans, name_cases
-from insula.study.layout import BidsResults, FlatResults, ResultsFolder, is_bids_derivative, results_in
+from insula.study.layout import (
+    BidsResults,
+    FlatResults,
+    ResultsFolder,
+    is_bids_derivative,
+    no_results,
+    other_program,
+    passed_over,
+    results_in,
+)
 from insula.study.names import given_names
 from insula.study.overview import Overview, earlier_records, thumbnails_of, write_overview
 from insula.study.raters import RaterMasks, find_rater_masks
@@ -60,6 +69,9 @@ __all__ = [
     "masks_of_no_case",
     "merge_reviews",
     "name_cases",
+    "no_results",
+    "other_program",
+    "passed_over",
     "read_reviews",
     "results_in",
     "review_of_cells",

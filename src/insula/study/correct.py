@@ -13,11 +13,12 @@ from insula.errors import BadData, InsulaError, Interrupted, NoInput, as_insula_
 from insula.io import FolderInUse, read_mask
 from insula.io.atomic import write_bytes
 from insula.io.bytes import read_file
+from insula.io.kept_masks import earlier_masks, edited_masks
 from insula.postprocess import number_lesions
-from insula.predict import CaseRecord, ResultRecord, corrected_asides, corrected_result, set_corrected_aside
+from insula.predict import CaseRecord, ResultRecord, corrected_result, set_corrected_aside
 from insula.report import mask_sha256_of
 from insula.study.inputs import images_in
-from insula.study.layout import ResultsFolder, results_in
+from insula.study.layout import ResultsFolder, no_results, results_in
 from insula.study.overview import Overview, earlier_records
 from insula.study.sources import ScanSources
 
@@ -81,8 +82,8 @@ def find_corrections(
         path = results.paths(case).mask
         if path.is_file() and read_file(path).sha256 != record["sha256"]["mask"]:
             edited[case].append(path)
-        asides = corrected_asides(path)
-        beside = results.edited_beside(case)
+        asides = earlier_masks(path)
+        beside = edited_masks(path)
         beside = [given for given in beside if not _is_superseded(given, record, asides, label)]
         edited[case] += [given for given in beside if not (edited[case] and _was_taken(given, record, label))]
     for path in images_in(masks) if masks is not None else ():
@@ -120,7 +121,8 @@ def correct_study(
     Args:
         folder: of the results, also a BIDS derivative; locked while the iterator runs, a derivative only where and
             when it is written.
-        scans: files, folders or patterns with the scans that were segmented; a case's page shows its scan.
+        scans: files, folders or patterns with the scans that were segmented; a case's page shows its scan. Not needed
+            for a BIDS derivative whose dataset is where it was.
         masks: as for `find_corrections`.
         label: the lesion's label in masks with several.
 
@@ -131,12 +133,12 @@ def correct_study(
         NoInput: the folder holds no results, or there is no edited mask.
     """
     if not folder.is_dir():
-        raise NoInput("the folder of results", folder, "does not exist", "name the folder that segment wrote")
+        raise no_results(folder)
     results = results_in(folder)
     with results.lock():
         records = earlier_records(results.records())
         if not records:
-            raise NoInput("the folder", folder, "holds no results", "name the folder that segment wrote")
+            raise no_results(folder)
         overview = Overview(folder)
         _write_tables(results, overview)  # those of a run that was stopped before its tables may be old
         corrections = find_corrections(results, records, masks, label=label)
@@ -147,7 +149,7 @@ def correct_study(
             names = " and ".join(path.name for path in paths)
             error = BadData("the corrected masks", names, f"are all of {case}", "leave one of them")
             yield CorrectionOutcome(case, "failed", records[case], error)
-        sources = ScanSources(scans)
+        sources = ScanSources(scans, expected=results.expected_scan)
         for case, path in corrections.masks.items():
             record = records[case]
             assert record["outcome"] == "done"

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import glob
+import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from insula.io import OutputFolder, bare_name, folded
+from insula.errors import NoInput
+from insula.io import OutputFolder, bare_name, folded, printable
 from insula.io.dicom import DicomScan
+from insula.io.kept_masks import kept_mask
+from insula.io.participants import count_names
 from insula.predict import (
     BidsPaths,
+    CaseRecord,
+    ExpectedScan,
     Result,
     ResultPaths,
     ResultRecord,
     bids_case_paths,
     bids_entities,
+    described_dataset,
+    expected_scan,
     read_record,
     result_paths,
     segmented_bids_scan,
@@ -25,10 +32,19 @@ from insula.predict import (
 from insula.report import write_bids_case, write_case
 from insula.study.inputs import case_of_image
 
-__all__ = ["BidsResults", "FlatResults", "ResultsFolder", "is_bids_derivative", "results_in"]
+__all__ = [
+    "BidsResults",
+    "FlatResults",
+    "ResultsFolder",
+    "is_bids_derivative",
+    "no_results",
+    "other_program",
+    "passed_over",
+    "results_in",
+]
 
-_MASK = "_mask.nii.gz"
-_RECORD = "_record.json"
+_IN_ANAT = ("sub-*/anat/*", "sub-*/ses-*/anat/*")
+_LESION_MASK = re.compile(r"_label-(L|lesion)_(.*_)?mask\.nii(\.gz)?$")
 _ACQUISITION = ("sub", "ses", "acq", "ce", "rec", "dir", "run", "echo", "inv", "part")
 _OTHERS_PATIENCE_S = 60  # other runs into a derivative write its tables meanwhile
 
@@ -46,12 +62,18 @@ class ResultsFolder(Protocol):
     def paths(self, case: str) -> ResultPaths | BidsPaths:
         """Returns the paths of a case's files."""
 
+    def owns(self, path: Path, record: CaseRecord) -> bool:
+        """Returns whether a record is in the place of its case, and thus its files, too."""
+
+    def file(self, record: ResultRecord, kind: str) -> Path:
+        """Returns the path of a file that a record names, by its kind: `mask`, `prob`, `page` and so on."""
+
+    def expected_scan(self, case: str) -> ExpectedScan | None:
+        """Returns where the folder says that the scan of a case is; None if it does not."""
+
     @property
     def edited_name(self) -> str:
         """The name, in words for users, under which an edited mask may be saved beside a case's own."""
-
-    def edited_beside(self, case: str) -> list[Path]:
-        """Returns the masks under that name, sorted."""
 
     def owner(self, image: Path, cases: Iterable[str]) -> str | None:
         """Returns the case whose edited mask an image anywhere is, by its name; None without any."""
@@ -59,14 +81,18 @@ class ResultsFolder(Protocol):
     def write(self, result: Result, source: Path | DicomScan) -> ResultRecord:
         """Write the files of a case, named as its scan."""
 
-    def lock(self) -> AbstractContextManager[object]:
-        """Returns the lock for work on several cases."""
+    def lock(self, patience_s: float = 0) -> AbstractContextManager[object]:
+        """Returns the lock for work on several cases.
 
-    def lock_case(self, case: str) -> AbstractContextManager[object]:
+        Args:
+            patience_s: how long to wait for another run that holds it [s]; so also below.
+        """
+
+    def lock_case(self, case: str, patience_s: float = 0) -> AbstractContextManager[object]:
         """Returns the lock for the files of a case, to take within `lock`."""
 
-    def lock_tables(self) -> AbstractContextManager[object]:
-        """Returns the lock for tables and index, to take within `lock`."""
+    def lock_tables(self, patience_s: float = _OTHERS_PATIENCE_S) -> AbstractContextManager[object]:
+        """Returns the lock for verdicts, tables and index, to take within `lock`."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +108,14 @@ class FlatResults:
     def paths(self, case: str) -> ResultPaths:
         return result_paths(self.path, case)
 
-    def edited_beside(self, case: str) -> list[Path]:
-        """Returns `NAME_corrected.nii*`."""
-        name = self.paths(case).mask.name.removesuffix(_MASK)
-        return sorted(self.path.glob(f"{glob.escape(name)}_corrected.nii*"))
+    def owns(self, path: Path, record: CaseRecord) -> bool:
+        return True
+
+    def file(self, record: ResultRecord, kind: str) -> Path:
+        return self.path / record["files"][kind]
+
+    def expected_scan(self, case: str) -> ExpectedScan | None:
+        return None
 
     def owner(self, image: Path, cases: Iterable[str]) -> str | None:
         return case_of_image(image, cases)
@@ -93,13 +123,13 @@ class FlatResults:
     def write(self, result: Result, source: Path | DicomScan) -> ResultRecord:
         return write_case(result, self.paths(result.scan.name), source=source)
 
-    def lock(self) -> AbstractContextManager[object]:
-        return OutputFolder(self.path)
+    def lock(self, patience_s: float = 0) -> AbstractContextManager[object]:
+        return OutputFolder(self.path, option="folder", patience_s=patience_s)
 
-    def lock_case(self, case: str) -> AbstractContextManager[object]:
+    def lock_case(self, case: str, patience_s: float = 0) -> AbstractContextManager[object]:
         return nullcontext()
 
-    def lock_tables(self) -> AbstractContextManager[object]:
+    def lock_tables(self, patience_s: float = _OTHERS_PATIENCE_S) -> AbstractContextManager[object]:
         return nullcontext()
 
 
@@ -111,16 +141,20 @@ class BidsResults:
     edited_name: ClassVar[str] = "..._desc-corrected_mask.nii.gz"
 
     def records(self) -> Iterable[Path]:
-        return self.path.glob(f"sub-*/**/*{_RECORD}")
+        return (path for place in _IN_ANAT for path in self.path.glob(f"{place}_record.json"))
 
     def paths(self, case: str) -> BidsPaths:
         return bids_case_paths(case, self.path)
 
-    def edited_beside(self, case: str) -> list[Path]:
-        """Returns the mask's name with `desc-corrected`."""
-        mask = self.paths(case).mask
-        name = mask.name.removesuffix(_MASK).replace("_desc-insula", "_desc-corrected")
-        return sorted(mask.parent.glob(f"{glob.escape(name)}_mask.nii*"))
+    def owns(self, path: Path, record: CaseRecord) -> bool:
+        return path == self.paths(record["case"]).record
+
+    def file(self, record: ResultRecord, kind: str) -> Path:
+        folder = self.path if kind == "page" else self.paths(record["case"]).record.parent
+        return folder / record["files"][kind]
+
+    def expected_scan(self, case: str) -> ExpectedScan | None:
+        return expected_scan(case, self.path)
 
     def owner(self, image: Path, cases: Iterable[str]) -> str | None:
         """Returns the case whose scan's or whose mask's name the image's begins with.
@@ -139,15 +173,15 @@ class BidsResults:
         case = result.scan.name
         return write_bids_case(result, segmented_bids_scan(case, self.path), self.paths(case))
 
-    def lock(self) -> AbstractContextManager[object]:
+    def lock(self, patience_s: float = 0) -> AbstractContextManager[object]:
         return nullcontext()
 
-    def lock_case(self, case: str) -> AbstractContextManager[object]:
+    def lock_case(self, case: str, patience_s: float = 0) -> AbstractContextManager[object]:
         subject = self.paths(case).record.relative_to(self.path).parts[0]
-        return OutputFolder(self.path / subject, nested=True, option="folder")
+        return OutputFolder(self.path / subject, nested=True, option="folder", patience_s=patience_s)
 
-    def lock_tables(self) -> AbstractContextManager[object]:
-        return OutputFolder(self.path, option="folder", patience_s=_OTHERS_PATIENCE_S)
+    def lock_tables(self, patience_s: float = _OTHERS_PATIENCE_S) -> AbstractContextManager[object]:
+        return OutputFolder(self.path, option="folder", patience_s=patience_s)
 
 
 def results_in(folder: Path) -> ResultsFolder:
@@ -161,6 +195,46 @@ def results_in(folder: Path) -> ResultsFolder:
 def is_bids_derivative(folder: Path) -> bool:
     """Returns whether a folder holds records of results in the layout of a BIDS derivative."""
     return next(iter(BidsResults(folder).records()), None) is not None
+
+
+def no_results(folder: Path) -> NoInput:
+    """Returns the error for a folder without results, which says what the folder is instead, and which may be meant."""
+    if not folder.is_dir():
+        return NoInput("the folder of results", folder, "does not exist", "name the folder that segment wrote")
+    inside = next((path for path in sorted(folder.glob("derivatives/*")) if is_bids_derivative(path)), None)
+    if inside is not None:
+        return NoInput("the folder", folder, "is the dataset, not the derivative of it", f"name {inside}")
+    if program := other_program(folder):
+        rule = f"is a BIDS derivative that {program} wrote: it holds no results of insula"
+        return NoInput("the folder", folder, rule, "name the folder that segment or insula-bids wrote")
+    return NoInput("the folder", folder, "holds no results", "name the folder that segment wrote")
+
+
+def other_program(folder: Path) -> str:
+    """Returns the program that wrote a BIDS derivative, by its description; empty for insula and any other folder."""
+    facts = described_dataset(folder)
+    programs = facts.get("GeneratedBy")
+    names = [entry.get("Name") for entry in programs if isinstance(entry, dict)] if isinstance(programs, list) else []
+    if "insula" in names or not (names or facts.get("DatasetType") == "derivative"):
+        return ""
+    return " and ".join(printable(str(name)) for name in names if name) or "another program"
+
+
+def passed_over(results: ResultsFolder, cases: Iterable[str]) -> str:
+    """Returns a line on the lesion masks in a BIDS derivative that are of no result; empty if there are none.
+
+    Args:
+        results: the folder of results.
+        cases: all that have a record.
+    """
+    if not isinstance(results, BidsResults):
+        return ""
+    ours = {results.paths(case).mask for case in cases}
+    images = (path for place in _IN_ANAT for path in results.path.glob(f"{place}_mask.nii*"))
+    others = [
+        path.name for path in images if _LESION_MASK.search(path.name) and path not in ours and not kept_mask(path)
+    ]
+    return f"passed over: {count_names(others, 'lesion mask')} without a record by insula" if others else ""
 
 
 def _acquisition(name: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from insula.errors import NoInput, UsageError
 from insula.io import bare_name, folded, plain_name, printable
+from insula.io.kept_masks import kept_mask
 from insula.io.walk import walk
 from insula.predict import read_record
 
@@ -16,7 +17,7 @@ __all__ = ["RaterMasks", "case_of_mask", "find_rater_masks"]
 
 _IMAGE = re.compile(r"\.nii(\.(gz|bz2|xz))?$", re.IGNORECASE)
 _KIND = re.compile(r"[_-](mask|label|lesion|corrected)$", re.IGNORECASE)
-_NOT_A_MASK = re.compile(r"(_prob|_probseg|_network_mask|_corrected-[0-9a-f]{8}_mask|_seg-lesions_desc-insula_dseg)$")
+_NOT_A_MASK = re.compile(r"(_prob|_probseg|_seg-lesions_desc-insula_dseg)$")
 _BRAIN = re.compile(r"_brain$")
 
 
@@ -95,31 +96,30 @@ def case_of_mask(path: Path) -> str:
 
 def _masks(folder: Path) -> Iterator[Path]:
     for base, _, names in walk(folder):
-        others = _beside_masks(Path(base), names)
+        others, corrected = _results(Path(base), names)
         for name in filter(_IMAGE.search, names):
             path, stem = Path(base, name), bare_name(Path(name))
             of_brain = _BRAIN.search(stem) and path.with_name(_BRAIN.sub("_prob", stem) + ".nii.gz").is_file()
-            if stem not in others and not _NOT_A_MASK.search(stem) and not of_brain:
+            kept = kept_mask(
+                path
+            )  # an edited mask that was not taken in: it is unclear which of the two is the rater's
+            is_kept = kept is not None and (kept.kind != "edited" or kept.mask.name in corrected)
+            if name not in others and not is_kept and not _NOT_A_MASK.search(stem) and not of_brain:
                 yield path
 
 
-def _beside_masks(folder: Path, names: Sequence[str]) -> set[str]:
-    """Return the names, without endings, of the images of a folder's results that are not their masks.
-
-    An edited mask is one of them if the result was corrected; if not, it is unclear which of the two is the rater's.
-    """
-    others: set[str] = set()
+def _results(folder: Path, names: Sequence[str]) -> tuple[set[str], set[str]]:
+    """Return the names of the files of a folder's results that are not their masks, and of the corrected masks."""
+    others, corrected = set[str](), set[str]()
     for name in names:
         record = read_record(folder / name) if name.endswith(".json") else None
         if record is None or record["outcome"] != "done" or "files" not in record:
             continue
-        mask = bare_name(Path(record["files"]["mask"]))
-        beside = {bare_name(Path(file)) for file in record["files"].values() if _IMAGE.search(file)}
+        mask = record["files"]["mask"]
+        others |= set(record["files"].values()) - {mask}
         if record.get("correction"):
-            edited = mask.replace("_desc-insula_", "_desc-corrected_")
-            beside |= {f"{mask.removesuffix('_mask')}_corrected", edited}
-        others |= beside - {mask}
-    return others
+            corrected.add(mask)
+    return others, corrected
 
 
 def _meant(paths: Sequence[Path]) -> tuple[Path, ...]:

@@ -8,18 +8,16 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from insula.errors import BadData, NoInput
-from insula.io import OutputFolder
+from insula.errors import BadData
 from insula.io.cells import cell_text
 from insula.predict import CaseRecord
 from insula.report import OUTDATED, Review, case_verdict, reviews_by_case
 from insula.stats import Agreement, cohen_kappa
+from insula.study.layout import no_results, results_in
 from insula.study.overview import earlier_records, write_overview
 from insula.study.review_table import REVIEW_TABLE, merge_reviews, read_reviews, reviews_of, write_reviews
 
 __all__ = ["StudyReview", "add_reviews", "agreements", "review_study", "summarize_reviews"]
-
-_PATTERNS = ("*.json", "sub-*/**/*_record.json")  # results of a study, and of a BIDS derivative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +59,12 @@ def review_study(folder: Path, tables: Sequence[Path] = ()) -> StudyReview:
         InsulaError: a file cannot be written.
     """
     if not folder.is_dir():
-        raise NoInput("the folder of results", folder, "does not exist", "name the folder that segment wrote")
-    with OutputFolder(folder, option="folder"):
-        records = earlier_records(path for pattern in _PATTERNS for path in folder.glob(pattern))
+        raise no_results(folder)
+    results = results_in(folder)
+    with results.lock(), results.lock_tables():
+        records = earlier_records(results.records())
         if not records:
-            raise NoInput("the folder", folder, "holds no results", "name the folder that segment wrote")
+            raise no_results(folder)
         cases = set(map(cell_text, records))
         own = folder / REVIEW_TABLE
         groups = [read_reviews(own)] if own.exists() else []

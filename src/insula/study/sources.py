@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from insula.errors import InsulaError, Interrupted, NoInput
 from insula.io import bare_name, folded
 from insula.io.bytes import read_file
 from insula.io.dicom import DicomScan
-from insula.predict import ResultRecord, open_scan
+from insula.predict import ExpectedScan, ResultRecord, open_scan
 from insula.study.inputs import find_scans, name_cases
 from insula.volume import Scan
 
@@ -32,13 +32,16 @@ class ScanSources:
 
     Args:
         arguments: files, folders and patterns, as for `find_scans`; may be empty.
+        expected: returns where the folder of results says that the scan of a case is, if it does; looked at first.
 
     Raises:
         NoInput: a folder holds no scans, or a pattern matches no file.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self._arguments = tuple(arguments)
+    def __init__(
+        self, arguments: Sequence[str], *, expected: Callable[[str], ExpectedScan | None] = lambda _: None
+    ) -> None:
+        self._arguments, self._expected = tuple(arguments), expected
         self._paths = find_scans(arguments).files
         self._names = [folded(name) for name in name_cases(self._paths)]
         self._hashes: dict[_Key, str] = {}
@@ -49,7 +52,7 @@ class ScanSources:
         Raises:
             NoInput: a folder holds no scans any more, or a pattern matches no file.
         """
-        listed = ScanSources(self._arguments)
+        listed = ScanSources(self._arguments, expected=self._expected)
         listed._hashes = {key: sha256 for key, sha256 in self._hashes.copy().items() if _is_single(key[0])}
         return listed
 
@@ -71,7 +74,8 @@ class ScanSources:
         order = sorted(range(len(self._paths)), key=lambda n: not _alike(folded(case), self._names[n]))
         axes = facts["axes"] if "orientation-assumed" in codes else None
         unreadable: list[InsulaError] = []
-        for path in (self._paths[n] for n in order):
+        expected = self._expected(case)
+        for path in [*([expected.path] if expected else []), *(self._paths[n] for n in order)]:
             if self._known(path, series) not in (None, wanted):
                 continue  # no need to read its voxels
             try:
@@ -87,9 +91,13 @@ class ScanSources:
                 return FoundScan(replace(scan, name=case), source)
             self._hashes[_key(path, series)] = scan.file.sha256 if scan.file is not None else ""
         more = f", but {len(unreadable)} of them cannot be read ({unreadable[0]})" if unreadable else ""
-        raise NoInput(
-            "the scan of", case, f"is not among the scans{more}", "give the scan that was segmented, unchanged"
-        )
+        rule, remedy = f"is not among the scans{more}", "give the scan that was segmented, unchanged"
+        if expected:
+            state = "was changed since" if expected.path.exists() else "does not exist"
+            rule = f"{rule if self._paths else 'was not found'}: {expected.inside} {state} in the dataset "
+            rule += f"that the derivative links to ({expected.dataset})"
+            remedy = "give the folder where that dataset is now, or the scan itself, as it was segmented"
+        raise NoInput("the scan of", case, rule, remedy)
 
     def _known(self, path: Path, series: int | None) -> str | None:
         """Return the hash of a scan if it is known, or can be without its voxels; None for pairs and DICOM."""

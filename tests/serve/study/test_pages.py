@@ -43,6 +43,7 @@ def test_the_entrance_shows_nothing_of_the_study_and_fetches_nothing_from_elsewh
 
 @pytest.mark.skipif(_CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.skipif(not (_WEB / "node_modules" / "puppeteer-core").is_dir(), reason="run `make page` first")
+@pytest.mark.long
 def test_two_raters_review_in_browsers_at_once(served: Any, tmp_path: Path) -> None:
     token = served.client.headers["authorization"].removeprefix("Bearer ")
     address = str(served.client.base_url).rstrip("/")

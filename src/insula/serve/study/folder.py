@@ -7,34 +7,34 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
 from insula.errors import BadData, InsulaError, NoInput
-from insula.io import FolderInUse, OutputFolder, read_mask
+from insula.io import FolderInUse, read_mask
 from insula.io.cells import cell_text
-from insula.predict import CaseRecord, ResultRecord, read_record, result_paths
+from insula.predict import CaseRecord, ResultRecord, read_record
 from insula.report import Review, mask_sha256_of, note_of, render_index
 from insula.serve.sent import MaskChanged, check_sent, check_unchanged
 from insula.serve.study.scans import StudyScans
+from insula.serve.study.verdicts import add_sent
 from insula.study import (
     REVIEW_TABLE,
     CorrectionOutcome,
-    FlatResults,
     ScanSources,
-    add_reviews,
     correct_case,
-    is_bids_derivative,
     is_measured,
+    no_results,
+    passed_over,
+    results_in,
     reviews_or_problem,
     thumbnails_of,
     write_overview,
 )
 
-__all__ = ["StudyFolder", "VerdictsDamaged"]
+__all__ = ["StudyFolder"]
 
 _log = logging.getLogger(__name__)
 _TABLES = tuple(f"{name}.{ending}" for name in ("results", "lesions", "review") for ending in ("tsv", "json"))
@@ -42,52 +42,48 @@ _PATIENCE_S = 2.0  # another run holds the lock for longer: a request does not w
 _QUIET_S, _LATER_S = 2.0, 10.0
 
 
-class VerdictsDamaged(BadData):
-    """The folder's own table of verdicts is malformed."""
-
-
 class StudyFolder:
-    """A folder that `insula segment` wrote, read anew for every request, so that it may grow meanwhile.
+    """A folder that `insula segment` or `insula-bids` wrote, read anew for every request, as it may grow meanwhile.
 
-    Every change happens under the folder's lock, which is held only for a moment, so that `insula segment` and other
-    commands can run in between. Tables and `index.html` follow a few seconds after the last change, and after a start,
-    since the last one may have been killed in between.
+    Every change happens under the folder's lock, in a BIDS derivative under that of what is changed. It is held only
+    for a moment, so that other commands can run in between. Tables and `index.html` follow a few seconds after the last
+    change, and after a start, since the last one may have been killed in between.
 
     Args:
         path: the folder.
-        scans: files, folders or patterns with the scans that were segmented; without them there are no corrections.
+        scans: files, folders or patterns with the scans that were segmented; without them there are no corrections,
+            except in a BIDS derivative whose dataset is where it was.
         views: a folder for scans in the form that viewers read; made when it is needed.
 
     Raises:
         NoInput: the folder holds no results, or a folder of scans holds none.
-        BadData: the folder is a BIDS derivative.
     """
 
     def __init__(self, path: Path, scans: Sequence[str] = (), *, views: Path) -> None:
         if not path.is_dir():
-            raise NoInput("`study`", path, "does not exist", "name the folder that segment wrote")
-        self.path, self._scans = path.resolve(), StudyScans(scans, views=views)
-        self._read: dict[str, tuple[tuple[int, int], CaseRecord | None]] = {}
+            raise NoInput("`study`", path, "does not exist", "name the folder that segment or insula-bids wrote")
+        self.path = path.resolve()
+        self._results = results_in(self.path)
+        self._scans = StudyScans(scans, views=views, expected=self._results.expected_scan)
+        self._read: dict[Path, tuple[tuple[int, int], CaseRecord | None]] = {}
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._timer: threading.Timer | None = None
         self._closed = self._troubled = False
         if not self.records():
-            if is_bids_derivative(path):
-                raise BadData("the folder", path, "is a BIDS derivative", "name a folder that segment wrote")
-            raise NoInput("the folder", path, "holds no results", "name the folder that segment wrote")
+            raise no_results(path)
         self._refresh_later(_QUIET_S)
 
     def records(self) -> dict[str, CaseRecord]:
         """Returns the record of each case; only files that changed since the last call are read."""
         with self._reading:
             known, self._read = self._read, {}
-            for path in self.path.glob("*.json"):
+            for path in self._results.records():
                 try:
                     stamp = _stamp(path)
                 except FileNotFoundError:  # a record is deleted before a new one is written
                     continue
-                before = known.get(path.name)
-                self._read[path.name] = before if before and before[0] == stamp else (stamp, read_record(path))
+                before = known.get(path)
+                self._read[path] = before if before and before[0] == stamp else (stamp, self._record(path))
             return {record["case"]: record for _, record in self._read.values() if record is not None}
 
     def result(self, case: str) -> ResultRecord:
@@ -116,7 +112,7 @@ class StudyFolder:
             "mask": files["mask"],
             "prob": files["prob"],
             "brain": files.get("brain"),
-            "record": f"study/files/{quote(result_paths(self.path, case).record.name, safe='')}",
+            "record": f"study/files/{quote(self._results.paths(case).record.name, safe='')}",
             "page": files["page"],
             "threshold": record["threshold"],
             "mask_sha256": mask_sha256_of(record),
@@ -129,13 +125,14 @@ class StudyFolder:
         Raises:
             NoInput: there is no such file, or it is a link.
         """
-        names = set(_TABLES)
+        paths = {table: self.path / table for table in _TABLES}
         for record in self.records().values():
-            names |= set(record["files"].values()) if record["outcome"] == "done" and "files" in record else set()
+            if record["outcome"] == "done" and "files" in record:
+                paths |= {file: self._results.file(record, kind) for kind, file in record["files"].items()}
         with self._reading:
-            names |= {file for file, (_, record) in self._read.items() if record is not None}
-        path = self.path / name
-        if name not in names or path.name != name or path.is_symlink() or not path.is_file():
+            paths |= {path.name: path for path, (_, record) in self._read.items() if record is not None}
+        path = paths.get(name)
+        if path is None or path.name != name or path.is_symlink() or not path.is_file():
             raise NoInput("the file", "", "does not belong to the folder of results", "see the index of the study")
         return path
 
@@ -154,14 +151,15 @@ class StudyFolder:
         in_order = [records[case] for case in sorted(records)]
         reviews, problem = reviews_or_problem(self.path / REVIEW_TABLE)
         thumbnails = thumbnails_of(self.path, in_order)
-        note = " ".join(filter(None, (note_of(self.path / "index.html"), problem)))
+        others = passed_over(self._results, records)
+        note = " ".join(filter(None, (note_of(self.path / "index.html"), others and f"{others}.", problem)))
         return render_index(in_order, note=note, reviews=reviews, thumbnails=thumbnails, served=True)
 
     def state(self) -> str:
         """Returns a hash that changes with every record and verdict."""
         self.records()
         with self._reading:
-            stamps = {name: stamp for name, (stamp, record) in self._read.items() if record is not None}
+            stamps = {str(path): stamp for path, (stamp, record) in self._read.items() if record is not None}
         table = self.path / REVIEW_TABLE
         facts = [*sorted(stamps.items()), _stamp(table) if table.exists() else ()]
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
@@ -193,10 +191,7 @@ class StudyFolder:
         if any(review.case not in cases for review in reviews):
             raise BadData("a verdict", "", "is on a case that this folder does not have", "load the index again")
         with self._lock():
-            try:
-                merged = add_reviews(self.path, [_not_after_now(review) for review in reviews])
-            except BadData as error:
-                raise VerdictsDamaged(error.what, error.value, error.rule, error.remedy) from None
+            merged = add_sent(self.path, reviews)
             self._refresh_later(_QUIET_S)
         return merged
 
@@ -220,12 +215,13 @@ class StudyFolder:
         """
 
         def corrected(sources: ScanSources) -> CorrectionOutcome:
-            outcome = correct_case(FlatResults(self.path), record, mask, sources)
+            outcome = correct_case(self._results, record, mask, sources)
             if outcome.error is not None:
                 raise outcome.error
             return outcome
 
-        with self._lock():
+        self.result(case)
+        with self._lock(case):
             record = self.result(case)
             check_sent(mask, record)
             try:
@@ -248,15 +244,21 @@ class StudyFolder:
 
     def _is_present(self, sent: Path, record: ResultRecord) -> bool:
         """Tell whether a mask has the voxels of the case's, whose file is as the record describes it."""
-        path = self.path / record["files"]["mask"]
+        path = self._results.file(record, "mask")
         if not is_measured(record, path):
             return False
         present = read_mask(path)
         return np.array_equal(read_mask(sent).onto(present.grid, what="the corrected mask").voxels, present.voxels)
 
+    def _record(self, path: Path) -> CaseRecord | None:
+        record = read_record(path)
+        return record if record is not None and self._results.owns(path, record) else None
+
     @contextmanager
-    def _lock(self) -> Iterator[None]:
-        with self._writing, OutputFolder(self.path, option="folder", patience_s=_PATIENCE_S):
+    def _lock(self, case: str | None = None) -> Iterator[None]:
+        """Lock what is changed: the files of a case; without one, verdicts, tables and index."""
+        results, wait = self._results, _PATIENCE_S
+        with self._writing, results.lock(wait), results.lock_case(case, wait) if case else results.lock_tables(wait):
             yield
 
     def _refresh_later(self, seconds: float) -> None:
@@ -286,10 +288,3 @@ class StudyFolder:
 def _stamp(path: Path) -> tuple[int, int]:
     facts = path.stat()
     return facts.st_mtime_ns, facts.st_size
-
-
-def _not_after_now(review: Review) -> Review:
-    now = datetime.now(UTC)
-    if review.time <= now:
-        return review
-    return Review(**{**vars(review), "reviewed": now.isoformat(timespec="milliseconds").replace("+00:00", "Z")})

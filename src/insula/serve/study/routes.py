@@ -22,8 +22,9 @@ from insula.serve.received import completed, received_mask, refused
 from insula.serve.sent import Before, MaskChanged
 from insula.serve.service import Owner, Service, TheService, answer_head, problem
 from insula.serve.study.access import Reader, admit
-from insula.serve.study.folder import StudyFolder, VerdictsDamaged
+from insula.serve.study.folder import StudyFolder
 from insula.serve.study.pages import NO_SCRIPTS, entrance, page_response
+from insula.serve.study.verdicts import VerdictsDamaged
 from insula.serve.upload import TooSlow
 from insula.study import review_of_cells
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from insula.errors import NoInput
-from insula.predict import ResultRecord
+from insula.predict import ExpectedScan, ResultRecord
 from insula.serve.scans import write_view
 from insula.study import ScanSources
 
@@ -23,15 +23,23 @@ class StudyScans:
     """The scans that were segmented into a folder of results.
 
     Args:
-        arguments: files, folders or patterns with the scans; without them no scan is found.
+        arguments: files, folders or patterns with the scans.
+        expected: returns where the folder says that the scan of a case is, if it does; as for `ScanSources`.
         views: a folder for scans in the form that viewers read; made when it is needed.
 
     Raises:
         NoInput: a folder of scans holds none, or a pattern matches no file.
     """
 
-    def __init__(self, arguments: Sequence[str], *, views: Path) -> None:
-        self._sources = ScanSources(arguments) if arguments else None
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        views: Path,
+        expected: Callable[[str], ExpectedScan | None] = lambda _: None,
+    ) -> None:
+        self._sources, self._expected = ScanSources(arguments, expected=expected), expected
+        self._given = bool(arguments)
         self._views, self._viewing = views, threading.Lock()
 
     def search(self, case: str, use: Callable[[ScanSources], T]) -> T:
@@ -45,7 +53,7 @@ class StudyScans:
             NoInput: there are no files, or the scan is not among them.
             InsulaError: what `use` raises.
         """
-        if self._sources is None:
+        if not self._given and self._expected(case) is None:
             raise NoInput("the scan of", case, "cannot be found without `scans`", "start the service with them")
         try:
             return use(self._sources)

@@ -26,11 +26,11 @@ _LONG = (
     "serve/challenge/test_server.py", "serve/dicom/test_guard.py", "serve/dicom/test_listener.py",
     "serve/dicom/test_orthanc.py", "serve/test_audit.py", "serve/test_clients.py", "serve/test_killed.py",
     "serve/test_masks.py", "serve/test_operate.py", "serve/test_orders.py", "serve/test_page.py",
-    "serve/test_paint.py", "serve/test_routes.py", "serve/test_troubles.py", "serve/test_workbench.py",
-    "study/test_claims.py", "synthetic/test_cohort.py", "synthetic/test_gallery.py", "synthetic/test_sources.py",
-    "tests/test_docs.py", "train/test_world.py",
+    "serve/test_paint.py", "serve/test_routes.py", "serve/test_service.py", "serve/test_troubles.py",
+    "serve/test_workbench.py", "study/test_claims.py", "synthetic/test_cohort.py", "synthetic/test_gallery.py",
+    "synthetic/test_sources.py", "tests/test_docs.py", "train/test_world.py",
 )  # fmt: skip
-"""Files that only `make test-all` runs: they take three quarters of the time."""
+"""Files that only `make test-all` runs; in others, single tests are marked `long`."""
 
 os.environ["THP_MEM_ALLOC_ENABLE"] = "1"  # as the command line sets it, before torch first allocates
 torch.set_num_threads(1)  # two test processes on two cores

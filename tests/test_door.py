@@ -37,6 +37,7 @@ def test_a_notebook_goes_from_a_path_to_saved_files(tiny_weights: Path, tmp_path
     assert again.source is None
 
 
+@pytest.mark.long
 def test_dicom_leaves_dicom(quiet_weights: Path, tmp_path: Path) -> None:
     series = write_head(tmp_path / "series")
     result = insula.segment(series, weights=str(quiet_weights))

@@ -37,7 +37,7 @@ def outlines(radius_mm: float = 20.0) -> OutlineSet:
     return OutlineSet(acute=(ball_outline(radius_mm),), chronic=(ball_outline(radius_mm - 4),))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.long) for n in range(2, 6))])
 def test_a_head_repeats_and_its_lesion_lies_in_the_brain(seed: int) -> None:
     case, drawn = host(), outlines()
     a, b = (

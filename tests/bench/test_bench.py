@@ -70,6 +70,7 @@ def test_a_network_is_timed_and_one_that_is_not_installed_says_so(bare: None) ->
     assert "insula[bench]" in str(missing.why_not)
 
 
+@pytest.mark.long
 def test_recomputation_is_timed_and_costs_a_forward_pass_more() -> None:
     plain, lean = bench_steps(["full", "full_recomputed"], [], _batch(), repeats=1)
     assert plain.parameters == lean.parameters

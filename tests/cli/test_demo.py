@@ -44,6 +44,7 @@ def _figures(stdout: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if row[0] in ("volume", "lesions", "Dice")}
 
 
+@pytest.mark.long
 def test_the_patient_is_segmented_without_extras_and_the_page_printed_last(
     patient: subprocess.CompletedProcess[str],
 ) -> None:
@@ -61,6 +62,7 @@ def test_the_patient_is_segmented_without_extras_and_the_page_printed_last(
     }
 
 
+@pytest.mark.long
 def test_the_patients_figures_are_those_of_the_files(patient: subprocess.CompletedProcess[str]) -> None:
     folder = Path(patient.stdout.splitlines()[-1]).parent
     figures = _figures(patient.stdout)
@@ -75,6 +77,7 @@ def test_the_patients_figures_are_those_of_the_files(patient: subprocess.Complet
     assert record["flags"] == []
 
 
+@pytest.mark.long
 def test_the_patients_lesion_lies_on_the_left(patient: subprocess.CompletedProcess[str]) -> None:
     folder = Path(patient.stdout.splitlines()[-1]).parent
     mask = read_mask(folder / "sub-M2017_T1w_mask.nii.gz")
@@ -83,6 +86,7 @@ def test_the_patients_lesion_lies_on_the_left(patient: subprocess.CompletedProce
     assert (right_mm < 0).mean() > 0.9
 
 
+@pytest.mark.long
 def test_the_experts_volume_is_shown_and_no_dice_is_claimed(patient: subprocess.CompletedProcess[str]) -> None:
     page = Path(patient.stdout.splitlines()[-1]).read_text(encoding="utf-8")
     assert "(experts drew 134.5 ml, on the T2w image of the same session)" in patient.stdout

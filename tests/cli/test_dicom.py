@@ -25,6 +25,7 @@ def series(tmp_path: Path) -> Path:
     return write_head(tmp_path / "CANARYFOLDER", **CANARY)
 
 
+@pytest.mark.long
 def test_a_folder_and_a_zip_of_it_give_the_same_result(
     series: Path, quiet_weights: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_series_that_is_refused_has_a_number_for_a_name(
     assert not (out / "dicom-001_seg.dcm").exists()
 
 
+@pytest.mark.long
 def test_a_refusal_of_a_series_removes_its_earlier_result_and_no_other(
     series: Path, quiet_weights: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from cli.call import call
 
 
+@pytest.mark.long
 def test_a_file_in_each_form_that_any_machine_makes(
     tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

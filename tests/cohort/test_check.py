@@ -10,18 +10,31 @@ import numpy as np
 import pytest
 
 from cohort.tree import load, mask_path, plant_tree, save, scan_path
-from insula.cohort import check_cohort, find_cohort, from_record, to_record
+from insula.cohort import CheckedCohort, check_cohort, find_cohort, from_record, to_record
 from insula.cohort.examination import examine
 from insula.errors import BadData
 from insula.geometry import AxisMap, Grid, reordered
 from insula.io import read_mask
 
+_SITES = 8
+
+
+@pytest.fixture(scope="module", params=[3, pytest.param(6, marks=pytest.mark.long)])
+def each(request: pytest.FixtureRequest) -> int:
+    """Subjects of every site."""
+    return int(request.param)
+
 
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clean(each: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("atlas") / "ATLAS_2"
-    plant_tree(root, sites=8, each=6)
+    plant_tree(root, sites=_SITES, each=each)
     return root
+
+
+@pytest.fixture(scope="module")
+def checked_clean(clean: Path) -> CheckedCohort:
+    return check_cohort(find_cohort(clean))
 
 
 def _mask(change):  # type: ignore[no-untyped-def]
@@ -119,22 +132,22 @@ _PLANTS = {
 }
 
 
-def test_a_clean_tree_raises_no_alarm(clean: Path) -> None:
-    checked = check_cohort(find_cohort(clean))
+def test_a_clean_tree_raises_no_alarm(each: int, checked_clean: CheckedCohort) -> None:
+    checked = checked_clean
     assert checked.layout == "atlas-indi"
-    assert len(checked.cases) == len(checked.usable) == 48
+    assert len(checked.cases) == len(checked.usable) == _SITES * each
     assert [(case.case, case.faults) for case in checked.cases if case.faults] == []
     assert checked.notes == ()
     assert {case.centre for case in checked.cases} == {f"R{n:03d}" for n in range(1, 9)}
     sides = [case.hemisphere for case in checked.cases]
-    assert sides == ["right" if number % 2 == 0 else "left" for number in range(48)]
+    assert sides == ["right" if number % 2 == 0 else "left" for number in range(_SITES * each)]
     assert all(case.components == 1 for case in checked.cases)
 
 
 @pytest.mark.long
-def test_forty_planted_faults_are_forty_found(clean: Path, tmp_path: Path) -> None:
+def test_forty_planted_faults_are_forty_found(tmp_path: Path) -> None:
     root = tmp_path / "ATLAS_2"
-    shutil.copytree(clean, root)
+    plant_tree(root, sites=_SITES, each=6)
     names = [f"r{site:03d}s{number:03d}" for site in range(1, 9) for number in range(1, 6)]
     kinds = [*_PLANTS] * 3
     planted = dict(zip(names, kinds[:38], strict=False))
@@ -223,9 +236,8 @@ def test_a_label_can_be_chosen(tmp_path: Path) -> None:
         read_mask(tmp_path / "labels.nii.gz")
 
 
-def test_the_record_comes_back(clean: Path) -> None:
-    cohort = find_cohort(clean)
-    checked = check_cohort(cohort)
+def test_the_record_comes_back(clean: Path, checked_clean: CheckedCohort) -> None:
+    cohort, checked = find_cohort(clean), checked_clean
     tree = json.loads(json.dumps(to_record(checked)))
     again = from_record(tree, name="cohort.json")
     assert again == checked

@@ -130,6 +130,11 @@ def _renamed_pair(folder: Path, header: str, image: str) -> Path:
     return path.rename(folder / header)
 
 
+def _xz(data: bytes) -> bytes:
+    """Six times as fast as by default."""
+    return lzma.compress(data, preset=0)
+
+
 _PLAIN, _ZERO_SFORM = nifti(), [(SROW_X + 4 * n, "f", 0.0) for n in range(12)]
 _NO_CODES = [(QFORM_CODE, "h", 0), (SFORM_CODE, "h", 0)]
 _LEFT_HANDED = stored_as(IMAGE, GRID, ORDERS[4])
@@ -187,10 +192,10 @@ CONTAINER = [
     O("30", "several gzip members", save("scan.nii.gz", lambda: packed(_PLAIN[:9000]) + packed(_PLAIN[9000:]))),
     O("30b", "zero padding after gzip", save("scan.nii.gz", lambda: packed(_PLAIN) + bytes(512))),
     O("31", ".nii.bz2", save("scan.nii.bz2", lambda: bz2.compress(_PLAIN))),
-    O("31b", ".nii.xz", save("scan.nii.xz", lambda: lzma.compress(_PLAIN))),
+    O("31b", ".nii.xz", save("scan.nii.xz", lambda: _xz(_PLAIN))),
     *[
         W(f"31c {n}", f"packed twice, {n}", save("scan.nii.gz", lambda p=p: packed(p(_PLAIN))), "packed-twice")
-        for n, p in (("gz", packed), ("bz2", bz2.compress), ("xz", lzma.compress))
+        for n, p in (("gz", packed), ("bz2", bz2.compress), ("xz", _xz))
     ],
     R(
         "31d",
@@ -200,7 +205,7 @@ CONTAINER = [
     ),
     W("31e", "bzip2 named .gz", save("scan.nii.gz", lambda: bz2.compress(_PLAIN)), "name-misleads"),
     R("31f", "bzip2 cut", save("scan.nii.bz2", lambda: bz2.compress(_PLAIN)[:-20]), "before its end mark"),
-    R("31g", "xz cut", save("scan.nii.xz", lambda: lzma.compress(_PLAIN)[:-20]), "before its end mark"),
+    R("31g", "xz cut", save("scan.nii.xz", lambda: _xz(_PLAIN)[:-20]), "before its end mark"),
     R(
         "31h",
         "bz2 longer than announced",
@@ -210,7 +215,7 @@ CONTAINER = [
     R(
         "31i",
         "xz in gz, longer than announced",
-        save("scan.nii.gz", lambda: packed(lzma.compress(_PLAIN + bytes(1 << 26)))),
+        save("scan.nii.gz", lambda: packed(_xz(_PLAIN + bytes(1 << 26)))),
         "holds more than",
     ),
     R(
@@ -242,7 +247,7 @@ CONTAINER = [
     R(
         "31n",
         "LZMA without a checksum",
-        save("scan.nii.lzma", lambda: lzma.compress(_PLAIN, lzma.FORMAT_ALONE)),
+        save("scan.nii.lzma", lambda: lzma.compress(_PLAIN, lzma.FORMAT_ALONE, preset=0)),
         "unlzma",
     ),
     R("30c", "rubbish after gzip", save("scan.nii.gz", lambda: packed(_PLAIN) + b"rubbish"), "7 bytes"),

@@ -48,7 +48,13 @@ def run(tiny_weights: Path, tmp_path: Path) -> Run:
     return once
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.number}: {row.title}")
+def _param(row: Row) -> Any:
+    """Variants of a row that passes are long, since each is a whole run, and so is what packs 64 MB first."""
+    variant = (row.outcome != "refused" and not row.number.isdigit()) or row.number in ("31h", "31i")
+    return pytest.param(row, id=f"{row.number}: {row.title}", marks=[pytest.mark.long] if variant else [])
+
+
+@pytest.mark.parametrize("row", [_param(row) for row in ROWS])
 def test_row(row: Row, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -134,7 +140,8 @@ def test_metres_become_millimetres(tmp_path: Path) -> None:
         assert read_scan(row.build(tmp_path / number)).grid.close_to(GRID, tolerance_mm=1e-2)
 
 
-@pytest.mark.parametrize("degrees", [pytest.param(0.0, marks=pytest.mark.long), 17.0])
+@pytest.mark.long
+@pytest.mark.parametrize("degrees", [0.0, 17.0])
 def test_the_48_orders_of_one_scan_get_the_same_mask(degrees: float, run: Run, tmp_path: Path) -> None:
     grid = turned(GRID, degrees)
     image = phantom_case(grid).scan.image.astype(np.int16)
@@ -154,7 +161,8 @@ def _in_ras(path: Path) -> np.ndarray:
     return axes.apply(np.asarray(image.dataobj))
 
 
-def test_a_thousand_damaged_files_give_no_wrong_voxel(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.long)])
+def test_damaged_files_by_the_thousand_give_no_wrong_voxel(count: int, tmp_path: Path) -> None:
     """Each damage is refused, or did not touch what the file says (a time stamp in the gzip header, say)."""
     whole = packed(nifti())
     path = tmp_path / "scan.nii.gz"
@@ -162,7 +170,7 @@ def test_a_thousand_damaged_files_give_no_wrong_voxel(tmp_path: Path) -> None:
     scan = read_scan(path)
     rng = np.random.default_rng(0)
     refused = 0
-    for number in range(1000):
+    for number in range(count):
         data, at = bytearray(whole), int(rng.integers(len(whole)))
         kind = number % 4
         if kind == 0:
@@ -181,4 +189,4 @@ def test_a_thousand_damaged_files_give_no_wrong_voxel(tmp_path: Path) -> None:
         else:
             assert np.array_equal(seen.image, scan.image)
             assert seen.grid == scan.grid
-    assert refused > 950
+    assert refused > 0.95 * count

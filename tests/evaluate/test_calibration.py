@@ -59,7 +59,7 @@ def _cases(count: int, *, sharpness: float = 1.0, shift: float = 0.0, seed: int 
     return cases
 
 
-@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
+@pytest.mark.parametrize("sharpness", [*(pytest.param(s, marks=pytest.mark.long) for s in (0.5, 1.0)), 2.5])
 def test_the_temperature_that_was_planted_is_found(sharpness: float) -> None:
     card = calibrate(_cases(60, sharpness=sharpness), _CARD)
     assert card.calibration.temperature == pytest.approx(sharpness, rel=0.05)
@@ -69,6 +69,7 @@ def test_the_temperature_that_was_planted_is_found(sharpness: float) -> None:
     assert facts["cases"] == 60
 
 
+@pytest.mark.long
 def test_a_bias_that_was_planted_is_found_and_ends_the_calibration_error() -> None:
     """A network that sees too little everywhere: no temperature alone makes its probabilities right."""
     cases = _cases(60, sharpness=1.6, shift=1.2)
@@ -114,6 +115,7 @@ def test_near_is_what_lies_within_the_best_rules_own_error() -> None:
     assert _raw_threshold(calibrate(cases, _CARD)) == pytest.approx(0.5, abs=1e-3)
 
 
+@pytest.mark.long
 def test_of_a_network_that_says_nothing_the_threshold_is_still_one() -> None:
     """Its logits are a hundredth of what they should be, and the threshold moves with them."""
     card = calibrate(_cases(30, sharpness=0.01), _CARD)
@@ -218,7 +220,7 @@ def _ruled(centres: int, each: int, pieces: Callable[[int, float], dict[float, P
     return cases
 
 
-@pytest.mark.parametrize(("centres", "each"), [(8, 5), (2, 20)])
+@pytest.mark.parametrize(("centres", "each"), [(8, 5), pytest.param(2, 20, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("errors", "threshold"), [(0.95, 0.3), (1.05, 0.5)])
 def test_a_rule_within_one_standard_error_of_the_best_dice_is_near(
     errors: float, threshold: float, centres: int, each: int
@@ -245,7 +247,7 @@ def test_of_near_rules_the_sum_of_dice_and_lesion_f1_decides(cases_found: int, t
 
 
 @pytest.mark.parametrize(("cases_missed", "threshold"), [(1, 0.6), (2, 0.4)])
-@pytest.mark.parametrize("volume_ml", [8.0, 12.0])
+@pytest.mark.parametrize("volume_ml", [8.0, pytest.param(12.0, marks=pytest.mark.long)])
 def test_of_rules_as_good_to_five_thousandths_the_total_volume_decides(
     cases_missed: int, threshold: float, volume_ml: float
 ) -> None:
@@ -270,6 +272,7 @@ def test_of_rules_with_equal_masks_the_one_that_drops_the_most_doubtful_is_taken
     assert card.min_lesion_ml == 0.0
 
 
+@pytest.mark.long
 def test_small_lesions_that_dice_hardly_sees_are_not_dropped() -> None:
     """Each case has a true lesion of 0.05 ml beside a large one; in every tenth case the small one is false instead.
 
@@ -329,7 +332,7 @@ def test_too_few_cases_are_refused() -> None:
         calibrate(_cases(19), _CARD)
 
 
-@pytest.mark.parametrize("kind", ["tiny_weights", "brain_weights"])
+@pytest.mark.parametrize("kind", [pytest.param("tiny_weights", marks=pytest.mark.long), "brain_weights"])
 def test_a_study_gives_the_dice_and_the_lesion_f1_that_segment_would_give(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

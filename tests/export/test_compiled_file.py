@@ -47,6 +47,7 @@ def test_wrong_names_and_sizes_are_refused_before_anything_is_compiled(tiny_weig
         export_aoti(str(tiny_weights), tmp_path / "it.pt2", shape=(1, 2, 3), device="cpu")
 
 
+@pytest.mark.long
 def test_a_plan_and_what_has_to_be_known_of_it(
     tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

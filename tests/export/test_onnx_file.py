@@ -28,7 +28,7 @@ _EXACT = SegmentConfig(device="cpu", precision="float32")
 _CONSUMER = Path(__file__).parents[2] / "docs" / "how-to" / "onnx_consumer.py"
 
 
-@pytest.fixture(scope="module", params=["quiet_weights", "brain_weights"])
+@pytest.fixture(scope="module", params=[pytest.param("quiet_weights", marks=pytest.mark.long), "brain_weights"])
 def weights(request: pytest.FixtureRequest) -> Path:
     """Without and with a brain output."""
     folder: Path = request.getfixturevalue(request.param)
@@ -70,6 +70,7 @@ def test_the_metadata_say_what_it_is_and_what_it_is_not(exported: Path, weights:
     assert [d.dim_value for d in graph.graph.input[0].type.tensor_type.shape.dim] == [1, 1, 48, 56, 44]
 
 
+@pytest.mark.long
 def test_a_batch_of_any_size_if_wanted(weights: Path, tmp_path: Path) -> None:
     path = export_onnx(str(weights), tmp_path / "tiny.onnx", any_batch=True)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -79,6 +80,7 @@ def test_a_batch_of_any_size_if_wanted(weights: Path, tmp_path: Path) -> None:
     assert np.abs(three - ones).max() < 1e-4
 
 
+@pytest.mark.long
 def test_a_tile_if_wanted(weights: Path, tmp_path: Path) -> None:
     path = export_onnx(str(weights), tmp_path / "tile.onnx", shape=(16, 32, 16))
     shape = onnx.load(str(path)).graph.input[0].type.tensor_type.shape
@@ -96,6 +98,7 @@ def test_what_is_there_stays_and_ensembles_are_refused(
         export_onnx(f"{weights},{tiny_weights}", tmp_path / "new.onnx")
 
 
+@pytest.mark.long
 def test_the_consumer_of_the_documentation_needs_nothing_of_insula(
     exported: Path, weights: Path, coarse_case: Case, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from insula.volume import Case
 _EXACT = SegmentConfig(device="cpu", precision="float32")
 
 
-@pytest.fixture(scope="module", params=["quiet_weights", "brain_weights"])
+@pytest.fixture(scope="module", params=[pytest.param("quiet_weights", marks=pytest.mark.long), "brain_weights"])
 def weights(request: pytest.FixtureRequest) -> Path:
     """Without and with a brain output."""
     folder: Path = request.getfixturevalue(request.param)
@@ -55,6 +55,7 @@ def test_the_two_files_alone_are_enough_for_the_same_mask(exported: Path, weight
     assert np.abs(home - ours.prob).max() < 1e-3
 
 
+@pytest.mark.long
 def test_a_tile_if_wanted(weights: Path, tmp_path: Path) -> None:
     path = export_openvino(str(weights), tmp_path / "tile.xml", shape=(16, 32, 16))
     assert list(openvino().Core().read_model(path).input(0).shape) == [1, 1, 16, 32, 16]

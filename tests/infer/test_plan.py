@@ -56,6 +56,7 @@ def test_without_the_library_it_is_unavailable(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("library")
+@pytest.mark.long
 def test_as_an_engine_it_is_built_once_and_computes_in_float16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSULA_CACHE", str(tmp_path))
     image = torch.randn(1, 1, *_SHAPE)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _CHILD = """
 import socket
 asked = []
@@ -22,6 +24,7 @@ print(asked, sys.modules["openvino_telemetry"])
 """
 
 
+@pytest.mark.long
 def test_importing_it_asks_for_no_address_and_leaves_no_identifier(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _CHILD], env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import bz2
+import functools
 import gzip
 import io
+import itertools
 import lzma
 import zlib
 
@@ -83,11 +85,19 @@ def test_a_stream_that_wants_gigabytes_of_memory_is_refused() -> None:
         inflate(packed, 1000)
 
 
-@pytest.mark.parametrize("outer", _PACK)
-@pytest.mark.parametrize("inner", _PACK)
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        pytest.param(a, b, marks=[] if "gzip" in (a, b) else [pytest.mark.long])
+        for a, b in itertools.product(_PACK, repeat=2)
+    ],
+)
 def test_what_is_inside_is_seen_through_two_packings_and_no_more(outer: str, inner: str) -> None:
-    content = np.random.default_rng(0).integers(0, 256, 4_000_000).astype(np.uint8).tobytes()
-    twice = _PACK[outer](_PACK[inner](content))
+    content = (
+        np.random.default_rng(0).integers(0, 256, 2_200_000).astype(np.uint8).tobytes()
+    )  # more than `peel` unpacks
+    pack = _PACK | {"xz": functools.partial(lzma.compress, preset=0)}
+    twice = pack[outer](pack[inner](content))
     assert peel(lambda count: twice[:count], 540) == (content[:540], (outer, inner))
     thrice = gzip.compress(twice)
     with pytest.raises(BadData, match="more than 2 times; unpack it first"):

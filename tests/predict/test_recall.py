@@ -72,6 +72,7 @@ def test_mirror_images_lie_across_the_middle(coarse_case: Case) -> None:
     assert remembered.cells(mirrored=True).any()
 
 
+@pytest.mark.long
 def test_a_memory_larger_than_the_grid_is_all_of_it(coarse_case: Case) -> None:
     for mode, mirrored in (("self_sorting", 0), ("self_sorting_mirror", 12 * 14 * 11)):
         remembered = remember(coarse_case.scan, _weights(mode, size=5000))

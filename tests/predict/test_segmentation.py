@@ -28,12 +28,12 @@ from insula.volume import Case, Scan
 _CONFIG = SegmentConfig(device="cpu", precision="float32")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def result(coarse_case: Case, tiny_weights: Path) -> Result:
     return segment(coarse_case.scan, _CONFIG, weights=str(tiny_weights))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def brained(coarse_case: Case, brain_weights: Path) -> Result:
     """What weights with a brain output give."""
     return segment(coarse_case.scan, _CONFIG, weights=str(brain_weights))
@@ -54,7 +54,7 @@ def _with_spacing(spacing_mm: tuple[float, float, float], degrees: float = 0.0) 
     return Scan(scan.image, turned(scan.grid, degrees), name="phantom")
 
 
-@pytest.mark.parametrize("tta", [False, True])
+@pytest.mark.parametrize("tta", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     "scan",
     [_with_spacing((4, 4, 4)), _with_spacing((3, 3, 3)), _with_spacing((2, 5, 8)), _with_spacing((3, 4, 5), 11.0)],
@@ -123,9 +123,14 @@ def test_a_scan_without_a_brain_says_so(coarse_case: Case, brain_weights: Path) 
     assert not result.prob.any()
 
 
+_SIDES = [(True, 0), (False, 1), (True, 2)]
+
+
 @pytest.mark.parametrize(("depth", "flagged"), [(0, True), (1, True), (2, False)])
-@pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize("far", [False, True])
+@pytest.mark.parametrize(
+    ("far", "axis"),
+    [(False, 0), (True, 1), (False, 2), *(pytest.param(*side, marks=pytest.mark.long) for side in _SIDES)],
+)
 def test_a_lesion_within_two_voxels_of_the_boxs_edge_is_flagged(
     far: bool, axis: int, depth: int, flagged: bool, coarse_case: Case, tiny_weights: Path, monkeypatch: Any
 ) -> None:
@@ -152,7 +157,7 @@ def test_an_empty_mask_has_its_reason(coarse_case: Case, tiny_weights: Path) -> 
     assert "too small or too unlikely" in small.reason
 
 
-@pytest.mark.parametrize("name", ["tiny_weights", "brain_weights"])
+@pytest.mark.parametrize("name", [pytest.param("tiny_weights", marks=pytest.mark.long), "brain_weights"])
 def test_any_order_of_axes_gives_the_same_record(name: str, coarse_case: Case, request: pytest.FixtureRequest) -> None:
     weights = str(request.getfixturevalue(name))
     expected = to_record(segment(coarse_case.scan, _CONFIG, weights=weights))

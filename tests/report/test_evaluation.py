@@ -40,6 +40,11 @@ def _page(name: str, scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> str:
     return render_evaluation(sets, rows, compare(sets, preset.metrics), preset, {name: gallery(scores, pairs)})
 
 
+@pytest.fixture(scope="module")
+def page(scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> str:
+    return _page("ours", scored)
+
+
 def test_galleries_hold_the_best_the_worst_and_the_false_alarms(
     scored: tuple[list[CaseScore], tuple[Pair, ...]],
 ) -> None:
@@ -54,8 +59,8 @@ def test_galleries_hold_the_best_the_worst_and_the_false_alarms(
     assert all(picture.png for examples in shown.values() for _, picture in examples)
 
 
-def test_the_page_is_whole_and_fetches_nothing(scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> None:
-    html = _page("ours", scored)
+def test_the_page_is_whole_and_fetches_nothing(scored: tuple[list[CaseScore], tuple[Pair, ...]], page: str) -> None:
+    html = page
     assert html.rstrip().endswith("</html>")
     assert not re.search(r"""(src|href)=["']https?:|@import|<script""", html)
     scores, _ = scored
@@ -66,7 +71,9 @@ def test_the_page_is_whole_and_fetches_nothing(scored: tuple[list[CaseScore], tu
         assert text in html, text
 
 
-def test_flags_of_records_are_shown_with_their_cases(scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> None:
+def test_flags_of_records_are_shown_with_their_cases(
+    scored: tuple[list[CaseScore], tuple[Pair, ...]], page: str
+) -> None:
     scores, pairs = scored
     flags = (Flag("resampled", "It was <resampled>.", "note"), Flag("motion", "It shows motion."))
     worst = min((score for score in scores if score.truth_voxels), key=lambda score: score.metrics["dice"] or 0.0)
@@ -78,7 +85,7 @@ def test_flags_of_records_are_shown_with_their_cases(scored: tuple[list[CaseScor
         shown = html[start:]
         assert shown.index("It shows motion.") < shown.index("It was &lt;resampled&gt;.")
         assert worst.case in shown[: shown.index("It shows motion.")]
-    assert "Warnings and notes" not in _page("ours", scored)
+    assert "Warnings and notes" not in page
 
 
 def test_what_was_passed_over_is_on_the_page(scored: tuple[list[CaseScore], tuple[Pair, ...]]) -> None:

@@ -82,6 +82,7 @@ def test_the_study_is_known_by_its_cases_alone() -> None:
 
 @pytest.mark.skipif(_CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.skipif(not (_WEB / "node_modules" / "puppeteer-core").is_dir(), reason="run `make page` first")
+@pytest.mark.long
 def test_a_rater_reviews_a_study_in_a_browser(tmp_path: Path) -> None:
     head = "case\trater\tverdict\tnote\treviewed\tmask_sha256\n"
     files = {

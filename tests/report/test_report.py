@@ -20,7 +20,7 @@ from insula.report.pictures import frame_of
 from insula.volume import Case, Scan
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def result(coarse_case: Case, tiny_weights: Path) -> Result:
     return segment(coarse_case.scan, SegmentConfig(device="cpu"), weights=str(tiny_weights))
 
@@ -162,7 +162,7 @@ def test_nothing_is_certain(chance: float | None, shown: str, result: Result) ->
     assert set(cells) == {shown}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def brained(coarse_case: Case, brain_weights: Path) -> Result:
     return segment(coarse_case.scan, SegmentConfig(device="cpu"), weights=str(brain_weights))
 

@@ -160,6 +160,7 @@ def test_mutants_change_code_and_leave_texts_alone(tmp_path: Path) -> None:
         assert [number for number, (old, new) in enumerate(pairs, start=1) if old != new] == [mutant.line]
 
 
+@pytest.mark.long
 def test_the_review_study_counts_failures_in_the_order_of_the_score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,6 +76,7 @@ def test_a_cohort_without_brains_trains_a_network_without_that_output(cases: Cas
         train(_recipe(), replace(cases, brains=brains), folder, resume=True)  # it is the same recipe
 
 
+@pytest.mark.long
 def test_fine_tuning_keeps_the_brain_that_the_weights_know(cases: CaseSet, tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         (tmp_path / name).mkdir()

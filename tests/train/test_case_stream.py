@@ -120,6 +120,7 @@ def test_crops_look_for_small_lesions_too() -> None:
     assert 12 <= met("lesion") <= 60  # by the roots of their sizes it is one in twelve
 
 
+@pytest.mark.long
 def test_heads_made_before_the_training_are_its_cohort(tmp_path: Path) -> None:
     shapes = (ball_outline(),)
     sources = Sources(hosts=(small_host(),), acute=shapes, chronic=shapes, fingerprint="phantom")

@@ -88,7 +88,13 @@ def _taken(folder: Path, **options: int) -> tuple[str, list[str]]:
     return next((flag.text for flag in flags if flag.code == "series-chosen"), ""), [flag.code for flag in flags]
 
 
-@pytest.mark.parametrize("name", ["mp2rage_1mm_{}", "MP2RAGE {}", "t1-mp2rage-{}", "Mp2Rage.{}"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mp2rage_1mm_{}",
+        *(pytest.param(n, marks=pytest.mark.long) for n in ("MP2RAGE {}", "t1-mp2rage-{}", "Mp2Rage.{}")),
+    ],
+)
 def test_of_an_mp2rage_the_uniform_image_is_taken(name: str, tmp_path: Path) -> None:
     for number, (part, inversion) in enumerate((("INV1", 700.0), ("INV2", 2500.0)), 5):
         description = name.format(part)
@@ -133,11 +139,11 @@ def test_of_an_mp2rage_the_uniform_image_is_taken(name: str, tmp_path: Path) -> 
     ("before", "after"),
     [
         ("t1_mprage_sag", "T1_MPRAGE_SAG_POST_GD"),
-        ("T1 MPRAGE PRE CONTRAST", "T1 MPRAGE POST CONTRAST"),
-        ("t1-mprage", "t1-mprage+c"),
+        pytest.param("T1 MPRAGE PRE CONTRAST", "T1 MPRAGE POST CONTRAST", marks=pytest.mark.long),
+        pytest.param("t1-mprage", "t1-mprage+c", marks=pytest.mark.long),
         ("3D_T1_WO_GD", "3D_T1_GD"),
-        ("t1_nativ", "t1_mit_KM"),
-        ("Ax.T1.BRAVO", "Ax.T1.BRAVO.+GAD"),
+        pytest.param("t1_nativ", "t1_mit_KM", marks=pytest.mark.long),
+        pytest.param("Ax.T1.BRAVO", "Ax.T1.BRAVO.+GAD", marks=pytest.mark.long),
         ("t1Mprage", "t1MpragePostGd"),
     ],
 )

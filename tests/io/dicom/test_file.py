@@ -129,7 +129,9 @@ def test_a_bomb_in_one_slice_is_stopped(tmp_path: Path) -> None:
         read_dicom(folder)
 
 
-@pytest.mark.parametrize("place", ["header", "pixels", "end"])
+@pytest.mark.parametrize(
+    "place", [pytest.param("header", marks=pytest.mark.long), "pixels", pytest.param("end", marks=pytest.mark.long)]
+)
 def test_a_bomb_in_a_deflated_slice_is_stopped_before_it_fills_memory(place: str, tmp_path: Path) -> None:
     folder = write_series(tmp_path / "a", syntax=DeflatedExplicitVRLittleEndian)
     path = sorted(folder.iterdir())[5]

@@ -92,6 +92,7 @@ def test_byte_orders_and_deflated_files_are_read(tmp_path: Path, syntax: UID) ->
     assert np.array_equal(series.scan.image, sample())
 
 
+@pytest.mark.long
 def test_a_file_that_claims_many_frames_is_described_once(tmp_path: Path) -> None:
     def claim(data: Dataset, number: int) -> Dataset | None:
         data.NumberOfFrames = 100_000
@@ -380,6 +381,7 @@ def test_nothing_there(tmp_path: Path) -> None:
         read_dicom(tmp_path)
 
 
+@pytest.mark.long
 def test_ten_thousand_images_are_read_in_little_memory(tmp_path: Path) -> None:
     """Of another series, beside one that is taken: headers alone, and not kept."""
     write_series(tmp_path / "t1")

@@ -24,6 +24,7 @@ from insula.io.dicom.slices import quiet
 from io_series import header, sample, write_series
 
 _CANARY = b"CANARY^1960-01-01 "
+_IMAGE = sample(shape=(8, 10, 6))
 _KEYS = sorted(
     {element.keyword for element in header(0)} - {"", "PixelData"}
     | {
@@ -76,12 +77,12 @@ def test_every_attribute_removed_emptied_or_malformed(
 
     try:
         with quiet():
-            folder = write_series(tmp_path / "series", change=change)
+            folder = write_series(tmp_path / "series", _IMAGE, change=change)
     except Exception:  # pydicom does not write such a file at all
         pytest.skip("pydicom refuses to write such a file, so no reader can meet it")
     try:
         series = read_dicom(folder)
-        labels = (sample() > np.median(sample())).astype(np.uint16)
+        labels = (np.median(_IMAGE) < _IMAGE).astype(np.uint16)
         seg = lesion_seg(series, labels, weights="w")
         save_dicom(tmp_path / "seg.dcm", seg)
         save_dicom(tmp_path / "prob.dcm", probability_seg(series, labels.astype(np.float32), weights="w"))

@@ -91,7 +91,7 @@ def _scaled(folder: Path, slopes: np.ndarray, intercepts: np.ndarray, stored: np
 _COUNT = _HEAD.shape[2]
 
 
-@pytest.mark.parametrize("factor", [3.0, 0.3, 1.5, -1.0, 10.0])
+@pytest.mark.parametrize("factor", [3.0, 0.3, *(pytest.param(x, marks=pytest.mark.long) for x in (1.5, -1.0, 10.0))])
 @pytest.mark.parametrize("slices", [(4,), (_COUNT // 2,), (_COUNT - 9,), (10, 11), (8, 20)])
 def test_a_damaged_slope_is_told_with_its_slice(factor: float, slices: tuple[int, ...], tmp_path: Path) -> None:
     slopes = np.ones(_COUNT)
@@ -102,7 +102,9 @@ def test_a_damaged_slope_is_told_with_its_slice(factor: float, slices: tuple[int
     assert all(text.startswith(group) for text, group in zip(message, groups, strict=True))
 
 
-@pytest.mark.parametrize("number", range(22))
+@pytest.mark.parametrize(
+    "number", [n if n in (0, 1, 11, 21) else pytest.param(n, marks=pytest.mark.long) for n in range(22)]
+)
 def test_a_slope_of_three_is_told_in_every_slice(number: int, tmp_path: Path) -> None:
     slopes = np.where(np.arange(22) == number, 3.0, 1.0)
     assert len(_scaled(tmp_path, slopes, np.zeros(22), sample())) == 1

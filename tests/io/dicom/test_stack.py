@@ -187,7 +187,7 @@ def test_headers_that_describe_a_huge_image_are_refused_before_it_is_allocated(t
         read_dicom(write_series(tmp_path, change=enlarge))
 
 
-@pytest.mark.parametrize("oblique", [False, True])
+@pytest.mark.parametrize("oblique", [pytest.param(False, marks=pytest.mark.long), True])
 @pytest.mark.parametrize(("step_mm", "decimals"), [(0.5, 2), (0.3, 2), (0.9, 1), (1.0, 1), (3.0, 1), (1.2, 3)])
 def test_rounded_positions_are_even(step_mm: float, decimals: int, oblique: bool, tmp_path: Path) -> None:
     places, axes = _places(64, step_mm, oblique=oblique)
@@ -213,7 +213,7 @@ def test_steps_that_drift_within_a_tenth_of_a_voxel_are_even_and_beyond_it_are_n
         read_dicom(_series(tmp_path / "c", bent, axes, 1.0))
 
 
-@pytest.mark.parametrize("decimals", [2, 6])
+@pytest.mark.parametrize("decimals", [2, pytest.param(6, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     "missing", [(1,), (20,), (38,), (19, 20), (5, 30), tuple(range(4, 40, 5)), tuple(range(20, 39, 2))]
 )

@@ -127,7 +127,14 @@ def test_only_members_that_lead_out_are_refused(name: str, pack: Callable[[str],
     assert {path.name for path in tmp_path.iterdir()} == {"a", "out"}
 
 
-@pytest.mark.parametrize("pack", [lambda data: data, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize(
+    "pack",
+    [
+        lambda data: data,
+        gzip.compress,
+        *(pytest.param(f, marks=pytest.mark.long) for f in (bz2.compress, lzma.compress)),
+    ],
+)
 def test_links_devices_bombs_crowds_and_damage_are_refused(
     pack: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

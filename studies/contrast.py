@@ -27,6 +27,7 @@ from insula.config import PrepareConfig
 from insula.contrast import Kind, KindNetwork, coarse, verdict_of
 from insula.contrast.kinds import NAMES, T1W_KINDS
 from insula.contrast.look import coarse_of_2mm
+from insula.contrast.network import SEEN
 from insula.contrast.paint import draw
 from insula.errors import BadData
 from insula.infer import choose_device
@@ -41,7 +42,7 @@ _HARD = (Kind.T1W_AGENT, Kind.FLAIR, Kind.FA, Kind.ANGIOGRAPHY, Kind.INV1, Kind.
 _MOVED = 0.2, 0.45
 """Share of heads with motion: when judging, and when training."""
 _HOSTS: tuple[Original, ...] = ()
-_MOVES = _MOVED[0]
+_MOVES, _TEACH = _MOVED[0], False
 
 
 def plan(count: int, *, hard: int = 1) -> list[Kind]:
@@ -50,25 +51,30 @@ def plan(count: int, *, hard: int = 1) -> list[Kind]:
     return [Kind.T1W if n % 10 < 10 * _T1W_SHARE else others[n % len(others)] for n in range(count)]
 
 
-def _begin(hosts: tuple[Original, ...], moved: float) -> None:
-    global _HOSTS, _MOVES
-    _HOSTS, _MOVES = hosts, moved
+def _begin(hosts: tuple[Original, ...], teach: bool) -> None:
+    global _HOSTS, _MOVES, _TEACH
+    _HOSTS, _MOVES, _TEACH = hosts, _MOVED[teach], teach
     torch.set_num_threads(1)
 
 
 def _draw(job: tuple[int, Kind]) -> tuple[Tensor, int]:
     seed, kind = job
     drawn = draw(_HOSTS[seed % len(_HOSTS)], kind, seed, moves=_MOVES)
-    return coarse_of_2mm(drawn.image).half(), int(kind)
+    look = coarse_of_2mm(drawn.image).half()
+    return look[list(SEEN)] if _TEACH else look, int(kind)
 
 
 def heads(
-    hosts: tuple[Original, ...], count: int, *, seed: int, workers: int, teach: bool = False, until: float = math.inf
+    hosts: tuple[Original, ...], count: int, *, seed: int, workers: int, hard: int = 0, until: float = math.inf
 ) -> tuple[Tensor, Tensor]:
-    """Looks (n, 9, i, j, k), half precision, and the kinds (n,)."""
-    jobs = [(seed + n, kind) for n, kind in enumerate(plan(count, hard=2 if teach else 1))]
+    """Looks (n, c, i, j, k), half precision, and the kinds (n,).
+
+    With `hard`, heads to train on: hard kinds that many times as often, more motion, and only the channels that the
+    network sees.
+    """
+    jobs = [(seed + n, kind) for n, kind in enumerate(plan(count, hard=max(hard, 1)))]
     looks, targets = [], []
-    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(hosts, _MOVED[teach])) as pool:
+    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(hosts, hard > 0)) as pool:
         for look, kind in pool.map(_draw, jobs, chunksize=20):
             looks.append(look.clone())
             targets.append(kind)
@@ -79,10 +85,11 @@ def heads(
 
 
 def batches(looks: Tensor, targets: Tensor, steps: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Random batches, shifted by up to 8 mm, grey levels scaled by about a tenth, every second one mirrored."""
+    """Random batches of all channels, shifted by up to 8 mm, grey levels scaled by about a tenth, half mirrored."""
     for step in range(steps):
         chosen = torch.randint(len(looks), (size,))
-        x = looks[chosen].float()
+        x = looks.new_zeros(size, 1 + max(SEEN), *looks.shape[2:], dtype=torch.float32)
+        x[:, list(SEEN)] = looks[chosen].float()
         x = torch.roll(x, torch.randint(-2, 3, (3,)).tolist(), dims=(2, 3, 4))
         scale, offset = (torch.randn(size, 1, 1, 1).to(looks.device) for _ in range(2))
         x[:, 0] = x[:, 0] * (1 + 0.1 * scale).clamp(0.7, 1.3) + 0.05 * offset
@@ -100,7 +107,7 @@ def train(arguments: argparse.Namespace) -> None:
             arguments.heads,
             seed=arguments.seed,
             workers=arguments.workers,
-            teach=True,
+            hard=arguments.hard,
             until=begun + 60 * arguments.minutes,
         )
         if arguments.drawn is not None:
@@ -178,6 +185,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0, help="seed of the first training head")
+    parser.add_argument("--hard", type=int, default=2, help="how many times as often hard kinds are trained on")
     parser.add_argument("--start", type=Path, help="weights to continue from")
     parser.add_argument("--minutes", type=float, default=math.inf, help="time limit of drawing")
     parser.add_argument("--device", default="cpu")

@@ -46,14 +46,16 @@ def _image(scan: Scan) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("lesions", [(), (Sphere((-38.0, -10.0, 18.0), 14.0),), (Sphere((-35.0, -20.0, 15.0), 28.0),)])
-@pytest.mark.parametrize("skull", [True, False])
-@pytest.mark.parametrize("noise", [0.01, 0.06])
+@pytest.mark.parametrize("skull", [True, pytest.param(False, marks=pytest.mark.long)])
+@pytest.mark.parametrize("noise", [pytest.param(0.01, marks=pytest.mark.long), 0.06])
 def test_heads_with_the_tissues_of_t1w_are_taken(lesions: tuple[Sphere, ...], skull: bool, noise: float) -> None:
     scan = phantom_case(_GRID, lesions, skull=skull, noise=noise).scan
     assert "contrast-agent-seen" not in [flag.code for flag in check_contrast(_image(scan))]
 
 
-@pytest.mark.parametrize("kind", _LIKE)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in ("T2w", "diffusion") else pytest.param(kind, marks=pytest.mark.long) for kind in _LIKE]
+)
 def test_other_orders_of_tissue_are_refused(kind: str) -> None:
     with pytest.raises(BadData, match="assume_t1w"):
         check_contrast(_image(_scan(_LIKE[kind])))
@@ -95,7 +97,7 @@ def test_noise_that_hides_the_contrast_of_tissues_is_flagged(noise: float, codes
     assert _codes(phantom_case(_GRID, (), noise=noise).scan) == codes
 
 
-@pytest.mark.parametrize("ghost", [0.0, 0.6])
+@pytest.mark.parametrize("ghost", [pytest.param(0.0, marks=pytest.mark.long), 0.6])
 def test_a_head_that_moves_far_during_the_scan_is_flagged_and_not_refused(ghost: float) -> None:
     scan = phantom_case(_GRID, (), noise=0.015).scan
     fault = Artefacts(ghost=ghost, ghost_every=4, move_deg=(8.0, -8.0, 8.0), move_mm=(3.0, 3.0, 3.0), move_at=0.56)

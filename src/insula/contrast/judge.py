@@ -50,7 +50,7 @@ class Verdict:
 
 
 @torch.inference_mode()
-def verdict_of(look: Float[Tensor, "9 i j k"]) -> Verdict:
+def verdict_of(look: Float[Tensor, "11 i j k"]) -> Verdict:
     """Judge what an image shows, and how well.
 
     Args:
@@ -69,7 +69,7 @@ def verdict_of(look: Float[Tensor, "9 i j k"]) -> Verdict:
     )
 
 
-def check_contrast(look: Float[Tensor, "9 i j k"], *, assume_t1w: bool = False) -> tuple[Flag, ...]:
+def check_contrast(look: Float[Tensor, "11 i j k"], *, assume_t1w: bool = False) -> tuple[Flag, ...]:
     """Return the flags of an image that can be segmented.
 
     Args:

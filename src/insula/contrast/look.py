@@ -18,7 +18,7 @@ _AT_2MM = PrepareConfig(box=(96, 112, 88), spacing_mm=2.0)
 _REST = 1.0  # offset of the grain before its logarithm, in hundredths of the image's width
 
 
-def look_at(scan: Scan, prepared: Prepared, config: PrepareConfig) -> Float[Tensor, "9 48 56 44"]:
+def look_at(scan: Scan, prepared: Prepared, config: PrepareConfig) -> Float[Tensor, "11 48 56 44"]:
     """Return the small networks' input for a scan, whatever the lesion network's settings.
 
     Args:
@@ -31,27 +31,32 @@ def look_at(scan: Scan, prepared: Prepared, config: PrepareConfig) -> Float[Tens
     return _look(prepare(scan, _AT_2MM).image)
 
 
-def coarse(image: Float[Tensor, "1 1 i j k"]) -> Float[Tensor, "9 i4 j4 k4"]:
+def coarse(image: Float[Tensor, "1 1 i j k"]) -> Float[Tensor, "11 i4 j4 k4"]:
     """Return the small networks' input for an image prepared at 1 mm.
 
     Returns:
         Channel 0: the mean over 4 mm. Channel 1: the logarithm of the spread of the 2 mm means within 4 mm. Channels 2
         to 8: the logarithm of the part of that spread along k, j, jk, i, ik, ij and ijk (the details of a Haar
-        transform); movement disturbs directions unequally, noise all alike. The kind network sees channels 0 and 1.
+        transform); movement disturbs directions unequally, noise all alike. Channels 9 and 10: the logarithm of how far
+        the brightest and the darkest of the 2 mm means lie from channel 0; a vessel is bright, and small beside 4 mm.
+        The kind network sees channels 0, 1, 9 and 10.
     """
     return _look(functional.avg_pool3d(image, 2))
 
 
-def coarse_of_2mm(image: Float[Tensor, "i j k"]) -> Float[Tensor, "9 i2 j2 k2"]:
+def coarse_of_2mm(image: Float[Tensor, "i j k"]) -> Float[Tensor, "11 i2 j2 k2"]:
     """Return the small networks' input for an image at 2 mm that has not been normalised yet."""
     return _look(normalised(image, _STANDARD)[None, None])
 
 
-def _look(image: Float[Tensor, "1 1 i j k"]) -> Float[Tensor, "9 i2 j2 k2"]:
+def _look(image: Float[Tensor, "1 1 i j k"]) -> Float[Tensor, "11 i2 j2 k2"]:
     mean = functional.avg_pool3d(image, 2)
     spread = (functional.avg_pool3d(image**2, 2) - mean**2).clamp_min(0).sqrt()
     details = functional.conv3d(image, _details().to(image), stride=2).abs()
-    return torch.cat([mean / 2, (_REST + 100 * spread).log() / 3, (_REST + 100 * details).log() / 3], dim=1)[0]
+    above = functional.max_pool3d(image, 2) - mean
+    below = mean + functional.max_pool3d(-image, 2)
+    measured = torch.cat([spread, details, above, below], dim=1).clamp_min(0)
+    return torch.cat([mean / 2, (_REST + 100 * measured).log() / 3], dim=1)[0]
 
 
 def _details() -> Float[Tensor, "7 1 2 2 2"]:

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from insula.contrast.kinds import Kind
 from insula.contrast.symptoms import SYMPTOMS
 
-__all__ = ["FaultNetwork", "KindNetwork", "bundled", "bundled_faults"]
+__all__ = ["SEEN", "FaultNetwork", "KindNetwork", "bundled", "bundled_faults"]
 
+SEEN = 0, 1, 9, 10
+"""Channels of `look.coarse` that the kind network sees."""
 _WIDTHS = 16, 32, 48, 64
 _HIDDEN = 26
 _FARTHEST = 4.0  # standard deviations from the mean, for images unlike those of the training
@@ -27,13 +29,13 @@ class KindNetwork(nn.Module):
     """Four convolutions, each on half the grid of the previous one; 150,000 parameters.
 
     Shapes:
-        (b, c, i, j, k) as from `look.coarse` -> (b, kinds): logits. The network sees the first two channels alone.
+        (b, c, i, j, k) as from `look.coarse` -> (b, kinds): logits. The network sees the channels `SEEN`.
     """
 
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        before = 5
+        before = len(SEEN) + 3
         for n, width in enumerate(_WIDTHS):
             layers += [nn.Conv3d(before, width, 3, padding=1, stride=1 if n else 2), nn.GroupNorm(4, width), nn.ReLU()]
             layers += [nn.MaxPool3d(2)] if 0 < n < len(_WIDTHS) - 1 else []
@@ -45,7 +47,7 @@ class KindNetwork(nn.Module):
     def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b n"]:
         axes = (torch.linspace(-1, 1, n, device=x.device) for n in x.shape[2:])
         where = torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(x), -1, -1, -1, -1)
-        features = self.features(torch.cat([x[:, :2], where.to(x.dtype)], dim=1)).flatten(2)
+        features = self.features(torch.cat([x[:, list(SEEN)], where.to(x.dtype)], dim=1)).flatten(2)
         return self.head(self.drop(torch.cat([features.mean(2), features.amax(2)], dim=1)))
 
 

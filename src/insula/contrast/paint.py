@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from insula.augment import Original
 from insula.contrast.kinds import T1W_KINDS, Kind
+from insula.contrast.no_head import no_head
 from insula.contrast.signal import levels
-from insula.contrast.spoil import MM, SLOW, emptied, field, moved, noisy, posed, resolved, shading
+from insula.contrast.spoil import BOX, MM, SLOW, emptied, field, moved, noisy, posed, resolved, shading
 from insula.simulate import Tissue
 from insula.simulate.anatomy import BRAIN, GREY, WHITE, draw_palette
 
@@ -36,9 +37,10 @@ _PLAIN = {
     Tissue.SCALP: "fat",
     Tissue.FACE: "muscle",
 }
-_BOX = (96, 112, 88)
 _GEOMETRIC = 0.15
 """Share of heads drawn as ellipsoids, so that the network learns the order of tissues and not a face."""
+_SLAB = 0.5
+"""Share of angiographies that show only a slab of the head."""
 
 Volume = Float[Tensor, "i j k"]
 
@@ -68,7 +70,7 @@ def draw(host: Original, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     if kind is Kind.NO_HEAD:
-        return Drawn(_no_head(rng, generator), kind, motion=False, noisy=False)
+        return Drawn(no_head(rng, generator), kind, motion=False, noisy=False)
     if rng.random() < _GEOMETRIC:
         host = _geometric(host, rng)
     assert host.tissue is not None
@@ -83,12 +85,14 @@ def draw(host: Original, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
     if kind is Kind.T1W_AGENT:
         image = _agent(image, tissue, white, rng, generator)
     if kind is Kind.ANGIOGRAPHY:
-        image = torch.maximum(image, float(rng.uniform(1.5, 4)) * _vessels(inside, rng, generator, few=True))
+        image = torch.maximum(image, float(rng.uniform(2, 5)) * _vessels(inside, rng, generator, few=True))
     if rng.random() < (0.9 if kind in SLOW else 0.35 if host.skull else 0.0):
         image = image * _stripped(tissue, inside, kind, rng)
     image = resolved(image, kind, rng)
     image, motion = moved(image, rng) if rng.random() < moves else (image, False)
     image = image * shading((*image.shape,), generator, float(rng.uniform(0, 0.5)) * (kind is not Kind.CT))
+    if kind is Kind.ANGIOGRAPHY and rng.random() < _SLAB:
+        image = _slab(image, inside, rng)
     image = posed(image, rng)
     image, hidden = noisy(image, kind, abs(white - grey), white, rng, generator)
     if rng.random() < 0.45:
@@ -100,13 +104,13 @@ def draw(host: Original, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
 
 def _geometric(host: Original, rng: np.random.Generator) -> Original:
     """Return a head of nested ellipsoids, as in computed phantoms."""
-    grids = np.meshgrid(*(MM * (np.arange(n) - n / 2) for n in _BOX), indexing="ij", sparse=True)
+    grids = np.meshgrid(*(MM * (np.arange(n) - n / 2) for n in BOX), indexing="ij", sparse=True)
 
     def inside(middle: np.ndarray, axes: np.ndarray) -> np.ndarray:
         return sum(((g - m) / a) ** 2 for g, m, a in zip(grids, middle, axes, strict=True)) < 1
 
     axes, middle = rng.uniform([66, 82, 66], [88, 106, 96]), rng.normal(0, 3, 3)
-    tissue = np.zeros(_BOX, np.uint8)
+    tissue = np.zeros(BOX, np.uint8)
     skull = bool(rng.random() < 0.7)
     for code, low, high in (
         (Tissue.SCALP, 3, 9),
@@ -249,6 +253,15 @@ def _vessels(brain: Tensor, rng: np.random.Generator, generator: torch.Generator
     return torch.maximum(out, (tubes & near & reach[None, None]).float())
 
 
+def _slab(image: Volume, brain: Tensor, rng: np.random.Generator) -> Volume:
+    """Keep 50 to 110 mm above the lower end of the brain, where the large arteries are."""
+    heights = brain.any(0).any(0).nonzero()
+    bottom = int(heights.min()) + int(rng.integers(-5, 12))
+    top = bottom + round(float(rng.uniform(50, 110)) / MM)
+    heights = torch.arange(image.shape[2])
+    return image * ((heights >= bottom) & (heights < top))
+
+
 def _stripped(tissue: Tensor, inside: Tensor, kind: Kind, rng: np.random.Generator) -> Volume:
     """Return the factor of a skull strip: 1 in the brain and a margin around it, 0 outside.
 
@@ -266,33 +279,3 @@ def _phase(tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, generator: 
     noise = (torch.rand(shape, generator=generator) - 0.5) * 2 * math.pi
     turned = torch.remainder(torch.where(tissue > 0, smooth + 0.15 * noise, noise) + math.pi, 2 * math.pi)
     return turned * (tissue > 0 if rng.random() < 0.3 else 1)
-
-
-def _no_head(rng: np.random.Generator, generator: torch.Generator) -> Volume:
-    """Return an image without a head: a phantom of water and inserts, a limb or a trunk, or noise."""
-    grids = torch.meshgrid(*(torch.linspace(-1, 1, n) * n * MM / 2 for n in _BOX), indexing="ij")
-    which = rng.random()
-    if which < 0.15:
-        return torch.rand(_BOX, generator=generator) + 0.3 * field(_BOX, int(rng.integers(2, 8)), generator)
-    radii = rng.uniform(45, 100, 3)
-    if which < 0.5:  # phantoms: even, sharp, round or cylindrical
-        ends = 2 if rng.random() < 0.5 else 12
-        away = sum(
-            abs(g / r) ** (ends if axis == 2 else 2) for axis, (g, r) in enumerate(zip(grids, radii, strict=True))
-        )
-        image = (away < 1).float()
-        for _ in range(int(rng.integers(0, 12))):
-            middle, size = rng.uniform(-60, 60, 3), rng.uniform(4, 25)
-            hit = sum((g - m) ** 2 for g, m in zip(grids, middle, strict=True)) < size**2
-            image = torch.where(hit & (image > 0), float(rng.uniform(0, 1.5)), image)
-    else:  # limbs and trunks: layers and organs, in another order than a head's
-        bent = 0.25 * field(_BOX, 10, generator)
-        away = sum((g / r) ** 2 for g, r in zip(grids[:2], radii[:2] * rng.uniform(0.5, 1.2, 2), strict=True)) + bent
-        skin = (away < 1.0).float() * float(rng.uniform(0.6, 1.2))
-        inner = torch.where(away < float(rng.uniform(0.5, 0.85)), float(rng.uniform(0.2, 0.8)), skin)
-        organs = field(_BOX, int(rng.integers(4, 12)), generator)
-        image = torch.where((organs > 0.5) & (away < 0.7), float(rng.uniform(0, 1.2)), inner)
-        image = torch.where((away < float(rng.uniform(0.02, 0.15))), float(rng.uniform(0, 1.0)), image)
-    image = image * shading(_BOX, generator, float(rng.uniform(0, 0.5)))
-    image = resolved(image, Kind.NO_HEAD, rng)
-    return (image + float(rng.uniform(0.005, 0.08)) * torch.randn(_BOX, generator=generator)).abs()

@@ -13,10 +13,12 @@ from torch.nn import functional
 
 from insula.contrast.kinds import T1W_KINDS, Kind
 
-__all__ = ["MM", "SLOW", "emptied", "field", "moved", "noisy", "posed", "resolved", "shading"]
+__all__ = ["BOX", "MM", "SLOW", "emptied", "field", "moved", "noisy", "posed", "resolved", "shading"]
 
 MM = 2.0
 """Size of the painted voxels [mm]."""
+BOX = (96, 112, 88)
+"""Shape of a painted image [voxels]."""
 SLOW = (Kind.T2STAR, Kind.DWI, Kind.ADC, Kind.FA)
 """Echo-planar kinds: coarse, with little signal around the brain."""
 

@@ -19,7 +19,7 @@ SYMPTOMS = 216
 """Number of measurements."""
 
 
-def measure_symptoms(look: Float[Tensor, "9 i j k"]) -> Float[Tensor, " 216"]:
+def measure_symptoms(look: Float[Tensor, "11 i j k"]) -> Float[Tensor, " 216"]:
     """Measure what motion and noise leave in an image.
 
     Movement during an acquisition disturbs the phase axis more than the others, and leaves copies of the head in the
@@ -41,7 +41,7 @@ def measure_symptoms(look: Float[Tensor, "9 i j k"]) -> Float[Tensor, " 216"]:
     smooth = functional.avg_pool3d(share[None, None], 3, 1, 1)[0, 0]
     head = smooth >= _HEAD
     inside = ~_grown(smooth < _INSIDE)
-    channels = torch.cat([_log(share.clamp_min(0))[None], look[1:], *(_log(_bent(mean, n))[None] for n in range(3))])
+    channels = torch.cat([_log(share.clamp_min(0))[None], look[1:9], *(_log(_bent(mean, n))[None] for n in range(3))])
     measured = [_detail(channels[:, part]) for part in (inside, head & ~inside)]
     beside_i, beside_j, far = head.any(0, keepdim=True), head.any(1, keepdim=True), ~_grown(head)
     for air in (beside_i & ~beside_j, beside_j & ~beside_i, beside_i & beside_j, ~beside_i & ~beside_j):

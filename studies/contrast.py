@@ -194,6 +194,8 @@ def main() -> None:
     parser.add_argument("--real", type=Path, help="folder of files KIND_whatever.nii.gz")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    if arguments.hard < 1:
+        parser.error("--hard is under 1")
     if arguments.what == "train":
         arguments.heads = arguments.heads or 6000
         arguments.out = arguments.out or Path("src/insula/contrast/kinds.safetensors")

@@ -25,9 +25,9 @@ _LONG = (
     "infer/test_cache.py", "infer/test_engines.py", "infer/test_package.py", "io/test_atomic.py",
     "serve/challenge/test_server.py", "serve/dicom/test_guard.py", "serve/dicom/test_listener.py",
     "serve/dicom/test_orthanc.py", "serve/test_audit.py", "serve/test_clients.py", "serve/test_killed.py",
-    "serve/test_masks.py", "serve/test_operate.py", "serve/test_orders.py", "serve/test_page.py",
-    "serve/test_paint.py", "serve/test_routes.py", "serve/test_service.py", "serve/test_troubles.py",
-    "serve/test_workbench.py", "study/test_claims.py", "synthetic/test_cohort.py", "synthetic/test_gallery.py",
+    "serve/study/test_folder_bids.py", "serve/test_masks.py", "serve/test_operate.py", "serve/test_orders.py",
+    "serve/test_page.py", "serve/test_paint.py", "serve/test_routes.py", "serve/test_service.py",
+    "serve/test_troubles.py", "serve/test_workbench.py", "study/test_claims.py", "synthetic/test_cohort.py",
     "synthetic/test_sources.py", "tests/test_docs.py", "train/test_world.py",
 )  # fmt: skip
 """Files that only `make test-all` runs; in others, single tests are marked `long`."""

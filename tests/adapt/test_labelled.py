@@ -67,7 +67,7 @@ def test_a_mask_without_a_scan_and_two_for_one_scan_are_refused(tmp_path: Path) 
     mask.with_name("sub-02_T1w_mask2.nii.gz").write_bytes(mask.read_bytes())
     with pytest.raises(BadData, match="both belong to sub-02_T1w"):
         find_labelled(tmp_path / "masks", [str(tmp_path / "scans")])
-    with pytest.raises(NoInput, match="scans holds no results"):
+    with pytest.raises(NoInput, match="is a scan, not a mask; put the masks"):
         find_labelled(tmp_path / "scans", [str(tmp_path / "scans")])
     with pytest.raises(NoInput, match="does not exist"):
         find_labelled(tmp_path / "nowhere", [])
@@ -117,7 +117,7 @@ def test_a_dataset_that_has_moved_is_named_and_found_where_it_is(tmp_path: Path)
     out = write_derivative(tmp_path / "raw").rename(tmp_path / "out")
     found = find_labelled(out, [])
     words = (
-        r"the scan of sub-2_run-2 was not found: sub-2/anat/sub-2_run-2_T1w.nii.gz does not exist in .* \(\.\./\.\.\)"
+        r"the scan of sub-2_run-2 was not found: sub-2/anat/sub-2_run-2_T1w.nii.gz, in .* \(\.\./\.\.\), does not exist"
     )
     with pytest.raises(NoInput, match=words):
         found["sub-2_run-2"]()

@@ -137,6 +137,7 @@ def test_the_extremes_are_the_brightest_and_the_darkest_within_4_mm() -> None:
     assert int((above > 1e-3).sum()) == int((below > 1e-3).sum()) == 2
 
 
+@pytest.mark.long
 def test_some_angiographies_show_a_slab_alone(host: Original, monkeypatch: pytest.MonkeyPatch) -> None:
     def height(slab: float, seed: int) -> int:
         monkeypatch.setattr(paint, "_SLAB", slab)

@@ -147,6 +147,7 @@ def test_intervals_hold_as_often_as_promised_and_confidence_tells_real_from_fals
     assert low < high
 
 
+@pytest.mark.long
 def test_masks_that_are_nearly_empty_have_an_interval_of_their_own() -> None:
     """A third of the cases is missed altogether; the others are outlined to a few per cent."""
     cases = []
@@ -170,6 +171,7 @@ def test_masks_that_are_nearly_empty_have_an_interval_of_their_own() -> None:
     assert few.volume_small is None
 
 
+@pytest.mark.long
 def test_one_centre_alone_is_never_left_out() -> None:
     cases = [replace(case, centre="R1") for case in _cases(30)]
     facts = calibrate(cases, _CARD).calibration.fitted_on
@@ -181,6 +183,7 @@ def _raw_threshold(card: Card) -> float:
     return 1 / (1 + np.exp(-card.calibration.scaling.undo(np.log(card.threshold / (1 - card.threshold)))))
 
 
+@pytest.mark.long
 def test_of_thresholds_alike_in_dice_the_one_with_fewer_false_lesions_is_taken() -> None:
     """True piece at every threshold; low thresholds add a false one to every second case, little against its size."""
     cases = []
@@ -299,6 +302,7 @@ def test_small_lesions_that_dice_hardly_sees_are_not_dropped() -> None:
     assert card.min_lesion_ml >= 0.1 or card.calibration.least_chance > 0
 
 
+@pytest.mark.long
 def test_pieces_that_are_unlikely_are_dropped_where_size_cannot_tell() -> None:
     """False pieces are as large as true ones; their probabilities are lower."""
     cases = []

@@ -286,6 +286,7 @@ def test_another_start_of_the_machine_counts_on_from_what_was_counted(
     assert jobs.expired() == ["a"]
 
 
+@pytest.mark.long
 def test_a_locked_store_is_told_soon_and_is_read_meanwhile(tmp_path: Path) -> None:
     jobs = Jobs(tmp_path / "jobs.sqlite", wait_seconds=2)
     _add(jobs, "a")

@@ -129,7 +129,8 @@ def test_an_earlier_correction_is_renamed_by_the_next(results: Path, capsys: Cap
     assert "is the present one" in call(capsys, "correct", results, scans, "--masks", masks).out
 
 
-@pytest.mark.parametrize("label", [None, pytest.param(3, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("label", [None, 3])
 def test_a_correction_that_a_newer_one_replaced_is_not_taken_again(
     label: int | None, results: Path, tiny_weights: Path, capsys: Capture, tmp_path: Path
 ) -> None:
@@ -249,13 +250,26 @@ def test_what_is_no_correction_is_refused_and_changes_nothing(results: Path, cap
     assert result.code == 65 and "leave one of them" in result.err
 
 
-@pytest.mark.parametrize("failing", ["insula.study.layout.write_case", "insula.predict.write.write_prob"])
-def test_a_write_that_fails_leaves_record_and_correction_where_they_were(
-    failing: str, results: Path, capsys: Capture
+def _files(folder: Path) -> dict[str, bytes]:
+    """The content of all files but tables, index and lock."""
+    files = [file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(("results", "lesions"))]
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in files
+        if file.name not in (".insula.lock", "index.html", "columns.json")
+    }
+
+
+@pytest.mark.parametrize("place", ["in place", "beside"])
+@pytest.mark.parametrize(
+    "failing", ["insula.study.layout.write_case", "insula.predict.write.write_prob", "insula.predict.write.write_text"]
+)
+def test_a_write_that_fails_leaves_every_file_as_it_was(
+    failing: str, place: str, results: Path, capsys: Capture
 ) -> None:
-    mask, record = results / f"{NAME}_mask.nii.gz", results / f"{NAME}.json"
-    nibabel.save(_edited(results), mask)
-    before = [mask.read_bytes(), record.read_bytes()]
+    edited = results / f"{NAME}_{'mask' if place == 'in place' else 'corrected'}.nii.gz"
+    nibabel.save(_edited(results), edited)
+    before = _files(results)
 
     def full(*_: object, **__: object) -> None:
         raise IOFault("the mask", "x", "could not be written: the disk is full", "free some space")
@@ -263,10 +277,13 @@ def test_a_write_that_fails_leaves_record_and_correction_where_they_were(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(failing, full)
         assert call(capsys, "correct", results, results.parent / "scans").code == 74
-    assert [mask.read_bytes(), record.read_bytes()] == before
-    assert not list(results.glob("*_corrected-*"))
+    assert _files(results) == before
+    network = (results / f"{NAME}_mask.nii.gz").read_bytes()
     assert call(capsys, "correct", results, results.parent / "scans").code == 0
-    assert _record(results)["correction"] is not None
+    record = _record(results)
+    assert record["correction"] is not None and not [f for f in record["flags"] if f["code"] == "network-mask-lost"]
+    if place == "beside":
+        assert (results / f"{NAME}_network_mask.nii.gz").read_bytes() == network
 
 
 def test_tables_that_a_stop_left_old_are_written_by_the_next_call(results: Path, capsys: Capture) -> None:
@@ -302,6 +319,7 @@ def test_the_mask_of_a_refused_case_is_no_other_case_s(
     assert _record(results).get("correction") is None
 
 
+@pytest.mark.long
 def test_what_was_odd_about_an_earlier_mask_is_not_said_of_a_later_one(results: Path, capsys: Capture) -> None:
     for marked, odd in ((3, 1), (3, 1), (1, 0)):
         image = _edited(results, marked=marked)

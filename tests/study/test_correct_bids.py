@@ -18,8 +18,18 @@ import pytest
 from cli.call import CommandResult, call
 from corpus.files import IMAGE, nifti, packed
 from insula.cli.bids import main as bids_main
-from insula.io import OutputFolder
-from insula.study import BidsResults, FlatResults, results_in
+from insula.errors import IOFault
+from insula.io import FolderInUse, OutputFolder
+from insula.io.bytes import read_file
+from insula.study import (
+    BidsResults,
+    FlatResults,
+    ScanSources,
+    correct_case,
+    correct_study,
+    earlier_records,
+    results_in,
+)
 
 Capture = pytest.CaptureFixture[str]
 CASES = ("sub-1_ses-a", "sub-2")
@@ -253,7 +263,9 @@ def test_scans_need_not_be_named_while_the_dataset_is_where_it_was(out: Path, ca
     )
     assert (_voxels(_mask(out)) == (np.asarray(wanted.dataobj) > 0)).all()
     lost = call(capsys, "correct", moved)
-    assert lost.code == 66 and "sub-2/anat/sub-2_T1w.nii.gz does not exist in the dataset" in lost.err
+    assert (
+        lost.code == 66 and "sub-2/anat/sub-2_T1w.nii.gz, in the dataset" in lost.err and "does not exist" in lost.err
+    )
     assert call(capsys, "correct", moved, raw).code == 0
     assert (_voxels(_mask(moved)) == _voxels(_mask(out))).all()
 
@@ -266,3 +278,58 @@ def test_the_dataset_in_place_of_its_derivative_is_refused_with_the_folder_that_
         result = call(capsys, *command)
         assert (result.code, result.err.count("\n")) == (66, 1)
         assert f"is the dataset, not the derivative of it; name {out}" in result.err
+
+
+@pytest.mark.parametrize("failing", ["insula.report.case.write_text", "insula.predict.bids_files.write_labels"])
+def test_a_correction_that_fails_leaves_every_file_as_it_was(failing: str, out: Path, tmp_path: Path) -> None:
+    results = BidsResults(out)
+    record = earlier_records(results)["sub-2"]
+    assert record["outcome"] == "done"
+    nibabel.save(_edited(_file(out, SIDECAR["mask"] + ".nii.gz")), tmp_path / "sub-2_mask.nii.gz")
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+
+    def full(*_: object, **__: object) -> None:
+        raise IOFault("the file", "x", "could not be written: the disk is full", "free some space")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(failing, full)
+        with pytest.raises(IOFault):
+            correct_case(results, record, tmp_path / "sub-2_mask.nii.gz", ScanSources([str(out.parents[1])]))
+    assert before.items() <= {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}.items()
+    assert not _file(out, SIDECAR["network"] + ".nii.gz").exists()
+
+
+def test_nobody_else_holds_the_folder_while_a_page_is_written(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who takes a folder's lock removes unfinished files in it; pages are written under another lock, and beside it."""
+    results, tried = BidsResults(out), list[bool]()
+
+    def write(path: Path, text: str) -> None:
+        with pytest.raises(FolderInUse), results.lock_tables(0):
+            tried.append(False)
+        tried.append(True)
+        path.write_text(text)
+
+    monkeypatch.setattr("insula.report.case.write_text", write)
+    mask = _file(out, SIDECAR["mask"] + ".nii.gz")
+    nibabel.save(_edited(mask), mask)
+    assert [outcome.outcome for outcome in correct_study(out, [])] == ["corrected"]
+    assert tried == [True]
+
+
+def test_a_case_that_another_run_wrote_meanwhile_is_left_as_it_is(out: Path) -> None:
+    """In a derivative the other cases may change while one is corrected."""
+    for case in CASES:
+        mask = _file(out, SIDECAR["mask"] + ".nii.gz", case)
+        nibabel.save(_edited(mask), mask)
+    outcomes = correct_study(out, [])
+    first = next(outcomes)
+    other = next(case for case in CASES if case != first.case)
+    mask = _file(out, SIDECAR["mask"] + ".nii.gz", other)
+    record = BidsResults(out).paths(other).record
+    facts = json.loads(record.read_text())
+    facts["sha256"]["mask"] = read_file(mask).sha256
+    record.write_text(json.dumps(facts))
+    (second,) = outcomes
+    assert (first.outcome, second.outcome) == ("corrected", "failed")
+    assert "were written by another run meanwhile" in str(second.error)
+    assert json.loads(record.read_text()) == facts and not list(out.rglob("*_corrected-*"))

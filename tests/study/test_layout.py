@@ -8,9 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from insula.io import FolderInUse, OutputFolder, read_mask, write_mask
+from insula.errors import NoInput
+from insula.io import FolderInUse, OutputFolder, read_mask, write_json, write_mask
 from insula.predict import ResultRecord, read_record, result_paths
-from insula.study import BidsResults, FlatResults, earlier_records, no_results, other_program, passed_over, results_in
+from insula.study import (
+    BidsResults,
+    FlatResults,
+    Overview,
+    earlier_records,
+    needs_scans,
+    no_results,
+    other_program,
+    passed_over,
+    results_in,
+)
 from report.records import done_record
 from study.derivative import CASES, raw_scan, write_derivative
 
@@ -29,7 +40,7 @@ def _describe(folder: Path, **facts: object) -> Path:
 
 def test_sessions_runs_and_failed_participants_are_cases(tmp_path: Path) -> None:
     results = results_in(write_derivative(tmp_path / "raw"))
-    records = earlier_records(results.records())
+    records = earlier_records(results)
     assert isinstance(results, BidsResults) and set(records) == {*CASES, "sub-5"}
     for case in CASES:
         assert results.file(_record(results, case), "mask").is_file()
@@ -43,17 +54,35 @@ def test_a_copy_of_a_record_elsewhere_is_of_no_case(tmp_path: Path) -> None:
         folder.mkdir()
         shutil.copy(place, folder / place.name)
     assert set(results.records()) == before
-    other = place.with_name("sub-9_space-orig_desc-insula_record.json")
-    shutil.copy(place, other)
-    record = _record(results, "sub-3")
-    assert results.owns(place, record) and not results.owns(other, record)
-    assert not results.owns(place, done_record("sub-../../../outside"))
+    copy = place.with_name("sub-3_space-orig_desc-insula_copy_record.json")
+    renamed = place.with_name("sub-9_space-orig_desc-insula_record.json")
+    for other in (copy, renamed):
+        write_json(other, done_record("sub-3", volume_ml=99.0))
+        assert results.record(other) is None
+    assert results.record(place) == earlier_records(results)["sub-3"] == _record(results, "sub-3")
+    overview = Overview(results.path)
+    assert overview.read(results) == len(before)
+    write_json(copy, done_record("sub-../../../outside"))
+    assert set(earlier_records(results)) == {*CASES, "sub-5"}
 
 
 def test_files_of_a_flat_folder_lie_side_by_side(tmp_path: Path) -> None:
     results, record = FlatResults(tmp_path), done_record("a")
+    write_json(result_paths(tmp_path, "a").record, record)
     assert results.file(record, "mask") == tmp_path / "a_mask.nii.gz"
-    assert results.owns(result_paths(tmp_path, "a").record, record) and results.expected_scan("a") is None
+    assert earlier_records(results) == {"a": record} and results.expected_scan("a") is None
+
+
+def test_scans_are_needed_but_for_a_derivative_with_results(tmp_path: Path) -> None:
+    derivative = write_derivative(tmp_path / "raw")
+    assert not needs_scans(derivative)
+    assert needs_scans(tmp_path)
+    with pytest.raises(NoInput, match=f"is the dataset, not the derivative of it; name {derivative}"):
+        needs_scans(tmp_path / "raw")
+    with pytest.raises(NoInput, match="does not exist"):
+        needs_scans(tmp_path / "nowhere")
+    with pytest.raises(NoInput, match="that lesiontool wrote: it holds no results of insula"):
+        needs_scans(_describe(tmp_path / "other", DatasetType="derivative", GeneratedBy=[{"Name": "lesiontool"}]))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -69,7 +98,10 @@ def test_the_scan_of_a_case_is_where_sources_and_links_say(case: str, tmp_path: 
     assert expected is not None and expected.inside.endswith(f"{case}_UNIT1.nii.gz")
 
 
-@pytest.mark.parametrize("source", ["bids:raw:../../secret.nii.gz", "bids:raw:/etc/secret.nii.gz"])
+@pytest.mark.parametrize(
+    "source",
+    [f"bids:raw:{place}" for place in ("../../secret.nii.gz", "/etc/secret.nii.gz", "//etc/secret.nii.gz", "", ".")],
+)
 def test_a_source_outside_the_dataset_is_not_looked_at(source: str, tmp_path: Path) -> None:
     results = BidsResults(write_derivative(tmp_path / "raw"))
     sidecar = results.paths("sub-3").mask.with_name("sub-3_space-orig_label-L_desc-insula_mask.json")
@@ -102,7 +134,7 @@ def test_lesion_masks_of_another_program_are_counted_and_those_of_results_are_no
     for name in ("-network_mask.nii.gz", "-corrected_mask.nii", "-insula_corrected-0123abcd_mask.nii.gz"):
         shutil.copy(mask, mask.with_name(mask.name.replace("-insula_mask.nii.gz", name)))
     write_mask(results.paths("sub-3").brain, read_mask(mask))
-    cases = earlier_records(results.records())
+    cases = earlier_records(results)
     assert passed_over(results, cases) == ""
     for name in ("sub-3_label-lesion_mask.nii.gz", "sub-3_label-L_desc-manual_mask.nii.gz"):
         shutil.copy(mask, mask.with_name(name))

@@ -14,7 +14,7 @@ from corpus.files import nifti, packed
 from insula.errors import BadData
 from insula.predict import CaseRecord, refusal
 from insula.report import Review, note_of
-from insula.study import Overview, review_study, write_overview, write_reviews
+from insula.study import FlatResults, Overview, review_study, write_overview, write_reviews
 from report.records import MASKS, done_record
 
 Capture = pytest.CaptureFixture[str]
@@ -78,11 +78,11 @@ def test_records_are_read_again_only_if_their_files_changed(tmp_path: Path) -> N
     for case, path in files.items():
         path.write_text(json.dumps(done_record(case)), encoding="utf-8")
     (tmp_path / "other.json").write_text("{}", encoding="utf-8")
-    assert overview.read(tmp_path.glob("*.json")) == 2
+    assert overview.read(FlatResults(tmp_path)) == 2
     overview.write()
     files["a"].write_text(json.dumps(done_record("a", volume_ml=43.25)), encoding="utf-8")
     files["b"].unlink()
-    assert overview.read([*files.values(), tmp_path / "other.json"]) == 1
+    assert overview.read(FlatResults(tmp_path)) == 1
     overview.write()
     lines = (tmp_path / "results.tsv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 2 and "43.25" in lines[1]

@@ -73,6 +73,16 @@ def test_an_edited_mask_that_was_taken_in_is_passed_over(edited: str, tmp_path: 
     assert _names(find_rater_masks(folders))["a"]["anna"] == [edited, "a_mask.nii.gz"]
 
 
+def test_what_is_kept_beside_an_unpacked_mask_is_no_raters_mask(tmp_path: Path) -> None:
+    """The files of a result, of which some were unpacked."""
+    for rater in ("anna", "ben"):
+        _plant(tmp_path, *(f"{rater}/x_{kind}" for kind in ("mask.nii", "network_mask.nii.gz", "brain.nii")))
+        files = {"mask": "x_mask.nii.gz", "brain": "x_brain.nii.gz"}
+        _plant_record(tmp_path / rater / "x.json", corrected=True, **files)
+    cases = _names(find_rater_masks([tmp_path / "anna", tmp_path / "ben"]))
+    assert cases == {"x": {"anna": ["x_mask.nii"], "ben": ["x_mask.nii"]}}
+
+
 def test_a_corrected_derivative_gives_its_masks_only(tmp_path: Path) -> None:
     start = "sub-a_space-orig_label-L_desc"
     kinds = {"mask": f"{start}-insula", "network_mask": f"{start}-network"}

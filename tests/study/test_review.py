@@ -12,7 +12,7 @@ from cli.call import call
 from corpus.files import nifti, packed
 from insula.errors import BadData, InsulaError, NoInput
 from insula.io import OutputFolder
-from insula.predict import CaseRecord, refusal
+from insula.predict import CaseRecord, bids_case_paths, refusal
 from insula.report import Review
 from insula.study import add_reviews, read_reviews, review_study, summarize_reviews, write_overview, write_reviews
 from insula.study.review import agreements
@@ -124,9 +124,9 @@ def test_a_folder_that_a_run_is_writing_is_left_alone(results: Path, tmp_path: P
 
 
 def test_records_of_a_bids_derivative_are_found(tmp_path: Path) -> None:
-    record = tmp_path / "sub-a" / "anat" / "sub-a_T1w_record.json"
+    record = bids_case_paths("sub-a", tmp_path).record
     record.parent.mkdir(parents=True)
-    record.write_text(json.dumps(done_record("sub-a_T1w")))
+    record.write_text(json.dumps(done_record("sub-a")))
     assert review_study(tmp_path).cases == 1
 
 

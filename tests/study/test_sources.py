@@ -131,17 +131,22 @@ def test_the_place_that_a_derivative_names_is_looked_at_first_and_named_if_the_s
 ) -> None:
     place, record = tmp_path / "raw" / "sub-1_T1w.nii.gz", done_record("sub-1")
     sources = ScanSources([], expected=lambda case: ExpectedScan(place, f"anat/{case}_T1w.nii.gz", "../raw"))
-    with pytest.raises(
-        NoInput, match=r"was not found: anat/sub-1_T1w.nii.gz does not exist in .* \(\.\./raw\); give the"
-    ):
+    where = r"anat/sub-1_T1w.nii.gz, in the dataset that the derivative links to \(\.\./raw\),"
+    with pytest.raises(NoInput, match=f"was not found: {where} does not exist; give the folder"):
         sources.of(record)
     place.parent.mkdir()
+    place.symlink_to(tmp_path / "annex" / "content")
+    with pytest.raises(NoInput, match=f"{where} is a link to a file that is not here"):
+        sources.of(record)
+    place.unlink()
     place.write_bytes(packed(nifti()))
-    with pytest.raises(NoInput, match=r"was not found: anat/sub-1_T1w.nii.gz was changed since in the dataset"):
+    with pytest.raises(NoInput, match=f"was not found: {where} was changed since"):
         sources.of(record)
     (tmp_path / "other.nii.gz").write_bytes(packed(nifti(np.roll(IMAGE, 1))))
-    with pytest.raises(NoInput, match="is not among the scans: anat/sub-1_T1w.nii.gz was changed"):
+    with pytest.raises(NoInput, match=f"is not among the scans: {where} was changed"):
         ScanSources([str(tmp_path / "other.nii.gz")], expected=sources._expected).of(record)
+    with pytest.raises(NoInput, match="cannot be read"):
+        ScanSources([], expected=lambda _: ExpectedScan(Path("a\0b"), "a", "b")).of(record)
     record["scan"]["sha256"] = hashlib.sha256(place.read_bytes()).hexdigest()
     for found in (sources.of(record), sources.anew().of(record)):
         assert (found.source, found.scan.name) == (place, "sub-1")

@@ -23,6 +23,7 @@ def sources() -> Sources:
     return Sources(hosts=hosts, acute=(ball_outline(18.0),), chronic=(ball_outline(16.0),), fingerprint="phantom")
 
 
+@pytest.mark.long
 def test_every_kind_is_there_and_the_same_seed_gives_the_same(sources: Sources) -> None:
     heads, again = (list(gallery_heads(sources, seed=3, each=1)) for _ in range(2))
     titles = [head.title for head in heads]

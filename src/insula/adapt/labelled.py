@@ -54,7 +54,7 @@ def find_labelled(folder: Path, scans: Sequence[str], *, label: int | None = Non
     if not folder.is_dir():
         raise NoInput("the folder", folder, "does not exist", "name a folder of results or of masks")
     results = results_in(folder)
-    if records := earlier_records(results.records()):
+    if records := earlier_records(results):
         reviews = reviews_by_case(reviews_of(folder))
         sources = ScanSources(scans, expected=results.expected_scan)
         found = {
@@ -115,8 +115,10 @@ def _not_a_mask(folder: Path, path: Path, case: str | None) -> NoInput:
         rule = f"is a BIDS derivative that {program} wrote: it holds no results of insula"
         remedy = "copy its lesion masks into a folder, each named after its scan, e.g. sub-01_T1w_mask.nii.gz"
         return NoInput("the folder", folder, rule, remedy)
-    if case is not None or described_dataset(folder):
+    if described_dataset(folder):
         return no_results(folder)
+    if case is not None:
+        return NoInput("the image", path.name, "is a scan, not a mask", "put the masks into a folder of their own")
     return NoInput("the mask", path.name, "has no scan", "begin its name with the scan's, or name the scan too")
 
 

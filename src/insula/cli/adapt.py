@@ -63,9 +63,9 @@ def adapt(
     from insula.checkpoint import load_weights
     from insula.config import AdaptConfig
     from insula.errors import NoInput, UsageError
-    from insula.study import is_bids_derivative
+    from insula.study import needs_scans
 
-    if not scans and not is_bids_derivative(results):
+    if not scans and needs_scans(results):
         raise NoInput("the scans", "", "are missing", f"write e.g. insula adapt {results} scans")
     for name, value, least in (("--steps", steps, 1), ("--folds", folds, 2)):
         if value < least:
@@ -127,7 +127,7 @@ def _warn_of_others(results: Path) -> None:
     from insula.study import earlier_records, passed_over, results_in
 
     found = results_in(results)
-    records = earlier_records(found.records())
+    records = earlier_records(found)
     if refused := [case for case, record in records.items() if record["outcome"] == "refused"]:
         warn(f"passed over: {count_names(refused, 'scan')} that could not be segmented")
     if others := passed_over(found, records):
@@ -139,7 +139,7 @@ def _propose(results: Path) -> None:
     from insula.io import printable
     from insula.study import earlier_records, results_in, reviews_of
 
-    records = earlier_records(results_in(results).records())
+    records = earlier_records(results_in(results))
     for number, proposal in enumerate(next_cases(records, reviews_of(results))):
         if number == 0:
             print("to correct next:")

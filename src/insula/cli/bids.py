@@ -198,7 +198,7 @@ def _write_tables(out: Path, overview: Overview) -> bool:
 
     results = BidsResults(out)
     with results.lock_tables():
-        count = overview.read(results.records())
+        count = overview.read(results)
         if count:
             overview.write()
     return bool(count)

@@ -47,13 +47,13 @@ def correct(
     from insula.study import (
         correct_study,
         earlier_records,
-        is_bids_derivative,
         masks_of_no_case,
+        needs_scans,
         passed_over,
         results_in,
     )
 
-    if not scans and not is_bids_derivative(results):
+    if not scans and needs_scans(results):
         raise NoInput("the scans", "", "are missing", f"write e.g. insula correct {results} scans")
     failed, count = [], 0
     for outcome in correct_study(results, scans, masks=masks, label=label):
@@ -69,7 +69,7 @@ def correct(
         names = first_few([printable(path.name) for path in unknown])
         warn(f"{len(unknown)} of the masks belong to no case: {names}")
     found = results_in(results)
-    if others := passed_over(found, earlier_records(found.records())):
+    if others := passed_over(found, earlier_records(found)):
         warn(others)
     print(results / "index.html")
     return code_of_cases(failed, count)

@@ -51,7 +51,8 @@ class SimulateConfig:
     compile: bool = False
     """Draw heads with torch.compile: a minute or two at the start, less time for each batch after it."""
     echo: bool = False
-    """Train on every simulated crop twice, the second time mirrored and 15 steps later: half as much to draw."""
+    """Train on simulated crops twice, the second time mirrored and 15 steps later: half as much to draw. Without effect
+    on `heads` that are drawn before training."""
     heads: int = 0
     """Heads drawn before training, which are then augmented like a cohort's cases; 0 draws a new head for every
     item."""

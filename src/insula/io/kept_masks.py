@@ -41,8 +41,9 @@ def kept_mask(path: Path) -> KeptMask | None:
     for kind, pattern in _NAMES.items():
         if match := pattern.search(path.name):
             own = path.name[: match.start()] + (_BIDS if match[0].startswith("_desc-") else "") + _MASK
-            if path.with_name(own).is_file():
-                return KeptMask(kind, path.with_name(own))
+            for mask in (path.with_name(own), path.with_name(own.removesuffix(".gz"))):
+                if mask.is_file():
+                    return KeptMask(kind, mask)
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from insula.errors import NoInput
@@ -154,6 +155,7 @@ def bids_paths(scan: BidsScan, out: Path) -> BidsPaths:
     return bids_case_paths(scan.name, out)
 
 
+@lru_cache(maxsize=4096)
 def bids_case_paths(case: str, out: Path) -> BidsPaths:
     """Returns the paths of a case's results.
 

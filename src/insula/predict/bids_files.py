@@ -7,7 +7,7 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from insula.io import write_json, write_labels, write_mask, write_prob, write_text
+from insula.io import printable, write_json, write_labels, write_mask, write_prob, write_text
 from insula.io.bytes import read_file
 from insula.postprocess import number_lesions
 from insula.predict.bids import BidsPaths, BidsScan, bids_case_paths, bids_entities, sidecar_of, table_of
@@ -71,10 +71,10 @@ def expected_scan(case: str, out: Path) -> ExpectedScan | None:
     links = described_dataset(out).get("DatasetLinks")
     raw = links.get("raw") if isinstance(links, dict) else None
     inside = segmented_bids_scan(case, out).inside
-    parts = PurePosixPath(inside).parts
-    if not isinstance(raw, str) or "://" in raw or ".." in parts or "/" in parts:
+    place = PurePosixPath(inside)
+    if not isinstance(raw, str) or "://" in raw or ".." in place.parts or place.is_absolute() or not place.parts:
         return None
-    return ExpectedScan(out / raw / inside, inside, raw)
+    return ExpectedScan(out / raw / inside, printable(inside), printable(raw))
 
 
 def described_dataset(folder: Path) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from insula.io import write_text
+from insula.io import OutputFolder, write_text
 from insula.io.dicom import DicomScan, secondary_capture
 from insula.predict import BidsPaths, BidsScan, Result, ResultPaths, ResultRecord, write_bids_result, write_result
 from insula.report.capture import render_capture
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 __all__ = ["write_bids_case", "write_case"]
+
+_OTHERS_PATIENCE_S = 60  # other runs write pages and tables into a derivative meanwhile
 
 
 def write_case(result: Result, paths: ResultPaths, *, source: Path | DicomScan | None = None) -> ResultRecord:
@@ -56,5 +58,7 @@ def write_bids_case(result: Result, scan: BidsScan, paths: BidsPaths) -> ResultR
         InsulaError: as for `write_bids_result`.
     """
     record = write_bids_result(result, scan, paths)
-    write_text(paths.page, render_page(result, record))
+    page = render_page(result, record)
+    with OutputFolder(paths.page.parent, patience_s=_OTHERS_PATIENCE_S):
+        write_text(paths.page, page)
     return record

@@ -104,7 +104,7 @@ def masks_of_no_case(folder: Path, masks: Path) -> list[Path]:
         masks: as for `find_corrections`.
     """
     results = results_in(folder)
-    records = earlier_records(results.records())
+    records = earlier_records(results)
     done = {case for case, record in records.items() if record["outcome"] == "done"}
     return [path for path in images_in(masks) if results.owner(path, records) not in done]
 
@@ -136,7 +136,7 @@ def correct_study(
         raise no_results(folder)
     results = results_in(folder)
     with results.lock():
-        records = earlier_records(results.records())
+        records = earlier_records(results)
         if not records:
             raise no_results(folder)
         overview = Overview(folder)
@@ -155,7 +155,7 @@ def correct_study(
             assert record["outcome"] == "done"
             try:
                 with results.lock_case(case):
-                    outcome = correct_case(results, record, path, sources, label=label)
+                    outcome = _correct_unchanged(results, record, path, sources, label)
             except FolderInUse as error:
                 outcome = CorrectionOutcome(case, "failed", record, error)
             if outcome.outcome == "corrected":
@@ -165,8 +165,19 @@ def correct_study(
 
 def _write_tables(results: ResultsFolder, overview: Overview) -> None:
     with results.lock_tables():
-        overview.read(results.records())
+        overview.read(results)
         overview.write()
+
+
+def _correct_unchanged(
+    results: ResultsFolder, record: ResultRecord, path: Path, sources: ScanSources, label: int | None
+) -> CorrectionOutcome:
+    """Correct a case, unless another run wrote it since its edited mask was found."""
+    case, present = record["case"], results.record(results.paths(record["case"]).record)
+    if present is None or present["outcome"] != "done" or mask_sha256_of(present) != mask_sha256_of(record):
+        error = BadData("the results of", case, "were written by another run meanwhile", "run the command again")
+        return CorrectionOutcome(case, "failed", record, error)
+    return correct_case(results, present, path, sources, label=label)
 
 
 def correct_case(
@@ -182,8 +193,8 @@ def correct_case(
         label: the lesion's label in a mask with several.
 
     Raises:
-        InsulaError: a file cannot be written, or the scan changed meanwhile. The earlier record and a person's earlier
-            mask are then where they were.
+        InsulaError: a file cannot be written, or the scan changed meanwhile. Record, masks and page are then as they
+            were.
     """
     case = record["case"]
     paths = results.paths(case)
@@ -197,19 +208,35 @@ def correct_case(
         raise
     except Exception as error:
         return CorrectionOutcome(case, "failed", record, as_insula_error(error))
-    before = paths.record.read_bytes()
+    before = _contents(results, record)
     aside = set_corrected_aside(paths.record)
     try:
         written = results.write(result, found.source)
     except BaseException:
         if aside is not None:
             aside.replace(paths.mask)
-        write_bytes(paths.record, before)
+        for file, content in before.items():
+            if content is None:
+                file.unlink(missing_ok=True)
+            elif not (file.is_file() and file.read_bytes() == content):
+                write_bytes(file, content)
         raise
     if aside is not None and path == paths.mask:  # the edited file itself; its voxels are in the new mask
         aside.unlink()
         aside = None
     return CorrectionOutcome(case, "corrected", written, set_aside=aside)
+
+
+def _contents(results: ResultsFolder, record: ResultRecord) -> dict[Path, bytes | None]:
+    """Return the files of a case that a correction replaces, the record last; None for one that does not exist.
+
+    Probabilities are not among them: a correction writes them as they are.
+    """
+    paths = vars(results.paths(record["case"])) | {"prob": None}
+    images = [file for name, file in paths.items() if file is not None and name != "record"]
+    beside = [file.with_name(file.name.removesuffix(".nii.gz") + end) for file in images for end in (".json", ".tsv")]
+    files = [*images, *beside, paths["record"]]
+    return {file: file.read_bytes() if file.is_file() else None for file in files}
 
 
 def is_measured(record: ResultRecord, mask: Path) -> bool:

@@ -37,6 +37,7 @@ __all__ = [
     "FlatResults",
     "ResultsFolder",
     "is_bids_derivative",
+    "needs_scans",
     "no_results",
     "other_program",
     "passed_over",
@@ -62,8 +63,8 @@ class ResultsFolder(Protocol):
     def paths(self, case: str) -> ResultPaths | BidsPaths:
         """Returns the paths of a case's files."""
 
-    def owns(self, path: Path, record: CaseRecord) -> bool:
-        """Returns whether a record is in the place of its case, and thus its files, too."""
+    def record(self, path: Path) -> CaseRecord | None:
+        """Returns the record in a file; None if it holds none, or is not in the place of its case, as a copy is not."""
 
     def file(self, record: ResultRecord, kind: str) -> Path:
         """Returns the path of a file that a record names, by its kind: `mask`, `prob`, `page` and so on."""
@@ -108,8 +109,8 @@ class FlatResults:
     def paths(self, case: str) -> ResultPaths:
         return result_paths(self.path, case)
 
-    def owns(self, path: Path, record: CaseRecord) -> bool:
-        return True
+    def record(self, path: Path) -> CaseRecord | None:
+        return read_record(path)
 
     def file(self, record: ResultRecord, kind: str) -> Path:
         return self.path / record["files"][kind]
@@ -146,8 +147,9 @@ class BidsResults:
     def paths(self, case: str) -> BidsPaths:
         return bids_case_paths(case, self.path)
 
-    def owns(self, path: Path, record: CaseRecord) -> bool:
-        return path == self.paths(record["case"]).record
+    def record(self, path: Path) -> CaseRecord | None:
+        record = read_record(path)
+        return record if record is not None and path == self.paths(record["case"]).record else None
 
     def file(self, record: ResultRecord, kind: str) -> Path:
         folder = self.path if kind == "page" else self.paths(record["case"]).record.parent
@@ -195,6 +197,19 @@ def results_in(folder: Path) -> ResultsFolder:
 def is_bids_derivative(folder: Path) -> bool:
     """Returns whether a folder holds records of results in the layout of a BIDS derivative."""
     return next(iter(BidsResults(folder).records()), None) is not None
+
+
+def needs_scans(folder: Path) -> bool:
+    """Returns whether the scans of a folder must be given; those of a BIDS derivative may be found in its dataset.
+
+    Raises:
+        NoInput: the folder does not exist, or is a dataset or derivative without results of insula.
+    """
+    if is_bids_derivative(folder):
+        return False
+    if not folder.is_dir() or described_dataset(folder):
+        raise no_results(folder)
+    return True
 
 
 def no_results(folder: Path) -> NoInput:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from insula.io import write_text
 from insula.io.cells import cell_text
-from insula.predict import CaseRecord, read_record
+from insula.predict import CaseRecord
 from insula.report import IndexRow, Review, index_row, join_index, note_of, reviews_by_case, thumbnail_of
+from insula.study.layout import ResultsFolder
 from insula.study.review_table import REVIEW_TABLE, reviews_or_problem
 from insula.study.table import case_line, lesion_lines, write_columns, write_tables
 
@@ -59,22 +60,22 @@ class Overview:
         """
         self._records[record["case"]] = record
 
-    def read(self, paths: Iterable[Path]) -> int:
-        """Take the records in files in place of all others; a file that is as it was is not read again.
+    def read(self, results: ResultsFolder) -> int:
+        """Take the records of a folder in place of all others; a file that is as it was is not read again.
 
         Args:
-            paths: files that may hold a record; others are passed over.
+            results: the folder.
 
         Returns:
             The number of cases.
         """
         files = {}
-        for path in paths:
+        for path in results.records():
             with suppress(FileNotFoundError):  # another run is about to replace it
                 facts = path.stat()
                 stamp = facts.st_ino, facts.st_mtime_ns, facts.st_size
                 known = self._files.get(path)
-                files[path] = known if known is not None and known[0] == stamp else (stamp, read_record(path))
+                files[path] = known if known is not None and known[0] == stamp else (stamp, results.record(path))
         self._files = files
         self._records = {record["case"]: record for _, record in files.values() if record is not None}
         return len(self._records)
@@ -108,9 +109,9 @@ class Overview:
         return known
 
 
-def earlier_records(paths: Iterable[Path]) -> dict[str, CaseRecord]:
-    """Return the records among files by the name of their case; other files are passed over."""
-    records = [record for path in paths if (record := read_record(path)) is not None]
+def earlier_records(results: ResultsFolder) -> dict[str, CaseRecord]:
+    """Return the records of a folder by the name of their case."""
+    records = [record for path in results.records() if (record := results.record(path)) is not None]
     return {record["case"]: record for record in records}
 
 

@@ -100,23 +100,22 @@ def _masks(folder: Path) -> Iterator[Path]:
         for name in filter(_IMAGE.search, names):
             path, stem = Path(base, name), bare_name(Path(name))
             of_brain = _BRAIN.search(stem) and path.with_name(_BRAIN.sub("_prob", stem) + ".nii.gz").is_file()
-            kept = kept_mask(
-                path
-            )  # an edited mask that was not taken in: it is unclear which of the two is the rater's
-            is_kept = kept is not None and (kept.kind != "edited" or kept.mask.name in corrected)
-            if name not in others and not is_kept and not _NOT_A_MASK.search(stem) and not of_brain:
+            kept = kept_mask(path)
+            # an edited mask that was not taken in is no kept one: it is unclear which of the two is the rater's
+            is_kept = kept is not None and (kept.kind != "edited" or bare_name(kept.mask) in corrected)
+            if stem not in others and not is_kept and not _NOT_A_MASK.search(stem) and not of_brain:
                 yield path
 
 
 def _results(folder: Path, names: Sequence[str]) -> tuple[set[str], set[str]]:
-    """Return the names of the files of a folder's results that are not their masks, and of the corrected masks."""
+    """Return the names, without endings, of images of a folder's results that are no masks, and of corrected masks."""
     others, corrected = set[str](), set[str]()
     for name in names:
         record = read_record(folder / name) if name.endswith(".json") else None
         if record is None or record["outcome"] != "done" or "files" not in record:
             continue
-        mask = record["files"]["mask"]
-        others |= set(record["files"].values()) - {mask}
+        mask = bare_name(Path(record["files"]["mask"]))
+        others |= {bare_name(Path(file)) for file in record["files"].values() if _IMAGE.search(file)} - {mask}
         if record.get("correction"):
             corrected.add(mask)
     return others, corrected

@@ -62,7 +62,7 @@ def review_study(folder: Path, tables: Sequence[Path] = ()) -> StudyReview:
         raise no_results(folder)
     results = results_in(folder)
     with results.lock(), results.lock_tables():
-        records = earlier_records(results.records())
+        records = earlier_records(results)
         if not records:
             raise no_results(folder)
         cases = set(map(cell_text, records))

@@ -28,6 +28,7 @@ from insula.predict import (
 )
 from insula.report import write_case
 from insula.study.claims import Claims
+from insula.study.layout import FlatResults
 from insula.study.overview import Overview, earlier_records
 
 __all__ = ["CaseOutcome", "StudyPlan", "run_study"]
@@ -117,7 +118,7 @@ def run_study(plan: StudyPlan, out: Path) -> Iterator[CaseOutcome]:
     with OutputFolder(out) as folder:
         claims = Claims(folder)
         loaded = {name: load_weights(name) for name in dict.fromkeys(plan.weights)}
-        overview = Overview(folder, earlier_records(folder.glob("*.json")), note=plan.note)
+        overview = Overview(folder, earlier_records(FlatResults(folder)), note=plan.note)
         for path, name, weights in zip(plan.files, plan.names, plan.weights, strict=True):
             outcome = _run_case(plan, path, name, loaded[weights], folder, claims)
             overview.add(outcome.record)

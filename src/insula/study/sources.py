@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +76,9 @@ class ScanSources:
         axes = facts["axes"] if "orientation-assumed" in codes else None
         unreadable: list[InsulaError] = []
         expected = self._expected(case)
-        for path in [*([expected.path] if expected else []), *(self._paths[n] for n in order)]:
+        state = _trouble(expected.path) if expected else ""
+        first = [expected.path] if expected and not state else []
+        for path in [*first, *(self._paths[n] for n in order)]:
             if self._known(path, series) not in (None, wanted):
                 continue  # no need to read its voxels
             try:
@@ -93,9 +96,10 @@ class ScanSources:
         more = f", but {len(unreadable)} of them cannot be read ({unreadable[0]})" if unreadable else ""
         rule, remedy = f"is not among the scans{more}", "give the scan that was segmented, unchanged"
         if expected:
-            state = "was changed since" if expected.path.exists() else "does not exist"
-            rule = f"{rule if self._paths else 'was not found'}: {expected.inside} {state} in the dataset "
-            rule += f"that the derivative links to ({expected.dataset})"
+            if not state:
+                state = f"cannot be read ({unreadable[0]})" if unreadable else "was changed since"
+            rule = f"{rule if self._paths else 'was not found'}: {expected.inside}, in the dataset that the derivative "
+            rule += f"links to ({expected.dataset}), {state}"
             remedy = "give the folder where that dataset is now, or the scan itself, as it was segmented"
         raise NoInput("the scan of", case, rule, remedy)
 
@@ -108,6 +112,17 @@ class ScanSources:
             except InsulaError:
                 self._hashes[key] = ""
         return self._hashes.get(key)
+
+
+def _trouble(path: Path) -> str:
+    """Say why a file cannot be opened; empty if it can."""
+    try:
+        with path.open("rb"):
+            return ""
+    except FileNotFoundError:
+        return "is a link to a file that is not here" if os.path.lexists(path) else "does not exist"
+    except (OSError, ValueError):
+        return "cannot be read"
 
 
 def _alike(case: str, name: str) -> bool:

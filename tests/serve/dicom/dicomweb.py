@@ -54,7 +54,7 @@ def dicomweb(context: Any = None) -> Iterator[DicomWeb]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Door)
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()  # polls for its end every 20 ms
     web.url = f"{'https' if context else 'http'}://localhost:{server.server_address[1]}/dicom-web"
     yield web
     server.shutdown()

@@ -17,7 +17,7 @@ from insula.predict import refusal
 from insula.report import Review
 from insula.serve.study import StudyFolder, VerdictsDamaged
 from insula.serve.study import folder as folder_module
-from insula.study import earlier_records, write_overview
+from insula.study import FlatResults, earlier_records, layout, write_overview
 from report.records import MASKS, done_record
 
 
@@ -77,8 +77,8 @@ def test_it_grows_and_changes_while_it_is_served(
     study: StudyFolder, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states, reads = [study.state()], list[str]()
-    read = folder_module.read_record
-    monkeypatch.setattr(folder_module, "read_record", lambda path: (reads.append(path.name), read(path))[1])
+    read = layout.read_record
+    monkeypatch.setattr(layout, "read_record", lambda path: (reads.append(path.name), read(path))[1])
     assert set(study.records()) == {"a", "b", "bad"} and not reads
     _write(results, done_record("c"))
     states.append(study.state())
@@ -129,7 +129,7 @@ def test_tables_wait_for_another_run_and_closing_does_not(
 
 
 def test_tables_that_a_killed_service_left_behind_are_right_after_the_next_start(results: Path, tmp_path: Path) -> None:
-    write_overview(results, earlier_records(results.glob("*.json")))
+    write_overview(results, earlier_records(FlatResults(results)))
     _write(results, done_record("a", volume_ml=12.5))
     StudyFolder(results, views=tmp_path / "views").close()
     assert _cell(results, "a", "volume_ml") == "12.5"

@@ -189,7 +189,7 @@ def test_a_dataset_that_has_moved_is_named_and_may_be_given(out: Path, tmp_path:
         if scans:
             assert study.view("sub-2").is_file()
         else:
-            with pytest.raises(NoInput, match=r"sub-2/anat/sub-2_T1w\.nii\.gz does not exist in .*give the folder"):
+            with pytest.raises(NoInput, match=r"sub-2/anat/sub-2_T1w\.nii\.gz, in .*, does not exist; give the folder"):
                 study.view("sub-2")
         study.close()
 

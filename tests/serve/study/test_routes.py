@@ -221,6 +221,7 @@ def test_a_malformed_table_in_the_folder_is_never_replaced(served: Any) -> None:
         table.write_bytes(good) if good else table.unlink()
 
 
+@pytest.mark.long
 def test_a_locked_folder_refuses_with_one_line_and_is_open_again(served: Any) -> None:
     mask = edited(served.results / f"{CASE}_mask.nii.gz")
     with OutputFolder(served.results, patience_s=5):
@@ -316,7 +317,7 @@ def behind_a_prefix(served: Any) -> Iterator[str]:
             pass
 
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{proxy.server_port}/insula"
     proxy.shutdown()
     proxy.server_close()

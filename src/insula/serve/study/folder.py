@@ -15,7 +15,7 @@ import numpy as np
 from insula.errors import BadData, InsulaError, NoInput
 from insula.io import FolderInUse, read_mask
 from insula.io.cells import cell_text
-from insula.predict import CaseRecord, ResultRecord, read_record
+from insula.predict import CaseRecord, ResultRecord
 from insula.report import Review, mask_sha256_of, note_of, render_index
 from insula.serve.sent import MaskChanged, check_sent, check_unchanged
 from insula.serve.study.scans import StudyScans
@@ -83,7 +83,7 @@ class StudyFolder:
                 except FileNotFoundError:  # a record is deleted before a new one is written
                     continue
                 before = known.get(path)
-                self._read[path] = before if before and before[0] == stamp else (stamp, self._record(path))
+                self._read[path] = before if before and before[0] == stamp else (stamp, self._results.record(path))
             return {record["case"]: record for _, record in self._read.values() if record is not None}
 
     def result(self, case: str) -> ResultRecord:
@@ -249,10 +249,6 @@ class StudyFolder:
             return False
         present = read_mask(path)
         return np.array_equal(read_mask(sent).onto(present.grid, what="the corrected mask").voxels, present.voxels)
-
-    def _record(self, path: Path) -> CaseRecord | None:
-        record = read_record(path)
-        return record if record is not None and self._results.owns(path, record) else None
 
     @contextmanager
     def _lock(self, case: str | None = None) -> Iterator[None]:

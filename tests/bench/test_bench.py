@@ -79,6 +79,7 @@ def test_recomputation_is_timed_and_costs_a_forward_pass_more() -> None:
     assert 1.2 < lean.work.tflop / plain.work.tflop < 1.4  # three passes' arithmetic, and four
 
 
+@pytest.mark.long
 def test_a_pipeline_is_timed_beside_its_step(bare: None) -> None:
     names = ["baseline", "nnunet", "segresnet"]
     ours, theirs = bench_streams(names, [], _cases(), size=1, patch=32, steps=1, device=_CPU)  # MONAI has no pipeline

@@ -336,7 +336,8 @@ def test_too_few_cases_are_refused() -> None:
         calibrate(_cases(19), _CARD)
 
 
-@pytest.mark.parametrize("kind", [pytest.param("tiny_weights", marks=pytest.mark.long), "brain_weights"])
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["tiny_weights", "brain_weights"])
 def test_a_study_gives_the_dice_and_the_lesion_f1_that_segment_would_give(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -157,7 +157,8 @@ def test_an_empty_mask_has_its_reason(coarse_case: Case, tiny_weights: Path) -> 
     assert "too small or too unlikely" in small.reason
 
 
-@pytest.mark.parametrize("name", [pytest.param("tiny_weights", marks=pytest.mark.long), "brain_weights"])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["tiny_weights", "brain_weights"])
 def test_any_order_of_axes_gives_the_same_record(name: str, coarse_case: Case, request: pytest.FixtureRequest) -> None:
     weights = str(request.getfixturevalue(name))
     expected = to_record(segment(coarse_case.scan, _CONFIG, weights=weights))

@@ -260,9 +260,14 @@ def _files(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("place", ["in place", "beside"])
 @pytest.mark.parametrize(
-    "failing", ["insula.study.layout.write_case", "insula.predict.write.write_prob", "insula.predict.write.write_text"]
+    ("failing", "place"),
+    [
+        ("insula.predict.write.write_text", "beside"),  # the page, after the masks
+        pytest.param("insula.study.layout.write_case", "beside", marks=pytest.mark.long),
+        pytest.param("insula.study.layout.write_case", "in place", marks=pytest.mark.long),
+        pytest.param("insula.predict.write.write_prob", "in place", marks=pytest.mark.long),
+    ],
 )
 def test_a_write_that_fails_leaves_every_file_as_it_was(
     failing: str, place: str, results: Path, capsys: Capture

@@ -91,6 +91,9 @@ async function openViewer(record, scan, signal) {
   return "";
 }
 
+// What WebGL has drawn is gone once it was shown, so paper gets a copy.
+addEventListener("beforeprint", () => viewer?.copyTo(find("printed")));
+
 export function closeImages() {
   closing.abort();
   stopSaving();

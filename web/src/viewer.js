@@ -79,6 +79,14 @@ export class Viewer {
     return this.#niivue.canvas;
   }
 
+  // Draws the picture as it is now into a plain canvas.
+  copyTo(copy) {
+    const { canvas } = this.#niivue;
+    this.#niivue.drawScene();
+    Object.assign(copy, { width: canvas.width, height: canvas.height });
+    copy.getContext("2d").drawImage(canvas, 0, 0);
+  }
+
   close() {
     this.#niivue.cleanup();
     this.#niivue.gl.getExtension("WEBGL_lose_context")?.loseContext();

@@ -24,6 +24,7 @@ async function openPage(browser, { hash = `#token=${token}`, allowed = /^$/ } = 
   page.on("request", (request) => { if (isForeign(request.url())) faults.push(`a request to ${request.url()}`); });
   await page.setViewport(WIDE);
   await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "light" }]);
+  await page.evaluateOnNewDocument(`globalThis.countColours = ${countColours}`);
   await page.goto(url + hash);
   return { page, faults };
 }
@@ -56,15 +57,27 @@ async function pixels(page) {
     await image.decode();
     const context = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height }).getContext("2d");
     context.drawImage(image, 0, 0);
-    const { data } = context.getImageData(0, 0, image.width, image.height);
-    const counts = { lit: 0, lesion: 0 };
-    for (let i = 0; i < data.length; i += 4) {
-      const [red, green, blue] = [data[i], data[i + 1], data[i + 2]];
-      counts.lit += red + green + blue > 60;
-      counts.lesion += red > green + 50 && red > blue + 50;
-    }
-    return counts;
+    return globalThis.countColours(context);
   }, png);
+}
+
+// Runs in the page.
+function countColours(context) {
+  const { data } = context.getImageData(0, 0, context.canvas.width, context.canvas.height);
+  const counts = { lit: 0, lesion: 0 };
+  for (let i = 0; i < data.length; i += 4) {
+    const [red, green, blue] = [data[i], data[i + 1], data[i + 2]];
+    counts.lit += red + green + blue > 60;
+    counts.lesion += red > green + 50 && red > blue + 50;
+  }
+  return counts;
+}
+
+async function checkPrint(page, record) {
+  await page.pdf({ path: join(out, "printed.pdf"), printBackground: true });
+  const paper = await page.$eval("#printed", (copy) => globalThis.countColours(copy.getContext("2d")));
+  assert(paper.lit > 1000, "the pictures are black on paper");
+  if (record.lesion_count > 0) assert(paper.lesion > 20, "the lesion is not seen on paper");
 }
 
 async function get(path) {
@@ -111,6 +124,7 @@ async function checkPictures(page, record) {
   await page.click("#overlay");
   assert.equal(without.lesion, 0, "the scan alone has the lesion's colour");
   if (record.lesion_count > 0) assert(withLesions.lesion > 20, "the lesion is not seen");
+  await checkPrint(page, record);
   return withLesions;
 }
 

@@ -32,7 +32,7 @@ def test_the_brain_stays_and_the_scalp_goes() -> None:
 
 def test_without_a_brain_everything_stays() -> None:
     assert brain_of(torch.zeros(64, 64, 64)).all()
-    assert brain_of(torch.ones(96, 96, 88)).all()
+    assert brain_of(torch.ones(192, 192, 176)).all()
 
 
 @pytest.mark.long

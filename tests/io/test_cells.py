@@ -6,14 +6,13 @@ import csv
 import io
 
 import pandas
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from insula.io.cells import cell_text, table_text
 
 
 @given(st.lists(st.tuples(st.text(), st.text()), min_size=1))
-@settings(max_examples=40)
 def test_csv_and_pandas_read_the_cells_that_were_written(pairs: list[tuple[str, str]]) -> None:
     text = table_text(("a", "b"), [{"a": f"x{a}", "b": f"y{b}", "unused": 1} for a, b in pairs])
     wanted = [{"a": cell_text(f"x{a}"), "b": cell_text(f"y{b}")} for a, b in pairs]

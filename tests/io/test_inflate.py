@@ -93,9 +93,8 @@ def test_a_stream_that_wants_gigabytes_of_memory_is_refused() -> None:
     ],
 )
 def test_what_is_inside_is_seen_through_two_packings_and_no_more(outer: str, inner: str) -> None:
-    content = (
-        np.random.default_rng(0).integers(0, 256, 2_200_000).astype(np.uint8).tobytes()
-    )  # more than `peel` unpacks
+    # more than `peel` unpacks
+    content = np.random.default_rng(0).integers(0, 256, 2_200_000).astype(np.uint8).tobytes()
     pack = _PACK | {"xz": functools.partial(lzma.compress, preset=0)}
     twice = pack[outer](pack[inner](content))
     assert peel(lambda count: twice[:count], 540) == (content[:540], (outer, inner))

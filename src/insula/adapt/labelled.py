@@ -17,7 +17,6 @@ from insula.study import (
     earlier_records,
     is_measured,
     no_results,
-    other_program,
     results_in,
     reviews_of,
 )
@@ -111,12 +110,9 @@ def _of_masks(folder: Path, scans: Sequence[str], label: int | None) -> dict[str
 
 def _not_a_mask(folder: Path, path: Path, case: str | None) -> NoInput:
     """Return the error for an image that has no scan, or is the scan itself: the folder may not be one of masks."""
-    if program := other_program(folder):
-        rule = f"is a BIDS derivative that {program} wrote: it holds no results of insula"
-        remedy = "copy its lesion masks into a folder, each named after its scan, e.g. sub-01_T1w_mask.nii.gz"
-        return NoInput("the folder", folder, rule, remedy)
     if described_dataset(folder):
-        return no_results(folder)
+        remedy = "copy its lesion masks into a folder, each named after its scan, e.g. sub-01_T1w_mask.nii.gz"
+        return no_results(folder, remedy=remedy)
     if case is not None:
         return NoInput("the image", path.name, "is a scan, not a mask", "put the masks into a folder of their own")
     return NoInput("the mask", path.name, "has no scan", "begin its name with the scan's, or name the scan too")

@@ -10,8 +10,10 @@ from filelock import FileLock, Timeout
 from insula.errors import CannotCreate, from_os_error
 from insula.io.atomic import TEMPORARY, write_bytes
 
-__all__ = ["FolderInUse", "OutputFolder"]
+__all__ = ["OTHERS_PATIENCE_S", "FolderInUse", "OutputFolder"]
 
+OTHERS_PATIENCE_S = 60.0
+"""How long to wait for other runs that write pages and tables into the same folder [s]."""
 _LOCK = ".insula.lock"
 
 

@@ -43,6 +43,12 @@ class ResultPaths:
     report: Path
     capture: Path
 
+    @property
+    def all_but_the_record(self) -> tuple[Path, ...]:
+        """Images, page and DICOM objects."""
+        images = (self.mask, self.network_mask, self.brain, self.prob)
+        return (*images, self.page, self.seg, self.prob_seg, self.report, self.capture)
+
 
 def result_paths(folder: Path, name: str) -> ResultPaths:
     """Returns the paths of a case's files.
@@ -153,8 +159,7 @@ def write_refusal(error: InsulaError, name: str, paths: ResultPaths) -> RefusalR
 
     An old mask beside a new refusal would be believed.
     """
-    images = (paths.mask, paths.network_mask, paths.brain, paths.prob)
-    for stale in (*images, paths.page, paths.seg, paths.prob_seg, paths.report, paths.capture):
+    for stale in paths.all_but_the_record:
         stale.unlink(missing_ok=True)
     record = refusal(name, error)
     write_json(paths.record, record)

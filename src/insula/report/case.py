@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from insula.io import OutputFolder, write_text
 from insula.io.dicom import DicomScan, secondary_capture
+from insula.io.folder import OTHERS_PATIENCE_S
 from insula.predict import BidsPaths, BidsScan, Result, ResultPaths, ResultRecord, write_bids_result, write_result
 from insula.report.capture import render_capture
 from insula.report.page import render_page
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 __all__ = ["write_bids_case", "write_case"]
-
-_OTHERS_PATIENCE_S = 60  # other runs write pages and tables into a derivative meanwhile
 
 
 def write_case(result: Result, paths: ResultPaths, *, source: Path | DicomScan | None = None) -> ResultRecord:
@@ -59,6 +58,6 @@ def write_bids_case(result: Result, scan: BidsScan, paths: BidsPaths) -> ResultR
     """
     record = write_bids_result(result, scan, paths)
     page = render_page(result, record)
-    with OutputFolder(paths.page.parent, patience_s=_OTHERS_PATIENCE_S):
+    with OutputFolder(paths.page.parent, patience_s=OTHERS_PATIENCE_S):
         write_text(paths.page, page)
     return record

@@ -232,11 +232,9 @@ def _contents(results: ResultsFolder, record: ResultRecord) -> dict[Path, bytes 
 
     Probabilities are not among them: a correction writes them as they are.
     """
-    paths = vars(results.paths(record["case"])) | {"prob": None}
-    images = [file for name, file in paths.items() if file is not None and name != "record"]
-    beside = [file.with_name(file.name.removesuffix(".nii.gz") + end) for file in images for end in (".json", ".tsv")]
-    files = [*images, *beside, paths["record"]]
-    return {file: file.read_bytes() if file.is_file() else None for file in files}
+    paths = results.paths(record["case"])
+    files = [*paths.all_but_the_record, paths.record]
+    return {file: file.read_bytes() if file.is_file() else None for file in files if file != paths.prob}
 
 
 def is_measured(record: ResultRecord, mask: Path) -> bool:

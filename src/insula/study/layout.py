@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol
 from insula.errors import NoInput
 from insula.io import OutputFolder, bare_name, folded, printable
 from insula.io.dicom import DicomScan
+from insula.io.folder import OTHERS_PATIENCE_S
 from insula.io.kept_masks import kept_mask
 from insula.io.participants import count_names
 from insula.predict import (
@@ -47,7 +48,6 @@ __all__ = [
 _IN_ANAT = ("sub-*/anat/*", "sub-*/ses-*/anat/*")
 _LESION_MASK = re.compile(r"_label-(L|lesion)_(.*_)?mask\.nii(\.gz)?$")
 _ACQUISITION = ("sub", "ses", "acq", "ce", "rec", "dir", "run", "echo", "inv", "part")
-_OTHERS_PATIENCE_S = 60  # other runs into a derivative write its tables meanwhile
 
 
 class ResultsFolder(Protocol):
@@ -92,7 +92,7 @@ class ResultsFolder(Protocol):
     def lock_case(self, case: str, patience_s: float = 0) -> AbstractContextManager[object]:
         """Returns the lock for the files of a case, to take within `lock`."""
 
-    def lock_tables(self, patience_s: float = _OTHERS_PATIENCE_S) -> AbstractContextManager[object]:
+    def lock_tables(self, patience_s: float = OTHERS_PATIENCE_S) -> AbstractContextManager[object]:
         """Returns the lock for verdicts, tables and index, to take within `lock`."""
 
 
@@ -130,7 +130,7 @@ class FlatResults:
     def lock_case(self, case: str, patience_s: float = 0) -> AbstractContextManager[object]:
         return nullcontext()
 
-    def lock_tables(self, patience_s: float = _OTHERS_PATIENCE_S) -> AbstractContextManager[object]:
+    def lock_tables(self, patience_s: float = OTHERS_PATIENCE_S) -> AbstractContextManager[object]:
         return nullcontext()
 
 
@@ -182,7 +182,7 @@ class BidsResults:
         subject = self.paths(case).record.relative_to(self.path).parts[0]
         return OutputFolder(self.path / subject, nested=True, option="folder", patience_s=patience_s)
 
-    def lock_tables(self, patience_s: float = _OTHERS_PATIENCE_S) -> AbstractContextManager[object]:
+    def lock_tables(self, patience_s: float = OTHERS_PATIENCE_S) -> AbstractContextManager[object]:
         return OutputFolder(self.path, option="folder", patience_s=patience_s)
 
 
@@ -212,8 +212,13 @@ def needs_scans(folder: Path) -> bool:
     return True
 
 
-def no_results(folder: Path) -> NoInput:
-    """Returns the error for a folder without results, which says what the folder is instead, and which may be meant."""
+def no_results(folder: Path, *, remedy: str = "name the folder that segment or insula-bids wrote") -> NoInput:
+    """Returns the error for a folder without results, which says what the folder is instead, and which may be meant.
+
+    Args:
+        folder: the folder.
+        remedy: what to do about a derivative by another program.
+    """
     if not folder.is_dir():
         return NoInput("the folder of results", folder, "does not exist", "name the folder that segment wrote")
     inside = next((path for path in sorted(folder.glob("derivatives/*")) if is_bids_derivative(path)), None)
@@ -221,7 +226,7 @@ def no_results(folder: Path) -> NoInput:
         return NoInput("the folder", folder, "is the dataset, not the derivative of it", f"name {inside}")
     if program := other_program(folder):
         rule = f"is a BIDS derivative that {program} wrote: it holds no results of insula"
-        return NoInput("the folder", folder, rule, "name the folder that segment or insula-bids wrote")
+        return NoInput("the folder", folder, rule, remedy)
     return NoInput("the folder", folder, "holds no results", "name the folder that segment wrote")
 
 

@@ -103,8 +103,8 @@ class HeadStream(Stream):
         if source < step:
             return Batch(*(part.flip(2) for part in batch))
         if self._source(step + _ECHO) == step:
-            self._kept[step] = batch
-            self._kept.pop(min(self._kept) if len(self._kept) > _ECHO else -1, None)
+            waiting = {n: kept for n, kept in self._kept.items() if step - _ECHO < n < step}
+            self._kept = {**waiting, step: batch}
         return batch
 
     def _source(self, step: int) -> int:

@@ -2,7 +2,7 @@
 
     python -m studies.arms --data DATA --out FOLDER --arms smart-96,enhanced-96 --minutes 3 [--until 540]
 
-Every arm continues from the same weights (`--start-smart`, `--start-enhanced`), or begins with random ones, with the
+Every arm continues from the weights given for its model (`--start baseline=CARD`), or begins with random ones, with the
 same seed unless its name ends in `-s1`, `-s2` and so on; seeds of an arm take equally many steps. Arms are judged on
 heads of the validation part, whose hosts and outlines no arm trains on: 48 simulated as in training, the same 48 with
 an unfamiliar look, and real lesion-free heads with and without skull.
@@ -202,7 +202,7 @@ def run_arm(
     data: Sources | CaseSet = sources
     if recipe.simulate.heads:
         data = HeadStream(sources, recipe, device=device).cases(recipe.simulate.heads, seed=_SEED)
-    start = {"smart": arguments.start_smart, "enhanced": arguments.start_enhanced}.get(recipe.name)
+    start = dict(arguments.start).get(recipe.name)
     turn, plan = Turn(arguments.turn), arguments.runs / f"{unseeded(arm)}.plan.json"
     steps = steps_within(recipe, data, plan, start, arguments.minutes, turn)
     left = (deadline - time.monotonic()) / 60 - arguments.reserve / 60
@@ -263,8 +263,14 @@ def main() -> None:
     parser.add_argument("--reserve", type=float, default=45.0, help="seconds of it kept for judging the last arm")
     parser.add_argument("--cases", type=int, default=48)
     parser.add_argument("--part", choices=("validation", "test"), default="validation")
-    parser.add_argument("--start-smart", help="weights that smart arms continue from")
-    parser.add_argument("--start-enhanced", help="weights that enhanced arms continue from")
+    parser.add_argument(
+        "--start",
+        action="append",
+        default=[],
+        type=lambda text: tuple(text.split("=", 1)),
+        metavar="MODEL=CARD",
+        help="weights that the arms of a model continue from",
+    )
     parser.add_argument("--judge-only", action="store_true", help="judge the weights that arms start from")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--turn", type=Path, help="a file that processes on one card share: one at a time trains")
@@ -280,11 +286,10 @@ def main() -> None:
     sizes = ", ".join(f"{len(cases)} {name}" for name, cases in sets.items())
     print(f"judged by {sizes} ({time.monotonic() - begun:.0f} s)", flush=True)
     if arguments.judge_only:
-        for name in (arguments.start_smart, arguments.start_enhanced):
-            if name:
-                scores = judge(load_weights(name).model, sets, device)
-                write_json(arguments.out / f"start-{Path(name).stem}.json", scores)
-                print(name, {n: {k: round(v, 3) for k, v in m.items()} for n, m in scores["means"].items()}, flush=True)
+        for _, name in arguments.start:
+            scores = judge(load_weights(name).model, sets, device)
+            write_json(arguments.out / f"start-{Path(name).stem}.json", scores)
+            print(name, {n: {k: round(v, 3) for k, v in m.items()} for n, m in scores["means"].items()}, flush=True)
     sources = sources_of(arguments.data, "train", box, arguments.cache)
     np.random.seed(0)
     for arm in arguments.arms.split(","):

@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -96,22 +97,30 @@ def batches(looks: Tensor, targets: Tensor, steps: int, size: int) -> Iterator[t
         yield (x.flip(2) if step % 2 else x), targets[chosen]
 
 
+def kept(path: Path | None, make: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """The heads of a file, or else newly drawn ones, which the file then keeps."""
+    if path is not None and path.exists():
+        looks, targets = torch.load(path)
+        return looks, targets
+    drawn = make()
+    if path is not None:
+        torch.save(drawn, path)
+    return drawn
+
+
 def train(arguments: argparse.Namespace) -> None:
     sources = sources_of(arguments.data, "train", PrepareConfig().box, arguments.cache)
     begun = time.monotonic()
-    if arguments.drawn is not None and arguments.drawn.exists():
-        looks, targets = torch.load(arguments.drawn)
-    else:
-        looks, targets = heads(
-            sources.hosts,
-            arguments.heads,
-            seed=arguments.seed,
-            workers=arguments.workers,
-            hard=arguments.hard,
-            until=begun + 60 * arguments.minutes,
-        )
-        if arguments.drawn is not None:
-            torch.save((looks, targets), arguments.drawn)
+    drawing = partial(
+        heads,
+        sources.hosts,
+        arguments.heads,
+        seed=arguments.seed,
+        workers=arguments.workers,
+        hard=arguments.hard,
+        until=begun + 60 * arguments.minutes,
+    )
+    looks, targets = kept(arguments.drawn, drawing)
     print(f"{len(looks)} heads of {len(sources.hosts)} hosts drawn in {time.monotonic() - begun:.0f} s", flush=True)
     torch.manual_seed(0)
     device = choose_device(arguments.device)
@@ -143,7 +152,8 @@ def judge(arguments: argparse.Namespace) -> None:
     hosts = tuple(
         h for part in parts for h in sources_of(arguments.data, part, PrepareConfig().box, arguments.cache).hosts
     )
-    looks, targets = heads(hosts, arguments.heads, seed=10_000_000, workers=arguments.workers)
+    drawing = partial(heads, hosts, arguments.heads, seed=10_000_000, workers=arguments.workers)
+    looks, targets = kept(arguments.drawn, drawing)
     with torch.inference_mode():
         verdicts = [verdict_of(look.float()) for look in looks]
     for kind in Kind:

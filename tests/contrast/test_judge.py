@@ -114,7 +114,7 @@ def test_slices_with_a_damaged_scale_are_the_reason_and_not_a_contrast(
     """A factor of 3 makes the head look like another kind, and a factor of 100 leaves no head at all."""
     middle = coarse_case.scan.grid.shape[2] // 2
     image = coarse_case.scan.image.copy()
-    image[:, :, middle] *= factor
+    image[:, :, middle - 3 : middle + 4 : 2] *= factor
     texts = [f"Slice {middle + 1} stands out, because RescaleSlope ({factor:g}) differs.", "Slice 40 stands out."]
     config = SegmentConfig(device="cpu", assume_t1w=assume)
     scan = replace(coarse_case.scan, image=image)

@@ -56,7 +56,7 @@ def verdict_of(look: Float[Tensor, "11 i j k"]) -> Verdict:
     Args:
         look: from `look_at` or `coarse`.
     """
-    chances = bundled()(look[None])[0].softmax(0)
+    chances = bundled()(torch.stack([look, look.flip(1)])).softmax(1).mean(0)  # the head and its mirror image
     motion, noisy = bundled_faults()(measure_symptoms(look)[None])[0].sigmoid().tolist()
     kind = Kind(int(chances.argmax()))
     return Verdict(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from insula.config import AttentionUNet, ModelConfig, PlainUNet, Recipe, load_recipe
+from insula.config import AttentionUNet, ModelConfig, PlainUNet, Recipe, SEUNet, load_recipe
 
 _RECIPES = Path(__file__).parents[1] / "recipes"
 _HEADS = (
@@ -58,7 +58,10 @@ def recipe_of(arm: str, device: str) -> Recipe:
         changes += [f"train.seed={word[1:]}"] if _is_seed(word) else _EXTRAS[word]
     changes.append(f"train.device={device}")
     recipe = load_recipe(_RECIPES / f"{'smart' if model in _MODELS else model}.toml", tuple(changes))
-    return replace(recipe, name=model, model=_MODELS.get(model, recipe.model))
+    network = _MODELS.get(model, recipe.model)
+    if isinstance(network, SEUNet):
+        network = replace(network, squeeze_window=recipe.train.crop[0])
+    return replace(recipe, name=model, model=network)
 
 
 def unseeded(arm: str) -> str:

@@ -11,12 +11,13 @@ from insula.config import ModelConfig, Recipe, complete_model, complete_recipe, 
 _U_NET = {"widths": [16, 32, 64, 128, 256], "full_norm": "none", "stem": "full", "sides": 0, "brain": False}
 _MODELS: dict[str, dict[str, Any]] = {
     "attention_unet": {**_U_NET, "norm": "instance"},
-    "se_unet": {**_U_NET, "norm": "group", "reduction": 4, "bottleneck_convs": 3},
+    "se_unet": {**_U_NET, "norm": "group", "reduction": 4, "squeeze_window": 0, "bottleneck_convs": 3},
     "mamba_unet": {
         **_U_NET,
         "widths": [16, 32, 64, 128, 320],
         "norm": "group",
         "reduction": 4,
+        "squeeze_window": 0,
         "scans": 2,
         "state": 16,
         "memory": "self_sorting",

@@ -20,6 +20,7 @@ _NETWORKS: dict[str, ModelConfig] = {
     "attention": AttentionUNet(widths=(4, 8, 16), norm="batch", stem="full"),
     "attention, folded": AttentionUNet(widths=(4, 8, 16), stem="space_to_depth", norm="batch"),
     "squeeze": SEUNet(widths=(4, 8, 16), stem="space_to_depth", norm="batch"),
+    "squeeze in windows": SEUNet(widths=(4, 8, 16), squeeze_window=8),
     "squeeze, group norm": SEUNet(widths=(8, 16, 32), norm="group", stem="full"),
     "mamba": MambaUNet(widths=(4, 8, 32, 64), stem="space_to_depth", norm="batch", memory_size=8),
     "swin": SwinUNet(widths=(4, 8, 32), blocks=(0, 0, 2), window=4, norm="instance"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ _COUNTS: list[tuple[ModelConfig, int]] = [
 _SMALL: list[ModelConfig] = [
     AttentionUNet(widths=(4, 6, 8), norm="instance", stem="full"),
     SEUNet(widths=(4, 6, 8), reduction=1, norm="group", stem="full"),
+    SEUNet(widths=(4, 6, 8), reduction=1, stem="full", squeeze_window=8),
     AttentionUNet(widths=(4, 8), norm="batch", full_norm="batch", stem="full"),
     SEUNet(widths=(4, 8), norm="instance", reduction=1, stem="full"),
     MambaUNet(widths=(4, 8, 16), reduction=1, state=4, memory_size=3, norm="group", stem="full"),
@@ -108,3 +110,26 @@ def test_a_batch_is_its_items_one_by_one(config: ModelConfig) -> None:
     model = build_model(config).eval()
     x = torch.randn(3, 1, 8, 8, 8)
     assert torch.allclose(model(x), torch.cat([model(item[None]) for item in x]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "config", [SEUNet(squeeze_window=40), MambaUNet(squeeze_window=100), SEUNet(squeeze_window=-64)]
+)
+def test_windows_of_no_whole_number_of_cells_are_refused(config: ModelConfig) -> None:
+    with pytest.raises(UsageError, match=r"model.squeeze_window .* multiple of 16"):
+        build_model(config)
+
+
+def test_an_enhanced_model_answers_for_a_part_as_for_the_whole() -> None:
+    """What lies far away must not change it: in training it meets crops, in use whole heads."""
+    torch.manual_seed(0)
+    small = SEUNet(widths=(4, 8), reduction=1, stem="full", squeeze_window=16)
+    model = build_model(small).eval()
+    head = torch.randn(1, 1, 64, 16, 16)
+    far = head.clone()
+    far[:, :, 40:] *= 4
+    with torch.no_grad():
+        assert torch.equal(model(head)[:, :, :20], model(far)[:, :, :20])
+        whole = build_model(replace(small, squeeze_window=0)).eval()
+        whole.load_state_dict(model.state_dict())
+        assert not torch.allclose(whole(head)[:, :, :20], whole(far)[:, :, :20])

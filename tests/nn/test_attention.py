@@ -39,3 +39,41 @@ def test_squeeze_excite_gives_one_factor_per_channel() -> None:
 
 def test_one_channel_is_enough() -> None:
     assert SqueezeExcite(1, 4)(torch.ones(1, 1, 2, 2, 2)).shape == (1, 1, 2, 2, 2)
+
+
+def test_windows_are_the_means_of_the_crops_that_lie_in_them() -> None:
+    """By hand, without any pool: every cell sees its two windows of four cells, moved into the volume at its border."""
+    torch.manual_seed(0)
+    block = SqueezeExcite(3, 1, cell=1, window=4)
+    x = torch.randn(2, 3, 7, 5, 3)
+    out = block(x)
+
+    def windows(at: int, size: int) -> list[slice]:
+        firsts = [min(max(at - side, 0), max(size - 4, 0)) for side in (2, 1)]
+        return [slice(first, first + 4) for first in firsts]
+
+    for place in ((0, 0, 0), (3, 2, 1), (6, 4, 2), (2, 1, 0)):
+        i, j, k = (windows(at, size) for at, size in zip(place, x.shape[2:], strict=True))
+        crops = [x[:, :, a, b, c].mean((2, 3, 4)) for a in i for b in j for c in k]
+        weight = torch.sigmoid(block.excite(F.relu(block.squeeze(torch.stack(crops).mean(0)))))
+        assert torch.allclose(out[:, :, *place], x[:, :, *place] * weight, atol=1e-6)
+
+
+def test_a_volume_no_larger_than_a_window_is_squeezed_as_a_whole() -> None:
+    torch.manual_seed(0)
+    whole, windows = SqueezeExcite(4, 2), SqueezeExcite(4, 2, cell=2, window=3)
+    windows.load_state_dict(whole.state_dict())
+    x = torch.randn(1, 4, 6, 4, 2)
+    assert torch.equal(whole(x), windows(x))
+    larger = torch.cat([x, 3 * x, x], dim=2)
+    assert not torch.allclose(whole(larger), windows(larger))
+
+
+def test_a_window_far_from_a_change_does_not_see_it() -> None:
+    torch.manual_seed(0)
+    block = SqueezeExcite(4, 2, cell=2, window=3)
+    x = torch.randn(1, 4, 24, 4, 4)
+    changed = x.clone()
+    changed[:, :, 18:] += 5
+    assert torch.equal(block(x)[:, :, :10], block(changed)[:, :, :10])
+    assert not torch.allclose(block(x)[:, :, 12:18], block(changed)[:, :, 12:18])

@@ -60,6 +60,10 @@ class SEUNet:
     """Predict the brain as a second output; lesion probability is 0 outside the brain."""
     reduction: int = 4
     """Bottleneck of squeeze-and-excitation: channels / reduction."""
+    squeeze_window: int = 64
+    """Squeeze-and-excitation averages over windows of this many voxels along each axis, a multiple of 16; 0 for the
+    whole volume. With larger windows than the crops of training it finds other means when it segments than in
+    training."""
     bottleneck_convs: int = 3
     """Convolutions at the coarsest stage."""
 
@@ -85,6 +89,9 @@ class MambaUNet:
     """Predict the brain as a second output; lesion probability is 0 outside the brain."""
     reduction: int = 4
     """Bottleneck of squeeze-and-excitation: channels / reduction."""
+    squeeze_window: int = 0
+    """As in the enhanced model. The state space and the memory look at the whole volume in any case, which is why this
+    model is trained on some whole heads (`train.whole_fraction`)."""
     scans: int = 2
     """State-space blocks after each of the two coarsest encoder stages, each along different axes; 0 for none."""
     state: int = 16

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from insula.config import MambaUNet
+from insula.models.squeeze import squeeze_excites
 from insula.models.stem import channels_in, with_stem
 from insula.models.unet import UNet
 from insula.nn import (
@@ -16,7 +17,6 @@ from insula.nn import (
     ConvStage,
     LesionMemory,
     MemoryAttention,
-    SqueezeExcite,
     StateSpace,
     Upsample,
 )
@@ -78,7 +78,7 @@ def build_mamba_unet(config: MambaUNet) -> MemoryUNet:
         Blocks as in `insula.nn`; the place of the state space as in Ma 2024, U-Mamba, arXiv 2401.04722.
     """
     widths, last = config.widths, len(config.widths) - 1
-    orders = cycle(_ORDERS)
+    orders, squeezes = cycle(_ORDERS), squeeze_excites(config)
 
     def stage(channels_in: int, level: int, *, scans: int = 0) -> nn.Module:
         channels = widths[level]
@@ -88,7 +88,7 @@ def build_mamba_unet(config: MambaUNet) -> MemoryUNet:
         mixers = [
             StateSpace(channels, heads=_heads(channels), state=config.state, order=next(orders)) for _ in range(scans)
         ]
-        return nn.Sequential(block, SqueezeExcite(channels, config.reduction), *mixers)
+        return nn.Sequential(block, squeezes(level), *mixers)
 
     encoders = [
         stage(n, level, scans=config.scans if level >= max(last - 1, 1) else 0)

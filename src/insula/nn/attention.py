@@ -42,31 +42,60 @@ class AttentionGate(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel by a weight computed from the volume means of all channels.
+    """Scale each channel by a weight computed from the means of all channels, over the volume or over windows.
 
-    Because it averages over the volume, a network that has it at full resolution cannot be computed in tiles.
+    A network that is trained on crops learns the means of crops; those of a whole head with the air around it are
+    others. With windows of the size of the crops it meets the same means in both. The weights are computed on the grid
+    of cells and interpolated between them. Because it looks beyond the neighbouring voxels, a network that has it at
+    full resolution cannot be computed in tiles.
 
     Args:
         channels: number of channels.
         reduction: the inner layer has channels / reduction units, at least one.
+        cell: voxels along each axis of a cell; the volume is a whole number of them.
+        window: cells along each axis of a window; a window that would reach beyond the volume is moved into it. 0 for
+            the whole volume.
 
     Source:
-        Hu 2018, Squeeze-and-Excitation Networks, arXiv 1709.01507, equations 2 to 4.
+        Hu 2018, Squeeze-and-Excitation Networks, arXiv 1709.01507, equations 2 to 4; windows as in Chu 2022, Improving
+        Image Restoration by Revisiting Global Information Aggregation, arXiv 2112.04491, here also in training.
     """
 
     in_steps = False
     """Whether to average along one axis after another: engines that add a million values in sequence lose digits."""
 
-    def __init__(self, channels: int, reduction: int) -> None:
+    def __init__(self, channels: int, reduction: int, *, cell: int = 1, window: int = 0) -> None:
         super().__init__()
         inner = max(channels // reduction, 1)
         self.squeeze = nn.Linear(channels, inner)
         self.excite = nn.Linear(inner, channels)
+        self.cell, self.window = cell, window
 
     def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c i j k"]:
-        weight = _in_steps(x) if self.in_steps else x.mean(dim=(2, 3, 4))  # (b, c)
-        weight = torch.sigmoid(self.excite(F.relu(self.squeeze(weight))))
-        return x * weight[:, :, None, None, None]
+        if self.window and max(x.shape[2:]) > self.window * self.cell:
+            means = _window_means(F.avg_pool3d(x, self.cell), self.window)  # (b, c, i/cell, j/cell, k/cell)
+            weight = self._weight(means.movedim(1, -1)).movedim(-1, 1)
+            if self.cell > 1:
+                weight = F.interpolate(weight, scale_factor=float(self.cell), mode="trilinear", align_corners=False)
+            return x * weight
+        means = _in_steps(x) if self.in_steps else x.mean(dim=(2, 3, 4))  # (b, c)
+        return x * self._weight(means)[:, :, None, None, None]
+
+    def _weight(self, means: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
+        return torch.sigmoid(self.excite(F.relu(self.squeeze(means))))
+
+
+def _window_means(cells: Float[Tensor, "b c i j k"], window: int) -> Float[Tensor, "b c i j k"]:
+    """Average over the window around each cell; an even window is one cell to the left, then to the right, averaged."""
+    for axis in (2, 3, 4):
+        size = cells.shape[axis]
+        across = torch.arange(size, device=cells.device)
+        sides = (window // 2, (window - 1) // 2)
+        firsts = [(across - side).clamp(0, max(size - window, 0))[:, None] for side in sides]
+        inside = torch.stack([(across >= first) & (across < first + window) for first in firsts])  # (2, size, size)
+        share = inside.to(cells.dtype).mean(0) / min(window, size)  # of each cell in the windows around each cell
+        cells = (cells.movedim(axis, -1) @ share.T).movedim(-1, axis)
+    return cells
 
 
 def _in_steps(x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c"]:

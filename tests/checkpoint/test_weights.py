@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ def test_folder_card_and_tensor_file_all_name_them(saved: Path) -> None:
 def test_bundled_weights_are_whole_and_say_what_they_are(name: str) -> None:
     weights = load_weights(name)
     model = load_recipe(_ROOT / "recipes" / f"{name}.toml", ()).model
-    assert weights.card.model == replace(model, brain=name == "smart")  # the others are from before that output
+    assert weights.card.model == model
     assert "simulated" in weights.card.provenance["trained_on"]
     assert "not validated on patients" in weights.card.provenance["trained_on"]
     assert weights.card.calibration.fitted_on is not None

@@ -60,10 +60,10 @@ class SEUNet:
     """Predict the brain as a second output; lesion probability is 0 outside the brain."""
     reduction: int = 4
     """Bottleneck of squeeze-and-excitation: channels / reduction."""
-    squeeze_window: int = 64
+    squeeze_window: int = 96
     """Squeeze-and-excitation averages over windows of this many voxels along each axis, a multiple of 16; 0 for the
-    whole volume. With larger windows than the crops of training it finds other means when it segments than in
-    training."""
+    whole volume. It should be what `train.crop` is: a network that was trained on crops finds other means in larger
+    windows."""
     bottleneck_convs: int = 3
     """Convolutions at the coarsest stage."""
 

@@ -57,10 +57,10 @@ _Made = TypeVar("_Made")
 
 def sources_of(data: Path, part: Part, box: tuple[int, int, int], cache: Path) -> Sources:
     """Sources of a part, cached for later calls on the same machine."""
-    return _cached(cache / f"{part}.pt", lambda: load_sources(data, part=part, box=box))
+    return cached(cache / f"{part}.pt", lambda: load_sources(data, part=part, box=box))
 
 
-def _cached(path: Path, make: Callable[[], _Made]) -> _Made:
+def cached(path: Path, make: Callable[[], _Made]) -> _Made:
     """What an earlier process on this machine has made, or else make it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
@@ -109,7 +109,7 @@ def judge_sets(
             "free": free_heads(sources, device),
         }
 
-    return _cached(cache / f"judged-{part}-{count}-{device.type}.pt", make)
+    return cached(cache / f"judged-{part}-{count}-{device.type}.pt", make)
 
 
 def judge(model: torch.nn.Module, sets: dict[str, CaseSet], device: torch.device) -> dict[str, Any]:

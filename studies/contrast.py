@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from insula.infer import choose_device
 from insula.io import read_scan, write_bytes, write_json
 from insula.prepare import prepare
 from insula.synthetic.sources import Part
-from studies.arms import sources_of
+from studies.arms import cached, sources_of
 
 _T1W_SHARE = 0.3
 _HARD = (Kind.T1W_AGENT, Kind.FLAIR, Kind.FA, Kind.ANGIOGRAPHY, Kind.INV1, Kind.T1_MAP)
@@ -97,17 +97,6 @@ def batches(looks: Tensor, targets: Tensor, steps: int, size: int) -> Iterator[t
         yield (x.flip(2) if step % 2 else x), targets[chosen]
 
 
-def kept(path: Path | None, make: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """The heads of a file, or else newly drawn ones, which the file then keeps."""
-    if path is not None and path.exists():
-        looks, targets = torch.load(path)
-        return looks, targets
-    drawn = make()
-    if path is not None:
-        torch.save(drawn, path)
-    return drawn
-
-
 def train(arguments: argparse.Namespace) -> None:
     sources = sources_of(arguments.data, "train", PrepareConfig().box, arguments.cache)
     begun = time.monotonic()
@@ -120,7 +109,7 @@ def train(arguments: argparse.Namespace) -> None:
         hard=arguments.hard,
         until=begun + 60 * arguments.minutes,
     )
-    looks, targets = kept(arguments.drawn, drawing)
+    looks, targets = cached(arguments.drawn, drawing) if arguments.drawn else drawing()
     print(f"{len(looks)} heads of {len(sources.hosts)} hosts drawn in {time.monotonic() - begun:.0f} s", flush=True)
     torch.manual_seed(0)
     device = choose_device(arguments.device)
@@ -153,7 +142,7 @@ def judge(arguments: argparse.Namespace) -> None:
         h for part in parts for h in sources_of(arguments.data, part, PrepareConfig().box, arguments.cache).hosts
     )
     drawing = partial(heads, hosts, arguments.heads, seed=10_000_000, workers=arguments.workers)
-    looks, targets = kept(arguments.drawn, drawing)
+    looks, targets = cached(arguments.drawn, drawing) if arguments.drawn else drawing()
     with torch.inference_mode():
         verdicts = [verdict_of(look.float()) for look in looks]
     for kind in Kind:

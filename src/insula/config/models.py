@@ -90,8 +90,9 @@ class MambaUNet:
     reduction: int = 4
     """Bottleneck of squeeze-and-excitation: channels / reduction."""
     squeeze_window: int = 0
-    """As in the enhanced model. The state space and the memory look at the whole volume in any case, which is why this
-    model is trained on some whole heads (`train.whole_fraction`)."""
+    """Windows of squeeze-and-excitation, with the meaning that they have in the enhanced model; 0 for the whole volume.
+    The state space and the memory look at the whole volume in any case, which is why this model is trained on some
+    whole heads (`train.whole_fraction`)."""
     scans: int = 2
     """State-space blocks after each of the two coarsest encoder stages, each along different axes; 0 for none."""
     state: int = 16

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from insula.config import MambaUNet
-from insula.models.squeeze import squeeze_excites
+from insula.models.squeeze import squeeze_excite
 from insula.models.stem import channels_in, with_stem
 from insula.models.unet import UNet
 from insula.nn import (
@@ -78,7 +78,7 @@ def build_mamba_unet(config: MambaUNet) -> MemoryUNet:
         Blocks as in `insula.nn`; the place of the state space as in Ma 2024, U-Mamba, arXiv 2401.04722.
     """
     widths, last = config.widths, len(config.widths) - 1
-    orders, squeezes = cycle(_ORDERS), squeeze_excites(config)
+    orders = cycle(_ORDERS)
 
     def stage(channels_in: int, level: int, *, scans: int = 0) -> nn.Module:
         channels = widths[level]
@@ -88,7 +88,7 @@ def build_mamba_unet(config: MambaUNet) -> MemoryUNet:
         mixers = [
             StateSpace(channels, heads=_heads(channels), state=config.state, order=next(orders)) for _ in range(scans)
         ]
-        return nn.Sequential(block, squeezes(level), *mixers)
+        return nn.Sequential(block, squeeze_excite(config, level), *mixers)
 
     encoders = [
         stage(n, level, scans=config.scans if level >= max(last - 1, 1) else 0)

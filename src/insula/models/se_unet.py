@@ -7,7 +7,7 @@ from itertools import pairwise
 from torch import nn
 
 from insula.config import SEUNet
-from insula.models.squeeze import squeeze_excites
+from insula.models.squeeze import squeeze_excite
 from insula.models.stem import channels_in, with_stem
 from insula.models.unet import UNet
 from insula.nn import AttentionGate, ConvStage, Upsample
@@ -22,13 +22,12 @@ def build_se_unet(config: SEUNet) -> UNet:
     channels, so that this stage stays local and the model can still be computed in tiles.
     """
     widths, last = config.widths, len(config.widths) - 1
-    squeezes = squeeze_excites(config)
 
     def stage(channels_in: int, level: int) -> nn.Module:
         convs = config.bottleneck_convs if level == last else 2
         norm = config.norm if level else config.full_norm
         block = ConvStage(channels_in, widths[level], norm=norm, act=nn.GELU, convs=convs)
-        return block if level == 0 else nn.Sequential(block, squeezes(level))
+        return block if level == 0 else nn.Sequential(block, squeeze_excite(config, level))
 
     return UNet(
         **with_stem(

@@ -1,18 +1,16 @@
-"""Squeeze-and-excitation of a U-Net's stages."""
+"""Squeeze-and-excitation of a U-Net's stage."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from insula.config import MambaUNet, SEUNet
 from insula.errors import UsageError
 from insula.nn import SqueezeExcite
 
-__all__ = ["squeeze_excites"]
+__all__ = ["squeeze_excite"]
 
 
-def squeeze_excites(config: SEUNet | MambaUNet) -> Callable[[int], SqueezeExcite]:
-    """Return what makes the squeeze-and-excitation of a stage, given the stage's number; 0 is full resolution.
+def squeeze_excite(config: SEUNet | MambaUNet, level: int) -> SqueezeExcite:
+    """Build the squeeze-and-excitation of a stage; level 0 is full resolution.
 
     A cell of its windows is a voxel of the coarsest stage, so windows cover the same part of the head at every stage.
 
@@ -24,4 +22,4 @@ def squeeze_excites(config: SEUNet | MambaUNet) -> Callable[[int], SqueezeExcite
     if rest or window < 0:
         rule = f"is not a multiple of {2**last}, the size of the coarsest stage's voxels"
         raise UsageError("model.squeeze_window", config.squeeze_window, rule, f"use {2**last * max(window, 1)}")
-    return lambda level: SqueezeExcite(config.widths[level], config.reduction, cell=2 ** (last - level), window=window)
+    return SqueezeExcite(config.widths[level], config.reduction, cell=2 ** (last - level), window=window)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from insula.augment import Original
+from insula.contrast.arteries import arteries
 from insula.contrast.kinds import T1W_KINDS, Kind
 from insula.contrast.no_head import no_head
 from insula.contrast.signal import levels
@@ -56,6 +57,8 @@ class Drawn:
     """Whether the head moved so far that the image is of little use."""
     noisy: bool
     """Whether the noise is as large as half the contrast between grey and white matter."""
+    ellipsoids: bool = False
+    """Whether it shows nested ellipsoids instead of a head."""
 
 
 def draw(host: Original, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
@@ -71,12 +74,13 @@ def draw(host: Original, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
     generator = torch.Generator().manual_seed(seed)
     if kind is Kind.NO_HEAD:
         return Drawn(no_head(rng, generator), kind, motion=False, noisy=False)
-    if rng.random() < _GEOMETRIC:
+    ellipsoids = bool(rng.random() < _GEOMETRIC)
+    if ellipsoids:
         host = _geometric(host, rng)
     assert host.tissue is not None
     tissue = host.tissue[1::2, 1::2, 1::2]
     if kind is Kind.PHASE:
-        return Drawn(posed(_phase(tissue, rng, generator), rng), kind, motion=False, noisy=False)
+        return Drawn(posed(_phase(tissue, rng, generator), rng), kind, motion=False, noisy=False, ellipsoids=ellipsoids)
     t1w = host.image if host.image is not None and kind in T1W_KINDS and rng.random() < 0.75 else None
     image = _real(t1w, tissue, rng, generator) if t1w is not None else _painted(host, tissue, kind, rng, generator)
     inside = _among(tissue, BRAIN)
@@ -85,7 +89,8 @@ def draw(host: Original, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
     if kind is Kind.T1W_AGENT:
         image = _agent(image, tissue, white, rng, generator)
     if kind is Kind.ANGIOGRAPHY:
-        image = torch.maximum(image, float(rng.uniform(2, 5)) * _vessels(inside, rng, generator, few=True))
+        vessels = torch.maximum(_vessels(inside, rng, generator, few=True), arteries(inside, rng))
+        image = torch.maximum(image, float(rng.uniform(2, 5)) * vessels)
     if rng.random() < (0.9 if kind in SLOW else 0.35 if host.skull else 0.0):
         image = image * _stripped(tissue, inside, kind, rng)
     image = resolved(image, kind, rng)
@@ -99,7 +104,7 @@ def draw(host: Original, kind: Kind, seed: int, *, moves: float = 0.2) -> Drawn:
         image = emptied(image, white, rng)
     if kind is Kind.INVERTED:
         image = float(torch.quantile(image.flatten()[::7], 0.999)) * float(rng.uniform(0.95, 1.3)) - image
-    return Drawn(image, kind, motion=motion, noisy=hidden)
+    return Drawn(image, kind, motion=motion, noisy=hidden, ellipsoids=ellipsoids)
 
 
 def _geometric(host: Original, rng: np.random.Generator) -> Original:

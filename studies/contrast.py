@@ -18,18 +18,21 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from scipy.stats import binomtest
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from insula.augment import Original
 from insula.config import PrepareConfig
-from insula.contrast import Kind, KindNetwork, coarse, verdict_of
+from insula.contrast import Kind, KindNetwork, at_2mm, verdict_of
+from insula.contrast.judge import LEAST_T1W
 from insula.contrast.kinds import NAMES, T1W_KINDS
-from insula.contrast.look import coarse_of_2mm
-from insula.contrast.network import SEEN
+from insula.contrast.look import look_of_2mm
 from insula.contrast.paint import draw
+from insula.contrast.spoil import BOX
 from insula.errors import BadData
 from insula.infer import choose_device
 from insula.io import read_scan, write_bytes, write_json
@@ -39,11 +42,16 @@ from studies.arms import cached, sources_of
 
 _T1W_SHARE = 0.3
 _HARD = (Kind.T1W_AGENT, Kind.FLAIR, Kind.FA, Kind.ANGIOGRAPHY, Kind.INV1, Kind.T1_MAP)
-"""Kinds that look most like T1w at 4 mm."""
+"""Kinds that look most like T1w."""
 _MOVED = 0.2, 0.45
 """Share of heads with motion: when judging, and when training."""
 _HOSTS: tuple[Original, ...] = ()
-_MOVES, _TEACH = _MOVED[0], False
+_MOVES = _MOVED[0]
+_COARSE = 0.15
+"""Share of training batches that are blurred along one axis or all."""
+_BLURS = (3, 3, 3), (3, 1, 1), (1, 3, 1), (1, 1, 3)
+_KEPT = 0.998
+"""What the averaged weights keep of themselves in a step."""
 
 
 def plan(count: int, *, hard: int = 1) -> list[Kind]:
@@ -53,48 +61,51 @@ def plan(count: int, *, hard: int = 1) -> list[Kind]:
 
 
 def _begin(hosts: tuple[Original, ...], teach: bool) -> None:
-    global _HOSTS, _MOVES, _TEACH
-    _HOSTS, _MOVES, _TEACH = hosts, _MOVED[teach], teach
+    global _HOSTS, _MOVES
+    _HOSTS, _MOVES = hosts, _MOVED[teach]
     torch.set_num_threads(1)
 
 
-def _draw(job: tuple[int, Kind]) -> tuple[Tensor, int]:
+def _draw(job: tuple[int, Kind]) -> tuple[np.ndarray, int, bool]:
     seed, kind = job
     drawn = draw(_HOSTS[seed % len(_HOSTS)], kind, seed, moves=_MOVES)
-    look = coarse_of_2mm(drawn.image).half()
-    return look[list(SEEN)] if _TEACH else look, int(kind)
+    return look_of_2mm(drawn.image).half().numpy(), int(kind), drawn.ellipsoids
 
 
 def heads(
     hosts: tuple[Original, ...], count: int, *, seed: int, workers: int, hard: int = 0, until: float = math.inf
-) -> tuple[Tensor, Tensor]:
-    """Looks (n, c, i, j, k), half precision, and the kinds (n,).
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Looks (n, i, j, k), half precision, the kinds (n,), and whether they show ellipsoids and no head (n,).
 
-    With `hard`, heads to train on: hard kinds that many times as often, more motion, and only the channels that the
-    network sees.
+    With `hard`, heads to train on: hard kinds that many times as often, and more motion.
     """
     jobs = [(seed + n, kind) for n, kind in enumerate(plan(count, hard=max(hard, 1)))]
-    looks, targets = [], []
+    looks = torch.empty(count, *BOX, dtype=torch.half)
+    targets: list[int] = []
+    ellipsoids: list[bool] = []
     with ProcessPoolExecutor(workers, initializer=_begin, initargs=(hosts, hard > 0)) as pool:
-        for look, kind in pool.map(_draw, jobs, chunksize=20):
-            looks.append(look.clone())
+        for look, kind, made_up in pool.map(_draw, jobs, chunksize=20):
+            looks[len(targets)] = torch.from_numpy(look)
             targets.append(kind)
+            ellipsoids.append(made_up)
             if time.monotonic() > until:
                 pool.shutdown(wait=False, cancel_futures=True)
                 break
-    return torch.stack(looks), torch.tensor(targets)
+    return looks[: len(targets)], torch.tensor(targets), torch.tensor(ellipsoids)
 
 
 def batches(looks: Tensor, targets: Tensor, steps: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Random batches of all channels, shifted by up to 8 mm, grey levels scaled by about a tenth, half mirrored."""
+    """Random batches: shifted by up to 8 mm, some blurred, grey levels scaled by about a tenth, half mirrored."""
     for step in range(steps):
         chosen = torch.randint(len(looks), (size,))
-        x = looks.new_zeros(size, 1 + max(SEEN), *looks.shape[2:], dtype=torch.float32)
-        x[:, list(SEEN)] = looks[chosen].float()
-        x = torch.roll(x, torch.randint(-2, 3, (3,)).tolist(), dims=(2, 3, 4))
-        scale, offset = (torch.randn(size, 1, 1, 1).to(looks.device) for _ in range(2))
-        x[:, 0] = x[:, 0] * (1 + 0.1 * scale).clamp(0.7, 1.3) + 0.05 * offset
-        yield (x.flip(2) if step % 2 else x), targets[chosen]
+        x = looks[chosen.to(looks.device)].float()
+        x = torch.roll(x, torch.randint(-4, 5, (3,)).tolist(), dims=(1, 2, 3))
+        if float(torch.rand(())) < _COARSE:
+            width = _BLURS[int(torch.randint(len(_BLURS), ()))]
+            x = nn.functional.avg_pool3d(x, width, 1, [n // 2 for n in width])
+        scale, offset = (torch.randn(size, 1, 1, 1).to(x.device) for _ in range(2))
+        x = x * (1 + 0.1 * scale).clamp(0.7, 1.3) + 0.1 * offset
+        yield (x.flip(1) if step % 2 else x), targets[chosen.to(targets.device)]
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -109,16 +120,17 @@ def train(arguments: argparse.Namespace) -> None:
         hard=arguments.hard,
         until=begun + 60 * arguments.minutes,
     )
-    looks, targets = cached(arguments.drawn, drawing) if arguments.drawn else drawing()
+    looks, targets, _ = cached(arguments.drawn, drawing) if arguments.drawn else drawing()
     print(f"{len(looks)} heads of {len(sources.hosts)} hosts drawn in {time.monotonic() - begun:.0f} s", flush=True)
     torch.manual_seed(0)
     device = choose_device(arguments.device)
     looks, targets, model = looks.to(device), targets.to(device), KindNetwork().to(device)
     if arguments.start is not None:
         model.load_state_dict({name: value.float() for name, value in load_file(arguments.start).items()})
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(_KEPT))
     optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.lr, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, arguments.lr, total_steps=arguments.steps)
-    for step, (x, target) in enumerate(batches(looks, targets, arguments.steps, 16)):
+    for step, (x, target) in enumerate(batches(looks, targets, arguments.steps, arguments.batch)):
         logits = model(x)
         loss = nn.functional.cross_entropy(logits, target, label_smoothing=0.02)
         group = torch.isin(torch.arange(len(Kind)), torch.tensor([int(kind) for kind in T1W_KINDS])).to(device)
@@ -128,45 +140,52 @@ def train(arguments: argparse.Namespace) -> None:
         loss.backward()
         optimiser.step()
         schedule.step()
+        averaged.update_parameters(model)
         if step % 100 == 0 or step + 1 == arguments.steps:
             right = (logits.argmax(1) == target).float().mean()
             print(f"step {step}: loss {loss:.3f}, right {right:.2f} ({time.monotonic() - begun:.0f} s)", flush=True)
-    write_bytes(arguments.out, save({name: value.half().cpu() for name, value in model.state_dict().items()}))
+    write_bytes(arguments.out, save({name: value.half().cpu() for name, value in averaged.module.state_dict().items()}))
 
 
 def judge(arguments: argparse.Namespace) -> None:
-    """Print, for every kind, the number of heads drawn and refused; write the same as JSON."""
+    """Print, for every kind, the number of heads drawn and refused; write the same as JSON.
+
+    Ellipsoids, which no scanner has seen, are counted for themselves.
+    """
     rows: dict[str, dict[str, object]] = {}
     parts: tuple[Part, ...] = ("validation", "test")
     hosts = tuple(
         h for part in parts for h in sources_of(arguments.data, part, PrepareConfig().box, arguments.cache).hosts
     )
     drawing = partial(heads, hosts, arguments.heads, seed=10_000_000, workers=arguments.workers)
-    looks, targets = cached(arguments.drawn, drawing) if arguments.drawn else drawing()
+    looks, targets, ellipsoids = cached(arguments.drawn, drawing) if arguments.drawn else drawing()
     with torch.inference_mode():
-        verdicts = [verdict_of(look.float()) for look in looks]
+        chances = torch.tensor([verdict_of(look.float()).t1w for look in looks])
     for kind in Kind:
-        of_kind = [v for v, t in zip(verdicts, targets.tolist(), strict=True) if t == kind]
-        refused = sum(v.refused for v in of_kind)
-        low, high = binomtest(refused, len(of_kind)).proportion_ci(method="wilson")
-        rows[kind.name] = {
-            "n": len(of_kind),
-            "refused": refused,
-            "share": refused / len(of_kind),
-            "interval": [low, high],
-        }
-        share = f"{refused / len(of_kind):6.1%} [{low:.1%}, {high:.1%}]"
-        print(f"{NAMES[kind]:40} {refused:4} of {len(of_kind):4} refused, {share}")
+        row(NAMES[kind], rows, chances[(targets == kind) & ~ellipsoids])
+    t1w = torch.isin(targets, torch.tensor([int(kind) for kind in T1W_KINDS]))
+    row("all T1-weighted heads", rows, chances[t1w & ~ellipsoids])
+    row("all others", rows, chances[~t1w & ~ellipsoids])
+    row("ellipsoids, T1-weighted", rows, chances[t1w & ellipsoids])
+    row("ellipsoids, other kinds", rows, chances[~t1w & ellipsoids])
     if arguments.real:
         rows["real"] = dict(real(arguments.real))
     write_json(arguments.out, {"hosts": len(hosts), "rows": rows})
+
+
+def row(name: str, rows: dict[str, dict[str, object]], chances: Tensor) -> None:
+    """Print one row of the table, and put it with all probabilities among the rows."""
+    count, refused = len(chances), int((chances < LEAST_T1W).sum())
+    low, high = binomtest(refused, count).proportion_ci(method="wilson")
+    rows[name] = {"n": count, "refused": refused, "interval": [low, high], "t1w": sorted(chances.tolist())}
+    print(f"| {name} | {count} | {refused}: {refused / count:.1%} [{low:.1%}, {high:.1%}] |")
 
 
 def real(folder: Path) -> Iterator[tuple[str, object]]:
     """Verdicts on real files, read and prepared like any scan."""
     for path in sorted(folder.glob("*.nii*")):
         try:
-            verdict = verdict_of(coarse(prepare(read_scan(path), PrepareConfig()).image))
+            verdict = verdict_of(at_2mm(prepare(read_scan(path), PrepareConfig()).image))
             refused = ", refused" if verdict.refused else ""
             words = f"{NAMES[verdict.kind]} ({verdict.chance:.2f}), T1w {verdict.t1w:.3f}{refused}"
         except BadData as error:
@@ -182,6 +201,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("/tmp/insula-sources"))
     parser.add_argument("--heads", type=int)
     parser.add_argument("--steps", type=int, default=4500)
+    parser.add_argument("--batch", type=int, default=64, help="heads of a training step")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0, help="seed of the first training head")
     parser.add_argument("--hard", type=int, default=2, help="how many times as often hard kinds are trained on")

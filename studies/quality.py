@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from insula.augment import Original
 from insula.config import PrepareConfig
 from insula.contrast import look_at, verdict_of
-from insula.contrast.look import coarse_of_2mm
+from insula.contrast.look import look_of_2mm
 from insula.contrast.network import FaultNetwork
 from insula.contrast.symptoms import measure_symptoms
 from insula.geometry import Grid
@@ -114,7 +114,7 @@ def draw(arguments: argparse.Namespace) -> None:
         rng = np.random.default_rng((_SEED, number))
         quality = _any_quality(rng)
         head = draw_head(hosts[place], quality, _SEED + number, mm=2)
-        symptoms.append(measure_symptoms(coarse_of_2mm(head.image)))
+        symptoms.append(measure_symptoms(look_of_2mm(head.image)))
         facts.append([head.change, quality.noise, float(place % _TUNING == 0)])
         if number % 300 == 299 or number + 1 == arguments.heads:
             torch.save((torch.stack(symptoms), torch.tensor(facts)), arguments.drawn[0])
@@ -207,7 +207,7 @@ def _flags(image: Tensor, mm: int) -> tuple[bool, bool, bool]:
         config = PrepareConfig()
         verdict = verdict_of(look_at(scan, prepare(scan, config), config))
     else:
-        verdict = verdict_of(coarse_of_2mm(image))
+        verdict = verdict_of(look_of_2mm(image))
     return verdict.motion, verdict.noisy, verdict.motion or verdict.noisy
 
 

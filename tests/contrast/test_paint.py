@@ -8,9 +8,9 @@ import torch
 
 from insula.augment import Original
 from insula.contrast import paint
+from insula.contrast.arteries import arteries
 from insula.contrast.kinds import Kind
-from insula.contrast.look import coarse, coarse_of_2mm
-from insula.contrast.network import SEEN, FaultNetwork, KindNetwork
+from insula.contrast.network import FaultNetwork, KindNetwork
 from insula.contrast.paint import draw
 from insula.contrast.signal import levels
 from insula.contrast.symptoms import SYMPTOMS
@@ -76,65 +76,41 @@ def test_a_drawing_is_finite_and_the_same_again(kind: Kind, host: Original) -> N
     assert not torch.equal(drawing.image, draw(host, kind, 6).image)
 
 
-def test_looks_are_the_same_whether_made_at_1_or_at_2_mm() -> None:
-    fine = torch.rand(1, 1, 48, 48, 48)
-    look = coarse(fine)
-    assert look.shape == (11, 12, 12, 12)
-    assert torch.allclose(look[0], torch.nn.functional.avg_pool3d(fine, 4)[0, 0] / 2, atol=1e-6)
-    assert coarse_of_2mm(torch.rand(24, 24, 24)).shape == (11, 12, 12, 12)
-
-
-def _measured(channel: torch.Tensor) -> torch.Tensor:
-    """Undo the logarithm of a look's spread or detail."""
-    return ((3 * channel).exp() - 1) / 100
-
-
-def test_details_share_out_the_spread() -> None:
-    look = coarse(torch.rand(1, 1, 48, 48, 48))
-    spread, details = _measured(look[1]), _measured(look[2:9])
-    assert torch.allclose(details.square().sum(0).sqrt(), spread, rtol=1e-3, atol=1e-5)
-    assert float(details.amin(0).amax()) > 0
-
-
-@pytest.mark.parametrize(
-    ("axes", "channel"), [((2,), 2), ((1,), 3), ((1, 2), 4), ((0,), 5), ((0, 2), 6), ((0, 1), 7), ((0, 1, 2), 8)]
-)
-def test_a_detail_is_that_of_its_directions(axes: tuple[int, ...], channel: int) -> None:
-    """Stripes, bars or a chessboard of 2 mm voxels."""
-    image = torch.ones(48, 48, 48)
-    for axis in axes:
-        image = image * torch.where(torch.arange(48) // 2 % 2 == 0, 1.0, -1.0).view(
-            [-1 if n == axis else 1 for n in range(3)]
-        )
-    measured = _measured(coarse(image[None, None])[2:9])
-    assert torch.allclose(measured[channel - 2], torch.tensor(1.0), rtol=1e-3)
-    assert float(measured.sum(0).mean()) == pytest.approx(1.0, rel=1e-3)
-
-
 def test_the_networks_give_every_kind_motion_and_noise() -> None:
-    assert KindNetwork()(torch.rand(2, 11, 48, 56, 44)).shape == (2, len(Kind))
+    assert KindNetwork()(torch.rand(2, 96, 112, 88)).shape == (2, len(Kind))
     assert FaultNetwork()(torch.rand(2, SYMPTOMS)).shape == (2, 2)
 
 
-def test_the_kind_depends_on_the_mean_the_spread_and_the_extremes_alone() -> None:
-    looks, other = torch.rand(2, 1, 11, 48, 56, 44)
-    other[:, list(SEEN)] = looks[:, list(SEEN)]
+def test_the_kind_depends_on_means_details_and_extremes() -> None:
+    """Images of the same means, with details of the same spread and another sign, or with another extreme."""
     kinds = KindNetwork().eval()
-    assert torch.equal(kinds(looks), kinds(other))
-    for channel in SEEN:
-        changed = looks.clone()
-        changed[:, channel] += 1
-        assert not torch.equal(kinds(looks), kinds(changed))
+    flat, detail, extreme = torch.ones(1, 96, 112, 88), torch.zeros(2, 2, 2), torch.full((2, 2, 2), -1 / 7)
+    detail[0], detail[1], extreme[0, 0, 0] = 1, -1, 1
+    detail, extreme = (part.repeat(48, 56, 44)[None] for part in (detail, extreme / extreme.std(correction=0)))
+    logits = [kinds(image) for image in (flat, flat + 1, flat + detail, flat - detail, flat + extreme)]
+    for n, first in enumerate(logits):
+        for second in logits[n + 1 :]:
+            assert not torch.allclose(first, second, atol=1e-5)
 
 
-def test_the_extremes_are_the_brightest_and_the_darkest_within_4_mm() -> None:
-    image = torch.zeros(1, 1, 48, 48, 48)
-    image[0, 0, 8:10, 8:10, 8:10] = 8.0  # one block of 2 mm, in one of 4 mm
-    image[0, 0, 20:22, 20:22, 20:22] = -8.0
-    above, below = _measured(coarse(image)[9:])
-    assert above[2, 2, 2] == pytest.approx(7.0, rel=1e-3) and below[2, 2, 2] == pytest.approx(1.0, rel=1e-3)
-    assert above[5, 5, 5] == pytest.approx(1.0, rel=1e-3) and below[5, 5, 5] == pytest.approx(7.0, rel=1e-3)
-    assert int((above > 1e-3).sum()) == int((below > 1e-3).sum()) == 2
+def test_arteries_lie_at_the_base_of_the_brain_on_both_sides() -> None:
+    brain = torch.zeros(96, 112, 88, dtype=torch.bool)
+    brain[15:80, 15:98, 25:80] = True
+    share = torch.stack([arteries(brain, np.random.default_rng(seed)) for seed in range(12)])
+    assert 0 <= float(share.min()) < float(share.max()) <= 1
+    millilitres = share.sum((1, 2, 3)) * 0.008
+    assert bool(((millilitres > 1.5) & (millilitres < 9)).all())
+    by_height = share.sum((0, 1, 2))
+    assert float(by_height[:53].sum()) > 0.9 * float(by_height.sum())  # the lower half of the brain and below it
+    left, right = share[:, :47].sum(), share[:, 47:].sum()
+    assert float(left) == pytest.approx(float(right), rel=0.25)
+    assert not torch.equal(share[0], share[1])
+
+
+def test_no_artery_is_put_outside_the_image() -> None:
+    brain = torch.zeros(20, 24, 16, dtype=torch.bool)
+    brain[1:19, 1:23, 0:15] = True
+    assert arteries(brain, np.random.default_rng(0)).shape == (20, 24, 16)
 
 
 @pytest.mark.long

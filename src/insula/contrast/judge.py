@@ -14,9 +14,10 @@ from insula.contrast.symptoms import measure_symptoms
 from insula.errors import BadData
 from insula.types import Flag
 
-__all__ = ["Verdict", "check_contrast", "verdict_of"]
+__all__ = ["LEAST_T1W", "Verdict", "check_contrast", "verdict_of"]
 
-_LEAST_T1W = 0.25
+LEAST_T1W = 0.25
+"""Probability of being T1-weighted below which an image is refused."""
 _SURE = 0.5
 _MOTION, _NOISE = 0.65, 0.99
 """Probabilities above which motion and noise are flagged.
@@ -46,17 +47,17 @@ class Verdict:
     @property
     def refused(self) -> bool:
         """Whether the image is too unlike T1w to be segmented."""
-        return self.t1w < _LEAST_T1W
+        return self.t1w < LEAST_T1W
 
 
 @torch.inference_mode()
-def verdict_of(look: Float[Tensor, "11 i j k"]) -> Verdict:
+def verdict_of(look: Float[Tensor, "i j k"]) -> Verdict:
     """Judge what an image shows, and how well.
 
     Args:
-        look: from `look_at` or `coarse`.
+        look: from `look_at`.
     """
-    chances = bundled()(torch.stack([look, look.flip(1)])).softmax(1).mean(0)  # the head and its mirror image
+    chances = bundled()(torch.stack([look, look.flip(0)])).softmax(1).mean(0)  # the head and its mirror image
     motion, noisy = bundled_faults()(measure_symptoms(look)[None])[0].sigmoid().tolist()
     kind = Kind(int(chances.argmax()))
     return Verdict(
@@ -69,11 +70,11 @@ def verdict_of(look: Float[Tensor, "11 i j k"]) -> Verdict:
     )
 
 
-def check_contrast(look: Float[Tensor, "11 i j k"], *, assume_t1w: bool = False) -> tuple[Flag, ...]:
+def check_contrast(look: Float[Tensor, "i j k"], *, assume_t1w: bool = False) -> tuple[Flag, ...]:
     """Return the flags of an image that can be segmented.
 
     Args:
-        look: from `look_at` or `coarse`.
+        look: from `look_at`.
         assume_t1w: flag an image that does not look like T1w, instead of refusing it.
 
     Raises:

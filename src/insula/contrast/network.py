@@ -12,12 +12,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from insula.contrast.kinds import Kind
+from insula.contrast.look import blocks_of_4mm, details_of, logarithm
 from insula.contrast.symptoms import SYMPTOMS
 
-__all__ = ["SEEN", "FaultNetwork", "KindNetwork", "bundled", "bundled_faults"]
+__all__ = ["FaultNetwork", "KindNetwork", "bundled", "bundled_faults"]
 
-SEEN = 0, 1, 9, 10
-"""Channels of `look.coarse` that the kind network sees."""
 _WIDTHS = 16, 32, 48, 64
 _HIDDEN = 26
 _FARTHEST = 4.0  # standard deviations from the mean, for images unlike those of the training
@@ -28,14 +27,16 @@ _Network = TypeVar("_Network", bound=nn.Module)
 class KindNetwork(nn.Module):
     """Four convolutions, each on half the grid of the previous one; 150,000 parameters.
 
+    They see the image at 4 mm, how it varies within 4 mm, and where they are.
+
     Shapes:
-        (b, c, i, j, k) as from `look.coarse` -> (b, kinds): logits. The network sees the channels `SEEN`.
+        (b, i, j, k) as from `look_at` -> (b, kinds): logits.
     """
 
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        before = len(SEEN) + 3
+        before = 14
         for n, width in enumerate(_WIDTHS):
             layers += [nn.Conv3d(before, width, 3, padding=1, stride=1 if n else 2), nn.GroupNorm(4, width), nn.ReLU()]
             layers += [nn.MaxPool3d(2)] if 0 < n < len(_WIDTHS) - 1 else []
@@ -44,11 +45,24 @@ class KindNetwork(nn.Module):
         self.drop = nn.Dropout(0.2)
         self.head = nn.Linear(2 * before, len(Kind))
 
-    def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b n"]:
-        axes = (torch.linspace(-1, 1, n, device=x.device) for n in x.shape[2:])
-        where = torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(x), -1, -1, -1, -1)
-        features = self.features(torch.cat([x[:, list(SEEN)], where.to(x.dtype)], dim=1)).flatten(2)
+    def forward(self, x: Float[Tensor, "b i j k"]) -> Float[Tensor, "b n"]:
+        features = self.features(_seen(x)).flatten(2)
         return self.head(self.drop(torch.cat([features.mean(2), features.amax(2)], dim=1)))
+
+
+def _seen(x: Float[Tensor, "b i j k"]) -> Float[Tensor, "b 14 i2 j2 k2"]:
+    """Return what the kind network sees of an image at 2 mm.
+
+    The means over 4 mm; the logarithms of the spread within 4 mm and of how far its brightest and its darkest voxel lie
+    from the mean (a vessel is bright, and small beside 4 mm); the seven details; and the place along each axis.
+    """
+    blocks = blocks_of_4mm(x)
+    mean, spread = blocks.mean(1, keepdim=True), blocks.std(1, correction=0, keepdim=True)
+    brightest, darkest = blocks.amax(1, keepdim=True), blocks.amin(1, keepdim=True)
+    varied = logarithm(torch.cat([spread, brightest - mean, mean - darkest], dim=1).clamp_min(0))
+    axes = (torch.linspace(-1, 1, n, device=x.device, dtype=x.dtype) for n in mean.shape[2:])
+    where = torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(x), -1, -1, -1, -1)
+    return torch.cat([mean / 2, varied, details_of(blocks), where], dim=1)
 
 
 class FaultNetwork(nn.Module):

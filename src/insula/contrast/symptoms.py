@@ -1,4 +1,4 @@
-"""Measurements of a look from which motion and noise are judged: detail inside the head, and signal in the air."""
+"""Measurements of an image from which motion and noise are judged: detail inside the head, and signal in the air."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
+
+from insula.contrast.look import blocks_of_4mm, details_of, logarithm
 
 __all__ = ["SYMPTOMS", "measure_symptoms"]
 
@@ -19,7 +21,7 @@ SYMPTOMS = 216
 """Number of measurements."""
 
 
-def measure_symptoms(look: Float[Tensor, "11 i j k"]) -> Float[Tensor, " 216"]:
+def measure_symptoms(look: Float[Tensor, "i j k"]) -> Float[Tensor, " 216"]:
     """Measure what motion and noise leave in an image.
 
     Movement during an acquisition disturbs the phase axis more than the others, and leaves copies of the head in the
@@ -28,20 +30,22 @@ def measure_symptoms(look: Float[Tensor, "11 i j k"]) -> Float[Tensor, " 216"]:
     head.
 
     Args:
-        look: from `look_at` or `coarse`.
+        look: from `look_at`.
 
     Returns:
         Quantiles of detail and signal in two parts of the head, their differences between directions, and means in four
         parts of the air; 0 for a part that hardly exists.
     """
-    mean = 2 * look[0]
+    blocks = blocks_of_4mm(look[None])
+    mean, spread, details = blocks.mean(1)[0], blocks.std(1, correction=0), details_of(blocks)[0]
     some = mean.flatten()[::3]
     low, bright = torch.quantile(some, 0.02), torch.quantile(some, 0.97)
     share = (mean - low) / (bright - low).clamp_min(1e-6)
     smooth = functional.avg_pool3d(share[None, None], 3, 1, 1)[0, 0]
     head = smooth >= _HEAD
     inside = ~_grown(smooth < _INSIDE)
-    channels = torch.cat([_log(share.clamp_min(0))[None], look[1:9], *(_log(_bent(mean, n))[None] for n in range(3))])
+    bent = torch.stack([_bent(mean, axis) for axis in range(3)])
+    channels = logarithm(torch.cat([share.clamp_min(0)[None], spread, details.abs(), bent]))
     measured = [_detail(channels[:, part]) for part in (inside, head & ~inside)]
     beside_i, beside_j, far = head.any(0, keepdim=True), head.any(1, keepdim=True), ~_grown(head)
     for air in (beside_i & ~beside_j, beside_j & ~beside_i, beside_i & beside_j, ~beside_i & ~beside_j):
@@ -81,7 +85,3 @@ def _bent(mean: Float[Tensor, "i j k"], axis: int) -> Float[Tensor, "i j k"]:
 
 def _grown(part: Bool[Tensor, "i j k"]) -> Bool[Tensor, "i j k"]:
     return functional.max_pool3d(part.float()[None, None], 5, 1, 2)[0, 0] > 0.5
-
-
-def _log(x: Float[Tensor, "i j k"]) -> Float[Tensor, "i j k"]:
-    return (1 + 100 * x).log() / 3

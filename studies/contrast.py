@@ -1,11 +1,12 @@
 """Train the small network that recognises the kind of image, and judge it: wrong refusals and missed ones, by kind.
 
     python -m studies.contrast train --data DATA [--heads 6000] [--out src/insula/contrast/kinds.safetensors]
-    python -m studies.contrast judge --data DATA [--heads 1700] [--real FOLDER] [--out studies/results/contrast.json]
+    python -m studies.contrast judge --data DATA [--heads 1700] [--real FOLDER] [--cohort FOLDER] [--out FILE]
 
 Both draw their heads with `insula.contrast.paint` from the hosts and label maps of a part: the training part to train,
 validation and test to judge. `--real` adds the files of a folder, named KIND_whatever.nii.gz after `Kind`
-(t1w_1.nii.gz, flair_x.nii.gz); they take the whole way of a scan.
+(t1w_1.nii.gz, flair_x.nii.gz); they take the whole way of a scan. `--cohort` adds the heads of a simulated cohort, as
+they are and after the strongest degradations of `studies.robustness`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,8 +27,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from insula.augment import Original
+from insula.cohort import find_cohort
 from insula.config import PrepareConfig
-from insula.contrast import Kind, KindNetwork, at_2mm, verdict_of
+from insula.contrast import Kind, KindNetwork, look_at, verdict_of
 from insula.contrast.judge import LEAST_T1W
 from insula.contrast.kinds import NAMES, T1W_KINDS
 from insula.contrast.look import look_of_2mm
@@ -35,10 +37,12 @@ from insula.contrast.paint import draw
 from insula.contrast.spoil import BOX
 from insula.errors import BadData
 from insula.infer import choose_device
-from insula.io import read_scan, write_bytes, write_json
+from insula.io import read_mask, read_scan, write_bytes, write_json
 from insula.prepare import prepare
+from insula.simulate import ScannerLook
 from insula.synthetic.sources import Part
 from studies.arms import cached, sources_of
+from studies.robustness import Seen, coarser, scanned, tilted
 
 _T1W_SHARE = 0.3
 _HARD = (Kind.T1W_AGENT, Kind.FLAIR, Kind.FA, Kind.ANGIOGRAPHY, Kind.INV1, Kind.T1_MAP)
@@ -52,6 +56,16 @@ _COARSE = 0.15
 _BLURS = (3, 3, 3), (3, 1, 1), (1, 3, 1), (1, 1, 3)
 _KEPT = 0.998
 """What the averaged weights keep of themselves in a step."""
+
+
+_WORST: dict[str, Callable[[Seen], Seen]] = {
+    "simulated heads": lambda seen: seen,
+    "simulated heads, noise 0.15 of white matter": partial(scanned, ScannerLook(noise=0.15, seed=1)),
+    "simulated heads, bias 0.6": partial(scanned, ScannerLook(bias=0.6, seed=1)),
+    "simulated heads, slices of 7 mm": partial(scanned, ScannerLook(slice_mm=7.0)),
+    "simulated heads, voxels of 3 mm": partial(coarser, 3.0),
+    "simulated heads, tilted by 30 degrees": partial(tilted, 30.0),
+}
 
 
 def plan(count: int, *, hard: int = 1) -> list[Kind]:
@@ -168,6 +182,8 @@ def judge(arguments: argparse.Namespace) -> None:
     row("all others", rows, chances[~t1w & ~ellipsoids])
     row("ellipsoids, T1-weighted", rows, chances[t1w & ellipsoids])
     row("ellipsoids, other kinds", rows, chances[~t1w & ellipsoids])
+    if arguments.cohort:
+        cohort_rows(arguments.cohort, rows)
     if arguments.real:
         rows["real"] = dict(real(arguments.real))
     write_json(arguments.out, {"hosts": len(hosts), "rows": rows})
@@ -181,11 +197,24 @@ def row(name: str, rows: dict[str, dict[str, object]], chances: Tensor) -> None:
     print(f"| {name} | {count} | {refused}: {refused / count:.1%} [{low:.1%}, {high:.1%}] |")
 
 
+def cohort_rows(folder: Path, rows: dict[str, dict[str, object]]) -> None:
+    """Judge the heads of a simulated cohort on the whole way of a scan: as they are, and at their worst."""
+    config = PrepareConfig()
+    entries = find_cohort(folder).entries
+    for name, change in _WORST.items():
+        chances = []
+        for entry in entries:
+            scan, _ = change((read_scan(entry.image, name=entry.case), read_mask(entry.mask)))
+            chances.append(verdict_of(look_at(scan, prepare(scan, config), config)).t1w)
+        row(name, rows, torch.tensor(chances))
+
+
 def real(folder: Path) -> Iterator[tuple[str, object]]:
     """Verdicts on real files, read and prepared like any scan."""
     for path in sorted(folder.glob("*.nii*")):
         try:
-            verdict = verdict_of(at_2mm(prepare(read_scan(path), PrepareConfig()).image))
+            scan, config = read_scan(path), PrepareConfig()
+            verdict = verdict_of(look_at(scan, prepare(scan, config), config))
             refused = ", refused" if verdict.refused else ""
             words = f"{NAMES[verdict.kind]} ({verdict.chance:.2f}), T1w {verdict.t1w:.3f}{refused}"
         except BadData as error:
@@ -211,6 +240,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--drawn", type=Path, help="file that keeps the drawn heads for another run")
     parser.add_argument("--real", type=Path, help="folder of files KIND_whatever.nii.gz")
+    parser.add_argument("--cohort", type=Path, help="folder of a simulated cohort")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     if arguments.hard < 1:

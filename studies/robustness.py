@@ -40,7 +40,7 @@ from studies.rows import table
 
 _SEED = 13
 _AS_IS = "as it is"
-_Seen: TypeAlias = tuple[Scan, Mask]
+Seen: TypeAlias = tuple[Scan, Mask]
 _Anonymised: TypeAlias = Literal["no", "deface", "strip"]
 _ANONYMISED: tuple[tuple[_Anonymised, str], ...] = (
     ("no", "skull and face there"),
@@ -70,25 +70,25 @@ def main() -> None:
     print(_table(arguments.out))
 
 
-def _conditions(data: Path, out: Path, cases: int) -> Iterator[tuple[str, Callable[[], Iterator[_Seen]]]]:
+def _conditions(data: Path, out: Path, cases: int) -> Iterator[tuple[str, Callable[[], Iterator[Seen]]]]:
     """Every condition by name, with an iterator over the heads under it."""
     plain = partial(_heads, data, out / "heads", cases, None)
     yield _AS_IS, plain
     for anonymised, name in _ANONYMISED:
         yield name, partial(_heads, data, out / anonymised, cases, anonymised)
     for noise in (0.03, 0.06, 0.1, 0.15):
-        yield f"noise {noise:g}", partial(_each, plain, partial(_scanned, ScannerLook(noise=noise, seed=1)))
+        yield f"noise {noise:g}", partial(_each, plain, partial(scanned, ScannerLook(noise=noise, seed=1)))
     for bias in (0.2, 0.4, 0.6):
-        yield f"bias {bias:g}", partial(_each, plain, partial(_scanned, ScannerLook(bias=bias, seed=1)))
+        yield f"bias {bias:g}", partial(_each, plain, partial(scanned, ScannerLook(bias=bias, seed=1)))
     for thick in (3.0, 5.0, 7.0):
-        yield f"slices {thick:g} mm", partial(_each, plain, partial(_scanned, ScannerLook(slice_mm=thick)))
+        yield f"slices {thick:g} mm", partial(_each, plain, partial(scanned, ScannerLook(slice_mm=thick)))
     for spacing in (0.7, 1.5, 2.0, 3.0):
-        yield f"voxels {spacing:g} mm", partial(_each, plain, partial(_coarser, spacing))
+        yield f"voxels {spacing:g} mm", partial(_each, plain, partial(coarser, spacing))
     for degrees in (10.0, 20.0, 30.0):
-        yield f"tilt {degrees:g} degrees", partial(_each, plain, partial(_tilted, degrees))
+        yield f"tilt {degrees:g} degrees", partial(_each, plain, partial(tilted, degrees))
 
 
-def _heads(data: Path, folder: Path, cases: int, anonymised: _Anonymised | None) -> Iterator[_Seen]:
+def _heads(data: Path, folder: Path, cases: int, anonymised: _Anonymised | None) -> Iterator[Seen]:
     """Cases of the cohort that have a lesion."""
     for entry in _cohort(data, folder, cases, anonymised):
         truth = read_mask(entry.mask)
@@ -108,11 +108,11 @@ def _cohort(data: Path, folder: Path, cases: int, anonymised: _Anonymised | None
     return tuple(find_cohort(folder).entries)
 
 
-def _each(heads: Callable[[], Iterator[_Seen]], change: Callable[[_Seen], _Seen]) -> Iterator[_Seen]:
+def _each(heads: Callable[[], Iterator[Seen]], change: Callable[[Seen], Seen]) -> Iterator[Seen]:
     return map(change, heads())
 
 
-def _scanned(look: ScannerLook, seen: _Seen) -> _Seen:
+def scanned(look: ScannerLook, seen: Seen) -> Seen:
     """The head after a second scanner; white matter is about the 90th percentile of the non-zero voxels."""
     scan, truth = seen
     image = torch.from_numpy(np.array(scan.image, np.float32, order="C"))  # a scan is read-only
@@ -120,14 +120,14 @@ def _scanned(look: ScannerLook, seen: _Seen) -> _Seen:
     return replace(scan, image=(scan_with(image, look, white=white) * white).numpy()), truth
 
 
-def _coarser(spacing_mm: float, seen: _Seen) -> _Seen:
+def coarser(spacing_mm: float, seen: Seen) -> Seen:
     old = seen[0].grid
     factor = spacing_mm / np.array(old.spacing_mm)
     i, j, k = (max(1, round(n / f)) for n, f in zip(old.shape, factor, strict=True))
     return _resampled(seen, Grid((i, j, k), old.affine @ np.diag([*factor, 1.0])))
 
 
-def _tilted(degrees: float, seen: _Seen) -> _Seen:
+def tilted(degrees: float, seen: Seen) -> Seen:
     """The head nods: the image rotates about the left-right axis through its centre; the header stays the same."""
     old = seen[0].grid
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
@@ -139,7 +139,7 @@ def _tilted(degrees: float, seen: _Seen) -> _Seen:
     return replace(scan, grid=old), Mask(truth.voxels, old)
 
 
-def _resampled(seen: _Seen, grid: Grid) -> _Seen:
+def _resampled(seen: Seen, grid: Grid) -> Seen:
     scan, truth = seen
     image = resample(scan.image.astype(np.float32), scan.grid, grid)
     mask = resample(truth.voxels.astype(np.float32), truth.grid, grid) > 0.5
@@ -147,7 +147,7 @@ def _resampled(seen: _Seen, grid: Grid) -> _Seen:
 
 
 def _judge(
-    weights: Weights, name: str, seen: Callable[[], Iterator[_Seen]], out: Path, centres: Mapping[str, str]
+    weights: Weights, name: str, seen: Callable[[], Iterator[Seen]], out: Path, centres: Mapping[str, str]
 ) -> None:
     path = out / f"{weights.card.name} {name}.json"
     if path.exists():

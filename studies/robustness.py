@@ -1,7 +1,7 @@
 """Dice when a scan gets worse: noise, bias, thick slices, coarse voxels, a tilted head, no skull or no face.
 
 python -m studies.robustness --data DATA --out studies/results/robustness [--weights baseline,enhanced,smart]
-    [--cases 24] [--only noise,bias]
+    [--cases 24] [--only noise,"slices 5 mm"]
 python -m studies.robustness --out studies/results/robustness
 
 Simulated heads of the test part, each with a lesion, are segmented as they are and after every degradation; head and
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--weights", default="baseline,enhanced,smart")
     parser.add_argument("--cases", type=int, default=24)
-    parser.add_argument("--only", default="", help="kinds of degradation, joined by commas; default: all")
+    parser.add_argument("--only", default="", help="degradations or kinds of them, joined by commas; default: all")
     arguments = parser.parse_args()
     if arguments.data is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def main() -> None:
         for weights in arguments.weights.split(","):
             loaded = load_weights(weights)
             for name, seen in _conditions(arguments.data, arguments.out, arguments.cases):
-                if not only or name == _AS_IS or name.split()[0] in only:
+                if not only or name == _AS_IS or only & {name, name.split()[0]}:
                     entries = _cohort(arguments.data, arguments.out / "heads", arguments.cases, None)
                     _judge(loaded, name, seen, arguments.out, {entry.case: entry.centre for entry in entries})
     print(_table(arguments.out))

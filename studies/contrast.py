@@ -171,7 +171,7 @@ def judge(arguments: argparse.Namespace) -> None:
     hosts = tuple(
         h for part in parts for h in sources_of(arguments.data, part, PrepareConfig().box, arguments.cache).hosts
     )
-    drawing = partial(heads, hosts, arguments.heads, seed=10_000_000, workers=arguments.workers)
+    drawing = partial(heads, hosts, arguments.heads, seed=10_000_000 + arguments.seed, workers=arguments.workers)
     looks, targets, ellipsoids = cached(arguments.drawn, drawing) if arguments.drawn else drawing()
     with torch.inference_mode():
         chances = torch.tensor([verdict_of(look.float()).t1w for look in looks])
@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--batch", type=int, default=64, help="heads of a training step")
     parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first training head")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first head, to judge counted from 10 million")
     parser.add_argument("--hard", type=int, default=2, help="how many times as often hard kinds are trained on")
     parser.add_argument("--start", type=Path, help="weights to continue from")
     parser.add_argument("--minutes", type=float, default=math.inf, help="time limit of drawing")

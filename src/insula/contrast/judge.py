@@ -17,7 +17,7 @@ from insula.types import Flag
 __all__ = ["LEAST_T1W", "Verdict", "check_contrast", "verdict_of"]
 
 LEAST_T1W = 0.25
-"""Probability of being T1-weighted below which an image is refused."""
+"""Probability of being T1-weighted below which an image is refused; at 0.5, half a head is refused too."""
 _SURE = 0.5
 _MOTION, _NOISE = 0.65, 0.99
 """Probabilities above which motion and noise are flagged.

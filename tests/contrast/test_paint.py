@@ -10,7 +10,7 @@ from insula.augment import Original
 from insula.contrast import paint
 from insula.contrast.arteries import arteries
 from insula.contrast.kinds import Kind
-from insula.contrast.network import FaultNetwork, KindNetwork
+from insula.contrast.network import FaultNetwork, KindNetwork, _seen
 from insula.contrast.paint import draw
 from insula.contrast.signal import levels
 from insula.contrast.symptoms import SYMPTOMS
@@ -91,6 +91,15 @@ def test_the_kind_depends_on_means_details_and_extremes() -> None:
     for n, first in enumerate(logits):
         for second in logits[n + 1 :]:
             assert not torch.allclose(first, second, atol=1e-5)
+
+
+def test_the_extremes_are_the_brightest_and_the_darkest_within_4_mm() -> None:
+    image = torch.zeros(1, 24, 24, 24)
+    image[0, 4, 4, 4], image[0, 10, 10, 10] = 8.0, -8.0  # one voxel of 2 mm, in one block of 4 mm
+    above, below = ((3 * _seen(image)[0, 2:4]).exp() - 1) / 100
+    assert above[2, 2, 2] == pytest.approx(7.0, rel=1e-3) and below[2, 2, 2] == pytest.approx(1.0, rel=1e-3)
+    assert above[5, 5, 5] == pytest.approx(1.0, rel=1e-3) and below[5, 5, 5] == pytest.approx(7.0, rel=1e-3)
+    assert int((above > 1e-3).sum()) == int((below > 1e-3).sum()) == 2
 
 
 def test_arteries_lie_at_the_base_of_the_brain_on_both_sides() -> None:

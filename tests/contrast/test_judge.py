@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from insula.config import PrepareConfig, SegmentConfig
-from insula.contrast import at_2mm, check_contrast, look_at, refuse_labels, verdict_of
+from insula.contrast import check_contrast, look_at, refuse_labels, verdict_of
 from insula.errors import BadData
 from insula.geometry import Grid
 from insula.predict import segment
@@ -42,7 +42,7 @@ def _scan(levels: tuple[float, ...], *, noise: float = 0.015, grid: Grid = _GRID
 
 
 def _image(scan: Scan) -> torch.Tensor:
-    return at_2mm(prepare(scan, PrepareConfig()).image)
+    return look_at(scan, prepare(scan, PrepareConfig()), PrepareConfig())
 
 
 @pytest.mark.parametrize("lesions", [(), (Sphere((-38.0, -10.0, 18.0), 14.0),), (Sphere((-35.0, -20.0, 15.0), 28.0),)])

@@ -3,13 +3,12 @@
 from insula.contrast.judge import check_contrast, verdict_of
 from insula.contrast.kinds import Kind
 from insula.contrast.labels import refuse_labels
-from insula.contrast.look import at_2mm, look_at
+from insula.contrast.look import look_at
 from insula.contrast.network import KindNetwork, bundled
 
 __all__ = [
     "Kind",
     "KindNetwork",
-    "at_2mm",
     "bundled",
     "check_contrast",
     "look_at",

@@ -36,7 +36,7 @@ class KindNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        before = 14
+        before = 1 + 3 + 7 + 3  # as from `_seen`
         for n, width in enumerate(_WIDTHS):
             layers += [nn.Conv3d(before, width, 3, padding=1, stride=1 if n else 2), nn.GroupNorm(4, width), nn.ReLU()]
             layers += [nn.MaxPool3d(2)] if 0 < n < len(_WIDTHS) - 1 else []

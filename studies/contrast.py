@@ -30,7 +30,7 @@ from insula.augment import Original
 from insula.cohort import find_cohort
 from insula.config import PrepareConfig
 from insula.contrast import Kind, KindNetwork, look_at, verdict_of
-from insula.contrast.judge import LEAST_T1W
+from insula.contrast.judge import LEAST_T1W, Verdict
 from insula.contrast.kinds import NAMES, T1W_KINDS
 from insula.contrast.look import look_of_2mm
 from insula.contrast.paint import draw
@@ -41,6 +41,7 @@ from insula.io import read_mask, read_scan, write_bytes, write_json
 from insula.prepare import prepare
 from insula.simulate import ScannerLook
 from insula.synthetic.sources import Part
+from insula.volume import Scan
 from studies.arms import cached, sources_of
 from studies.robustness import Seen, coarser, scanned, tilted
 
@@ -112,14 +113,14 @@ def batches(looks: Tensor, targets: Tensor, steps: int, size: int) -> Iterator[t
     """Random batches: shifted by up to 8 mm, some blurred, grey levels scaled by about a tenth, half mirrored."""
     for step in range(steps):
         chosen = torch.randint(len(looks), (size,))
-        x = looks[chosen.to(looks.device)].float()
+        x = looks[chosen].float()
         x = torch.roll(x, torch.randint(-4, 5, (3,)).tolist(), dims=(1, 2, 3))
         if float(torch.rand(())) < _COARSE:
             width = _BLURS[int(torch.randint(len(_BLURS), ()))]
             x = nn.functional.avg_pool3d(x, width, 1, [n // 2 for n in width])
         scale, offset = (torch.randn(size, 1, 1, 1).to(x.device) for _ in range(2))
         x = x * (1 + 0.1 * scale).clamp(0.7, 1.3) + 0.1 * offset
-        yield (x.flip(1) if step % 2 else x), targets[chosen.to(targets.device)]
+        yield (x.flip(1) if step % 2 else x), targets[chosen]
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -199,22 +200,26 @@ def row(name: str, rows: dict[str, dict[str, object]], chances: Tensor) -> None:
 
 def cohort_rows(folder: Path, rows: dict[str, dict[str, object]]) -> None:
     """Judge the heads of a simulated cohort on the whole way of a scan: as they are, and at their worst."""
-    config = PrepareConfig()
     entries = find_cohort(folder).entries
     for name, change in _WORST.items():
         chances = []
         for entry in entries:
             scan, _ = change((read_scan(entry.image, name=entry.case), read_mask(entry.mask)))
-            chances.append(verdict_of(look_at(scan, prepare(scan, config), config)).t1w)
+            chances.append(verdict_of_scan(scan).t1w)
         row(name, rows, torch.tensor(chances))
+
+
+def verdict_of_scan(scan: Scan) -> Verdict:
+    """Judge a scan on the whole way that scans take."""
+    config = PrepareConfig()
+    return verdict_of(look_at(scan, prepare(scan, config), config))
 
 
 def real(folder: Path) -> Iterator[tuple[str, object]]:
     """Verdicts on real files, read and prepared like any scan."""
     for path in sorted(folder.glob("*.nii*")):
         try:
-            scan, config = read_scan(path), PrepareConfig()
-            verdict = verdict_of(look_at(scan, prepare(scan, config), config))
+            verdict = verdict_of_scan(read_scan(path))
             refused = ", refused" if verdict.refused else ""
             words = f"{NAMES[verdict.kind]} ({verdict.chance:.2f}), T1w {verdict.t1w:.3f}{refused}"
         except BadData as error:
@@ -230,7 +235,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("/tmp/insula-sources"))
     parser.add_argument("--heads", type=int)
     parser.add_argument("--steps", type=int, default=4500)
-    parser.add_argument("--batch", type=int, default=64, help="heads of a training step")
+    parser.add_argument("--batch", type=int, default=16, help="heads of a training step")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0, help="seed of the first head, to judge counted from 10 million")
     parser.add_argument("--hard", type=int, default=2, help="how many times as often hard kinds are trained on")

@@ -26,17 +26,17 @@ from torch import Tensor, nn
 
 from insula.augment import Original
 from insula.config import PrepareConfig
-from insula.contrast import look_at, verdict_of
+from insula.contrast import verdict_of
 from insula.contrast.look import look_of_2mm
 from insula.contrast.network import FaultNetwork
 from insula.contrast.symptoms import measure_symptoms
 from insula.geometry import Grid
 from insula.io import write_bytes, write_json
-from insula.prepare import prepare
 from insula.simulate import ScannerLook
 from insula.synthetic import Part
 from insula.volume import Scan
 from studies.arms import sources_of
+from studies.contrast import verdict_of_scan
 from studies.quality_heads import MOVEMENTS, Quality, draw_head
 from studies.rows import table
 
@@ -204,8 +204,7 @@ def _flags(image: Tensor, mm: int) -> tuple[bool, bool, bool]:
     if mm == 1:
         i, j, k = image.shape
         scan = Scan((1000 * image).numpy(), Grid((i, j, k), np.eye(4)), name="head")
-        config = PrepareConfig()
-        verdict = verdict_of(look_at(scan, prepare(scan, config), config))
+        verdict = verdict_of_scan(scan)
     else:
         verdict = verdict_of(look_of_2mm(image))
     return verdict.motion, verdict.noisy, verdict.motion or verdict.noisy

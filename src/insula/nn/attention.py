@@ -86,14 +86,19 @@ class SqueezeExcite(nn.Module):
 
 
 def _window_means(cells: Float[Tensor, "b c i j k"], window: int) -> Float[Tensor, "b c i j k"]:
-    """Average over the window around each cell; an even window is one cell to the left, then to the right, averaged."""
+    """Average over the window around each cell; an even window is one cell to the left, then to the right, averaged.
+
+    Windows are told by comparisons alone: PyTorch 2.11 cannot compile indices that are clamped.
+    """
     for axis in (2, 3, 4):
         size = cells.shape[axis]
-        across = torch.arange(size, device=cells.device)
-        sides = (window // 2, (window - 1) // 2)
-        firsts = [(across - side).clamp(0, max(size - window, 0))[:, None] for side in sides]
-        inside = torch.stack([(across >= first) & (across < first + window) for first in firsts])  # (2, size, size)
-        share = inside.to(cells.dtype).mean(0) / min(window, size)  # of each cell in the windows around each cell
+        cell = torch.arange(size, device=cells.device)
+        last = max(size - window, 0)  # where the last window begins
+        shares = []
+        for side in (window // 2, (window - 1) // 2):
+            first = cell[:, None] - side  # of the window around each cell, were there no border
+            shares.append(((cell >= first) | (cell >= last)) & ((cell < first + window) | (cell < window)))
+        share = torch.stack(shares).to(cells.dtype).mean(0) / min(window, size)  # of each cell in each window
         cells = (cells.movedim(axis, -1) @ share.T).movedim(-1, axis)
     return cells
 

@@ -10,7 +10,7 @@ import torch
 from adapt.scans import labelled
 from insula.adapt import adapted_recipe, case_set
 from insula.checkpoint import load_weights
-from insula.config import AdaptConfig, TrainConfig
+from insula.config import AdaptConfig, SEUNet, TrainConfig
 
 _CPU = torch.device("cpu")
 
@@ -33,6 +33,15 @@ def test_crops_are_smaller_on_a_processor(tiny_weights: Path) -> None:
         adapted_recipe(card, AdaptConfig(), torch.device(name), simulated=False).train for name in ("cpu", "cuda")
     )
     assert on_cpu.batch * on_cpu.crop[0] ** 3 < 0.2 * on_gpu.batch * on_gpu.crop[0] ** 3
+
+
+def test_crops_are_no_smaller_than_the_windows_of_squeeze_and_excitation(tiny_weights: Path) -> None:
+    card = load_weights(str(tiny_weights)).card
+    windows = replace(card, model=SEUNet(squeeze_window=80))
+    assert adapted_recipe(windows, AdaptConfig(), _CPU, simulated=False).train.crop == (80, 80, 80)
+    whole = replace(card, model=SEUNet(squeeze_window=0))
+    assert adapted_recipe(whole, AdaptConfig(), _CPU, simulated=False).train.crop == (64, 64, 64)
+    assert adapted_recipe(windows, AdaptConfig(), torch.device("cuda"), simulated=False).train.crop == (96, 96, 96)
 
 
 def test_cases_are_prepared_as_at_inference(tiny_weights: Path) -> None:

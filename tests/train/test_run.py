@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from insula.checkpoint import load_state, save_state
-from insula.config import AttentionUNet, PrepareConfig, Recipe, TrainConfig
+from insula.config import AttentionUNet, PrepareConfig, Recipe, SEUNet, TrainConfig
 from insula.errors import BadData
 from insula.store import CaseSet
 from insula.train import World
@@ -74,3 +74,14 @@ def test_settings_that_change_no_result_may_change(tmp_path: Path) -> None:
 
 def test_without_a_state_nothing_is_restored(tmp_path: Path) -> None:
     assert not _run(_RECIPE, tmp_path).restore()
+
+
+@pytest.mark.parametrize(("crop", "window", "warned"), [(8, 12, True), (12, 12, False), (8, 0, False), (16, 96, False)])
+def test_crops_smaller_than_the_windows_of_squeeze_and_excitation_are_warned_of(
+    crop: int, window: int, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A whole box, as the last crop is, may be smaller than a window."""
+    model = SEUNet(widths=(2, 4), reduction=1, norm="instance", stem="full", brain=False, squeeze_window=window)
+    _run(replace(_RECIPE, model=model, train=replace(_RECIPE.train, crop=(16, 16, crop))), tmp_path)
+    assert ("model.squeeze_window=12" in caplog.text) is warned
+    assert len(caplog.records) == warned

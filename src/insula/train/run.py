@@ -62,6 +62,7 @@ class Run:
             _log.info("no case has a brain mask: the network is trained without a brain output")
             recipe = replace(recipe, model=replace(recipe.model, brain=False))
         self.recipe, self.folder, self.start, self.world = recipe, folder, start, world
+        _compare_crop_with_window(recipe)
         self.device = world.device(recipe.train.device)
         torch.manual_seed(recipe.train.seed)
         model = build_model(recipe.model).to(self.device)
@@ -233,6 +234,19 @@ def _initialise(model: UNet, start: Weights, recipe: Recipe) -> None:
             axis = next(n for n, (a, b) in enumerate(zip(tensor.shape, source[name].shape, strict=True)) if a != b)
             source[name] = torch.cat([source[name], torch.zeros_like(source[name])], dim=axis)
     model.load_state_dict(source)
+
+
+def _compare_crop_with_window(recipe: Recipe) -> None:
+    """Warn if squeeze-and-excitation would see smaller parts of a head in training than in use."""
+    window = getattr(recipe.model, "squeeze_window", 0)
+    if any(size < min(window, whole) for size, whole in zip(recipe.train.crop, recipe.prepare.box, strict=True)):
+        crop = " x ".join(str(size) for size in recipe.train.crop)
+        _log.warning(
+            "crops of %s are smaller than the windows of squeeze-and-excitation, which meets other means in use than "
+            "in training: set train.crop to at least model.squeeze_window=%d, or model.squeeze_window to the crop",
+            crop,
+            window,
+        )
 
 
 def _knows_brain(data: Sources | CaseSet) -> bool:

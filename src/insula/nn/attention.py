@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -73,34 +75,48 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c i j k"]:
         if self.window and max(x.shape[2:]) > self.window * self.cell:
-            means = _window_means(F.avg_pool3d(x, self.cell), self.window)  # (b, c, i/cell, j/cell, k/cell)
-            weight = self._weight(means.movedim(1, -1)).movedim(-1, 1)
-            if self.cell > 1:
-                weight = F.interpolate(weight, scale_factor=float(self.cell), mode="trilinear", align_corners=False)
-            return x * weight
+            return x * self._weight_by_window(x)
         means = _in_steps(x) if self.in_steps else x.mean(dim=(2, 3, 4))  # (b, c)
         return x * self._weight(means)[:, :, None, None, None]
+
+    def _weight_by_window(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c i j k"]:
+        means = x.movedim(1, -1)  # (b, i, j, k, c): as it lies in memory, where channels are last
+        for axis in (1, 2, 3):
+            counts = _windows(means.shape[axis] // self.cell, self.window, self.cell, means.device)
+            means = _map(means, axis, counts) / (2 * min(self.window * self.cell, means.shape[axis]))
+        weight = self._weight(means)  # (b, i/cell, j/cell, k/cell, c)
+        for axis in (3, 2, 1):  # the first axis last: one product of matrices for the whole volume
+            cells = torch.eye(weight.shape[axis], device=weight.device)[None]
+            if self.cell > 1:
+                cells = F.interpolate(cells, scale_factor=float(self.cell), mode="linear", align_corners=False)
+            weight = _map(weight, axis, cells[0].T)
+        return weight.movedim(-1, 1)
 
     def _weight(self, means: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
         return torch.sigmoid(self.excite(F.relu(self.squeeze(means))))
 
 
-def _window_means(cells: Float[Tensor, "b c i j k"], window: int) -> Float[Tensor, "b c i j k"]:
-    """Average over the window around each cell; an even window is one cell to the left, then to the right, averaged.
+def _windows(size: int, window: int, cell: int, device: torch.device) -> Float[Tensor, "i i*cell"]:
+    """Return how often, 0 to 2, each voxel lies in the two windows around each cell: one to the left, one to the right.
 
-    Windows are told by comparisons alone: PyTorch 2.11 cannot compile indices that are clamped.
+    They are the same if the window is odd. Windows are told by comparisons alone: PyTorch 2.11 cannot compile indices
+    that are clamped.
     """
-    for axis in (2, 3, 4):
-        size = cells.shape[axis]
-        cell = torch.arange(size, device=cells.device)
-        last = max(size - window, 0)  # where the last window begins
-        shares = []
-        for side in (window // 2, (window - 1) // 2):
-            first = cell[:, None] - side  # of the window around each cell, were there no border
-            shares.append(((cell >= first) | (cell >= last)) & ((cell < first + window) | (cell < window)))
-        share = torch.stack(shares).to(cells.dtype).mean(0) / min(window, size)  # of each cell in each window
-        cells = (cells.movedim(axis, -1) @ share.T).movedim(-1, axis)
-    return cells
+    own = torch.arange(size, device=device)[:, None]
+    of = torch.arange(size * cell, device=device) // cell  # the cell of each voxel
+    last = max(size - window, 0)  # where the last window begins
+    inside = []
+    for side in (window // 2, (window - 1) // 2):
+        first = own - side  # of the window around each cell, were there no border
+        inside.append(((of >= first) | (of >= last)) & ((of < first + window) | (of < window)))
+    return inside[0].float() + inside[1].float()
+
+
+def _map(x: Float[Tensor, "b i j k c"], axis: int, matrix: Float[Tensor, "n m"]) -> Float[Tensor, "b i2 j2 k2 c"]:
+    """Multiply with a matrix along an axis; ten times as fast as pooling where channels are last."""
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    lines = x.reshape(math.prod(before), x.shape[axis], math.prod(after))
+    return torch.bmm(matrix.to(x.dtype).expand(len(lines), -1, -1), lines).reshape(*before, len(matrix), *after)
 
 
 def _in_steps(x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c"]:

@@ -150,17 +150,19 @@ def test_what_engines_compute_in() -> None:
     assert {engine_precision(name, single, convolutions) for name in engines} == {single}
 
 
-def test_batches_of_any_size_if_wanted() -> None:
+@pytest.mark.parametrize("name", ["attention, folded", "squeeze in windows", "mamba", "swin", "plain"])
+def test_batches_of_any_size_if_wanted(name: str) -> None:
     import onnxruntime
 
-    model = _model("squeeze")
+    model = _model(name)
     session = onnxruntime.InferenceSession(
         onnx_graph(model, _SHAPE, any_batch=True), providers=["CPUExecutionProvider"]
     )
-    images = torch.randn(3, 1, *_SHAPE)
-    with torch.no_grad():
-        wanted = model(images)
-    assert abs(session.run(None, {"image": images.numpy()})[0] - wanted.numpy()).max() < 1e-3
+    for size in (1, 3):
+        images = torch.randn(size, 1, *_SHAPE)
+        with torch.no_grad():
+            wanted = model(images)
+        assert abs(session.run(None, {"image": images.numpy()})[0] - wanted.numpy()).max() < 1e-3
 
 
 def test_what_an_engine_cannot_do_is_said() -> None:

@@ -19,7 +19,7 @@ __all__ = ["FORM", "IMAGE", "OPSET", "onnx_graph"]
 
 IMAGE = "image"
 OPSET = 18
-FORM = 4
+FORM = 5
 """Version of the graph's form. Raise it when the same network gives another graph, so that cached graphs are built
 again."""
 

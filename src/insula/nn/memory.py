@@ -145,8 +145,8 @@ class MemoryAttention(nn.Module):
         known = self.memory_norm(bank.token.to(self.norm.weight.dtype))
         key = rotate(self._split(self.key(known)), bank.place)
         value = self._split(self.value(known) * bank.score[..., None].to(known.dtype))
-        key = torch.cat([key, self.other_key.to(key.dtype).expand(len(x), -1, -1, -1)], dim=2)
-        value = torch.cat([value, self.other_value.to(value.dtype).expand(len(x), -1, -1, -1)], dim=2)
+        key = torch.cat([key, self.other_key.to(key.dtype).expand(x.shape[0], -1, -1, -1)], dim=2)
+        value = torch.cat([value, self.other_value.to(value.dtype).expand(x.shape[0], -1, -1, -1)], dim=2)
         value = F.pad(value, (0, 0, 0, 1))  # the null token has the value zero
         weight = torch.softmax((query @ key.mT).float() / math.sqrt(query.shape[-1]), dim=-1)  # (b, h, n, k + b + 1)
         kept = bank.token.shape[1]

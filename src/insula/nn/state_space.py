@@ -154,9 +154,9 @@ class StateSpace(nn.Module):
         step = torch.cat(
             [F.softplus(forward_steps + self.step_bias[0]), F.softplus(backward_steps + self.step_bias[1]).flip(1)]
         )
-        rate = torch.exp(self.log_rate).repeat_interleave(len(value), dim=0)[:, None]  # (2 b, 1, h)
+        rate = torch.exp(self.log_rate)[:, None].expand(-1, value.shape[0], -1).flatten(0, 1)[:, None]  # (2 b, 1, h)
         y = scan_states(turned[0] * step[..., None], -rate * step, turned[1], turned[2])
-        ahead, back = y.chunk(2)
+        ahead, back = y.unflatten(0, (2, -1))
         return ahead + back.flip(1)
 
     def _line_up(self, x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b l c"]:

@@ -96,7 +96,7 @@ class SqueezeExcite(nn.Module):
         return torch.sigmoid(self.excite(F.relu(self.squeeze(means))))
 
 
-def _windows(size: int, window: int, cell: int, device: torch.device) -> Float[Tensor, "i i*cell"]:
+def _windows(size: int, window: int, cell: int, device: torch.device) -> Float[Tensor, "i n"]:
     """Return how often, 0 to 2, each voxel lies in the two windows around each cell: one to the left, one to the right.
 
     They are the same if the window is odd. Windows are told by comparisons alone: PyTorch 2.11 cannot compile indices

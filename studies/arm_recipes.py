@@ -40,6 +40,7 @@ _EXTRAS = {
     "nomemory": ("model.memory=off",),
     "noscan": ("model.scans=0",),
     "gentle": ("train.lr=2e-4",),
+    "windows": ("model.squeeze_window=96",),
     "controls": ("simulate.control_fraction=0.2",),
     "topk": ('train.losses=[[1.0,"dice"],[1.0,"topk10"]]', "train.lr=1e-3"),
 }

@@ -100,8 +100,7 @@ def _heads(data: Path, folder: Path, cases: int, anonymised: _Anonymised | None)
 def _cohort(data: Path, folder: Path, cases: int, anonymised: _Anonymised | None) -> tuple[Entry, ...]:
     """The cohort, simulated unless the folder has it; `anonymised` applies to every site, None keeps the site's own."""
     test = load_sources(data, part="test", box=PrepareConfig().box)
-    sites = min(5, sum(host.image is not None for host in test.hosts))
-    specs = plan_cohort({"test": test}, cases=cases, sites=sites, controls=0, seed=_SEED)
+    specs = plan_cohort({"test": test}, cases=cases, sites=min(5, len(test.site_hosts)), controls=0, seed=_SEED)
     if anonymised is not None:
         specs = [replace(spec, site=replace(spec.site, anonymised=anonymised)) for spec in specs]
     for _ in each(partial(write_case, folder=folder), specs, jobs=processors()):

@@ -95,7 +95,7 @@ def plan_cohort(sources: dict[Part, Sources], *, cases: int, sites: int, control
     Raises:
         UsageError: more sites than hosts, fewer cases than sites, or a fraction of controls outside 0 to 1.
     """
-    sources = {name: _with_images(part) for name, part in sources.items()}
+    sources = {name: replace(part, hosts=part.site_hosts) for name, part in sources.items()}
     hosts = sum(len(part.hosts) for part in sources.values())
     if not 1 <= sites <= hosts:
         raise UsageError(
@@ -114,12 +114,6 @@ def plan_cohort(sources: dict[Part, Sources], *, cases: int, sites: int, control
         for place in range(int(count)):
             out.append(_subject(site, sources[site.part], number, place, controls, seed))
     return out
-
-
-def _with_images(part: Sources) -> Sources:
-    """Keep only real heads, if there are any: painted heads tell little about real scans."""
-    scanned = tuple(host for host in part.hosts if host.image is not None)
-    return replace(part, hosts=scanned or part.hosts)
 
 
 def _sites(sources: dict[Part, Sources], count: int, rng: np.random.Generator) -> list[SiteSpec]:

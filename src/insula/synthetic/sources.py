@@ -60,6 +60,11 @@ class Sources:
     fingerprint: str
     """SHA-256 of the names and bytes of all files used."""
 
+    @property
+    def site_hosts(self) -> tuple[Original, ...]:
+        """Hosts for a cohort's sites: only real heads, if there are any; painted heads tell little about real scans."""
+        return tuple(host for host in self.hosts if host.image is not None) or self.hosts
+
 
 def load_sources(folder: Path, *, part: Part, box: Shape, most_lesions: int | None = None) -> Sources:
     """Read one part of the folder.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from insula.config import AttentionUNet, ModelConfig, PlainUNet, Recipe, SEUNet, load_recipe
+from insula.config import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, Recipe, SEUNet, load_recipe
 
 _RECIPES = Path(__file__).parents[1] / "recipes"
 _HEADS = (
@@ -40,7 +40,7 @@ _EXTRAS = {
     "nomemory": ("model.memory=off",),
     "noscan": ("model.scans=0",),
     "gentle": ("train.lr=2e-4",),
-    "windows": ("model.squeeze_window=96",),
+    "windows": (),  # of the size of the crop
     "controls": ("simulate.control_fraction=0.2",),
     "topk": ('train.losses=[[1.0,"dice"],[1.0,"topk10"]]', "train.lr=1e-3"),
 }
@@ -60,7 +60,7 @@ def recipe_of(arm: str, device: str) -> Recipe:
     changes.append(f"train.device={device}")
     recipe = load_recipe(_RECIPES / f"{'smart' if model in _MODELS else model}.toml", tuple(changes))
     network = _MODELS.get(model, recipe.model)
-    if isinstance(network, SEUNet):
+    if isinstance(network, SEUNet) or (isinstance(network, MambaUNet) and "windows" in rest):
         network = replace(network, squeeze_window=recipe.train.crop[0])
     return replace(recipe, name=model, model=network)
 

@@ -113,7 +113,7 @@ def _windows(size: int, window: int, cell: int, device: torch.device) -> Float[T
 
 
 def _map(x: Float[Tensor, "b i j k c"], axis: int, matrix: Float[Tensor, "n m"]) -> Float[Tensor, "b i2 j2 k2 c"]:
-    """Multiply with a matrix along an axis; ten times as fast as pooling where channels are last."""
+    """Multiply with a matrix along an axis: faster than pooling, which copies a volume with its channels last."""
     before, after = x.shape[:axis], x.shape[axis + 1 :]
     lines = x.reshape(math.prod(before), x.shape[axis], math.prod(after))
     return (matrix.to(x.dtype)[None] @ lines).reshape(*before, matrix.shape[0], *after)

@@ -50,6 +50,7 @@ _SIMULATE = {
     "lacune_fraction": 0.1,
     "confounders": 1.0,
     "blend_fraction": 0.0,
+    "spin_echo_fraction": 0.0,
     "artefact_chance": 0.1,
     "compile": False,
     "echo": False,

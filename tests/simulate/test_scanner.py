@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,36 @@ def test_noise_is_as_strong_as_asked_and_the_rest_is_left_alone() -> None:
     assert torch.equal(plain, torch.ones_like(plain))
     noisy = scan_with(image, ScannerLook(noise=0.05), white=500)
     assert float(noisy.std()) == pytest.approx(0.05, rel=0.05)
+
+
+def test_a_spin_echo_has_less_contrast_in_the_brain_and_brighter_fat() -> None:
+    csf, grey, white, fat = (torch.full((2, 2, 2), level) for level in (0.17, 0.56, 1.0, 1.4))
+
+    def seen(image: torch.Tensor, share: float) -> float:
+        return float(scan_with(image * 300, ScannerLook(spin_echo=share), white=300).mean())
+
+    def signal(water: float, t1: float, t2: float) -> float:  # TR 500 ms, TE 12 ms
+        return water * (1 - math.exp(-500 / t1)) * math.exp(-12 / t2)
+
+    of_white = signal(0.7, 600, 80)
+    assert seen(white, 1.0) == pytest.approx(1, abs=1e-5)
+    for image, properties in ((csf, (1.0, 4000, 2000)), (grey, (0.82, 950, 100)), (fat, (0.9, 260, 70))):
+        assert seen(image, 1.0) == pytest.approx(signal(*properties) / of_white, abs=0.01)
+        assert seen(image, 0.5) == pytest.approx((seen(image, 0.0) + seen(image, 1.0)) / 2, abs=1e-5)
+    assert seen(fat * 2, 1.0) > 3 > seen(fat * 2, 0.0)
+
+
+def test_spin_echoes_are_drawn_as_often_as_asked_with_thick_slices_and_change_no_other_look() -> None:
+    def looks(share: float) -> list[ScannerLook]:
+        return [ScannerLook.sample(np.random.default_rng(seed), spin_echo=share) for seed in range(400)]
+
+    plain, some = looks(0.0), looks(0.25)
+    drawn = [look for look in some if look.spin_echo]
+    assert 70 < len(drawn) < 130
+    assert all(0.6 <= look.spin_echo <= 1 and 3 <= look.slice_mm <= 6.5 for look in drawn)
+    assert sum(look.slice_axis == 2 for look in drawn) > 0.6 * len(drawn)
+    assert not any(look.spin_echo for look in plain)
+    assert all(a == b for a, b in zip(plain, some, strict=True) if not b.spin_echo)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

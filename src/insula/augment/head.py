@@ -161,7 +161,8 @@ def draw_head(
         paint=paint,
         strip=strip,
         deface=deface,
-        scanner=fixed.scanner or ScannerLook.sample(rng, artefacts=config.artefact_chance),
+        scanner=fixed.scanner
+        or ScannerLook.sample(rng, artefacts=config.artefact_chance, spin_echo=config.spin_echo_fraction),
     )
 
 

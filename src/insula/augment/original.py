@@ -19,7 +19,7 @@ from insula.geometry import label_components
 from insula.simulate import ScannerLook, Tissue
 from insula.simulate.anatomy import BRAIN
 from insula.simulate.fields import blur_wide_each, look_up, look_up_each, put
-from insula.simulate.scanner import ScanNumbers, log_bias, scan_numbers, spreads
+from insula.simulate.scanner import ScanNumbers, log_bias, scan_numbers, spreads, toned
 from insula.simulate.shift import toward_csf
 from insula.types import Shape
 
@@ -273,8 +273,7 @@ class Original:
 def bare(coarse: Float[Tensor, "b i8 j8 k8"], scans: ScanNumbers[Tensor], box: Shape) -> Float[Tensor, "b i8 j8 k8"]:
     """Return coarse heads as their scanners show them, without noise."""
     places = [along_it[None, ::COARSE] for along_it in _places(box, coarse.device)]
-    gamma = scans.level[:, 1, None, None, None]
-    return coarse**gamma * torch.exp(log_bias(scans, box, places))
+    return toned(coarse, scans) * torch.exp(log_bias(scans, box, places))
 
 
 def around_at(around: Float[Tensor, "b 5 i2 j2 k2"], index: Float[Tensor, "b 3 i j k"]) -> Float[Tensor, "b 5 i j k"]:

@@ -46,6 +46,9 @@ class SimulateConfig:
     blend_fraction: float = 0.0
     """Share of heads whose image is blended with an image painted from their own tissues, for contrasts that no host
     has."""
+    spin_echo_fraction: float = 0.0
+    """Share of heads that look like a spin echo in slices of 3 to 6.5 mm, as in many hospitals: grey matter nearly as
+    bright as white, fat far brighter."""
     artefact_chance: float = 0.1
     """Chance of each artefact: ghosts, movement, spike."""
     compile: bool = False

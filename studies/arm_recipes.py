@@ -34,6 +34,7 @@ _EXTRAS = {
     "mission": ('train.losses=[[0.35,"dice"],[0.25,"focal"],[0.25,"boundary"],[0.15,"tversky"]]',),
     "plain": ("simulate.confounders=0",),
     "whole": ("train.whole_fraction=0.04",),
+    "clinical": ("simulate.spin_echo_fraction=0.2",),
     "echo": ("simulate.echo=true",),
     "compiled": ("simulate.compile=true",),
     "eager": ("train.compile=false",),

@@ -82,6 +82,11 @@ def _conditions(data: Path, out: Path, cases: int) -> Iterator[tuple[str, Callab
         yield f"bias {bias:g}", partial(_each, plain, partial(scanned, ScannerLook(bias=bias, seed=1)))
     for thick in (3.0, 5.0, 7.0):
         yield f"slices {thick:g} mm", partial(_each, plain, partial(scanned, ScannerLook(slice_mm=thick)))
+    for thick in (1.0, 5.0):
+        yield (
+            f"spin echo {thick:g} mm",
+            partial(_each, plain, partial(scanned, ScannerLook(spin_echo=1, slice_mm=thick))),
+        )
     for spacing in (0.7, 1.5, 2.0, 3.0):
         yield f"voxels {spacing:g} mm", partial(_each, plain, partial(coarser, spacing))
     for degrees in (10.0, 20.0, 30.0):

@@ -23,6 +23,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import torch
 
+from insula.augment.levels import find_levels
 from insula.checkpoint import Weights, load_weights
 from insula.cohort import Entry, each, find_cohort, processors
 from insula.config import PrepareConfig, SegmentConfig
@@ -83,9 +84,10 @@ def _conditions(data: Path, out: Path, cases: int) -> Iterator[tuple[str, Callab
     for thick in (3.0, 5.0, 7.0):
         yield f"slices {thick:g} mm", partial(_each, plain, partial(scanned, ScannerLook(slice_mm=thick)))
     for thick in (1.0, 5.0):
+        look = ScannerLook(spin_echo=1, slice_mm=thick)
         yield (
             f"spin echo {thick:g} mm",
-            partial(_each, plain, partial(scanned, ScannerLook(spin_echo=1, slice_mm=thick))),
+            partial(_each, plain, partial(scanned, look)),
         )
     for spacing in (0.7, 1.5, 2.0, 3.0):
         yield f"voxels {spacing:g} mm", partial(_each, plain, partial(coarser, spacing))
@@ -118,10 +120,15 @@ def _each(heads: Callable[[], Iterator[Seen]], change: Callable[[Seen], Seen]) -
 
 
 def scanned(look: ScannerLook, seen: Seen) -> Seen:
-    """The head after a second scanner; white matter is about the 90th percentile of the non-zero voxels."""
+    """The head after a second scanner.
+
+    White matter is taken as the 90th percentile of the non-zero voxels; for a spin echo, whose contrast depends on it,
+    as `find_levels` measures it.
+    """
     scan, truth = seen
     image = torch.from_numpy(np.array(scan.image, np.float32, order="C"))  # a scan is read-only
-    white = float(np.percentile(scan.image[scan.image > 0], 90))
+    levels = find_levels(image)
+    white = levels.air + levels.width if look.spin_echo else float(np.percentile(scan.image[scan.image > 0], 90))
     return replace(scan, image=(scan_with(image, look, white=white) * white).numpy()), truth
 
 
@@ -157,8 +164,9 @@ def _judge(
     path = out / f"{weights.card.name} {name}.json"
     if path.exists():
         return
+    config = SegmentConfig(device="cpu", assume_t1w=True)  # refusals are counted by `studies.contrast`
     dice = {
-        scan.name: dice_score(truth.voxels, segment(scan, SegmentConfig(device="cpu"), weights=weights).mask.voxels)
+        scan.name: dice_score(truth.voxels, segment(scan, config, weights=weights).mask.voxels)
         for scan, truth in seen()
     }
     write_json(

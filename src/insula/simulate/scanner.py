@@ -32,9 +32,9 @@ __all__ = [
 _NO_BLUR = 0.05  # mm
 _BIAS_MM = 70  # distance over which a bias field varies
 _FWHM = 2.3548  # full width at half maximum of a Gaussian [sigmas]
-_MPRAGE = np.array([0.0, 0.17, 0.56, 1.0, 1.4])
-"""Air, CSF, grey matter, white matter and fat."""
-_SPIN_ECHO = np.array([0.0, 0.34, 0.87, 1.0, 1.9])
+_MPRAGE = np.array([0.0, 0.17, 0.56, 1.0, 1.2, 1.5])
+"""Air, CSF, grey matter, white matter, white matter where the scan is unevenly bright, and fat."""
+_SPIN_ECHO = np.array([0.0, 0.34, 0.87, 1.0, 1.1, 1.9])
 """The same at 1.5 T, TR 500 ms and TE 12 ms: water * (1 - exp(-TR / T1)) * exp(-TE / T2), for CSF, grey matter, white
 matter and fat with T1 of 4000, 950, 600 and 260 ms, T2 of 2000, 100, 80 and 70 ms, water 1, 0.82, 0.7 and 0.9."""
 _SLOPES = np.diff(_SPIN_ECHO) / np.diff(_MPRAGE)

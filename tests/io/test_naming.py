@@ -83,6 +83,24 @@ def test_all_flags_of_a_name(name: str, codes: list[str]) -> None:
     assert [flag.code for flag in flags_by_name(Path(name))] == codes
 
 
+@pytest.mark.parametrize(
+    ("told", "codes"),
+    [
+        ("SE", ["spin-echo"]),
+        (["SE"], ["spin-echo"]),
+        ("SE_IR", []),
+        ("GR\\IR", []),
+        ("GR", []),
+        (7, []),
+        (None, []),
+        ("RESEARCH", []),
+    ],
+)
+def test_a_spin_echo_is_known_by_the_sidecar(told: object, codes: list[str], tmp_path: Path) -> None:
+    (tmp_path / "sub-1_T1w.json").write_text(json.dumps({"ScanningSequence": told}))
+    assert [flag.code for flag in flags_by_name(tmp_path / "sub-1_T1w.nii.gz")] == codes
+
+
 def test_a_sidecar_that_is_huge_or_the_scan_itself_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "scan.json").write_text(json.dumps({"Modality": "CT", "more": "x" * (1 << 20)}))
     refuse_other_than_t1w(tmp_path / "scan.nii")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from insula.errors import BadData
@@ -11,7 +12,7 @@ from insula.io.entities import is_uni
 from insula.io.read import bare_name
 from insula.types import Flag
 
-__all__ = ["contrast_by_name", "flags_by_name", "other_than_t1w", "refuse_other_than_t1w"]
+__all__ = ["contrast_by_name", "flags_by_name", "flags_by_sequence", "other_than_t1w", "refuse_other_than_t1w"]
 
 _ALWAYS = re.compile(r"(?:^|[_\-. ])(part-(?:phase|real|imag)|inv-?[12])(?=$|[_\-. ])", re.IGNORECASE)
 _T1W = frozenset("t1 t1w t1c t1gd t1ce mprage mp2rage memprage rage uni unit1 uniden spgr fspgr bravo vibe".split())
@@ -78,19 +79,38 @@ def contrast_by_name(path: Path) -> tuple[Flag, ...]:
     return (Flag("contrast-agent", text),)
 
 
-def flags_by_name(path: Path) -> tuple[Flag, ...]:
-    """Return all flags that follow from a scan's name: a contrast agent, or the UNI image of an MP2RAGE.
+def flags_by_sequence(sequence: Collection[str]) -> tuple[Flag, ...]:
+    """Return a warning if a scan is a spin echo, without inversion or gradient echoes; otherwise nothing.
 
     Args:
-        path: path of the file.
+        sequence: the values of ScanningSequence, such as GR, IR, SE; empty if unknown.
     """
+    if "SE" not in sequence or {"IR", "GR"} & set(sequence):
+        return ()
+    text = (
+        "The scan is a spin echo (ScanningSequence), in which lesions stand out less; of simulated spin echoes most of "
+        "the lesion was missed."
+    )
+    return (Flag("spin-echo", text),)
+
+
+def flags_by_name(path: Path) -> tuple[Flag, ...]:
+    """Return all flags that follow from a scan's name and sidecar.
+
+    They tell of a contrast agent, of the UNI image of an MP2RAGE, and of a spin echo.
+
+    Args:
+        path: path of the file; its sidecar is the `.json` of the same name.
+    """
+    told = str(_sidecar(path).get("ScanningSequence", "")).upper()
+    named = (*contrast_by_name(path), *flags_by_sequence(re.findall("[A-Z]+", told)))
     if not is_uni(path):
-        return contrast_by_name(path)
+        return named
     text = (
         "The scan is the UNI image of an MP2RAGE (UNIT1), because there is no T1w scan: noise around the head can look "
         "like tissue."
     )
-    return (*contrast_by_name(path), Flag("mp2rage-uni", text))
+    return (*named, Flag("mp2rage-uni", text))
 
 
 def _sidecar(path: Path) -> dict[str, object]:

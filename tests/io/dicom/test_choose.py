@@ -156,6 +156,23 @@ def test_the_scan_before_the_agent_is_taken_whatever_parts_the_words(before: str
 
 
 @pytest.mark.parametrize(
+    ("values", "flagged"),
+    [
+        ({"ScanningSequence": "SE"}, True),
+        ({"ScanningSequence": ["SE", "IR"]}, False),
+        ({"ScanningSequence": ["GR", "IR"]}, False),
+        ({"ScanningSequence": "", "EchoPulseSequence": "SPIN"}, True),
+        ({"ScanningSequence": "", "EchoPulseSequence": "BOTH"}, False),
+        ({"ScanningSequence": "GR", "EchoPulseSequence": "SPIN"}, False),
+        ({}, False),
+    ],
+)
+def test_a_spin_echo_is_known_by_its_attributes(values: dict[str, object], flagged: bool, tmp_path: Path) -> None:
+    write_series(tmp_path, sample(1), SeriesDescription="t1", **values)
+    assert ("spin-echo" in _taken(tmp_path)[1]) == flagged
+
+
+@pytest.mark.parametrize(
     "values",
     [
         {"ContrastBolusAgent": "x"},

@@ -9,6 +9,7 @@ from insula.errors import BadData, UsageError
 from insula.io.dicom.evidence import evidence, has_agent, unfit
 from insula.io.dicom.slices import Slice
 from insula.io.dicom.volumes import Volume, volumes_of
+from insula.io.naming import flags_by_sequence
 from insula.types import Flag
 
 __all__ = ["Choice", "choose_series"]
@@ -91,6 +92,7 @@ def _flags(ranked: list[Volume], excluded: list[str], count: int, *, by_number: 
             "contrast-agent",
             "The series was acquired with a contrast agent; the weights were not trained on such scans.",
         )
+    yield from flags_by_sequence(first.sequence)
     if "DERIVED" in first.kind:
         yield Flag("derived", "The series was computed from other images, as uniform images and reformats are.", "note")
     if best.strays:

@@ -72,7 +72,7 @@ class Slice:
     acquired_for: str
     """AcquisitionContrast of enhanced images, e.g. T1; empty elsewhere."""
     sequence: tuple[str, ...]
-    """ScanningSequence, e.g. GR, IR, EP."""
+    """ScanningSequence, e.g. GR, IR, EP; of enhanced images what EchoPulseSequence says in its place."""
     contrast: bool
     """Whether an attribute states that a contrast agent was given."""
     acquisition: int | None
@@ -221,11 +221,18 @@ def _slice(path: Path, data: Dataset, frame: int | None, groups: tuple[Dataset, 
         contrast=_agent_given(data),
         b_value=_number(find("MRDiffusionSequence", "DiffusionBValue")) or 0.0,
         acquired_for=str(find("MRImageFrameTypeSequence", "AcquisitionContrast") or "").upper().strip(),
-        sequence=tuple(str(word).upper().strip() for word in _many(data.get("ScanningSequence"))),
+        sequence=_sequence(data),
         acquisition=_whole(data.get("AcquisitionNumber")),
         time=tuple(str(data.get(key) or "") for key in ("EchoNumbers", "TemporalPositionIdentifier"))
         + tuple(str(item.get("TemporalPositionIndex") or "") for item in content),
     )
+
+
+def _sequence(data: Dataset) -> tuple[str, ...]:
+    """Return ScanningSequence; for enhanced images, which lack it, the same codes for their EchoPulseSequence."""
+    codes = tuple(filter(None, (str(word).upper().strip() for word in _many(data.get("ScanningSequence")))))
+    echoes = str(data.get("EchoPulseSequence") or "").upper().strip()
+    return codes or {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}.get(echoes, ())
 
 
 def _plain(words: str) -> str:

@@ -64,6 +64,7 @@ _WORST: dict[str, Callable[[Seen], Seen]] = {
     "simulated heads, noise 0.15 of white matter": partial(scanned, ScannerLook(noise=0.15, seed=1)),
     "simulated heads, bias 0.6": partial(scanned, ScannerLook(bias=0.6, seed=1)),
     "simulated heads, slices of 7 mm": partial(scanned, ScannerLook(slice_mm=7.0)),
+    "simulated heads, a spin echo in slices of 5 mm": partial(scanned, ScannerLook(spin_echo=1, slice_mm=5.0)),
     "simulated heads, voxels of 3 mm": partial(coarser, 3.0),
     "simulated heads, tilted by 30 degrees": partial(tilted, 30.0),
 }

@@ -14,6 +14,7 @@ from insula.contrast.network import FaultNetwork, KindNetwork, _seen
 from insula.contrast.paint import draw
 from insula.contrast.signal import levels
 from insula.contrast.symptoms import SYMPTOMS
+from insula.simulate import Tissue
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +132,22 @@ def test_some_angiographies_show_a_slab_alone(host: Original, monkeypatch: pytes
 
     heights = np.array([[height(slab, seed) for seed in range(6)] for slab in (0.0, 1.0)])
     assert heights[1].mean() < 0.8 * heights[0].mean()
+
+
+def test_some_real_heads_are_shown_as_a_spin_echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    tissue = torch.full((24, 24, 24), int(Tissue.OUTSIDE), dtype=torch.uint8)
+    tissue[2:8], tissue[8:16], tissue[16:22] = int(Tissue.SCALP), int(Tissue.CORTEX), int(Tissue.WHITE)
+    shells = [Tissue.SCALP, Tissue.CORTEX, Tissue.WHITE]
+    levels = torch.zeros(len(Tissue))
+    levels[shells] = torch.tensor([1.5, 0.56, 1.0])
+    image = levels[tissue.long()].repeat_interleave(2, 0).repeat_interleave(2, 1).repeat_interleave(2, 2)
+
+    def shown(share: float, seed: int) -> list[float]:
+        monkeypatch.setattr(paint, "_SPIN_ECHO", share)
+        seen = paint._real(image, tissue, np.random.default_rng(seed), torch.Generator().manual_seed(seed))
+        scalp, grey, white = (float(seen[tissue == kind].median()) for kind in shells)
+        return [grey / white, scalp / white]
+
+    plain, spin_echo = (np.array([shown(share, seed) for seed in range(6)]) for share in (0.0, 1.0))
+    assert (spin_echo[:, 0] > plain[:, 0] + 0.1).all() and (spin_echo[:, 0] < 0.95).all()
+    assert (spin_echo[:, 1] > plain[:, 1]).all()

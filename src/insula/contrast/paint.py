@@ -20,6 +20,7 @@ from insula.contrast.signal import levels
 from insula.contrast.spoil import BOX, MM, SLOW, emptied, field, moved, noisy, posed, resolved, shading
 from insula.simulate import Tissue
 from insula.simulate.anatomy import BRAIN, GREY, WHITE, draw_palette
+from insula.simulate.scanner import as_spin_echo
 
 __all__ = ["Drawn", "draw"]
 
@@ -40,6 +41,8 @@ _PLAIN = {
 }
 _GEOMETRIC = 0.15
 """Share of heads drawn as ellipsoids, so that the network learns the order of tissues and not a face."""
+_SPIN_ECHO = 0.25
+"""Share of real T1w heads that are shown as a spin echo."""
 _SLAB = 0.5
 """Share of angiographies that show only a slab of the head."""
 
@@ -139,7 +142,7 @@ def _geometric(host: Original, rng: np.random.Generator) -> Original:
 def _real(
     image: Volume, tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, generator: torch.Generator
 ) -> Volume:
-    """Return a T1w head as it was scanned, with another gamma and perhaps a lesion.
+    """Return a T1w head as it was scanned, with another gamma and perhaps a lesion, or as a spin echo.
 
     Args:
         image: the scan, at 1 mm.
@@ -148,7 +151,11 @@ def _real(
         generator: generator of its noise.
     """
     scanned = _scanned(image).clamp(0, 3) ** float(rng.uniform(0.7, 1.4))
-    return scanned * (1 - 0.75 * _lesion(tissue, rng, generator))
+    scanned = scanned * (1 - 0.75 * _lesion(tissue, rng, generator))
+    if rng.random() >= _SPIN_ECHO:
+        return scanned
+    white = float(scanned[_among(tissue, WHITE)].median())
+    return white * torch.lerp(scanned / white, as_spin_echo(scanned / white), float(rng.uniform(0.6, 1)))
 
 
 def _scanned(image: Volume) -> Volume:

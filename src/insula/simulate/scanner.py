@@ -20,6 +20,7 @@ __all__ = [
     "ScannerLook",
     "acquire",
     "add_noise",
+    "as_spin_echo",
     "disturb_each",
     "log_bias",
     "scan_each",
@@ -212,10 +213,15 @@ def toned(images: Volumes, numbers: ScanNumbers[Tensor]) -> Volumes:
     """
     _, gamma, _, share = numbers.level.T[:, :, None, None, None]
     x = images.clamp_min(0) ** gamma
-    spin_echo = torch.zeros_like(x)
+    return x + share * (as_spin_echo(x) - x)
+
+
+def as_spin_echo(images: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Return MPRAGE intensities as a spin echo with a short repetition time shows them; air is 0, white matter 1."""
+    out = torch.zeros_like(images)
     for start, change in _BENDS:
-        spin_echo = spin_echo + change * (x - start).clamp_min(0)
-    return x + share * (spin_echo - x)
+        out = out + change * (images - start).clamp_min(0)
+    return out
 
 
 def disturb_each(images: Volumes, looks: Sequence[ScannerLook]) -> Volumes:

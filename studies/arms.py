@@ -5,7 +5,7 @@
 Every arm continues from the weights given for its model (`--start baseline=CARD`), or begins with random ones, with the
 same seed unless its name ends in `-s1`, `-s2` and so on; seeds of an arm take equally many steps. Arms are judged on
 heads of the validation part, whose hosts and outlines no arm trains on: 48 simulated as in training, the same 48 with
-an unfamiliar look, and real lesion-free heads with and without skull.
+an unfamiliar look, 48 as spin echoes, and real lesion-free heads with and without skull.
 Each arm writes one JSON; an arm that has its JSON is not run again, and an interrupted arm resumes.
 """
 
@@ -98,14 +98,20 @@ def free_heads(sources: Sources, device: torch.device) -> CaseSet:
 def judge_sets(
     data: Path, cache: Path, recipe: Recipe, device: torch.device, count: int, part: Part
 ) -> dict[str, CaseSet]:
-    """Heads that no arm trains on: simulated as in training, with an unfamiliar look, and real and lesion-free."""
+    """Heads that no arm trains on: simulated, with an unfamiliar look, as spin echoes, and real and lesion-free."""
 
     def make() -> dict[str, CaseSet]:
         sources = sources_of(data, part, recipe.prepare.box, cache)
-        stream = HeadStream(sources, recipe, device=device)
+        stream, spin_echoes = (
+            HeadStream(
+                sources, replace(recipe, simulate=replace(recipe.simulate, spin_echo_fraction=share)), device=device
+            )
+            for share in (0.0, 1.0)
+        )
         return {
             "heads": stream.cases(count, seed=_SEED),
             "unfamiliar": stream.cases(count, seed=_SEED, unfamiliar=True),
+            "spin echoes": spin_echoes.cases(count, seed=_SEED),
             "free": free_heads(sources, device),
         }
 

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from geometry.orders import ORDERS, stored_as
 from insula.geometry import Grid
-from insula.postprocess import brain_flags, decide, find_brain, within_brain
+from insula.postprocess import brain_flags, decide, find_brain, flat_contrast, within_brain
 from insula.volume import Mask
 
 _GRID = Grid((20, 24, 18), np.diag([2.0, 2.0, 2.0, 1.0]))
@@ -109,3 +109,30 @@ def test_a_brain_of_an_implausible_size_is_flagged(voxels: int, odd: bool) -> No
     assert [(flag.code, flag.severity) for flag in flags] == [("brain-volume-odd", "warning")] * odd
     assert all(f"measures {voxels} ml, which is not between 600 and 2200 ml" in flag.text for flag in flags)
     assert brain_flags(None) == ()
+
+
+def _head(grey: float) -> tuple[np.ndarray, np.ndarray]:
+    """An image and the probability of brain: air at -1, CSF, grey matter, white matter at 2, and a bright scalp."""
+    image = np.full((30, 30, 30), -1.0)
+    image[2:-2], image[4:-4], image[4:7] = 6.0, 2.0, -0.4  # in relation to white matter, CSF has 0.2
+    image[7:16] = 3 * grey - 1
+    brain = np.zeros(image.shape)
+    brain[4:-4] = 0.9
+    return image, brain
+
+
+@pytest.mark.parametrize(("grey", "flat"), [(0.5, False), (0.6, False), (0.74, False), (0.78, True), (0.87, True)])
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (300.0, -50.0)])
+def test_grey_matter_nearly_as_bright_as_white_is_flagged(grey: float, flat: bool, scale: float, offset: float) -> None:
+    image, brain = _head(grey)
+    flags = flat_contrast(scale * image + offset, brain)
+    assert [(flag.code, flag.severity) for flag in flags] == [("grey-like-white", "warning")] * flat
+    assert all(f"({grey:.2f}; at most 0.76 is usual)" in flag.text for flag in flags)
+
+
+def test_the_contrast_of_no_brain_of_little_brain_or_of_nothing_else_is_unknown() -> None:
+    image, brain = _head(0.87)
+    assert flat_contrast(image, np.zeros_like(brain)) == ()
+    assert flat_contrast(image, np.ones_like(brain)) == ()
+    assert flat_contrast(image, brain * (np.arange(27000).reshape(brain.shape) < 4500)) == ()
+    assert flat_contrast(-image, brain) == ()  # air is the brightest

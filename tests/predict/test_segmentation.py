@@ -23,6 +23,7 @@ from insula.io import atomic, nifti_write, read_mask, read_scan, read_values
 from insula.predict import Result, refusal, result_paths, segment, to_record, write_refusal, write_result
 from insula.simulate import phantom_case
 from insula.simulate.phantom import phantom_grid
+from insula.types import Flag
 from insula.volume import Case, Scan
 
 _CONFIG = SegmentConfig(device="cpu", precision="float32")
@@ -121,6 +122,25 @@ def test_a_scan_without_a_brain_says_so(coarse_case: Case, brain_weights: Path) 
     assert record["brain"] == {"volume_ml": 0.0, "lesion_share": None}
     assert "brain-volume-odd" in {flag["code"] for flag in record["flags"]}
     assert not result.prob.any()
+
+
+@pytest.mark.parametrize(("before", "flagged"), [((), True), (("spin-echo",), False), (("contrast-inverted",), False)])
+def test_a_spin_echos_contrast_is_flagged_unless_the_scan_is_known_to_be_one(
+    before: tuple[str, ...], flagged: bool, coarse_case: Case, brain_weights: Path, monkeypatch: Any
+) -> None:
+    seen = []
+
+    def flat(image: np.ndarray, brain: np.ndarray) -> tuple[Flag, ...]:
+        seen.append((image, brain))
+        return (Flag("grey-like-white", "Grey matter is bright."),)
+
+    monkeypatch.setattr("insula.predict.segmentation.flat_contrast", flat)
+    scan = replace(coarse_case.scan, flags=tuple(Flag(code, "") for code in before))
+    codes = [flag.code for flag in segment(scan, _CONFIG, weights=str(brain_weights)).flags]
+    assert ("grey-like-white" in codes) is flagged
+    assert len(seen) == flagged
+    for image, brain in seen:
+        assert image[brain > 0.5].mean() > image[brain < 0.5].mean()
 
 
 _SIDES = [(True, 0), (False, 1), (True, 2)]

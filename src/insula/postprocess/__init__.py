@@ -1,6 +1,6 @@
 """From probabilities to the lesion mask, its single lesions and the brain mask."""
 
-from insula.postprocess.brain import brain_flags, find_brain, within_brain
+from insula.postprocess.brain import brain_flags, find_brain, flat_contrast, grey_share, within_brain
 from insula.postprocess.decision import Lesion, decide, measure_lesions, number_lesions
 from insula.postprocess.doubt import SMALL_ML, SPREAD, lesion_confidence, mean_logits, volume_doubt, volume_interval
 from insula.postprocess.sides import Side, side_of, side_volumes_ml
@@ -13,6 +13,8 @@ __all__ = [
     "brain_flags",
     "decide",
     "find_brain",
+    "flat_contrast",
+    "grey_share",
     "lesion_confidence",
     "mean_logits",
     "measure_lesions",

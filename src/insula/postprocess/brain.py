@@ -11,10 +11,12 @@ from insula.geometry import Grid, label_components, laid_out, ras_map
 from insula.types import Flag
 from insula.volume import Mask
 
-__all__ = ["brain_flags", "find_brain", "within_brain"]
+__all__ = ["brain_flags", "find_brain", "flat_contrast", "grey_share", "within_brain"]
 
 _THRESHOLD = 0.5  # lesion probability is 0 up to this (`insula.models.probabilities`)
 _PLAUSIBLE_ML = (600.0, 2200.0)
+_FLAT = 0.76
+_FEWEST = 1000  # voxels of brain that say something about its contrast
 
 
 def find_brain(prob: Float[np.ndarray, "i j k"], grid: Grid) -> Mask:
@@ -61,6 +63,41 @@ def brain_flags(brain: Mask | None) -> tuple[Flag, ...]:
         "check its outline before using any volume."
     )
     return (Flag("brain-volume-odd", text),)
+
+
+def flat_contrast(image: Float[np.ndarray, "i j k"], brain: Float[np.ndarray, "i j k"]) -> tuple[Flag, ...]:
+    """Returns a warning if grey matter is nearly as bright as white matter, as in spin echoes.
+
+    Args:
+        image: of any scale, air darker than the brain.
+        brain: probability of brain, 0 to 1, on the image's grid.
+    """
+    share = grey_share(image, brain)
+    if share is None or share <= _FLAT:
+        return ()
+    text = (
+        f"Grey matter is nearly as bright as white matter ({share:.2f}; at most {_FLAT} is usual), as in spin echoes; "
+        "of simulated spin echoes most of the lesion was missed."
+    )
+    return (Flag("grey-like-white", text),)
+
+
+def grey_share(image: Float[np.ndarray, "i j k"], brain: Float[np.ndarray, "i j k"]) -> float | None:
+    """Returns how bright grey matter is in relation to white matter; None if there is too little brain to tell.
+
+    It is the 40th percentile of the brain's intensity above air, divided by the 90th; air is the 5th percentile of what
+    is not brain. `python -m studies.grey_white` measures it.
+
+    Args:
+        image: of any scale, air darker than the brain.
+        brain: probability of brain, 0 to 1, on the image's grid.
+    """
+    inside = brain >= _THRESHOLD
+    if not _FEWEST <= inside.sum() < inside.size:
+        return None
+    air = np.quantile(image[~inside], 0.05)
+    grey, white = np.quantile(image[inside], (0.4, 0.9)) - air
+    return float(grey / white) if white > 0 else None
 
 
 def _filled(voxels: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -7,16 +7,17 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from insula.checkpoint import Weights, load_weights
 from insula.config import SegmentConfig
 from insula.contrast import check_contrast, look_at, refuse_labels
 from insula.errors import BadData
 from insula.infer import InferFacts, infer_mean
-from insula.postprocess import brain_flags, decide, find_brain, measure_lesions, within_brain
+from insula.postprocess import brain_flags, decide, find_brain, flat_contrast, measure_lesions, within_brain
 from insula.predict.result import Provenance, Result, WeightsProvenance
 from insula.predict.standing import inputs_sha256
-from insula.prepare import prepare
+from insula.prepare import Prepared, prepare
 from insula.types import DEFAULT_WEIGHTS, VERSION, Flag
 from insula.volume import Scan
 
@@ -70,6 +71,7 @@ def segment(scan: Scan, config: SegmentConfig = SegmentConfig(), *, weights: str
         *contrast,
         *_at_the_rim(output.lesion.numpy() >= threshold),
         *brain_flags(brain),
+        *_contrast_within(scan, prepared, output.brain),
     )
     return Result(
         scan=scan,
@@ -92,6 +94,15 @@ def _with_cause(error: BadData, scan: Scan) -> BadData:
     more = f" ({len(odd) - 1} more like it)" if len(odd) > 1 else ""
     rule = f"is not recognised as a T1w scan of a head: {odd[0][0].lower()}{odd[0][1:].rstrip('.')}{more}"
     return BadData("the image", "", rule, "correct the header, or export the series again")
+
+
+def _contrast_within(scan: Scan, prepared: Prepared, brain: Tensor | None) -> tuple[Flag, ...]:
+    """Return a warning of a spin echo's contrast, unless the header has said so or black and white are exchanged."""
+    known = {flag.code for flag in (*scan.flags, *prepared.flags)}
+    if brain is None or known & {"spin-echo", "contrast-inverted"}:
+        return ()
+    step = slice(None, None, 2)
+    return flat_contrast(prepared.image[0, 0, step, step, step].numpy(), brain[step, step, step].numpy())
 
 
 def _at_the_rim(voxels: np.ndarray) -> tuple[Flag, ...]:

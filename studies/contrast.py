@@ -59,7 +59,7 @@ _KEPT = 0.998
 """What the averaged weights keep of themselves in a step."""
 
 
-_WORST: dict[str, Callable[[Seen], Seen]] = {
+WORST: dict[str, Callable[[Seen], Seen]] = {
     "simulated heads": lambda seen: seen,
     "simulated heads, noise 0.15 of white matter": partial(scanned, ScannerLook(noise=0.15, seed=1)),
     "simulated heads, bias 0.6": partial(scanned, ScannerLook(bias=0.6, seed=1)),
@@ -202,7 +202,7 @@ def row(name: str, rows: dict[str, dict[str, object]], chances: Tensor) -> None:
 def cohort_rows(folder: Path, rows: dict[str, dict[str, object]]) -> None:
     """Judge the heads of a simulated cohort on the whole way of a scan: as they are, and at their worst."""
     entries = find_cohort(folder).entries
-    for name, change in _WORST.items():
+    for name, change in WORST.items():
         chances = []
         for entry in entries:
             scan, _ = change((read_scan(entry.image, name=entry.case), read_mask(entry.mask)))

@@ -3,14 +3,12 @@
     python -m studies.grey_white --cohort TEST [--every 3] [--real FOLDER] [--out FILE]
 
 Scans whose `grey_share` is too high are flagged (`insula.postprocess.flat_contrast`). The cohort is simulated; every
-third of its heads is taken.
+third of its heads is taken, under the conditions of `studies.contrast`.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +20,8 @@ from insula.infer import infer_mean
 from insula.io import read_mask, read_scan, write_json
 from insula.postprocess import grey_share
 from insula.prepare import prepare
-from insula.simulate import ScannerLook
 from insula.volume import Scan
-from studies.robustness import Seen, coarser, scanned
-
-_WAYS: dict[str, Callable[[Seen], Seen]] = {
-    "as it is": lambda seen: seen,
-    "noise 0.1": partial(scanned, ScannerLook(noise=0.1, seed=1)),
-    "bias 0.6": partial(scanned, ScannerLook(bias=0.6, seed=1)),
-    "slices 7 mm": partial(scanned, ScannerLook(slice_mm=7.0)),
-    "voxels 3 mm": partial(coarser, 3.0),
-    "spin echo 1 mm": partial(scanned, ScannerLook(spin_echo=1)),
-    "spin echo 5 mm": partial(scanned, ScannerLook(spin_echo=1, slice_mm=5.0)),
-    "six tenths of a spin echo, 5 mm": partial(scanned, ScannerLook(spin_echo=0.6, slice_mm=5.0)),
-}
+from studies.contrast import WORST
 
 
 def share_of(scan: Scan, weights: Weights) -> float:
@@ -57,7 +43,7 @@ def main() -> None:
     weights = load_weights(arguments.weights)
     entries = find_cohort(arguments.cohort).entries[:: arguments.every]
     shares: dict[str, dict[str, float]] = {}
-    for way, change in _WAYS.items():
+    for way, change in WORST.items():
         seen = ((entry, (read_scan(entry.image, name=entry.case), read_mask(entry.mask))) for entry in entries)
         shares[way] = {entry.case: share_of(change(pair)[0], weights) for entry, pair in seen}
         _tell(way, shares[way])

@@ -85,10 +85,7 @@ def _conditions(data: Path, out: Path, cases: int) -> Iterator[tuple[str, Callab
         yield f"slices {thick:g} mm", partial(_each, plain, partial(scanned, ScannerLook(slice_mm=thick)))
     for thick in (1.0, 5.0):
         look = ScannerLook(spin_echo=1, slice_mm=thick)
-        yield (
-            f"spin echo {thick:g} mm",
-            partial(_each, plain, partial(scanned, look)),
-        )
+        yield f"spin echo {thick:g} mm", partial(_each, plain, partial(scanned, look))
     for spacing in (0.7, 1.5, 2.0, 3.0):
         yield f"voxels {spacing:g} mm", partial(_each, plain, partial(coarser, spacing))
     for degrees in (10.0, 20.0, 30.0):
@@ -127,8 +124,11 @@ def scanned(look: ScannerLook, seen: Seen) -> Seen:
     """
     scan, truth = seen
     image = torch.from_numpy(np.array(scan.image, np.float32, order="C"))  # a scan is read-only
-    levels = find_levels(image)
-    white = levels.air + levels.width if look.spin_echo else float(np.percentile(scan.image[scan.image > 0], 90))
+    if look.spin_echo:
+        levels = find_levels(image)
+        white = levels.air + levels.width
+    else:
+        white = float(np.percentile(scan.image[scan.image > 0], 90))
     return replace(scan, image=(scan_with(image, look, white=white) * white).numpy()), truth
 
 

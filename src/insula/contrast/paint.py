@@ -155,7 +155,7 @@ def _real(
     if rng.random() >= _SPIN_ECHO:
         return scanned
     white = float(scanned[_among(tissue, WHITE)].median())
-    return white * torch.lerp(scanned / white, as_spin_echo(scanned / white), float(rng.uniform(0.6, 1)))
+    return white * as_spin_echo(scanned / white, float(rng.uniform(0.6, 1)))
 
 
 def _scanned(image: Volume) -> Volume:

@@ -92,9 +92,7 @@ class ScannerLook:
         if not spin_echo or rng.random() >= spin_echo:
             return look
         axis = 2 if rng.random() < 0.7 else look.slice_axis
-        return replace(
-            look, spin_echo=float(rng.uniform(0.6, 1)), slice_mm=float(rng.uniform(3, 6.5)), slice_axis=int(axis)
-        )
+        return replace(look, spin_echo=float(rng.uniform(0.6, 1)), slice_mm=float(rng.uniform(3, 6.5)), slice_axis=axis)
 
     def at_field(self, tesla: float) -> ScannerLook:
         """Return the same acquisition at another field strength, taking this one as made at 1.5 T.
@@ -212,16 +210,20 @@ def toned(images: Volumes, numbers: ScanNumbers[Tensor]) -> Volumes:
         numbers: numbers of the looks.
     """
     _, gamma, _, share = numbers.level.T[:, :, None, None, None]
-    x = images.clamp_min(0) ** gamma
-    return x + share * (as_spin_echo(x) - x)
+    return as_spin_echo(images.clamp_min(0) ** gamma, share)
 
 
-def as_spin_echo(images: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """Return MPRAGE intensities as a spin echo with a short repetition time shows them; air is 0, white matter 1."""
-    out = torch.zeros_like(images)
+def as_spin_echo(images: Float[Tensor, "*any"], share: float | Tensor) -> Float[Tensor, "*any"]:
+    """Return MPRAGE intensities as a spin echo with a short repetition time shows them.
+
+    Args:
+        images: intensities with air 0 and white matter 1, which stay as they are.
+        share: 0 leaves the images as they are, 1 gives them a spin echo's contrast.
+    """
+    spin_echo = torch.zeros_like(images)
     for start, change in _BENDS:
-        out = out + change * (images - start).clamp_min(0)
-    return out
+        spin_echo = spin_echo + change * (images - start).clamp_min(0)
+    return images + share * (spin_echo - images)
 
 
 def disturb_each(images: Volumes, looks: Sequence[ScannerLook]) -> Volumes:

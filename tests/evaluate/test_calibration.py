@@ -167,8 +167,13 @@ def test_masks_that_are_nearly_empty_have_an_interval_of_their_own() -> None:
     assert large[1] < 90
     assert small is not None
     assert small[0] > 0  # a mask of nothing, and a lesion in every case of its kind
-    few = calibrate(cases[:24], _CARD).calibration
-    assert few.volume_small is None
+
+    few = calibrate(cases[:24], _CARD).calibration  # 8 of them nearly empty: too few for a fit of their own
+    assert few.volume is not None
+    assert few.volume_small is not None
+    assert few.volume_small[0] <= few.volume[0]
+    assert few.volume_small[1] > 5 * few.volume[1]
+    assert calibrate(cases[:21], _CARD).calibration.volume_small is None  # 14 others: one fit for all
 
 
 @pytest.mark.long

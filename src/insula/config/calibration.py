@@ -46,8 +46,8 @@ class Calibration:
     """How far the true volume lies below and above the predicted volume, in units of the case's own doubt
     (`volume_doubt`)."""
     volume_small: tuple[float, float] | None = None
-    """Bounds like `volume` for masks under 1 ml, which may have missed a lesion; None if there were too few such
-    cases to fit."""
+    """Bounds like `volume` for masks under 1 ml, which may have missed a lesion; fitted on all cases if there were too
+    few such masks. None if `volume` serves for all masks."""
     level: float = 0.9
     """Share of cases whose true volume lies between the bounds (0 to 1)."""
     lesion: tuple[float, float, float] | None = None

@@ -186,11 +186,15 @@ class _Fit:
 
 
 def _volumes(fits: Sequence[_Fit]) -> tuple[tuple[float, float], tuple[float, float] | None]:
-    """Fit volume intervals separately for masks from `SMALL_ML` and smaller ones if there are enough of both."""
+    """Fit volume intervals separately for masks from `SMALL_ML` and for smaller ones.
+
+    Nearly empty masks are the most wrong on a log scale and would widen the intervals of all others. If they are too
+    few for a fit of their own, all masks together serve for them.
+    """
     small, large = ([fit for fit in fits if (fit.predicted_ml < SMALL_ML) == under] for under in (True, False))
-    if min(len(small), len(large)) < _LEAST_GROUP:
+    if not small or len(large) < _LEAST_GROUP:
         return _volume(fits), None
-    return _volume(large), _volume(small)
+    return _volume(large), _volume(small if len(small) >= _LEAST_GROUP else fits)
 
 
 def _volume(fits: Sequence[_Fit]) -> tuple[float, float]:

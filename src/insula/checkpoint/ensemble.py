@@ -116,7 +116,7 @@ def store_card(name: str, card: Card) -> Path:
 
 def _load_each(parts: list[str], names: list[str]) -> list[Weights]:
     members = [load_network(find_card(name)) for name in names]
-    if len(parts) == 1 and names != parts:  # a folder of folds, or a bundled ensemble
+    if len(parts) == 1 and _folds(parts[0]):
         _refuse_unfinished(names, members)
     return members
 

@@ -16,7 +16,7 @@ _KINDS = {to_dict(kind())["kind"]: kind for kind in get_args(ModelConfig)}
 _MODELS: dict[str, dict[str, Any]] = {
     "attention_unet": {"norm": "instance", "stem": "full", "brain": False},
     "se_unet": {"norm": "group", "stem": "full", "brain": False, "squeeze_window": 0},
-    "mamba_unet": {"norm": "group", "stem": "full", "brain": False},
+    "mamba_unet": {"norm": "group", "stem": "full", "brain": False, "squeeze_window": 0},
     "swin_unet": {"norm": "instance", "brain": False},
     "plain_unet": {"brain": False},
 }

@@ -89,10 +89,10 @@ class MambaUNet:
     """Predict the brain as a second output; lesion probability is 0 outside the brain."""
     reduction: int = 4
     """Bottleneck of squeeze-and-excitation: channels / reduction."""
-    squeeze_window: int = 0
+    squeeze_window: int = 96
     """Windows of squeeze-and-excitation, with the meaning that they have in the enhanced model; 0 for the whole volume.
     The state space and the memory look at the whole volume in any case, which is why this model is trained on some
-    whole heads (`train.whole_fraction`)."""
+    whole heads too (`train.whole_fraction`)."""
     scans: int = 2
     """State-space blocks after each of the two coarsest encoder stages, each along different axes; 0 for none."""
     state: int = 16

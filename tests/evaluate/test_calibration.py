@@ -177,11 +177,31 @@ def test_masks_that_are_nearly_empty_have_an_interval_of_their_own() -> None:
 
 
 @pytest.mark.long
+def test_intervals_are_wider_if_centres_differ() -> None:
+    """All masks are equal; the true volumes of a centre lie together, apart from the other centres' or among them."""
+    rng = np.random.default_rng(0)
+    alike, apart = list[CaseStatistics](), list[CaseStatistics]()
+    mask = Pieces(np.array([20.0]), np.array([20.0]), np.array([3.0]), np.zeros((1, 2), int), 1)
+    for number, case in enumerate(_cases(90)):
+        case = replace(case, centre=f"R{number % 3}", pieces=dict.fromkeys(THRESHOLDS, mask))
+        spread = float(rng.normal(0, 1))
+        alike.append(replace(case, truth_ml=20 + spread))
+        apart.append(replace(case, truth_ml=20 + spread + 2 * (number % 3 - 1)))
+    levels = []
+    for cases in (alike, apart):
+        facts = calibrate(cases, _CARD).calibration.fitted_on
+        assert facts is not None
+        levels.append(facts["volume_level_fitted"])
+    assert levels[0] < levels[1]  # type: ignore[operator]
+
+
+@pytest.mark.long
 def test_one_centre_alone_is_never_left_out() -> None:
     cases = [replace(case, centre="R1") for case in _cases(30)]
     facts = calibrate(cases, _CARD).calibration.fitted_on
     assert facts is not None
     assert "volume_coverage_left_out" not in facts
+    assert facts["volume_level_fitted"] == 0.9
 
 
 def _raw_threshold(card: Card) -> float:

@@ -77,7 +77,7 @@ def flat_contrast(image: Float[np.ndarray, "i j k"], brain: Float[np.ndarray, "i
         return ()
     text = (
         f"Grey matter is nearly as bright as white matter ({share:.2f}; at most {_FLAT} is usual), as in spin echoes; "
-        "of simulated spin echoes most of the lesion was missed."
+        "lesions stand out less there, and part of one can be missed."
     )
     return (Flag("grey-like-white", text),)
 

@@ -177,7 +177,7 @@ def test_masks_that_are_nearly_empty_have_an_interval_of_their_own() -> None:
 
 
 @pytest.mark.long
-def test_intervals_are_wider_if_centres_differ() -> None:
+def test_the_level_of_intervals_is_raised_if_centres_differ() -> None:
     """All masks are equal; the true volumes of a centre lie together, apart from the other centres' or among them."""
     rng = np.random.default_rng(0)
     alike, apart = list[CaseStatistics](), list[CaseStatistics]()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -98,7 +98,7 @@ def calibrate(cases: Sequence[CaseStatistics], card: Card) -> Card:
         card,
         threshold=_sigmoid(scaling(_logit(rule.threshold))),
         min_lesion_ml=rule.least_ml,
-        calibration=replace(calibration, fitted_on=facts | held_out),
+        calibration=replace(calibration, fitted_on=facts | held_out | _lesions_left_out(fits)),
     )
 
 
@@ -238,45 +238,57 @@ def _level(fits: Sequence[_Fit]) -> tuple[float, Facts]:
     """Return the level at which to fit volume intervals, and how such fits held on centres that they left out.
 
     A new centre is less like the others than the others' cases are like each other, so intervals fitted at 90 % hold
-    less often there. The level is raised until they hold for nine of ten cases of a centre that was left out.
+    less often there. The level is raised until they hold for nine of ten cases of a centre that was left out, or to
+    the widest.
     """
     for level in _NOMINAL:
-        facts = _held_out(fits, level)
-        held = facts.get("volume_coverage_left_out")
-        if not isinstance(held, float) or held >= _LEVEL:
+        judged = [(fit, held) for rest, own in _left_out(fits) for fit, held in _held(own, _volumes(rest, level))]
+        coverage = round(float(np.mean([held for _, held in judged] or [True])), 4)
+        if coverage >= _LEVEL:
             break
-    return level, facts | {"volume_level_fitted": level}
+    facts: Facts = {"volume_level_fitted": level}
+    if judged:
+        facts["volume_coverage_left_out"] = coverage
+    for name, under in ((f"under_{SMALL_ML:g}_ml", True), (f"from_{SMALL_ML:g}_ml", False)):
+        if group := [held for fit, held in judged if (fit.predicted_ml < SMALL_ML) is under]:
+            facts[f"volume_coverage_left_out_{name}"] = f"{sum(group)} of {len(group)}"
+    return level, facts
 
 
-def _held_out(fits: Sequence[_Fit], level: float) -> Facts:
-    """Return coverage and Brier score with each centre judged by a fit on the others; empty for one centre."""
+def _left_out(fits: Sequence[_Fit]) -> Iterator[tuple[list[_Fit], list[_Fit]]]:
+    """Yield the cases of the other centres and those of the centre, for each centre; nothing for one centre."""
     centres = sorted({fit.centre for fit in fits})
-    covered, judged, squares, real = list[bool](), list[_Fit](), list[float](), list[bool]()
     for centre in centres if len(centres) > 1 else ():
-        rest = [fit for fit in fits if fit.centre != centre]
-        volume, small = _volumes(rest, level)
-        calibration = Calibration(volume=volume, volume_small=small, lesion=_lesion(rest))
-        for fit in (fit for fit in fits if fit.centre == centre):
-            low, high = volume_interval(fit.predicted_ml, fit.doubt, calibration) or (0.0, 0.0)
-            covered.append(low <= fit.truth_ml <= high)
-            judged.append(fit)
+        yield [fit for fit in fits if fit.centre != centre], [fit for fit in fits if fit.centre == centre]
+
+
+def _held(
+    fits: Sequence[_Fit], volumes: tuple[tuple[float, float], tuple[float, float] | None]
+) -> Iterator[tuple[_Fit, bool]]:
+    """Yield each case and whether its volume interval holds the true volume."""
+    calibration = Calibration(volume=volumes[0], volume_small=volumes[1])
+    for fit in fits:
+        low, high = volume_interval(fit.predicted_ml, fit.doubt, calibration) or (0.0, 0.0)
+        yield fit, low <= fit.truth_ml <= high
+
+
+def _lesions_left_out(fits: Sequence[_Fit]) -> Facts:
+    """Return the Brier score of lesions, each centre's judged by a fit on the others; empty for one centre."""
+    squares, real = list[float](), list[bool]()
+    for rest, own in _left_out(fits):
+        calibration = Calibration(lesion=_lesion(rest))
+        for fit in own:
             for logit, volume, is_real in zip(fit.logit, fit.lesion_ml, fit.real, strict=True):
                 if (chance := lesion_confidence(logit, volume, calibration)) is not None:
                     squares.append((chance - is_real) ** 2)
                     real.append(is_real)
-    facts: Facts = {}
-    if covered:
-        facts["volume_coverage_left_out"] = round(float(np.mean(covered)), 4)
-    for name, under in ((f"under_{SMALL_ML:g}_ml", True), (f"from_{SMALL_ML:g}_ml", False)):
-        if group := [held for held, fit in zip(covered, judged, strict=True) if (fit.predicted_ml < SMALL_ML) is under]:
-            facts[f"volume_coverage_left_out_{name}"] = f"{sum(group)} of {len(group)}"
-    if squares:
-        facts |= {
-            "lesions": len(real),
-            "lesion_brier_left_out": round(float(np.mean(squares)), 4),
-            "lesion_brier_of_the_share": round(float(np.var(real)), 4),
-        }
-    return facts
+    if not squares:
+        return {}
+    return {
+        "lesions": len(real),
+        "lesion_brier_left_out": round(float(np.mean(squares)), 4),
+        "lesion_brier_of_the_share": round(float(np.var(real)), 4),
+    }
 
 
 def _logit(prob: float) -> float:

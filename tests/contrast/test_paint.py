@@ -142,8 +142,9 @@ def test_some_real_heads_are_shown_as_a_spin_echo(monkeypatch: pytest.MonkeyPatc
     levels[shells] = torch.tensor([1.5, 0.56, 1.0])
     image = levels[tissue.long()].repeat_interleave(2, 0).repeat_interleave(2, 1).repeat_interleave(2, 2)
 
-    def shown(share: float, seed: int) -> list[float]:
+    def shown(share: float, seed: int, dim: float = 0.0) -> list[float]:
         monkeypatch.setattr(paint, "_SPIN_ECHO", share)
+        monkeypatch.setattr(paint, "_DIM", dim)
         seen = paint._real(image, tissue, np.random.default_rng(seed), torch.Generator().manual_seed(seed))
         scalp, grey, white = (float(seen[tissue == kind].median()) for kind in shells)
         return [grey / white, scalp / white]
@@ -151,3 +152,6 @@ def test_some_real_heads_are_shown_as_a_spin_echo(monkeypatch: pytest.MonkeyPatc
     plain, spin_echo = (np.array([shown(share, seed) for seed in range(6)]) for share in (0.0, 1.0))
     assert (spin_echo[:, 0] > plain[:, 0] + 0.1).all() and (spin_echo[:, 0] < 0.95).all()
     assert (spin_echo[:, 1] > plain[:, 1]).all()
+    dim = np.array([shown(1.0, seed, dim=1.0) for seed in range(6)])
+    assert (dim[:, 0] == spin_echo[:, 0]).all()
+    assert (dim[:, 1] < 0.95 * spin_echo[:, 1]).all()

@@ -39,10 +39,13 @@ _PLAIN = {
     Tissue.SCALP: "fat",
     Tissue.FACE: "muscle",
 }
+_AROUND = Tissue.OUTSIDE, Tissue.SKULL, Tissue.SCALP, Tissue.FACE
 _GEOMETRIC = 0.15
 """Share of heads drawn as ellipsoids, so that the network learns the order of tissues and not a face."""
 _SPIN_ECHO = 0.25
 """Share of real T1w heads that are shown as a spin echo."""
+_DIM = 0.5
+"""Share of these whose surroundings of the brain are dimmed, as by suppression of fat."""
 _SLAB = 0.5
 """Share of angiographies that show only a slab of the head."""
 
@@ -142,7 +145,8 @@ def _geometric(host: Original, rng: np.random.Generator) -> Original:
 def _real(
     image: Volume, tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, generator: torch.Generator
 ) -> Volume:
-    """Return a T1w head as it was scanned, with another gamma and perhaps a lesion, or as a spin echo.
+    """Return a T1w head as it was scanned, with another gamma and perhaps a lesion, or as a spin echo,
+    whose fat may be suppressed.
 
     Args:
         image: the scan, at 1 mm.
@@ -155,7 +159,10 @@ def _real(
     if rng.random() >= _SPIN_ECHO:
         return scanned
     white = float(scanned[_among(tissue, WHITE)].median())
-    return white * as_spin_echo(scanned / white, float(rng.uniform(0.6, 1)))
+    scanned = white * as_spin_echo(scanned / white, float(rng.uniform(0.6, 1)))
+    if rng.random() >= _DIM:
+        return scanned
+    return torch.where(_among(tissue, _AROUND), scanned * float(rng.uniform(0.2, 0.9)), scanned)
 
 
 def _scanned(image: Volume) -> Volume:
@@ -179,7 +186,6 @@ def _painted(
     else:
         table = torch.tensor([means[_PLAIN[code]] for code in Tissue])
     image = table[tissue.long()]
-    around = (tissue == Tissue.SCALP) | (tissue == Tissue.FACE) | (tissue == Tissue.SKULL)
     mixed = field(shape, 5, generator)  # fat, muscle, marrow and air lie side by side around the brain
     for code, _, second, cut in (
         (Tissue.SCALP, "fat", "muscle", 0.6),
@@ -204,7 +210,7 @@ def _painted(
         place = _scanned(host.image).clamp(0, 1) * 3
         low = place.floor().clamp(0, 2).long()
         other = torch.lerp(knots[low], knots[low + 1], place - low)
-        image = torch.where(around | (tissue == Tissue.OUTSIDE), other, image)
+        image = torch.where(_among(tissue, _AROUND), other, image)
     if kind in (Kind.T1_MAP, Kind.ADC, Kind.FA) and rng.random() < 0.5:  # maps are noise where there is no signal
         bottom = tissue == Tissue.OUTSIDE
         image = torch.where(bottom, torch.rand(shape, generator=generator) * float(rng.uniform(0.2, 1.2)), image)

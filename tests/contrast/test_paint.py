@@ -63,6 +63,15 @@ def test_tissues_have_the_order_of_the_sequence(kind: Kind) -> None:
         assert darkest.count(_DARKEST[kind]) >= 30
 
 
+@pytest.mark.parametrize(
+    ("kind", "brighter", "darker"),
+    [(Kind.T1W, "white", "grey"), (Kind.FLAIR, "grey", "white"), (Kind.PD, "grey", "white")],
+)
+def test_relaxation_times_of_a_head_belong_to_one_field(kind: Kind, brighter: str, darker: str) -> None:
+    means = [levels(kind, np.random.default_rng(seed)) for seed in range(400)]
+    assert sum(each[brighter] < each[darker] for each in means) <= 24
+
+
 _QUICK = (Kind.T1W, Kind.FLAIR, Kind.PHASE, Kind.NO_HEAD)
 
 

@@ -11,6 +11,9 @@ from insula.contrast.kinds import Kind
 
 __all__ = ["MATTER", "levels"]
 
+_TOGETHER = 0.75
+"""How much of a relaxation time's place in its range all tissues of a head have in common."""
+
 
 @dataclass(frozen=True)
 class _Matter:
@@ -52,7 +55,8 @@ def levels(kind: Kind, rng: np.random.Generator) -> dict[str, float]:
         kind: any but PHASE and NO_HEAD, which are not made of tissues.
         rng: draws the tissues, the sequence and its timing.
     """
-    drawn = {name: _draw(matter, rng) for name, matter in MATTER.items()}
+    common = {"t1": float(rng.random()), "t2": float(rng.random())}
+    drawn = {name: _draw(matter, rng, common) for name, matter in MATTER.items()}
     if kind is Kind.CT:
         return _window({name: properties["hu"] for name, properties in drawn.items()}, rng)
     if kind is Kind.PET:
@@ -72,8 +76,18 @@ def levels(kind: Kind, rng: np.random.Generator) -> dict[str, float]:
     return {name: value / most for name, value in signals.items()}
 
 
-def _draw(matter: _Matter, rng: np.random.Generator) -> dict[str, float]:
-    return {name: float(rng.uniform(*span)) for name, span in vars(matter).items()}
+def _draw(matter: _Matter, rng: np.random.Generator, common: dict[str, float]) -> dict[str, float]:
+    """Draw one tissue's properties.
+
+    The relaxation times of all tissues lie high or low in their ranges together, as they change with the field.
+    """
+    out = {}
+    for name, (low, high) in vars(matter).items():
+        place = float(rng.random())
+        if name in common:
+            place = _TOGETHER * common[name] + (1 - _TOGETHER) * place
+        out[name] = low + (high - low) * place
+    return out
 
 
 def _window(hu: dict[str, float], rng: np.random.Generator) -> dict[str, float]:

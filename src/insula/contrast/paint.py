@@ -145,8 +145,9 @@ def _geometric(host: Original, rng: np.random.Generator) -> Original:
 def _real(
     image: Volume, tissue: UInt8[Tensor, "i j k"], rng: np.random.Generator, generator: torch.Generator
 ) -> Volume:
-    """Return a T1w head as it was scanned, with another gamma and perhaps a lesion, or as a spin echo,
-    whose fat may be suppressed.
+    """Return a T1w head as it was scanned, with another gamma and perhaps a lesion, or as a spin echo.
+
+    A spin echo's fat may be suppressed.
 
     Args:
         image: the scan, at 1 mm.

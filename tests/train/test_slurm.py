@@ -64,8 +64,8 @@ def test_what_cannot_be_asked_for_is_refused(text: str, message: str) -> None:
         parse_slurm(text)
 
 
-@pytest.mark.parametrize(("code", "requeued"), [(0, False), (75, True), (65, False)])
-def test_a_run_that_was_told_to_stop_queues_again(code: int, requeued: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("code", "requeued", "cache"), [(0, False, ""), (75, True, "/scratch/c"), (65, False, "")])
+def test_a_run_that_was_told_to_stop_queues_again(code: int, requeued: bool, cache: str, tmp_path: Path) -> None:
     """The script itself, with stand-ins for what a cluster has."""
     tools = {
         "srun": 'shift; SLURM_PROCID=1 SLURM_NTASKS=2 SLURM_LOCALID=0 "$@"',
@@ -75,7 +75,7 @@ def test_a_run_that_was_told_to_stop_queues_again(code: int, requeued: bool, tmp
         (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
         (tmp_path / name).chmod(0o755)
     seen = tmp_path / "seen.txt"
-    echo = 'echo "$RANK $WORLD_SIZE $LOCAL_RANK $MASTER_ADDR $MASTER_PORT"; printf "%s\\n" "$@"'
+    echo = 'printf "%s\\n" "$RANK $WORLD_SIZE $LOCAL_RANK $MASTER_ADDR $MASTER_PORT" "$TORCHINDUCTOR_CACHE_DIR" "$@"'
     command = ["bash", "-c", f"{{ {echo}; }} > {seen}; exit {code}", "insula", "a recipe.toml"]
     script = script_of(SlurmConfig(), command, Path("the run"), name="small", folds=3)
     environment = {
@@ -85,10 +85,12 @@ def test_a_run_that_was_told_to_stop_queues_again(code: int, requeued: bool, tmp
         "SLURM_JOB_ID": "41",
         "SLURM_JOB_NODELIST": "node[7-8]",
         "SLURM_ARRAY_TASK_ID": "2",
+        "TORCHINDUCTOR_CACHE_DIR": cache,
     }
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
-    first, *arguments = seen.read_text().splitlines()
+    first, compiled, *arguments = seen.read_text().splitlines()
+    assert compiled == (cache or str(Path("the run/compiled").resolve()))
     assert first == "1 2 0 node7 20041"
     assert "export SRUN_CPUS_PER_TASK=8" in script
     assert arguments == ["a recipe.toml", "--out", "the run/fold2", "--fold", "2", "--resume"]

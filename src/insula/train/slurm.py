@@ -43,7 +43,8 @@ def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: s
     """Return the script for sbatch.
 
     Every task is a process of one run. Three minutes before the time limit, or when the cluster preempts the job, the
-    tasks get a signal, save and exit with code 75; then the job is queued again and resumes.
+    tasks get a signal, save and exit with code 75; then the job is queued again and resumes. What PyTorch compiles
+    is kept in the folder `compiled`, shared by the folds, unless TORCHINDUCTOR_CACHE_DIR names another.
 
     Args:
         config: the requested resources.
@@ -81,6 +82,9 @@ def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: s
             'export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
             "export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))",
             f"export SRUN_CPUS_PER_TASK={config.cpus}  # srun no longer takes it from sbatch",
+            "# a job that is queued again need not compile again, on whichever node it runs",
+            f': "${{TORCHINDUCTOR_CACHE_DIR:=$(realpath -m -- {shlex.quote(str(out))})/compiled}}"',
+            "export TORCHINDUCTOR_CACHE_DIR",
             "srun --kill-on-bad-exit=1 bash -c \\",
             """  'RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS LOCAL_RANK=$SLURM_LOCALID exec "$@"' insula \\""",
             f"  {shlex.join(command)} --out {where}{fold} --resume",

@@ -68,9 +68,10 @@ def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: s
         "output": str(out).replace("%", "%%") + ("/slurm-%A_%a.log" if folds else "/slurm-%j.log"),
     }
     lines = [f"#SBATCH --{key}={_quoted(str(value))}" for key, value in options.items() if value != ""]
-    where, fold = shlex.quote(str(out)), ""
+    folder = shlex.quote(str(out))
+    where, fold = folder, ""
     if folds:
-        where, fold = f'{where}/fold"$SLURM_ARRAY_TASK_ID"', ' --fold "$SLURM_ARRAY_TASK_ID"'
+        where, fold = f'{folder}/fold"$SLURM_ARRAY_TASK_ID"', ' --fold "$SLURM_ARRAY_TASK_ID"'
     # submitit would submit a pickled call, which nobody can read, change or submit again by hand
     return "\n".join(
         [
@@ -83,7 +84,7 @@ def script_of(config: SlurmConfig, command: Sequence[str], out: Path, *, name: s
             "export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))",
             f"export SRUN_CPUS_PER_TASK={config.cpus}  # srun no longer takes it from sbatch",
             "# a job that is queued again need not compile again, on whichever node it runs",
-            f': "${{TORCHINDUCTOR_CACHE_DIR:=$(realpath -m -- {shlex.quote(str(out))})/compiled}}"',
+            f': "${{TORCHINDUCTOR_CACHE_DIR:=$(realpath -m -- {folder})/compiled}}"',
             "export TORCHINDUCTOR_CACHE_DIR",
             "srun --kill-on-bad-exit=1 bash -c \\",
             """  'RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS LOCAL_RANK=$SLURM_LOCALID exec "$@"' insula \\""",

@@ -40,6 +40,7 @@ _EXTRAS = {
     "eager": ("train.compile=false",),
     "nomemory": ("model.memory=off",),
     "noscan": ("model.scans=0",),
+    "acute": ("simulate.chronic_fraction=0.5",),
     "gentle": ("train.lr=2e-4",),
     "windows": (),  # of the size of the crop
     "controls": ("simulate.control_fraction=0.2",),

@@ -72,3 +72,8 @@ def test_ways_are_pairs() -> None:
     ):
         with pytest.raises(UsageError, match="`ways`"):
             parse_combination(wrong)
+
+
+def test_an_unknown_engine_is_told_which_there_are() -> None:
+    with pytest.raises(UsageError, match="write one of torch, aoti, tensorrt, openvino, onnxruntime, a colon and a"):
+        parse_combination("pytorch:float32")

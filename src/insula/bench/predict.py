@@ -106,7 +106,8 @@ def parse_combination(text: str) -> tuple[str, Precision]:
     """
     engine, _, precision = text.partition(":")
     if engine not in _COMPUTES or precision not in _COMPUTES["torch"]:
-        raise UsageError("`ways`", text, "is not an engine and a precision", "write e.g. openvino:bfloat16")
+        pair = f"one of {', '.join(_COMPUTES)}, a colon and a precision, e.g. openvino:bfloat16"
+        raise UsageError("`ways`", text, "is not an engine and a precision", f"write {pair}")
     for supported in _COMPUTES[engine]:
         if supported == precision:
             return engine, supported

@@ -198,7 +198,6 @@ def _answer(run: Run, image: Tensor, config: SegmentConfig, precision: torch.dty
     prob = predict(image)
     if config.tta:
         prob = (prob + predict(image.flip(2)).flip(2)) / 2
-    lesion, *brain = prob[0].cpu()
-    if not all(bool(torch.isfinite(channel).all()) for channel in (lesion, *brain)):
+    if not bool(torch.isfinite(prob).all()):
         raise BadData("the network's answer", "", "has values that are not finite", "use other weights")
-    return Probabilities(lesion, *brain)
+    return Probabilities(*prob[0].cpu())

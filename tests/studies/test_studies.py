@@ -19,6 +19,7 @@ import torch
 from insula.adapt import adapted_recipe
 from insula.checkpoint import Card, load_weights, save_weights
 from insula.config import AdaptConfig, AttentionUNet, PrepareConfig
+from insula.metrics import dice_score
 from insula.models import build_model
 from insula.simulate import phantom_case
 from insula.simulate.phantom import Sphere, phantom_grid
@@ -219,3 +220,12 @@ def test_the_adaptation_study_has_a_row_for_true_masks_and_for_shuffled_ones(tmp
     assert row["cases"] == 5
     assert not row["gained"]
     assert 0 <= row["old_test"]["dice"] <= 1
+
+
+def test_dice_at_each_threshold_is_that_of_the_mask_cut_there() -> None:
+    averages = _study("averages")
+    draw = torch.Generator().manual_seed(5)
+    logits, truth = torch.randn(6, 7, 8, generator=draw), torch.rand(6, 7, 8, generator=draw) < 0.2
+    for threshold, dice in zip(averages._THRESHOLDS, averages.dices(logits, truth), strict=True):
+        mask = torch.sigmoid(logits) > threshold
+        assert dice == pytest.approx(dice_score(truth.numpy(), mask.numpy()), abs=1e-6)

@@ -356,6 +356,13 @@ def test_a_true_lesion_counts_as_found_by_any_piece_that_is_kept() -> None:
     assert case.dice(Rule(threshold=0.5, least_ml=0.3)) == pytest.approx(2 / 2.1)
 
 
+def test_a_rule_keeps_a_large_piece_however_unlikely() -> None:
+    none = np.zeros((0, 2), np.int64)
+    faint = Pieces(np.array([9.9, 10.0]), np.array([9.9, 10.0]), np.array([-1.0, -1.0]), none, 0)
+    rule = Rule(threshold=0.3, least_chance=0.2, lesion=(-2.0, 2.7, -0.4))
+    assert faint.kept(rule).volume_ml.tolist() == [10.0]
+
+
 def test_too_few_cases_are_refused() -> None:
     with pytest.raises(BadData, match="19 are fewer than 20"):
         calibrate(_cases(19), _CARD)

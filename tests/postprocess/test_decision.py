@@ -83,3 +83,17 @@ def test_lesions_that_are_unlikely_to_be_real_are_dropped() -> None:
         assert decide(prob, grid, threshold=0.5, calibration=other).voxels.sum() == 128
     chances = [lesion.confidence for lesion in measure_lesions(decide(prob, grid, threshold=0.5), prob, sure)]
     assert sorted(chance is not None and chance >= 0.3 for chance in chances) == [False, True]
+
+
+def test_a_faint_outline_of_a_territory_is_kept_however_unlikely() -> None:
+    """Two faint pieces, whose fit finds the larger one the less likely: of 10 ml, and of a slice less."""
+    prob = np.zeros((60, 20, 30), np.float32)
+    prob[2:22, 0:20, 2:27], prob[30:49, 0:20, 2:27] = 0.4, 0.4
+    doubtful = Calibration(lesion=(-2.0, 2.7, -0.4), least_chance=0.2)
+    grid = Grid(prob.shape, np.eye(4))
+    lesions = measure_lesions(Mask(prob > 0, grid), prob, doubtful)
+    assert [lesion.volume_ml for lesion in lesions] == [10.0, 9.5]
+    assert all(lesion.confidence is not None and lesion.confidence < 0.05 for lesion in lesions)
+    mask = decide(prob, grid, threshold=0.3, calibration=doubtful)
+    assert mask.voxels[10, 10, 10]
+    assert not mask.voxels[40, 10, 10]

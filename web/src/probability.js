@@ -13,7 +13,8 @@ export class ProbabilityMap {
   #rule;
 
   // Brain: 1 inside; null if the model gives none. The rule is a record's `provenance.inference`: lesions that are
-  // smaller than its `min_lesion_ml` or less likely to be real than its `least_chance` are removed.
+  // smaller than its `min_lesion_ml` are removed, and those under its `always_kept_ml` that are less likely to be real
+  // than its `least_chance`.
   constructor(map, { brain, grid, rule }) {
     this.#map = map;
     this.#brain = brain;
@@ -43,9 +44,10 @@ export class ProbabilityMap {
 
   #isKept(lesion) {
     const { min_lesion_ml: leastMl = 0, least_chance: leastChance = 0, lesion_chance: coefficients } = this.#rule;
+    const { always_kept_ml: keptMl = Infinity } = this.#rule;
     const volumeMl = lesion.length * this.#grid.voxelMl;
     if (volumeMl < leastMl) return false;
-    if (!(leastChance > 0) || !coefficients) return true;
+    if (!(leastChance > 0) || !coefficients || volumeMl >= keptMl) return true;
     const logits = lesion.map((index) => logitOf(this.at(index)));
     const [constant, byLogit, byVolume] = coefficients;
     const mean = logits.reduce((sum, logit) => sum + logit, 0) / logits.length;

@@ -119,6 +119,9 @@ test("a threshold leaves out what is small or unlikely to be real", () => {
   assert.deepEqual(maskOf({ ...smallest, least_chance: 0.5, lesion_chance: coefficients }), sorted(sure));
   assert.deepEqual(maskOf({ ...smallest, least_chance: 0.3, lesion_chance: coefficients }), sorted([...sure, ...doubtful]));
   assert.deepEqual(maskOf({ ...smallest, least_chance: 0.5, lesion_chance: null }), sorted([...sure, ...doubtful]));
+  const strict = { ...smallest, least_chance: 0.5, lesion_chance: coefficients };
+  assert.deepEqual(maskOf({ ...strict, always_kept_ml: 3 * grid.voxelMl }), sorted([...sure, ...doubtful]));
+  assert.deepEqual(maskOf({ ...strict, always_kept_ml: 4 * grid.voxelMl }), sorted(sure));
 });
 
 test("growing stays at the threshold, connected, and within the distance", () => {

@@ -54,7 +54,7 @@ class Calibration:
     """Logistic regression of `this lesion is real`: constant, weight of the mean logit, weight of the log volume
     [ml]."""
     least_chance: float = 0.0
-    """Lesions less likely to be real than this, by `lesion`, are dropped (0 to 1)."""
+    """Lesions under 10 ml that are less likely to be real than this, by `lesion`, are dropped (0 to 1)."""
     fitted_on: Facts | None = None
     """Cases, lesions, hashed subjects, and how well the fit held on each centre when it was left out of the fit."""
 

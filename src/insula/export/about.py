@@ -9,6 +9,7 @@ from insula.checkpoint import Card, Weights
 from insula.config import to_dict
 from insula.errors import CannotCreate, UsageError
 from insula.models import UNet
+from insula.postprocess import ALWAYS_KEPT_ML
 from insula.types import VERSION, Shape
 
 __all__ = ["about", "new_file", "output_names", "size_of"]
@@ -21,15 +22,15 @@ _BEFORE = (
 )
 _AFTER = (
     "The output has one channel, the probability of lesion, calibrated. Resample it linearly to the scan's grid, "
-    "keep voxels at or above threshold, drop pieces (26-connected) under min_lesion_ml, and those whose chance to "
-    "be real is under least_chance."
+    "keep voxels at or above threshold, drop pieces (26-connected) under min_lesion_ml, and those "
+    f"under {ALWAYS_KEPT_ML:g} ml whose chance to be real is under least_chance."
 )
 _AFTER_BRAIN = (
     "The output has two channels: 0 is the probability of lesion, calibrated, and already 0 wherever channel 1, the "
     "probability of brain, is not above 0.5. Resample both linearly to the scan's grid. The brain is the largest "
     "piece (26-connected) of the voxels at or above 0.5, holes filled. Lesions are the voxels at or above threshold "
-    "inside the brain; drop pieces (26-connected) under min_lesion_ml, and those whose chance to be real is under "
-    "least_chance."
+    "inside the brain; drop pieces (26-connected) under min_lesion_ml, and those "
+    f"under {ALWAYS_KEPT_ML:g} ml whose chance to be real is under least_chance."
 )
 _CHANCE = (
     " A piece's chance is 1 / (1 + exp(-(a + b x + c log(volume in ml)))), (a, b, c) = lesion_chance, x the mean of "

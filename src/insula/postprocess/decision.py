@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from insula.config import Calibration
 from insula.errors import UsageError
 from insula.geometry import Grid, label_components, laid_out, ras_grid, ras_map
-from insula.postprocess.doubt import lesion_confidence, mean_logits
+from insula.postprocess.doubt import ALWAYS_KEPT_ML, lesion_confidence, mean_logits
 from insula.volume import Mask
 
 __all__ = ["Lesion", "decide", "measure_lesions", "number_lesions"]
@@ -54,7 +54,8 @@ def decide(
         threshold: above 0, at most 1.
         min_lesion_ml: smaller connected components are dropped [ml].
         brain: on `grid`; there is no lesion outside of it. The whole volume if not given.
-        calibration: of the weights; components less likely to be real than its `least_chance` are dropped.
+        calibration: of the weights; components under `ALWAYS_KEPT_ML` that are less likely to be real than its
+            `least_chance` are dropped.
 
     Raises:
         UsageError: the threshold is outside (0, 1].
@@ -73,10 +74,10 @@ def decide(
         if least > 0:
             logits = mean_logits(prob, labels, count)
             chances = [
-                lesion_confidence(float(logit), float(size_ml), calibration)
+                lesion_confidence(float(logit), float(size_ml), calibration) or 0.0
                 for logit, size_ml in zip(logits, volume_ml[1:], strict=True)
             ]
-            kept[1:] &= np.array([chance is not None and chance >= least for chance in chances])
+            kept[1:] &= (np.array(chances) >= least) | (volume_ml[1:] >= ALWAYS_KEPT_ML)
         voxels[voxels] = kept[component]
     return Mask(voxels, grid)
 

@@ -9,12 +9,23 @@ from numpy.typing import NDArray
 
 from insula.config import Calibration
 
-__all__ = ["SMALL_ML", "SPREAD", "lesion_confidence", "mean_logits", "volume_doubt", "volume_interval"]
+__all__ = [
+    "ALWAYS_KEPT_ML",
+    "SMALL_ML",
+    "SPREAD",
+    "lesion_confidence",
+    "mean_logits",
+    "volume_doubt",
+    "volume_interval",
+]
 
 SPREAD = (0.2, 0.8)
 """Calibrated probabilities whose volumes show how much a case's volume depends on the threshold."""
 SMALL_ML = 1.0
 """Masks under this volume have their own interval [ml]."""
+ALWAYS_KEPT_ML = 10.0
+"""Lesions from this volume on are kept whatever their probability of being real [ml]: a calibration has seen too few of
+them to say that a faint outline of a whole territory is false."""
 _LEAST_DOUBT = 0.5
 _LOGIT_END = 15.0  # beyond it a float32 probability has no digits left
 

@@ -14,7 +14,15 @@ from insula.config import SegmentConfig
 from insula.contrast import check_contrast, look_at, refuse_labels
 from insula.errors import BadData
 from insula.infer import InferFacts, infer_mean
-from insula.postprocess import brain_flags, decide, find_brain, flat_contrast, measure_lesions, within_brain
+from insula.postprocess import (
+    ALWAYS_KEPT_ML,
+    brain_flags,
+    decide,
+    find_brain,
+    flat_contrast,
+    measure_lesions,
+    within_brain,
+)
 from insula.predict.result import Provenance, Result, WeightsProvenance
 from insula.predict.standing import inputs_sha256
 from insula.prepare import Prepared, prepare
@@ -130,6 +138,7 @@ def _provenance(weights: Weights, facts: InferFacts, min_lesion_ml: float, input
             "min_lesion_ml": min_lesion_ml,
             "least_chance": card.calibration.least_chance,
             "lesion_chance": card.calibration.lesion,
+            "always_kept_ml": ALWAYS_KEPT_ML,
         },
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
         "machine": platform.machine(),

@@ -12,6 +12,7 @@ from insula.config import SegmentConfig
 from insula.errors import InsulaError
 from insula.io.bytes import read_file
 from insula.io.kept_masks import earlier_mask
+from insula.postprocess import ALWAYS_KEPT_ML
 from insula.predict.record import CaseRecord, ResultRecord
 from insula.types import VERSION
 from insula.volume import Scan
@@ -34,7 +35,7 @@ def inputs_sha256(scan: Scan, config: SegmentConfig, weights: Weights) -> str:
         "affine": scan.grid.affine.tolist(),
         "weights": weights.sha256,
         "scalings": [repr(scaling) for _, scaling in weights.networks],
-        "decision": [card.threshold, card.min_lesion_ml, repr(card.calibration)],
+        "decision": [card.threshold, card.min_lesion_ml, repr(card.calibration), ALWAYS_KEPT_ML],
         "settings": {name: value for name, value in vars(config).items() if name not in _NO_INFLUENCE},
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

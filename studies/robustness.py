@@ -1,4 +1,5 @@
-"""Dice when a scan gets worse: noise, bias, thick slices, coarse voxels, a tilted head, no skull or no face.
+"""Dice, and how often volume intervals hold, on worse scans: noise, bias, thick slices, coarse voxels, tilt, no skull.
+
 
 python -m studies.robustness --data DATA --out studies/results/robustness [--weights baseline,enhanced,smart]
     [--cases 24] [--only noise,"slices 5 mm"]
@@ -165,25 +166,29 @@ def _judge(
     if path.exists():
         return
     config = SegmentConfig(device="cpu", assume_t1w=True)  # refusals are counted by `studies.contrast`
-    dice = {
-        scan.name: dice_score(truth.voxels, segment(scan, config, weights=weights).mask.voxels)
-        for scan, truth in seen()
-    }
-    write_json(
-        path,
-        {"weights": weights.card.name, "way": name, "dice": dice, "centres": {case: centres[case] for case in dice}},
-    )
+    dice: dict[str, float] = {}
+    held: dict[str, bool] = {}
+    for scan, truth in seen():
+        result = segment(scan, config, weights=weights)
+        dice[scan.name] = dice_score(truth.voxels, result.mask.voxels)
+        if (interval := result.volume_interval_ml) is not None:
+            held[scan.name] = interval[0] <= truth.volume_ml <= interval[1]
+    row = {"weights": weights.card.name, "way": name, "dice": dice, "held": held}
+    write_json(path, row | {"centres": {case: centres[case] for case in dice}})
     print(f"{weights.card.name}: {name}: {statistics.mean(dice.values()):.3f}", flush=True)
 
 
 def _table(out: Path) -> str:
     """The table, a row for every condition; also writes the figure."""
     scores: dict[str, dict[str, dict[str, float]]] = {}
+    held: dict[tuple[str, str], str] = {}
     centres: dict[str, str] = {}
     order = [_AS_IS, *(name for name, _ in _conditions(Path(), Path(), 1) if name != _AS_IS)]
     for path in sorted(out.glob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         scores.setdefault(record["weights"], {})[record["way"]] = record["dice"]
+        if there := record.get("held"):
+            held[record["weights"], record["way"]] = f"{sum(there.values())} of {len(there)}"
         centres |= record.get("centres", dict.fromkeys(record["dice"], "unknown"))  # an earlier record
     conditions = [condition for condition in order if any(condition in some for some in scores.values())]
     changes = {
@@ -206,7 +211,11 @@ def _table(out: Path) -> str:
     return (
         table(("mean Dice (change)", *scores), rows)
         + f"\n\nn = {count}, of {len(set(centres.values()))} centres; in brackets the mean paired change against "
-        f"`{_AS_IS}` with its 95 % interval."
+        f"`{_AS_IS}` with its 95 % interval.\n\n"
+        + table(
+            ("volume intervals that hold", *scores),
+            [[condition, *(held.get((name, condition), "-") for name in scores)] for condition in conditions],
+        )
     )
 
 

@@ -187,17 +187,22 @@ def _choose_passes(
 
 
 def _answer(run: Run, image: Tensor, config: SegmentConfig, precision: torch.dtype, scaling: Scaling) -> Probabilities:
-    """Compute probabilities from logits, averaged with those of the mirrored image if requested."""
+    """Compute probabilities from logits, averaged with those of the mirrored image if requested.
+
+    The mean of two probabilities exceeds a low threshold where one of them alone is high; the mean of two logits does
+    not, so that a threshold chosen for one look serves for both.
+    """
 
     def predict(volume: Tensor) -> Tensor:
         logits = run(volume).float()
         if precision == torch.float16 and not torch.isfinite(logits).all():
             raise _Overflow
-        return probabilities(logits, scaling=scaling)
+        return logits
 
-    prob = predict(image)
+    logits = predict(image)
     if config.tta:
-        prob = (prob + predict(image.flip(2)).flip(2)) / 2
+        logits = (logits + predict(image.flip(2)).flip(2)) / 2
+    prob = probabilities(logits, scaling=scaling)
     if not bool(torch.isfinite(prob).all()):
         raise BadData("the network's answer", "", "has values that are not finite", "use other weights")
     return Probabilities(*prob[0].cpu())

@@ -74,7 +74,7 @@ def bids_app(
         participant_label: Participants to segment, with or without sub-; all if not given.
         weights: Bundled weights by name, or your own file or folder; several (a,b) or a folder of folds are averaged.
         threshold: Probability from which a voxel counts as lesion; the weights' own if not given.
-        tta: Average with the prediction for the mirrored scan; takes twice the time.
+        tta: Average with the prediction for the mirrored scan; the network takes twice as long.
         low_memory: Compute in tiles; gives the same mask with less memory.
         assume_t1w: Accept every scan as T1w, whatever it looks like.
         again: Segment all scans again, also those that are done; a corrected mask is renamed, never replaced.

@@ -32,7 +32,7 @@ def challenge(
         root: Folder that holds input, output and, if weights are mounted, opt/ml/model.
         weights: Bundled weights by name, or your own file or folder; if not given, those in opt/ml/model, or else the
             default ones.
-        tta: Average with the prediction for the mirrored scan; takes twice the time.
+        tta: Average with the prediction for the mirrored scan; the network takes twice as long.
         device: Device to use: auto, cpu, cuda or cuda:N.
         host: Address to listen on; 0.0.0.0 in a container.
         port: Port to listen on; 0 picks a free port.

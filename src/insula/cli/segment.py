@@ -43,7 +43,7 @@ def segment(
             zip or tar for each scan.
         out: Folder for the results.
         threshold: Probability from which a voxel counts as lesion; the weights' own if not given.
-        tta: Average with the prediction for the mirrored scan; takes twice the time.
+        tta: Average with the prediction for the mirrored scan; the network takes twice as long.
         device: Device to use: auto, cpu, cuda or cuda:N.
         weights: Bundled weights by name, or your own file or folder; several (a,b) or a folder of folds are averaged.
         low_memory: Compute in tiles; gives the same mask with less memory.

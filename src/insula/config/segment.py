@@ -17,7 +17,7 @@ class SegmentConfig:
     threshold: float | None = None
     """Probability from which a voxel is lesion (0 to 1); if unset, the threshold stored with the weights."""
     tta: bool = False
-    """Average with the prediction for the left-right mirrored scan; takes twice the time."""
+    """Average with the prediction for the left-right mirrored scan; the network takes twice as long."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, or one of several GPUs: `cuda`, a colon, and its number from 0, as in torch."""
     precision: Precision = "auto"

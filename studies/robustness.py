@@ -1,6 +1,5 @@
 """Dice, and how often volume intervals hold, on worse scans: noise, bias, thick slices, coarse voxels, tilt, no skull.
 
-
 python -m studies.robustness --data DATA --out studies/results/robustness [--weights baseline,enhanced,smart]
     [--cases 24] [--only noise,"slices 5 mm"]
 python -m studies.robustness --out studies/results/robustness

@@ -170,7 +170,7 @@ def _judge(
     for scan, truth in seen():
         result = segment(scan, config, weights=weights)
         dice[scan.name] = dice_score(truth.voxels, result.mask.voxels)
-        if (interval := result.volume_interval_ml) is not None:
+        if (interval := replace(result, flags=()).volume_interval_ml) is not None:  # of a spin echo too
             held[scan.name] = interval[0] <= truth.volume_ml <= interval[1]
     row = {"weights": weights.card.name, "way": name, "dice": dice, "held": held}
     write_json(path, row | {"centres": {case: centres[case] for case in dice}})

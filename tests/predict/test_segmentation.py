@@ -107,6 +107,16 @@ def test_a_volume_interval_ends_at_the_brain(brained: Result) -> None:
     assert interval[0] < interval[1] == brained.brain_volume_ml
 
 
+@pytest.mark.parametrize(("code", "given"), [("motion", True), ("spin-echo", False), ("grey-like-white", False)])
+def test_a_spin_echo_gets_no_volume_interval_and_is_told_why(code: str, given: bool, brained: Result) -> None:
+    fitted = Calibration(volume=(-0.1, 0.1), fitted_on={"cases": 64})
+    flagged = replace(brained, calibration=fitted, flags=(Flag(code, "It looks odd."),))
+    assert (flagged.volume_interval_ml is not None) is given
+    confidence = to_record(flagged)["confidence"]
+    assert (confidence["volume_interval_ml"] is None, confidence["volume_interval_level"] is None) == (not given,) * 2
+    assert ("no interval of the volume" in confidence["note"]) is not given
+
+
 def test_weights_without_a_brain_give_none(result: Result) -> None:
     assert (result.brain, result.brain_volume_ml, result.lesion_share) == (None, None, None)
     assert to_record(result)["brain"] is None

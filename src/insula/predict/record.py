@@ -41,7 +41,7 @@ class Confidence(TypedDict):
     """Mean over the mask; None if it is empty."""
     peak_probability: float
     volume_interval_ml: list[float] | None
-    """Interval of the true volume [ml]; None for weights without intervals."""
+    """Interval of the true volume [ml]; None for weights without intervals, and for a spin echo."""
     volume_interval_level: float | None
     """How often the true volume lies in such an interval (0 to 1)."""
     volume_ml_at_threshold: dict[str, float]
@@ -218,6 +218,11 @@ def _note(result: Result) -> str:
     fitted = result.calibration.fitted_on
     if fitted is None:
         return "Probabilities are the network's own; they were never calibrated against any truth."
+    if result.is_spin_echo:
+        return (
+            f"Probabilities were fitted on {fitted['cases']} cases with another contrast than a spin echo's; there is "
+            "no interval of the volume, for it would hold too rarely."
+        )
     return f"Probabilities and intervals were fitted on {fitted['cases']} cases and hold for cases like those."
 
 

@@ -18,7 +18,7 @@ from insula.geometry import label_components
 from insula.infer import infer_mean
 from insula.io import read_mask, read_scan
 from insula.metrics import LogitCounts, count_logits
-from insula.postprocess import ALWAYS_KEPT_ML, find_brain, mean_logits, within_brain
+from insula.postprocess import find_brain, kept_by_chance, mean_logits, within_brain
 from insula.prepare import prepare
 
 __all__ = ["CaseStatistics", "Pieces", "Rule", "THRESHOLDS", "chances", "measure_case"]
@@ -36,7 +36,7 @@ class Rule:
     least_ml: float = 0.0
     """Smaller components are dropped [ml]."""
     least_chance: float = 0.0
-    """Components under `ALWAYS_KEPT_ML` that are less likely to be real are dropped [0, 1]."""
+    """Components under `insula.postprocess.ALWAYS_KEPT_ML` that are less likely to be real are dropped [0, 1]."""
     lesion: tuple[float, float, float] | None = None
     """Regression of that probability on the mean logit before calibration and the volume of a component."""
 
@@ -59,7 +59,7 @@ class Pieces:
         """Return the components that the rule keeps."""
         keep = self.volume_ml >= rule.least_ml
         if rule.least_chance > 0 and rule.lesion is not None:
-            keep &= (chances(self, rule.lesion) >= rule.least_chance) | (self.volume_ml >= ALWAYS_KEPT_ML)
+            keep &= kept_by_chance(chances(self, rule.lesion), self.volume_ml, rule.least_chance)
         number = np.cumsum(keep) - 1
         meets = self.meets[keep[self.meets[:, 1]]]
         meets = np.stack([meets[:, 0], number[meets[:, 1]]], axis=1)

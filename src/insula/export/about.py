@@ -22,19 +22,18 @@ _BEFORE = (
 )
 _AFTER = (
     "The output has one channel, the probability of lesion, calibrated. Resample it linearly to the scan's grid, "
-    "keep voxels at or above threshold, drop pieces (26-connected) under min_lesion_ml, and those "
-    f"under {ALWAYS_KEPT_ML:g} ml whose chance to be real is under least_chance."
+    "keep voxels at or above threshold,"
 )
 _AFTER_BRAIN = (
     "The output has two channels: 0 is the probability of lesion, calibrated, and already 0 wherever channel 1, the "
     "probability of brain, is not above 0.5. Resample both linearly to the scan's grid. The brain is the largest "
     "piece (26-connected) of the voxels at or above 0.5, holes filled. Lesions are the voxels at or above threshold "
-    "inside the brain; drop pieces (26-connected) under min_lesion_ml, and those "
-    f"under {ALWAYS_KEPT_ML:g} ml whose chance to be real is under least_chance."
+    "inside the brain;"
 )
-_CHANCE = (
-    " A piece's chance is 1 / (1 + exp(-(a + b x + c log(volume in ml)))), (a, b, c) = lesion_chance, x the mean of "
-    "its voxels' logits, each cut at +-15."
+_DROPPED = (
+    f" drop pieces (26-connected) under min_lesion_ml, and those under {ALWAYS_KEPT_ML:g} ml whose chance to be real "
+    "is under least_chance. A piece's chance is 1 / (1 + exp(-(a + b x + c log(volume in ml)))), (a, b, c) = "
+    "lesion_chance, x the mean of its voxels' logits, each cut at +-15."
 )
 
 
@@ -53,7 +52,7 @@ def about(loaded: Weights) -> dict[str, str]:
         "before": _BEFORE,
         "least_chance": repr(card.calibration.least_chance),
         "lesion_chance": json.dumps(card.calibration.lesion),
-        "after": (_AFTER_BRAIN if card.model.brain else _AFTER) + _CHANCE,
+        "after": (_AFTER_BRAIN if card.model.brain else _AFTER) + _DROPPED,
         "outputs": json.dumps(output_names(card)),
     }
 

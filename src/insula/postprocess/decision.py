@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from insula.config import Calibration
 from insula.errors import UsageError
 from insula.geometry import Grid, label_components, laid_out, ras_grid, ras_map
-from insula.postprocess.doubt import ALWAYS_KEPT_ML, lesion_confidence, mean_logits
+from insula.postprocess.doubt import kept_by_chance, lesion_confidence, mean_logits
 from insula.volume import Mask
 
 __all__ = ["Lesion", "decide", "measure_lesions", "number_lesions"]
@@ -77,7 +77,7 @@ def decide(
                 lesion_confidence(float(logit), float(size_ml), calibration) or 0.0
                 for logit, size_ml in zip(logits, volume_ml[1:], strict=True)
             ]
-            kept[1:] &= (np.array(chances) >= least) | (volume_ml[1:] >= ALWAYS_KEPT_ML)
+            kept[1:] &= kept_by_chance(np.array(chances), volume_ml[1:], least)
         voxels[voxels] = kept[component]
     return Mask(voxels, grid)
 

@@ -13,6 +13,7 @@ __all__ = [
     "ALWAYS_KEPT_ML",
     "SMALL_ML",
     "SPREAD",
+    "kept_by_chance",
     "lesion_confidence",
     "mean_logits",
     "volume_doubt",
@@ -78,6 +79,19 @@ def lesion_confidence(mean_logit: float, volume_ml: float, calibration: Calibrat
     constant, by_logit, by_volume = calibration.lesion
     logit = constant + by_logit * mean_logit + by_volume * math.log(volume_ml)
     return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
+
+
+def kept_by_chance(
+    chance: NDArray[np.floating], volume_ml: NDArray[np.floating], least_chance: float
+) -> NDArray[np.bool_]:
+    """Returns which lesions stay: those likely enough to be real, and those from `ALWAYS_KEPT_ML` on.
+
+    Args:
+        chance: probability of each to be real, 0 to 1 (n,).
+        volume_ml: volume of each [ml] (n,).
+        least_chance: of the calibration, 0 to 1.
+    """
+    return (chance >= least_chance) | (volume_ml >= ALWAYS_KEPT_ML)
 
 
 def mean_logits(prob: NDArray[np.floating], labels: NDArray[np.uint32], count: int) -> NDArray[np.float64]:

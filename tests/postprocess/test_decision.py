@@ -83,6 +83,7 @@ def test_lesions_that_are_unlikely_to_be_real_are_dropped() -> None:
         assert decide(prob, grid, threshold=0.5, calibration=other).voxels.sum() == 128
     chances = [lesion.confidence for lesion in measure_lesions(decide(prob, grid, threshold=0.5), prob, sure)]
     assert sorted(chance is not None and chance >= 0.3 for chance in chances) == [False, True]
+    assert [lesion.confidence for lesion in measure_lesions(mask, prob)] == [None]
 
 
 def test_a_faint_outline_of_a_territory_is_kept_however_unlikely() -> None:

@@ -276,12 +276,11 @@ def _lesions_left_out(fits: Sequence[_Fit]) -> Facts:
     """Return the Brier score of lesions, each centre's judged by a fit on the others; empty for one centre."""
     squares, real = list[float](), list[bool]()
     for rest, own in _left_out(fits):
-        calibration = Calibration(lesion=_lesion(rest))
+        if (lesion := _lesion(rest)) is None:
+            continue
         for fit in own:
-            for logit, volume, is_real in zip(fit.logit, fit.lesion_ml, fit.real, strict=True):
-                if (chance := lesion_confidence(logit, volume, calibration)) is not None:
-                    squares.append((chance - is_real) ** 2)
-                    real.append(is_real)
+            squares += ((lesion_confidence(fit.logit, fit.lesion_ml, lesion) - fit.real) ** 2).tolist()
+            real += fit.real.tolist()
     if not squares:
         return {}
     return {

@@ -18,10 +18,10 @@ from insula.geometry import label_components
 from insula.infer import infer_mean
 from insula.io import read_mask, read_scan
 from insula.metrics import LogitCounts, count_logits
-from insula.postprocess import find_brain, kept_by_chance, mean_logits, within_brain
+from insula.postprocess import find_brain, kept_by_chance, lesion_confidence, mean_logits, within_brain
 from insula.prepare import prepare
 
-__all__ = ["CaseStatistics", "Pieces", "Rule", "THRESHOLDS", "chances", "measure_case"]
+__all__ = ["CaseStatistics", "Pieces", "Rule", "THRESHOLDS", "measure_case"]
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 """Candidate thresholds: probabilities before calibration."""
@@ -59,7 +59,8 @@ class Pieces:
         """Return the components that the rule keeps."""
         keep = self.volume_ml >= rule.least_ml
         if rule.least_chance > 0 and rule.lesion is not None:
-            keep &= kept_by_chance(chances(self, rule.lesion), self.volume_ml, rule.least_chance)
+            chance = lesion_confidence(self.logit, self.volume_ml, rule.lesion)
+            keep &= kept_by_chance(chance, self.volume_ml, rule.least_chance)
         number = np.cumsum(keep) - 1
         meets = self.meets[keep[self.meets[:, 1]]]
         meets = np.stack([meets[:, 0], number[meets[:, 1]]], axis=1)
@@ -142,10 +143,3 @@ def _pieces(
     )
     pairs = np.unique(np.stack([true_ids[predicted_ids > 0], predicted_ids[predicted_ids > 0]], axis=1) - 1, axis=0)
     return Pieces(sizes * voxel_ml, common * voxel_ml, mean_logits(prob, labels, count), pairs, many)
-
-
-def chances(pieces: Pieces, lesion: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Return the probability that each component is real, from its mean logit and the log of its volume [ml]."""
-    constant, by_logit, by_volume = lesion
-    z = constant + by_logit * pieces.logit + by_volume * np.log(pieces.volume_ml)
-    return 1 / (1 + np.exp(-np.clip(z, -50, 50)))

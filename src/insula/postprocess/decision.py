@@ -65,19 +65,15 @@ def decide(
     voxels = prob >= threshold
     if brain is not None:
         voxels &= brain.voxels
-    least = calibration.least_chance if calibration.lesion is not None else 0.0
-    if (min_lesion_ml > 0 or least > 0) and voxels.any():
+    fit = calibration.lesion if calibration.least_chance > 0 else None
+    if (min_lesion_ml > 0 or fit is not None) and voxels.any():
         labels, count = label_components(voxels)
         component = labels[voxels]
         volume_ml = np.bincount(component, minlength=count + 1) * grid.voxel_ml
         kept = volume_ml >= min_lesion_ml
-        if least > 0:
-            logits = mean_logits(prob, labels, count)
-            chances = [
-                lesion_confidence(float(logit), float(size_ml), calibration) or 0.0
-                for logit, size_ml in zip(logits, volume_ml[1:], strict=True)
-            ]
-            kept[1:] &= kept_by_chance(np.array(chances), volume_ml[1:], least)
+        if fit is not None:
+            chances = lesion_confidence(mean_logits(prob, labels, count), volume_ml[1:], fit)
+            kept[1:] &= kept_by_chance(chances, volume_ml[1:], calibration.least_chance)
         voxels[voxels] = kept[component]
     return Mask(voxels, grid)
 
@@ -102,7 +98,11 @@ def measure_lesions(
     inside = labels > 0
     component, values = labels[inside], axes.apply(prob)[inside]
     sums = np.bincount(component, weights=values, minlength=count + 1)
-    logits = mean_logits(values, component, count)
+    confidences: list[float | None] = [None] * count
+    if calibration.lesion is not None:
+        volumes_ml = facts["voxel_counts"][1:] * grid.voxel_ml
+        logits = mean_logits(values, component, count)
+        confidences = lesion_confidence(logits, volumes_ml, calibration.lesion).tolist()
     lesions = []
     for number, label in enumerate(order, start=1):
         voxels = int(facts["voxel_counts"][label])
@@ -118,7 +118,7 @@ def measure_lesions(
                 centre_mm=(x, y, z),
                 extent_mm=(a, b, c),
                 mean_probability=float(sums[label] / voxels),
-                confidence=lesion_confidence(float(logits[label - 1]), voxels * grid.voxel_ml, calibration),
+                confidence=confidences[label - 1],
             )
         )
     return tuple(lesions)

@@ -66,19 +66,19 @@ def volume_interval(volume_ml: float, doubt: float, calibration: Calibration) ->
     return max(0.0, math.expm1(low)), max(0.0, math.expm1(high))
 
 
-def lesion_confidence(mean_logit: float, volume_ml: float, calibration: Calibration) -> float | None:
-    """Returns the probability, 0 to 1, that a predicted lesion touches a true one; None if that was never fitted.
+def lesion_confidence(
+    mean_logit: NDArray[np.floating], volume_ml: NDArray[np.floating], fit: tuple[float, float, float]
+) -> NDArray[np.float64]:
+    """Returns the probability of each predicted lesion, 0 to 1 (n,), that it touches a true one.
 
     Args:
-        mean_logit: mean of its voxels' calibrated logits, each clipped to +-15.
-        volume_ml: its volume [ml].
-        calibration: with its `lesion`.
+        mean_logit: mean of each one's voxels' logits, each clipped to +-15 (n,).
+        volume_ml: volume of each [ml] (n,).
+        fit: a logistic regression on such logits: constant, by logit, by log volume; `lesion` of a calibration.
     """
-    if calibration.lesion is None:
-        return None
-    constant, by_logit, by_volume = calibration.lesion
-    logit = constant + by_logit * mean_logit + by_volume * math.log(volume_ml)
-    return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
+    constant, by_logit, by_volume = fit
+    logit = constant + by_logit * mean_logit + by_volume * np.log(volume_ml)
+    return 1 / (1 + np.exp(-np.clip(logit, -50, 50)))
 
 
 def kept_by_chance(

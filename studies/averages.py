@@ -46,11 +46,13 @@ def dices(logits: Tensor, truth: Tensor) -> list[float]:
 
 
 def answers(entry: Entry, all_weights: dict[str, Weights]) -> Iterator[tuple[str, list[float]]]:
-    """Name and Dice at each threshold of every way to answer."""
+    """Name and Dice at each threshold of every way to answer; nothing for a scan without a lesion."""
     first = next(iter(all_weights))
-    scan = read_scan(entry.image, name=entry.case)
-    prepared = prepare(scan, all_weights[first].card.prepare)
-    truth = torch.from_numpy(prepared.take_in(read_mask(entry.mask)))
+    mask = read_mask(entry.mask)
+    if not mask.voxels.any():
+        return
+    prepared = prepare(read_scan(entry.image, name=entry.case), all_weights[first].card.prepare)
+    truth = torch.from_numpy(prepared.take_in(mask))
     alone = {name: logits_of(weights, prepared.image) for name, weights in all_weights.items()}
     for name, logits in alone.items():
         yield name, dices(logits, truth)
@@ -66,10 +68,11 @@ def main() -> None:
     parser.add_argument("--weights", nargs="+", default=["smart"])
     arguments = parser.parse_args()
     all_weights = {Path(name).stem: load_weights(name) for name in arguments.weights}
-    entries = [entry for entry in find_cohort(arguments.cohort).entries if read_mask(entry.mask).voxels.any()]
-    curves: dict[str, list[list[float]]] = defaultdict(list)
-    for entry in entries:
-        for name, curve in answers(entry, all_weights):
+    entries, curves = list[Entry](), defaultdict[str, list[list[float]]](list)
+    for entry in find_cohort(arguments.cohort).entries:
+        if found := dict(answers(entry, all_weights)):
+            entries.append(entry)
+        for name, curve in found.items():
             curves[name].append(curve)
     best = {name: (dice := np.array(rows))[:, dice.mean(0).argmax()] for name, rows in curves.items()}
     phase, reference = np.array([entry.chronicity for entry in entries]), next(iter(best.values()))

@@ -10,14 +10,14 @@ InsulaError                 70  never raised itself
 |-- CannotCreate            73  the output cannot be made
 |-- IOFault                 74  reading or writing failed midway
 |-- Preempted               75  stopped early, to be resumed
-|-- NoPermission            77  the operating system forbids it
-`-- Interrupted        130, 143  stopped by a signal
+`-- NoPermission            77  the operating system forbids it
+
+Interrupted           130, 143  stopped by a signal; no InsulaError, so that nothing goes on after it
 """
 
 from __future__ import annotations
 
 import errno
-import signal
 from typing import ClassVar
 
 __all__ = [
@@ -129,23 +129,22 @@ class NoPermission(InsulaError):
     code = 77
 
 
-class Interrupted(InsulaError):
-    """The run was stopped by a signal; the exit code is 128 + the signal's number."""
+class Interrupted(BaseException):
+    """The run was stopped by a signal; the exit code is 128 + the signal's number.
 
-    def __init__(self, signal_number: int | str) -> None:
-        if isinstance(signal_number, str):  # pydicom raises what it catches anew, with a text alone
-            signal_number = signal.SIGTERM
-        self.signal_number = int(signal_number)
-        super().__init__(
-            "the run", "", f"was stopped by signal {self.signal_number}", "results already named are complete"
-        )
+    Like KeyboardInterrupt no `Exception`: a step that goes on after any error must not take a signal for one.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        self.signal_number = signal_number
+        super().__init__(f"the run was stopped by signal {signal_number}; results already named are complete")
 
     @property
     def exit_code(self) -> int:
         """Exit code that a shell reports: 128 + the signal's number."""
         return 128 + self.signal_number
 
-    def __reduce__(self) -> tuple[type[InsulaError], tuple[int]]:  # type: ignore[override]
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[int]]:
         return type(self), (self.signal_number,)
 
 

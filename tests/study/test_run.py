@@ -127,6 +127,22 @@ def test_a_corrected_mask_is_never_replaced(next_run: str, tmp_path: Path, tiny_
     assert not mask.exists() or mask.read_bytes() != corrected
 
 
+def test_a_mask_that_cannot_be_read_is_not_replaced(tmp_path: Path, tiny_weights: Path, capsys: Capture) -> None:
+    out, scan = tmp_path / "out", tmp_path / "sub-a_T1w.nii.gz"
+    scan.write_bytes(packed(nifti()))
+    command = ("segment", scan, "--out", out, "--device", "cpu", "--weights", tiny_weights)
+    call(capsys, *command)
+    mask = out / "sub-a_T1w_mask.nii.gz"
+    mask.unlink()
+    mask.symlink_to(mask)  # as unreadable for root as for anyone
+    result = call(capsys, *command)
+    assert result.code not in (0, 65)
+    assert mask.name in result.err
+    assert len(result.err.splitlines()) == 1
+    assert mask.is_symlink()
+    assert json.loads((out / "sub-a_T1w.json").read_text())["outcome"] == "done"
+
+
 def test_numbers_in_the_tables_are_those_of_the_records(tmp_path: Path, brain_weights: Path, capsys: Capture) -> None:
     out, scan = tmp_path / "out", tmp_path / "sub-a_ses-1_acq-fast_T1w.nii.gz"
     scan.write_bytes(packed(nifti()))

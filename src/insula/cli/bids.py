@@ -140,7 +140,7 @@ def _segment_scan(
     scan: BidsScan, out: Path, weights: Weights, config: SegmentConfig, *, again: bool, debug: bool
 ) -> InsulaError | None:
     """Segment a scan and write its results, or a record of why it was refused; return the refusal."""
-    from insula.errors import BadData, Interrupted, as_insula_error
+    from insula.errors import BadData, as_insula_error
     from insula.io import printable, write_json
     from insula.predict import (
         bids_paths,
@@ -162,8 +162,6 @@ def _segment_scan(
             print(f"{scan.name}: {_KEPT[kept[1]]}", flush=True)
             return None
         result = segment(image, config, weights=weights)
-    except Interrupted:
-        raise
     except Exception as error:
         if debug:
             raise

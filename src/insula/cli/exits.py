@@ -36,12 +36,13 @@ def exit_code_of(call: Callable[[], int | None], *, debug: bool = False) -> int:
             raise
         known = as_insula_error(error)
         warn(str(known))
-        return known.exit_code if isinstance(known, Interrupted) else known.code
-    except KeyboardInterrupt:
+        return known.code
+    except (Interrupted, KeyboardInterrupt) as error:
         if debug:
             raise
-        stopped = Interrupted(signal.SIGINT)
-        print(file=sys.stderr)
+        stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
+        if isinstance(error, KeyboardInterrupt):  # the terminal has shown ^C
+            print(file=sys.stderr)
         warn(str(stopped))
         return stopped.exit_code
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -83,14 +84,19 @@ def set_corrected_aside(path: Path) -> Path | None:
         path: the record.
 
     Returns:
-        The new path, `NAME_corrected-HASH_mask.nii.gz`; None if the mask is the network's.
+        The new path, `NAME_corrected-HASH_mask.nii.gz`; None if there is no mask, or if it is the network's.
+
+    Raises:
+        InsulaError: the mask is there and cannot be read, so that nobody knows whose it is.
     """
     record = _result(path)
     if record is None:
         return None
     mask = path.with_name(record["files"]["mask"])
-    now = _sha256(mask)
-    if not now or (now == record["sha256"]["mask"] and not record.get("correction")):
+    if not os.path.lexists(mask):
+        return None
+    now = read_file(mask).sha256
+    if now == record["sha256"]["mask"] and not record.get("correction"):
         return None
     aside = earlier_mask(mask, now)
     mask.replace(aside)

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypedDict, cast
 
 import numpy as np
 
-from insula.errors import BadData, InsulaError, Interrupted, UsageError, as_insula_error
+from insula.errors import BadData, InsulaError, UsageError, as_insula_error
 from insula.io import OutputFolder, printable, read_facts, read_mask, write_json, write_mask, write_text
 from insula.io.bytes import read_file
 from insula.io.cells import table_text
@@ -172,8 +172,6 @@ def _case(
         consensus, estimate = _consensus(list(masks.values()), method)
         facts = read_facts(next(iter(paths.values())))
         hashes = [read_file(path).sha256 for path in paths.values()]
-    except Interrupted:
-        raise
     except Exception as error:
         if isinstance(error, BadData):  # the masks are at fault: an earlier consensus, of others, would be believed
             for stale in (target, written):

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from insula.errors import BadData, InsulaError, Interrupted, NoInput, as_insula_error
+from insula.errors import BadData, InsulaError, NoInput, as_insula_error
 from insula.io import FolderInUse, read_mask
 from insula.io.atomic import write_bytes
 from insula.io.bytes import read_file
@@ -204,8 +204,6 @@ def correct_case(
             return CorrectionOutcome(case, "same", record)
         found = sources.of(record)
         result = corrected_result(record, paths.record.parent, found.scan, mask)
-    except Interrupted:
-        raise
     except Exception as error:
         return CorrectionOutcome(case, "failed", record, as_insula_error(error))
     before = _contents(results, record)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from insula.checkpoint import Weights, load_weights
 from insula.config import SegmentConfig
-from insula.errors import BadData, InsulaError, Interrupted, as_insula_error
+from insula.errors import BadData, InsulaError, as_insula_error
 from insula.infer import choose_device
 from insula.io import OutputFolder, printable
 from insula.io.dicom import scan_name
@@ -152,8 +152,6 @@ def _run_case(plan: StudyPlan, path: Path, name: str, weights: Weights, folder: 
         if not plan.again and (kept := kept_result(paths.record, inputs_sha256(scan, plan.config, weights))):
             return CaseOutcome(name, kept[0], None, kept[1])
         result = segment(scan, plan.config, weights=weights)
-    except Interrupted:
-        raise
     except Exception as error:
         if plan.debug:
             raise

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from insula.errors import InsulaError, Interrupted, NoInput
+from insula.errors import InsulaError, NoInput
 from insula.io import bare_name, folded
 from insula.io.bytes import read_file
 from insula.io.dicom import DicomScan
@@ -85,8 +85,6 @@ class ScanSources:
                 scan, source = open_scan(
                     path, name=case, frame=frame, series=series, assume_orientation=axes, assume_t1w=True
                 )
-            except Interrupted:
-                raise
             except InsulaError as error:
                 unreadable.append(error)
                 continue

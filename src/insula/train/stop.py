@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
 
-from insula.errors import InsulaError, Interrupted, Preempted
+from insula.errors import Interrupted, Preempted
 
 __all__ = ["Stop"]
 
@@ -52,7 +52,7 @@ class Stop:
             return _SIGNAL + self._signal
         return _TIME_IS_UP if time.monotonic() > self._until else 0
 
-    def error(self, wish: int, step: int) -> InsulaError:
+    def error(self, wish: int, step: int) -> Preempted | Interrupted:
         """Return the error that ends a run for a wish, which may come from another process."""
         if wish == _TIME_IS_UP:
             rule = f"reached its limit of {self._minutes:.3g} minutes and is saved"

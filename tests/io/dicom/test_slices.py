@@ -12,8 +12,9 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import MediaStorageDirectoryStorage, MRImageStorage
 
-from insula.errors import BadData
-from insula.io.dicom.slices import Slice, quiet, slices_of
+from insula.errors import BadData, Interrupted
+from insula.io.dicom import slices
+from insula.io.dicom.slices import Slice, quiet, read_slices, slices_of
 from io_series import header
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value", "ignore:The value length")
@@ -253,3 +254,12 @@ def test_quiet_silences_pydicom_within_the_block_only(disabled: bool) -> None:
         assert log.disabled is disabled
     finally:
         log.disabled = before
+
+
+def test_a_signal_while_a_header_is_read_is_no_damaged_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(path: Path) -> Dataset:
+        raise Interrupted(15)
+
+    monkeypatch.setattr(slices, "read_header", stopped)
+    with pytest.raises(Interrupted):
+        read_slices(_PATH)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from insula.config import ListenConfig
-from insula.errors import Interrupted, Unavailable, as_insula_error
+from insula.errors import Unavailable, as_insula_error
 from insula.io import write_json
 from insula.serve.dicom.choose import t1w_series
 from insula.serve.dicom.meter import NodeMeter
@@ -171,7 +171,5 @@ def _errors_logged(what: str) -> Iterator[None]:
     """Log the errors of a step and go on, for the node must not fail on e.g. a full disk or an expired job."""
     try:
         yield
-    except Interrupted:
-        raise
     except Exception as error:
         _log.warning("%s: %s", what, as_insula_error(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import product
 from pathlib import Path
 
@@ -61,6 +62,33 @@ def test_every_voxel_lies_where_it_was_found(series: DicomScan, tmp_path: Path) 
     for number in (1, 2):
         wanted = np.argwhere(labels == number) @ lps[:3, :3].T + lps[:3, 3]
         assert {tuple(place) for place in wanted.round(2).tolist()} == there[number]
+
+
+def test_the_second_volume_of_a_file_is_referred_to_by_its_own_frames(tmp_path: Path) -> None:
+    """Two echoes in one file, of which the second is chosen: highdicom names the frames of both."""
+    data = dcmread(enhanced(sample(), tmp_path / "two.dcm"))
+    frames, pixels = data.PerFrameFunctionalGroupsSequence, data.PixelData
+    both = [*deepcopy(frames), *frames]
+    for number, group in enumerate(both):
+        group.MREchoSequence = [Dataset()]
+        group.MREchoSequence[0].EffectiveEchoTime = 3.0 if number >= len(frames) else 5.0
+    data.PerFrameFunctionalGroupsSequence, data.NumberOfFrames, data.PixelData = both, len(both), 2 * pixels
+    data.save_as(tmp_path / "two.dcm")
+    series = read_dicom(tmp_path / "two.dcm")
+    assert sorted(series.frames) == list(range(SHAPE[2], 2 * SHAPE[2]))
+    assert "first-images-missing" not in {flag.code for flag in series.scan.flags}
+    seg = lesion_seg(series, _labels(), weights="tiny")
+    named = set()
+    for group in seg.PerFrameFunctionalGroupsSequence:
+        (image,) = group.DerivationImageSequence[0].SourceImageSequence
+        named.add(image.ReferencedFrameNumber)
+        source = both[image.ReferencedFrameNumber - 1].PlanePositionSequence[0].ImagePositionPatient
+        np.testing.assert_allclose(group.PlanePositionSequence[0].ImagePositionPatient, source)
+    assert min(named) > SHAPE[2]
+    save_dicom(tmp_path / "seg.dcm", seg)
+    lps = _TURN @ series.scan.grid.affine
+    wanted = np.argwhere(_labels() == 1) @ lps[:3, :3].T + lps[:3, 3]
+    assert {tuple(place) for place in wanted.round(2).tolist()} == _placed(tmp_path / "seg.dcm")[1]
 
 
 def test_simpleitk_puts_the_first_voxel_there_too(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def _doubts(slices: Sequence[Slice], step_mm: float) -> list[Flag]:
             "slice is missing."
         )
         flags.append(Flag("slices-apart", text))
-    numbers = sorted(slice_.number for slice_ in slices if slice_.number is not None)
+    numbers = sorted(slice_.number for slice_ in slices if slice_.number is not None and slice_.frame is None)
     if len(numbers) == len(slices) and len(set(numbers)) == len(numbers):
         if numbers[0] > 1:
             text = f"The first image has number {numbers[0]}: earlier images are missing."

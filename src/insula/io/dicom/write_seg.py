@@ -18,6 +18,7 @@ from insula.io.dicom.slices import quiet
 from insula.types import VERSION
 
 if TYPE_CHECKING:
+    from highdicom import PlanePositionSequence
     from highdicom.seg import Segmentation
     from pydicom import Dataset
 
@@ -104,6 +105,7 @@ def _segmentation(
     algorithm = hd.AlgorithmIdentificationSequence(
         name=f"insula {weights}"[:64], family=codes.DCM.ArtificialIntelligence, version=VERSION
     )
+    positions = _positions(source)
     with quiet():
         descriptions = [
             hd.seg.SegmentDescription(
@@ -136,7 +138,33 @@ def _segmentation(
             content_label="LESION" if kind == "BINARY" else "PROBABILITY",
             content_description="for research only; not a medical device",
             omit_empty_frames=bool(values.any()),
+            plane_positions=positions,
         )
+    if positions is not None:
+        _name_frames(segmentation, positions, sorted(source.frames))
     name_true_classes(segmentation, source.headers, source.references)
     segmentation.SeriesDescription = "insula lesions" if kind == "BINARY" else "insula lesion probability"
     return segmentation
+
+
+def _positions(source: DicomScan) -> list[PlanePositionSequence] | None:
+    """Return the positions of the scan's frames, in their order, if the file has others too; None otherwise."""
+    from highdicom import PlanePositionSequence
+
+    first = source.references[0]
+    if not source.frames or len(source.frames) == int(first.NumberOfFrames):
+        return None
+    groups = first.PerFrameFunctionalGroupsSequence
+    places = (groups[frame].PlanePositionSequence[0].ImagePositionPatient for frame in sorted(source.frames))
+    return [PlanePositionSequence("PATIENT", place) for place in places]
+
+
+def _name_frames(segmentation: Segmentation, positions: list[PlanePositionSequence], frames: list[int]) -> None:
+    """Refer each frame to that of its own volume: highdicom names all in the file that lie there."""
+    places = np.array([position[0].ImagePositionPatient for position in positions], np.float64)
+    for group in segmentation.PerFrameFunctionalGroupsSequence:
+        place = np.array(group.PlanePositionSequence[0].ImagePositionPatient, np.float64)
+        frame = frames[int(np.abs(places - place).sum(axis=1).argmin())]
+        for derivation in group.get("DerivationImageSequence", ()):
+            del derivation.SourceImageSequence[1:]
+            derivation.SourceImageSequence[0].ReferencedFrameNumber = frame + 1

@@ -15,6 +15,9 @@ import pytest
 from cli.call import CommandResult
 from corpus.files import nifti, packed
 from insula.cli.bids import main
+from insula.errors import Interrupted
+from insula.io import FolderInUse, OutputFolder
+from insula.predict import bids_files
 
 Capture = pytest.CaptureFixture[str]
 
@@ -130,6 +133,58 @@ def test_participants_at_the_same_time_into_one_folder_and_nothing_into_the_inpu
     }
     for path in (raw, *raw.rglob("*")):
         path.chmod(0o755)
+
+
+def test_the_files_of_the_dataset_are_written_under_the_lock_of_all_runs(
+    raw: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out, held = tmp_path / "out", []
+
+    def write(raw: Path, out: Path) -> None:
+        with pytest.raises(FolderInUse), OutputFolder(out):
+            raise AssertionError
+        held.append(out)
+
+    with mock.patch("insula.predict.write_bids_dataset", write):
+        call(capsys, raw, out, "participant", "--participant-label", "02", "--weights", tiny_weights, "--device", "cpu")
+    assert held == [out.resolve()]
+
+
+def test_a_participant_that_another_run_holds_is_told_and_the_others_are_done(
+    raw: Path, tiny_weights: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    with OutputFolder(out / "sub-01"), mock.patch("insula.io.OTHERS_PATIENCE_S", 0):
+        result = call(capsys, raw, out, "participant", "--weights", tiny_weights, "--device", "cpu")
+    assert result.code == 1
+    assert [line.split(": ")[1] for line in result.err.splitlines()] == ["sub-01_ses-a", "sub-01_ses-b"]
+    assert "choose another output folder" in result.err
+    assert [path.name for path in out.rglob("*_record.json")] == ["sub-02_space-orig_desc-insula_record.json"]
+
+
+def test_a_run_that_ends_before_its_record_leaves_no_result(raw: Path, tiny_weights: Path, capsys: Capture) -> None:
+    """The next one finds neither a record beside an old page, nor a page that is missing for good."""
+    out = raw / "derivatives" / "insula"
+    command = (raw, out, "participant", "--participant-label", "02", "--weights", tiny_weights, "--device", "cpu")
+    call(capsys, *command)
+    (record,) = out.rglob("*_record.json")
+    page = next(out.glob("sub-02*.html"))
+    before = page.read_bytes()
+    real = bids_files.write_json
+
+    def stopped(path: Path, content: object) -> None:
+        if path == record:
+            raise Interrupted(15)
+        real(path, content)
+
+    with mock.patch.object(bids_files, "write_json", stopped):
+        assert call(capsys, *command, "--threshold", "0.9").code == 143
+    assert not record.exists()
+    assert page.read_bytes() != before
+    assert "unchanged" not in call(capsys, *command, "--threshold", "0.9").out
+    page.unlink()
+    assert "unchanged" not in call(capsys, *command, "--threshold", "0.9").out
+    assert page.exists()
 
 
 def test_the_validator_would_tell(raw: Path, tiny_weights: Path, capsys: Capture) -> None:

@@ -102,11 +102,10 @@ def _participants(
     raw: Path, out: Path, labels: tuple[str, ...], weights: str, config: SegmentConfig, *, again: bool, debug: bool
 ) -> int:
     from insula.checkpoint import load_weights
-    from insula.errors import from_os_error
     from insula.infer import choose_device
-    from insula.io import OutputFolder
+    from insula.io import OTHERS_PATIENCE_S, FolderInUse, OutputFolder
     from insula.predict import look_through, write_bids_dataset
-    from insula.study import Overview
+    from insula.study import BidsResults, Overview
 
     choose_device(config.device)
     dataset = look_through(raw, labels)
@@ -114,18 +113,20 @@ def _participants(
     loaded = load_weights(weights)
     refused: list[InsulaError] = []
     _describe(raw)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise from_os_error(error, what="the output folder", value=out, writing=True) from error
-    write_bids_dataset(raw, out)
+    with BidsResults(out).lock_tables():
+        write_bids_dataset(raw, out)
     overview = Overview(out, note="")
     with bar(len(scans)) as progress:
         for scan in scans:
             subject_folder = out / f"sub-{scan.entities['sub']}"  # locked one by one: other runs may write to `out`
-            with OutputFolder(subject_folder, nested=True):
-                refusal = _segment_scan(scan, out, loaded, config, again=again, debug=debug)
-            _write_tables(out, overview)
+            folder = OutputFolder(subject_folder, nested=True, option="output folder", patience_s=OTHERS_PATIENCE_S)
+            try:
+                with folder:
+                    refusal = _segment_scan(scan, out, loaded, config, again=again, debug=debug)
+                _write_tables(out, overview)
+            except FolderInUse as error:  # by then the others may have gone on, so that later scans can be written
+                refusal = error
+                warn(f"{scan.name}: {error}")
             if refusal is not None:
                 refused.append(refusal)
             if progress is not None:
@@ -158,7 +159,8 @@ def _segment_scan(
             rule = f"and {printable(scan.twin)} would have the same result file, and it is unclear which is meant"
             raise BadData("the scan", printable(scan.path.name), rule, "keep one of them")
         image = open_scan(scan.path, name=scan.name)[0]
-        if not again and (kept := kept_result(paths.record, inputs_sha256(image, config, weights))):
+        kept = None if again else kept_result(paths.record, inputs_sha256(image, config, weights))
+        if kept is not None and (kept[1] != "unchanged" or paths.page.exists()):
             print(f"{scan.name}: {_KEPT[kept[1]]}", flush=True)
             return None
         result = segment(image, config, weights=weights)

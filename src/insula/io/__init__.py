@@ -1,7 +1,7 @@
 """Disk input and output: strict readers, atomic writers and a locked output folder."""
 
 from insula.io.atomic import write_bytes, write_json, write_text
-from insula.io.folder import FolderInUse, OutputFolder
+from insula.io.folder import OTHERS_PATIENCE_S, FolderInUse, OutputFolder
 from insula.io.mask import SeveralLabels, read_mask
 from insula.io.metaimage import read_metaimage, write_metaimage
 from insula.io.metaimage_header import Placement
@@ -20,6 +20,7 @@ from insula.io.read import (
 
 __all__ = [
     "FolderInUse",
+    "OTHERS_PATIENCE_S",
     "OutputFolder",
     "Placement",
     "SeveralLabels",

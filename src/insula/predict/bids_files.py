@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from insula.io import printable, write_json, write_labels, write_mask, write_prob, write_text
+from insula.io import (
+    OTHERS_PATIENCE_S,
+    OutputFolder,
+    printable,
+    write_json,
+    write_labels,
+    write_mask,
+    write_prob,
+    write_text,
+)
 from insula.io.bytes import read_file
 from insula.postprocess import number_lesions
 from insula.predict.bids import BidsPaths, BidsScan, bids_case_paths, bids_entities, sidecar_of, table_of
@@ -86,15 +96,24 @@ def described_dataset(folder: Path) -> dict[str, object]:
     return facts if isinstance(facts, dict) else {}
 
 
-def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> ResultRecord:
-    """Write mask, brain mask, probabilities and lesion map, each with its sidecar; the record last.
+def write_bids_result(
+    result: Result, scan: BidsScan, paths: BidsPaths, *, page: Callable[[ResultRecord], str] | None = None
+) -> ResultRecord:
+    """Write mask, brain mask, probabilities and lesion map, each with its sidecar, and the page; the record last.
 
     A brain mask or a network's mask of an earlier result is deleted if this result has none.
+
+    Args:
+        result: the segmentation result.
+        scan: the scan in its dataset.
+        paths: the output paths.
+        page: makes the page from the record; none is written if not given.
 
     Returns:
         The record.
 
     Raises:
+        FolderInUse: other runs write pages and tables of the derivative for too long.
         CannotCreate, NoPermission, IOFault: a file cannot be written.
     """
     paths.mask.parent.mkdir(parents=True, exist_ok=True)
@@ -134,6 +153,10 @@ def write_bids_result(result: Result, scan: BidsScan, paths: BidsPaths) -> Resul
     record["sha256"] = {
         kind: read_file(paths.record.with_name(name)).sha256 for kind, name in files.items() if kind != "page"
     }
+    if page is not None:
+        text = page(record)
+        with OutputFolder(paths.page.parent, option="output folder", patience_s=OTHERS_PATIENCE_S):
+            write_text(paths.page, text)
     write_json(paths.record, record)
     return record
 

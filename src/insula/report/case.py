@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from insula.io import OutputFolder, write_text
 from insula.io.dicom import DicomScan, secondary_capture
-from insula.io.folder import OTHERS_PATIENCE_S
 from insula.predict import BidsPaths, BidsScan, Result, ResultPaths, ResultRecord, write_bids_result, write_result
 from insula.report.capture import render_capture
 from insula.report.page import render_page
@@ -56,8 +55,4 @@ def write_bids_case(result: Result, scan: BidsScan, paths: BidsPaths) -> ResultR
     Raises:
         InsulaError: as for `write_bids_result`.
     """
-    record = write_bids_result(result, scan, paths)
-    page = render_page(result, record)
-    with OutputFolder(paths.page.parent, patience_s=OTHERS_PATIENCE_S):
-        write_text(paths.page, page)
-    return record
+    return write_bids_result(result, scan, paths, page=partial(render_page, result))

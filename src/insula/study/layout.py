@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from insula.errors import NoInput
-from insula.io import OutputFolder, bare_name, folded, printable
+from insula.io import OTHERS_PATIENCE_S, OutputFolder, bare_name, folded, printable
 from insula.io.dicom import DicomScan
-from insula.io.folder import OTHERS_PATIENCE_S
 from insula.io.kept_masks import kept_mask
 from insula.io.participants import count_names
 from insula.predict import (

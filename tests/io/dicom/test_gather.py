@@ -70,6 +70,30 @@ def test_links_bombs_crowds_and_damage_are_refused(tmp_path: Path, monkeypatch: 
             unpack(tmp_path / f"{name}.zip", out)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_zip_is_called_so_however_it_is_compressed(method: int, tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", method) as packed:
+        packed.writestr("a", bytes(range(256)) * 4000)
+    data = bytearray(whole.getvalue())
+    data[60:90] = bytes(byte ^ 0x5A for byte in data[60:90])
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(BadData, match="is damaged"):
+        unpack(tmp_path / "a.zip", tmp_path)
+
+
+def test_a_directory_that_begins_before_the_file_is_damaged(tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as packed:
+        packed.writestr("a", b"x")
+    data = bytearray(whole.getvalue())
+    end = data.rfind(b"PK\x05\x06")
+    data[end + 12 : end + 16] = struct.pack("<I", 10_000)  # the directory's length
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(BadData, match="is damaged"):
+        unpack(tmp_path / "a.zip", tmp_path)
+
+
 def _flipped(data: bytes) -> bytes:
     return data[:500] + bytes([data[500] ^ 1]) + data[501:]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -133,13 +136,15 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(archive) as packed:
             _check([info for info in packed.infolist() if not info.is_dir()])
             yield packed
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, zlib.error):
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, ValueError, zlib.error, lzma.LZMAError, struct.error):
         raise BadData("the zip", "", "is damaged", "make it again") from None
     except RuntimeError:  # zipfile raises it for a password or an unknown compression method
         raise BadData(
             "the zip", "", "is encrypted, or compressed by an unknown method", "make it again, without a password"
         ) from None
     except OSError as error:
+        if error.errno in (None, errno.EINVAL):  # from bz2, or for a place before the file's start
+            raise BadData("the zip", "", "is damaged", "make it again") from None
         raise from_os_error(error, what="the unpacked files", value="", writing=True) from None
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from insula.errors import BadData, TooLarge, Unavailable
+from insula.errors import BadData, InsulaError, TooLarge, Unavailable
 from insula.io.dicom.file import read_header
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ def read_slices(path: Path, *, most: int = MOST_IMAGES) -> list[Slice]:
             return []
         try:
             return slices_of(path, data, most=most)
-        except (TypeError, ValueError, AttributeError, IndexError, KeyError):
+        except InsulaError:
+            raise
+        except Exception:  # values are parsed only now
             raise BadData("a DICOM header", "", "holds invalid values", "export the series again") from None
 
 

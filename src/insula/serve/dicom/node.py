@@ -58,10 +58,11 @@ class Node:
         for study in self.receiver.complete(self._config.quiet_seconds):
             with _errors_logged("a complete study"):
                 self._begin(study)
-        for job in self._jobs.of(_OWNER):
-            if job.state in _UNSUCCESSFUL and job.id not in self._reported:
-                self._reported.add(job.id)
-                _log.warning("job %s: %s: %s", job.id[:8], job.state, (job.error or {}).get("message", ""))
+        with _errors_logged("the jobs"):
+            for job in self._jobs.of(_OWNER):
+                if job.state in _UNSUCCESSFUL and job.id not in self._reported:
+                    self._reported.add(job.id)
+                    _log.warning("job %s: %s: %s", job.id[:8], job.state, (job.error or {}).get("message", ""))
         with _errors_logged("old series"):
             self.receiver.forget(3600 * self._config.service.keep_hours)
 
@@ -69,10 +70,11 @@ class Node:
         """Send results until the node stops; needs a thread of its own, as it waits for unavailable archives."""
         while self._archives and not self.stopping.wait(_LOOK_SECONDS):
             unsent = False
-            for job in self._jobs.of(_OWNER):
-                if job.state == "done" and not self.stopping.is_set():
-                    with _errors_logged(f"job {job.id[:8]}"):
-                        unsent |= not self._send_results(job)
+            with _errors_logged("the jobs"):
+                for job in self._jobs.of(_OWNER):
+                    if job.state == "done" and not self.stopping.is_set():
+                        with _errors_logged(f"job {job.id[:8]}"):
+                            unsent |= not self._send_results(job)
             if unsent:
                 self.stopping.wait(self._config.retry_seconds)
 
@@ -91,13 +93,17 @@ class Node:
         """Store the files, then the job: if the node dies in between, repeating it changes nothing."""
         id, digest = secrets.token_hex(16), series.digest
         upload = self._store.job(id).path / "upload"
-        series.copy_to(upload)
-        count = len(list(upload.iterdir()))
-        job = self._add(id, series, digest, count)
-        if job.id != id and job.state in _UNSUCCESSFUL:  # the earlier job was unsuccessful: try again
-            self._jobs.delete(job.id)
-            self._store.remove(job.id)
+        try:
+            series.copy_to(upload)
+            count = len(list(upload.iterdir()))
             job = self._add(id, series, digest, count)
+            if job.id != id and job.state in _UNSUCCESSFUL:  # the earlier job was unsuccessful: try again
+                self._jobs.delete(job.id)
+                self._store.remove(job.id)
+                job = self._add(id, series, digest, count)
+        except Exception:  # the next look copies them anew, e.g. when the disk has room again
+            self._store.remove(id)
+            raise
         if job.id != id:
             self._store.remove(id)
         self._meter.series("queued" if job.id == id else "again")

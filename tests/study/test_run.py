@@ -65,7 +65,8 @@ def test_a_second_run_adds_to_the_first_and_repeats_nothing(
 
 
 @pytest.mark.parametrize(
-    "change", ["threshold", *(pytest.param(c, marks=pytest.mark.long) for c in ("scan", "again", "page", "weights"))]
+    "change",
+    ["threshold", *(pytest.param(c, marks=pytest.mark.long) for c in ("scan", "again", "page", "weights", "sidecar"))],
 )
 def test_whatever_changed_is_computed_again(
     change: str, tmp_path: Path, tiny_weights: Path, brain_weights: Path, capsys: Capture
@@ -82,6 +83,8 @@ def test_whatever_changed_is_computed_again(
         command += ["--again"]
     elif change == "weights":
         command[-1] = brain_weights
+    elif change == "sidecar":
+        (scans / "sub-a_T1w.json").write_text('{"ScanningSequence": "SE"}')
     else:
         (out / "sub-a_T1w.html").unlink()
     result = call(capsys, *command)

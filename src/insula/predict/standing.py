@@ -34,6 +34,7 @@ def inputs_sha256(scan: Scan, config: SegmentConfig, weights: Weights) -> str:
         "image": scan.image_sha256,
         "shape": scan.grid.shape,
         "affine": scan.grid.affine.tolist(),
+        "flags": [[flag.code, flag.text] for flag in scan.flags],  # e.g. a sidecar's spin echo: no volume interval
         "weights": weights.sha256,
         "scalings": [repr(scaling) for _, scaling in weights.networks],
         "decision": [card.threshold, card.min_lesion_ml, repr(card.calibration), ALWAYS_KEPT_ML],

@@ -60,7 +60,7 @@ def count_logits(truth: NDArray[np.bool_], prob: NDArray[np.floating]) -> LogitC
 def _count(probs: NDArray[np.floating]) -> NDArray[np.int64]:
     """Count the values in each bin; each distinct value is looked up once, and saved maps have few."""
     kinds, times = np.unique(probs, return_counts=True)
-    values = kinds.astype(np.float64)
+    values = np.clip(kinds.astype(np.float64), 0, 1)  # a map may exceed 1 by a float32's rounding
     with np.errstate(divide="ignore"):
         logits = np.log(values) - np.log1p(-values)
     bins = np.round((np.clip(logits, -_END, _END) + _END) / _STEP).astype(np.int64)

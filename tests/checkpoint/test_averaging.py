@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
-from insula.checkpoint import Card, Weights, soup
+from insula.checkpoint import Card, Weights, soup, who_was_seen
 from insula.config import AttentionUNet, Calibration, PrepareConfig, Scaling
 from insula.errors import BadData, UsageError
 from insula.models import UNet, build_model
@@ -61,6 +62,20 @@ def test_its_calibration_is_nobodys_and_its_provenance_everybodys() -> None:
             for n in range(2)
         ],
     }
+
+
+def test_its_threshold_is_of_its_own_logits_for_it_has_no_calibration() -> None:
+    """0.7 after a temperature of 3 and a bias of -1 is 3 (ln(7/3) + 1) before them."""
+    calibrated = replace(_CARD, calibration=Calibration(temperature=3.0, bias=-1.0, fitted_on={"subjects": ["a"]}))
+    members = [replace(w, card=replace(w.card, threshold=0.7)) for w in _members(_networks(2), calibrated)]
+    mean = soup(members, "mean")
+    assert math.log(mean.card.threshold / (1 - mean.card.threshold)) == pytest.approx(
+        3 * (math.log(7 / 3) + 1), rel=1e-3
+    )
+    assert who_was_seen(mean.card) == {"fitted_subjects": ["a"]}
+    for extreme in (1e-300, 1.0):
+        again = soup([replace(w, card=replace(w.card, threshold=extreme)) for w in members], "mean")
+        assert 0 < again.card.threshold < 1
 
 
 def test_one_network_and_several_models_have_no_mean() -> None:

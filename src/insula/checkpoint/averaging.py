@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import torch
 
-from insula.checkpoint.weights import Weights
+from insula.checkpoint.seen import who_was_seen
+from insula.checkpoint.weights import Card, Weights
 from insula.config import Calibration, Scaling
 from insula.errors import BadData, UsageError
 from insula.models import build_model
@@ -28,7 +29,8 @@ def soup(members: Sequence[Weights], name: str) -> Weights:
         name: name of the mean.
 
     Returns:
-        Uncalibrated weights with the mean of the thresholds; their provenance holds the members'.
+        Uncalibrated weights, whose threshold is the mean of the members' before calibration; their provenance holds
+        the members'.
 
     Raises:
         UsageError: there is only one member.
@@ -61,17 +63,28 @@ def soup(members: Sequence[Weights], name: str) -> Weights:
             for key, value in states[0].items()
         }
     )
-    provenances = [{"name": member.card.name, "sha256": member.sha256, **member.card.provenance} for member in members]
+    provenances = [
+        {"name": member.card.name, "sha256": member.sha256, **member.card.provenance, **who_was_seen(member.card)}
+        for member in members
+    ]
     card = replace(
         first,
         name=name,
         calibration=Calibration(),
-        threshold=statistics.mean(member.card.threshold for member in members),
+        threshold=_mean_threshold([member.card for member in members]),
         min_lesion_ml=statistics.mean(member.card.min_lesion_ml for member in members),
         provenance={"trained_on": first.provenance.get("trained_on", "unknown"), "mean_of": provenances},
     )
     sha = hashlib.sha256(b"the mean of " + "".join(member.sha256 for member in members).encode()).hexdigest()
     return Weights(networks=((mean, Scaling()),), card=card, sha256=sha)
+
+
+def _mean_threshold(cards: Sequence[Card]) -> float:
+    """Returns the mean of the thresholds on the networks' own logits, as a probability: the mean has no calibration."""
+    thresholds = torch.tensor([card.threshold for card in cards], dtype=torch.float64).logit(eps=1e-6).tolist()
+    own = [card.calibration.scaling.undo(logit) for card, logit in zip(cards, thresholds, strict=True)]
+    mean = torch.tensor(statistics.mean(own), dtype=torch.float64).sigmoid().clamp(1e-6, 1 - 1e-6)
+    return float(f"{float(mean):.6g}")
 
 
 def _lineage(weights: Weights) -> set[str]:

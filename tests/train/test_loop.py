@@ -11,7 +11,8 @@ import torch
 
 from insula.config import AttentionUNet, PrepareConfig, Recipe, TrainConfig
 from insula.store import CaseSet
-from insula.train import train
+from insula.train import loop, train
+from insula.train.run import Run
 from insula.train.step import Step
 from insula.train.stream import Batch
 
@@ -96,3 +97,19 @@ def _copies(steps: Step) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tenso
         for network in (steps.model, steps.average)
     )
     return model, average
+
+
+def test_a_vote_from_before_a_save_does_not_save_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several processes answer a step late: the step that saves has asked for it once more."""
+    answers, saved = iter([0, 1, 1, 0, 0, 1, 1, 0]), list[int]()
+
+    class Late:
+        def __init__(self, world: object) -> None: ...
+
+        def cast(self, wish: int) -> int:
+            return next(answers)
+
+    monkeypatch.setattr(loop, "Votes", Late)
+    monkeypatch.setattr(Run, "save", lambda run: saved.append(run.step))
+    train(_recipe(8), _cases(), tmp_path)
+    assert saved == [0, 2, 6, 8]  # before the first step, twice when asked, and at the end

@@ -133,7 +133,7 @@ def _refuse_without_lesion(data: Sources | CaseSet) -> None:
 def _go(run: Run, stop: Stop, judge_by: CaseSet | None, report: Callable[[Progress], None]) -> None:
     """Train from the current step of the run to its last step."""
     config, world = run.recipe.train, run.world
-    votes = Votes(world)
+    votes, saved = Votes(world), False
     exams = _exams(config) if judge_by is not None else frozenset()
     started = last_save = last_look = time.monotonic()
     voxels = 0
@@ -156,7 +156,9 @@ def _go(run: Run, stop: Stop, judge_by: CaseSet | None, report: Callable[[Progre
             last_look = started
         due = int(now - last_save > 60 * config.save_minutes)
         wish, due = divmod(votes.cast(0 if last else 2 * stop.wish + due), 2)
-        if wish or (due and not run.steps.skipped):  # while steps are skipped, the last good state is kept
+        # while steps are skipped, the last good state is kept; votes are a step late: one from before a save follows it
+        saved = bool(wish or (due and not run.steps.skipped and not saved))
+        if saved:
             run.save()
             last_save = now
         if wish:

@@ -148,8 +148,10 @@ class Votes:
 
 
 def _leave() -> None:
-    with suppress(RuntimeError):  # other processes may have ended
-        dist.destroy_process_group()
+    """Leave the other processes; on processors alone nothing is to be freed, and leaving can abort this process."""
+    if dist.get_backend() != "gloo":
+        with suppress(RuntimeError):  # other processes may have ended
+            dist.destroy_process_group()
 
 
 def _reduce(tensor: Tensor, how: Any = dist.ReduceOp.SUM) -> None:

@@ -20,10 +20,11 @@ def test_a_subject_of_any_ancestor_was_trained_on() -> None:
         subjects=[hashed("sub-1")],
         started_from={"subjects": [hashed("sub-2")], "mean_of": [{"subjects": [hashed("sub-3")]}]},
         members=[{"subjects": [hashed("sub-4")]}],
+        taught_by={"subjects": [hashed("sub-5")]},
     )
-    subjects: dict[str, list[str]] = {f"sub-{n}": [] for n in range(1, 6)}
-    assert subjects_seen(card, subjects) == {"trained on": ["sub-1", "sub-2", "sub-3", "sub-4"]}
-    assert who_was_seen(card) == {"subjects": sorted(hashed(f"sub-{n}") for n in range(1, 5))}
+    subjects: dict[str, list[str]] = {f"sub-{n}": [] for n in range(1, 7)}
+    assert subjects_seen(card, subjects) == {"trained on": ["sub-1", "sub-2", "sub-3", "sub-4", "sub-5"]}
+    assert who_was_seen(card) == {"subjects": sorted(hashed(f"sub-{n}") for n in range(1, 6))}
 
 
 def test_a_subject_was_calibrated_on_by_its_files_or_else_by_its_name() -> None:

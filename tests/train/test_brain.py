@@ -12,7 +12,9 @@ from insula.checkpoint import Weights, load_weights
 from insula.config import AttentionUNet, AugmentConfig, PrepareConfig, Recipe, TrainConfig
 from insula.losses import brain_loss
 from insula.store import CaseSet
+from insula.synthetic import Sources
 from insula.train import train
+from simulate.hosts import ball_outline, small_host
 
 _BOX = (16, 16, 16)
 
@@ -66,10 +68,12 @@ def test_known_brains_are_learned(cases: CaseSet, tmp_path: Path) -> None:
 
 
 def test_a_cohort_without_brains_trains_a_network_without_that_output(cases: CaseSet, tmp_path: Path) -> None:
-    for brains in ((), tuple(torch.full_like(brain, -1) for brain in cases.brains)):
+    shapes = (ball_outline(),)
+    maps = Sources(hosts=(small_host(),), acute=shapes, chronic=shapes, fingerprint="maps")  # of which none is painted
+    for brains, painted_from in (((), None), (tuple(torch.full_like(brain, -1) for brain in cases.brains), maps)):
         folder = tmp_path / f"with{len(brains)}"
         folder.mkdir()
-        train(_recipe(), replace(cases, brains=brains), folder)
+        train(_recipe(), replace(cases, brains=brains, painted_from=painted_from), folder)
         weights = load_weights(str(folder / "small.json"))
         assert not weights.card.model.brain
         assert weights.model(cases.images[0].float()[None, None]).shape[1] == 1

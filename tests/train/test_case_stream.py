@@ -153,6 +153,9 @@ def test_painted_heads_are_one_more_source(cases: CaseSet) -> None:
     assert not any(torch.equal(batch.image[0, 0], image.float()) for image in cases.images)
     assert stream.provenance["painted"]["hosts"] == ["phantom"]
     assert "painted" not in CaseStream(cases, _recipe(), device=_CPU).provenance
+    others = replace(sources, fingerprint="other label maps")
+    prints = {stream.fingerprint, CaseStream(replace(cases, painted_from=others), recipe, device=_CPU).fingerprint}
+    assert len(prints | {CaseStream(cases, _recipe(), device=_CPU).fingerprint}) == 3
     with pytest.raises(UsageError, match="nothing to paint them from"):
         CaseStream(cases, recipe, device=_CPU)
 

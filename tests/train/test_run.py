@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from insula.checkpoint import load_state, save_state
+from insula.checkpoint import load_state, load_weights, save_state
 from insula.config import AttentionUNet, PrepareConfig, Recipe, SEUNet, TrainConfig
 from insula.errors import BadData
 from insula.store import CaseSet
@@ -85,3 +85,26 @@ def test_crops_smaller_than_the_windows_of_squeeze_and_excitation_are_warned_of(
     _run(replace(_RECIPE, model=model, train=replace(_RECIPE.train, crop=(16, 16, crop))), tmp_path)
     assert ("model.squeeze_window=12" in caplog.text) is warned
     assert len(caplog.records) == warned
+
+
+def test_the_weights_it_began_from_are_remembered(tmp_path: Path) -> None:
+    """A run that goes on without naming them keeps them on its card; with others it does not go on."""
+    cases = CaseSet(names=("a",), images=(torch.rand(_BOX).half(),), masks=(torch.ones(_BOX) > 0,), fingerprint="a")
+    starts = []
+    for seed, name in enumerate(("one", "two")):
+        (tmp_path / name).mkdir()
+        _run(replace(_RECIPE, name=name, train=replace(_RECIPE.train, seed=seed)), tmp_path / name).save()
+        starts.append(load_weights(str(tmp_path / name)))
+    (run_folder := tmp_path / "run").mkdir()
+    Run(_RECIPE, cases, run_folder, start=starts[0], world=World()).save()
+    for start in (None, starts[0]):
+        run = Run(_RECIPE, cases, run_folder, start=start, world=World())
+        assert run.restore()
+        run.save()
+        assert load_weights(str(run_folder)).card.provenance["started_from"]["sha256"] == starts[0].sha256
+    with pytest.raises(BadData, match="did not start from these weights"):
+        Run(_RECIPE, cases, run_folder, start=starts[1], world=World()).restore()
+    (fresh := tmp_path / "fresh").mkdir()
+    Run(_RECIPE, cases, fresh, start=None, world=World()).save()
+    with pytest.raises(BadData, match="did not start from these weights"):
+        Run(_RECIPE, cases, fresh, start=starts[1], world=World()).restore()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from insula.checkpoint import Card, Weights, load_weights, save_weights
+from insula.checkpoint import Card, Weights, load_weights, save_weights, who_was_seen
 from insula.config import AttentionUNet, Calibration, PrepareConfig, Recipe, Scaling, SegmentConfig, TrainConfig
 from insula.errors import BadData, NoInput, UsageError
 from insula.infer import infer_mean
@@ -106,9 +106,10 @@ def _cases() -> CaseSet:
     return CaseSet(names=("a",), images=(image,), masks=(image > 0.9,), fingerprint="a")
 
 
-def _saved(folder: Path) -> str:
+def _saved(folder: Path, **provenance: object) -> str:
     folder.mkdir()
-    save_weights(folder, _network(0), Card(name="t", model=_MODEL, prepare=PrepareConfig(box=(32, 32, 32))))
+    prepare = PrepareConfig(box=(32, 32, 32))
+    save_weights(folder, _network(0), Card(name="t", model=_MODEL, prepare=prepare, provenance=provenance))
     return str(folder)
 
 
@@ -143,6 +144,15 @@ def test_the_card_names_the_teacher(tmp_path: Path) -> None:
     Run(recipe, _cases(), tmp_path, start=None, world=World()).save()
     taught_by = load_weights(str(tmp_path / "s.json")).card.provenance["taught_by"]
     assert taught_by == {"name": "t", "sha256": load_weights(name).sha256, "temperatures": [1.0, 1.0]}
+
+
+def test_whom_the_teacher_has_seen_the_student_knows_too(tmp_path: Path) -> None:
+    name = _saved(tmp_path / "t", subjects=["f00d"])
+    config = TrainConfig(device="cpu", teacher=name, steps=1, crop=(16, 16, 16), recalibrate=0, compile=False)
+    recipe = Recipe(name="s", model=_MODEL, prepare=PrepareConfig(box=(32, 32, 32)), train=config)
+    Run(recipe, _cases(), tmp_path, start=None, world=World()).save()
+    assert who_was_seen(load_weights(str(tmp_path / "s.json")).card) == {"subjects": ["f00d"]}
+    assert Run(recipe, _cases(), tmp_path, start=None, world=World()).restore()
 
 
 def test_a_run_goes_on_with_its_teacher_only(tmp_path: Path) -> None:

@@ -64,10 +64,10 @@ def _union(card: Card, key: str) -> set[str]:
 
 
 def _lineage(provenance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the provenance of a run, of all weights it started from, and of all members it was combined from."""
+    """Yield the provenance of a run, and of all weights that it started from, learned from or was combined from."""
     yield provenance
-    parents = [*([provenance["started_from"]] if "started_from" in provenance else []), *provenance.get("mean_of", [])]
-    for parent in (*parents, *provenance.get("members", [])):
+    parents = [provenance[key] for key in ("started_from", "taught_by") if key in provenance]
+    for parent in (*parents, *provenance.get("mean_of", []), *provenance.get("members", [])):
         yield from _lineage(parent)
 
 

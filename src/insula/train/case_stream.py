@@ -62,7 +62,8 @@ class CaseStream(Stream):
 
     @property
     def fingerprint(self) -> str:
-        return self.cases.fingerprint
+        own = self.cases.fingerprint
+        return own if self._painter is None else f"{own}, painted from {self._painter.fingerprint}"
 
     @property
     def provenance(self) -> dict[str, object]:

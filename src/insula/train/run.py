@@ -6,12 +6,11 @@ import logging
 import platform
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save as to_bytes
 
-from insula.checkpoint import Card, Weights, load_state, load_weights, save_state, save_weights
+from insula.checkpoint import Card, Weights, load_state, load_weights, save_state, save_weights, who_was_seen
 from insula.config import Recipe, complete_recipe, to_dict
 from insula.errors import BadData, UsageError
 from insula.infer import ready_network
@@ -22,6 +21,7 @@ from insula.synthetic import Sources
 from insula.train.case_stream import CaseStream
 from insula.train.head_stream import HeadStream
 from insula.train.recalibrate import recalibrate
+from insula.train.resume import difference, lasting, origin, teacher_facts
 from insula.train.step import Step
 from insula.train.stream import Batch, Stream
 from insula.train.teacher import Teacher
@@ -57,11 +57,13 @@ class Run:
     def __init__(
         self, recipe: Recipe, data: Sources | CaseSet, folder: Path, *, start: Weights | None, world: World
     ) -> None:
-        keeps_brain = recipe.model.brain and not _knows_brain(data) and start is not None and start.card.model.brain
-        if recipe.model.brain and not _knows_brain(data) and not keeps_brain:
+        unknown = recipe.model.brain and not _knows_brain(data, recipe)
+        keeps_brain = unknown and start is not None and start.card.model.brain
+        if unknown and not keeps_brain:
             _log.info("no case has a brain mask: the network is trained without a brain output")
             recipe = replace(recipe, model=replace(recipe.model, brain=False))
-        self.recipe, self.folder, self.start, self.world = recipe, folder, start, world
+        self.recipe, self.folder, self.world = recipe, folder, world
+        self.started_from = origin(start)
         _compare_crop_with_window(recipe)
         self.device = world.device(recipe.train.device)
         torch.manual_seed(recipe.train.seed)
@@ -91,25 +93,31 @@ class Run:
         """Restore the newest intact state; return False if there is none.
 
         Raises:
-            BadData: the state belongs to another recipe, other data or another teacher, or all states are damaged.
+            BadData: the state belongs to another recipe, other data, another teacher or another start, or all states
+                are damaged.
         """
         saved = load_state(self.folder, device=self.device)
         if saved is None:
             return False
-        kept, wanted = _lasting(complete_recipe(saved["recipe"])), _lasting(to_dict(self.recipe))
+        kept, wanted = lasting(complete_recipe(saved["recipe"])), lasting(to_dict(self.recipe))
         if kept != wanted:
-            rule = f"belongs to another recipe: {_difference(kept, wanted)}"
+            rule = f"belongs to another recipe: {difference(kept, wanted)}"
             raise BadData("the saved state", self.folder.name, rule, "resume with the recipe it was started with")
-        if saved.get("taught_by") != self._teachers():
+        if saved.get("taught_by") != teacher_facts(self.taught_by):
             raise BadData(
                 "the saved state", self.folder.name, "was taught by other weights", "resume with that teacher"
             )
+        before = saved.get("started_from", self.started_from)
+        if self.started_from is not None and (before or {}).get("sha256") != self.started_from["sha256"]:
+            rule, remedy = "did not start from these weights", "resume with those it started from, or name none"
+            raise BadData("the saved state", self.folder.name, rule, remedy)
         if saved["data"] != self.stream.fingerprint:
             rule, remedy = "was on other data", "resume with the data it was started with"
             raise BadData("the saved state", self.folder.name, rule, remedy)
         self.model.load_state_dict(saved["model"])
         self.average.load_state_dict(saved["average"])
         self.steps.load(saved)
+        self.started_from = before
         self.step, self.seconds = saved["step"], saved["seconds"]
         self.slower, self.best = saved["slower"], max(self.best, saved["best"])
         return True
@@ -121,7 +129,8 @@ class Run:
         state = {
             "recipe": to_dict(self.recipe),
             "data": self.stream.fingerprint,
-            "taught_by": self._teachers(),
+            "taught_by": teacher_facts(self.taught_by),
+            "started_from": self.started_from,
             "step": self.step,
             "seconds": self.seconds,
             "slower": self.slower,
@@ -166,23 +175,6 @@ class Run:
         write_bytes(self.folder / name, to_bytes(tensors))
         return name
 
-    def _teachers(self) -> dict[str, object] | None:
-        """Return what identifies the teacher when a run resumes; None without one."""
-        if self.taught_by is None:
-            return None
-        card = self.taught_by.card
-        scalings = [*(own for _, own in self.taught_by.networks), card.calibration.scaling]
-        facts: dict[str, object] = {
-            "name": card.name,
-            "sha256": self.taught_by.sha256,
-            "temperatures": [scaling.temperature for scaling in scalings],
-        }
-        return (
-            {**facts, "biases": [scaling.bias for scaling in scalings]}
-            if any(scaling.bias for scaling in scalings)
-            else facts
-        )
-
     def _card(self, **more: object) -> Card:
         recipe = self.recipe
         provenance = {**self._provenance(), **more}
@@ -199,10 +191,9 @@ class Run:
             "versions": {"insula": VERSION, "torch": torch.__version__, "python": platform.python_version()},
         }
         if self.taught_by is not None:
-            facts["taught_by"] = self._teachers()
-        if self.start is not None:
-            card = self.start.card
-            facts["started_from"] = {"name": card.name, "sha256": self.start.sha256, **card.provenance}
+            facts["taught_by"] = {**(teacher_facts(self.taught_by) or {}), **who_was_seen(self.taught_by.card)}
+        if self.started_from is not None:
+            facts["started_from"] = self.started_from
         return facts
 
 
@@ -249,11 +240,12 @@ def _compare_crop_with_window(recipe: Recipe) -> None:
         )
 
 
-def _knows_brain(data: Sources | CaseSet) -> bool:
-    """Return whether any of the training data have a brain mask."""
-    if isinstance(data, Sources):
+def _knows_brain(data: Sources | CaseSet, recipe: Recipe) -> bool:
+    """Return whether any of the heads that are trained on have a brain mask."""
+    heads = data if isinstance(data, Sources) else data.painted_from if recipe.augment.synthetic_fraction > 0 else None
+    if heads is not None and any(host.labelled for host in heads.hosts):
         return True
-    return data.painted_from is not None or any(bool((brain >= 0).all()) for brain in data.brains)
+    return isinstance(data, CaseSet) and any(bool((brain >= 0).all()) for brain in data.brains)
 
 
 def _stream(data: Sources | CaseSet, recipe: Recipe, device: torch.device, world: World) -> Stream:
@@ -264,36 +256,3 @@ def _stream(data: Sources | CaseSet, recipe: Recipe, device: torch.device, world
             return stream
         data = stream.cases(recipe.simulate.heads, seed=recipe.train.seed)
     return CaseStream(data, recipe, device=device, world=world)
-
-
-def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe without the settings that may change when a run resumes."""
-    passing = {
-        "accumulate",
-        "cohort",
-        "compile",
-        "device",
-        "graph",
-        "minutes",
-        "recompute",
-        "save_minutes",
-        "validations",
-    }
-    kept = {name: value for name, value in recipe["train"].items() if name not in passing}
-    simulate = {name: value for name, value in recipe["simulate"].items() if name != "compile"}
-    return {**recipe, "train": kept, "simulate": simulate}
-
-
-def _difference(kept: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Return the first setting that two different recipes differ in, with both values."""
-    before, now = _flat(kept), _flat(wanted)
-    name = next(name for name in before | now if before.get(name) != now.get(name))
-    return f"{name} was {before.get(name)} and is {now.get(name)}"
-
-
-def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe's settings by dotted name, such as `train.lr`."""
-    flat: dict[str, Any] = {}
-    for name, part in recipe.items():
-        flat |= {f"{name}.{key}": value for key, value in part.items()} if isinstance(part, dict) else {name: part}
-    return flat

@@ -134,6 +134,8 @@ def test_heads_made_before_the_training_are_its_cohort(tmp_path: Path) -> None:
     assert not torch.equal(heads.images[0], heads.images[1])
     others = {stream.cases(1, seed=0).fingerprint, stream.cases(2, seed=1).fingerprint, heads.fingerprint}
     assert len(others) == 3
+    with pytest.raises(UsageError, match="prepare.spacing_mm 2.0 is not 1 mm"):
+        train(replace(recipe, prepare=replace(recipe.prepare, spacing_mm=2.0)), sources, tmp_path)
     train(recipe, sources, tmp_path)
     provenance = load_weights(str(tmp_path)).card.provenance
     assert provenance["heads"] == provenance["cases"] == 2

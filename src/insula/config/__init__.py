@@ -8,6 +8,7 @@ from insula.config.listen import ListenConfig
 from insula.config.listing import knobs
 from insula.config.models import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SEUNet, SwinUNet
 from insula.config.prepare import PrepareConfig
+from insula.config.ranges import check_recipe
 from insula.config.recipe import Precision, Recipe, SimulateConfig, TrainConfig
 from insula.config.segment import SegmentConfig
 from insula.config.serve import ServeConfig, TokenConfig
@@ -36,6 +37,7 @@ __all__ = [
     "SwinUNet",
     "TokenConfig",
     "TrainConfig",
+    "check_recipe",
     "complete_model",
     "complete_recipe",
     "from_dict",

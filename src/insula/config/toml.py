@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from insula.config.ranges import check_recipe
 from insula.config.recipe import Recipe
 from insula.errors import NoInput, UsageError
 
@@ -18,8 +19,10 @@ T = TypeVar("T")
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, e.g. from recipes/; see `load_knobs`."""
-    return load_knobs(Recipe, path, overrides, what="the recipe")
+    """Read a recipe, e.g. from recipes/; see `load_knobs` and `check_recipe`."""
+    recipe = load_knobs(Recipe, path, overrides, what="the recipe")
+    check_recipe(recipe)
+    return recipe
 
 
 def load_knobs(cls: type[T], path: Path | None, overrides: Sequence[str] = (), *, what: str) -> T:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save as to_bytes
 
 from insula.checkpoint import Card, Weights, load_state, load_weights, save_state, save_weights, who_was_seen
-from insula.config import Recipe, complete_recipe, to_dict
+from insula.config import Recipe, check_recipe, complete_recipe, to_dict
 from insula.errors import BadData, UsageError
 from insula.infer import ready_network
 from insula.io import write_bytes
@@ -51,12 +51,13 @@ class Run:
     Raises:
         BadData: the starting weights are of another model, or the teacher needs scans prepared in another way.
         NoInput: no such teacher.
-        UsageError: the batch cannot be divided among the processes, or the teacher's share is not from 0 to 1.
+        UsageError: the batch cannot be divided among the processes, or a value of the recipe makes no sense.
     """
 
     def __init__(
         self, recipe: Recipe, data: Sources | CaseSet, folder: Path, *, start: Weights | None, world: World
     ) -> None:
+        check_recipe(recipe)
         unknown = recipe.model.brain and not _knows_brain(data, recipe)
         keeps_brain = unknown and start is not None and start.card.model.brain
         if unknown and not keeps_brain:
@@ -200,8 +201,6 @@ class Run:
 def _teacher(recipe: Recipe) -> Weights | None:
     if not recipe.train.teacher:
         return None
-    if not 0 <= (share := recipe.train.teacher_share) <= 1:
-        raise UsageError("train.teacher_share", share, "is not from 0 to 1", "use e.g. 0.5")
     weights = load_weights(recipe.train.teacher)
     if weights.card.prepare != recipe.prepare:
         rule, remedy = "needs scans prepared in another way", "use a teacher with the recipe's `prepare`"
@@ -251,6 +250,9 @@ def _knows_brain(data: Sources | CaseSet, recipe: Recipe) -> bool:
 def _stream(data: Sources | CaseSet, recipe: Recipe, device: torch.device, world: World) -> Stream:
     """Return a stream of real cases, of heads simulated once and kept as cases, or of heads simulated on the fly."""
     if isinstance(data, Sources):
+        if (spacing := recipe.prepare.spacing_mm) != 1:
+            rule, remedy = "is not 1 mm, the spacing of simulated heads", "train on a cohort for another one"
+            raise UsageError("prepare.spacing_mm", spacing, rule, remedy)
         stream = HeadStream(data, recipe, device=device, world=world)
         if not recipe.simulate.heads:
             return stream

@@ -15,7 +15,7 @@ from insula.cli.consensus import consensus
 from insula.cli.correct import correct
 from insula.cli.demo import demo
 from insula.cli.evaluate import evaluate
-from insula.cli.exits import exit_code_of
+from insula.cli.exits import exit_code_of, leave
 from insula.cli.export import export
 from insula.cli.inspect import inspect
 from insula.cli.review import review
@@ -78,4 +78,4 @@ def main() -> None:
     def call() -> int | None:
         return app.cli(prog="insula", description=_ABOUT, args=arguments or ["--help"])
 
-    sys.exit(exit_code_of(call, debug="--debug" in arguments))
+    leave(exit_code_of(call, debug="--debug" in arguments))

@@ -7,12 +7,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import FrameType
+from typing import NoReturn
 
 from insula.cli.console import warn
 from insula.errors import InsulaError, Interrupted, as_insula_error
 
-__all__ = ["code_of_cases", "exit_code_of"]
+__all__ = ["code_of_cases", "exit_code_of", "leave"]
 
 
 def exit_code_of(call: Callable[[], int | None], *, debug: bool = False) -> int:
@@ -45,6 +47,21 @@ def exit_code_of(call: Callable[[], int | None], *, debug: bool = False) -> int:
             print(file=sys.stderr)
         warn(str(stopped))
         return stopped.exit_code
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with a code.
+
+    One of several processes of a run ends at once: in Python's own end, threads of `torch.distributed` can abort it,
+    and the launcher would take a finished run for a failed one.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # closed by the reader
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def code_of_cases(refused: Sequence[InsulaError], count: int) -> int:

@@ -148,10 +148,8 @@ class Votes:
 
 
 def _leave() -> None:
-    """Leave the other processes; on processors alone nothing is to be freed, and leaving can abort this process."""
-    if dist.get_backend() != "gloo":
-        with suppress(RuntimeError):  # other processes may have ended
-            dist.destroy_process_group()
+    with suppress(RuntimeError):  # other processes may have ended
+        dist.destroy_process_group()
 
 
 def _reduce(tensor: Tensor, how: Any = dist.ReduceOp.SUM) -> None:

@@ -36,9 +36,7 @@ def test_each_way_is_timed_scored_and_compared(
     assert [result.combination.spelling for result in results] == ["torch:float32", *spellings]
     exact, other, never = results
     for result in (exact, other):
-        assert result.seconds > 0
-        assert result.network_s > 0  # how long is for a benchmark to say, not for a test
-        assert result.cold_s > result.seconds / 2
+        assert min(result.seconds, result.network_s, result.cold_s) > 0  # how long is for a benchmark to say
         assert 0 < result.peak_gib < 8
         assert result.parameters > 0
     [(case, alone)] = exact.cases.items()

@@ -63,10 +63,7 @@ def soup(members: Sequence[Weights], name: str) -> Weights:
             for key, value in states[0].items()
         }
     )
-    provenances = [
-        {"name": member.card.name, "sha256": member.sha256, **member.card.provenance, **who_was_seen(member.card)}
-        for member in members
-    ]
+    provenances = [{**member.origin, **who_was_seen(member.card)} for member in members]
     card = replace(
         first,
         name=name,

@@ -51,7 +51,7 @@ def who_was_seen(card: Card) -> dict[str, list[str]]:
     """Returns the hashed subjects and scans of a card and of all weights it descends from, for use in another card.
 
     Args:
-        card: the card of a single network.
+        card: the card of a network, or of several that are combined.
     """
     hashes = {key: sorted(_union(card, key)) for key in ("subjects", "fitted_subjects", "fitted_scans")}
     return {key: values for key, values in hashes.items() if values}

@@ -22,7 +22,17 @@ from insula.checkpoint.sound import (
     check_tree,
     read_tensors,
 )
-from insula.config import Calibration, ModelConfig, PrepareConfig, Scaling, complete_model, from_dict, knobs, to_dict
+from insula.config import (
+    Calibration,
+    ModelConfig,
+    PrepareConfig,
+    Scaling,
+    complete_model,
+    from_dict,
+    knobs,
+    names_files,
+    to_dict,
+)
 from insula.errors import BadData, NoInput, UsageError
 from insula.io import write_bytes, write_json
 from insula.io.bytes import read_file
@@ -32,7 +42,6 @@ __all__ = ["Card", "Weights", "bundled_card", "find_card", "load_network", "read
 
 _BUNDLED = Path(__file__).parent.parent / "weights"
 _FORMAT = "insula-weights/1"
-_LONGEST_NAME = 200
 
 
 @knobs
@@ -65,6 +74,11 @@ class Weights:
     card: Card
     """How to prepare scans and interpret probabilities; an ensemble's `model` is that of its first network."""
     sha256: str
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Name, SHA-256 and provenance, for the card of weights that are made from these."""
+        return {"name": self.card.name, "sha256": self.sha256, **self.card.provenance}
 
     @property
     def model(self) -> UNet:
@@ -177,7 +191,7 @@ def write_card(path: Path, card: Card) -> None:
 
 
 def _check_card(card: Card, name: str) -> None:
-    if not card.name or len(card.name) > _LONGEST_NAME or not card.name.isprintable() or set(card.name) & set("/\\"):
+    if not names_files(card.name):
         raise BadData("the card", name, "has a name that no file can have", "copy the weights again, or use others")
     check_model(card.model, name)
     check_prepare(card.prepare, name)

@@ -8,7 +8,7 @@ from insula.config.listen import ListenConfig
 from insula.config.listing import knobs
 from insula.config.models import AttentionUNet, MambaUNet, ModelConfig, PlainUNet, SEUNet, SwinUNet
 from insula.config.prepare import PrepareConfig
-from insula.config.ranges import check_recipe
+from insula.config.ranges import check_recipe, names_files
 from insula.config.recipe import Precision, Recipe, SimulateConfig, TrainConfig
 from insula.config.segment import SegmentConfig
 from insula.config.serve import ServeConfig, TokenConfig
@@ -44,5 +44,6 @@ __all__ = [
     "knobs",
     "load_knobs",
     "load_recipe",
+    "names_files",
     "to_dict",
 ]

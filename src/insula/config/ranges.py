@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from insula.config.recipe import Recipe
 from insula.errors import UsageError
 
-__all__ = ["check_recipe"]
+__all__ = ["check_recipe", "names_files"]
 
 _LEAST = {
     "model.widths": 1,
@@ -24,6 +24,12 @@ _LEAST = {
 """Least value of a number; of all others 0."""
 _SHARES = ("_fraction", "_chance", "_share", ".ema", ".warmup")
 _MOST_PERCENT = 100.0
+_LONGEST_NAME = 200
+
+
+def names_files(name: str) -> bool:
+    """Tell whether weights of that name can be files on every system."""
+    return 0 < len(name) <= _LONGEST_NAME and name.isprintable() and not set(name) & set("/\\")
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -35,7 +41,7 @@ def check_recipe(recipe: Recipe) -> None:
     Raises:
         UsageError: names the first such key and what it may be.
     """
-    if not recipe.name or not recipe.name.isprintable() or set(recipe.name) & set("/\\"):
+    if not names_files(recipe.name):
         raise UsageError("name", repr(recipe.name), "is not the name of a file", 'write e.g. `name = "mine"`')
     for key, number in _numbers(recipe):
         least = _LEAST.get(key, 0)

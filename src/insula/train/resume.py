@@ -6,7 +6,7 @@ from typing import Any
 
 from insula.checkpoint import Weights
 
-__all__ = ["difference", "lasting", "origin", "teacher_facts"]
+__all__ = ["difference", "lasting", "teacher_facts"]
 
 
 def lasting(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -55,10 +55,3 @@ def teacher_facts(teacher: Weights | None) -> dict[str, object] | None:
     if any(scaling.bias for scaling in scalings):
         facts["biases"] = [scaling.bias for scaling in scalings]
     return facts
-
-
-def origin(start: Weights | None) -> dict[str, Any] | None:
-    """Return name, SHA-256 and provenance of the weights that a run starts from; None if it starts from random ones."""
-    if start is None:
-        return None
-    return {"name": start.card.name, "sha256": start.sha256, **start.card.provenance}

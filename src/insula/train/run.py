@@ -21,7 +21,7 @@ from insula.synthetic import Sources
 from insula.train.case_stream import CaseStream
 from insula.train.head_stream import HeadStream
 from insula.train.recalibrate import recalibrate
-from insula.train.resume import difference, lasting, origin, teacher_facts
+from insula.train.resume import difference, lasting, teacher_facts
 from insula.train.step import Step
 from insula.train.stream import Batch, Stream
 from insula.train.teacher import Teacher
@@ -64,7 +64,7 @@ class Run:
             _log.info("no case has a brain mask: the network is trained without a brain output")
             recipe = replace(recipe, model=replace(recipe.model, brain=False))
         self.recipe, self.folder, self.world = recipe, folder, world
-        self.started_from = origin(start)
+        self.started_from = start.origin if start is not None else None
         _compare_crop_with_window(recipe)
         self.device = world.device(recipe.train.device)
         torch.manual_seed(recipe.train.seed)

@@ -77,9 +77,7 @@ def test_a_damaged_zip_is_called_so_however_it_is_compressed(method: int, tmp_pa
         packed.writestr("a", bytes(range(256)) * 4000)
     data = bytearray(whole.getvalue())
     data[60:90] = bytes(byte ^ 0x5A for byte in data[60:90])
-    (tmp_path / "a.zip").write_bytes(data)
-    with pytest.raises(BadData, match="is damaged"):
-        unpack(tmp_path / "a.zip", tmp_path)
+    _refused_as_damaged(tmp_path, data)
 
 
 def test_a_directory_that_begins_before_the_file_is_damaged(tmp_path: Path) -> None:
@@ -89,9 +87,13 @@ def test_a_directory_that_begins_before_the_file_is_damaged(tmp_path: Path) -> N
     data = bytearray(whole.getvalue())
     end = data.rfind(b"PK\x05\x06")
     data[end + 12 : end + 16] = struct.pack("<I", 10_000)  # the directory's length
-    (tmp_path / "a.zip").write_bytes(data)
+    _refused_as_damaged(tmp_path, data)
+
+
+def _refused_as_damaged(folder: Path, data: bytes) -> None:
+    (folder / "a.zip").write_bytes(data)
     with pytest.raises(BadData, match="is damaged"):
-        unpack(tmp_path / "a.zip", tmp_path)
+        unpack(folder / "a.zip", folder)
 
 
 def _flipped(data: bytes) -> bytes:

@@ -15,7 +15,7 @@ from insula.adapt import adapt
 from insula.adapt.run import Adaptation, Stage
 from insula.checkpoint import Card, Weights, load_weights, save_weights
 from insula.config import AdaptConfig, AttentionUNet, PrepareConfig, SegmentConfig
-from insula.errors import CannotCreate, NoInput
+from insula.errors import CannotCreate, NoInput, UsageError
 from insula.models import build_model
 from insula.predict import Result, segment
 from insula.synthetic import Sources
@@ -135,7 +135,10 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(
 def test_simulated_heads_are_mixed_in_and_must_not_lose(weights: Weights, tmp_path: Path) -> None:
     shapes = (ball_outline(),)
     sources = Sources(hosts=(small_host(),), acute=shapes, chronic=shapes, fingerprint="phantom")
-    adaptation = adapt(labelled(6), tmp_path, weights, sources=(sources, sources), config=_CONFIG)
+    with pytest.raises(UsageError, match=r"prepare.spacing_mm 4.0 is not 1 mm, the spacing of simulated heads"):
+        adapt(labelled(6), tmp_path / "coarse", weights, sources=(sources, sources), config=_CONFIG)
+    fine = replace(weights, card=replace(weights.card, prepare=replace(weights.card.prepare, spacing_mm=1.0)))
+    adaptation = adapt(labelled(6, reach=0.2), tmp_path / "fine", fine, sources=(sources, sources), config=_CONFIG)
     assert adaptation.decision.gained
     assert adaptation.old_test is not None
     assert (adaptation.weights is not None) == adaptation.old_test.holds

@@ -106,6 +106,7 @@ def adapt(
     Raises:
         CannotCreate: the folder holds adapted weights already.
         NoInput: all scans are of one subject.
+        UsageError: simulated heads are to be mixed in, which are at 1 mm, and the weights are not.
         InsulaError: a scan or mask cannot be used, the device is not possible, or its memory is too small.
         Interrupted, Preempted: the run was stopped; its state is saved.
     """

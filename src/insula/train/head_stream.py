@@ -50,6 +50,9 @@ class HeadStream(Stream):
     """
 
     def __init__(self, sources: Sources, recipe: Recipe, *, device: torch.device, world: World = World()) -> None:
+        if (spacing := recipe.prepare.spacing_mm) != 1:
+            rule, remedy = "is not 1 mm, the spacing of simulated heads", "use 1 mm, or real cases alone"
+            raise UsageError("prepare.spacing_mm", spacing, rule, remedy)
         super().__init__(recipe, device, world)
         self.sources = sources
         hosts = [host.to(device) for host in sources.hosts]

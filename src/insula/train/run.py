@@ -12,7 +12,7 @@ from safetensors.torch import save as to_bytes
 
 from insula.checkpoint import Card, Weights, load_state, load_weights, save_state, save_weights, who_was_seen
 from insula.config import Recipe, check_recipe, complete_recipe, to_dict
-from insula.errors import BadData, UsageError
+from insula.errors import BadData
 from insula.infer import ready_network
 from insula.io import write_bytes
 from insula.models import UNet, build_model
@@ -250,9 +250,6 @@ def _knows_brain(data: Sources | CaseSet, recipe: Recipe) -> bool:
 def _stream(data: Sources | CaseSet, recipe: Recipe, device: torch.device, world: World) -> Stream:
     """Return a stream of real cases, of heads simulated once and kept as cases, or of heads simulated on the fly."""
     if isinstance(data, Sources):
-        if (spacing := recipe.prepare.spacing_mm) != 1:
-            rule, remedy = "is not 1 mm, the spacing of simulated heads", "train on a cohort for another one"
-            raise UsageError("prepare.spacing_mm", spacing, rule, remedy)
         stream = HeadStream(data, recipe, device=device, world=world)
         if not recipe.simulate.heads:
             return stream

@@ -38,7 +38,7 @@ class CaseStream(Stream):
         world: the processes that share every batch.
 
     Raises:
-        UsageError: the recipe asks for painted heads, but there are no label maps.
+        UsageError: the recipe asks for painted heads, but there are no label maps, or its spacing is not 1 mm.
     """
 
     def __init__(self, cases: CaseSet, recipe: Recipe, *, device: torch.device, world: World = World()) -> None:
